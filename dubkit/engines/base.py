@@ -1,0 +1,64 @@
+"""What can be swapped: one protocol per ability. `registry.load_engine` finds them by name.
+
+Every engine is built with ``Engine(settings, device=...)`` where ``settings`` is its stage's section of
+`dubkit.config`, states its ``name`` and a ``version`` that changes whenever its results may change
+(engines with weights put the weights' digest into it), and may say in ``notes`` what the user should know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.records import Detection, Floats, Shot, Speech, VideoInfo
+
+Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+class Engine(Protocol):
+    """What all engines have."""
+
+    name: str
+
+    @property
+    def version(self) -> str: ...
+
+
+class ShotDetector(Engine, Protocol):
+    """Finds the cuts of a film."""
+
+    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+        """Shots that tile ``0 .. info.frames`` without gap; ``pts`` (frames,) in ``info.time_base``."""
+
+
+class FaceDetector(Engine, Protocol):
+    """Finds faces in single pictures."""
+
+    def detect(self, picture: Picture) -> list[Detection]:
+        """Faces of one upright picture, best first, in its own pixels. No face: an empty list."""
+
+
+class Landmarker(Engine, Protocol):
+    """Places dense landmarks (`faces.layout`) on canonical face crops."""
+
+    crop_size: int  # pixels, side of the square crop it wants
+
+    def locate(self, crops: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
+        """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) in crop pixels, pose (N, 3) degrees relative
+        to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face."""
+
+
+class Aligner(Engine, Protocol):
+    """Turns speech into words and phonemes with times."""
+
+    def align(self, samples: Floats, script: str | None, language: str | None) -> Speech:
+        """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
+
+
+class Synthesizer(Engine, Protocol):
+    """Makes the mouth of one face of one shot speak; see `engines.tcsc`."""
+
+

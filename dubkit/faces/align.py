@@ -1,0 +1,102 @@
+"""The canonical face: where every face is brought before anything looks at it, and the way back.
+
+*Canonical coordinates* know no position, size or roll: the midpoint of the eye centres is the origin, their
+distance is 1, x to the right of the picture, y down. The similarity that leads there is fitted to stable
+points only (eyes, nose bridge; never mouth or jaw), so speech does not move it.
+
+All transforms are 2 x 3 float64 matrices that map points of one plane to another, named ``target_from_source``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from dubkit.faces import layout
+from dubkit.records import Floats
+
+Matrix = NDArray[np.float64]
+
+# the canonical crop: a square that holds the whole face, from mid-forehead to under the chin
+CROP_CENTRE = (0.0, 0.55)
+CROP_SIDE = 3.8
+
+
+@cache
+def mean_face() -> Floats:
+    """(L, 2) landmarks of the mean face in canonical coordinates."""
+    with as_file(files("dubkit") / "weights" / "mean_face.safetensors") as path:
+        points: Floats = load_file(path)["mean_face"]
+    return points
+
+
+def eye_centres(landmarks: Floats) -> Floats:
+    """(..., L, 2) -> (..., 2, 2): centres of the picture's left and right eye."""
+    left = landmarks[..., layout.EYE_LEFT, :].mean(-2)
+    right = landmarks[..., layout.EYE_RIGHT, :].mean(-2)
+    return np.stack([left, right], -2)
+
+
+def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Matrix:
+    """Least-squares similarity ``target_from_source`` between two (N, 2) point sets (Umeyama 1991, no mirror).
+
+    A source of no extent gives the identity scale, never NaN.
+    """
+    a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    ca, cb = a.mean(0), b.mean(0)
+    za, zb = (a - ca) @ (1, 1j), (b - cb) @ (1, 1j)
+    power = float((za.conj() @ za).real)
+    z = (za.conj() @ zb) / power if power > 0 else complex(1.0)
+    turn = np.array([[z.real, -z.imag], [z.imag, z.real]])
+    return np.hstack([turn, (cb - turn @ ca)[:, None]])
+
+
+def canonical_from_face(landmarks: Floats) -> Matrix:
+    """The similarity that brings one face, (L, 2), to canonical coordinates."""
+    return similarity(landmarks[layout.STABLE], mean_face()[layout.STABLE])
+
+
+def canonical_from_points(points: Floats) -> Matrix:
+    """The same from a detector's five points (eyes, nose tip, mouth corners)."""
+    mean = mean_face()
+    five = np.stack(
+        [
+            *eye_centres(mean),
+            mean[layout.NOSE_TIP[0]],
+            mean[layout.MOUTH_LEFT],
+            mean[layout.MOUTH_RIGHT],
+        ]
+    )
+    return similarity(points, five)
+
+
+def crop_from_canonical(size: int) -> Matrix:
+    """Canonical coordinates -> pixels of the square canonical crop (pixel centres at integers)."""
+    scale = size / CROP_SIDE
+    x, y = CROP_CENTRE
+    return np.array([[scale, 0, size / 2 - 0.5 - scale * x], [0, scale, size / 2 - 0.5 - scale * y]])
+
+
+def compose(outer: Matrix, inner: Matrix) -> Matrix:
+    """``outer`` after ``inner``."""
+    return np.hstack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]])
+
+
+def invert(matrix: Matrix) -> Matrix:
+    """The way back."""
+    turn = np.linalg.inv(matrix[:, :2])
+    return np.hstack([turn, -turn @ matrix[:, 2:]])
+
+
+def apply(matrix: Matrix, points: NDArray[np.floating]) -> Floats:
+    """Map (..., 2) points."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float32)
+
+
+def scale_of(matrix: Matrix) -> float:
+    """Target units per source unit."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))

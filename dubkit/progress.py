@@ -1,0 +1,33 @@
+"""How long work reports itself, without knowing who listens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """What a run tells its audience. Called in the parent process only."""
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """A stage is about to run: units in all, units already current, frames of picture to do."""
+
+    def advance(self, stage: str, unit: str, frames: int, seconds: float, error: str | None) -> None:
+        """A unit finished (``error`` is None) or failed."""
+
+    def note(self, message: str) -> None:
+        """A fact that the user should see: which engine and why, a fall-back taken."""
+
+    def warn(self, message: str) -> None:
+        """Something the user may want to change."""
+
+
+class NoProgress:
+    """Listens to nothing."""
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None: ...
+
+    def advance(self, stage: str, unit: str, frames: int, seconds: float, error: str | None) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...

@@ -1,0 +1,211 @@
+"""The nouns of dubkit: what stages hand to one another.
+
+Frozen dataclasses. Positions in a video are frame indices in presentation order, half-open. Times of
+pictures are exact: integer PTS in a rational ``time_base``. Times of sound are float seconds. Boxes
+are ``x0 y0 x1 y1``. Faces live in *display coordinates*: square pixels, upright, x right, y down
+(see `VideoInfo.display_size`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Colour tags as the container states them (FFmpeg's integer codes; 2 is "unspecified")."""
+
+    range: int = 0
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a container."""
+
+    index: int
+    kind: str  # video | audio | subtitle | data | attachment
+    codec: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """Facts about a film: its first real video stream and what lies beside it."""
+
+    width: int  # coded picture, as decoded
+    height: int
+    rate: Fraction | None  # None: variable frame rate
+    average_rate: Fraction
+    frames: int
+    time_base: Fraction
+    pixel_format: str
+    codec: str
+    colour: Colour
+    rotation: int  # degrees clockwise that a player turns the decoded picture: 0 90 180 270
+    pixel_aspect: Fraction  # width of a pixel over its height
+    duration: float  # seconds, last frame's end minus first frame's start
+    video_stream: int  # index in the container
+    streams: tuple[StreamInfo, ...]
+    container: str
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """(width, height) of the upright picture with square pixels; the height is kept."""
+        width = round(self.width * self.pixel_aspect)
+        return (self.height, width) if self.rotation in (90, 270) else (width, self.height)
+
+    @property
+    def has_audio(self) -> bool:
+        return any(s.kind == "audio" for s in self.streams)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shot:
+    """Frames ``start`` (included) to ``end`` (excluded) between two cuts."""
+
+    start: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """The unit's name everywhere: ``0000120-0000248``."""
+        return f"{self.start:07d}-{self.end:07d}"
+
+    @property
+    def frames(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One face found in one picture, in that picture's pixels."""
+
+    box: tuple[float, float, float, float]  # x0 y0 x1 y1
+    score: float  # 0..1
+    points: Floats  # (5, 2): picture-left eye, picture-right eye, nose tip, mouth corners left, right
+
+
+class FaceState(IntEnum):
+    """What is known of a face in a frame."""
+
+    ABSENT = 0
+    BRIDGED = 1  # not seen, filled in between two sightings
+    SEEN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTrack:
+    """One face through one shot; rows are the shot's frames ``start .. start+T``, display coordinates."""
+
+    track: int  # number inside the shot, largest face first
+    start: int  # frame index of row 0
+    boxes: Floats  # (T, 4)
+    landmarks: Floats  # (T, L, 2), `faces.layout`; NaN where absent
+    pose: Floats  # (T, 3) yaw pitch roll in degrees
+    scores: Floats  # (T,) landmark confidence 0..1
+    state: NDArray[np.int8]  # (T,) FaceState
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word."""
+
+    text: str
+    start: float
+    end: float
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phoneme:
+    """A phoneme in IPA with its time; ``sil`` is silence (also breath, noise and music)."""
+
+    symbol: str
+    start: float
+    end: float
+    word: int | None = None  # index into Speech.words
+
+
+@dataclass(frozen=True, slots=True)
+class PhonemeRun:
+    """The frames of one phoneme in one shot: the unit of time consistency.
+
+    ``start`` and ``end`` are film frames (half-open, clipped to the shot); ``begin`` and ``finish``
+    are the phoneme's own times in seconds, not clipped.
+    """
+
+    symbol: str
+    start: int
+    end: int
+    begin: float
+    finish: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What is said in a dub, and when. Phonemes tile ``0 .. duration`` without gap or overlap."""
+
+    language: str
+    duration: float
+    words: tuple[Word, ...]
+    phonemes: tuple[Phoneme, ...]
+    engine: str
+    path: str  # how it was found: script | recognition | phone-loop | silence
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One film with one dub."""
+
+    video: Path
+    audio: Path
+    output: Path
+    work: Path
+    script: Path | None = None
+    shots: Path | None = None  # a shot list to take instead of detection
+
+    @property
+    def name(self) -> str:
+        return self.output.stem
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """A line of the manifest: one finished or failed unit."""
+
+    stage: str
+    unit: str  # shot name, or "job"
+    fingerprint: str
+    outputs: Mapping[str, str] = field(default_factory=dict)  # file name -> sha256
+    seconds: float = 0.0
+    engine: str | None = None
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    error: str | None = None
+    error_code: int = 0
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The book of a job; only the parent process writes it."""
+
+    version: int
+    job: Job
+    results: Mapping[str, StageResult]  # "stage/unit" -> result

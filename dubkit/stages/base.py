@@ -1,0 +1,80 @@
+"""What a stage is: a record with a function.
+
+A stage reads the published folders of the stages in ``after`` and writes into ``context.out`` only; the
+runner publishes that folder by rename. A stage never learns of the manifest, of workers or of the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from dubkit.config import Config
+from dubkit.errors import WorkError
+from dubkit.records import Job, Shot
+
+
+class Per(Enum):
+    """What one unit of a stage is."""
+
+    JOB = "job"
+    SHOT = "shot"
+
+
+class Source(Enum):
+    """What a stage's results depend on; units of the picture are shared by all dubs of a film."""
+
+    VIDEO = "video"
+    DUB = "dub"
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """All that a stage may know of the run. Pickles."""
+
+    job: Job
+    config: Config
+    out: Path  # an empty scratch folder
+    inputs: Mapping[str, tuple[Path, ...]]  # stage name -> published folders, in film order
+    shot: Shot | None = None
+    device: str = "cpu"
+
+    def folder(self, stage: str) -> Path:
+        """The one published folder of an upstream stage (of this shot, where it works per shot)."""
+        folders = self.inputs[stage]
+        if len(folders) != 1:
+            raise WorkError(f"stage {stage} has {len(folders)} results where one was expected")
+        return folders[0]
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What a stage says of its work, beside the files it wrote."""
+
+    engine: str | None = None  # name and version
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the pipeline.
+
+    ``identity`` names the engines and weights that a configuration selects; it goes into the fingerprint
+    with ``version``, the settings ``sections`` and the digests of the outputs read. ``files`` names the
+    input files (attributes of `Job`) that it reads.
+    """
+
+    name: str
+    per: Per
+    source: Source
+    after: tuple[str, ...]
+    run: Callable[[StageContext], StageReport]
+    version: int
+    sections: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    identity: Callable[[Config], str] = lambda config: ""
+    gpu: bool = False
