@@ -1,0 +1,132 @@
+"""Checkpoints: one safetensors file that rebuilds its net without pickle and without a preset.
+
+The tensors are the module's state (and, under ``extra.``, whatever travels with it, such as bases and
+means). The metadata holds ``format`` (this file's version), ``kind`` (which net), ``config`` (the net's
+constructor arguments as JSON) and ``step``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dubkit.errors import ModelError
+
+FORMAT = "1"
+_EXTRA = "extra."
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    kind: str
+    config: dict[str, Any]  # the net's constructor arguments
+    step: int
+    tensors: dict[str, Tensor]  # the module's state
+    extra: dict[str, Tensor]  # what travels with it
+    digest: str  # of the file
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256: names the weights in fingerprints."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+def save_checkpoint(
+    path: Path,
+    kind: str,
+    module: nn.Module,
+    config: Mapping[str, Any],
+    step: int,
+    extra: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a module's state beside ``path`` and rename it there. Equal states give equal bytes."""
+    tensors = dict(module.state_dict())
+    tensors.update({_EXTRA + name: tensor for name, tensor in (extra or {}).items()})
+    metadata = {
+        "format": FORMAT,
+        "kind": kind,
+        "config": json.dumps(dict(config), sort_keys=True),
+        "step": str(step),
+    }
+    scratch = path.with_name(path.name + ".part")
+    packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(packed, scratch, metadata)
+    os.replace(scratch, path)
+
+
+def load_checkpoint(path: Path, kind: str) -> Checkpoint:
+    """Read a checkpoint of ``kind``; tensors on the CPU.
+
+    Raises `ModelError` when the file is absent, damaged, truncated, of another kind or format.
+    """
+    if not path.is_file():
+        raise ModelError(f"the weights {path} are missing", hint="reinstall dubkit")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"the weights {path} are damaged: {error}") from error
+    config, step = _facts(path, kind, metadata)
+    return Checkpoint(
+        kind=kind,
+        config=config,
+        step=step,
+        tensors={n: t for n, t in tensors.items() if not n.startswith(_EXTRA)},
+        extra={n.removeprefix(_EXTRA): t for n, t in tensors.items() if n.startswith(_EXTRA)},
+        digest=digest(path),
+    )
+
+
+def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> tuple[dict[str, Any], int]:
+    """The net's arguments and the step, once the file is known to be ours and of this kind."""
+    if "format" not in metadata or "kind" not in metadata:
+        raise ModelError(f"{path} is not a dubkit checkpoint")
+    if metadata["format"] != FORMAT:
+        raise ModelError(
+            f"{path} has checkpoint format {metadata['format']}, this dubkit reads {FORMAT}",
+            hint="use weights made for this version of dubkit",
+        )
+    if metadata["kind"] != kind:
+        raise ModelError(f"{path} holds a {metadata['kind']}, not a {kind}")
+    try:
+        config, step = json.loads(metadata["config"]), int(metadata["step"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"the metadata of {path} are damaged: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"the metadata of {path} are damaged: the configuration is not a table")
+    return config, step
+
+
+def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's state into a freshly built module; every name and shape must fit."""
+    own = module.state_dict()
+    missing, foreign = (
+        own.keys() - checkpoint.tensors.keys(),
+        checkpoint.tensors.keys() - own.keys(),
+    )
+    if missing or foreign:
+        name = min(missing or foreign)
+        what = "lacks" if missing else "holds the unknown"
+        raise ModelError(f"the {checkpoint.kind} checkpoint {what} tensor {name}")
+    for name, tensor in checkpoint.tensors.items():
+        if tensor.shape != own[name].shape:
+            found, wanted = tuple(tensor.shape), tuple(own[name].shape)
+            raise ModelError(
+                f"tensor {name} of the {checkpoint.kind} checkpoint has shape {found}, not {wanted}"
+            )
+    module.load_state_dict(checkpoint.tensors)
