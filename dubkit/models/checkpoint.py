@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file that rebuilds its net without pickle and without a preset.
 
 The tensors are the module's state (and, under ``extra.``, whatever travels with it, such as bases and
-means). The metadata holds ``format`` (this file's version), ``kind`` (which net), ``config`` (the net's
-constructor arguments as JSON) and ``step``.
+means). The metadata's one key ``dubkit`` (safetensors does not keep the order of several) is JSON: ``format``
+(this file's version), ``kind`` (which net), ``config`` (the net's constructor arguments) and ``step``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from dubkit.errors import ModelError
 
-FORMAT = "1"
+FORMAT = 1
+_KEY = "dubkit"
 _EXTRA = "extra."
 
 
@@ -56,15 +57,10 @@ def save_checkpoint(
     """Write a module's state beside ``path`` and rename it there. Equal states give equal bytes."""
     tensors = dict(module.state_dict())
     tensors.update({_EXTRA + name: tensor for name, tensor in (extra or {}).items()})
-    metadata = {
-        "format": FORMAT,
-        "kind": kind,
-        "config": json.dumps(dict(config), sort_keys=True),
-        "step": str(step),
-    }
+    facts = {"format": FORMAT, "kind": kind, "config": dict(config), "step": step}
     scratch = path.with_name(path.name + ".part")
     packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(packed, scratch, metadata)
+    save_file(packed, scratch, {_KEY: json.dumps(facts, sort_keys=True)})
     os.replace(scratch, path)
 
 
@@ -94,21 +90,21 @@ def load_checkpoint(path: Path, kind: str) -> Checkpoint:
 
 def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> tuple[dict[str, Any], int]:
     """The net's arguments and the step, once the file is known to be ours and of this kind."""
-    if "format" not in metadata or "kind" not in metadata:
+    if _KEY not in metadata:
         raise ModelError(f"{path} is not a dubkit checkpoint")
-    if metadata["format"] != FORMAT:
+    try:
+        facts = json.loads(metadata[_KEY])
+        version, found = int(facts["format"]), str(facts["kind"])
+        config, step = dict(facts["config"]), int(facts["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the metadata of {path} are damaged: {error}") from error
+    if version != FORMAT:
         raise ModelError(
-            f"{path} has checkpoint format {metadata['format']}, this dubkit reads {FORMAT}",
+            f"{path} has checkpoint format {version}, this dubkit reads {FORMAT}",
             hint="use weights made for this version of dubkit",
         )
-    if metadata["kind"] != kind:
-        raise ModelError(f"{path} holds a {metadata['kind']}, not a {kind}")
-    try:
-        config, step = json.loads(metadata["config"]), int(metadata["step"])
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"the metadata of {path} are damaged: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"the metadata of {path} are damaged: the configuration is not a table")
+    if found != kind:
+        raise ModelError(f"{path} holds a {found}, not a {kind}")
     return config, step
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -69,17 +70,16 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "later.safetensors"
-    metadata = {"format": "99", "kind": "tiny", "config": "{}", "step": "0"}
-    save_file({"weight": torch.zeros(2)}, path, metadata)
+    facts = json.dumps({"format": 99, "kind": "tiny", "config": {}, "step": 0})
+    save_file({"weight": torch.zeros(2)}, path, {"dubkit": facts})
     with pytest.raises(ModelError, match="format 99"):
         load_checkpoint(path, "tiny")
 
 
-@pytest.mark.parametrize("config", ["{", "[1]"])
-def test_a_damaged_configuration_is_refused(tmp_path: Path, config: str) -> None:
+@pytest.mark.parametrize("facts", ["{", "[1]", '{"format": 1, "kind": "tiny", "config": 3}'])
+def test_damaged_metadata_are_refused(tmp_path: Path, facts: str) -> None:
     path = tmp_path / "bad.safetensors"
-    metadata = {"format": "1", "kind": "tiny", "config": config, "step": "0"}
-    save_file({"weight": torch.zeros(2)}, path, metadata)
+    save_file({"weight": torch.zeros(2)}, path, {"dubkit": facts})
     with pytest.raises(ModelError, match="metadata"):
         load_checkpoint(path, "tiny")
 
