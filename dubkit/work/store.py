@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +12,11 @@ from dubkit.errors import WorkError
 Record = TypeVar("Record")
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def write_record(path: Path, value: object, kind: Hashable | None = None) -> None:
+def write_record(path: Path, value: object, kind: Any = None) -> None:
     """Write a dataclass (or a list of them, with ``kind=list[X]``) as indented JSON; equal values, equal bytes."""
     adapter = _adapter(kind if kind is not None else type(value))
     path.write_bytes(adapter.dump_json(value, indent=1) + b"\n")
