@@ -193,13 +193,26 @@ class StageResult:
     unit: str  # shot name, or "job"
     fingerprint: str
     outputs: Mapping[str, str] = field(default_factory=dict)  # file name -> sha256
+    sizes: Mapping[str, int] = field(default_factory=dict)  # file name -> bytes
+    parts: Mapping[str, str] = field(default_factory=dict)  # what the fingerprint was made of
     seconds: float = 0.0
     engine: str | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     error: str | None = None
     error_code: int = 0
     hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """A file as it was when it was hashed."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +222,5 @@ class Manifest:
     version: int
     job: Job
     results: Mapping[str, StageResult]  # "stage/unit" -> result
+    inputs: Mapping[str, FileDigest] = field(default_factory=dict)  # attribute of Job -> its file
+    kind: str = "dubkit work folder"

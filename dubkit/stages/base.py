@@ -65,7 +65,11 @@ class Stage:
 
     ``identity`` names the engines and weights that a configuration selects; it goes into the fingerprint
     with ``version``, the settings ``sections`` and the digests of the outputs read. ``files`` names the
-    input files (attributes of `Job`) that it reads.
+    input files (attributes of `Job`) that it reads. ``fallback`` makes the unit without what failed
+    (the original picture of a shot); inputs of failed upstream stages are empty tuples there.
+
+    A per-shot stage never lists ``shots`` in ``after``: its shot is its own identity, so moving one cut
+    leaves the others alone.
     """
 
     name: str
@@ -78,3 +82,4 @@ class Stage:
     files: tuple[str, ...] = ()
     identity: Callable[[Config], str] = lambda config: ""
     gpu: bool = False
+    fallback: Callable[[StageContext], StageReport] | None = None
