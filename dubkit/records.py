@@ -122,6 +122,15 @@ class FaceTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptLine:
+    """A line of the dub's script; times in seconds where the script states them (subtitles)."""
+
+    text: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """A spoken word."""
 

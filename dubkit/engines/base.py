@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.records import Detection, Floats, Shot, Speech, VideoInfo
+from dubkit.records import Detection, Floats, ScriptLine, Shot, Speech, VideoInfo
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -54,7 +54,9 @@ class Landmarker(Engine, Protocol):
 class Aligner(Engine, Protocol):
     """Turns speech into words and phonemes with times."""
 
-    def align(self, samples: Floats, script: str | None, language: str | None) -> Speech:
+    def align(
+        self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
+    ) -> Speech:
         """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
 
 

@@ -17,7 +17,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def write_record(path: Path, value: object, kind: Any = None) -> None:
-    """Write a dataclass (or a list of them, with ``kind=list[X]``) as indented JSON; equal values, equal bytes."""
+    """Write a dataclass, or a list of them with ``kind=list[X]``, as indented JSON."""
     adapter = _adapter(kind if kind is not None else type(value))
     path.write_bytes(adapter.dump_json(value, indent=1) + b"\n")
 
