@@ -1,0 +1,82 @@
+"""Which of a face's own frames lend their texture: a small bank per shot, and a steady path through it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces import layout
+from dubkit.records import Floats
+
+_POSE_WEIGHT = 0.012  # canonical units per degree
+_TIME_WEIGHT = 0.004  # per second of distance
+_SWITCH_COST = 0.08
+_INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
+
+
+def mouth_features(canonical: Floats) -> Floats:
+    """(T, L, 2) canonical landmarks -> (T, F): what must agree between a borrowed mouth and the wanted one."""
+    lips = canonical[:, layout.LIPS_OUTER[::2]]
+    lips = lips - canonical[:, layout.LIPS].mean(1, keepdims=True)
+    gap = canonical[:, layout.LIPS_INNER[2:9], 1] - canonical[:, layout.LIPS_INNER[18:11:-1], 1]
+    return np.concatenate([lips.reshape(len(lips), -1), _INNER_WEIGHT * gap], 1).astype(np.float32)
+
+
+def pose_features(pose: Floats, seconds: NDArray[np.floating]) -> Floats:
+    """(T, 3) degrees and (T,) seconds -> (T, 4) in the unit of `mouth_features`."""
+    return np.concatenate([_POSE_WEIGHT * pose, _TIME_WEIGHT * seconds[:, None]], 1).astype(np.float32)
+
+
+def choose_bank(features: Floats, usable: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
+    """Rows that cover the shot's own mouth shapes and poses best, ascending (greedy k-centres).
+
+    ``features`` (T, F), ``usable`` (T,). Deterministic: ties go to the earlier frame.
+    """
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        return rows
+    points = features[rows]
+    first = int(np.linalg.norm(points - np.median(points, 0), axis=1).argmin())
+    chosen = [first]
+    distance = np.linalg.norm(points - points[first], axis=1)
+    while len(chosen) < min(count, len(rows)):
+        furthest = int(distance.argmax())
+        if distance[furthest] <= 0:
+            break
+        chosen.append(furthest)
+        distance = np.minimum(distance, np.linalg.norm(points - points[furthest], axis=1))
+    return np.sort(rows[chosen])
+
+
+def choose_path(wanted: Floats, bank: Floats) -> NDArray[np.intp]:
+    """(T,) index into the bank for each frame: near in shape and pose, switching seldom (Viterbi).
+
+    ``wanted`` (T, F) features of the target, ``bank`` (N, F).
+    """
+    cost = np.sqrt(((wanted[:, None] - bank[None]) ** 2).sum(-1))
+    back = np.zeros(cost.shape, np.intp)
+    best = cost[0]
+    for t in range(1, len(cost)):
+        leap = int(best.argmin())
+        stay = best <= best[leap] + _SWITCH_COST
+        back[t] = np.where(stay, np.arange(len(best)), leap)
+        best = np.where(stay, best, best[leap] + _SWITCH_COST) + cost[t]
+    path = np.empty(len(cost), np.intp)
+    path[-1] = int(best.argmin())
+    for t in range(len(cost) - 1, 0, -1):
+        path[t - 1] = back[t, path[t]]
+    return path
+
+
+def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[list[tuple[int, float]]]:
+    """Per frame the bank entries to mix, weights summing to 1: a cross-fade of ``2 * reach`` frames at switches."""
+    kernel = np.bartlett(2 * reach + 3)[1:-1]
+    mixed = []
+    for t in range(len(path)):
+        window = np.clip(np.arange(t - reach, t + reach + 1), 0, len(path) - 1)
+        weights: dict[int, float] = {}
+        for k, w in zip(path[window], kernel, strict=True):
+            weights[int(k)] = weights.get(int(k), 0.0) + float(w)
+        total = sum(weights.values())
+        mixed.append([(k, w / total) for k, w in sorted(weights.items())])
+    return mixed
