@@ -59,6 +59,7 @@ class VideoInfo:
     video_stream: int  # index in the container
     streams: tuple[StreamInfo, ...]
     container: str
+    timed: bool = True  # False: the file states no usable times; frames are counted, not sought
 
     @property
     def display_size(self) -> tuple[int, int]:

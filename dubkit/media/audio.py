@@ -1,0 +1,124 @@
+"""Sound: any file -> mono float samples, and a WAV writer."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from dubkit.errors import InputError
+from dubkit.media.container import open_media
+from dubkit.records import Floats
+
+SPEECH_RATE = 16000
+_GAP_SECONDS = 0.05  # shorter holes between two packets are rounding
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """Facts about the sound of a file: its first audio stream."""
+
+    stream: int  # index in the container
+    codec: str
+    rate: int
+    channels: int
+    duration: (
+        float  # seconds from the file's start to the sound's end; 0 where the file does not say
+    )
+
+
+def audio_info(path: Path) -> AudioInfo:
+    """What the sound of a file is; raises `InputError` where there is none."""
+    with open_media(path) as container:
+        stream = _sound(container, path)
+        duration = 0.0
+        if stream.duration is not None and stream.time_base is not None:
+            duration = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        elif container.duration is not None:
+            duration = container.duration / av.time_base
+        context = stream.codec_context
+        return AudioInfo(stream.index, context.name, context.sample_rate, stream.channels, duration)
+
+
+def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
+    """The whole sound of a file as mono samples (N,), -1..1, at ``rate``.
+
+    Sample 0 is the file's start: a late stream is preceded by silence, holes are filled with it, and
+    samples that are no numbers become silence. Raises `InputError` where the file has no sound.
+    """
+    blocks = list(stream_samples(path, rate))
+    if not blocks:
+        raise InputError(f"{path} has a sound stream, but nothing of it can be decoded")
+    return np.concatenate(blocks)
+
+
+def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
+    """The same in blocks, for long files: memory stays small."""
+    with open_media(path) as container:
+        stream = _sound(container, path)
+        resampler = AudioResampler(format="flt", layout="mono", rate=rate)
+        origin = (container.start_time or 0) / av.time_base
+        done = 0
+        for frame in _resampled(container, stream, resampler):
+            if frame.pts is not None and frame.time_base is not None:
+                due = round((float(frame.pts * frame.time_base) - origin) * rate)
+                if due - done > _GAP_SECONDS * rate:
+                    yield np.zeros(due - done, np.float32)
+                    done = due
+            samples = _clean(frame)
+            done += len(samples)
+            yield samples
+
+
+def _sound(container: InputContainer, path: Path) -> AudioStream:
+    if not container.streams.audio:
+        raise InputError(f"{path} has no sound", hint="give a file with an audio stream as the dub")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise InputError(f"the sound of {path} is of a codec that cannot be decoded")
+    return stream
+
+
+def _resampled(
+    container: InputContainer, stream: AudioStream, resampler: AudioResampler
+) -> Iterator[AudioFrame]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            packet = None
+        if packet is None:
+            break
+        try:
+            decoded = packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in decoded:
+            yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _clean(frame: AudioFrame) -> Floats:
+    samples = frame.to_ndarray().reshape(-1)
+    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0).astype(
+        np.float32
+    )
+
+
+def save_wav(path: Path, samples: Floats, rate: int = SPEECH_RATE) -> None:
+    """Write mono samples (N,), -1..1, as 16-bit WAV."""
+    whole = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(whole.tobytes())

@@ -1,0 +1,84 @@
+"""Open media files through PyAV: local files only, of known kinds, with clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from dubkit.errors import InputError
+
+# Demuxers that read one file and nothing else: no playlist, image sequence, device or script.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpegtsraw,mpeg,mpegvideo,nut,flv,live_flv,asf,"
+    "mxf,mxf_opatom,ogg,h264,hevc,vvc,av1,obu,ivf,m4v,vc1,vc1test,dv,gxf,rm,wtv,yuv4mpegpipe,gif,apng,"
+    "mjpeg,dnxhd,swf,nuv,bink,smk,roq,r3d,dirac,cavsvideo,avs,avs2,avs3,ty,pva,"
+    "wav,w64,mp3,flac,aac,ac3,eac3,aiff,caf,au,amr,amrnb,amrwb,ape,wv,tta,tak,dts,dtshd,truehd,mlp,"
+    "voc,sox,mpc,mpc8,gsm,loas"
+)
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
+_ABSENT_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """Open a media file for reading; raises `InputError` with the reason where it cannot be."""
+    container = _open(path)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def _open(path: Path) -> InputContainer:
+    _check_file(path)
+    try:
+        return av.open(
+            f"file:{path}",
+            container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(_refusal(path, error)) from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a media file")
+        if not path.exists():
+            raise InputError(
+                f"{path} does not exist", hint="check the spelling; a name with spaces needs quotes"
+            )
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{path} is empty")
+        with path.open("rb"):
+            pass
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read", hint="check its permissions") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        head = file.read(64).lstrip(b"\xef\xbb\xbf \r\n")
+    if head.startswith(_PLAYLISTS):
+        return f"{path} is a playlist or manifest, not a media file"
+    if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
+        return f"{path} is truncated or damaged: its index cannot be read"
+    if isinstance(error, av.InvalidDataError):
+        return f"{path} is not a media file, or it is damaged at its start"
+    return f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}"
+
+
+def film_stream(container: InputContainer) -> VideoStream | None:
+    """The first stream of moving pictures; cover art and thumbnails are none."""
+    for stream in container.streams.video:
+        if not stream.disposition & _ABSENT_PICTURES:
+            return stream
+    return None

@@ -1,0 +1,201 @@
+"""Read pictures in the film's own planes with their exact times (PyAV)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from dubkit.errors import InputError
+from dubkit.media.container import open_media
+from dubkit.media.planes import Plane, PlaneFormat, plane_format, plane_rows
+from dubkit.records import VideoInfo
+
+_MPEG, _JPEG = 1, 2
+_RGB_ORDER = (2, 0, 1)  # FFmpeg keeps planes of RGB as G, B, R
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a film; its planes are read-only views of the decoder's memory."""
+
+    index: int  # in the film
+    pts: int  # in info.time_base
+    planes: tuple[Plane, ...]  # (H, W) each: Y U V, or grey, or R G B
+    format: PlaneFormat
+    info: VideoInfo
+    _decoded: VideoFrame = field(repr=False)
+    _scaler: VideoReformatter = field(repr=False)
+
+    def picture(self, long_side: int) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB, upright, square pixels, the longer side at most ``long_side``."""
+        info = self.info
+        width, height = info.display_size
+        scale = min(1.0, long_side / max(width, height))
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        if info.rotation in (90, 270):
+            width, height = height, width
+        small = self._scaler.reformat(
+            self._decoded,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=_swscale_matrix(self.format),
+            src_color_range=_JPEG if self.format.full_range else _MPEG,
+            dst_color_range=_JPEG,
+            interpolation=Interpolation.AREA if scale < 1 else Interpolation.BILINEAR,
+        )
+        rgb = plane_rows(small.planes[0], np.uint8)
+        rgb = rgb[:, : width * 3].reshape(height, width, 3)
+        return np.ascontiguousarray(np.rot90(rgb, -info.rotation // 90))
+
+
+def _swscale_matrix(layout: PlaneFormat) -> int:
+    red = layout.weights[0]
+    return {0.2126: 1, 0.30: 4, 0.299: 5, 0.212: 7, 0.2627: 9}[red]
+
+
+class FrameReader:
+    """Reads pictures of a film by index, exactly.
+
+    The n-th picture of the film is always the n-th time in ``pts``: one that is missing or cannot be
+    decoded is replaced by the picture before it and counted in `repaired`.
+    """
+
+    def __init__(
+        self, path: Path, info: VideoInfo, pts: NDArray[np.int64], threads: int = 0
+    ) -> None:
+        self.path = path
+        self.info = info
+        self.pts = pts
+        self.threads = threads
+        self.format = plane_format(info)
+        self.repaired = 0
+        self._scaler = VideoReformatter()
+
+    def read(self, start: int, end: int) -> Iterator[Frame]:
+        """Pictures ``start`` to ``end`` (excluded), in order."""
+        if not 0 <= start <= end <= self.info.frames:
+            raise ValueError(f"pictures {start} to {end} of a film of {self.info.frames}")
+        if start == end:
+            return
+        expected = start
+        last: VideoFrame | None = None
+        for index, decoded in self._decode(start):
+            if index < expected:
+                last = decoded if last is None else last
+                continue
+            for missing in range(expected, min(index, end)):
+                self.repaired += 1
+                yield self._frame(missing, decoded if last is None else last)
+            if index < end:
+                yield self._frame(index, decoded)
+            expected, last = index + 1, decoded
+            if expected >= end:
+                return
+        if last is None:
+            raise InputError(f"pictures {start} to {end} of {self.path} cannot be decoded")
+        for missing in range(expected, end):
+            self.repaired += 1
+            yield self._frame(missing, last)
+
+    def _frame(self, index: int, decoded: VideoFrame) -> Frame:
+        planes = _planes(decoded, self.format)
+        return Frame(
+            index, int(self.pts[index]), planes, self.format, self.info, decoded, self._scaler
+        )
+
+    def _decode(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Decoded pictures with their index, from at most ``start`` on, or the first there is."""
+        with open_media(self.path) as container:
+            stream = container.streams[self.info.video_stream]
+            assert isinstance(stream, VideoStream)
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = self.threads
+            if not self.info.timed:
+                yield from enumerate(self._pictures(container, stream))
+                return
+            pictures = self._sought(container, stream, start)
+            for decoded in pictures:
+                index = self._index(decoded)
+                if index is not None:
+                    yield index, decoded
+
+    def _index(self, decoded: VideoFrame) -> int | None:
+        if decoded.pts is None:
+            return None
+        index = int(np.searchsorted(self.pts, decoded.pts))
+        return index if index < len(self.pts) and self.pts[index] == decoded.pts else None
+
+    def _sought(
+        self, container: InputContainer, stream: VideoStream, start: int
+    ) -> Iterator[VideoFrame]:
+        """Pictures from a key frame at or before picture ``start``, seeking back until one is."""
+        if start == 0:
+            yield from self._pictures(container, stream)
+            return
+        goal = int(self.pts[start])
+        first = int(self.pts[0])
+        back = 0
+        while True:
+            target = max(first, goal - back)
+            container.seek(target, stream=stream, backward=True, any_frame=False)
+            pictures = self._pictures(container, stream)
+            head = next(pictures, None)
+            if head is not None and head.pts is not None and head.pts <= goal:
+                yield head
+                yield from pictures
+                return
+            if target == first:
+                break
+            back = back * 4 or round(2 / self.info.time_base)
+        container.seek(min(first, 0), stream=stream, backward=True, any_frame=False)
+        yield from self._pictures(container, stream)
+
+    def _pictures(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Decoded pictures as the film's format; packets that cannot be decoded are left out."""
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:
+                return
+            if packet is None:
+                return
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:
+                continue
+            for frame in decoded:
+                yield self._conformed(frame)
+
+    def _conformed(self, frame: VideoFrame) -> VideoFrame:
+        info = self.info
+        if (frame.format.name, frame.width, frame.height) == (
+            info.pixel_format,
+            info.width,
+            info.height,
+        ):
+            return frame
+        pts = frame.pts
+        changed = frame.reformat(width=info.width, height=info.height, format=info.pixel_format)
+        changed.pts = pts
+        return changed
+
+
+def _planes(frame: VideoFrame, layout: PlaneFormat) -> tuple[Plane, ...]:
+    kind = layout.sample_type
+    views: list[Plane] = []
+    for plane in frame.planes:
+        view = plane_rows(plane, kind)[:, : plane.width]
+        view.flags.writeable = False
+        views.append(view)
+    return tuple(views[i] for i in _RGB_ORDER) if layout.is_rgb else tuple(views)

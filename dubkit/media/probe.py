@@ -1,0 +1,270 @@
+"""What a film is: its facts and the time of every picture (PyAV; the film is not decoded)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from dubkit.errors import InputError
+from dubkit.media.container import film_stream, open_media
+from dubkit.media.planes import planar_name
+from dubkit.records import Colour, StreamInfo, VideoInfo
+
+Pts = NDArray[np.int64]
+
+_FIRST_LOOK = 24  # pictures decoded to see what the film really holds
+_ENCRYPTED = ("encv", "enca", "encs")
+_USUAL_RATES = tuple(
+    Fraction(rate)
+    for rate in (24, 25, 30, 50, 60, 48, 12, 15, 10, 20, 8, 5, 100, 120, 90, 72, 240, 1)
+) + tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60, 48, 15, 12, 120, 240))
+_NEAR = Fraction(1, 10)  # a rate further from the mean is not tried
+_COARSE = 8  # ticks a picture: under this, rounding would hide a dropped picture
+_ROUNDING = 1.6  # ticks: times may have been rounded twice
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the first decoded pictures say."""
+
+    frame: VideoFrame
+    timed: bool
+
+
+def probe(path: Path) -> tuple[VideoInfo, Pts]:
+    """Facts of a film and the times of its pictures, (frames,) in ``info.time_base``, rising.
+
+    Pictures that a player does not show (edit lists, pictures before the first that can be decoded)
+    are left out. Raises `InputError` with the reason where the file cannot be dubbed.
+    """
+    with open_media(path) as container:
+        stream = _film(container, path)
+        look = _first_look(container, stream, path)
+        scan = _scan(path, stream.index, look) if look.timed else _count(path)
+        return _describe(path, container, stream, look, scan)
+
+
+def _film(container: InputContainer, path: Path) -> VideoStream:
+    stream = film_stream(container)
+    if stream is None:
+        kinds = sorted({s.type for s in container.streams if s.type != "video"})
+        what = f"only {', '.join(kinds)}" if kinds else "no stream that can be used"
+        cover = " (its cover art is not a film)" if container.streams.video else ""
+        raise InputError(f"{path} has no moving pictures: it holds {what}{cover}")
+    if stream.codec_context is None or stream.codec_context.codec_tag in _ENCRYPTED:
+        raise InputError(
+            f"{path} is encrypted or of an unknown codec", hint="dubkit reads unprotected files"
+        )
+    return stream
+
+
+def _first_look(container: InputContainer, stream: VideoStream, path: Path) -> _Look:
+    frames: list[VideoFrame] = []
+    for packet in _packets(container, stream):
+        try:
+            frames += packet.decode()
+        except av.FFmpegError:
+            continue
+        if len(frames) >= _FIRST_LOOK:
+            break
+    if not frames:
+        raise InputError(
+            f"no picture of {path} can be decoded", hint="the file is damaged, empty or protected"
+        )
+    times = [frame.pts for frame in frames]
+    rising = all(
+        b is not None and (a is None or a < b) for a, b in zip([None, *times], times, strict=False)
+    )
+    return _Look(frames[0], rising)
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterable[Packet[VideoStream]]:
+    """Packets until the end, or until the file is damaged beyond reading."""
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What a walk through the file found."""
+
+    pts: Pts
+    time_base: Fraction
+    last_duration: int  # ticks; 0 where the file does not say
+    timed: bool
+    end: float  # seconds: where the last packet of any stream ends
+
+
+def _scan(path: Path, index: int, look: _Look) -> _Scan:
+    """Read the time of every packet, decoding none."""
+    with open_media(path) as container:
+        stream = container.streams[index]
+        time_base = stream.time_base or Fraction(1, 1000)
+        codec = stream.codec_context.name
+        seen: list[tuple[int, int]] = []
+        end = 0.0
+        try:
+            for packet in container.demux():
+                if packet.pts is None or packet.time_base is None:
+                    continue
+                duration = packet.duration or 0
+                end = max(end, float((packet.pts + duration) * packet.time_base))
+                if (
+                    packet.stream_index == index
+                    and not packet.is_discard
+                    and not _is_hidden(packet, codec)
+                ):
+                    seen.append((packet.pts, duration))
+        except av.FFmpegError:
+            if not seen:
+                raise
+    first = look.frame.pts or 0
+    shown = dict(pair for pair in sorted(seen) if pair[0] >= first)
+    if not shown:
+        return _count(path)
+    pts = np.fromiter(shown, np.int64, len(shown))
+    return _Scan(pts, time_base, shown[int(pts[-1])], True, end)
+
+
+def _is_hidden(packet: Packet[av.stream.Stream], codec: str | None) -> bool:
+    """VP8 keeps pictures that are never shown (alternate references) in packets of their own."""
+    return codec == "vp8" and packet.size > 0 and not (bytes(packet)[0] >> 4) & 1
+
+
+def _count(path: Path) -> _Scan:
+    """Count the pictures of a file without usable times: they follow at the stated rate."""
+    with open_media(path) as container:
+        stream = film_stream(container)
+        assert stream is not None
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+        frames = 0
+        for packet in _packets(container, stream):
+            try:
+                frames += len(packet.decode())
+            except av.FFmpegError:
+                continue
+    return _Scan(np.arange(frames, dtype=np.int64), 1 / rate, 1, False, frames / float(rate))
+
+
+def _describe(
+    path: Path, container: InputContainer, stream: VideoStream, look: _Look, scan: _Scan
+) -> tuple[VideoInfo, Pts]:
+    _refuse_truncated(path, container, scan)
+    frame, pts = look.frame, scan.pts
+    name = planar_name(frame.format.name)
+    if name is None:
+        raise InputError(
+            f"{path} has pictures of format {frame.format.name}, which dubkit cannot keep",
+            hint="convert it first: ffmpeg -i FILM -c:v ffv1 -pix_fmt yuv444p10le NEW.mkv",
+        )
+    rate = constant_rate(pts, scan.time_base, _stated_rates(stream))
+    average, duration = _lengths(pts, scan, rate, stream)
+    info = VideoInfo(
+        width=frame.width,
+        height=frame.height,
+        rate=rate,
+        average_rate=average,
+        frames=len(pts),
+        time_base=scan.time_base,
+        pixel_format=name,
+        codec=stream.codec_context.name,
+        colour=_colour(frame),
+        rotation=round(-frame.rotation / 90) * 90 % 360,
+        pixel_aspect=_aspect(stream),
+        duration=duration,
+        video_stream=stream.index,
+        streams=tuple(_stream_info(s) for s in container.streams),
+        container=container.format.name,
+        timed=scan.timed,
+    )
+    return info, pts
+
+
+def _refuse_truncated(path: Path, container: InputContainer, scan: _Scan) -> None:
+    if not container.duration or not scan.timed or "mpegts" in container.format.name:
+        return
+    promised = container.duration / av.time_base
+    found = scan.end - min(0.0, (container.start_time or 0) / av.time_base)
+    if promised - found > min(2.0, 0.2 * promised):
+        raise InputError(
+            f"{path} is truncated: it promises {promised:.1f} s and ends after {found:.1f} s",
+            hint="fetch or export the file again",
+        )
+
+
+def _stated_rates(stream: VideoStream) -> list[Fraction]:
+    return [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+
+
+def constant_rate(
+    pts: Pts, time_base: Fraction, stated: Iterable[Fraction] = ()
+) -> Fraction | None:
+    """The frame rate if every picture keeps to it within the rounding of the time base, else None (variable)."""
+    stated = list(stated)
+    if len(pts) < 2:
+        return stated[0] if stated else None
+    mean = Fraction(len(pts) - 1) / (int(pts[-1] - pts[0]) * time_base)
+    step = Fraction(1) / (int(np.median(np.diff(pts))) * time_base)
+    likely = [rate for rate in _USUAL_RATES if rate in stated]
+    derived = [Fraction(round(mean) or 1), step, mean.limit_denominator(1001)]
+    for rate in (*likely, *_USUAL_RATES, *stated, *derived):
+        if abs(rate / mean - 1) < _NEAR and _keeps_to(pts, 1 / (rate * time_base)):
+            return rate
+    return None
+
+
+def _keeps_to(pts: Pts, ticks: Fraction) -> bool:
+    """Whether pictures follow one another every ``ticks`` ticks, but for rounding."""
+    if ticks < _COARSE:
+        return bool((np.diff(pts) == float(ticks)).all())
+    error = (pts - pts[0]) - np.arange(len(pts)) * float(ticks)
+    return float(error.max() - error.min()) <= _ROUNDING
+
+
+def _lengths(
+    pts: Pts, scan: _Scan, rate: Fraction | None, stream: VideoStream
+) -> tuple[Fraction, float]:
+    """Average rate, and seconds from the first picture's start to the last one's end."""
+    if rate is not None:
+        return rate, float(len(pts) / rate)
+    if len(pts) < 2:
+        average = stream.average_rate or Fraction(25)
+        return average, float(1 / average)
+    span = int(pts[-1] - pts[0])
+    last = scan.last_duration or round(span / (len(pts) - 1))
+    average = Fraction(len(pts) - 1) / (span * scan.time_base)
+    return average.limit_denominator(100_000), float((span + last) * scan.time_base)
+
+
+def _colour(frame: VideoFrame) -> Colour:
+    return Colour(
+        range=int(frame.color_range),
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+    )
+
+
+def _aspect(stream: VideoStream) -> Fraction:
+    stated = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return stated if stated and Fraction(1, 8) <= stated <= 8 else Fraction(1)
+
+
+def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+    context = stream.codec_context
+    kind = stream.type
+    if kind == "video" and stream.disposition & av.stream.Disposition.attached_pic:
+        kind = "attachment"
+    return StreamInfo(stream.index, kind, context.name if context else "unknown", stream.language)

@@ -1,0 +1,123 @@
+"""Start programs: the one place that imports ``subprocess``.
+
+Arguments are always lists, never a shell's. A program gets no terminal to read from, sits in a process group
+of its own and is ended when the run is interrupted; on Linux the kernel ends it when its parent is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import imageio_ffmpeg
+
+from dubkit.errors import DubkitError, MissingDependency, OutputError, ToolError
+
+log = logging.getLogger(__name__)
+
+TAIL_LINES = 12
+_PR_SET_PDEATHSIG = 1
+
+
+@cache
+def find_program(name: str) -> Path:
+    """Path of a program: the system's own, else (ffmpeg only) the binary that imageio-ffmpeg carries.
+
+    Raises `MissingDependency` where there is none.
+    """
+    found = shutil.which(name)
+    if found is None and name == "ffmpeg":
+        try:
+            found = imageio_ffmpeg.get_ffmpeg_exe()
+        except RuntimeError:
+            log.debug("imageio-ffmpeg has no binary for this machine")
+    if found is None:
+        raise MissingDependency(
+            f"the program {name} is not installed",
+            hint=f"install {name} with your system's package manager, or: pip install imageio-ffmpeg",
+        )
+    return Path(found)
+
+
+@cache
+def program_version(name: str) -> str:
+    """First line of ``name -version``; for ffmpeg its version word alone."""
+    words = (
+        run([str(find_program(name)), "-version"]).decode(errors="replace").splitlines()[0].split()
+    )
+    return words[2] if words[1:2] == ["version"] else " ".join(words)
+
+
+def run(argv: Sequence[str], *, stdin: bytes | None = None) -> bytes:
+    """Run a program to its end and return its standard output.
+
+    Raises `ToolError` with the command, its code and the end of its stderr; `OutputError` where the disk is
+    full; `MissingDependency` where the program is gone. An interruption ends the program first.
+    """
+    log.debug("run %s", list(argv))
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_dies_with_parent(),
+        )
+    except FileNotFoundError as error:
+        raise MissingDependency(f"the program {argv[0]} is not installed") from error
+    except OSError as error:
+        raise ToolError(f"{argv[0]} cannot be started: {error.strerror}") from error
+    try:
+        stdout, stderr = process.communicate(stdin)
+    except BaseException:
+        _end(process)
+        raise
+    if process.returncode:
+        raise _failure(argv, process.returncode, stderr.decode(errors="replace"))
+    return stdout
+
+
+def _failure(argv: Sequence[str], code: int, stderr: str) -> DubkitError:
+    name = Path(argv[0]).name
+    tail = "\n".join(stderr.strip().splitlines()[-TAIL_LINES:])
+    if os.strerror(errno.ENOSPC) in stderr:
+        return OutputError(
+            f"the disk is full: {name} could not write its output",
+            hint="free some space and run again",
+        )
+    return ToolError(
+        f"{name} failed with code {code}: {tail}", hint="the command was: " + " ".join(argv)
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
+
+
+def _dies_with_parent() -> Callable[[], None] | None:
+    """What the child does before it becomes the program: ask Linux to end it with its parent."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return ask
