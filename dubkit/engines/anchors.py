@@ -1,0 +1,114 @@
+"""Lay a long script on a long track: anchor words that were recognised, and cut where cuts are sure.
+
+Pure functions on words and times; a recogniser says roughly what is spoken when, the script says
+what is spoken exactly, and both meet in runs of equal words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+import numpy as np
+
+from dubkit.records import ScriptLine, Word
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of the track and the script words in it, ``first`` to ``last`` (excluded)."""
+
+    start: float
+    end: float
+    first: int
+    last: int
+
+
+def match(script: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs (script index, heard index) of equal words, rising in both.
+
+    From equal runs of three words, then from single words between those.
+    """
+    triples = [tuple(script[i : i + 3]) for i in range(len(script) - 2)]
+    heard_triples = [tuple(heard[i : i + 3]) for i in range(len(heard) - 2)]
+    pairs: set[tuple[int, int]] = set()
+    matcher = SequenceMatcher(None, triples, heard_triples, autojunk=False)
+    for block in matcher.get_matching_blocks():
+        if block.size:
+            pairs |= {(block.a + k, block.b + k) for k in range(block.size + 2)}
+    fixed = [(-1, -1), *_rising(pairs), (len(script), len(heard))]
+    for (a, b), (c, d) in pairwise(fixed):
+        # single words are trusted only in short gaps, where there is little choice
+        if 1 < c - a <= 30 and 1 < d - b <= 30:
+            inner = SequenceMatcher(None, script[a + 1 : c], heard[b + 1 : d], autojunk=False)
+            for block in inner.get_matching_blocks():
+                offset = ((a + 1 + block.a + k, b + 1 + block.b + k) for k in range(block.size))
+                pairs |= set(offset)
+    return _rising(pairs)
+
+
+def _rising(pairs: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    kept: list[tuple[int, int]] = []
+    for pair in sorted(pairs):
+        if not kept or (pair[0] > kept[-1][0] and pair[1] > kept[-1][1]):
+            kept.append(pair)
+    return kept
+
+
+def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[Span | None]:
+    """A rough time for every script word from the times of its line; None where the line has none."""
+    times: list[Span | None] = []
+    for line, count in zip(lines, counts, strict=True):
+        if line.start is None or line.end is None:
+            times += [None] * count
+        else:
+            edges = np.linspace(line.start, line.end, count + 1).tolist()
+            times += list(pairwise(edges))
+    return times
+
+
+def heard_times(
+    count: int, pairs: Sequence[tuple[int, int]], heard: Sequence[Word]
+) -> list[Span | None]:
+    """The heard time of every script word that was matched."""
+    times: list[Span | None] = [None] * count
+    for i, j in pairs:
+        times[i] = (heard[j].start, heard[j].end)
+    return times
+
+
+def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float) -> list[Chunk]:
+    """Cut script and track together.
+
+    A cut lies in a pause (or, failing that, at a gap between two words that both have a time) and splits
+    the script where both neighbours are known, so no word can land on the wrong side. Chunks last 6 to
+    about 30 seconds where the speech allows it; where nothing is known for long, as long as that.
+    """
+    found: list[Chunk] = []
+    first, start = 0, 0.0
+    for i in range(len(times) - 1):
+        left, right = times[i], times[i + 1]
+        if left is None or right is None or left[1] - start < 6.0:
+            continue
+        cut = _cut(left, right, pauses, patience=left[1] - start)
+        if cut is not None:
+            found.append(Chunk(start, cut, first, i + 1))
+            first, start = i + 1, cut
+    found.append(Chunk(start, duration, first, len(times)))
+    return found
+
+
+def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> float | None:
+    middle = (left[1] + right[0]) / 2
+    for start, end in pauses:
+        if start > right[0] + 0.3:
+            break
+        centre = (start + end) / 2
+        if left[0] < centre < right[1] and end - start >= 0.12:
+            return centre
+    # no pause for 20 s: a clean boundary between two known words must do
+    return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
