@@ -1,0 +1,37 @@
+"""dubkit makes the faces of a film speak a new audio track.
+
+>>> import dubkit
+>>> dubkit.run("film.mp4", "dub.wav", script="dub.txt")  # doctest: +SKIP
+
+Importing dubkit loads nothing heavy; the first call does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dubkit.api import job_status as job_status
+    from dubkit.api import run as run
+    from dubkit.api import verify as verify
+    from dubkit.errors import DubkitError as DubkitError
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "DubkitError": "dubkit.errors",
+    "job_status": "dubkit.api",
+    "run": "dubkit.api",
+    "verify": "dubkit.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'dubkit' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,4 +1,4 @@
-"""Presets: TOML files that hold differences from the defaults; found, extended, merged, validated once.
+"""Presets: TOML files that hold differences from the defaults; merged, then validated once.
 
 Precedence: defaults (`dubkit.config`) < presets from left to right < ``--set a.b=c`` < flags.
 """
@@ -19,7 +19,7 @@ from dubkit.errors import ConfigError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Table = dict[str, Any]
 _HERE = Path(__file__).resolve().parent
@@ -80,7 +80,7 @@ def load_config(
     settings: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Defaults, then presets, then ``a.b=c`` settings, then flags (dotted path -> value, None: not given).
+    """Defaults < presets < ``a.b=c`` settings < flags (dotted path -> value, None: not given).
 
     Raises ConfigError that lists every bad key with its file.
     """
@@ -93,7 +93,7 @@ def load_config(
 
 
 def parse_setting(text: str) -> Table:
-    """``faces.which=all`` -> ``{"faces": {"which": "all"}}``; the value is TOML, or a bare string."""
+    """``faces.which=all`` as a nested table; the value is TOML, or a bare string."""
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or len(keys) != 2 or not all(keys):
@@ -113,7 +113,7 @@ def merge(layers: Sequence[Layer]) -> Table:
 
 
 def validate(layers: Sequence[Layer]) -> Config:
-    """Merge and validate once. Raises ConfigError that lists every problem, its path and its origin."""
+    """Merge and validate once. Raises ConfigError that lists every problem and its origin."""
     try:
         return Config.model_validate(merge(layers))
     except ValidationError as error:
@@ -177,7 +177,8 @@ def _parent(name: str, child: Path) -> Path:
 
 def _read(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table: Table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return table
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the preset {path} is not valid TOML: {error}") from error
     except OSError as error:

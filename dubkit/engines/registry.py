@@ -1,7 +1,7 @@
 """Engines by name: which module and class, and which extra brings its library.
 
-A name from the tables below, or ``package.module:Class`` for an engine from elsewhere. ``auto`` takes the
-first engine of its kind whose library is there; a named engine is never replaced by another.
+A name from the tables below, or ``package.module:Class`` for an engine from elsewhere. ``auto``
+takes the first engine of its kind whose library is there; a named engine is never replaced.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MANDATORY = "reinstall dubkit: pip install --force-reinstall dubkit"
 
 
 def choose(kind: str, name: str) -> tuple[str, str]:
-    """The engine that ``name`` means, and why: ``("pocketsphinx", "auto: the best one installed")``.
+    """The engine that ``name`` means, and why: ``("even", "named in the settings")``.
 
     Raises ConfigError for a name that is not known.
     """

@@ -1,0 +1,103 @@
+"""The public calls, as plain functions: what the command line itself uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dubkit.config import Config
+from dubkit.outcome import RunResult
+from dubkit.pipeline import plan_job, run_job
+from dubkit.plan import PlannedUnit
+from dubkit.presets import load_config
+from dubkit.progress import NoProgress, Progress
+from dubkit.records import Job
+from dubkit.status import JobStatus, StageStatus, job_status, verify
+
+__all__ = [
+    "JobStatus",
+    "PlannedUnit",
+    "RunResult",
+    "StageStatus",
+    "job_status",
+    "make_job",
+    "plan_job",
+    "run",
+    "run_job",
+    "verify",
+]
+
+WRITABLE = (".mp4", ".mov", ".m4v", ".mkv")  # containers that a result can have
+_LOSSLESS_SUFFIX = {"ffv1": ".mkv", "prores": ".mov"}  # what mp4 cannot carry
+
+
+def run(
+    video: Path | str,
+    audio: Path | str,
+    *,
+    script: Path | str | None = None,
+    out: Path | str | None = None,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    until: str | None = None,
+    force: Sequence[str] = (),
+    dry_run: bool = False,
+    overwrite: bool = False,
+    device: str | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Dub a film: its faces speak the words of ``audio``.
+
+    ``settings`` are ``section.key=value``. The result is ``<video>.dubbed.<suffix>`` beside the
+    film unless ``out`` says otherwise; finished work is kept in ``work`` and used again by the same
+    call. With ``dry_run`` nothing is done and the result holds the plan.
+    Raises `dubkit.errors.DubkitError`.
+    """
+    config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
+    job = make_job(video, audio, config, script=script, out=out, work=work, shots=shots)
+    return run_job(
+        job,
+        config,
+        progress=progress or NoProgress(),
+        until=until,
+        force=force,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
+
+
+def make_job(
+    video: Path | str,
+    audio: Path | str,
+    config: Config,
+    *,
+    script: Path | str | None = None,
+    out: Path | str | None = None,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+) -> Job:
+    """A job with its defaults: where the result goes, and where the work lies."""
+    video = _path(video)
+    output = _path(out) if out else video.with_name(f"{video.stem}.dubbed{_suffix(video, config)}")
+    return Job(
+        video=video,
+        audio=_path(audio),
+        output=output,
+        work=_path(work) if work else output.with_name(f"{output.stem}.dubkit"),
+        script=_path(script) if script else None,
+        shots=_path(shots) if shots else None,
+    )
+
+
+def _suffix(video: Path, config: Config) -> str:
+    needed = _LOSSLESS_SUFFIX.get(config.generate.codec)
+    if needed:
+        return video.suffix if video.suffix.lower() in (needed, ".mkv") else needed
+    return video.suffix if video.suffix.lower() in WRITABLE else ".mp4"
+
+
+def _path(path: Path | str) -> Path:
+    return Path(path).expanduser().absolute()

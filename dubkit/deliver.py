@@ -1,0 +1,104 @@
+"""The result's way out of the work folder, and all that is checked before the first frame."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from dubkit.config import Config
+from dubkit.errors import InputError, OutputError, UsageError
+from dubkit.plan import INPUTS
+from dubkit.records import Job
+from dubkit.work.digest import digest_file
+from dubkit.work.folder import explain
+from dubkit.work.manifest import sync_folder
+
+_ROOM = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
+_LEAST_ROOM = 100 * 2**20
+
+
+def check_request(job: Job) -> None:
+    """Raise for inputs that are not there and for an output that would hurt one of them."""
+    for name in INPUTS:
+        path: Path | None = getattr(job, name)
+        if path is None:
+            continue
+        if not path.exists():
+            raise InputError(f"there is no file {path}", hint=f"it was given as the {name}")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a file", hint=f"it was given as the {name}")
+        if job.output.exists() and job.output.samefile(path):
+            raise UsageError(
+                f"the output {job.output} is the {name} itself", hint="choose another --out"
+            )
+    if job.output.absolute() == job.work.absolute():
+        raise UsageError(
+            f"{job.output} is both the output and the work folder", hint="choose another --work"
+        )
+
+
+def check_destination(output: Path) -> None:
+    """Raise OutputError where the result could not be written at the end."""
+    if output.is_dir():
+        raise OutputError(f"the output {output} is a folder", hint="give a file name with --out")
+    folder = output.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(
+            f"there is no folder {folder} for the result", hint="make it, or choose another --out"
+        )
+    probe = _beside(output)
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"the result cannot be written to {folder}: {error.strerror}",
+            hint="choose another --out",
+        ) from error
+
+
+def is_same(film: Path, output: Path) -> bool:
+    """Whether the output already is this film, byte for byte."""
+    if film.stat().st_size != output.stat().st_size:
+        return False
+    return film.samefile(output) or digest_file(film) == digest_file(output)
+
+
+def find_film(folder: Path) -> Path:
+    """The film in the folder of the last stage: its one file named ``film`` with any suffix."""
+    films = sorted(folder.glob("film.*"))
+    if len(films) != 1:
+        raise OutputError(f"{folder} holds {len(films)} films where one was expected")
+    return films[0]
+
+
+def deliver(film: Path, output: Path) -> None:
+    """Put the film at its destination in one step: a link where that can be, else a copy."""
+    beside = _beside(output)
+    try:
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(film, beside)
+        except OSError:
+            shutil.copyfile(film, beside)
+        beside.replace(output)
+        sync_folder(output.absolute().parent)
+    except OSError as error:
+        raise explain(error, output) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def room_warning(job: Job, config: Config) -> str | None:
+    """A sentence where the disk is clearly too small for this job."""
+    wanted = max(job.video.stat().st_size * _ROOM[config.generate.codec], _LEAST_ROOM)
+    free = shutil.disk_usage(job.work).free
+    if free >= wanted:
+        return None
+    have, need = round(free / 2**20), round(wanted / 2**20)
+    return f"only {have} MB are free at {job.work}; this film may need {need} MB"
+
+
+def _beside(output: Path) -> Path:
+    return output.absolute().with_name(f".{output.name}.{os.getpid()}.part")

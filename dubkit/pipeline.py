@@ -1,0 +1,152 @@
+"""The pipeline: its stages in order, and a job from request to film."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from dubkit.config import Config
+from dubkit.deliver import (
+    check_destination,
+    check_request,
+    deliver,
+    find_film,
+    is_same,
+    room_warning,
+)
+from dubkit.errors import EXIT_OK, Interrupted, OutputError, WorkError
+from dubkit.outcome import GO_ON, RunResult, summarize
+from dubkit.plan import PlannedUnit, Run, digest_inputs, plan, select
+from dubkit.progress import Progress
+from dubkit.records import FileDigest, Job, Manifest
+from dubkit.runner import Runner
+from dubkit.stages.base import Stage
+from dubkit.work.folder import CONFIG, check_work, explain, open_work, sweep
+from dubkit.work.lock import hold
+from dubkit.work.manifest import read_manifest, write_atomic
+
+STAGES: tuple[Stage, ...] = ()
+
+
+def prepare(
+    job: Job,
+    config: Config,
+    stages: Sequence[Stage],
+    *,
+    until: str | None = None,
+    force: Sequence[str] = (),
+) -> Run:
+    """Check a request and digest its inputs; writes nothing."""
+    chosen = select(stages, until, force)
+    check_request(job)
+    check_work(job.work)
+    known = read_manifest(job.work) if job.work.is_dir() else None
+    inputs = digest_inputs(job, known.inputs if known else {})
+    if known:
+        _check_film(job, known, inputs)
+    return Run(job, config, chosen, inputs, frozenset(force), stages[-1].name if stages else None)
+
+
+def plan_job(
+    job: Job,
+    config: Config,
+    *,
+    until: str | None = None,
+    force: Sequence[str] = (),
+    stages: Sequence[Stage] = STAGES,
+) -> list[PlannedUnit]:
+    """What `run_job` would do now, unit by unit, and why; nothing is written."""
+    return plan(prepare(job, config, stages, until=until, force=force))
+
+
+def run_job(
+    job: Job,
+    config: Config,
+    *,
+    progress: Progress,
+    until: str | None = None,
+    force: Sequence[str] = (),
+    overwrite: bool = False,
+    dry_run: bool = False,
+    stages: Sequence[Stage] = STAGES,
+) -> RunResult:
+    """Dub one film. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM."""
+    began = time.monotonic()
+    try:
+        with _stoppable():
+            run = prepare(job, config, stages, until=until, force=force)
+            if run.films:
+                check_destination(job.output)
+            if dry_run:
+                return RunResult(job.output if run.films else None, EXIT_OK, plan=tuple(plan(run)))
+            if run.films and job.output.exists() and not overwrite:
+                _refuse_other_film(run)
+            open_work(job.work)
+            with hold(job.work):
+                return _run_locked(run, progress, began)
+    except OSError as error:
+        raise explain(error, job.work) from error
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; finished work is kept", hint=GO_ON) from None
+
+
+def _run_locked(run: Run, progress: Progress, began: float) -> RunResult:
+    job = run.job
+    sweep(job.work)
+    write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
+    if warning := room_warning(job, run.config):
+        progress.warn(warning)
+    runner = Runner(run, progress)
+    try:
+        runner.save()
+        runner.do_all()
+        if run.films:
+            film = find_film(run.folder(run.stages[-1], None))
+            if not (job.output.exists() and is_same(film, job.output)):
+                deliver(film, job.output)
+    finally:
+        sweep(job.work)
+    return summarize(
+        runner.results.values(),
+        output=job.output if run.films else None,
+        done=runner.done,
+        frames=sum(shot.frames for shot in runner.shots),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _refuse_other_film(run: Run) -> None:
+    """Raise OutputError unless the existing output is what this run would make."""
+    if all(line.current for line in plan(run)):
+        film = find_film(run.folder(run.stages[-1], None))
+        if is_same(film, run.job.output):
+            return
+    raise OutputError(
+        f"the output {run.job.output} exists already",
+        hint="--overwrite replaces it; --out names another",
+    )
+
+
+def _check_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]) -> None:
+    before = known.inputs.get("video")
+    if before and before.sha256 != inputs["video"].sha256 and before.path != job.video.absolute():
+        raise WorkError(
+            f"the work folder {job.work} belongs to another film, {before.path.name}",
+            hint="choose another folder with --work, or delete this one",
+        )
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM stops a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

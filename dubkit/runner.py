@@ -1,0 +1,166 @@
+"""The stages of one run: examine each in order, do what is not current, keep the book."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dubkit.engines.registry import load_module
+from dubkit.errors import WorkError
+from dubkit.execute import Task, execute, failure
+from dubkit.outcome import about, to_error
+from dubkit.plan import SHOTS, Run, Unit, examine, read_shots
+from dubkit.progress import Progress
+from dubkit.records import Manifest, Shot, StageResult
+from dubkit.stages.base import Per, Stage
+from dubkit.work.manifest import VERSION, key, write_manifest
+from dubkit.work.parallel import WorkerLost, cores, stream
+
+SAVE_SECONDS = (
+    0.5  # the manifest is saved at most this often while units finish; receipts cover the rest
+)
+
+
+class Runner:
+    """One run of one job. Only this process writes the manifest."""
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self.run = run
+        self.progress = progress
+        self.results: dict[str, StageResult] = {}  # units whose outputs may be read
+        self.failed: dict[str, StageResult] = {}
+        self.done = 0
+        self.shots: tuple[Shot, ...] = ()
+        self._saved = 0.0
+        self._noted: set[str] = set()
+        self._devices: tuple[str, ...] | None = None
+
+    def do_all(self) -> None:
+        """Run all stages. Raises the first failure in film order once its siblings are done."""
+        try:
+            for stage in self.run.stages:
+                self._do_stage(stage)
+                if stage.name == SHOTS:
+                    self.shots = read_shots(self.run) or ()
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Write the manifest."""
+        results = {**self.failed, **self.results}
+        write_manifest(self.run.job.work, Manifest(VERSION, self.run.job, results, self.run.inputs))
+        self._saved = time.monotonic()
+
+    def _do_stage(self, stage: Stage) -> None:
+        units = examine(self.run, stage, self.shots, self.results)
+        pending = [unit for unit in units if not unit.current]
+        for unit in units:
+            if unit.current and unit.receipt:
+                self._record(unit.receipt, fresh=False)
+        frames = sum(unit.frames for unit in pending)
+        self.progress.plan(stage.name, len(units), len(units) - len(pending), frames)
+        pending.sort(key=lambda unit: -unit.frames)
+        self._work(stage, pending)
+        self._settle(stage, units)
+
+    def _work(self, stage: Stage, pending: Sequence[Unit]) -> None:
+        devices = self._devices_for(stage) if pending else ("cpu",)
+        tasks = [self._task(unit, devices[i % len(devices)]) for i, unit in enumerate(pending)]
+        ready = [i for i, task in enumerate(tasks) if task.problem is None or task.fallback]
+        for i in sorted({*range(len(tasks))} - {*ready}):
+            self._finish(pending[i], failure(tasks[i], tasks[i].problem or WorkError("no input")))
+        settings = self.run.config.parallel
+        jobs = len(devices) if devices[0] != "cpu" else settings.jobs or cores()
+        work = stream(execute, [tasks[i] for i in ready], jobs=jobs, backend=settings.backend)
+        for position, result in work:
+            unit, task = pending[ready[position]], tasks[ready[position]]
+            if isinstance(result, WorkerLost):
+                result = self._bury(task)
+            self._finish(unit, result)
+
+    def _bury(self, task: Task) -> StageResult:
+        lost = WorkError(
+            f"{task.stage} of {task.unit} ended its process, twice: "
+            "out of memory, or a crash in a library",
+            hint="use fewer workers with --jobs, or close other programs",
+        )
+        return execute(replace(task, problem=lost)) if task.fallback else failure(task, lost)
+
+    def _task(self, unit: Unit, device: str) -> Task:
+        stage, config = unit.stage, self.run.config
+        keep = config.parallel.on_failure == "original" and stage.per is Per.SHOT
+        problem = None
+        if unit.blocked:
+            cause = self.failed.get(unit.blocked)
+            problem = to_error(cause) if cause else WorkError(f"{unit.blocked} has no result")
+        return Task(
+            stage=stage.name,
+            unit=unit.name,
+            run=stage.run,
+            fallback=stage.fallback if keep else None,
+            job=self.run.job,
+            config=config,
+            inputs=unit.inputs,
+            target=unit.folder,
+            parts=unit.parts,
+            shot=unit.shot,
+            device=device,
+            problem=problem,
+        )
+
+    def _finish(self, unit: Unit, result: StageResult) -> None:
+        self._record(result, fresh=True)
+        self.progress.advance(unit.stage.name, unit.name, unit.frames, result.seconds, result.error)
+        if time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def _record(self, result: StageResult, *, fresh: bool) -> None:
+        name = key(result.stage, result.unit)
+        if result.fingerprint:
+            self.results[name] = result
+            self.done += fresh
+        else:
+            self.failed[name] = result
+        for note in result.notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self.progress.note(note)
+        for warning in result.warnings:
+            self.progress.warn(about(result, warning))
+        if fresh and result.error and result.fingerprint:
+            self.progress.warn(about(result, f"keeps its original picture: {result.error}"))
+
+    def _settle(self, stage: Stage, units: Sequence[Unit]) -> None:
+        for unit in units:  # they ended in any order; the book is in film order
+            if unit.key in self.results:
+                self.results[unit.key] = self.results.pop(unit.key)
+        bad = [self.failed[unit.key] for unit in units if unit.key in self.failed]
+        if not bad:
+            return
+        rest = self.run.stages[self.run.stages.index(stage) + 1 :]
+        keep = self.run.config.parallel.on_failure == "original" and stage.per is Per.SHOT
+        if keep and any(later.fallback for later in rest if later.per is Per.SHOT):
+            return
+        raise to_error(bad[0], others=len(bad) - 1, per=stage.per)
+
+    def _devices_for(self, stage: Stage) -> tuple[str, ...]:
+        if not stage.gpu:
+            return ("cpu",)
+        if self._devices is None:
+            self._devices = find_devices(self.run.config.parallel.device)
+        return self._devices
+
+
+def find_devices(wanted: str) -> tuple[str, ...]:
+    """Devices for nets; torch is not loaded to learn that there is only the CPU."""
+    nodes = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    bare = Path("/dev").is_dir() and os.uname().sysname == "Linux"
+    if wanted == "cpu" or (wanted == "auto" and bare and not any(map(os.path.exists, nodes))):
+        return ("cpu",)
+    devices: tuple[str, ...] = load_module("dubkit.engines.devices", what="a device").list_devices(
+        wanted
+    )
+    return devices

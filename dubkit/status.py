@@ -1,0 +1,114 @@
+"""What a work folder holds: for ``dubkit status``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dubkit.config import Config
+from dubkit.errors import WorkError
+from dubkit.outcome import about
+from dubkit.pipeline import STAGES, plan_job
+from dubkit.plan import UNKNOWN, PlannedUnit
+from dubkit.records import Job, Manifest, StageResult
+from dubkit.stages.base import Stage
+from dubkit.work.digest import digest_file
+from dubkit.work.folder import CONFIG, intact
+from dubkit.work.lock import hold, holder
+from dubkit.work.manifest import RECEIPT, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """How far one stage is."""
+
+    stage: str
+    units: int | None  # None while the shots are not known
+    current: int
+    failed: int
+    seconds: float  # spent on the units that are current
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How far a job is."""
+
+    job: Job
+    stages: tuple[StageStatus, ...]
+    plan: tuple[PlannedUnit, ...]  # with the reason for each unit that is not current
+    failures: tuple[StageResult, ...]  # of the last run
+    warnings: tuple[str, ...]
+    in_use_by: str | None
+
+    @property
+    def finished(self) -> bool:
+        return all(line.current for line in self.plan) and self.job.output.exists()
+
+
+def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
+    """What is done in a work folder and what is not, and why. Raises WorkError where it is none."""
+    manifest = _manifest(work)
+    lines = plan_job(manifest.job, read_config(work), stages=stages)
+    results = manifest.results.values()
+    failures = tuple(result for result in results if result.error)
+    return JobStatus(
+        job=manifest.job,
+        stages=tuple(_stage_status(stage.name, lines, failures) for stage in stages),
+        plan=tuple(lines),
+        failures=failures,
+        warnings=tuple(about(result, text) for result in results for text in result.warnings),
+        in_use_by=holder(work),
+    )
+
+
+def verify(work: Path) -> tuple[str, ...]:
+    """Hash the inputs and every published file; returns what is not as it was.
+
+    Damaged units lose their receipt, so that the next run does them again, and them alone.
+    """
+    manifest = _manifest(work)
+    with hold(work):
+        changed = [
+            f"the {name} {entry.path} is not the file it was"
+            for name, entry in manifest.inputs.items()
+            if not entry.path.is_file() or digest_file(entry.path) != entry.sha256
+        ]
+        damaged = []
+        for folder in sorted(work.glob("video-*/*/*")) + sorted(work.glob("dub-*/*/*")):
+            if intact(folder, thorough=True) is None:
+                (folder / RECEIPT).unlink(missing_ok=True)
+                damaged.append(f"{folder.relative_to(work)} is damaged and will be done again")
+    return (*changed, *damaged)
+
+
+def read_config(work: Path) -> Config:
+    """The resolved configuration of the last run in a work folder."""
+    path = work / CONFIG
+    try:
+        return Config.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise WorkError(f"{path} cannot be read", hint="the next run writes it anew") from error
+
+
+def _manifest(work: Path) -> Manifest:
+    manifest = read_manifest(work) if work.is_dir() else None
+    if manifest is None:
+        raise WorkError(
+            f"{work} holds no readable manifest of dubkit",
+            hint="name the work folder (it ends in .dubkit); a damaged one is mended by its run",
+        )
+    return manifest
+
+
+def _stage_status(
+    stage: str, lines: Sequence[PlannedUnit], failures: Sequence[StageResult]
+) -> StageStatus:
+    own = [line for line in lines if line.stage == stage]
+    known = not any(line.unit == UNKNOWN for line in own)
+    current = [line for line in own if line.current]
+    failed = sum(result.stage == stage for result in failures)
+    seconds = sum(line.seconds for line in current)
+    return StageStatus(stage, len(own) if known else None, len(current), failed, seconds)

@@ -1,0 +1,145 @@
+"""The work folder: where published units lie, and how a scratch folder becomes one.
+
+::
+
+    manifest.json  config.json  lock  attend.lock
+    video-<digest>/<stage>/<unit>/   depends on the picture only: shared by all dubs of a film
+    dub-<digest>/<stage>/<unit>/     depends on picture, sound and script
+    scratch/<random>/                work in progress; swept at start and end
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from dubkit.errors import DubkitError, OutputError, WorkError
+from dubkit.records import StageResult
+from dubkit.work.digest import digest_file
+from dubkit.work.lock import ATTEND, LOCK
+from dubkit.work.manifest import (
+    ANOTHER,
+    MANIFEST,
+    RECEIPT,
+    read_manifest,
+    read_receipt,
+    sync_folder,
+)
+
+CONFIG = "config.json"
+SCRATCH = "scratch"
+_OURS = re.compile(
+    rf"{MANIFEST}|{CONFIG}|{LOCK}|{ATTEND}|{SCRATCH}|(video|dub)-[0-9a-f]{{12}}|\..*"
+)
+
+
+def open_work(root: Path) -> None:
+    """Make a work folder or accept one that dubkit made. Raises WorkError for anything else."""
+    check_work(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / SCRATCH).mkdir(exist_ok=True)
+    except OSError as error:
+        raise explain(error, root) from error
+
+
+def check_work(root: Path) -> None:
+    """Raise WorkError where a path cannot become, or is not, a work folder of this version."""
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise WorkError(f"the work folder {root} is a file", hint=ANOTHER)
+    manifest = read_manifest(root)
+    names = {entry.name for entry in root.iterdir()}
+    strangers = sorted(name for name in names if not _OURS.fullmatch(name))
+    if strangers and manifest is None and not names & {LOCK, SCRATCH}:
+        raise WorkError(
+            f"{root} is no work folder of dubkit: it holds {strangers[0]}", hint=ANOTHER
+        )
+
+
+def new_scratch(root: Path) -> Path:
+    """An empty folder for one unit, on the same file system as its destination."""
+    return Path(tempfile.mkdtemp(dir=root / SCRATCH))
+
+
+def sweep(root: Path) -> None:
+    """Remove what interrupted work left behind. Only the holder of the lock may."""
+    for entry in (root / SCRATCH).glob("*"):
+        shutil.rmtree(entry, ignore_errors=True)
+    for beside in root.glob(f".{MANIFEST}.*"):
+        beside.unlink(missing_ok=True)
+
+
+def publish(scratch: Path, target: Path) -> None:
+    """Move a finished unit, receipt included, to its place by rename; an older one gives way."""
+    for path in scratch.rglob("*"):
+        if path.is_file():
+            _sync_file(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        old = scratch.with_name(f"{scratch.name}.old")
+        target.rename(old)
+        scratch.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        scratch.rename(target)
+    sync_folder(target.parent)
+
+
+def describe(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
+    """Digests and sizes of the files in a unit's folder, by their names relative to it."""
+    names = _files(folder)
+    digests = {name: digest_file(folder / name) for name in names}
+    return digests, {name: (folder / name).stat().st_size for name in names}
+
+
+def intact(folder: Path, *, thorough: bool = False) -> StageResult | None:
+    """The receipt of a unit whose files are all there in full; ``thorough`` hashes them too."""
+    receipt = read_receipt(folder)
+    if receipt is None:
+        return None
+    for name, size in receipt.sizes.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+        if thorough and digest_file(path) != receipt.outputs.get(name):
+            return None
+    return receipt
+
+
+def explain(error: OSError, path: Path) -> DubkitError:
+    """An error of the system as one of ours: disk full, not permitted, or whatever it says."""
+    where = error.filename if isinstance(error.filename, str) else str(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"the disk is full: {where} cannot be written",
+            hint="make room and give the same command: finished work is kept",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(
+            f"{where} cannot be written or read: {error.strerror}", hint="check its permissions"
+        )
+    return WorkError(
+        f"{where}: {error.strerror or error}",
+        hint="check the folder, or choose another with --work",
+    )
+
+
+def _files(folder: Path) -> list[str]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        name for path in paths if (name := path.relative_to(folder).as_posix()) != RECEIPT
+    )
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

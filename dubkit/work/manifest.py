@@ -1,0 +1,100 @@
+"""The book of a job: ``manifest.json``, and the receipt that lies in each published folder.
+
+The receipts are the truth about finished units; the manifest also knows what failed and the digests
+of the inputs. A lost manifest costs one hashing of the inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from dubkit.errors import WorkError
+from dubkit.records import Manifest, StageResult
+
+VERSION = 1
+KIND = "dubkit work folder"
+MANIFEST = "manifest.json"
+RECEIPT = "receipt.json"
+
+_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+_RESULT: TypeAdapter[StageResult] = TypeAdapter(StageResult)
+
+
+def key(stage: str, unit: str) -> str:
+    """The name of a unit in the manifest."""
+    return f"{stage}/{unit}"
+
+
+def read_manifest(root: Path) -> Manifest | None:
+    """The manifest of a work folder; None where there is none or it is damaged.
+
+    Raises WorkError where it belongs to something else or to another version of dubkit.
+    """
+    path = root / MANIFEST
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        table = json.loads(raw)
+    except ValueError:
+        return None
+    if not isinstance(table, dict) or table.get("kind") != KIND:
+        raise WorkError(
+            f"{root} is no work folder of dubkit: its {MANIFEST} is something else", hint=ANOTHER
+        )
+    if table.get("version") != VERSION:
+        raise WorkError(
+            f"the work folder {root} was made by another version of dubkit "
+            f"(its layout is {table.get('version')}, this one's is {VERSION})",
+            hint=ANOTHER,
+        )
+    try:
+        return _MANIFEST.validate_json(raw)
+    except ValidationError:
+        return None
+
+
+ANOTHER = "choose another folder with --work, or delete this one"
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Replace the manifest so that a crash at any moment leaves the old one or the new one."""
+    write_atomic(root / MANIFEST, _MANIFEST.dump_json(manifest, indent=1) + b"\n")
+
+
+def read_receipt(folder: Path) -> StageResult | None:
+    """The receipt of a published folder; None where it is missing or damaged."""
+    try:
+        return _RESULT.validate_json((folder / RECEIPT).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_receipt(folder: Path, result: StageResult) -> None:
+    """Write a unit's own line of the manifest beside its outputs."""
+    (folder / RECEIPT).write_bytes(_RESULT.dump_json(result, indent=1) + b"\n")
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write beside, fsync, rename, fsync the folder."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,134 @@
+"""Many calls of one function on as many cores, results as they come. The only user of joblib.
+
+Workers ignore Ctrl-C (the parent decides), die soon after their parent, and share the cores among
+themselves. A worker that dies hard takes nothing with it but its own tasks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from dubkit.errors import ConfigError, MissingDependency
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+WATCH_SECONDS = 0.5  # how often a worker looks whether its parent lives
+_watching = threading.Event()
+
+
+class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a result
+    """A worker died while it held a task, twice: killed, or crashed in native code."""
+
+
+def cores() -> int:
+    """Cores that this process may use (affinity and container limits counted)."""
+    return int(joblib.cpu_count())
+
+
+def stream(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    jobs: int,
+    backend: str = "loky",
+) -> Iterator[tuple[int, Result | WorkerLost]]:
+    """``function(task)`` for all tasks; yields (index of the task, result) as they finish.
+
+    Tasks start in their order. With one job, or one task, all happens in this process. Exceptions
+    of ``function`` pass through; after a worker's death its tasks are tried once more, each alone.
+    """
+    left = dict(enumerate(tasks))
+    jobs = min(jobs, len(tasks))
+    while left:
+        try:
+            for index, result in _pool(function, left, jobs, backend):
+                del left[index]
+                yield index, result
+        except TerminatedWorkerError:
+            for index in list(left)[:jobs]:  # tasks start in order: these were in their hands
+                yield index, _alone(function, index, left.pop(index))
+
+
+def _alone(function: Callable[[Task], Result], index: int, task: Task) -> Result | WorkerLost:
+    try:
+        return next(result for _, result in _pool(function, {index: task}, 2, "loky"))
+    except TerminatedWorkerError:
+        return WorkerLost("its worker died, twice")
+
+
+def _pool(
+    function: Callable[[Task], Result], tasks: dict[int, Task], jobs: int, backend: str
+) -> Iterator[tuple[int, Result]]:
+    call, parent = joblib.delayed(_call), os.getpid()
+    calls = [call(function, index, task, parent) for index, task in tasks.items()]
+    with _backend(backend), _thread_limit(jobs), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(worker stopped|tasks which were still).*")
+        pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        results = pool(calls)
+        try:
+            yield from results
+        finally:
+            results.close()
+
+
+@contextmanager
+def _backend(name: str) -> Iterator[None]:
+    try:
+        context = joblib.parallel_config(backend=name)
+    except ImportError:
+        raise MissingDependency(
+            f"the {name} backend is not installed", hint=f"pip install 'dubkit[{name}]'"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(
+            f"the {name} backend cannot be used: {error}", hint="start its cluster first"
+        ) from error
+    with context:
+        yield
+
+
+@contextmanager
+def _thread_limit(jobs: int) -> Iterator[None]:
+    """New workers see their share of the cores in OpenCV's variable; joblib does the rest."""
+    name = "OPENCV_FOR_THREADS_NUM"
+    if jobs == 1 or name in os.environ:
+        yield
+        return
+    os.environ[name] = str(max(1, cores() // jobs))
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
+def _call(
+    function: Callable[[Task], Result], index: int, task: Task, parent: int
+) -> tuple[int, Result]:
+    if os.getppid() == parent and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _die_with(parent)
+    return index, function(task)
+
+
+def _die_with(parent: int) -> None:
+    if _watching.is_set():
+        return
+    _watching.set()
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> Any:
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
