@@ -1,0 +1,51 @@
+"""The command line: one file per command beside this one, thin layers over plain functions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dubkit import __version__
+from dubkit.cli import demo, doctor, presets_cmd, run, status
+from dubkit.cli.console import DubkitGroup, say
+
+EPILOG = (
+    "Exit codes: 0 done, 2 wrong request, 3 unusable media, 4 something is not installed, "
+    "5 a program failed, 6 work folder, 7 weights, 8 output, 10 partly done, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="dubkit",
+    cls=DubkitGroup,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.add_typer(presets_cmd.app, name="presets")
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"dubkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Make the faces of a film speak a new audio track."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

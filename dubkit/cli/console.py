@@ -1,0 +1,110 @@
+"""What users see beside progress: errors as two lines, logs, tables.
+
+Logs, progress and errors go to stderr; stdout carries answers only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from dubkit.errors import DubkitError, Interrupted
+
+STOPPED = Interrupted(
+    "Stopped; finished work is kept.", hint="run the same command again to go on where it stopped"
+)
+
+
+class DubkitGroup(TyperGroup):
+    """Ends every deliberate error as a message, a hint and its own exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the chosen command; bugs pass through as tracebacks (exit 1)."""
+        try:
+            return super().invoke(ctx)
+        except DubkitError as error:
+            show_error(error)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            show_error(STOPPED)
+            raise typer.Exit(STOPPED.exit_code) from None
+
+
+def errors() -> Console:
+    """The console of logs, progress and errors."""
+    return Console(stderr=True)
+
+
+def answers() -> Console:
+    """The console of answers; never wraps or shortens where the output is piped."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200, soft_wrap=True)
+
+
+def show_error(error: DubkitError) -> None:
+    """Print the message, and the hint on a line of its own."""
+    console = errors()
+    console.print("error:", error.message, style="bold red", markup=False, **_AS_IS)
+    if error.hint:
+        console.print("hint:", error.hint, markup=False, **_AS_IS)
+
+
+def say(text: str) -> None:
+    """Write one line of an answer to stdout, as it is."""
+    typer.echo(text)
+
+
+def say_json(value: object) -> None:
+    """Write an answer as one line of JSON; dataclasses become objects."""
+    say(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table; cells are text, never markup."""
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        result.add_column(head, overflow="fold")
+    for row in rows:
+        result.add_row(*(_escaped(cell) for cell in row))
+    return result
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("[", r"\[")
+
+
+class ConsoleHandler(logging.Handler):
+    """Log records through the console, so that they never tear a live display."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        console = errors()
+        console.print(self.format(record), style="dim", markup=False, **_AS_IS)
+
+
+def set_verbosity(verbose: int, quiet: bool) -> None:
+    """``-v`` shows every program that is started with its arguments, ``-vv`` everything."""
+    level = logging.ERROR if quiet else _LEVELS[min(verbose, 2)]
+    handler = ConsoleHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("dubkit")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+    logging.getLogger("dubkit.media.process").setLevel(logging.DEBUG if verbose else level)
+
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+_AS_IS: dict[str, Any] = {"soft_wrap": True, "highlight": False}

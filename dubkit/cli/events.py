@@ -1,0 +1,88 @@
+"""What ``--json`` writes to stdout: one object a line, the last one always a ``result``.
+
+Every object has ``event`` (its kind, the class attribute below) and ``time`` (seconds since the
+command began), then the fields of its class. New fields may be added; none is renamed or removed
+within a major version. Readers should ignore events and fields that they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar, Literal
+
+Status = Literal["done", "partial", "planned", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+    event: ClassVar[str] = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """A stage is about to run."""
+
+    event: ClassVar[str] = "plan"
+    stage: str
+    units: int  # shots, or 1 where the stage works on the whole film
+    current: int  # units already done by an earlier run
+    frames: int  # frames of picture still to do; 0 where the stage does not look at the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced(Event):
+    """One unit of a stage finished, or failed where ``error`` is not null."""
+
+    event: ClassVar[str] = "unit"
+    stage: str
+    unit: str  # shot name ``0000120-0000248`` (frames, end excluded), or ``job``
+    frames: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Event):
+    """A fact: which engine was taken and why, a fall-back."""
+
+    event: ClassVar[str] = "note"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something the user may want to change."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a command failed."""
+
+    kind: str  # class name in `dubkit.errors`
+    message: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Event):
+    """The last line: how the command ended."""
+
+    event: ClassVar[str] = "result"
+    status: Status
+    exit_code: int
+    output: str | None = None
+    error: Failure | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def to_line(event: Event, seconds: float) -> str:
+    """One event as a line of JSON, without the newline."""
+    head = {"event": event.event, "time": round(seconds, 3)}
+    return json.dumps({**head, **asdict(event)}, ensure_ascii=False, default=str)

@@ -1,0 +1,27 @@
+"""What commands need only once they run (``lazy.api.run``), so that ``--help`` stays quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dubkit import api as api
+    from dubkit import presets as presets
+    from dubkit import status as status
+    from dubkit.cli import checks as checks
+    from dubkit.demo import build as build
+
+_MODULES = {
+    "api": "dubkit.api",
+    "build": "dubkit.demo.build",
+    "checks": "dubkit.cli.checks",
+    "presets": "dubkit.presets",
+    "status": "dubkit.status",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(name)
+    return import_module(_MODULES[name])

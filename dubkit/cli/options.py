@@ -1,0 +1,172 @@
+"""The flags, with their help. One not given is None; nothing is compared with a default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FILES = "Files"
+PICTURE = "What is done"
+RUNNING = "How it runs"
+TALKING = "What is said"
+
+Movie = Annotated[Path, typer.Argument(metavar="MOVIE", help="The film.", show_default=False)]
+Dub = Annotated[
+    Path,
+    typer.Option(
+        "--audio",
+        "-a",
+        metavar="DUB",
+        help="The new sound: any audio file, or a video with one.",
+        show_default=False,
+        rich_help_panel=FILES,
+    ),
+]
+Script = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What is said in the dub: plain text or SRT. Makes the lips more exact.",
+        rich_help_panel=FILES,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="The result; beside the film if not given.",
+        rich_help_panel=FILES,
+    ),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where intermediate work is kept for resuming; beside the result if not given.",
+        rich_help_panel=FILES,
+    ),
+]
+Shots = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A list of shots to take instead of looking for cuts.",
+        rich_help_panel=FILES,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the result if it exists.", rich_help_panel=FILES),
+]
+Presets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        metavar="NAME",
+        help="A preset's name or TOML file; may be repeated, later ones win.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="A.B=C",
+        help="Any setting, as in generate.amplitude=1.2; may be repeated.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Length = Annotated[
+    str | None,
+    typer.Option(
+        metavar="keep-video|shortest|freeze",
+        help="When sound and picture differ in length.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Silence = Annotated[
+    str | None,
+    typer.Option(
+        metavar="closed|original|hold",
+        help="The mouth where nobody speaks.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Faces = Annotated[
+    str | None,
+    typer.Option(
+        metavar="speaking|largest|all", help="Which faces are dubbed.", rich_help_panel=PICTURE
+    ),
+]
+OnFailure = Annotated[
+    str | None,
+    typer.Option(
+        metavar="stop|original",
+        help="A shot that fails: stop, or keep its picture and end with code 10.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", help="Worker processes.", rich_help_panel=RUNNING),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Device.", rich_help_panel=RUNNING),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="STAGE", help="Stop after this stage.", rich_help_panel=RUNNING),
+]
+Force = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE",
+        help="Do this stage again although it is done; may be repeated.",
+        rich_help_panel=RUNNING,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show what would be done, and stop.", rich_help_panel=RUNNING),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Forbid optional engines to download.", rich_help_panel=RUNNING),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=TALKING),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Show every program that is started; twice for everything.",
+        show_default=False,
+        rich_help_panel=TALKING,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel=TALKING),
+]
+
+PATHS = {
+    "length": "stitch.length",
+    "silence": "generate.silence",
+    "faces": "faces.which",
+    "on_failure": "parallel.on_failure",
+}
+
+
+def flags(**given: str | None) -> list[str]:
+    """Flags by name -> settings as ``--set`` takes them, without those that were not given."""
+    return [f"{PATHS[name]}={value}" for name, value in given.items() if value is not None]

@@ -1,0 +1,72 @@
+"""``dubkit presets``: what presets there are, what one of them amounts to, whether one is valid."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+
+from dubkit.cli import lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import DubkitGroup, answers, say, say_json, table
+
+app = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show and check presets.")
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Presets' names or TOML files.", show_default=False),
+]
+
+
+@app.command("list")
+def list_(json: o.Json = False) -> None:
+    """List the presets that come with dubkit."""
+    found = lazy.presets.list_presets()
+    if json:
+        say_json([{"name": p.name, "description": p.description} for p in found])
+        return
+    rows = [(preset.name, preset.description) for preset in found]
+    answers().print(table(("preset", "what it is for"), rows))
+
+
+@app.command()
+def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) -> None:
+    """Show every setting, its value under the presets NAME, and what it means.
+
+    \b
+    Examples:
+      dubkit presets show
+      dubkit presets show broadcast --set generate.quality=12
+    """
+    config = lazy.presets.load_config(names or (), setting or ())
+    if json:
+        say(config.model_dump_json())
+        return
+    default = lazy.presets.load_config()
+    changed, rows = default.model_dump() != config.model_dump(), []
+    for section, fields in config.model_dump().items():
+        model = getattr(config, section)
+        for key, value in fields.items():
+            usual = getattr(getattr(default, section), key)
+            mark = "*" if changed and value != usual else ""
+            about = type(model).model_fields[key].description or ""
+            rows.append((f"{section}.{key}", _toml(value), mark, about))
+    answers().print(table(("setting", "value", "*" if changed else "", "meaning"), rows))
+
+
+@app.command()
+def check(names: Names = None, setting: o.Settings = None) -> None:
+    """Check presets together, as a run would take them; every problem is listed (exit code 2).
+
+    \b
+    Examples:
+      dubkit presets check my-preset.toml
+      dubkit presets check preview my-preset.toml --set faces.which=all
+    """
+    lazy.presets.load_config(names or (), setting or ())
+    say("valid: " + (", ".join(names) if names else "the defaults"))
+
+
+def _toml(value: Any) -> str:
+    return "none" if value is None else jsonlib.dumps(value)

@@ -1,0 +1,202 @@
+"""Progress for people and for programs: a live display, timed lines, or JSON events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from dubkit.cli.console import errors, say
+from dubkit.cli.events import Advanced, Event, Noted, Planned, Result, Warned, to_line
+from dubkit.cli.meter import Meter, clock_text
+from dubkit.progress import Progress
+
+Clock = Callable[[], float]
+LINE_EVERY = 5.0  # seconds between two plain lines of one stage
+
+
+class Reporter(Progress, Protocol):
+    """Progress that also shows the end."""
+
+    def finish(self, result: Result) -> None:
+        """The command ended."""
+
+
+class LineReporter:
+    """Plain timed lines on stderr, for logs and pipes."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self._meters: dict[str, Meter] = {}
+        self._said: dict[str, float] = {}
+        self._console = errors()
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Open a stage; say only what was kept, the first line of work follows."""
+        self._meters[stage] = Meter(units, current, frames, self._clock())
+        self._said[stage] = self._clock()
+        if current:
+            self._print(f"{stage}: {current} of {units} done earlier, kept")
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """Count a unit; a line now and then, one at the end, one for every failure."""
+        now = self._clock()
+        meter = self._meters[stage]
+        meter.advance(frames, error is not None, now)
+        if error is not None:
+            self._print(f"{stage} {unit}: failed: {error}")
+        if meter.finished or now - self._said[stage] >= LINE_EVERY:
+            self._said[stage] = now
+            self._print(f"{stage}: {meter.describe(now)}")
+
+    def note(self, message: str) -> None:
+        """Print a fact."""
+        self._print(message)
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        self._print(f"warning: {message}")
+
+    def finish(self, result: Result) -> None:
+        """Nothing: the command prints its answer."""
+
+    def _print(self, text: str) -> None:
+        stamp = clock_text(self._clock() - self._begun).rjust(5)
+        self._console.print(f"{stamp} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+class QuietReporter:
+    """Only warnings and failures."""
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Nothing."""
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """A line for a failure only."""
+        if error is not None:
+            self.warn(f"{stage} {unit}: failed: {error}")
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        errors().print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+
+    def finish(self, result: Result) -> None:
+        """Nothing: the command prints its answer."""
+
+
+class JsonReporter:
+    """One JSON object a line on stdout; see `dubkit.cli.events`."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Write a ``plan`` event."""
+        self._write(Planned(stage, units, current, frames))
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """Write a ``unit`` event."""
+        self._write(Advanced(stage, unit, frames, round(seconds, 3), error))
+
+    def note(self, message: str) -> None:
+        """Write a ``note`` event."""
+        self._write(Noted(message))
+
+    def warn(self, message: str) -> None:
+        """Write a ``warning`` event."""
+        self._write(Warned(message))
+
+    def finish(self, result: Result) -> None:
+        """Write the ``result``."""
+        self._write(result)
+
+    def _write(self, event: Event) -> None:
+        say(to_line(event, self._clock() - self._begun))
+
+
+class _State(ProgressColumn):
+    """The meter of a task in words."""
+
+    def render(self, task: Task) -> Text:
+        """Draw one cell."""
+        meter: Meter = task.fields["meter"]
+        return Text(meter.describe(time.monotonic()), style="red" if meter.failed else "")
+
+
+class LiveReporter:
+    """A bar for every stage, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self.bars = Bars(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            _State(),
+            console=console,
+            refresh_per_second=4,
+        )
+        self._meters: dict[str, tuple[TaskID, Meter]] = {}
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Add a bar, or start it anew where a stage is planned again."""
+        meter = Meter(units, current, frames, time.monotonic())
+        if stage in self._meters:
+            self.bars.remove_task(self._meters[stage][0])
+        total = max(units, 1)
+        task = self.bars.add_task(stage, total=total, completed=current, meter=meter)
+        self._meters[stage] = (task, meter)
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """Move the bar."""
+        task, meter = self._meters[stage]
+        meter.advance(frames, error is not None, time.monotonic())
+        self.bars.update(task, advance=1)
+        if error is not None:
+            self.warn(f"{stage} {unit}: failed: {error}")
+
+    def note(self, message: str) -> None:
+        """Print a fact above the bars."""
+        self.bars.console.print(message, style="dim", markup=False, highlight=False)
+
+    def warn(self, message: str) -> None:
+        """Print a warning above the bars."""
+        text = f"warning: {message}"
+        self.bars.console.print(text, style="yellow", markup=False, highlight=False)
+
+    def finish(self, result: Result) -> None:
+        """Nothing: the command prints its answer."""
+
+
+@contextmanager
+def reporting(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
+    """The reporter that fits: events for programs, bars on a terminal, lines elsewhere."""
+    console = errors()
+    if as_json:
+        yield JsonReporter()
+    elif quiet:
+        yield QuietReporter()
+    elif console.is_terminal:
+        live = LiveReporter(console)
+        with live.bars:
+            yield live
+    else:
+        yield LineReporter()

@@ -1,0 +1,73 @@
+"""``dubkit run``: dub one film."""
+
+from __future__ import annotations
+
+import os
+
+from dubkit.cli import lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import set_verbosity
+from dubkit.cli.perform import perform
+
+_NO_DOWNLOADS = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+def run(
+    movie: o.Movie,
+    audio: o.Dub,
+    script: o.Script = None,
+    out: o.Out = None,
+    work: o.Work = None,
+    shots: o.Shots = None,
+    overwrite: o.Overwrite = False,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    length: o.Length = None,
+    silence: o.Silence = None,
+    faces: o.Faces = None,
+    on_failure: o.OnFailure = None,
+    jobs: o.Jobs = None,
+    device: o.Device = None,
+    until: o.Until = None,
+    force: o.Force = None,
+    dry_run: o.DryRun = False,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Dub MOVIE: its faces speak the words of DUB.
+
+    After an interruption, the same command goes on where it stopped.
+
+    \b
+    Examples:
+      dubkit run movie.mp4 --audio dub.wav
+      dubkit run movie.mp4 --audio dub.wav --script dub.srt --preset broadcast
+      dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
+    """
+    set_verbosity(verbose, quiet)
+    if offline:
+        os.environ.update(_NO_DOWNLOADS)
+    flags = o.flags(length=length, silence=silence, faces=faces, on_failure=on_failure)
+    perform(
+        lambda progress: lazy.api.run(
+            movie,
+            audio,
+            script=script,
+            out=out,
+            work=work,
+            shots=shots,
+            presets=preset or (),
+            settings=[*(setting or ()), *flags],
+            until=until,
+            force=force or (),
+            dry_run=dry_run,
+            overwrite=overwrite,
+            device=device,
+            jobs=jobs,
+            progress=progress,
+        ),
+        as_json=json,
+        quiet=quiet,
+    )
