@@ -1,0 +1,91 @@
+"""The mouth shape: K numbers a frame for lips and jaw, free of position, size and head pose.
+
+The moving landmarks (`layout.MOVING`) of a face in canonical coordinates are first brought to a frontal
+pose (a turned or tilted head moves them too), then taken as offset from the speaker's own resting mouth and
+projected on a basis learnt from many speakers (`training.mouth_shape`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from dubkit.faces import layout
+from dubkit.records import Floats
+
+_REST_SHARE = 0.15  # the most closed share of the frames is taken for rest
+_FACE_WIDTH = 2.3  # of the mean face, canonical units
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The learnt basis; M moving points, K coefficients, F pose features."""
+
+    decode: Floats  # (K, 2M) offsets per coefficient; coefficients have unit variance in training
+    encode: Floats  # (2M, K) least squares, lips weighing most
+    pose: Floats  # (F, 2M) offsets per pose feature
+
+
+@cache
+def basis() -> Basis:
+    """The basis that comes with dubkit."""
+    with as_file(files("dubkit") / "weights" / "mouth_shape.safetensors") as path:
+        stored = load_file(path)
+    return Basis(stored["decode"], stored["encode"], stored["pose"])
+
+
+def pose_features(pose: Floats) -> Floats:
+    """(T, 3) yaw pitch roll in degrees -> (T, 7); roll is undone by the canonical similarity already."""
+    yaw, pitch = pose[:, 0] / 30, pose[:, 1] / 30
+    terms = [yaw, pitch, yaw**2, pitch**2, yaw * pitch, yaw**3, pitch**3]
+    return np.stack(terms, 1).astype(np.float32)
+
+
+def frontal(canonical: Floats, pose: Floats) -> Floats:
+    """(T, L, 2) canonical landmarks and (T, 3) degrees -> (T, M, 2) moving points as of a frontal head."""
+    moving = canonical[:, layout.MOVING]
+    return np.asarray(moving - (pose_features(pose) @ basis().pose).reshape(moving.shape), np.float32)
+
+
+def openness(landmarks: Floats) -> Floats:
+    """(..., L, 2) landmarks -> (...) inner-lip gap over face width."""
+    gap = landmarks[..., layout.INNER_BOTTOM, :] - landmarks[..., layout.INNER_TOP, :]
+    width = landmarks[..., layout.OVAL[7], :] - landmarks[..., layout.OVAL[29], :]
+    return np.asarray(np.linalg.norm(gap, axis=-1) / np.linalg.norm(width, axis=-1), np.float32)
+
+
+def gap(points: Floats) -> Floats:
+    """(..., M, 2) moving points -> (...) signed inner-lip gap over the mean face's width."""
+    return np.asarray((points[..., _BOTTOM, 1] - points[..., _TOP, 1]) / _FACE_WIDTH, np.float32)
+
+
+def resting_mouth(points: Floats, quiet: NDArray[np.bool_] | None = None) -> Floats:
+    """(T, M, 2) frontal moving points -> (M, 2): this speaker's mouth at rest.
+
+    The median of the most closed frames; of the ``quiet`` ones (T,), where the speaker is known to be
+    silent, if there are enough of them.
+    """
+    if quiet is not None and quiet.sum() >= 10:
+        points = points[quiet]
+    opening = gap(points)
+    closed = opening <= np.quantile(opening, _REST_SHARE)
+    return np.asarray(np.median(points[closed], 0), np.float32)
+
+
+def encode(offsets: Floats) -> Floats:
+    """(T, M, 2) offsets from rest -> (T, K) coefficients."""
+    return np.asarray(offsets.reshape(len(offsets), -1) @ basis().encode, np.float32)
+
+
+def decode(coefficients: Floats) -> Floats:
+    """(T, K) coefficients -> (T, M, 2) offsets from rest."""
+    return np.asarray((coefficients @ basis().decode).reshape(len(coefficients), -1, 2), np.float32)
+
+
+_TOP = int(np.flatnonzero(layout.MOVING == layout.INNER_TOP)[0])
+_BOTTOM = int(np.flatnonzero(layout.MOVING == layout.INNER_BOTTOM)[0])
