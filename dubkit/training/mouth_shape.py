@@ -42,8 +42,8 @@ def train_clips(table: Path) -> list[str]:
     return [n for n in names if not n.startswith("grid_s1/")] + grid[:: max(1, len(grid) // GRID_CLIPS)]
 
 
-def clip_rows(label: Path, template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Centred, weighted explanatory rows (T, F + 2) and moving points (T, 2M) of a clip."""
+def clip_rows(label: Path, template: Template) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centred explanatory rows (T, F + 2) and moving points (T, 2M) of a clip, both weighted; weights (T,)."""
     faces = faces_of(label)
     canonical = np.stack([apply(canonical_from_face(f[:, :2]), f[:, :2]) for f in faces])
     pose = np.stack([rotation_angles(f, template) for f in faces]).astype(np.float32)
@@ -52,10 +52,11 @@ def clip_rows(label: Path, template: Template) -> tuple[np.ndarray, np.ndarray]:
     causes = np.concatenate([pose_features(pose), opening[:, None], width[:, None]], 1)
     moving = canonical[:, layout.MOVING].reshape(len(faces), -1)
     weight = len(faces) ** -0.25
-    return (causes - causes.mean(0)) * weight, (moving - moving.mean(0)) * weight
+    weights = np.full(len(faces), weight)
+    return (causes - causes.mean(0)) * weight, (moving - moving.mean(0)) * weight, weights
 
 
-def learn(causes: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
+def learn(causes: np.ndarray, moving: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """The three matrices of `faces.shape.Basis`."""
     ridge = 1e-3 * np.eye(causes.shape[1])
     effect = np.linalg.solve(causes.T @ causes + ridge, causes.T @ moving)[:7]
@@ -65,7 +66,7 @@ def learn(causes: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
     importance[np.isin(layout.MOVING, layout.LIPS_INNER)] = INNER_WEIGHT
     metric = np.repeat(importance, 2)
     _, values, vectors = np.linalg.svd(rest * metric, full_matrices=False)
-    spread = values[:COEFFICIENTS] / np.sqrt(len(rest))
+    spread = values[:COEFFICIENTS] / np.sqrt((weights**2).sum())
     kept = (values[:COEFFICIENTS] ** 2).sum() / (values**2).sum()
     sys.stderr.write(f"variance kept by {COEFFICIENTS} coefficients: {kept:.4f}\n")
     vectors = vectors[:COEFFICIENTS]
