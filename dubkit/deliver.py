@@ -11,7 +11,7 @@ from dubkit.errors import InputError, OutputError, UsageError
 from dubkit.plan import INPUTS
 from dubkit.records import Job
 from dubkit.work.digest import digest_file
-from dubkit.work.folder import explain
+from dubkit.work.folder import explain, link_or_copy
 from dubkit.work.manifest import sync_folder
 
 _ROOM = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
@@ -78,10 +78,7 @@ def deliver(film: Path, output: Path) -> None:
     beside = _beside(output)
     try:
         beside.unlink(missing_ok=True)
-        try:
-            os.link(film, beside)
-        except OSError:
-            shutil.copyfile(film, beside)
+        link_or_copy(film, beside)
         beside.replace(output)
         sync_folder(output.absolute().parent)
     except OSError as error:

@@ -19,11 +19,12 @@ from dubkit.deliver import (
 )
 from dubkit.errors import EXIT_OK, Interrupted, OutputError, WorkError
 from dubkit.outcome import GO_ON, RunResult, summarize
-from dubkit.plan import PlannedUnit, Run, digest_inputs, plan, select
+from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
 from dubkit.runner import Runner
 from dubkit.stages.base import Stage
+from dubkit.units import Run
 from dubkit.work.folder import CONFIG, check_work, explain, open_work, sweep
 from dubkit.work.lock import hold
 from dubkit.work.manifest import read_manifest, write_atomic

@@ -12,10 +12,12 @@ from dubkit.engines.registry import load_module
 from dubkit.errors import WorkError
 from dubkit.execute import Task, execute, failure
 from dubkit.outcome import about, to_error
-from dubkit.plan import SHOTS, Run, Unit, examine, read_shots
+from dubkit.plan import SHOTS, read_shots
 from dubkit.progress import Progress
 from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
+from dubkit.units import Run, Unit, examine
+from dubkit.work.folder import adopt
 from dubkit.work.manifest import VERSION, key, write_manifest
 from dubkit.work.parallel import WorkerLost, cores, stream
 
@@ -58,6 +60,8 @@ class Runner:
         units = examine(self.run, stage, self.shots, self.results)
         pending = [unit for unit in units if not unit.current]
         for unit in units:
+            if unit.twin:
+                adopt(self.run.job.work, unit.twin, unit.folder)
             if unit.current and unit.receipt:
                 self._record(unit.receipt, fresh=False)
         frames = sum(unit.frames for unit in pending)
@@ -74,6 +78,7 @@ class Runner:
             self._finish(pending[i], failure(tasks[i], tasks[i].problem or WorkError("no input")))
         settings = self.run.config.parallel
         jobs = len(devices) if devices[0] != "cpu" else settings.jobs or cores()
+        jobs = 1 if stage.per is Per.JOB else jobs
         work = stream(execute, [tasks[i] for i in ready], jobs=jobs, backend=settings.backend)
         for position, result in work:
             unit, task = pending[ready[position]], tasks[ready[position]]
@@ -83,8 +88,7 @@ class Runner:
 
     def _bury(self, task: Task) -> StageResult:
         lost = WorkError(
-            f"{task.stage} of {task.unit} ended its process, twice: "
-            "out of memory, or a crash in a library",
+            "the process that worked on it died, twice: out of memory, or a crash in a library",
             hint="use fewer workers with --jobs, or close other programs",
         )
         return execute(replace(task, problem=lost)) if task.fallback else failure(task, lost)

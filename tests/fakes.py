@@ -129,7 +129,7 @@ def fake_stitch(context: StageContext) -> StageReport:
 
 
 def _lines(context: StageContext) -> list[str]:
-    return context.job.video.read_text().splitlines()
+    return (context.job.shots or context.job.video).read_text().splitlines()
 
 
 def stages(**changes: object) -> tuple[Stage, ...]:

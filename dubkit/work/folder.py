@@ -91,6 +91,21 @@ def publish(scratch: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def adopt(root: Path, twin: Path, target: Path) -> None:
+    """Publish a unit that another folder holds already, by links where the file system can."""
+    scratch = new_scratch(root)
+    shutil.copytree(twin, scratch, copy_function=link_or_copy, dirs_exist_ok=True)
+    publish(scratch, target)
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A second name for a finished file, or a copy on file systems without links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def describe(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
     """Digests and sizes of the files in a unit's folder, by their names relative to it."""
     names = _files(folder)

@@ -23,6 +23,7 @@ from dubkit.errors import ConfigError, MissingDependency
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+LOKY = "loky"
 WATCH_SECONDS = 0.5  # how often a worker looks whether its parent lives
 _watching = threading.Event()
 
@@ -41,15 +42,15 @@ def stream(
     tasks: Sequence[Task],
     *,
     jobs: int,
-    backend: str = "loky",
+    backend: str = LOKY,
 ) -> Iterator[tuple[int, Result | WorkerLost]]:
     """``function(task)`` for all tasks; yields (index of the task, result) as they finish.
 
-    Tasks start in their order. With one job, or one task, all happens in this process. Exceptions
-    of ``function`` pass through; after a worker's death its tasks are tried once more, each alone.
+    Tasks start in their order. With one job all happens in this process; with more, never, not even
+    a single task. Exceptions of ``function`` pass through; after a worker's death its tasks are
+    tried once more, each alone.
     """
     left = dict(enumerate(tasks))
-    jobs = min(jobs, len(tasks))
     while left:
         try:
             for index, result in _pool(function, left, jobs, backend):
@@ -62,7 +63,7 @@ def stream(
 
 def _alone(function: Callable[[Task], Result], index: int, task: Task) -> Result | WorkerLost:
     try:
-        return next(result for _, result in _pool(function, {index: task}, 2, "loky"))
+        return next(result for _, result in _pool(function, {index: task}, 2, LOKY))
     except TerminatedWorkerError:
         return WorkerLost("its worker died, twice")
 
@@ -72,9 +73,11 @@ def _pool(
 ) -> Iterator[tuple[int, Result]]:
     call, parent = joblib.delayed(_call), os.getpid()
     calls = [call(function, index, task, parent) for index, task in tasks.items()]
-    with _backend(backend), _thread_limit(jobs), warnings.catch_warnings():
+    busy = min(jobs, len(calls))
+    with _backend(backend, busy), _opencv_threads(busy), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(worker stopped|tasks which were still).*")
-        pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        width = min(jobs, busy + 1)  # one task alone still gets a process of its own
+        pool = joblib.Parallel(n_jobs=width, return_as="generator_unordered", batch_size=1)
         results = pool(calls)
         try:
             yield from results
@@ -83,9 +86,11 @@ def _pool(
 
 
 @contextmanager
-def _backend(name: str) -> Iterator[None]:
+def _backend(name: str, busy: int) -> Iterator[None]:
+    own = name == LOKY and "OMP_NUM_THREADS" not in os.environ
+    threads = {"inner_max_num_threads": max(1, cores() // busy)} if own else {}
     try:
-        context = joblib.parallel_config(backend=name)
+        context = joblib.parallel_config(backend=name, **threads)
     except ImportError:
         raise MissingDependency(
             f"the {name} backend is not installed", hint=f"pip install 'dubkit[{name}]'"
@@ -99,13 +104,13 @@ def _backend(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _thread_limit(jobs: int) -> Iterator[None]:
-    """New workers see their share of the cores in OpenCV's variable; joblib does the rest."""
+def _opencv_threads(busy: int) -> Iterator[None]:
+    """New workers see their share of the cores in OpenCV's variable, which joblib leaves out."""
     name = "OPENCV_FOR_THREADS_NUM"
-    if jobs == 1 or name in os.environ:
+    if name in os.environ:
         yield
         return
-    os.environ[name] = str(max(1, cores() // jobs))
+    os.environ[name] = str(max(1, cores() // busy))
     try:
         yield
     finally:
