@@ -1,0 +1,8 @@
+"""``python -m dubkit`` is the ``dubkit`` command."""
+
+from __future__ import annotations
+
+from dubkit.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dubkit.cli import checks, lazy
+from dubkit.cli.app import app
+from dubkit.cli.checks import Check, State
+from dubkit.engines.registry import ENGINES, Entry
+from dubkit.errors import MissingDependency
+
+runner = CliRunner()
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[Check]:
+    return list(checks.all_checks(tmp_path_factory.mktemp("here")))
+
+
+def test_programs_engines_weights_device_and_disk_are_looked_at(found: list[Check]) -> None:
+    names = {(check.group, check.name) for check in found}
+    assert {("program", "python"), ("program", "ffmpeg")} <= names
+    assert {("machine", "device"), ("machine", "disk")} <= names
+    engines = {name for group, name in names if group == "engine"}
+    assert engines == {f"{kind}: {name}" for kind, known in ENGINES.items() for name in known}
+    folder = Path(checks.__file__).parents[1] / "weights"
+    weights = {name for group, name in names if group == "weights"}
+    assert weights == {path.stem for path in folder.glob("*.safetensors")}
+
+
+def test_the_main_job_can_run_here(found: list[Check]) -> None:
+    broken = [c for c in found if c.state is State.FAILED and c.group != "package"]
+    assert not broken
+
+
+def test_a_program_that_is_missing_keeps_the_main_job_from_running(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def absent(name: str) -> str:
+        raise MissingDependency(f"the program {name} is not installed", hint=f"install {name}")
+
+    monkeypatch.setattr(checks, "program_version", absent)
+    error = checks.main_job_error(list(checks._programs()))
+    assert error is not None
+    assert error.exit_code == 4
+    assert "ffmpeg" in error.message
+    assert error.hint == "install ffmpeg"
+
+
+def test_a_missing_extra_is_no_failure() -> None:
+    entry = Entry("nowhere:Engine", "a_library_that_is_not_there", "whisperx")
+    check = checks._engine("aligner", "whisperx", entry, None)
+    assert check.state is State.OPTIONAL
+    assert check.hint == "pip install 'dubkit[whisperx]'"
+
+
+def test_little_room_is_shown_but_does_not_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10, 9, 1))
+    disk = next(check for check in checks._machine(tmp_path) if check.name == "disk")
+    assert disk.state is State.LOW
+    assert checks.main_job_error([disk]) is None
+
+
+def test_doctor_exits_4_and_lists_all_when_something_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = [
+        Check("program", "ffmpeg", State.FAILED, "not [installed]", "install ffmpeg"),
+        Check("machine", "cores", State.OK, "2"),
+    ]
+    monkeypatch.setattr(lazy.checks, "all_checks", lambda folder: iter(some))
+    table = runner.invoke(app, ["doctor"])
+    assert table.exit_code == 4
+    assert "not [installed]" in table.stdout
+    assert "cores" in table.stdout
+    as_json = runner.invoke(app, ["doctor", "--json"])
+    assert as_json.exit_code == 4
+    listed = json.loads(as_json.stdout)["checks"]
+    assert [check["state"] for check in listed] == ["failed", "ok"]
