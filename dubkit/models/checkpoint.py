@@ -1,15 +1,15 @@
 """Checkpoints: one safetensors file that rebuilds its net without pickle and without a preset.
 
-The tensors are the module's state (and, under ``extra.``, whatever travels with it, such as bases and
-means). The metadata's one key ``dubkit`` (safetensors does not keep the order of several) is JSON: ``format``
-(this file's version), ``kind`` (which net), ``config`` (the net's constructor arguments) and ``step``.
+The tensors are the module's state (and, under ``extra.``, whatever travels with it, such as bases
+and means). The metadata's one key ``dubkit`` (safetensors does not keep the order of several) is
+JSON: ``format`` (this file's version), ``kind`` (which net), ``config`` (the net's constructor
+arguments) and ``step``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def save_checkpoint(
     scratch = path.with_name(path.name + ".part")
     packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(packed, scratch, {_KEY: json.dumps(facts, sort_keys=True)})
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def load_checkpoint(path: Path, kind: str) -> Checkpoint:

@@ -1,0 +1,157 @@
+"""Picture augmentation for the face nets: geometry with exact labels, light, and loss of quality.
+
+Pictures are (H, W, 3) uint8 RGB; every function draws from the generator it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces.align import Matrix
+from dubkit.records import Floats
+
+Picture = NDArray[np.uint8]
+Random = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Ripple:
+    """A smooth local deformation, ``x -> x + displacement(x)``, a sum of Gaussian bumps."""
+
+    centres: Floats  # (K, 2) pixels
+    widths: Floats  # (K,)
+    pushes: Floats  # (K, 2)
+
+    def displacement(self, points: NDArray[np.floating]) -> Floats:
+        """(..., 2) -> (..., 2)."""
+        gap = points[..., None, :] - self.centres
+        weight = np.exp(-0.5 * (gap**2).sum(-1) / self.widths**2)
+        return np.asarray(weight @ self.pushes, np.float32)
+
+    def undo(self, points: NDArray[np.floating]) -> Floats:
+        """Points that the deformation brings to ``points``, by fixed-point iteration."""
+        guess = np.asarray(points, np.float32)
+        for _ in range(6):
+            guess = np.asarray(points - self.displacement(guess), np.float32)
+        return guess
+
+
+def random_ripple(rng: Random, anchors: Floats, unit: float, strength: float) -> Ripple:
+    """Up to four bumps on randomly chosen anchor points; ``unit`` is the eye distance in pixels.
+
+    The slope of a bump stays under one half, so the deformation can be undone.
+    """
+    count = int(rng.integers(1, 5))
+    centres = anchors[rng.integers(0, len(anchors), count)] + rng.normal(0, 0.1 * unit, (count, 2))
+    widths = rng.uniform(0.18, 0.5, count) * unit
+    pushes = rng.normal(0, strength, (count, 2)) * widths[:, None]
+    limit = 0.45 * widths[:, None] / count**0.5
+    return Ripple(
+        centres.astype(np.float32),
+        widths.astype(np.float32),
+        np.clip(pushes, -limit, limit).astype(np.float32),
+    )
+
+
+def sample(
+    picture: Picture, source_from_target: Matrix, size: int, ripple: Ripple | None
+) -> Picture:
+    """A square crop: target pixel x shows the source at ``source_from_target(x + ripple(x))``."""
+    if ripple is None:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        out = cv2.warpAffine(
+            picture, source_from_target, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        return out.astype(np.uint8, copy=False)
+    coarse = 17
+    line = np.linspace(0, size - 1, coarse, dtype=np.float32)
+    nodes = np.stack(np.meshgrid(line, line), 2)
+    moved = nodes + ripple.displacement(nodes)
+    moved = moved @ source_from_target[:, :2].T + source_from_target[:, 2]
+    # resize puts values at pixel centres: map the dense grid's corners onto the coarse grid's corners
+    scale = (coarse - 1) / (size - 1)
+    dense = np.array([[scale, 0, 0], [0, scale, 0]])
+    grid = cv2.warpAffine(
+        moved.astype(np.float32), dense, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    across, down = np.ascontiguousarray(grid[..., 0]), np.ascontiguousarray(grid[..., 1])
+    out = cv2.remap(picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.uint8)
+
+
+def relight(rng: Random, picture: Picture) -> Picture:
+    """Gamma, gain and offset per channel through one table each; sometimes grey."""
+    levels = np.linspace(0, 1, 256)
+    gamma = np.exp(rng.normal(0, 0.25))
+    gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.06, 3))
+    offset = rng.normal(0, 0.06)
+    curve = levels[:, None] ** gamma * gain + offset
+    table = np.clip(curve * 255, 0, 255).astype(np.uint8)[:, None]
+    out = cv2.LUT(picture, table.reshape(1, 256, 3))
+    if rng.random() < 0.15:
+        out = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    elif rng.random() < 0.3:
+        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        part = rng.uniform(-0.4, 0.8)
+        out = cv2.addWeighted(out, 1 - part, grey, part, 0)
+    return np.asarray(out, np.uint8)
+
+
+def shade(rng: Random, picture: Picture) -> Picture:
+    """Light from one side: a smooth ramp over the picture."""
+    height, width = picture.shape[:2]
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    slope = rng.normal(0, 0.25, 2).astype(np.float32)
+    ramp = np.clip(1 + slope[0] * x + slope[1] * y, 0.3, 1.8)[..., None]
+    return np.clip(picture * ramp, 0, 255).astype(np.uint8)
+
+
+def degrade(rng: Random, picture: Picture) -> Picture:
+    """Loss of resolution, blur, noise and compression, each now and then."""
+    height, width = picture.shape[:2]
+    if rng.random() < 0.3:
+        part = rng.uniform(0.3, 0.9)
+        small = (max(8, int(width * part)), max(8, int(height * part)))
+        how = cv2.INTER_AREA if rng.random() < 0.7 else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, small, interpolation=how).astype(np.uint8, copy=False)
+        back = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, (width, height), interpolation=back).astype(np.uint8)
+    if rng.random() < 0.2:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8)).astype(np.uint8)
+    if rng.random() < 0.05:
+        length = int(rng.integers(3, 8))
+        kernel = np.zeros((length, length), np.float32)
+        kernel[length // 2] = 1 / length
+        kernel = kernel if rng.random() < 0.5 else kernel.T
+        picture = cv2.filter2D(picture, -1, kernel).astype(np.uint8)
+    if rng.random() < 0.25:
+        noise = rng.normal(0, rng.uniform(1, 10), (height, width, 1 if rng.random() < 0.5 else 3))
+        picture = np.clip(picture + noise.astype(np.float32), 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        quality = int(rng.integers(20, 90))
+        _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return picture
+
+
+def occlude(rng: Random, picture: Picture, box: tuple[float, float, float, float]) -> Picture:
+    """Something in front of part of the box: an ellipse or bar of one colour or of moved
+    picture.
+    """
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0)
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    centre = (int(rng.uniform(x0, x1)), int(rng.uniform(y0, y1)))
+    axes = (int(side * rng.uniform(0.05, 0.22)), int(side * rng.uniform(0.08, 0.3)))
+    cv2.ellipse(mask, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1)
+    if rng.random() < 0.5:
+        cover = np.empty_like(picture)
+        cover[:] = rng.integers(0, 256, 3)
+    else:
+        cover = np.roll(picture, rng.integers(20, picture.shape[0], 2), (0, 1))
+    return np.where(mask[..., None] > 0, cover, picture)
