@@ -1,0 +1,193 @@
+"""Faces through one shot: found now and then, followed by their landmarks between, each kept apart.
+
+One pass over the frames, none of which is kept. Detection runs every so often, when a face is lost and,
+more often, while one is missing; between, each face's landmarks say where to look in the next frame. A face
+that a detection finds in mid-shot was there before: `dubkit.faces.rewind` follows it back to where it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces import link
+from dubkit.faces.align import canonical_from_face, canonical_from_points
+from dubkit.faces.finish import finish
+from dubkit.faces.rewind import rewind
+from dubkit.faces.trail import (
+    NEW_SCORE,
+    SAME_LOOK,
+    SAME_PLACE,
+    Locator,
+    Rules,
+    Sighting,
+    Trail,
+    View,
+    locate,
+    plausible,
+)
+from dubkit.records import Detection, FaceTrack, Floats, Shot
+
+Views = Callable[[int, int], Iterable[tuple[int, View]]]
+
+MAX_MISSES = 3  # detections in a row that may overlook a face its landmarks still see
+SURE_MISSES = 8  # the same for a face whose landmarks are sure
+SURE_SCORE = 0.9
+DETECTION_REACH = 1.0  # farthest a detection is from the face it means, in face sizes
+
+
+def track_shot(shot: Shot, views: Views, locator: Locator, rules: Rules) -> list[FaceTrack]:
+    """Every face of a shot, largest first. ``views(start, end)`` reads frames, in order, as often as asked."""
+    tracker = Tracker(locator, rules)
+    for index, view in views(shot.start, shot.end):
+        tracker.step(index, view)
+    trails = tracker.believed()
+    rewind(trails, shot, views, locator, rules)
+    return finish(trails, rules)
+
+
+class Tracker:
+    """The forward pass."""
+
+    def __init__(self, locator: Locator, rules: Rules) -> None:
+        self.trails: list[Trail] = []
+        self._locator = locator
+        self._rules = rules
+        self._detected: int | None = None  # frame of the last detection
+
+    def step(self, index: int, view: View) -> None:
+        """Take in the next frame."""
+        lost = self._follow(index, view)
+        if lost or self._due(index):
+            self._detected = index
+            self._detect(index, view)
+
+    def believed(self) -> list[Trail]:
+        """The trails that are faces, as far as the forward pass can tell."""
+        return [t for t in self.trails if t.sightings and (t.detections > 1 or not t.misses)]
+
+    def _due(self, index: int) -> bool:
+        if self._detected is None:
+            return True
+        since = index - self._detected
+        missing = any(t.last < index for t in self._waiting(index))
+        often = max(1, self._rules.detect_every // 4)
+        return since >= (often if missing else self._rules.detect_every)
+
+    def _waiting(self, index: int) -> list[Trail]:
+        """The trails that a face of this frame could go on."""
+        return [t for t in self.trails if not t.ended and index - t.last <= self._rules.link]
+
+    def _follow(self, index: int, view: View) -> bool:
+        """Look where each face should be; true if one that was there a frame ago is gone."""
+        near = [t for t in self._waiting(index) if index - t.last <= self._rules.bridge + 1]
+        expected = [t.predict(index) for t in near]
+        found = locate(view, self._locator, [canonical_from_face(face) for face in expected])
+        candidates = [
+            (trail, sighting, face)
+            for trail, sighting, face in zip(near, found, expected, strict=True)
+            if trail.fits(sighting, face, index - trail.last)
+        ]
+        kept = _without_doubles(candidates, index)
+        for trail, sighting, alone in kept:
+            trail.add(index, sighting, learn=alone)
+        return any(index - t.last == 1 for t in near)
+
+    def _detect(self, index: int, view: View) -> None:
+        detections = [d for d in view.detect() if d.score >= self._rules.min_score]
+        here = [t for t in self.trails if not t.ended and t.last == index]
+        costs = link.cost_table(
+            [t.sightings[index].points for t in here], [d.points for d in detections]
+        )
+        pairs = link.pair(costs, DETECTION_REACH)
+        for row, _ in pairs:
+            here[row].confirm(index)
+        agreed = {row for row, _ in pairs}
+        for row, trail in enumerate(here):
+            if row not in agreed:
+                self._doubt(trail, index)
+        taken = {column for _, column in pairs}
+        self._admit(index, view, [d for i, d in enumerate(detections) if i not in taken])
+
+    def _doubt(self, trail: Trail, index: int) -> None:
+        if index - trail.judged < self._rules.detect_every:
+            return
+        trail.judged = index
+        trail.misses += 1
+        scores = [s.score for i, s in trail.sightings.items() if i > trail.confirmed]
+        sure = bool(scores) and float(np.median(scores)) >= SURE_SCORE
+        if trail.misses >= (SURE_MISSES if sure else MAX_MISSES):
+            trail.end()
+
+    def _admit(self, index: int, view: View, detections: list[Detection]) -> None:
+        """Detections that no followed face explains: faces that come back, or new ones."""
+        faces = [s for s in _settle(view, self._locator, detections) if not self._taken(s, index)]
+        waiting = [t for t in self._waiting(index) if t.last < index]
+        for row, column in link.pair(_return_costs(waiting, faces, index), 1.0):
+            waiting[row].add(index, faces[column])
+            waiting[row].confirm(index)
+        for face in faces:
+            if self._taken(face, index):
+                continue
+            trail = Trail(face.look)
+            trail.add(index, face)
+            trail.confirm(index)
+            self.trails.append(trail)
+
+    def _taken(self, sighting: Sighting, index: int) -> bool:
+        return any(
+            link.distance(t.sightings[index].points, sighting.points) < SAME_PLACE
+            for t in self.trails
+            if index in t.sightings
+        )
+
+
+def _settle(view: View, locator: Locator, detections: list[Detection]) -> list[Sighting]:
+    """Landmarks of detections: from the five points first, then from the landmarks found there."""
+    ways = [canonical_from_points(d.points) for d in detections]
+    first = [
+        s
+        for s in locate(view, locator, ways)
+        if s.score >= NEW_SCORE / 2 and plausible(s.landmarks)
+    ]
+    second = locate(view, locator, [canonical_from_face(s.landmarks) for s in first])
+    return [s for s in second if s.score >= NEW_SCORE and plausible(s.landmarks)]
+
+
+def _return_costs(trails: list[Trail], faces: list[Sighting], index: int) -> NDArray[np.float64]:
+    """Cost of a face being one that was lost: 0 at its expected place with its look, 1 at the limit."""
+    costs = np.full((len(trails), len(faces)), np.inf)
+    for row, trail in enumerate(trails):
+        gap = index - trail.last
+        resting = trail.sightings[trail.last].points
+        moving = link.five_points(trail.predict(index))
+        reach = min(1.0 + 0.15 * gap, 3.0)
+        for column, face in enumerate(faces):
+            alike = trail.likeness(face)
+            far = min(link.distance(resting, face.points), link.distance(moving, face.points))
+            if alike >= SAME_LOOK and far <= reach:
+                costs[row, column] = 0.5 * far / reach + (1 - alike)
+    return costs
+
+
+def _without_doubles(
+    candidates: list[tuple[Trail, Sighting, Floats]], index: int
+) -> list[tuple[Trail, Sighting, bool]]:
+    """Where two trails see one face, the one whose motion and look it fits keeps it.
+
+    The flag says that no other face is near, so that the look may be learnt.
+    """
+
+    def cost(candidate: tuple[Trail, Sighting, Floats]) -> float:
+        trail, sighting, expected = candidate
+        away = link.distance(link.five_points(expected), sighting.points)
+        return away + 2 * (1 - trail.likeness(sighting)) + (index - trail.last - 1)
+
+    kept: list[tuple[Trail, Sighting, bool]] = []
+    for trail, sighting, _ in sorted(candidates, key=cost):
+        nearest = min((link.distance(sighting.points, s.points) for _, s, _ in kept), default=9.0)
+        if nearest >= SAME_PLACE:
+            kept.append((trail, sighting, nearest > 3.0))
+    return kept

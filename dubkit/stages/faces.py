@@ -1,0 +1,176 @@
+"""Stage ``faces``: the faces of one shot, followed from frame to frame, and which of them are dubbed.
+
+Writes ``tracks.npz`` and ``chosen.json`` (`dubkit.faces.store`). A shot without a face is a normal result
+with no tracks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import Config, FaceSettings
+from dubkit.engines.base import FaceDetector, Picture
+from dubkit.engines.registry import load_engine
+from dubkit.errors import WorkError
+from dubkit.faces import store
+from dubkit.faces.align import Matrix
+from dubkit.faces.choose import Sound, TrackChoice, choose
+from dubkit.faces.speaking import sound_features
+from dubkit.faces.track import track_shot
+from dubkit.faces.trail import Rules, View
+from dubkit.media.frames import Frame, FrameReader
+from dubkit.media.planes import rgb_crop
+from dubkit.media.span import load_span
+from dubkit.records import Detection, FaceState, FaceTrack, Shot, VideoInfo
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.work.store import read_record
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """A frame as the tracker sees it."""
+
+    frame: Frame
+    detector: FaceDetector
+    long_side: int
+
+    def detect(self) -> Sequence[Detection]:
+        """Faces in display coordinates."""
+        picture = self.frame.picture(self.long_side)
+        width, height = self.frame.info.display_size
+        scale = np.array([width / picture.shape[1], height / picture.shape[0]])
+        return [_enlarged(d, scale) for d in self.detector.detect(picture)]
+
+    def crop(self, crop_from_display: Matrix, size: int) -> Picture:
+        return rgb_crop(self.frame, crop_from_display, size)
+
+
+def _enlarged(found: Detection, scale: NDArray[np.float64]) -> Detection:
+    """From the small picture's pixels to the display's; pixel centres are at integers."""
+    points = ((found.points + 0.5) * scale - 0.5).astype(np.float32)
+    corners = (np.array(found.box).reshape(2, 2) + 0.5) * scale - 0.5
+    x0, y0, x1, y1 = (float(v) for v in corners.ravel())
+    return replace(found, box=(x0, y0, x1, y1), points=points)
+
+
+def run(context: StageContext) -> StageReport:
+    """Follow the faces of one shot and choose among them."""
+    shot, settings = context.shot, context.config.faces
+    if shot is None:
+        raise WorkError("the faces stage works on one shot at a time")
+    cv2.setNumThreads(1)  # workers share the cores; results must not depend on how many there are
+    detector = load_engine("detector", settings.detector, settings, context.device)
+    landmarker = load_engine("landmarker", settings.landmarker, settings, context.device)
+    info = read_record(context.folder("probe") / "video.json", VideoInfo)
+    pts = np.load(context.folder("probe") / "pts.npy", allow_pickle=False)
+    reader = FrameReader(context.job.video, info, pts, threads=1)
+
+    def views(start: int, end: int) -> Iterable[tuple[int, View]]:
+        for frame in reader.read(start, end):
+            yield frame.index, FrameView(frame, detector, settings.detect_size)
+
+    rate = float(info.average_rate)
+    tracks = track_shot(shot, views, landmarker, Rules.of(settings, rate))
+    times = pts[shot.start : shot.end] * float(info.time_base)
+    wants_sound = settings.which == "speaking" and len(tracks) > 1
+    sound = _sound(context, shot, times, rate) if wants_sound else None
+    choices, note = choose(tracks, settings, rate, sound)
+    store.save_tracks(context.out, tracks)
+    store.save_choice(context.out, choices)
+    return StageReport(
+        engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
+        notes=tuple(_notes(shot, choices, note)),
+        facts=_facts(shot, tracks, choices),
+    )
+
+
+def _sound(
+    context: StageContext, shot: Shot, times: NDArray[np.float64], rate: float
+) -> Sound | None:
+    """The film's own sound in the span of the shot."""
+    margin = 0.5
+    begin = float(times[0]) - margin
+    samples = load_span(context.job.video, begin, float(times[-1]) + margin)
+    if samples is None:
+        return None
+    middle = times - begin + 0.5 / rate  # a frame shows what happens during its time
+    return Sound(shot.start, sound_features(samples, middle))
+
+
+def _notes(shot: Shot, choices: Sequence[TrackChoice], note: str | None) -> Iterator[str]:
+    if note:
+        yield f"shot {shot.name}: {note}"
+    if choices and not any(c.dubbed for c in choices):
+        reasons = "; ".join(f"face {c.track}: {c.reason}" for c in choices)
+        yield f"shot {shot.name}: no face can be dubbed ({reasons})"
+    for choice in choices:
+        if choice.dubbed and choice.untouched:
+            lost: Counter[str] = Counter()
+            for span in choice.untouched:
+                lost[span.reason] += span.end - span.start
+            what = ", ".join(f"{count} frames {reason}" for reason, count in sorted(lost.items()))
+            yield f"shot {shot.name}: face {choice.track} keeps its own mouth in {what}"
+
+
+def _facts(
+    shot: Shot, tracks: Sequence[FaceTrack], choices: Sequence[TrackChoice]
+) -> dict[str, str | int | float | bool | None]:
+    """Counts for the report; frames are summed over the dubbed faces' tracks, ``no_face`` over the shot's frames."""
+    chosen = {c.track for c in choices if c.dubbed}
+    states = [t.state for t in tracks if t.track in chosen]
+    state = np.concatenate([*states, np.zeros(0, np.int8)])
+    seen = np.zeros(shot.frames, np.bool_)
+    for track in tracks:
+        first = track.start - shot.start
+        seen[first : first + len(track)] |= track.state != FaceState.ABSENT
+    return {
+        "faces": len(tracks),
+        "dubbed": len(chosen),
+        "seen": int((state == FaceState.SEEN).sum()),
+        "bridged": int((state == FaceState.BRIDGED).sum()),
+        "absent": int((state == FaceState.ABSENT).sum()),
+        "untouched": sum(u.end - u.start for c in choices if c.dubbed for u in c.untouched),
+        "no_face": int((~seen).sum()),
+    }
+
+
+def run_without(context: StageContext) -> StageReport:
+    """The shot as if it had no face: what is used of it where following its faces failed."""
+    store.save_tracks(context.out, [])
+    store.save_choice(context.out, [])
+    return StageReport(facts={"faces": 0, "dubbed": 0})
+
+
+def _identity(config: Config) -> str:
+    settings = config.faces
+    names = (("detector", settings.detector), ("landmarker", settings.landmarker))
+    return ", ".join(_engine_identity(kind, name, settings) for kind, name in names)
+
+
+@cache
+def _engine_identity(kind: str, name: str, settings: FaceSettings) -> str:
+    """Name and version, which holds the digest of the weights."""
+    engine = load_engine(kind, name, settings)
+    return f"{engine.name} {engine.version}"
+
+
+STAGE = Stage(
+    name="faces",
+    per=Per.SHOT,
+    source=Source.VIDEO,
+    after=("probe",),
+    run=run,
+    version=1,
+    sections=("faces",),
+    files=("video",),
+    identity=_identity,
+    gpu=True,
+    fallback=run_without,
+)

@@ -1,0 +1,79 @@
+"""The canonical face: there and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dubkit.faces import layout
+from dubkit.faces.align import (
+    CROP_SIDE,
+    Matrix,
+    apply,
+    canonical_from_face,
+    canonical_from_points,
+    compose,
+    crop_from_canonical,
+    eye_centres,
+    invert,
+    mean_face,
+    scale_of,
+    similarity,
+)
+from dubkit.faces.link import five_points
+
+
+def placed(size: float, turn: float, x: float, y: float) -> Matrix:
+    c, s = size * np.cos(turn), size * np.sin(turn)
+    return np.array([[c, -s, x], [s, c, y]])
+
+
+placements = st.builds(
+    placed,
+    st.floats(8, 900),
+    st.floats(-3.1, 3.1),
+    st.floats(-500, 5000),
+    st.floats(-500, 5000),
+)
+
+
+def test_the_mean_face_stands_on_its_eyes() -> None:
+    eyes = eye_centres(mean_face())
+    assert np.allclose(eyes.mean(0), 0, atol=1e-3)
+    assert np.isclose(np.linalg.norm(eyes[1] - eyes[0]), 1, atol=1e-3)
+
+
+@given(placements)
+def test_a_face_of_any_size_place_and_turn_comes_to_the_canonical_one(way: Matrix) -> None:
+    face = apply(way, mean_face())
+    assert np.abs(apply(canonical_from_face(face), face) - mean_face()).max() < 5e-3
+    assert np.abs(apply(canonical_from_points(five_points(face)), face) - mean_face()).max() < 5e-3
+
+
+def test_speech_does_not_move_the_canonical_position() -> None:
+    face = apply(placed(90, 0.2, 300, 200), mean_face())
+    speaking = face.copy()
+    speaking[layout.MOVING] += (0, 25)
+    assert np.array_equal(canonical_from_face(face), canonical_from_face(speaking))
+
+
+@given(placements, placements)
+def test_compose_and_invert_undo_each_other(a: Matrix, b: Matrix) -> None:
+    points = np.array([[0.0, 0.0], [10.0, -3.0], [200.0, 90.0]])
+    there = apply(compose(a, b), points)
+    assert np.allclose(there, apply(a, apply(b, points).astype(np.float64)), rtol=1e-3, atol=0.5)
+    assert np.allclose(compose(invert(a), a), np.eye(2, 3), atol=1e-6)
+
+
+def test_points_of_no_extent_give_no_nan() -> None:
+    same = np.ones((5, 2))
+    assert np.isfinite(similarity(same, np.arange(10.0).reshape(5, 2))).all()
+
+
+def test_the_crop_holds_the_whole_mean_face_and_scales_with_its_size() -> None:
+    for size in (96, 128, 256):
+        points = apply(crop_from_canonical(size), mean_face())
+        assert points.min() > 0
+        assert points.max() < size - 1
+        assert np.isclose(scale_of(crop_from_canonical(size)), size / CROP_SIDE)
