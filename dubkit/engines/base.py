@@ -13,7 +13,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.records import Detection, Floats, ScriptLine, Shot, Speech, VideoInfo
+from dubkit.media.frames import Frame
+from dubkit.media.planes import Plane
+from dubkit.records import (
+    Detection,
+    FaceTrack,
+    Floats,
+    ScriptLine,
+    Shot,
+    Speech,
+    VideoInfo,
+)
+from dubkit.synthesis.features import Timing
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -60,7 +71,26 @@ class Aligner(Engine, Protocol):
         """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
 
 
+class FaceRenderer(Protocol):
+    """Paints the mouth of one face of one shot; frames are lent first, then painted in any order."""
+
+    borrowed: frozenset[int]  # frames of the film whose planes it wants to see before it paints
+
+    def lend(self, frame: Frame) -> None:
+        """Look at one of the `borrowed` frames; keeps copies of what it needs."""
+
+    def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
+        """Write the mouth into ``planes``, writable copies of ``frame.planes``; False: nothing to write."""
+
+    def touches(self, index: int) -> bool:
+        """Whether `paint` would write anything into frame ``index`` of the film."""
+
+
 class Synthesizer(Engine, Protocol):
-    """Makes the mouth of one face of one shot speak; see `engines.tcsc`."""
+    """Makes the mouth of a face speak."""
 
-
+    def face(
+        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
+    ) -> FaceRenderer:
+        """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
+        that are not ``usable`` (T,) stay as they are."""

@@ -78,7 +78,9 @@ def crop_from_canonical(size: int) -> Matrix:
     """Canonical coordinates -> pixels of the square canonical crop (pixel centres at integers)."""
     scale = size / CROP_SIDE
     x, y = CROP_CENTRE
-    return np.array([[scale, 0, size / 2 - 0.5 - scale * x], [0, scale, size / 2 - 0.5 - scale * y]])
+    return np.array(
+        [[scale, 0, size / 2 - 0.5 - scale * x], [0, scale, size / 2 - 0.5 - scale * y]]
+    )
 
 
 def compose(outer: Matrix, inner: Matrix) -> Matrix:

@@ -35,7 +35,9 @@ class Reference:
     plane_from_canonical: tuple[Matrix, ...]  # into the crops
 
 
-def cut_reference(planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], vertices: Floats) -> Reference:
+def cut_reference(
+    planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], vertices: Floats
+) -> Reference:
     """Copy what a warp can reach of a frame: the canonical warp region with a margin, clipped to the picture."""
     crops, matrices = [], []
     for plane, matrix in zip(planes, plane_from_canonical, strict=True):
@@ -49,12 +51,20 @@ def _region(matrix: Matrix, shape: tuple[int, ...], margin: float) -> tuple[int,
     """x0 y0 x1 y1 of the warp region in a plane; empty (but valid) where it lies outside."""
     m = margin
     corners = np.array(
-        [[LEFT - m, TOP - m], [-LEFT + m, TOP - m], [LEFT - m, TOP + SIDE + m], [-LEFT + m, TOP + SIDE + m]]
+        [
+            [LEFT - m, TOP - m],
+            [-LEFT + m, TOP - m],
+            [LEFT - m, TOP + SIDE + m],
+            [-LEFT + m, TOP + SIDE + m],
+        ]
     )
     low, high = apply(matrix, corners).min(0), apply(matrix, corners).max(0)
     height, width = shape[:2]
     x0, y0 = int(np.clip(np.floor(low[0]), 0, width)), int(np.clip(np.floor(low[1]), 0, height))
-    x1, y1 = int(np.clip(np.ceil(high[0]) + 1, x0, width)), int(np.clip(np.ceil(high[1]) + 1, y0, height))
+    x1, y1 = (
+        int(np.clip(np.ceil(high[0]) + 1, x0, width)),
+        int(np.clip(np.ceil(high[1]) + 1, y0, height)),
+    )
     return x0, y0, x1, y1
 
 
@@ -70,7 +80,9 @@ def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
         jaw = face[layout.JAW[2:-2]]
         centre = face[layout.LIPS_OUTER].mean(0)
         nose = face[layout.NOSE_TIP[2]]
-        top = np.stack([nose * (1 - w) + jaw[k] * w for k, w in ((-1, 0.6), (-1, 0.25), (0, 0.25), (0, 0.6))])
+        top = np.stack(
+            [nose * (1 - w) + jaw[k] * w for k, w in ((-1, 0.6), (-1, 0.25), (0, 0.25), (0, 0.6))]
+        )
         outline = np.concatenate([jaw, top]) + 0.02 * (np.concatenate([jaw, top]) - centre)
         points = np.round(apply(to_grid, outline) * 16).astype(np.int32)
         cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
@@ -84,10 +96,16 @@ def skin_ring(current: Floats, mask: Floats) -> Floats:
     """(128, 128) weights where a patch must agree with the picture: the mask's edge on the face's own skin."""
     to_grid = grid_from_canonical(_MASK_GRID)
     skin = np.zeros((_MASK_GRID, _MASK_GRID), np.uint8)
-    cv2.fillPoly(skin, [np.round(apply(to_grid, current[layout.OVAL]) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
-    skin = cv2.erode(skin, np.ones((5, 5), np.uint8))
+    cv2.fillPoly(
+        skin,
+        [np.round(apply(to_grid, current[layout.OVAL]) * 16).astype(np.int32)],
+        255,
+        cv2.LINE_8,
+        4,
+    )
+    inside = cv2.erode(skin, np.ones((5, 5), np.uint8)).astype(np.float32) / 255
     edge = np.clip(4 * mask * (1 - mask), 0, 1)
-    return np.asarray(edge * (0.03 + skin.astype(np.float32) / 255), np.float32)
+    return np.asarray(edge * (0.03 + inside), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,9 @@ class Patch:
     warps: tuple[tuple[Reference, Warp, float], ...]  # weights sum to 1
 
 
-def compose_patch(planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], patch: Patch, depth: int) -> None:
+def compose_patch(
+    planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], patch: Patch, depth: int
+) -> None:
     """Write the patch into ``planes`` in place."""
     for index, (plane, matrix) in enumerate(zip(planes, plane_from_canonical, strict=True)):
         _compose_plane(plane, matrix, patch, index, depth)
@@ -110,7 +130,9 @@ def _compose_plane(plane: Plane, matrix: Matrix, patch: Patch, index: int, depth
     rows, columns = np.flatnonzero(patch.mask.any(1)), np.flatnonzero(patch.mask.any(0))
     if not len(rows):
         return
-    corners = np.array([[x, y] for x in columns[[0, -1]] + (-1, 1) for y in rows[[0, -1]] + (-1, 1)])
+    corners = np.array(
+        [[x, y] for x in columns[[0, -1]] + (-1, 1) for y in rows[[0, -1]] + (-1, 1)]
+    )
     reach = apply(compose(matrix, invert(mask_grid)), corners)
     height, width = plane.shape
     x0, y0 = np.clip(np.floor(reach.min(0)).astype(int), 0, (width, height))
@@ -131,7 +153,9 @@ def _compose_plane(plane: Plane, matrix: Matrix, patch: Patch, index: int, depth
 
 
 def _to_plane(grid: Floats, plane_from_grid: Matrix, size: tuple[int, int]) -> Floats:
-    return cv2.warpAffine(grid, plane_from_grid, size, flags=cv2.INTER_LINEAR)
+    return np.asarray(
+        cv2.warpAffine(grid, plane_from_grid, size, flags=cv2.INTER_LINEAR), np.float32
+    )
 
 
 def _fused(patch: Patch, local: Matrix, size: tuple[int, int], index: int) -> Floats:
@@ -149,7 +173,9 @@ def _fused(patch: Patch, local: Matrix, size: tuple[int, int], index: int) -> Fl
     return fused
 
 
-def _warped(reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], index: int) -> Floats:
+def _warped(
+    reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], index: int
+) -> Floats:
     """One reference's plane seen through its warp, float32."""
     from_grid = compose(local, invert(grid_from_canonical(warp.shade.shape[0])))
     field = _to_plane(warp.displacement, from_grid, size)
@@ -157,12 +183,26 @@ def _warped(reference: Reference, warp: Warp, local: Matrix, size: tuple[int, in
     direct = compose(to_source, invert(local)).astype(np.float32)
     x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
     turn = to_source[:, :2].astype(np.float32)
-    map_x = direct[0, 0] * x + direct[0, 1] * y + direct[0, 2] + turn[0, 0] * field[..., 0] + turn[0, 1] * field[..., 1]
-    map_y = direct[1, 0] * x + direct[1, 1] * y + direct[1, 2] + turn[1, 0] * field[..., 0] + turn[1, 1] * field[..., 1]
+    map_x = (
+        direct[0, 0] * x
+        + direct[0, 1] * y
+        + direct[0, 2]
+        + turn[0, 0] * field[..., 0]
+        + turn[0, 1] * field[..., 1]
+    )
+    map_y = (
+        direct[1, 0] * x
+        + direct[1, 1] * y
+        + direct[1, 2]
+        + turn[1, 0] * field[..., 0]
+        + turn[1, 1] * field[..., 1]
+    )
     source = reference.planes[index]
     if not source.size:
         return np.zeros(size[::-1], np.float32)
-    pixels = cv2.remap(source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    pixels = cv2.remap(
+        source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    ).astype(np.float32)
     if index == 0:
         pixels *= _to_plane(warp.shade - 1, from_grid, size) + 1
     return pixels
@@ -179,7 +219,8 @@ def _colour_offset(region: Plane, made: Floats, ring: Floats, depth: int) -> Flo
     sigma = coarse[0] / 6
     spread = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4
     smooth = cv2.GaussianBlur(offset, (0, 0), sigma) / spread
-    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
+    spread_out = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(spread_out, np.float32)
 
 
 def native_scale(plane_from_canonical: Sequence[Matrix]) -> float:

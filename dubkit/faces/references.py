@@ -24,7 +24,9 @@ def mouth_features(canonical: Floats) -> Floats:
 
 def pose_features(pose: Floats, seconds: NDArray[np.floating]) -> Floats:
     """(T, 3) degrees and (T,) seconds -> (T, 4) in the unit of `mouth_features`."""
-    return np.concatenate([_POSE_WEIGHT * pose, _TIME_WEIGHT * seconds[:, None]], 1).astype(np.float32)
+    return np.concatenate([_POSE_WEIGHT * pose, _TIME_WEIGHT * seconds[:, None]], 1).astype(
+        np.float32
+    )
 
 
 def choose_bank(features: Floats, usable: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

@@ -49,7 +49,9 @@ def pose_features(pose: Floats) -> Floats:
 def frontal(canonical: Floats, pose: Floats) -> Floats:
     """(T, L, 2) canonical landmarks and (T, 3) degrees -> (T, M, 2) moving points as of a frontal head."""
     moving = canonical[:, layout.MOVING]
-    return np.asarray(moving - (pose_features(pose) @ basis().pose).reshape(moving.shape), np.float32)
+    return np.asarray(
+        moving - (pose_features(pose) @ basis().pose).reshape(moving.shape), np.float32
+    )
 
 
 def openness(landmarks: Floats) -> Floats:

@@ -51,7 +51,9 @@ class Mesh:
 def mesh() -> Mesh:
     """Delaunay triangulation of the mean face with its mouth opened (so that lips are never bridged)."""
     points = mean_face().copy()
-    upper = np.concatenate([layout.LIPS_OUTER[[0, *range(10, 20)]], layout.LIPS_INNER[[0, *range(10, 20)]]])
+    upper = np.concatenate(
+        [layout.LIPS_OUTER[[0, *range(10, 20)]], layout.LIPS_INNER[[0, *range(10, 20)]]]
+    )
     lower = np.setdiff1d(np.flatnonzero(points[:, 1] > points[layout.MOUTH_LEFT, 1] - 0.01), upper)
     points[lower, 1] += _OPEN * np.clip(1 - (points[lower, 0] / 0.4) ** 2, 0, 1)
     every = np.concatenate([points, anchors()])
@@ -105,7 +107,9 @@ def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
     return Warp(field, shade)
 
 
-def _mouth(target: Floats, source: Floats, ids: NDArray[np.int32], points: Floats) -> tuple[Floats, Floats]:
+def _mouth(
+    target: Floats, source: Floats, ids: NDArray[np.int32], points: Floats
+) -> tuple[Floats, Floats]:
     """Extra displacement (N, 2) and shade (N,) between the lips.
 
     Teeth do not stretch: the upper ones hang on the upper lip, the lower ones stand on the lower lip, both
@@ -120,7 +124,9 @@ def _mouth(target: Floats, source: Floats, ids: NDArray[np.int32], points: Float
         values[side, 1] = np.maximum(target[lower, 1] - target[upper, 1], 1e-4)
         values[side, 2:] = source[lower] - source[upper]
     rows = _affine(target, values)[ids]
-    place, gap, *across = (rows[..., 0] * points[:, :1] + rows[..., 1] * points[:, 1:] + rows[..., 2]).T
+    place, gap, *across = (
+        rows[..., 0] * points[:, :1] + rows[..., 1] * points[:, 1:] + rows[..., 2]
+    ).T
     vector = np.stack(across, 1)
     ratio = np.maximum(gap, 1e-4) / np.maximum(vector[:, 1], 1e-4)  # above 1: wider than the source
     place = np.clip(place, 0, 1)

@@ -1,6 +1,6 @@
 """Make ``weights/mean_face.safetensors``: the canonical mean of teacher landmarks.
 
-    python -m dubkit.training.mean_face LABELS dubkit/weights/mean_face.safetensors
+python -m dubkit.training.mean_face LABELS dubkit/weights/mean_face.safetensors
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ def mean_of(faces: np.ndarray) -> np.ndarray:
     """Generalised Procrustes on the stable points, (N, L, 2) -> (L, 2), eyes at distance 1 around 0; symmetric."""
     mean = faces[0]
     for _ in range(5):
-        moved = np.stack([apply(similarity(f[layout.STABLE], mean[layout.STABLE]), f) for f in faces])
+        moved = np.stack(
+            [apply(similarity(f[layout.STABLE], mean[layout.STABLE]), f) for f in faces]
+        )
         mean = np.median(moved, 0)
-        mean = (mean + mean[layout.MIRROR] * (-1, 1) + (2 * mean[layout.NOSE_BRIDGE, 0].mean(), 0)) / 2
-        eyes = eye_centres(mean)
+        mean = (
+            mean + mean[layout.MIRROR] * (-1, 1) + (2 * mean[layout.NOSE_BRIDGE, 0].mean(), 0)
+        ) / 2
+        eyes = eye_centres(mean.astype(np.float32))
         mean = (mean - eyes.mean(0)) / np.linalg.norm(eyes[1] - eyes[0])
-    return mean.astype(np.float32)
+    return np.asarray(mean, np.float32)
 
 
 def main() -> None:

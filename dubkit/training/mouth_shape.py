@@ -30,7 +30,7 @@ PORTRAITS = 600
 def faces_of(label: Path) -> np.ndarray:
     """(T, L, 3) teacher landmarks of the frames that have a face."""
     points = np.load(label)["points"][:, layout.MESH]
-    return points[np.isfinite(points).all((1, 2))]
+    return np.asarray(points[np.isfinite(points).all((1, 2))])
 
 
 def train_clips(table: Path) -> list[str]:
@@ -39,7 +39,9 @@ def train_clips(table: Path) -> list[str]:
         rows = [r for r in csv.DictReader(file) if r["split"] == "train" and r["ship"] == "yes"]
     names = [r["file"].rsplit(".", 1)[0] for r in rows]
     grid = [n for n in names if n.startswith("grid_s1/")]
-    return [n for n in names if not n.startswith("grid_s1/")] + grid[:: max(1, len(grid) // GRID_CLIPS)]
+    return [n for n in names if not n.startswith("grid_s1/")] + grid[
+        :: max(1, len(grid) // GRID_CLIPS)
+    ]
 
 
 def clip_rows(label: Path, template: Template) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,7 +18,6 @@ Files already labelled are left alone, so an interrupted run goes on where it st
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -30,8 +29,8 @@ VIDEO = {".mp4", ".mpg", ".mov", ".mkv", ".avi", ".webm"}
 STILL = {".jpg", ".jpeg", ".png"}
 
 
-def label(path: Path) -> dict[str, np.ndarray]:
-    """Teacher landmarks of every frame of one file (one face)."""
+def label(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Teacher landmarks of every frame of one file (one face), times, and picture size."""
     still = path.suffix.lower() in STILL
     mesh = mp.solutions.face_mesh.FaceMesh(
         static_image_mode=still,
@@ -52,11 +51,7 @@ def label(path: Path) -> dict[str, np.ndarray]:
                 row *= (frame.width, frame.height, frame.width)
             points.append(row)
             times.append(float(frame.time or 0.0))
-    return {
-        "points": np.stack(points),
-        "pts": np.asarray(times),
-        "size": np.asarray(size, np.int32),
-    }
+    return np.stack(points), np.asarray(times), np.asarray(size, np.int32)
 
 
 def main() -> None:
@@ -73,8 +68,9 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = target.with_suffix(".part")
         with scratch.open("wb") as file:
-            np.savez(file, **label(path))
-        os.replace(scratch, target)
+            points, pts, size = label(path)
+            np.savez(file, points=points, pts=pts, size=size)
+        scratch.replace(target)
         if number % 50 == 0:
             sys.stderr.write(f"{number}/{len(files)}\n")
 

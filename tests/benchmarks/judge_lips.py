@@ -20,6 +20,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -54,7 +55,7 @@ def watch(path: Path) -> dict[str, np.ndarray]:
 def opening(points: np.ndarray) -> np.ndarray:
     """(T,) inner-lip opening over face width."""
     gap = np.linalg.norm(points[:, 13] - points[:, 14], axis=1)
-    return gap / np.linalg.norm(points[:, 234] - points[:, 454], axis=1)
+    return np.asarray(gap / np.linalg.norm(points[:, 234] - points[:, 454], axis=1))
 
 
 def lip_motion(points: np.ndarray) -> float:
@@ -135,13 +136,15 @@ def against_real(made: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> di
     }
 
 
-def against_speech(made: dict[str, np.ndarray], speech: dict) -> dict[str, float]:
+def against_speech(made: dict[str, np.ndarray], speech: dict[str, Any]) -> dict[str, float]:
     """The rows that compare with the phonemes of the sound."""
     gap, times = opening(made["points"]), made["times"] - made["times"][0]
     step = float(np.median(np.diff(times)))
     shut, labial, vowel, silent = [], [], [], []
     for p in speech["phonemes"]:
-        inside = (times >= p["start"] - step / 2) & (times < max(p["end"], p["start"] + step) - step / 2)
+        inside = (times >= p["start"] - step / 2) & (
+            times < max(p["end"], p["start"] + step) - step / 2
+        )
         values = gap[inside & np.isfinite(gap)]
         symbol = p["symbol"].rstrip("ːˑ012")
         if symbol == "sil":

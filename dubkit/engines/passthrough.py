@@ -1,0 +1,45 @@
+"""A synthesizer that leaves every picture as it is: for trying the pipeline without a generator."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import GenerateSettings
+from dubkit.media.frames import Frame
+from dubkit.media.planes import Plane
+from dubkit.records import FaceTrack, VideoInfo
+from dubkit.synthesis.features import Timing
+
+
+class PassthroughRenderer:
+    """Borrows nothing, paints nothing."""
+
+    borrowed: frozenset[int] = frozenset()
+
+    def lend(self, frame: Frame) -> None:
+        """Look away."""
+
+    def touches(self, index: int) -> bool:
+        """Never."""
+        return False
+
+    def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
+        """Leave the picture alone."""
+        return False
+
+
+class PassthroughSynthesizer:
+    """See the module."""
+
+    name = "passthrough"
+    version = "1"
+
+    def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
+        self.settings = settings
+
+    def face(
+        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
+    ) -> PassthroughRenderer:
+        """A renderer that does nothing."""
+        return PassthroughRenderer()

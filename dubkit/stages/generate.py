@@ -1,0 +1,132 @@
+"""Make the faces of one shot speak, and encode the shot.
+
+Two passes over the shot's frames, none of which is kept: the first lends the generator the few frames it
+borrows texture from, the second paints and encodes. Publishes ``segment.nut`` and ``result.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from dubkit.config import Config
+from dubkit.engines.base import FaceRenderer, Synthesizer
+from dubkit.engines.registry import load_engine
+from dubkit.errors import WorkError
+from dubkit.faces.store import load_choice, load_tracks
+from dubkit.media.frames import FrameReader
+from dubkit.media.writer import FrameWriter
+from dubkit.records import Shot
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.probe import load_film
+from dubkit.synthesis.features import load_timing
+from dubkit.work.store import write_record
+
+SEGMENT = "segment.nut"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateResult:
+    """What was made of a shot."""
+
+    frames: int
+    touched: bool  # whether any frame differs from the source
+    painted: int  # frames with a new mouth
+    faces: int  # faces dubbed
+    repaired: int  # frames that could not be decoded and repeat the one before
+
+
+def synthesizer(config: Config, device: str) -> Synthesizer:
+    """The generator that a configuration names."""
+    return cast(
+        Synthesizer,
+        load_engine("synthesizer", config.generate.synthesizer, config.generate, device),
+    )
+
+
+def identity(config: Config) -> str:
+    """Generator and weights."""
+    engine = synthesizer(config, "cpu")
+    return f"{engine.name} {engine.version}"
+
+
+def run(context: StageContext) -> StageReport:
+    """Generate one shot."""
+    engine = synthesizer(context.config, context.device)
+    info, _ = load_film(context.folder("probe"))
+    timing = load_timing(context.folder("timing"))
+    folder, shot = context.folder("faces"), _shot(context)
+    choices = {choice.track: choice for choice in load_choice(folder)}
+    renderers = [
+        engine.face(info, track, choices[track.track].usable, timing, track.start - shot.start)
+        for track in load_tracks(folder)
+        if choices[track.track].dubbed and choices[track.track].usable.any()
+    ]
+    result = _render(context, renderers)
+    return StageReport(
+        engine=f"{engine.name} {engine.version}",
+        facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
+    )
+
+
+def keep_original(context: StageContext) -> StageReport:
+    """Encode the shot as it is: what remains where its faces could not be dubbed."""
+    result = _render(context, [])
+    return StageReport(
+        engine="original", facts={"faces": 0, "painted": 0, "repaired": result.repaired}
+    )
+
+
+def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> GenerateResult:
+    shot = _shot(context)
+    info, pts = load_film(context.folder("probe"))
+    _lend(FrameReader(context.job.video, info, pts), shot, renderers)
+    reader = FrameReader(context.job.video, info, pts)
+    painted = 0
+    with FrameWriter(context.out / SEGMENT, info, context.config.generate) as writer:
+        for frame in reader.read(shot.start, shot.end):
+            planes = frame.planes
+            active = [r for r in renderers if r.touches(frame.index)]
+            if active:
+                planes = tuple(plane.copy() for plane in planes)
+                for renderer in active:
+                    renderer.paint(frame, planes)
+                painted += 1
+            writer.write(planes, frame.pts)
+    result = GenerateResult(shot.frames, painted > 0, painted, len(renderers), reader.repaired)
+    write_record(context.out / RESULT, result)
+    return result
+
+
+def _lend(reader: FrameReader, shot: Shot, renderers: Sequence[FaceRenderer]) -> None:
+    """Show each renderer the frames that it borrows."""
+    asked = sorted(set[int]().union(*(r.borrowed for r in renderers)))
+    if not asked:
+        return
+    for frame in reader.read(max(shot.start, asked[0]), min(shot.end, asked[-1] + 1)):
+        for renderer in renderers:
+            if frame.index in renderer.borrowed:
+                renderer.lend(frame)
+
+
+def _shot(context: StageContext) -> Shot:
+    if context.shot is None:
+        raise WorkError("generate works on shots, but was given none")
+    return context.shot
+
+
+STAGE = Stage(
+    name="generate",
+    per=Per.SHOT,
+    source=Source.DUB,
+    after=("probe", "faces", "timing"),
+    run=run,
+    version=1,
+    sections=("generate",),
+    files=("video",),
+    identity=identity,
+    gpu=True,
+    fallback=keep_original,
+)

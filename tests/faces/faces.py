@@ -1,0 +1,54 @@
+"""Made-up faces for tests: the mean face, talking, turned, anywhere in a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces import align, layout, shape
+from dubkit.records import Floats
+
+LOWER = layout.LIPS_INNER[1:10]
+UPPER = layout.LIPS_INNER[:10:-1]
+
+
+def with_gap(opening: float) -> Floats:
+    """(L, 2) the mean face with its inner lips ``opening`` (canonical units) apart in the middle."""
+    face = align.mean_face().copy()
+    profile = np.clip(1 - (face[LOWER, 0] / 0.35) ** 2, 0, 1)
+    middle = (face[LOWER, 1] + face[UPPER, 1]) / 2
+    face[LOWER, 1] = middle + opening * profile
+    face[UPPER, 1] = middle
+    face[layout.LIPS_OUTER[1:10], 1] += opening * profile
+    face[layout.JAW[4:-4], 1] += opening * 0.5
+    return face
+
+
+def talking(frames: int) -> Floats:
+    """(T, L, 2) canonical faces whose mouth opens and shuts."""
+    return np.stack([with_gap(0.15 * (1 - np.cos(t / 3))) for t in range(frames)])
+
+
+def placed(face: Floats, scale: float, angle: float, x: float, y: float) -> Floats:
+    """A canonical face put into a picture: eye distance ``scale`` pixels, turned by ``angle`` radians."""
+    z = scale * np.exp(1j * angle)
+    turn = np.array([[z.real, -z.imag], [z.imag, z.real]])
+    return np.asarray(face @ turn.T + (x, y), np.float32)
+
+
+def drawn(landmarks: Floats, width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """A grey picture with texture, skin, dark mouth and bright teeth where the landmarks say."""
+    rng = np.random.default_rng(seed)
+    picture = cv2.resize(
+        rng.integers(60, 120, (height // 4, width // 4), np.uint8), (width, height)
+    )
+    for group, grey in ((layout.OVAL, 170), (layout.LIPS_OUTER, 120), (layout.LIPS_INNER, 30)):
+        cv2.fillPoly(picture, [np.round(landmarks[group]).astype(np.int32)], grey)
+    noise = rng.normal(0, 3, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def gap_of(face: Floats) -> float:
+    """Signed inner-lip gap of one (L, 2) canonical face, over the mean face's width."""
+    return float(shape.gap(face[layout.MOVING]))

@@ -1,0 +1,146 @@
+"""Composition on native planes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dubkit.faces import align, composite, warp
+from tests.faces.faces import drawn, placed, with_gap
+
+ANCHORS = warp.anchors()
+
+
+def patch_of(
+    picture: np.ndarray,
+    current: np.ndarray,
+    target: np.ndarray,
+    matrix: align.Matrix,
+    alpha: float = 1,
+) -> composite.Patch:
+    vertices = np.concatenate([current, ANCHORS])
+    reference = composite.cut_reference([picture], [matrix], vertices)
+    goal = np.concatenate([target, ANCHORS])
+    made = warp.warp(goal, vertices, warp.triangle_map(goal, 192))
+    mask = composite.soft_mask(current, target, 0.12)
+    ring = composite.skin_ring(current, mask)
+    return composite.Patch(mask * alpha, ring, ((reference, made, 1.0),))
+
+
+def face_picture(scale: float, angle: float, x: float, y: float, size: int = 240) -> tuple:
+    face = placed(with_gap(0.02), scale, angle, x, y)
+    picture = drawn(face, size, size)
+    canonical_from_display = align.canonical_from_face(face)
+    current = align.apply(canonical_from_display, face)
+    return picture, current, align.invert(canonical_from_display)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.floats(15, 90),
+    st.floats(-0.5, 0.5),
+    st.floats(-40, 280),
+    st.floats(-40, 280),
+    st.floats(0, 1),
+)
+def test_nothing_changes_outside_the_mask_wherever_the_face_lies(
+    scale: float, angle: float, x: float, y: float, alpha: float
+) -> None:
+    picture, current, matrix = face_picture(scale, angle, x, y)
+    target = with_gap(0.3)
+    patch = patch_of(picture, current, target, matrix, alpha)
+    made = picture.copy()
+    composite.compose_patch([made], [matrix], patch, 8)
+    rows, columns = np.nonzero(made != picture)
+    if len(rows):
+        where = align.apply(align.invert(matrix), np.stack([columns, rows], 1).astype(float))
+        grid = align.apply(warp.grid_from_canonical(128), where)
+        low = np.clip(np.floor(grid).astype(int), 0, 127)
+        high = np.clip(low + 1, 0, 127)
+        mask = patch.mask
+        near = np.stack([mask[a[:, 1], b[:, 0]] for a in (low, high) for b in (low, high)])
+        assert (near.max(0) > 0).all()
+
+
+def test_a_mask_of_zero_changes_no_sample() -> None:
+    picture, current, matrix = face_picture(50, 0.1, 120, 90)
+    made = picture.copy()
+    composite.compose_patch(
+        [made], [matrix], patch_of(picture, current, with_gap(0.3), matrix, 0), 8
+    )
+    assert np.array_equal(made, picture)
+
+
+def test_the_same_shape_gives_almost_the_same_picture() -> None:
+    picture, current, matrix = face_picture(50, 0.1, 120, 90)
+    made = picture.copy()
+    composite.compose_patch([made], [matrix], patch_of(picture, current, current, matrix), 8)
+    assert np.abs(made.astype(int) - picture).mean() < 0.2
+
+
+def test_an_open_target_opens_the_mouth_in_the_picture() -> None:
+    picture, current, matrix = face_picture(50, 0, 120, 80)
+    wide = drawn(placed(with_gap(0.3), 50, 0, 120, 80), 240, 240)
+    lender = align.canonical_from_face(placed(with_gap(0.3), 50, 0, 120, 80))
+    opened = align.apply(lender, placed(with_gap(0.3), 50, 0, 120, 80))
+    vertices = np.concatenate([opened, ANCHORS])
+    reference = composite.cut_reference([wide], [align.invert(lender)], vertices)
+    made_warp = warp.warp(vertices, vertices, warp.triangle_map(vertices, 192))
+    mask = composite.soft_mask(current, opened, 0.12)
+    patch = composite.Patch(
+        mask, composite.skin_ring(current, mask), ((reference, made_warp, 1.0),)
+    )
+    made = picture.copy()
+    composite.compose_patch([made], [matrix], patch, 8)
+    inside = tuple(np.round(align.apply(matrix, np.array([0.0, 1.3]))).astype(int)[::-1])
+    assert picture[inside] > 90
+    assert made[inside] < 60
+
+
+@pytest.mark.parametrize("depth", [10, 12])
+def test_deep_samples_stay_in_range_and_keep_their_precision(depth: int) -> None:
+    picture, current, matrix = face_picture(50, 0, 120, 80)
+    deep = picture.astype(np.uint16) << (depth - 8)
+    made = deep.copy()
+    composite.compose_patch([made], [matrix], patch_of(deep, current, with_gap(0.2), matrix), depth)
+    assert made.dtype == np.uint16
+    assert made.max() < 1 << depth
+    assert (made != deep).any()
+
+
+def test_light_that_changed_between_source_and_frame_is_matched() -> None:
+    picture, current, matrix = face_picture(50, 0, 120, 80)
+    brighter = np.clip(picture.astype(int) + 20, 0, 255).astype(np.uint8)
+    vertices = np.concatenate([current, ANCHORS])
+    reference = composite.cut_reference([picture], [matrix], vertices)
+    made_warp = warp.warp(vertices, vertices, warp.triangle_map(vertices, 192))
+    mask = composite.soft_mask(current, current, 0.12)
+    patch = composite.Patch(
+        mask, composite.skin_ring(current, mask), ((reference, made_warp, 1.0),)
+    )
+    made = brighter.copy()
+    composite.compose_patch([made], [matrix], patch, 8)
+    assert np.abs(made.astype(int) - brighter).mean() < 1
+
+
+def test_two_references_keep_the_texture_of_one() -> None:
+    picture, current, matrix = face_picture(50, 0, 120, 80)
+    vertices = np.concatenate([current, ANCHORS])
+    made_warp = warp.warp(vertices, vertices, warp.triangle_map(vertices, 192))
+    rng = np.random.default_rng(1)
+    other = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
+    lenders = [composite.cut_reference([p], [matrix], vertices) for p in (noisy, other)]
+    mask = composite.soft_mask(current, current, 0.12)
+    ring = composite.skin_ring(current, mask)
+
+    def roughness(weights: tuple[float, float]) -> float:
+        made = picture.copy()
+        warps = tuple((r, made_warp, w) for r, w in zip(lenders, weights, strict=True) if w)
+        composite.compose_patch([made], [matrix], composite.Patch(mask, ring, warps), 8)
+        x, y = np.round(align.apply(matrix, np.array([0.0, 1.55]))).astype(int)
+        return float(np.diff(made[y - 6 : y + 6, x - 12 : x + 12].astype(float)).std())
+
+    assert roughness((0.5, 0.5)) > 0.85 * roughness((1.0, 0.0))

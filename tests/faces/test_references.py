@@ -1,0 +1,54 @@
+"""Banks of own frames and paths through them."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dubkit.faces import references
+from tests.faces.faces import talking
+
+
+def test_the_bank_holds_open_and_closed_mouths_and_only_usable_frames() -> None:
+    faces = talking(60)
+    features = references.mouth_features(faces)
+    usable = np.ones(60, bool)
+    usable[20:30] = False
+    bank = references.choose_bank(features, usable, 6)
+    assert len(bank) == 6
+    assert usable[bank].all()
+    opening = features[:, -4]
+    assert opening[bank].min() <= np.quantile(opening[usable], 0.1)
+    assert opening[bank].max() >= np.quantile(opening[usable], 0.9)
+
+
+def test_equal_frames_give_a_bank_of_one() -> None:
+    features = np.ones((10, 4), np.float32)
+    assert len(references.choose_bank(features, np.ones(10, bool), 5)) == 1
+
+
+def test_no_usable_frame_gives_an_empty_bank() -> None:
+    assert len(references.choose_bank(np.ones((3, 2), np.float32), np.zeros(3, bool), 5)) == 0
+
+
+def test_the_path_follows_the_wanted_shape() -> None:
+    bank = np.array([[0.0], [1.0]], np.float32)
+    wanted = np.array([[0.0]] * 5 + [[1.0]] * 5, np.float32)
+    assert references.choose_path(wanted, bank).tolist() == [0] * 5 + [1] * 5
+
+
+def test_the_path_does_not_flicker_for_small_gains() -> None:
+    bank = np.array([[0.0], [0.02]], np.float32)
+    wanted = np.array([[0.0], [0.02]] * 10, np.float32)
+    assert np.count_nonzero(np.diff(references.choose_path(wanted, bank))) == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
+def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) -> None:
+    mixed = references.blend_weights(np.array(path))
+    assert len(mixed) == len(path)
+    for t, parts in enumerate(mixed):
+        assert abs(sum(w for _, w in parts) - 1) < 1e-9
+        assert {k for k, _ in parts} <= set(path[max(0, t - 2) : t + 3])

@@ -1,0 +1,72 @@
+"""From mouth shapes to landmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dubkit.faces import layout, shape, wanted
+from tests.faces.faces import LOWER, UPPER, gap_of, talking
+
+FRAMES = 40
+POSE = np.zeros((FRAMES, 3), np.float32)
+
+
+def at_rest(faces: np.ndarray) -> np.ndarray:
+    return shape.resting_mouth(shape.frontal(faces, POSE))
+
+
+def test_the_resting_shape_shuts_a_talking_mouth() -> None:
+    faces = talking(FRAMES)
+    silent = np.zeros((FRAMES, len(shape.basis().decode)), np.float32)
+    made = wanted.wanted_landmarks(faces, POSE, at_rest(faces), silent)
+    assert max(gap_of(face) for face in faces) > 0.08
+    assert max(gap_of(face) for face in made) < 0.012
+
+
+def test_what_speech_does_not_move_stays() -> None:
+    faces = talking(FRAMES)
+    shapes = np.random.default_rng(0).normal(0, 1, (FRAMES, len(shape.basis().decode)))
+    made = wanted.wanted_landmarks(faces, POSE, at_rest(faces), shapes.astype(np.float32))
+    still = np.setdiff1d(np.arange(layout.COUNT), layout.MOVING)
+    assert np.array_equal(made[:, still], faces[:, still])
+
+
+def test_lips_never_pass_through_each_other() -> None:
+    faces = talking(FRAMES)
+    shapes = np.random.default_rng(0).normal(0, 3, (FRAMES, len(shape.basis().decode)))
+    made = wanted.wanted_landmarks(faces, POSE, at_rest(faces), shapes.astype(np.float32))
+    assert (made[:, LOWER, 1] - made[:, UPPER, 1]).min() > -1e-5
+
+
+def test_encoding_and_decoding_keep_the_opening() -> None:
+    faces = talking(FRAMES)
+    points = shape.frontal(faces, POSE)
+    rest = at_rest(faces)
+    back = rest + shape.decode(shape.encode(points - rest))
+    assert np.corrcoef(shape.gap(back), shape.gap(points))[0, 1] > 0.98
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=50), st.integers(1, 8))
+def test_fades_are_zero_where_unusable_and_whole_far_from_there(
+    usable: list[bool], frames: int
+) -> None:
+    mask = np.array(usable)
+    alpha = wanted.fade(mask, frames)
+    assert (alpha[~mask] == 0).all()
+    assert (alpha[mask] > 0).all()
+    assert np.abs(np.diff(alpha)).max(initial=0) <= 1 / (frames + 1) + 1e-6
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=50))
+def test_absent_rows_take_the_nearest_present_one(present: list[bool]) -> None:
+    mask = np.array(present)
+    values = np.arange(len(mask), dtype=np.float32)
+    filled = wanted.fill_absent(values, mask)
+    if mask.any():
+        assert (filled[mask] == values[mask]).all()
+        for t in range(len(mask)):
+            assert abs(filled[t] - t) == min(abs(k - t) for k in np.flatnonzero(mask))
+    else:
+        assert (filled == 0).all()

@@ -1,0 +1,78 @@
+"""The landmark mesh and its warp."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dubkit.faces import align, layout, warp
+from tests.faces.faces import LOWER, UPPER, with_gap
+
+SIZE = 256
+
+
+def vertices(face: np.ndarray) -> np.ndarray:
+    return np.concatenate([face, warp.anchors()])
+
+
+def sample(field: np.ndarray, points: np.ndarray) -> np.ndarray:
+    grid = np.round(align.apply(warp.grid_from_canonical(SIZE), points)).astype(int)
+    return field[grid[:, 1], grid[:, 0]]
+
+
+def test_the_mesh_never_bridges_the_lips() -> None:
+    mesh = warp.mesh()
+    lower = set(LOWER.tolist()) | set(layout.LIPS_OUTER[1:10].tolist())
+    upper = set(UPPER.tolist()) | set(layout.LIPS_OUTER[11:].tolist())
+    for triangle, inner in zip(mesh.triangles, mesh.inner, strict=True):
+        corners = set(triangle.tolist())
+        if corners & lower and corners & upper and not inner:
+            # only at the mouth's corners may the two lips share a triangle
+            xs = vertices(align.mean_face())[triangle, 0]
+            assert np.abs(xs).min() > 0.25
+    assert mesh.inner.sum() >= 14
+
+
+def test_a_face_onto_itself_does_not_move() -> None:
+    face = vertices(with_gap(0.1))
+    made = warp.warp(face, face, warp.triangle_map(face, SIZE))
+    assert np.abs(made.displacement).max() < 1e-4
+    assert np.abs(made.shade - 1).max() < 1e-4
+
+
+def test_every_lip_point_finds_its_own_point_in_the_source() -> None:
+    target, source = vertices(with_gap(0.05)), vertices(with_gap(0.25))
+    made = warp.warp(target, source, warp.triangle_map(target, SIZE))
+    outer = layout.LIPS_OUTER[[1, 3, 5, 7, 9, 12, 15, 18]]
+    found = target[outer] + sample(made.displacement, target[outer])
+    assert np.abs(found - source[outer]).max() < 0.02
+
+
+def test_closed_lips_take_nothing_from_the_inside_of_an_open_mouth() -> None:
+    target, source = vertices(with_gap(0.0)), vertices(with_gap(0.3))
+    ids = warp.triangle_map(target, SIZE)
+    inner = warp.mesh().inner
+    shown = np.zeros((SIZE, SIZE), bool)
+    shown[ids >= 0] = inner[ids[ids >= 0]]
+    assert shown.sum() < 40  # a hairline at most
+    made = warp.warp(target, source, ids)
+    below = target[layout.LIPS_OUTER[5]] * 0.5 + target[layout.INNER_BOTTOM] * 0.5
+    found = below + sample(made.displacement, below[None])[0]
+    assert found[1] > source[layout.INNER_BOTTOM, 1]
+
+
+def test_teeth_keep_their_size_when_the_mouth_opens_wider_than_the_source() -> None:
+    target, source = vertices(with_gap(0.4)), vertices(with_gap(0.2))
+    made = warp.warp(target, source, warp.triangle_map(target, SIZE))
+    top = target[layout.INNER_TOP]
+    steps = np.array([0.02, 0.06, 0.1])
+    found = top + (0, 1) * steps[:, None]
+    found = found + sample(made.displacement, found)
+    assert np.allclose(np.diff(found[:, 1]), np.diff(steps), atol=0.012)
+
+
+def test_what_the_source_never_showed_is_darkened() -> None:
+    target, source = vertices(with_gap(0.4)), vertices(with_gap(0.05))
+    made = warp.warp(target, source, warp.triangle_map(target, SIZE))
+    middle = (target[layout.INNER_TOP] + target[layout.INNER_BOTTOM]) / 2
+    assert sample(made.shade, middle[None])[0] < 0.9
+    assert sample(made.shade, target[layout.LIPS_OUTER[5]][None])[0] == 1
