@@ -51,8 +51,8 @@ def audio_info(path: Path) -> AudioInfo:
 def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
     """The whole sound of a file as mono samples (N,), -1..1, at ``rate``.
 
-    Sample 0 is the file's start: a late stream is preceded by silence, holes are filled with it, and
-    samples that are no numbers become silence. Raises `InputError` where the file has no sound.
+    Sample 0 is the file's start: a late stream is preceded by silence, holes are filled with it,
+    and samples that are no numbers become silence. Raises `InputError` where the file has no sound.
     """
     blocks = list(stream_samples(path, rate))
     if not blocks:
@@ -108,10 +108,9 @@ def _resampled(
 
 
 def _clean(frame: AudioFrame) -> Floats:
-    samples = frame.to_ndarray().reshape(-1)
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0).astype(
-        np.float32
-    )
+    samples: Floats = np.asarray(frame.to_ndarray(), np.float32).reshape(-1)
+    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(samples, -1.0, 1.0, out=samples)
 
 
 def save_wav(path: Path, samples: Floats, rate: int = SPEECH_RATE) -> None:

@@ -66,8 +66,8 @@ def _swscale_matrix(layout: PlaneFormat) -> int:
 class FrameReader:
     """Reads pictures of a film by index, exactly.
 
-    The n-th picture of the film is always the n-th time in ``pts``: one that is missing or cannot be
-    decoded is replaced by the picture before it and counted in `repaired`.
+    The n-th picture of the film is always the n-th time in ``pts``: one that is missing or cannot
+    be decoded is replaced by the picture before it and counted in `repaired`.
     """
 
     def __init__(

@@ -86,7 +86,9 @@ def plane_format(info: VideoInfo) -> PlaneFormat:
 def plane_rows(plane: VideoPlane, kind: type[np.uint8] | type[np.uint16]) -> Plane:
     """All rows of one of FFmpeg's planes as it lies in memory, padding at their ends included."""
     memory: Any = plane  # the buffer protocol, which PyAV's annotations do not tell
-    return np.frombuffer(memory, kind).reshape(plane.height, -1)
+    rows: Any = np.frombuffer(memory, dtype=kind).reshape(plane.height, -1)
+    whole: Plane = rows
+    return whole
 
 
 @cache
@@ -154,7 +156,7 @@ def plane_from_display(info: VideoInfo, layout: PlaneFormat, plane: int) -> Matr
 def _scaled(matrix: Matrix, across: float, down: float) -> Matrix:
     """Scale a transform's target about the picture's corner, which is at (-0.5, -0.5)."""
     scale = np.array([across, down])
-    scaled = matrix * scale[:, None]
+    scaled: Matrix = matrix * scale[:, None]
     scaled[:, 2] += 0.5 * scale - 0.5
     return scaled
 
@@ -200,23 +202,23 @@ def warp_plane(plane: Plane, plane_from_crop: Matrix, size: int) -> Plane:
     height, width = plane.shape
     x0, y0 = np.clip(np.floor(laid.min(0)) - 2, 0, (width - 1, height - 1)).astype(int)
     x1, y1 = np.clip(np.ceil(laid.max(0)) + 3, (x0 + 1, y0 + 1), (width, height)).astype(int)
-    part = plane[y0:y1, x0:x1]
+    part: Any = plane[y0:y1, x0:x1]
     matrix = plane_from_crop.copy()
     matrix[:, 2] -= (x0, y0)
     step = float(np.sqrt(abs(np.linalg.det(plane_from_crop[:, :2]))))
     if step > 1.5:
         target = (max(1, round((x1 - x0) / step)), max(1, round((y1 - y0) / step)))
-        shrunk = cv2.resize(part, target, interpolation=cv2.INTER_AREA)
+        part = cv2.resize(part, target, interpolation=cv2.INTER_AREA)
         matrix = _scaled(matrix, target[0] / (x1 - x0), target[1] / (y1 - y0))
-        part = shrunk
-    warped: Plane = cv2.warpAffine(
+    warped: Any = cv2.warpAffine(
         part,
         matrix,
         (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return warped
+    samples: Plane = warped
+    return samples
 
 
 def to_rgb(parts: list[Plane], layout: PlaneFormat) -> NDArray[np.uint8]:
@@ -226,12 +228,14 @@ def to_rgb(parts: list[Plane], layout: PlaneFormat) -> NDArray[np.uint8]:
         matrix = _gray_matrix(layout)
     else:
         matrix = rgb_from_planes(layout)
-    merged = cv2.merge(parts)
-    if merged.dtype == np.uint8:
-        rgb: NDArray[np.uint8] = cv2.transform(merged, matrix)
-        return rgb
-    wide = cv2.transform(merged.astype(np.float32), matrix)
-    return np.clip(np.rint(wide, out=wide), 0, 255, out=wide).astype(np.uint8)
+    merged: Any = cv2.merge(parts)
+    if layout.depth > 8:
+        merged = merged.astype(np.float32)
+    mixed: Any = cv2.transform(merged, matrix)
+    if layout.depth > 8:
+        mixed = np.clip(np.rint(mixed, out=mixed), 0, 255, out=mixed).astype(np.uint8)
+    rgb: NDArray[np.uint8] = mixed
+    return rgb
 
 
 def _levels(layout: PlaneFormat) -> tuple[float, float, float, float]:

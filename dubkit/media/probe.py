@@ -211,7 +211,7 @@ def _stated_rates(stream: VideoStream) -> list[Fraction]:
 def constant_rate(
     pts: Pts, time_base: Fraction, stated: Iterable[Fraction] = ()
 ) -> Fraction | None:
-    """The frame rate if every picture keeps to it within the rounding of the time base, else None (variable)."""
+    """The frame rate if every picture keeps to it but for rounding, else None (variable)."""
     stated = list(stated)
     if len(pts) < 2:
         return stated[0] if stated else None

@@ -1,7 +1,8 @@
 """Start programs: the one place that imports ``subprocess``.
 
-Arguments are always lists, never a shell's. A program gets no terminal to read from, sits in a process group
-of its own and is ended when the run is interrupted; on Linux the kernel ends it when its parent is killed.
+Arguments are always lists, never a shell's. A program gets no terminal to read from, sits in a process
+group of its own and is ended when the run is interrupted; on Linux the kernel ends it when its parent
+is killed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _PR_SET_PDEATHSIG = 1
 
 @cache
 def find_program(name: str) -> Path:
-    """Path of a program: the system's own, else (ffmpeg only) the binary that imageio-ffmpeg carries.
+    """Path of a program: the system's own, else (for ffmpeg) the one that imageio-ffmpeg carries.
 
     Raises `MissingDependency` where there is none.
     """
@@ -44,7 +45,7 @@ def find_program(name: str) -> Path:
     if found is None:
         raise MissingDependency(
             f"the program {name} is not installed",
-            hint=f"install {name} with your system's package manager, or: pip install imageio-ffmpeg",
+            hint=f"install {name} with the system's package manager, or: pip install imageio-ffmpeg",
         )
     return Path(found)
 
@@ -61,8 +62,8 @@ def program_version(name: str) -> str:
 def run(argv: Sequence[str], *, stdin: bytes | None = None) -> bytes:
     """Run a program to its end and return its standard output.
 
-    Raises `ToolError` with the command, its code and the end of its stderr; `OutputError` where the disk is
-    full; `MissingDependency` where the program is gone. An interruption ends the program first.
+    Raises `ToolError` with the command, its code and the end of its stderr; `OutputError` where the
+    disk is full; `MissingDependency` where the program is gone. An interruption ends the program.
     """
     log.debug("run %s", list(argv))
     try:

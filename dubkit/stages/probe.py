@@ -1,0 +1,85 @@
+"""Look at the film: facts and frame times. Publishes ``video.json`` and ``pts.npy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import ProbeSettings
+from dubkit.errors import InputError, WorkError
+from dubkit.media.probe import probe
+from dubkit.records import VideoInfo
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.work.store import read_record, write_record
+
+VIDEO = "video.json"
+PTS = "pts.npy"
+
+
+def load_film(folder: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
+    """What this stage published: facts and the times of all frames, (frames,) in their time base."""
+    path = folder / PTS
+    try:
+        pts: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force probe"
+        ) from error
+    return read_record(folder / VIDEO, VideoInfo), pts
+
+
+def run(context: StageContext) -> StageReport:
+    """Probe the film and refuse what cannot be dubbed."""
+    info, pts = probe(context.job.video)
+    _check_limits(context.job.video, info, context.config.probe)
+    write_record(context.out / VIDEO, info)
+    np.save(context.out / PTS, pts, allow_pickle=False)
+    return StageReport(
+        warnings=tuple(_remarks(info)),
+        facts={
+            "frames": info.frames,
+            "seconds": round(info.duration, 3),
+            "width": info.display_size[0],
+            "height": info.display_size[1],
+            "rate": str(info.rate) if info.rate else "variable",
+            "pixels": info.pixel_format,
+        },
+    )
+
+
+def _check_limits(path: Path, info: VideoInfo, settings: ProbeSettings) -> None:
+    if info.width * info.height > settings.max_pixels:
+        raise InputError(
+            f"{path} has pictures of {info.width} x {info.height}, more than the limit",
+            hint=f"raise it with --set probe.max_pixels={info.width * info.height}",
+        )
+    hours = info.duration / 3600
+    if hours > settings.max_hours:
+        raise InputError(
+            f"{path} is {hours:.1f} hours long, more than the limit of {settings.max_hours:g}",
+            hint=f"raise it with --set probe.max_hours={np.ceil(hours):g}",
+        )
+
+
+def _remarks(info: VideoInfo) -> list[str]:
+    remarks = []
+    if not info.timed:
+        remarks.append(
+            f"the film's {info.container} container states no usable frame times: "
+            f"frames are counted at {float(info.average_rate):g} a second"
+        )
+    return remarks
+
+
+STAGE = Stage(
+    name="probe",
+    per=Per.JOB,
+    source=Source.VIDEO,
+    after=(),
+    run=run,
+    version=1,
+    sections=("probe",),
+    files=("video",),
+)

@@ -1,0 +1,91 @@
+"""Split the film into shots. Publishes ``shots.json`` and ``shots.csv`` (to correct by hand)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import Config
+from dubkit.engines.base import ShotDetector
+from dubkit.engines.registry import load_engine
+from dubkit.errors import WorkError
+from dubkit.media.shotlist import read_shots, write_shots
+from dubkit.records import Shot, VideoInfo
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.probe import load_film
+from dubkit.work.store import read_record, write_record
+
+SHOTS = "shots.json"
+LIST = "shots.csv"
+
+
+def load_shots(folder: Path) -> list[Shot]:
+    """What this stage published."""
+    return read_record(folder / SHOTS, list[Shot])
+
+
+def run(context: StageContext) -> StageReport:
+    """Take the shots from the job's list, or detect them."""
+    info, pts = load_film(context.folder("probe"))
+    if context.job.shots is not None:
+        shots, engine = read_shots(context.job.shots, info.frames), "list"
+    else:
+        detector = _detector(context.config)
+        found = detector.detect(context.job.video, info, pts)
+        shots = without_short(found, pts, info, context.config.shots.min_seconds)
+        engine = f"{detector.name} {detector.version}"
+    check_tiling(shots, info.frames)
+    write_record(context.out / SHOTS, shots, list[Shot])
+    write_shots(context.out / LIST, shots)
+    return StageReport(engine=engine, facts={"shots": len(shots)})
+
+
+def without_short(
+    shots: list[Shot], pts: NDArray[np.int64], info: VideoInfo, min_seconds: float
+) -> list[Shot]:
+    """Join shots shorter than ``min_seconds`` with the one before, the first with the one after."""
+    times = (pts - pts[0]) * float(info.time_base)
+    end = max(info.duration, float(times[-1]))
+    starts = [0]
+    for shot in shots[1:]:
+        began = float(times[shot.start])
+        if began - float(times[starts[-1]]) >= min_seconds and end - began >= min_seconds:
+            starts.append(shot.start)
+    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], info.frames], strict=True)]
+
+
+def check_tiling(shots: list[Shot], frames: int) -> None:
+    """Raise WorkError where shots leave a frame out or hold one twice: an engine's fault."""
+    edges = [0, *(shot.end for shot in shots)]
+    tiled = all(shot.start == a < shot.end for shot, a in zip(shots, edges, strict=False))
+    if not tiled or edges[-1] != frames:
+        raise WorkError(
+            f"the shot engine's shots do not cover the film's {frames} frames",
+            hint="choose another with --set shots.detector=adaptive",
+        )
+
+
+def identity(config: Config) -> str:
+    """The shot engine."""
+    detector = _detector(config)
+    return f"{detector.name} {detector.version}"
+
+
+def _detector(config: Config) -> ShotDetector:
+    return cast(ShotDetector, load_engine("shots", config.shots.detector, config.shots))
+
+
+STAGE = Stage(
+    name="shots",
+    per=Per.JOB,
+    source=Source.VIDEO,
+    after=("probe",),
+    run=run,
+    version=1,
+    sections=("shots",),
+    files=("video", "shots"),
+    identity=identity,
+)
