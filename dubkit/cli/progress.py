@@ -147,7 +147,7 @@ class LiveReporter:
         self.bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=20),
             _State(),
             console=console,
             refresh_per_second=4,

@@ -1,0 +1,133 @@
+"""The demo as a newcomer sees it: the real pipeline on the film that the package carries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dubkit.demo.build import SHOTS
+from dubkit.media.audio import load_samples
+from dubkit.media.frames import FrameReader
+from dubkit.media.probe import probe
+
+LIMIT = 120.0  # seconds, on two cores
+FRAMES = sum(shot.frames for shot in SHOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that was run once."""
+
+    folder: Path
+    events: list[dict[str, Any]]
+    seconds: float
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.events[-1]
+
+
+def dubkit(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dubkit", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    begun = time.monotonic()
+    done = dubkit("demo", "--json", "my demo", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    return Demo(folder / "my demo", events, time.monotonic() - begun)
+
+
+def pictures(path: Path) -> NDArray[np.float32]:
+    """(frames, H, W, 3), small."""
+    info, pts = probe(path)
+    reader = FrameReader(path, info, pts)
+    return np.stack([frame.picture(320) for frame in reader.read(0, info.frames)]).astype(
+        np.float32
+    )
+
+
+@pytest.fixture(scope="module")
+def change(demo: Demo) -> NDArray[np.float32]:
+    """(frames, H, W): how much the dubbed film differs from the film."""
+    before, after = pictures(demo.folder / "film.mp4"), pictures(demo.folder / "dubbed.mp4")
+    assert before.shape == after.shape
+    return np.abs(after - before).mean(axis=3)
+
+
+@pytest.mark.slow
+class TestDemo:
+    """What the demo leaves behind."""
+
+    def test_it_ends_in_time(self, demo: Demo) -> None:
+        assert demo.seconds < LIMIT
+
+    def test_it_says_where_the_result_is(self, demo: Demo) -> None:
+        assert demo.result["event"] == "result"
+        assert demo.result["status"] == "done"
+        assert Path(demo.result["output"]).samefile(demo.folder / "dubbed.mp4")
+
+    def test_every_stage_reported_its_units(self, demo: Demo) -> None:
+        planned = {e["stage"]: e["units"] for e in demo.events if e["event"] == "plan"}
+        finished = [e["stage"] for e in demo.events if e["event"] == "unit"]
+        assert list(planned) == [
+            "probe",
+            "shots",
+            "faces",
+            "speech",
+            "timing",
+            "generate",
+            "stitch",
+        ]
+        assert planned == {stage: finished.count(stage) for stage in planned}
+        assert planned["generate"] == len(SHOTS)
+
+    def test_the_dubbed_film_is_as_long_and_speaks_the_dub(self, demo: Demo) -> None:
+        info, _ = probe(demo.folder / "dubbed.mp4")
+        assert info.frames == FRAMES
+        assert info.rate == 25
+        heard = load_samples(demo.folder / "dubbed.mp4")
+        wanted = load_samples(demo.folder / "dub.flac")
+        length = min(len(heard), len(wanted))
+        assert abs(len(heard) - len(wanted)) < 16000 * 0.1
+        assert np.corrcoef(heard[:length], wanted[:length])[0, 1] > 0.9
+
+    def test_the_mouths_move_and_nothing_else(self, change: NDArray[np.float32]) -> None:
+        first, second, third = np.split(
+            change, np.cumsum([shot.frames for shot in SHOTS])[:-1], axis=0
+        )
+        still = second.max(axis=(1, 2)).mean()
+        for shot in (first, third):
+            assert shot.max(axis=(1, 2)).mean() > 3 * still
+            top, height = shot[:, : shot.shape[1] // 5], shot.shape[1]
+            assert top.mean() < 2 * second.mean() + 0.5
+            assert shot[:, : height // 5].max(axis=(1, 2)).mean() < 2 * still + 8
+
+    def test_a_second_run_does_nothing_and_changes_nothing(self, demo: Demo) -> None:
+        result = demo.folder / "dubbed.mp4"
+        before = result.read_bytes()
+        again = dubkit("demo", "--json", str(demo.folder))
+        assert again.returncode == 0, again.stderr
+        last = json.loads(again.stdout.splitlines()[-1])
+        assert last["facts"]["units_done"] == 0
+        assert result.read_bytes() == before
+
+    def test_status_and_verify_are_content(self, demo: Demo) -> None:
+        done = dubkit("status", str(demo.folder / "work"), "--verify", "--json")
+        assert done.returncode == 0, done.stderr
+        facts = json.loads(done.stdout)
+        assert facts["finished"] is True
+        assert facts["damaged"] == []
