@@ -63,20 +63,25 @@ def face(opening: float) -> Floats:
 def paint(people: Sequence[Person], width: int, height: int) -> NDArray[np.uint8]:
     """One frame, RGB."""
     picture = np.zeros((height, width, 3), np.uint8)
-    y, x = np.mgrid[0:height, 0:width]
     for person in people:
+        reach = 2.5 * person.size
+        left, right = (int(np.clip(person.x + r, 0, width)) for r in (-reach, reach))
+        top, bottom = (int(np.clip(person.y + r, 0, height)) for r in (-reach, reach))
+        y, x = np.mgrid[top:bottom, left:right]
         at = apply(invert(person.display_from_canonical), np.stack([x, y], -1))
         inside = (((at - CENTRE) / RADII) ** 2).sum(-1) < 1
         blue = FIRST_PERSON + NEXT_PERSON * person.number + OPEN * person.opening
         colour = np.dstack([128 + LEVELS * at, np.full(at.shape[:2], blue)])
-        picture[inside] = np.round(colour[inside]).astype(np.uint8)
+        picture[top:bottom, left:right][inside] = np.round(colour[inside]).astype(np.uint8)
     return picture
 
 
 def read(picture: NDArray[np.uint8]) -> list[tuple[int, Matrix, float, int]]:
     """Person, ``picture_from_canonical``, opening and visible pixels of every face in a picture."""
-    found = []
+    found: list[tuple[int, Matrix, float, int]] = []
     blue = picture[..., 2].astype(np.float32) - FIRST_PERSON
+    if picture[..., 2].max(initial=0) < FIRST_PERSON - 0.4 * OPEN:
+        return found
     for number in range(3):
         opened = (blue - NEXT_PERSON * number) / OPEN
         mask = ((opened > -0.4) & (opened < 1.4)).astype(np.uint8)

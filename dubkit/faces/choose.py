@@ -17,6 +17,7 @@ from dubkit.records import FaceState, FaceTrack
 
 MIN_SCORE = 0.5  # landmarks less sure than this are not worked with
 RETURN = 0.92  # a face is usable again when it is this far inside its limit
+SHARED = 0.25  # of the shorter track that two must share to be rivals
 RIVAL = 0.6  # of the best face's correlation that makes another one speak as well
 
 Mask = NDArray[np.bool_]
@@ -145,8 +146,36 @@ def _beyond(values: NDArray[np.floating], limit: float) -> Mask:
 def _decide(
     able: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: Sound | None
 ) -> Verdict:
-    if not able:
-        return Verdict({}, {})
+    """Faces compete only with those that are in the picture at the same time."""
+    dubbed: dict[int, str] = {}
+    voices: dict[int, Voice] = {}
+    notes: list[str] = []
+    for rivals in _rivals(able):
+        verdict = _contest(rivals, settings, rate, sound)
+        dubbed |= verdict.dubbed
+        voices |= verdict.voices
+        notes += [verdict.note] if verdict.note and verdict.note not in notes else []
+    return Verdict(dubbed, voices, "; ".join(notes) or None)
+
+
+def _rivals(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
+    """Groups of tracks that share their time, directly or through others."""
+    groups: list[list[FaceTrack]] = []
+    for track in tracks:
+        near = [g for g in groups if any(_share_time(track, other) for other in g)]
+        groups = [g for g in groups if g not in near]
+        groups.append([*(other for g in near for other in g), track])
+    return groups
+
+
+def _share_time(a: FaceTrack, b: FaceTrack) -> bool:
+    both = min(a.start + len(a), b.start + len(b)) - max(a.start, b.start)
+    return both > SHARED * min(len(a), len(b))
+
+
+def _contest(
+    able: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: Sound | None
+) -> Verdict:
     largest = max(able, key=lambda t: (median_width(t) * len(t), -t.track))
     if len(able) == 1:
         return Verdict({largest.track: "the only face that can be dubbed"}, {})
@@ -155,10 +184,8 @@ def _decide(
     if settings.which == "largest":
         return Verdict({largest.track: "the largest face"}, {})
     if sound is None:
-        note = "nothing is heard in the film itself here, so the largest face is dubbed"
-        return Verdict(
-            {largest.track: "the largest face; the film has no sound to tell who speaks"}, {}, note
-        )
+        note = "the film has no sound that tells who speaks, so the largest face is dubbed"
+        return Verdict({largest.track: "the largest face; there is no sound"}, {}, note)
     voices = _voices(able, rate, sound)
     speaking = _speaking(voices)
     if speaking:

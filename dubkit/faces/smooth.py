@@ -20,9 +20,8 @@ from dubkit.records import Floats
 
 WINDOW_SECONDS = 0.12  # standard deviation of the window at full strength
 MAX_NOISE = 0.015  # inter-ocular distances; what is larger is motion, not noise
-TRUST = (
-    4.0  # how many times the noise a departure must be to be left nearly alone, at full strength
-)
+REMOVED = 2.0  # what is taken for noise at full strength, in standard deviations of the noise
+BLOCK = 1000  # frames smoothed at once
 _GROUPS = (layout.LIPS, layout.EYE_LEFT, layout.EYE_RIGHT, layout.IRISES)
 
 
@@ -78,7 +77,7 @@ def smooth_run(landmarks: Floats, rate: float, strength: float) -> Floats:
     stable = shape[:, layout.STABLE].reshape(len(shape), -1).astype(np.float64)
     noise = min(noise_level(stable), MAX_NOISE)
     ways_back = _smooth_similarity(matrices, sigma, strength)
-    still = _smooth_shape(shape.astype(np.float64), sigma, noise * TRUST**0.5 * strength)
+    still = _smooth_shape(shape, sigma, noise * REMOVED * strength)
     out = [apply(m, s) for m, s in zip(ways_back, still, strict=True)]
     return np.stack(out).astype(np.float32)
 
@@ -93,7 +92,7 @@ def _smooth_similarity(
     # in inter-ocular distances; scale and turn act on points about one unit from the origin
     unit = float(np.median(size))
     series = np.column_stack([back[:, :, 2] / unit, np.log(size), turn])
-    noise = min(noise_level(series), MAX_NOISE) * TRUST**0.5 * strength
+    noise = min(noise_level(series), MAX_NOISE) * REMOVED * strength
     series = adaptive(series, sigma, noise)
     matrices = []
     for x, y, log_size, angle in series:
@@ -102,11 +101,18 @@ def _smooth_similarity(
     return matrices
 
 
-def _smooth_shape(shape: NDArray[np.float64], sigma: float, noise: float) -> NDArray[np.float64]:
-    """(T, L, 2) canonical landmarks: lips, each eye and the rest, each with its own gain."""
+def _smooth_shape(shape: Floats, sigma: float, noise: float) -> Floats:
+    """(T, L, 2) canonical landmarks: lips, each eye and the rest, each with its own gain.
+
+    Long runs go in blocks, with as much on either side as a frame's result can depend on.
+    """
     out = np.empty_like(shape)
     rest = np.setdiff1d(np.arange(shape.shape[1]), np.concatenate(_GROUPS))
-    for group in (*_GROUPS, rest):
-        part = shape[:, group].reshape(len(shape), -1)
-        out[:, group] = adaptive(part, sigma, noise).reshape(len(shape), -1, 2)
+    margin = 2 * int(np.ceil(3 * sigma)) + 2
+    for first in range(0, len(shape), BLOCK):
+        low, high = max(0, first - margin), min(len(shape), first + BLOCK + margin)
+        for group in (*_GROUPS, rest):
+            part = shape[low:high, group].reshape(high - low, -1).astype(np.float64)
+            still = adaptive(part, sigma, noise)[first - low : first - low + BLOCK]
+            out[first : first + BLOCK, group] = still.reshape(len(still), -1, 2)
     return out

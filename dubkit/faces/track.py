@@ -163,7 +163,7 @@ def _return_costs(trails: list[Trail], faces: list[Sighting], index: int) -> NDA
         gap = index - trail.last
         resting = trail.sightings[trail.last].points
         moving = link.five_points(trail.predict(index))
-        reach = min(1.0 + 0.15 * gap, 3.0)
+        reach = min(1.5 + 0.3 * gap, 5.0)
         for column, face in enumerate(faces):
             alike = trail.likeness(face)
             far = min(link.distance(resting, face.points), link.distance(moving, face.points))

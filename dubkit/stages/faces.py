@@ -28,9 +28,9 @@ from dubkit.faces.trail import Rules, View
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.media.span import load_span
-from dubkit.records import Detection, FaceState, FaceTrack, Shot, VideoInfo
+from dubkit.records import Detection, FaceState, FaceTrack, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.store import read_record
+from dubkit.stages.probe import load_film
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ def run(context: StageContext) -> StageReport:
     cv2.setNumThreads(1)  # workers share the cores; results must not depend on how many there are
     detector = load_engine("detector", settings.detector, settings, context.device)
     landmarker = load_engine("landmarker", settings.landmarker, settings, context.device)
-    info = read_record(context.folder("probe") / "video.json", VideoInfo)
-    pts = np.load(context.folder("probe") / "pts.npy", allow_pickle=False)
+    info, pts = load_film(context.folder("probe"))
     reader = FrameReader(context.job.video, info, pts, threads=1)
 
     def views(start: int, end: int) -> Iterable[tuple[int, View]]:

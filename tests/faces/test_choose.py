@@ -130,3 +130,10 @@ def test_where_nobody_clearly_speaks_the_largest_is_dubbed_and_a_note_says_so() 
 
 def test_no_track_is_a_normal_result() -> None:
     assert choose([], SETTINGS, RATE, None) == ([], None)
+
+
+def test_two_tracks_that_follow_one_another_are_both_dubbed() -> None:
+    tracks = [track(0, still(80)), track(1, still(50), start=610)]
+    choices, note = choose(tracks, SETTINGS, RATE, None)
+    assert [c.dubbed for c in choices] == [True, True]
+    assert note is None

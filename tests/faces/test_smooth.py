@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from dubkit.faces import layout
+from dubkit.faces import layout, smooth
 from dubkit.faces.smooth import adaptive, local_mean, noise_level, segments, smooth_run
 from dubkit.records import Floats
 from tests.painted import face
@@ -92,3 +93,10 @@ def test_smoothing_forwards_equals_smoothing_backwards() -> None:
 def test_a_filter_without_noise_is_no_filter() -> None:
     series = np.random.default_rng(2).normal(0, 1, (30, 4))
     assert np.allclose(adaptive(series, 1.5, 0.0), series)
+
+
+def test_a_long_run_smoothed_in_blocks_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rough = moving(120, 2.0, 0.4)
+    whole = smooth_run(rough, RATE, 0.5)
+    monkeypatch.setattr(smooth, "BLOCK", 17)
+    assert np.abs(smooth_run(rough, RATE, 0.5) - whole).max() < 1e-3

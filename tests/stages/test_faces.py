@@ -37,7 +37,7 @@ def write_film(
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=25)
         video.width, video.height, video.pix_fmt = width, SIZE[1], "bgr0"
-        video.sample_aspect_ratio = aspect
+        video.codec_context.sample_aspect_ratio = aspect
         audio = (
             None if sound is None else container.add_stream("pcm_s16le", rate=16000, layout="mono")
         )
