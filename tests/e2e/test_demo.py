@@ -55,9 +55,8 @@ def pictures(path: Path) -> NDArray[np.float32]:
     """(frames, H, W, 3), small."""
     info, pts = probe(path)
     reader = FrameReader(path, info, pts)
-    return np.stack([frame.picture(320) for frame in reader.read(0, info.frames)]).astype(
-        np.float32
-    )
+    small = [frame.picture(320).astype(np.float32) for frame in reader.read(0, info.frames)]
+    return np.asarray(small, np.float32)
 
 
 @pytest.fixture(scope="module")
