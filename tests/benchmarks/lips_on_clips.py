@@ -1,0 +1,123 @@
+"""Dub real clips and let the outside judge measure the lips.
+
+    python tests/benchmarks/lips_on_clips.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent]
+
+DATA is the folder of clips with its ``clips.csv``; every clip of the validation split (people that training
+never saw; of the one GRID speaker, four clips) is dubbed with its own sound, with the next clip's sound, or
+with silence. JUDGE_PYTHON runs ``judge_lips.py`` in a venv of its own. Prints a line a clip and the mean;
+writes ``results-MODE.json`` into OUT, beside the dubbed films.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+
+import dubkit
+
+JUDGE = Path(__file__).with_name("judge_lips.py")
+GRID = {
+    "command": {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    "colour": {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    "preposition": {"a": "at", "b": "by", "i": "in", "w": "with"},
+    "digit": dict(
+        zip(
+            "z123456789",
+            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+            strict=True,
+        )
+    ),
+    "adverb": {"a": "again", "n": "now", "p": "please", "s": "soon"},
+}
+KEEP_S1 = 4
+
+
+def sentence(stem: str) -> str:
+    """The words that a GRID file's name stands for."""
+    command, colour, preposition, letter, digit, adverb = stem
+    words = [GRID["command"][command], GRID["colour"][colour], GRID["preposition"][preposition]]
+    return " ".join([*words, letter, GRID["digit"][digit], GRID["adverb"][adverb]])
+
+
+def clips(data: Path) -> list[Path]:
+    """The validation clips that may be shipped with."""
+    with (data / "clips.csv").open(encoding="utf-8", newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["split"] == "val" and r["ship"] == "yes"]
+    own = [r["file"] for r in rows if r["set"] == "grid_s1"][:KEEP_S1]
+    return [data / f for f in [r["file"] for r in rows if r["set"] != "grid_s1"] + own]
+
+
+def dub(video: Path, sound: Path, out: Path) -> Path:
+    """Dub one clip; the script goes along where the corpus states it. Returns the work folder."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    script = None
+    if sound.parent.name.startswith("grid"):
+        script = out.with_suffix(".txt")
+        script.write_text(sentence(sound.stem), encoding="utf-8")
+    work = out.with_suffix(".dubkit")
+    settings = ("faces.which=largest", "generate.quality=10")
+    dubkit.run(video, sound, script=script, out=out, work=work, overwrite=True, settings=settings)
+    return work
+
+
+def silence(out: Path, seconds: float) -> Path:
+    """A silent sound file."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(out), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * int(16000 * seconds)))
+    return out
+
+
+def judge(python: Path, result: Path, real: Path | None, work: Path) -> dict[str, float]:
+    """What `judge_lips.py` says."""
+    speech = next(work.glob("dub-*/speech/job/speech.json"))
+    argv = [str(python), str(JUDGE), str(result), *([str(real)] if real else [])]
+    done = subprocess.run(
+        [*argv, "--speech", str(speech), "--json"], check=True, capture_output=True, text=True
+    )
+    rows: dict[str, float] = json.loads(done.stdout)
+    return rows
+
+
+def main() -> None:
+    """Dub, judge, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--judge", type=Path, required=True)
+    parser.add_argument("--mode", choices=("own", "swapped", "silent"), default="own")
+    args = parser.parse_args()
+    videos = clips(args.data)
+    table: dict[str, dict[str, float]] = {}
+    for number, video in enumerate(videos):
+        out = args.out / args.mode / f"{video.parent.name}_{video.stem}.mp4"
+        sound = video
+        if args.mode == "swapped":
+            sound = videos[(number + 1) % len(videos)]
+        elif args.mode == "silent":
+            sound = silence(out.with_suffix(".wav"), 10)
+        work = dub(video, sound, out)
+        rows = judge(args.judge, out, video if args.mode == "own" else None, work)
+        table[video.stem] = rows
+        sys.stdout.write(
+            f"{video.stem:20s} {json.dumps({k: round(v, 3) for k, v in rows.items()})}\n"
+        )
+        sys.stdout.flush()
+    names = sorted({name for rows in table.values() for name in rows})
+    mean = {n: float(np.mean([r[n] for r in table.values() if n in r])) for n in names}
+    sys.stdout.write(f"{'mean':20s} {json.dumps({k: round(v, 3) for k, v in mean.items()})}\n")
+    (args.out / f"results-{args.mode}.json").write_text(
+        json.dumps({"clips": table, "mean": mean}, indent=1), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()
