@@ -30,22 +30,30 @@ class AudioInfo:
     codec: str
     rate: int
     channels: int
-    duration: (
-        float  # seconds from the file's start to the sound's end; 0 where the file does not say
-    )
+    duration: float  # seconds from the file's start to the sound's end
 
 
 def audio_info(path: Path) -> AudioInfo:
     """What the sound of a file is; raises `InputError` where there is none."""
     with open_media(path) as container:
         stream = _sound(container, path)
-        duration = 0.0
-        if stream.duration is not None and stream.time_base is not None:
-            duration = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        elif container.duration is not None:
-            duration = container.duration / av.time_base
         context = stream.codec_context
-        return AudioInfo(stream.index, context.name, context.sample_rate, stream.channels, duration)
+        facts = (stream.index, context.codec.canonical_name, context.sample_rate, stream.channels)
+        return AudioInfo(*facts, duration=_end(container, stream))
+
+
+def _end(container: InputContainer, stream: AudioStream) -> float:
+    """Seconds from the file's start to the end of its last packet of sound."""
+    end = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                end = max(end, packet.pts + (packet.duration or 0))
+    except av.FFmpegError:
+        pass
+    return max(
+        0.0, float(end * (stream.time_base or 0)) - (container.start_time or 0) / av.time_base
+    )
 
 
 def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:

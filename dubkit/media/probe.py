@@ -112,7 +112,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
     with open_media(path) as container:
         stream = container.streams[index]
         time_base = stream.time_base or Fraction(1, 1000)
-        codec = stream.codec_context.name
+        codec = stream.codec_context.codec.canonical_name
         seen: list[tuple[int, int]] = []
         end = 0.0
         try:
@@ -179,7 +179,7 @@ def _describe(
         frames=len(pts),
         time_base=scan.time_base,
         pixel_format=name,
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         colour=_colour(frame),
         rotation=round(-frame.rotation / 90) * 90 % 360,
         pixel_aspect=_aspect(stream),
@@ -267,4 +267,6 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
     kind = stream.type
     if kind == "video" and stream.disposition & av.stream.Disposition.attached_pic:
         kind = "attachment"
-    return StreamInfo(stream.index, kind, context.name if context else "unknown", stream.language)
+    return StreamInfo(
+        stream.index, kind, context.codec.canonical_name if context else "unknown", stream.language
+    )

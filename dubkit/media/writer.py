@@ -39,8 +39,8 @@ class Encoding:
 
     @property
     def container(self) -> str:
-        """NUT keeps any time base, but holds no ProRes; the join sets every time anew."""
-        return "matroska" if self.codec == "prores_ks" else "nut"
+        """NUT, or MOV for codecs that NUT does not know or whose colour tags only it keeps."""
+        return "mov" if self.codec in ("prores_ks", "ffv1") else "nut"
 
 
 def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:

@@ -1,0 +1,222 @@
+"""Put a film together: pictures, dub and what the source carried beside them (ffmpeg, no re-encoding).
+
+The pictures start at time 0 and the dub with them; subtitles and chapters move by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from dubkit.errors import UsageError
+from dubkit.media.audio import AudioInfo
+from dubkit.media.process import find_program, run
+from dubkit.media.tkhd import set_rotation
+from dubkit.records import StreamInfo, VideoInfo
+
+CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
+_ISO = (".mp4", ".m4v", ".mov")
+_MP4_PICTURES = {"h264", "hevc", "mpeg4", "av1", "vp9", "mpeg2video"}
+_PICTURES = {
+    ".mp4": _MP4_PICTURES,
+    ".m4v": _MP4_PICTURES,
+    ".mov": _MP4_PICTURES | {"prores", "dnxhd", "mjpeg", "qtrle", "v210", "rawvideo"},
+}
+_MP4_SOUNDS = {"aac", "ac3", "eac3", "mp3", "alac"}
+_PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_s16be", "pcm_s24be"}
+_SOUNDS = {
+    ".mp4": _MP4_SOUNDS,
+    ".m4v": _MP4_SOUNDS,
+    ".mov": (_MP4_SOUNDS - {"eac3"}) | _PCM,
+    ".mkv": _MP4_SOUNDS | _PCM | {"flac", "opus", "vorbis", "dts", "truehd", "mp2"},
+}
+_ENCODED = {"aac": CONTAINERS, "flac": (".mkv",), "pcm": (".mov", ".mkv")}
+_TEXTS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
+_BIT_RATE = 96_000  # of AAC, a channel
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What becomes of the dub: ``copy`` or an encoder, and whether silence follows it."""
+
+    codec: str
+    pad: bool
+    bit_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A subtitle or attachment of the source that goes along, and its codec there."""
+
+    index: int
+    kind: str
+    codec: str
+
+
+def check_container(output: Path) -> str:
+    """The container that a name asks for, as its suffix; raises `UsageError` for an unknown one."""
+    suffix = output.suffix.lower()
+    if suffix not in CONTAINERS:
+        known = ", ".join(CONTAINERS)
+        raise UsageError(f"a film cannot be written as {output.name}", hint=f"use one of {known}")
+    return suffix
+
+
+def holds_pictures(suffix: str, codec: str) -> bool:
+    """Whether a container takes pictures of this codec."""
+    return suffix == ".mkv" or codec in _PICTURES[suffix]
+
+
+def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: float) -> Sound:
+    """How the dub goes into a film of ``seconds``; differences up to ``slack`` seconds are left.
+
+    ``wanted`` is `StitchSettings.audio_codec`. Raises `UsageError` where the container cannot hold it.
+    """
+    pad = dub.duration < seconds - slack
+    taken = dub.codec in _SOUNDS[suffix]
+    if wanted == "copy":
+        if not taken:
+            raise UsageError(
+                f"sound of codec {dub.codec} cannot be copied into {suffix}",
+                hint="use --set stitch.audio_codec=auto, or write an .mkv",
+            )
+        return Sound("copy", pad=False)
+    if wanted == "auto":
+        if taken and not pad:
+            return Sound("copy", pad=False)
+        plain = dub.codec in _PCM | {"flac", "alac"} or dub.codec.startswith("pcm_")
+        wanted = "aac" if not plain or suffix in (".mp4", ".m4v") else _lossless(suffix)
+    if suffix not in _ENCODED[wanted]:
+        raise UsageError(
+            f"{wanted} sound cannot go into {suffix}",
+            hint=f"use {' or '.join(_ENCODED[wanted])}, or --set stitch.audio_codec=aac",
+        )
+    if wanted == "aac":
+        return Sound("aac", pad, min(_BIT_RATE * max(1, dub.channels), 512_000))
+    if wanted == "pcm":
+        return Sound("pcm_s16le" if dub.codec in ("pcm_s16le", "mp3", "aac") else "pcm_s24le", pad)
+    return Sound("flac", pad)
+
+
+def _lossless(suffix: str) -> str:
+    return "flac" if suffix == ".mkv" else "pcm"
+
+
+def plan_carried(streams: Sequence[StreamInfo], suffix: str) -> tuple[list[Carried], list[str]]:
+    """Which streams of the source go along, and a sentence for each that the container refuses."""
+    carried: list[Carried] = []
+    warnings: list[str] = []
+    for stream in streams:
+        if stream.kind == "subtitle":
+            codec = _subtitle_codec(stream.codec, suffix)
+            if codec is None:
+                warnings.append(
+                    f"subtitles of codec {stream.codec} cannot go into {suffix}: left out"
+                )
+            else:
+                carried.append(Carried(stream.index, "s", codec))
+        elif stream.kind == "attachment" and suffix == ".mkv" and stream.codec in _FONTS:
+            carried.append(Carried(stream.index, "t", "copy"))
+        elif stream.kind in ("attachment", "data"):
+            warnings.append(f"stream {stream.index} ({stream.kind}, {stream.codec}) is left out")
+    return carried, warnings
+
+
+_FONTS = ("ttf", "otf", "unknown")
+
+
+def _subtitle_codec(codec: str, suffix: str) -> str | None:
+    if suffix == ".mkv":
+        return "subrip" if codec == "mov_text" else "copy"
+    if codec not in _TEXTS:
+        return None
+    return "copy" if codec == "mov_text" else "mov_text"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that goes into a film."""
+
+    picture: Path  # one video stream, times from 0
+    dub: Path
+    source: Path
+    info: VideoInfo  # of the source
+    offset: float  # seconds from the source's start to its first picture
+    seconds: float  # length of the picture
+    sound: Sound
+    dub_stream: int
+    carried: Sequence[Carried]
+    keep: bool  # metadata and chapters
+
+
+def mux(parts: Parts, out: Path) -> None:
+    """Write the film; raises `ToolError`, or `OutputError` where the disk is full."""
+    picture = ffmpeg.input(_name(parts.picture))
+    limit = {} if parts.sound.pad else {"t": f"{parts.seconds:.6f}"}
+    dub = ffmpeg.input(_name(parts.dub), **limit)
+    streams = [picture["v:0"], dub[str(parts.dub_stream)]]
+    if parts.keep:
+        source = ffmpeg.input(
+            _name(parts.source), itsoffset=f"{-parts.offset:.6f}", t=f"{parts.seconds:.6f}"
+        )
+        streams += [source[str(stream.index)] for stream in parts.carried]
+        if not parts.carried:
+            # ffmpeg-python lists an input only where one of its streams is mapped
+            streams += [source["s:999?"]]
+    graph = ffmpeg.output(*streams, _name(out), **_options(parts, out.suffix.lower()))
+    argv = graph.compile(cmd=[str(find_program("ffmpeg")), *_QUIET], overwrite_output=True)
+    run(argv)
+    if parts.info.rotation and out.suffix.lower() in _ISO:
+        set_rotation(out, parts.info.rotation)
+
+
+_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+
+
+def _name(path: Path) -> str:
+    """A name that ffmpeg takes as a file, whatever characters it has."""
+    return f"file:{path}"
+
+
+def _options(parts: Parts, suffix: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "c:v": "copy",
+        "fflags": "+bitexact",
+        "flags:v": "+bitexact",
+        "flags:a": "+bitexact",
+        "map_metadata": "2" if parts.keep else "-1",
+        "map_chapters": "2" if parts.keep else "-1",
+        "dn": None,
+        **_sound_options(parts),
+    }
+    for number, stream in enumerate(s for s in parts.carried if s.kind == "s"):
+        options[f"c:s:{number}"] = stream.codec
+        options[f"map_metadata:s:s:{number}"] = f"2:s:{stream.index}"
+    if any(stream.kind == "t" for stream in parts.carried):
+        options["c:t"] = "copy"
+    if parts.keep:
+        options["map_metadata:s:v:0"] = f"2:s:{parts.info.video_stream}"
+        options["map_metadata:s:a:0"] = f"1:s:{parts.dub_stream}"
+    if suffix in _ISO:
+        options["movflags"] = "+faststart"
+        options["video_track_timescale"] = parts.info.time_base.denominator
+    return options
+
+
+def _sound_options(parts: Parts) -> dict[str, Any]:
+    sound = parts.sound
+    if sound.codec == "copy":
+        return {"c:a": "copy"}
+    steady = "aresample=async=1:first_pts=0"
+    end = f"atrim=end={parts.seconds:.6f}"
+    options: dict[str, Any] = {
+        "c:a": sound.codec,
+        "af": f"{steady},apad,{end}" if sound.pad else f"{steady},{end}",
+    }
+    if sound.bit_rate:
+        options["b:a"] = sound.bit_rate
+    return options

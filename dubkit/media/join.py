@@ -1,0 +1,167 @@
+"""Join coded segments without encoding anew, every frame at its exact time (PyAV)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from dubkit.errors import OutputError
+from dubkit.media.container import film_stream, open_media
+from dubkit.media.writer import write_failure
+from dubkit.records import VideoInfo
+
+_CARRIERS = ("nut", "mov", "matroska")  # all keep any usual codec; the first two any time base
+_EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}  # equal bytes, times as given
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """When a packet is to be decoded and shown, in ticks."""
+
+    pts: int
+    dts: int
+    duration: int
+
+
+def join_segments(
+    segments: Sequence[Path], pts: NDArray[np.int64], time_base: Fraction, out: Path
+) -> int:
+    """Write the coded pictures of ``segments`` one after another; returns how many.
+
+    The n-th picture in order of presentation gets time ``pts[n] - pts[0]``; ``pts`` may be shorter
+    than the segments: the end is then cut at the first place at or after it where no picture that
+    stays needs one that goes. Raises `OutputError` where there are too few pictures.
+    """
+    orders = [_ranks(path) for path in segments]
+    offsets = np.cumsum([0, *map(len, orders)])
+    ranks = np.concatenate([order + offset for order, offset in zip(orders, offsets, strict=False)])
+    if len(ranks) < len(pts):
+        raise OutputError(f"the segments hold {len(ranks)} pictures of {len(pts)}")
+    kept = closed_end(ranks, len(pts))
+    times = _times(ranks[:kept], _lengthened(pts, kept))
+    _copy(segments, times, time_base, out)
+    return kept
+
+
+def closed_end(ranks: NDArray[np.int64], wanted: int) -> int:
+    """The least count of pictures, ``wanted`` or more, that is complete in decoding order too."""
+    highest = np.maximum.accumulate(ranks)
+    complete = np.flatnonzero(highest == np.arange(len(ranks))) + 1
+    return int(complete[complete >= wanted][0]) if wanted else 0
+
+
+def can_copy(path: Path, info: VideoInfo) -> bool:
+    """Whether a film's coded pictures are just those it shows, so that they can be copied."""
+    if not info.timed:
+        return False
+    with open_media(path) as container:
+        packets = [(p.pts, p.is_discard) for p in _packets_of(container)]
+    times = {pts for pts, _ in packets}
+    whole = None not in times and not any(discard for _, discard in packets)
+    return whole and len(times) == len(packets) == info.frames
+
+
+def film_offset(path: Path, first: int, info: VideoInfo) -> float:
+    """Seconds from the start of a file, as ffmpeg counts it, to its first picture."""
+    with open_media(path) as container:
+        start = (container.start_time or 0) / av.time_base
+    return float(first * info.time_base) - start if info.timed else 0.0
+
+
+def _lengthened(pts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Times from 0 for ``count`` pictures; those beyond the list follow at its last step."""
+    times = pts - pts[0]
+    step = int(times[-1] - times[-2]) if len(times) > 1 else 1
+    more = times[-1] + step * np.arange(1, count - len(times) + 1)
+    return np.concatenate([times, more]).astype(np.int64)
+
+
+def _ranks(path: Path) -> NDArray[np.int64]:
+    """Place in the order of presentation of every picture, in the order of decoding."""
+    with open_media(path) as container:
+        shown = [packet.pts for packet in _packets_of(container) if packet.pts is not None]
+    order = np.argsort(np.array(shown, np.int64), kind="stable")
+    ranks = np.empty(len(shown), np.int64)
+    ranks[order] = np.arange(len(shown))
+    return ranks
+
+
+def _packets_of(container: av.container.InputContainer) -> Iterator[Packet[VideoStream]]:
+    stream = film_stream(container)
+    if stream is not None:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+
+
+def _times(ranks: NDArray[np.int64], pts: NDArray[np.int64]) -> list[_Timed]:
+    """Times of pictures in decoding order; decoding times rise and are never after showing times."""
+    count = len(ranks)
+    delay = int(max(0, (np.arange(count) - ranks).max(initial=0)))
+    step = max(1, int(np.median(np.diff(pts)))) if count > 1 else 1
+    before = pts[0] - step * np.arange(delay, 0, -1)
+    dts = np.concatenate([before, pts])[:count]
+    durations = np.append(np.diff(pts), step)
+    return [
+        _Timed(int(pts[rank]), int(at), int(durations[rank]))
+        for rank, at in zip(ranks, dts, strict=True)
+    ]
+
+
+def _copy(
+    segments: Sequence[Path], times: Sequence[_Timed], time_base: Fraction, out: Path
+) -> None:
+    try:
+        with _create(out, segments[0]) as (target, stream):
+            stream.time_base = time_base
+            waiting = iter(times)
+            for path in segments:
+                with open_media(path) as container:
+                    _copy_one(_packets_of(container), waiting, target, stream, time_base)
+    except (av.FFmpegError, OSError) as error:
+        raise write_failure(out, error) from error
+
+
+def _copy_one(
+    packets: Iterator[Packet[VideoStream]],
+    waiting: Iterator[_Timed],
+    target: OutputContainer,
+    stream: VideoStream,
+    time_base: Fraction,
+) -> None:
+    for packet in packets:
+        timed = next(waiting, None)
+        if timed is None:
+            return
+        packet.stream = stream
+        packet.time_base = time_base
+        packet.pts, packet.dts, packet.duration = timed.pts, timed.dts, timed.duration
+        target.mux(packet)
+
+
+@contextmanager
+def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStream]]:
+    """An output with one stream of the codec of ``like``, in the first container that takes it."""
+    with open_media(like) as source:
+        template = film_stream(source)
+        if template is None:
+            raise OutputError(f"the segment {like} holds no pictures")
+        for carrier in _CARRIERS:
+            target = av.open(f"file:{out}", "w", format=carrier, container_options=_EXACT)
+            try:
+                stream = target.add_stream_from_template(template)
+            except ValueError:
+                target.close()
+                continue
+            with target:
+                yield target, stream
+            return
+    raise OutputError(f"no container keeps pictures of codec {template.codec_context.name}")

@@ -1,0 +1,212 @@
+"""Join the shots, lay the dub under them, check the result. Publishes ``film.<suffix>``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import Config
+from dubkit.errors import OutputError, UsageError, WorkError
+from dubkit.media.audio import AudioInfo, audio_info
+from dubkit.media.edit import (
+    Parts,
+    check_container,
+    holds_pictures,
+    mux,
+    plan_carried,
+    plan_sound,
+)
+from dubkit.media.frames import FrameReader
+from dubkit.media.join import can_copy, film_offset, join_segments
+from dubkit.media.probe import probe
+from dubkit.media.process import program_version
+from dubkit.media.writer import FrameWriter
+from dubkit.records import VideoInfo
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
+from dubkit.stages.probe import load_film
+from dubkit.stages.shots import load_shots
+from dubkit.work.store import read_record
+
+_CODECS = {"h264": "h264", "h265": "hevc", "ffv1": "ffv1", "prores": "prores"}
+Pts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The pictures of the result: what they are made of and when they are shown."""
+
+    segments: tuple[Path, ...]
+    pts: Pts
+    copied: bool  # the source's own coded pictures
+
+
+def run(context: StageContext) -> StageReport:
+    """Make the film."""
+    info, pts = load_film(context.folder("probe"))
+    suffix = check_container(context.job.output)
+    dub = audio_info(context.job.audio)
+    picture = _picture(context, info, pts, dub.duration, suffix)
+    joined = context.out / "picture.part"
+    count = join_segments(picture.segments, picture.pts, info.time_base, joined)
+    made = replace(picture, pts=_lengthened(picture.pts, count, info))
+    film = context.out / f"film{suffix}"
+    warnings = _mux(context, info, dub, joined, made, film)
+    joined.unlink()
+    for extra in context.out.glob("freeze.part*"):
+        extra.unlink()
+    seconds = _check(film, info, made)
+    return StageReport(
+        engine=f"ffmpeg {program_version('ffmpeg')}",
+        warnings=tuple(warnings),
+        facts={"frames": len(made.pts), "seconds": round(seconds, 3), "copied": picture.copied},
+    )
+
+
+def _picture(
+    context: StageContext, info: VideoInfo, pts: Pts, sound: float, suffix: str
+) -> Picture:
+    """Choose the segments and the length."""
+    settings = context.config.stitch
+    segments, touched = _segments(context)
+    wanted = _CODECS[context.config.generate.codec]
+    if not holds_pictures(suffix, wanted):
+        raise UsageError(
+            f"{wanted} pictures cannot go into {suffix}",
+            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
+        )
+    step = 1 / float(info.average_rate)
+    if settings.length == "freeze" and sound > info.duration + step / 2:
+        more = math.ceil((sound - info.duration) / step - 1e-6)
+        frozen = _freeze(context, info, segments[-1], more)
+        return Picture((*segments, frozen), _lengthened(pts, len(pts) + more, info), False)
+    if settings.length == "shortest" and sound < info.duration - step / 2:
+        elapsed = (pts - pts[0]) * float(info.time_base)
+        pts = pts[: max(1, int(np.searchsorted(elapsed, sound - step / 2)))]
+    if not touched and info.codec == wanted and can_copy(context.job.video, info):
+        return Picture((context.job.video,), pts, True)
+    return Picture(segments, pts, False)
+
+
+def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
+    """The segment of every shot in film order, and whether any picture was changed."""
+    shots = load_shots(context.folder("shots"))
+    folders = context.inputs["generate"]
+    if len(folders) != len(shots):
+        raise WorkError(f"{len(folders)} of {len(shots)} shots are made", hint="run again")
+    results = [read_record(folder / RESULT, GenerateResult) for folder in folders]
+    for shot, result in zip(shots, results, strict=True):
+        if result.frames != shot.frames:
+            raise WorkError(
+                f"shot {shot.name} was made with {result.frames} frames",
+                hint="run again with --force generate",
+            )
+    return tuple(folder / SEGMENT for folder in folders), any(r.touched for r in results)
+
+
+def _lengthened(pts: Pts, count: int, info: VideoInfo) -> Pts:
+    """The times of ``count`` pictures: those beyond the film follow at its average rate."""
+    step = 1 / float(info.average_rate * info.time_base)
+    more = pts[-1] + np.rint(step * np.arange(1, count - len(pts) + 1)).astype(np.int64)
+    return np.concatenate([pts, more])
+
+
+def _freeze(context: StageContext, info: VideoInfo, segment: Path, more: int) -> Path:
+    """A segment of ``more`` pictures like the last one of ``segment``."""
+    there, times = probe(segment)
+    last = next(FrameReader(segment, there, times).read(there.frames - 1, there.frames))
+    path = context.out / "freeze.part"
+    like = replace(info, pixel_format=there.pixel_format)
+    with FrameWriter(path, like, context.config.generate) as writer:
+        for pts in _lengthened(np.zeros(1, np.int64), more, info):
+            writer.write(last.planes, int(pts))
+    return path
+
+
+def _mux(
+    context: StageContext,
+    info: VideoInfo,
+    dub: AudioInfo,
+    joined: Path,
+    picture: Picture,
+    film: Path,
+) -> list[str]:
+    settings = context.config.stitch
+    seconds = _seconds(picture.pts, info)
+    step = 1 / float(info.average_rate)
+    sound = plan_sound(dub, film.suffix, settings.audio_codec, seconds, step)
+    carried, warnings = (
+        plan_carried(info.streams, film.suffix) if settings.keep_streams else ([], [])
+    )
+    if info.rotation and film.suffix == ".mkv":
+        warnings.append("an .mkv cannot say that the film is to be turned: use .mp4 or .mov")
+    if settings.audio_codec == "copy" and dub.duration < seconds - step:
+        warnings.append("the copied sound is shorter than the film: it is not padded")
+    mux(
+        Parts(
+            picture=joined,
+            dub=context.job.audio,
+            source=context.job.video,
+            info=info,
+            offset=film_offset(context.job.video, int(picture.pts[0]), info),
+            seconds=seconds,
+            sound=sound,
+            dub_stream=dub.stream,
+            carried=carried,
+            keep=settings.keep_streams,
+        ),
+        film,
+    )
+    return warnings
+
+
+def _seconds(pts: Pts, info: VideoInfo) -> float:
+    """Length of the result: the last picture is shown as long as it was in the film."""
+    span = float((pts[-1] - pts[0]) * info.time_base)
+    if len(pts) == info.frames:
+        return max(info.duration, span)
+    return span + 1 / float(info.average_rate)
+
+
+def _check(film: Path, info: VideoInfo, picture: Picture) -> float:
+    """Probe the result; raises `OutputError` where it is not what was planned."""
+    made, pts = probe(film)
+    if made.frames != len(picture.pts):
+        raise OutputError(f"the film has {made.frames} frames instead of {len(picture.pts)}")
+    planned = (picture.pts - picture.pts[0]) * float(info.time_base)
+    found = (pts - pts[0]) * float(made.time_base)
+    worst = float(np.abs(found - planned).max())
+    if worst > float(made.time_base) * 1.01:
+        raise OutputError(f"a frame of the film is {worst * 1000:.1f} ms off its time")
+    seconds = _seconds(picture.pts, info)
+    if abs(made.duration - seconds) > 1.5 / float(info.average_rate):
+        raise OutputError(f"the film lasts {made.duration:.3f} s instead of {seconds:.3f} s")
+    kinds = [stream.kind for stream in made.streams]
+    if kinds.count("video") != 1 or kinds.count("audio") != 1:
+        raise OutputError(f"the film's streams are {', '.join(kinds)}")
+    turned = info.rotation if film.suffix != ".mkv" else made.rotation
+    if (made.rotation, made.width, made.height) != (turned, info.width, info.height):
+        raise OutputError("the film's pictures are turned or sized otherwise than the source's")
+    return made.duration
+
+
+def identity(config: Config) -> str:
+    """The program that writes the file."""
+    return f"ffmpeg {program_version('ffmpeg')}"
+
+
+STAGE = Stage(
+    name="stitch",
+    per=Per.JOB,
+    source=Source.DUB,
+    after=("probe", "shots", "generate"),
+    run=run,
+    version=1,
+    sections=("stitch", "generate"),
+    files=("video", "audio"),
+    identity=identity,
+)

@@ -1,0 +1,287 @@
+"""The stitch stage on real files: lengths, streams, times, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubkit.config import Config
+from dubkit.errors import UsageError
+from dubkit.media.audio import audio_info, load_samples
+from dubkit.media.frames import FrameReader
+from dubkit.media.probe import probe
+from dubkit.media.writer import FrameWriter
+from dubkit.records import Job, Shot
+from dubkit.stages import probe as probe_stage
+from dubkit.stages import stitch
+from dubkit.stages.base import StageContext, StageReport
+from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
+from dubkit.work.store import write_record
+from tests.clips import ffmpeg, film, timed_film, tone
+
+
+def stitched(
+    tmp_path: Path,
+    source: Path,
+    dub: Path,
+    cuts: Sequence[int] = (0,),
+    *,
+    touched: bool = True,
+    out: str = "film.mp4",
+    **settings: object,
+) -> tuple[Path, StageReport]:
+    """Run probe, encode the shots as they are, run stitch."""
+    generate = settings.pop("generate", {"quality": 0})
+    config = Config.model_validate({"stitch": settings, "generate": generate})
+    work = tmp_path / "work"
+    folders = {name: work / name for name in ("probe", "shots", "stitch")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    job = Job(source, dub, tmp_path / out, work)
+    probe_stage.run(StageContext(job, config, folders["probe"], {}))
+    info, pts = probe(source)
+    shots = [Shot(a, b) for a, b in zip(cuts, [*cuts[1:], info.frames], strict=True)]
+    write_record(folders["shots"] / "shots.json", shots, list[Shot])
+    made = []
+    for shot in shots:
+        folder = work / shot.name
+        folder.mkdir()
+        with FrameWriter(folder / SEGMENT, info, config.generate) as writer:
+            for frame in FrameReader(source, info, pts).read(shot.start, shot.end):
+                writer.write(frame.planes, frame.pts)
+        write_record(folder / RESULT, GenerateResult(shot.frames, touched, 0, 0, 0))
+        made.append(folder)
+    inputs = {
+        "probe": (folders["probe"],),
+        "shots": (folders["shots"],),
+        "generate": tuple(made),
+    }
+    report = stitch.run(StageContext(job, config, folders["stitch"], inputs))
+    names = [path.name for path in folders["stitch"].iterdir()]
+    assert names == [f"film{Path(out).suffix}"]
+    return folders["stitch"] / names[0], report
+
+
+def same_pictures(a: Path, b: Path) -> bool:
+    first, times = probe(a)
+    second, others = probe(b)
+    pairs = zip(
+        FrameReader(a, first, times).read(0, first.frames),
+        FrameReader(b, second, others).read(0, second.frames),
+        strict=True,
+    )
+    return all(
+        np.array_equal(x, y) for f, g in pairs for x, y in zip(f.planes, g.planes, strict=True)
+    )
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "25", "30000/1001", "50"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_shots_come_back_sample_by_sample_at_their_rate(
+    tmp_path: Path, rate: str, suffix: str
+) -> None:
+    source = film(tmp_path / f"source{suffix}", rate=rate, seconds=2)
+    frames = probe(source)[0].frames
+    made, _ = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 2), (0, 7, 8, 30), out=f"film{suffix}"
+    )
+    info, _ = probe(made)
+    assert info.rate == Fraction(rate)
+    assert info.frames == frames
+    assert same_pictures(source, made)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_variable_frame_times_are_kept(tmp_path: Path, suffix: str) -> None:
+    times = np.cumsum([0, 3003, 3003, 6006, 1500, 9000, 3003, 3003, 2222, 4000, 5000, 3003])
+    source = timed_film(tmp_path / f"source{suffix}", times.tolist(), Fraction(1, 90000))
+    info, pts = probe(source)
+    assert info.rate is None
+    made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1), (0, 5), out=f"f{suffix}")
+    back, found = probe(made)
+    before = (pts - pts[0]) * info.time_base
+    after = (found - found[0]) * back.time_base
+    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= back.time_base
+    if suffix == ".mp4":
+        assert list(before) == list(after)
+
+
+def test_a_short_dub_is_followed_by_silence(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", seconds=2)
+    made, report = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 0.5))
+    samples = load_samples(made)
+    assert report.facts["frames"] == 50
+    assert len(samples) == pytest.approx(32000, abs=1100)
+    assert np.abs(samples[:7000]).max() > 0.3
+    assert np.abs(samples[10000:]).max() < 0.01
+
+
+def test_a_long_dub_is_cut_at_the_end_of_the_film(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", seconds=1)
+    made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 3))
+    assert probe(made)[0].frames == 25
+    assert audio_info(made).duration == pytest.approx(1.0, abs=0.05)
+
+
+def test_freeze_holds_the_last_picture_until_the_sound_ends(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", seconds=1)
+    made, report = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1.5), length="freeze")
+    info, pts = probe(made)
+    assert info.frames == report.facts["frames"] == 38
+    assert audio_info(made).duration == pytest.approx(1.5, abs=0.03)
+    frames = [f.planes[0].copy() for f in FrameReader(made, info, pts).read(24, 38)]
+    assert all(np.array_equal(frames[0], frame) for frame in frames)
+
+
+def test_shortest_ends_with_the_sound_or_at_the_next_place_to_cut(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", seconds=2)
+    made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1), length="shortest")
+    frames = probe(made)[0].frames
+    assert 25 <= frames <= 29
+    assert audio_info(made).duration == pytest.approx(frames / 25, abs=0.05)
+
+
+def test_an_untouched_film_keeps_its_coded_pictures(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", seconds=1)
+    made, report = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 1), (0, 10), touched=False, generate={}
+    )
+    assert report.facts["copied"] is True
+    assert same_pictures(source, made)
+
+
+def test_an_untouched_film_of_another_codec_is_encoded(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", video=("-c:v", "mpeg4"))
+    _, report = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 1), touched=False, generate={}
+    )
+    assert report.facts["copied"] is False
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_turned_film_stays_turned(tmp_path: Path, degrees: int) -> None:
+    plain = film(tmp_path / "plain.mp4")
+    source = tmp_path / "source.mp4"
+    ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v:0", f"rotate={degrees}", source)
+    before, _ = probe(source)
+    if not before.rotation:
+        pytest.skip("this ffmpeg has no rotate tag")
+    made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1))
+    assert probe(made)[0].rotation == before.rotation
+    assert probe(made)[0].display_size == before.display_size
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1", "prores"])
+def test_pixel_aspect_and_colour_tags_survive(tmp_path: Path, codec: str) -> None:
+    tags = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+    shape = ("-vf", "setsar=16/11", "-color_range", "tv", "-pix_fmt", "yuv420p")
+    source = film(tmp_path / "source.mkv", extra=(*tags, *shape))
+    made, _ = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 1), out="f.mkv", generate={"codec": codec}
+    )
+    before, after = probe(source)[0], probe(made)[0]
+    assert before.pixel_aspect == Fraction(16, 11)
+    assert (after.pixel_aspect, after.colour) == (before.pixel_aspect, before.colour)
+
+
+def test_subtitles_chapters_and_metadata_go_along(tmp_path: Path) -> None:
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,100 --> 00:00:00,800\nHello there\n")
+    marks = tmp_path / "marks.txt"
+    marks.write_text(
+        ";FFMETADATA1\ntitle=A test\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n"
+    )
+    plain = film(tmp_path / "plain.mkv")
+    source = tmp_path / "source.mkv"
+    maps = ("-map", "0", "-map", "1", "-map_metadata", "2", "-map_chapters", "2", "-c", "copy")
+    language = ("-metadata:s:s:0", "language=deu")
+    ffmpeg("-i", plain, "-i", words, "-i", marks, *maps, *language, source)
+    for suffix in (".mkv", ".mp4"):
+        place = tmp_path / suffix[1:]
+        place.mkdir()
+        made, _ = stitched(place, source, tone(tmp_path / "dub.wav", 1), out=f"film{suffix}")
+        streams = probe(made)[0].streams
+        assert [s.kind for s in streams if s.kind != "data"] == ["video", "audio", "subtitle"]
+        assert [s.language for s in streams if s.kind == "subtitle"] in (["deu"], ["ger"])
+        text = tmp_path / f"back{suffix}.txt"
+        ffmpeg("-i", made, "-f", "ffmetadata", text)
+        assert "title=A test" in text.read_text()
+        assert "[CHAPTER]" in text.read_text()
+
+
+def test_only_the_dub_is_heard(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mkv", seconds=1)
+    made, _ = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 1), out="film.mkv", keep_streams=False
+    )
+    assert [s.kind for s in probe(made)[0].streams] == ["video", "audio"]
+    spectrum = np.abs(np.fft.rfft(load_samples(made)))
+    assert int(spectrum.argmax()) == pytest.approx(220, abs=3)
+
+
+def test_equal_work_gives_equal_bytes(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mkv", seconds=1)
+    dub = tone(tmp_path / "dub.wav", 1)
+    for suffix in (".mkv", ".mp4"):
+        made = []
+        for name in ("a", "b"):
+            place = tmp_path / (name + suffix)
+            place.mkdir()
+            made.append(stitched(place, source, dub, (0, 9), out="f" + suffix, generate={})[0])
+        assert made[0].read_bytes() == made[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("out", "settings"),
+    [
+        ("film.avi", {}),
+        ("film.mp4", {"generate": {"codec": "ffv1"}}),
+        ("film.mp4", {"audio_codec": "flac"}),
+        ("film.mp4", {"audio_codec": "copy"}),
+    ],
+)
+def test_a_container_that_cannot_hold_it_is_refused(
+    tmp_path: Path, out: str, settings: dict[str, object]
+) -> None:
+    source = film(tmp_path / "source.mkv")
+    with pytest.raises(UsageError):
+        stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1), out=out, **settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "codec"),
+    [
+        ("m4a", "f.mp4", "aac"),
+        ("m4a", "f.mkv", "aac"),
+        ("mp3", "f.mp4", "mp3"),
+        ("wav", "f.mkv", "pcm_s16le"),
+        ("wav", "f.mp4", "aac"),
+        ("flac", "f.mkv", "flac"),
+        ("ogg", "f.mp4", "aac"),
+    ],
+)
+def test_the_dub_is_copied_where_the_container_takes_it(
+    tmp_path: Path, kind: str, out: str, codec: str
+) -> None:
+    source = film(tmp_path / "source.mkv", seconds=1)
+    dub = tmp_path / f"dub.{kind}"
+    ffmpeg("-i", tone(tmp_path / "tone.wav", 1.02), dub)
+    made, _ = stitched(tmp_path, source, dub, out=out)
+    assert audio_info(made).codec == codec
+
+
+def test_a_film_that_starts_late_keeps_its_dub_in_step(tmp_path: Path) -> None:
+    plain = film(tmp_path / "plain.mp4", seconds=1)
+    source = tmp_path / "source.ts"
+    ffmpeg("-i", plain, "-c", "copy", "-output_ts_offset", "5", source)
+    info, pts = probe(source)
+    assert pts[0] * info.time_base > 5
+    made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1), touched=False, out="f.mp4")
+    back, found = probe(made)
+    assert back.frames == 25
+    assert abs(float(found[0] * back.time_base)) < 0.001
+    assert np.abs(load_samples(made)[:800]).max() > 0.3
