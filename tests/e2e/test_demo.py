@@ -56,7 +56,7 @@ def pictures(path: Path) -> NDArray[np.float32]:
     info, pts = probe(path)
     reader = FrameReader(path, info, pts)
     small = [frame.picture(320).astype(np.float32) for frame in reader.read(0, info.frames)]
-    return np.asarray(small, np.float32)
+    return np.stack(small)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def change(demo: Demo) -> NDArray[np.float32]:
     """(frames, H, W): how much the dubbed film differs from the film."""
     before, after = pictures(demo.folder / "film.mp4"), pictures(demo.folder / "dubbed.mp4")
     assert before.shape == after.shape
-    return np.abs(after - before).mean(axis=3)
+    return np.mean(np.abs(after - before), axis=3, dtype=np.float32)
 
 
 @pytest.mark.slow
