@@ -108,7 +108,7 @@ def shade(rng: Random, picture: Picture) -> Picture:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     slope = rng.normal(0, 0.25, 2).astype(np.float32)
     ramp = np.clip(1 + slope[0] * x + slope[1] * y, 0.3, 1.8)[..., None]
-    return np.clip(picture * ramp, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * ramp, 0, 255), np.uint8)
 
 
 def degrade(rng: Random, picture: Picture) -> Picture:

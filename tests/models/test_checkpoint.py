@@ -44,7 +44,7 @@ def test_equal_nets_give_equal_files(saved: tuple[Path, nn.Linear], tmp_path: Pa
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nowhere.safetensors are missing"):
+    with pytest.raises(ModelError, match=r"nowhere\.safetensors are missing"):
         load_checkpoint(tmp_path / "nowhere.safetensors", "tiny")
 
 
