@@ -50,7 +50,9 @@ def shots_film(path: Path, lengths: Sequence[int], *, rate: int = 25, size: str 
         colour = colours[number % len(colours)]
         source = f"color={colour}:size={size}:rate={rate}:duration={length / rate}"
         inputs += ["-f", "lavfi", "-i", source]
-    joined = "".join(f"[{n}]" for n in range(len(lengths))) + f"concat=n={len(lengths)},format=yuv420p"
+    joined = (
+        "".join(f"[{n}]" for n in range(len(lengths))) + f"concat=n={len(lengths)},format=yuv420p"
+    )
     ffmpeg(*inputs, "-filter_complex", joined, "-c:v", "libx264", "-bf", "2", f"file:{path}")
     return path
 
@@ -105,9 +107,7 @@ def facts(
 def timed_film(path: Path, times: Sequence[int], time_base: Fraction, *, size: int = 64) -> Path:
     """A film (B-frames, H.264) whose pictures are shown at ``times``, any spacing."""
     spacing = Fraction(times[-1] - times[0], len(times) - 1) * time_base
-    info = facts(
-        width=size, height=size, rate=1 / spacing, time_base=time_base, frames=len(times)
-    )
+    info = facts(width=size, height=size, rate=1 / spacing, time_base=time_base, frames=len(times))
     pictures = noise(info, len(times))
     segment, joined = path.with_suffix(".segment"), path.with_suffix(".joined")
     with FrameWriter(segment, info, GenerateSettings(quality=20)) as writer:

@@ -201,6 +201,9 @@ def _options(parts: Parts, suffix: str) -> dict[str, Any]:
     if parts.keep:
         options["map_metadata:s:v:0"] = f"2:s:{parts.info.video_stream}"
         options["map_metadata:s:a:0"] = f"1:s:{parts.dub_stream}"
+    if parts.info.pixel_aspect != 1:
+        shape = parts.info.pixel_aspect * parts.info.width / parts.info.height
+        options["aspect"] = f"{shape.numerator}:{shape.denominator}"
     if suffix in _ISO:
         options["movflags"] = "+faststart"
         options["video_track_timescale"] = parts.info.time_base.denominator

@@ -20,7 +20,8 @@ from dubkit.media.container import film_stream, open_media
 from dubkit.media.writer import write_failure
 from dubkit.records import VideoInfo
 
-_CARRIERS = ("nut", "mov", "matroska")  # all keep any usual codec; the first two any time base
+_CARRIERS = ("nut", "mov", "matroska")  # the first two keep any time base
+_ONLY_MATROSKA = ("ffv1",)  # its colour tags are lost elsewhere
 _EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}  # equal bytes, times as given
 
 
@@ -154,7 +155,8 @@ def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStrea
         template = film_stream(source)
         if template is None:
             raise OutputError(f"the segment {like} holds no pictures")
-        for carrier in _CARRIERS:
+        codec = template.codec_context.codec.canonical_name
+        for carrier in _CARRIERS[2:] if codec in _ONLY_MATROSKA else _CARRIERS:
             target = av.open(f"file:{out}", "w", format=carrier, container_options=_EXACT)
             try:
                 stream = target.add_stream_from_template(template)
@@ -164,4 +166,4 @@ def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStrea
             with target:
                 yield target, stream
             return
-    raise OutputError(f"no container keeps pictures of codec {template.codec_context.name}")
+    raise OutputError(f"no container keeps pictures of codec {codec}")

@@ -29,6 +29,7 @@ _USUAL_RATES = tuple(
     for rate in (24, 25, 30, 50, 60, 48, 12, 15, 10, 20, 8, 5, 100, 120, 90, 72, 240, 1)
 ) + tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60, 48, 15, 12, 120, 240))
 _NEAR = Fraction(1, 10)  # a rate further from the mean is not tried
+_UNSPECIFIED = 2  # FFmpeg's code for a colour tag that is not given
 _COARSE = 8  # ticks a picture: under this, rounding would hide a dropped picture
 _ROUNDING = 1.6  # ticks: times may have been rounded twice
 
@@ -180,7 +181,7 @@ def _describe(
         time_base=scan.time_base,
         pixel_format=name,
         codec=stream.codec_context.codec.canonical_name,
-        colour=_colour(frame),
+        colour=_colour(frame, stream),
         rotation=round(-frame.rotation / 90) * 90 % 360,
         pixel_aspect=_aspect(stream),
         duration=duration,
@@ -248,13 +249,16 @@ def _lengths(
     return average.limit_denominator(100_000), float((span + last) * scan.time_base)
 
 
-def _colour(frame: VideoFrame) -> Colour:
-    return Colour(
-        range=int(frame.color_range),
-        matrix=int(frame.colorspace),
-        primaries=int(frame.color_primaries),
-        transfer=int(frame.color_trc),
+def _colour(frame: VideoFrame, stream: VideoStream) -> Colour:
+    """What the pictures say of their colour, else what the container does."""
+    stated = stream.codec_context
+    tags = (
+        (frame.color_range, stated.color_range, 0),
+        (frame.colorspace, stated.colorspace, _UNSPECIFIED),
+        (frame.color_primaries, stated.color_primaries, _UNSPECIFIED),
+        (frame.color_trc, stated.color_trc, _UNSPECIFIED),
     )
+    return Colour(*(int(other if own == unknown else own) for own, other, unknown in tags))
 
 
 def _aspect(stream: VideoStream) -> Fraction:

@@ -39,8 +39,8 @@ class Encoding:
 
     @property
     def container(self) -> str:
-        """NUT, or MOV for codecs that NUT does not know or whose colour tags only it keeps."""
-        return "mov" if self.codec in ("prores_ks", "ffv1") else "nut"
+        """NUT keeps any time base, but not every codec, nor colour tags outside the pictures."""
+        return {"prores_ks": "mov", "ffv1": "matroska"}.get(self.codec, "nut")
 
 
 def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
@@ -209,12 +209,20 @@ class FrameWriter:
         for target, source in zip(frame.planes, ordered, strict=True):
             rows = plane_rows(target, self.format.sample_type)
             rows[:, : target.width] = source
+        self._tag(frame)
         if native == self.encoding.pixel_format:
             return frame
         level = 2 if self.format.full_range else 1
         return frame.reformat(
             format=self.encoding.pixel_format, src_color_range=level, dst_color_range=level
         )
+
+    def _tag(self, frame: VideoFrame) -> None:
+        """Some encoders take the colour tags of the frame, others those of the stream."""
+        colour = self.info.colour
+        frame.color_range = 2 if self.format.full_range else colour.range
+        frame.colorspace = colour.matrix
+        frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
 
     def __exit__(
         self,
