@@ -64,7 +64,7 @@ def change(demo: Demo) -> NDArray[np.float32]:
     """(frames, H, W): how much the dubbed film differs from the film."""
     before, after = pictures(demo.folder / "film.mp4"), pictures(demo.folder / "dubbed.mp4")
     assert before.shape == after.shape
-    return np.mean(np.abs(after - before), axis=3, dtype=np.float32)
+    return np.asarray(np.abs(after - before).mean(axis=3), np.float32)
 
 
 @pytest.mark.slow
