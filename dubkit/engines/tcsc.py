@@ -21,7 +21,8 @@ from dubkit.records import FaceState, FaceTrack, Floats, VideoInfo
 from dubkit.synthesis.articulation import Articulator
 from dubkit.synthesis.features import Timing
 
-_MIN_GRID, _MAX_GRID = 128, 384
+# the warp is smooth but at the lips: finer than this would cost time and show nothing
+_MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
 _FADE_SECONDS = 0.16
 _VERSION = 1
 
@@ -75,7 +76,8 @@ class TcscRenderer:
         plan, row = self._plan, frame.index - self._plan.start
         matrices = self._plane_from_canonical(row)
         vertices = np.concatenate([plan.target[row], self._anchors])
-        size = int(np.clip(composite.native_scale(matrices) * warp.SIDE, _MIN_GRID, _MAX_GRID))
+        pixels = _GRID_PER_PIXEL * composite.native_scale(matrices) * warp.SIDE
+        size = int(np.clip(pixels, _MIN_GRID, _MAX_GRID))
         ids = warp.triangle_map(vertices, size)
         warps = []
         for entry, weight in plan.mix[row]:
