@@ -246,6 +246,6 @@ def main(folder: str, jobs: str) -> int:
 
 
 if __name__ == "__main__":
-    import fakes
+    from tests import fakes
 
     sys.exit(fakes.main(*sys.argv[1:]))

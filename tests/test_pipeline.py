@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes import FILM, Bench, Recorder, make_config, stages
 
 from dubkit.errors import (
     EXIT_PARTIAL,
@@ -26,6 +25,7 @@ from dubkit.pipeline import plan_job
 from dubkit.plan import PlannedUnit
 from dubkit.presets import load_config
 from dubkit.status import job_status, verify
+from tests.fakes import FILM, Bench, Recorder, make_config, stages
 
 SHOTS = ["0000000-0000050", "0000050-0000090", "0000090-0000200", "0000200-0000230"]
 

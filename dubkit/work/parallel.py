@@ -25,7 +25,6 @@ Result = TypeVar("Result")
 
 LOKY = "loky"
 WATCH_SECONDS = 0.5  # how often a worker looks whether its parent lives
-_watching = threading.Event()
 
 
 class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a result
@@ -71,8 +70,7 @@ def _alone(function: Callable[[Task], Result], index: int, task: Task) -> Result
 def _pool(
     function: Callable[[Task], Result], tasks: dict[int, Task], jobs: int, backend: str
 ) -> Iterator[tuple[int, Result]]:
-    call, parent = joblib.delayed(_call), os.getpid()
-    calls = [call(function, index, task, parent) for index, task in tasks.items()]
+    calls = [joblib.delayed(_call)(function, index, task) for index, task in tasks.items()]
     busy = min(jobs, len(calls))
     with _backend(backend, busy), _opencv_threads(busy), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(worker stopped|tasks which were still).*")
@@ -87,10 +85,13 @@ def _pool(
 
 @contextmanager
 def _backend(name: str, busy: int) -> Iterator[None]:
-    own = name == LOKY and "OMP_NUM_THREADS" not in os.environ
-    threads = {"inner_max_num_threads": max(1, cores() // busy)} if own else {}
+    options: dict[str, Any] = {}
+    if name == LOKY:
+        options = {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
+        if "OMP_NUM_THREADS" not in os.environ:
+            options["inner_max_num_threads"] = max(1, cores() // busy)
     try:
-        context = joblib.parallel_config(backend=name, **threads)
+        context = joblib.parallel_config(backend=name, **options)
     except ImportError:
         raise MissingDependency(
             f"the {name} backend is not installed", hint=f"pip install 'dubkit[{name}]'"
@@ -117,23 +118,17 @@ def _opencv_threads(busy: int) -> Iterator[None]:
         os.environ.pop(name, None)
 
 
-def _call(
-    function: Callable[[Task], Result], index: int, task: Task, parent: int
-) -> tuple[int, Result]:
-    if os.getppid() == parent and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _die_with(parent)
+def _call(function: Callable[[Task], Result], index: int, task: Task) -> tuple[int, Result]:
     return index, function(task)
 
 
-def _die_with(parent: int) -> None:
-    if _watching.is_set():
-        return
-    _watching.set()
+def _prepare_worker(parent: int) -> None:
+    """What a worker does first: leave Ctrl-C to its parent, and watch that it lives."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
-def _watch(parent: int) -> Any:
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

@@ -1,0 +1,97 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dubkit.config import Config
+from dubkit.engines.registry import ENGINES, Entry, choose, engine_class, load_engine
+from dubkit.errors import ConfigError, MissingDependency
+
+THIRD_PARTY = """
+class Fast:
+    name = "fast"
+    version = "1"
+
+    def __init__(self, settings, device):
+        self.settings, self.device = settings, device
+"""
+
+
+@pytest.fixture
+def own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_engines.py").write_text(THIRD_PARTY)
+    (tmp_path / "broken_engines.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_engines", raising=False)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, known in ENGINES.items() for n in known])
+def test_every_engine_of_the_table_is_there(kind: str, name: str) -> None:
+    assert engine_class(kind, name).__name__
+
+
+def test_engines_are_built_with_settings_and_device() -> None:
+    engine = load_engine("aligner", "even", Config().speech, device="cpu")
+    assert engine.name == "even"
+    assert engine.version
+
+
+def test_auto_takes_the_best_one_and_says_why() -> None:
+    assert choose("aligner", "auto") == ("pocketsphinx", "auto: the best one there is")
+
+
+def test_auto_passes_over_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"best": Entry("no_such_library.x:Y", "no_such_library"), "plain": Entry("x:Y")}
+    monkeypatch.setitem(ENGINES, "aligner", table)
+    assert choose("aligner", "auto") == ("plain", "auto: best not installed")
+    del table["plain"]
+    with pytest.raises(MissingDependency, match="no aligner engine can run"):
+        choose("aligner", "auto")
+
+
+def test_a_named_engine_is_never_replaced() -> None:
+    assert choose("aligner", "even") == ("even", "named in the settings")
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no aligner engine named 'sphinx'") as caught:
+        choose("aligner", "sphinx")
+    assert "auto, pocketsphinx, even" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("aligner", "whisperx"), ("detector", "retinaface")])
+def test_an_engine_to_come_says_that_it_is_not_here_yet(kind: str, name: str) -> None:
+    with pytest.raises(ConfigError, match="not in this version"):
+        load_engine(kind, name, None)
+
+
+@pytest.mark.usefixtures("own_engine")
+def test_an_engine_from_elsewhere_is_loaded_by_module_and_class() -> None:
+    engine = load_engine("detector", "my_engines:Fast", Config().faces, device="cuda:1")
+    assert (engine.name, engine.device) == ("fast", "cuda:1")
+
+
+@pytest.mark.usefixtures("own_engine")
+def test_what_is_wrong_with_an_engine_from_elsewhere_is_said() -> None:
+    with pytest.raises(ConfigError, match="my_engines has no Slow"):
+        engine_class("detector", "my_engines:Slow")
+    with pytest.raises(MissingDependency, match="needs no_such_module") as caught:
+        engine_class("detector", "no_such_module:Fast")
+    assert caught.value.hint == "pip install no_such_module"
+    with pytest.raises(MissingDependency, match="needs no_such_library"):
+        engine_class("detector", "broken_engines:Fast")
+    with pytest.raises(ConfigError, match="no detector engine named"):
+        engine_class("detector", "my_engines:not a class")
+
+
+def test_a_missing_extra_is_named_with_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Entry("no_such_library.engine:X", "no_such_library", extra="retinaface")
+    monkeypatch.setitem(ENGINES["detector"], "heavy", entry)
+    with pytest.raises(MissingDependency) as caught:
+        load_engine("detector", "heavy", None)
+    assert caught.value.hint == "pip install 'dubkit[retinaface]'"
+    assert caught.value.exit_code == 4

@@ -1,0 +1,87 @@
+"""How scratch becomes a published unit, and what is accepted as a work folder."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from dubkit.errors import OutputError, WorkError
+from dubkit.records import StageResult
+from dubkit.work.folder import (
+    adopt,
+    describe,
+    explain,
+    intact,
+    new_scratch,
+    open_work,
+    publish,
+    sweep,
+)
+from dubkit.work.manifest import write_receipt
+
+
+def _unit(root: Path, content: str) -> Path:
+    scratch = new_scratch(root)
+    (scratch / "deep").mkdir()
+    (scratch / "deep" / "a.txt").write_text(content)
+    outputs, sizes = describe(scratch)
+    write_receipt(scratch, StageResult("faces", "x", "f", outputs=outputs, sizes=sizes))
+    return scratch
+
+
+def test_a_unit_is_published_whole_and_replaces_an_older_one(tmp_path: Path) -> None:
+    open_work(tmp_path / "work")
+    target = tmp_path / "work" / "video-0123456789ab" / "faces" / "x"
+    for content in ("one", "two"):
+        publish(_unit(tmp_path / "work", content), target)
+        assert (target / "deep" / "a.txt").read_text() == content
+    receipt = intact(target, thorough=True)
+    assert receipt is not None
+    assert list(receipt.outputs) == ["deep/a.txt"]
+    assert list((tmp_path / "work" / "scratch").iterdir()) == []
+
+
+def test_an_adopted_unit_is_as_good_as_the_one_it_came_from(tmp_path: Path) -> None:
+    open_work(tmp_path)
+    first, second = tmp_path / "dub-aaaaaaaaaaaa/g/x", tmp_path / "dub-bbbbbbbbbbbb/g/x"
+    publish(_unit(tmp_path, "one"), first)
+    adopt(tmp_path, first, second)
+    assert intact(second, thorough=True) == intact(first, thorough=True)
+
+
+def test_sweeping_removes_what_was_in_the_making(tmp_path: Path) -> None:
+    open_work(tmp_path)
+    _unit(tmp_path, "half")
+    (tmp_path / ".manifest.json.123").write_text("{")
+    sweep(tmp_path)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert not list(tmp_path.glob(".manifest*"))
+
+
+def test_a_folder_with_strangers_is_refused_but_an_own_one_may_hold_notes(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(WorkError, match=r"it holds notes\.txt"):
+        open_work(tmp_path)
+    own = tmp_path / "own"
+    open_work(own)
+    (own / "notes.txt").write_text("")
+    open_work(own)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, OutputError, "disk is full"),
+        (errno.EDQUOT, OutputError, "disk is full"),
+        (errno.EACCES, OutputError, "cannot be written"),
+        (errno.EROFS, OutputError, "cannot be written"),
+        (errno.EIO, WorkError, "/x/y"),
+    ],
+)
+def test_errors_of_the_system_become_sentences(number: int, kind: type, words: str) -> None:
+    error = explain(OSError(number, "why", "/x/y"), Path("/x"))
+    assert type(error) is kind
+    assert words in error.message
+    assert error.hint

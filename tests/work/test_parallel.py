@@ -1,0 +1,106 @@
+"""Many calls on many cores: streaming, order, crashes, stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from dubkit.errors import ConfigError, MissingDependency
+from dubkit.work.parallel import WorkerLost, cores, stream
+
+
+def _square(number: int) -> int:
+    return number * number
+
+
+def _sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def _identify(_: int) -> int:
+    return os.getpid()
+
+
+def _threads(_: int) -> tuple[str | None, str | None]:
+    return os.environ.get("OMP_NUM_THREADS"), os.environ.get("OPENCV_FOR_THREADS_NUM")
+
+
+def _die_on_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def _die_once(path: str) -> str:
+    marker = Path(path)
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "second time"
+
+
+def _divide(number: int) -> float:
+    return 1 / number
+
+
+@pytest.mark.parametrize(("jobs", "backend"), [(1, "loky"), (2, "loky"), (2, "threading")])
+def test_all_results_come_with_the_index_of_their_task(jobs: int, backend: str) -> None:
+    found = dict(stream(_square, range(6), jobs=jobs, backend=backend))
+    assert found == {index: index * index for index in range(6)}
+
+
+def test_no_tasks_no_results() -> None:
+    assert list(stream(_square, [], jobs=2)) == []
+
+
+def test_results_stream_as_they_finish() -> None:
+    order = [index for index, _ in stream(_sleep, [1.5, 0.01], jobs=2)]
+    assert order == [1, 0]
+
+
+def test_one_job_stays_in_this_process_and_more_never_do() -> None:
+    assert [result for _, result in stream(_identify, [0, 0], jobs=1)] == [os.getpid()] * 2
+    assert os.getpid() not in [result for _, result in stream(_identify, [0], jobs=2)]
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
+    share = str(max(1, cores() // 2))
+    assert dict(stream(_threads, [0, 0], jobs=2)) == {0: (share, share), 1: (share, share)}
+    assert "OPENCV_FOR_THREADS_NUM" not in os.environ
+
+
+def test_a_worker_that_dies_costs_only_its_own_task() -> None:
+    found = dict(stream(_die_on_three, range(5), jobs=2))
+    assert isinstance(found.pop(3), WorkerLost)
+    assert found == {0: 0, 1: 1, 2: 2, 4: 4}
+
+
+def test_a_worker_that_died_once_is_forgiven(tmp_path: Path) -> None:
+    marker = str(tmp_path / "died")
+    assert dict(stream(_die_once, [marker], jobs=2)) == {0: "second time"}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_bug_passes_through(jobs: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(stream(_divide, [1, 0, 2], jobs=jobs))
+
+
+def test_stopping_early_ends_the_workers_soon() -> None:
+    results = stream(_sleep, [0.01, 60.0, 60.0], jobs=2)
+    assert next(results) == (0, 0.01)
+    began = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 10
+
+
+def test_a_backend_that_cannot_run_is_named() -> None:
+    with pytest.raises((MissingDependency, ConfigError), match="dask"):
+        list(stream(_square, [1], jobs=2, backend="dask"))
