@@ -41,6 +41,16 @@ def distance(a: Floats, b: Floats) -> float:
     return float(np.linalg.norm(a - b, axis=1).mean()) / size
 
 
+def overlap(a: Floats, b: Floats) -> float:
+    """How much of the smaller of two boxes lies in the other, 0..1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    return float(width * height / max(float(smaller), 1e-6))
+
+
 def bounds(landmarks: Floats) -> Floats:
     """(..., L, 2) -> (..., 4): the box x0 y0 x1 y1 of the landmarks."""
     return np.concatenate([landmarks.min(-2), landmarks.max(-2)], -1).astype(np.float32)

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from dubkit.faces import link
 from dubkit.faces.align import Matrix, canonical_from_face, compose, crop_from_canonical
-from dubkit.faces.trail import SAME_PLACE, Locator, Region, Rules, Sighting, Trail, View, locate
+from dubkit.faces.trail import Locator, Region, Rules, Sighting, Trail, View, locate
 from dubkit.records import Shot
 
 REGION = 3  # side of the kept square, in canonical crops
@@ -84,9 +83,7 @@ def _step_back(
     expected = trail.predict(index, -1)
     (sighting,) = locate(region, locator, [canonical_from_face(expected)])
     if not trail.fits(sighting, expected, gap=1) or any(
-        link.distance(other.sightings[index].points, sighting.points) < SAME_PLACE
-        for other in trails
-        if index in other.sightings
+        other.sightings[index].is_where(sighting) for other in trails if index in other.sightings
     ):
         return False
     trail.add(index, sighting, learn=False)

@@ -19,7 +19,6 @@ from dubkit.faces.rewind import rewind
 from dubkit.faces.trail import (
     NEW_SCORE,
     SAME_LOOK,
-    SAME_PLACE,
     Locator,
     Rules,
     Sighting,
@@ -32,6 +31,8 @@ from dubkit.records import Detection, FaceTrack, Floats, Shot
 
 Views = Callable[[int, int], Iterable[tuple[int, View]]]
 
+MIN_SUPPORT = 0.5  # mean score of the detections of a track, 0 for each that overlooked it
+LOST_PAUSE = 3  # frames between detections that are made because a face was lost
 MAX_MISSES = 3  # detections in a row that may overlook a face its landmarks still see
 SURE_MISSES = 8  # the same for a face whose landmarks are sure
 SURE_SCORE = 0.9
@@ -60,21 +61,23 @@ class Tracker:
     def step(self, index: int, view: View) -> None:
         """Take in the next frame."""
         lost = self._follow(index, view)
-        if lost or self._due(index):
+        if self._due(index, lost):
             self._detected = index
             self._detect(index, view)
 
     def believed(self) -> list[Trail]:
         """The trails that are faces, as far as the forward pass can tell."""
-        return [t for t in self.trails if t.sightings and (t.detections > 1 or not t.misses)]
+        return [t for t in self.trails if t.sightings and t.support >= MIN_SUPPORT]
 
-    def _due(self, index: int) -> bool:
+    def _due(self, index: int, lost: bool) -> bool:
+        """Regularly, twice as often while a face is missing, and soon after one was lost."""
         if self._detected is None:
             return True
-        since = index - self._detected
+        since, regular = index - self._detected, self._rules.detect_every
+        if lost:
+            return since >= min(LOST_PAUSE, regular)
         missing = any(t.last < index for t in self._waiting(index))
-        often = max(1, self._rules.detect_every // 4)
-        return since >= (often if missing else self._rules.detect_every)
+        return since >= (max(1, regular // 2) if missing else regular)
 
     def _waiting(self, index: int) -> list[Trail]:
         """The trails that a face of this frame could go on."""
@@ -102,8 +105,8 @@ class Tracker:
             [t.sightings[index].points for t in here], [d.points for d in detections]
         )
         pairs = link.pair(costs, DETECTION_REACH)
-        for row, _ in pairs:
-            here[row].confirm(index)
+        for row, column in pairs:
+            here[row].confirm(index, detections[column].score)
         agreed = {row for row, _ in pairs}
         for row, trail in enumerate(here):
             if row not in agreed:
@@ -114,8 +117,7 @@ class Tracker:
     def _doubt(self, trail: Trail, index: int) -> None:
         if index - trail.judged < self._rules.detect_every:
             return
-        trail.judged = index
-        trail.misses += 1
+        trail.doubt(index)
         scores = [s.score for i, s in trail.sightings.items() if i > trail.confirmed]
         sure = bool(scores) and float(np.median(scores)) >= SURE_SCORE
         if trail.misses >= (SURE_MISSES if sure else MAX_MISSES):
@@ -123,37 +125,40 @@ class Tracker:
 
     def _admit(self, index: int, view: View, detections: list[Detection]) -> None:
         """Detections that no followed face explains: faces that come back, or new ones."""
-        faces = [s for s in _settle(view, self._locator, detections) if not self._taken(s, index)]
+        settled = _settle(view, self._locator, detections)
+        found = [(s, d.score) for s, d in settled if not self._taken(s, index)]
         waiting = [t for t in self._waiting(index) if t.last < index]
-        for row, column in link.pair(_return_costs(waiting, faces, index), 1.0):
-            waiting[row].add(index, faces[column])
-            waiting[row].confirm(index)
-        for face in faces:
-            if self._taken(face, index):
+        costs = _return_costs(waiting, [s for s, _ in found], index)
+        for row, column in link.pair(costs, 1.0):
+            sighting, score = found[column]
+            waiting[row].add(index, sighting)
+            waiting[row].confirm(index, score)
+        for sighting, score in found:
+            if self._taken(sighting, index):
                 continue
-            trail = Trail(face.look)
-            trail.add(index, face)
-            trail.confirm(index)
+            trail = Trail(sighting.look)
+            trail.add(index, sighting)
+            trail.confirm(index, score)
             self.trails.append(trail)
 
     def _taken(self, sighting: Sighting, index: int) -> bool:
         return any(
-            link.distance(t.sightings[index].points, sighting.points) < SAME_PLACE
-            for t in self.trails
-            if index in t.sightings
+            t.sightings[index].is_where(sighting) for t in self.trails if index in t.sightings
         )
 
 
-def _settle(view: View, locator: Locator, detections: list[Detection]) -> list[Sighting]:
+def _settle(
+    view: View, locator: Locator, detections: list[Detection]
+) -> list[tuple[Sighting, Detection]]:
     """Landmarks of detections: from the five points first, then from the landmarks found there."""
-    ways = [canonical_from_points(d.points) for d in detections]
-    first = [
-        s
-        for s in locate(view, locator, ways)
-        if s.score >= NEW_SCORE / 2 and plausible(s.landmarks)
-    ]
-    second = locate(view, locator, [canonical_from_face(s.landmarks) for s in first])
-    return [s for s in second if s.score >= NEW_SCORE and plausible(s.landmarks)]
+    found = list(detections)
+    ways = [canonical_from_points(d.points) for d in found]
+    for least in (NEW_SCORE / 2, NEW_SCORE):
+        seen = zip(locate(view, locator, ways), found, strict=True)
+        good = [(s, d) for s, d in seen if s.score >= least and plausible(s.landmarks)]
+        found = [d for _, d in good]
+        ways = [canonical_from_face(s.landmarks) for s, _ in good]
+    return good
 
 
 def _return_costs(trails: list[Trail], faces: list[Sighting], index: int) -> NDArray[np.float64]:
@@ -187,7 +192,8 @@ def _without_doubles(
 
     kept: list[tuple[Trail, Sighting, bool]] = []
     for trail, sighting, _ in sorted(candidates, key=cost):
+        if any(sighting.is_where(other) for _, other, _ in kept):
+            continue
         nearest = min((link.distance(sighting.points, s.points) for _, s, _ in kept), default=9.0)
-        if nearest >= SAME_PLACE:
-            kept.append((trail, sighting, nearest > 3.0))
+        kept.append((trail, sighting, nearest > 3.0))
     return kept

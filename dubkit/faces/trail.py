@@ -31,6 +31,7 @@ NEW_SCORE = 0.6  # a face that is new, or comes back, needs this
 KEEP_LOOK = 0.4  # under this, a followed face has become someone else
 SAME_LOOK = 0.7  # from this on, a face that comes back is the same one
 SAME_PLACE = 0.5  # two faces nearer than this, in face sizes, are one
+COVERED = 0.5  # and so are two of which one lies in the other to this part
 MAX_STEP = 0.7  # farthest a face is from where it was expected, in face sizes
 MAX_SHAPE = 0.6  # farthest, on average, that landmarks are from the mean face, canonical units
 MAX_ZOOM = 1.5  # largest change of size from one frame to the next
@@ -93,6 +94,13 @@ class Sighting:
     def points(self) -> Floats:
         return link.five_points(self.landmarks)
 
+    def is_where(self, other: Sighting) -> bool:
+        """Whether two sightings of one frame can only be one face."""
+        return (
+            link.distance(self.points, other.points) < SAME_PLACE
+            or link.overlap(link.bounds(self.landmarks), link.bounds(other.landmarks)) > COVERED
+        )
+
 
 def locate(view: View, locator: Locator, ways: Sequence[Matrix]) -> list[Sighting]:
     """Look for a face at each place; ``ways`` are ``canonical_from_display`` guesses."""
@@ -135,7 +143,8 @@ class Trail:
     look: Floats
     sightings: dict[int, Sighting] = field(default_factory=dict)
     last: int = -1  # latest frame it was seen in
-    detections: int = 0
+    verdicts: int = 0  # detections that spoke for or against it
+    trust: float = 0.0  # sum of their scores, 0 for each against
     confirmed: int = -1  # latest frame in which a detection agreed
     judged: int = -1  # latest frame in which a detection spoke for or against it
     misses: int = 0  # verdicts against it since it was confirmed
@@ -148,11 +157,23 @@ class Trail:
         if learn:
             self.look = (0.9 * self.look + 0.1 * sighting.look).astype(np.float32)
 
-    def confirm(self, index: int) -> None:
+    @property
+    def support(self) -> float:
+        """Mean score of the detections, 0..1."""
+        return self.trust / max(self.verdicts, 1)
+
+    def confirm(self, index: int, score: float) -> None:
         """A detection agrees."""
-        self.detections += 1
+        self.verdicts += 1
+        self.trust += score
         self.confirmed = self.judged = index
         self.misses = 0
+
+    def doubt(self, index: int) -> None:
+        """A detection does not see it."""
+        self.verdicts += 1
+        self.misses += 1
+        self.judged = index
 
     def end(self) -> None:
         """No detection believes in it any more: forget what came after the last that did."""

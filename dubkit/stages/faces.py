@@ -77,7 +77,7 @@ def run(context: StageContext) -> StageReport:
 
     rate = float(info.average_rate)
     tracks = track_shot(shot, views, landmarker, Rules.of(settings, rate))
-    times = pts[shot.start : shot.end] * float(info.time_base)
+    times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
     wants_sound = settings.which == "speaking" and len(tracks) > 1
     sound = _sound(context, shot, times, rate) if wants_sound else None
     choices, note = choose(tracks, settings, rate, sound)

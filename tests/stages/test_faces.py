@@ -13,6 +13,8 @@ import pytest
 from dubkit.config import Config, FaceSettings
 from dubkit.faces.store import load_choice, load_tracks
 from dubkit.media.probe import probe
+from dubkit.media.process import find_program
+from dubkit.media.process import run as run_program
 from dubkit.records import FaceState, Floats, Job, Shot
 from dubkit.stages.base import Per, Source, StageContext, StageReport
 from dubkit.stages.faces import STAGE, run, run_without
@@ -32,12 +34,11 @@ def write_film(
     sound: Floats | None = None,
     aspect: Fraction = Fraction(1),
 ) -> Path:
-    """Lossless film of a painted scene at 25 fps; ``aspect`` squeezes its pixels."""
+    """Lossless film of a painted scene at 25 fps; ``aspect`` squeezes its picture."""
     width = round(SIZE[0] / aspect)
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=25)
         video.width, video.height, video.pix_fmt = width, SIZE[1], "bgr0"
-        video.codec_context.sample_aspect_ratio = aspect
         audio = (
             None if sound is None else container.add_stream("pcm_s16le", rate=16000, layout="mono")
         )
@@ -101,7 +102,10 @@ def test_a_face_is_followed_through_a_real_file(tmp_path: Path) -> None:
 
 
 def test_anamorphic_pixels_are_undone(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mkv", one_face, 15, aspect=Fraction(8, 5))
+    narrow = write_film(tmp_path / "narrow.mkv", one_face, 15, aspect=Fraction(8, 5))
+    film = tmp_path / "film.mkv"
+    ffmpeg = str(find_program("ffmpeg"))
+    run_program([ffmpeg, "-i", str(narrow), "-c", "copy", "-aspect", "320:200", str(film)])
     _, out = run_stage(tmp_path, film)
     (track,) = load_tracks(out)
     truth = np.stack([one_face(i)[0].landmarks for i in range(15)])
