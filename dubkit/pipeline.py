@@ -23,13 +23,22 @@ from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
 from dubkit.runner import Runner
+from dubkit.stages import faces, generate, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.units import Run
 from dubkit.work.folder import CONFIG, check_work, explain, open_work, sweep
 from dubkit.work.lock import hold
 from dubkit.work.manifest import read_manifest, write_atomic
 
-STAGES: tuple[Stage, ...] = ()
+STAGES: tuple[Stage, ...] = (
+    probe.STAGE,
+    shots.STAGE,
+    faces.STAGE,
+    speech.STAGE,
+    timing.STAGE,
+    generate.STAGE,
+    stitch.STAGE,
+)
 
 
 def prepare(
