@@ -34,6 +34,13 @@ class Decoders:
         )
 
     @cached_property
+    def _patient(self) -> Decoder:
+        # slower; gets through clipped words and words that are not quite what is said
+        return Decoder(
+            lm=None, bestpath=False, beam=1e-200, wbeam=1e-200, pbeam=1e-200, loglevel="FATAL"
+        )
+
+    @cached_property
     def _loop(self) -> Decoder:
         model = str(Path(get_model_path("en-us")) / "en-us-phone.lm.bin")
         return Decoder(allphone=model, lm=None, lw=2.0, beam=1e-20, pbeam=1e-20, loglevel="FATAL")
@@ -50,27 +57,8 @@ class Decoders:
 
     def force(self, samples: Floats, words: Sequence[str]) -> Phones | None:
         """Phones of exactly these words; None where they do not fit the sound."""
-        decoder = self._forced
-        _teach(decoder, words)
-        try:
-            decoder.set_align_text(" ".join(words))
-            _decode(decoder, samples)
-            decoder.set_alignment()
-            _decode(decoder, samples)
-            alignment = decoder.get_alignment()
-        except RuntimeError:
-            return None
-        if alignment is None:
-            return None
-        phones: Phones = []
-        number = -1
-        for entry in alignment.words():
-            spoken = entry.name[0] not in "<[+"
-            number += spoken
-            for phone in entry:
-                start, end = phone.start * _HOP, (phone.start + phone.duration) * _HOP
-                phones.append((_symbol(phone.name), start, end, number if spoken else None))
-        return phones if number + 1 == len(words) else None
+        found = _force(self._forced, samples, words)
+        return _force(self._patient, samples, words) if found is None else found
 
     def loop(self, samples: Floats) -> Phones:
         """Phones by sound alone, no words: works in every language."""
@@ -108,6 +96,27 @@ def _teach(decoder: Decoder, words: Iterable[str]) -> None:
     for word in sorted(set(words)):
         if decoder.lookup_word(word) is None:
             decoder.add_word(word, pronounce(word) or "AH", True)
+
+
+def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Phones | None:
+    _teach(decoder, words)
+    try:
+        decoder.set_align_text(" ".join(words))
+        _decode(decoder, samples)
+        decoder.set_alignment()
+        _decode(decoder, samples)
+        alignment = decoder.get_alignment()
+    except RuntimeError:
+        return None
+    phones: Phones = []
+    number = -1
+    for entry in alignment.words() if alignment is not None else ():
+        spoken = entry.name[0] not in "<[+"
+        number += spoken
+        for phone in entry:
+            start, end = phone.start * _HOP, (phone.start + phone.duration) * _HOP
+            phones.append((_symbol(phone.name), start, end, number if spoken else None))
+    return phones if number + 1 == len(words) else None
 
 
 def _decode(decoder: Decoder, samples: Floats) -> None:

@@ -1,0 +1,81 @@
+"""The TC net: articulation of phonemes on a 20 ms grid -> mouth shape on the same grid.
+
+A stack of dilated convolutions. A cell sees `reach` cells to either side and nothing beyond, so a shot that
+is predicted with that much context equals the same cells of the whole film.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dubkit.errors import ModelError
+from dubkit.models.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
+
+KIND = "tc"
+
+
+@dataclass(frozen=True, slots=True)
+class TcConfig:
+    """Constructor arguments of `TcNet`."""
+
+    features: int
+    coefficients: int
+    width: int = 64
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 14)
+    dropout: float = 0.1
+
+
+class TcNet(nn.Module):
+    """Features (B, T, F) -> mouth shape (B, T, K)."""
+
+    def __init__(self, config: TcConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.first = nn.Conv1d(config.features, width, 1)
+        self.mix = nn.ModuleList(
+            nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in config.dilations
+        )
+        self.back = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in config.dilations)
+        self.dropout = nn.Dropout(config.dropout)
+        self.last = nn.Conv1d(width, config.coefficients, 1)
+
+    @property
+    def reach(self) -> int:
+        """Cells seen to either side."""
+        return sum(self.config.dilations)
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, T, F) -> (B, T, K)
+        x = nn.functional.silu(self.first(features.transpose(1, 2)))
+        for mix, back in zip(self.mix, self.back, strict=True):
+            x = x + back(self.dropout(nn.functional.silu(mix(x))))
+        y: Tensor = self.last(self.dropout(x)).transpose(1, 2)
+        return y
+
+
+def save_tc(path: Path, net: TcNet, step: int) -> None:
+    """Write a checkpoint."""
+    save_checkpoint(path, KIND, net, asdict(net.config), step)
+
+
+def load_tc(path: Path) -> tuple[TcNet, Checkpoint]:
+    """The net of a checkpoint file, ready to predict."""
+    checkpoint = load_checkpoint(path, KIND)
+    arguments = dict(checkpoint.config)
+    try:
+        arguments["dilations"] = tuple(arguments["dilations"])
+        net = TcNet(TcConfig(**arguments))
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the configuration in {path} does not fit: {error}") from error
+    restore(net, checkpoint)
+    return net.eval().requires_grad_(False), checkpoint
+
+
+def debug_tc(features: int = 4, coefficients: int = 2) -> TcNet:
+    """A minute net for tests."""
+    torch.manual_seed(0)
+    return TcNet(TcConfig(features, coefficients, width=8, dilations=(1, 2), dropout=0.0)).eval()

@@ -1,0 +1,69 @@
+"""What the dub says and when: words and phonemes with times. Publishes ``speech.json``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+from dubkit.config import Config
+from dubkit.engines.base import Aligner
+from dubkit.engines.registry import load_engine
+from dubkit.media.audio import load_samples
+from dubkit.media.script import read_script
+from dubkit.records import Speech
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.work.store import read_record, write_record
+
+SPEECH = "speech.json"
+
+
+def load_speech(folder: Path) -> Speech:
+    """What this stage published."""
+    return read_record(folder / SPEECH, Speech)
+
+
+def aligner(config: Config, device: str) -> Aligner:
+    """The aligner that a configuration names."""
+    return cast(Aligner, load_engine("aligner", config.speech.aligner, config.speech, device))
+
+
+def identity(config: Config) -> str:
+    """Aligner and version."""
+    engine = aligner(config, "cpu")
+    return f"{engine.name} {engine.version}"
+
+
+def run(context: StageContext) -> StageReport:
+    """Align the dub with its script, or find out what it says."""
+    engine = aligner(context.config, context.device)
+    script = read_script(context.job.script) if context.job.script is not None else None
+    samples = load_samples(context.job.audio)
+    speech = engine.align(samples, script, context.config.speech.language)
+    write_record(context.out / SPEECH, speech)
+    kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
+    silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
+    return StageReport(
+        engine=speech.engine,
+        warnings=speech.warnings,
+        facts={
+            "path": speech.path,
+            "seconds": round(speech.duration, 3),
+            "silent_seconds": round(silent, 3),
+            "words": len(speech.words),
+            "phonemes": kinds[False],
+        },
+    )
+
+
+STAGE = Stage(
+    name="speech",
+    per=Per.JOB,
+    source=Source.DUB,
+    after=(),
+    run=run,
+    version=1,
+    sections=("speech",),
+    files=("audio", "script"),
+    identity=identity,
+)

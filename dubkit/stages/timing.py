@@ -1,0 +1,36 @@
+"""Lay the dub's phonemes on the frames of one shot. Publishes the files of `dubkit.synthesis.timing`."""
+
+from __future__ import annotations
+
+from dubkit.errors import WorkError
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.probe import load_film
+from dubkit.stages.speech import load_speech
+from dubkit.synthesis.timing import SILENCE, cut_timing, save_timing
+
+
+def run(context: StageContext) -> StageReport:
+    """Cut the speech to one shot."""
+    shot, settings = context.shot, context.config.timing
+    if shot is None:
+        raise WorkError("the timing stage works on one shot at a time")
+    info, pts = load_film(context.folder("probe"))
+    speech = load_speech(context.folder("speech"))
+    seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
+    # lips that shall be later show an earlier moment of the dub
+    times = seconds - settings.offset_ms / 1000
+    timing = cut_timing(speech.phonemes, shot, times, settings.context_seconds)
+    save_timing(context.out, timing)
+    spoken = sum(run.end - run.start for run in timing.runs if run.symbol != SILENCE)
+    return StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
+
+
+STAGE = Stage(
+    name="timing",
+    per=Per.SHOT,
+    source=Source.DUB,
+    after=("probe", "speech"),
+    run=run,
+    version=1,
+    sections=("timing",),
+)

@@ -1,0 +1,151 @@
+"""Phonemes -> mouth shape: numpy in and out around the TC net, and the rules that speech never breaks.
+
+The net says how the mouth moves; three rules are enforced after it, because a viewer notices each breach:
+lips are shut in the middle of every P, B and M, the lower lip is at the teeth in F and V, and lips never
+pass through one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dubkit.faces import shape
+from dubkit.models.checkpoint import Checkpoint
+from dubkit.models.tc import TcNet, load_tc
+from dubkit.records import Floats
+from dubkit.synthesis import features
+from dubkit.synthesis.timing import SILENCE, Timed, Timing
+
+SHUT = frozenset("pbm")
+TEETH = frozenset("fvɱ")
+TEETH_GAP = 0.012  # opening of F and V over face width
+_RAMP = 0.04  # seconds over which a rule takes hold
+_CROSSED = -0.002  # opening below which lips would pass through one another
+_PAUSE = 0.3  # seconds: shorter silences are part of speech
+_FADE = 0.16  # seconds that a mouth takes to or from rest
+
+
+@dataclass(frozen=True, slots=True)
+class Articulation:
+    """How a mouth moves; T frames, K coefficients of `faces.shape`."""
+
+    coefficients: Floats  # (T, K) offsets from rest
+    speaking: Floats  # (T,) 1 in speech, 0 in silence, ramps between
+
+
+class Articulator:
+    """The TC net of the package, or of a checkpoint file. Runs on the CPU: milliseconds a shot."""
+
+    def __init__(self, device: str = "cpu", weights: Path | None = None) -> None:
+        self._path = weights
+
+    @cached_property
+    def _loaded(self) -> tuple[TcNet, Checkpoint]:
+        if self._path is not None:
+            return load_tc(self._path)
+        with as_file(files("dubkit") / "weights" / "tc.safetensors") as path:
+            return load_tc(path)
+
+    @property
+    def version(self) -> str:
+        """Names the weights and the rules."""
+        return f"tc1-{self._loaded[1].digest}"
+
+    def predict(self, timing: Timing, rest_gap: float = 0.0, gain: float = 1.0) -> Articulation:
+        """The mouth shape at each frame's moment.
+
+        ``rest_gap`` is the opening of the speaker's resting mouth over face width (a closure must undo it),
+        ``gain`` how widely this speaker articulates against the mean (`faces.shape.gain`).
+        """
+        coefficients = self._shapes(timing) * gain
+        coefficients = _obey(coefficients, timing, rest_gap)
+        return Articulation(coefficients, speaking(timing))
+
+    def _shapes(self, timing: Timing) -> Floats:
+        net = self._loaded[0]
+        reach = features.STEP * (net.reach + 1)
+        first, last = float(timing.times.min()), float(timing.times.max())
+        numbers = features.grid(first - reach, last + reach)
+        cells = torch.from_numpy(features.cells(timing.phonemes, numbers))
+        with _one_thread(), torch.inference_mode():
+            rows = net(cells[None])[0].numpy()
+        place = timing.times / features.STEP - numbers[0]
+        low = np.floor(place).astype(np.intp)
+        part = (place - low)[:, None]
+        return np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # sums in another order differ in their last bits; results must not depend on the number of workers
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def speaking(timing: Timing) -> Floats:
+    """(T,) 1 where the dub speaks, 0 in silences longer than a short pause, smooth between."""
+    level = np.ones(len(timing.times))
+    for begin, finish in silences(timing.phonemes):
+        if finish - begin >= _PAUSE:
+            depth = np.minimum(timing.times - begin, finish - timing.times) / _FADE
+            depth = np.clip(depth, 0.0, 1.0)
+            level = np.minimum(level, 1 - depth * depth * (3 - 2 * depth))
+    return np.asarray(level, np.float32)
+
+
+def silences(phonemes: tuple[Timed, ...]) -> list[tuple[float, float]]:
+    """Silent spans, what lies before the first and after the last phoneme included."""
+    spans: list[tuple[float, float]] = []
+    at = -np.inf
+    for symbol, start, end in [*phonemes, ("", np.inf, np.inf)]:
+        if symbol == SILENCE:
+            continue
+        if start > at:
+            spans.append((at, start))
+        at = end
+    return spans
+
+
+def _obey(coefficients: Floats, timing: Timing, rest_gap: float) -> Floats:
+    """Enforce the rules on (T, K) shapes."""
+    effect = gap_effect()
+    opening = coefficients @ effect + rest_gap
+    wanted = np.maximum(opening, _CROSSED)
+    for symbol, start, end in timing.phonemes:
+        if symbol[0] in SHUT or symbol[0] in TEETH:
+            goal = 0.0 if symbol[0] in SHUT else TEETH_GAP
+            hold = _hold(timing.times, start, end)
+            wanted = np.minimum(wanted, hold * goal + (1 - hold) * np.maximum(wanted, goal))
+    # the smallest change of shape, in units of how much shapes vary, that gives the wanted opening
+    step = effect / float(effect @ effect)
+    return np.asarray(coefficients + (wanted - opening)[:, None] * step, np.float32)
+
+
+def _hold(times: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
+    """(T,) how strongly a rule holds: fully in the middle half, and in one frame at least."""
+    centre, half = (start + end) / 2, (end - start) / 4
+    hold = np.clip((half + _RAMP - np.abs(times - centre)) / _RAMP, 0.0, 1.0)
+    nearest = int(np.argmin(np.abs(times - centre)))
+    interval = float(np.median(np.diff(times))) if len(times) > 1 else features.STEP
+    if abs(times[nearest] - centre) <= interval:
+        hold[nearest] = 1.0
+    return np.asarray(hold)
+
+
+def gap_effect() -> Floats:
+    """(K,) opening over face width that a unit of each coefficient adds."""
+    decoded = shape.decode(np.eye(len(shape.basis().decode), dtype=np.float32))
+    return np.asarray(shape.gap(decoded), np.float32)
