@@ -111,8 +111,8 @@ def timed_film(path: Path, times: Sequence[int], time_base: Fraction, *, size: i
     pictures = noise(info, len(times))
     segment, joined = path.with_suffix(".segment"), path.with_suffix(".joined")
     with FrameWriter(segment, info, GenerateSettings(quality=20)) as writer:
-        for planes, pts in zip(pictures, times, strict=True):
-            writer.write(planes, pts)
+        for planes, at in zip(pictures, times, strict=True):
+            writer.write(planes, at)
     pts: NDArray[np.int64] = np.array(times, np.int64)
     join_segments([segment], pts, time_base, joined)
     scale = ("-video_track_timescale", str(time_base.denominator)) if path.suffix == ".mp4" else ()

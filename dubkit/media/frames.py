@@ -63,6 +63,10 @@ def _swscale_matrix(layout: PlaneFormat) -> int:
     return {0.2126: 1, 0.30: 4, 0.299: 5, 0.212: 7, 0.2627: 9}[red]
 
 
+class _Damaged(Exception):  # noqa: N818 - a signal inside this module
+    """A packet cannot be decoded."""
+
+
 class FrameReader:
     """Reads pictures of a film by index, exactly.
 
@@ -89,7 +93,7 @@ class FrameReader:
             return
         expected = start
         last: VideoFrame | None = None
-        for index, decoded in self._decode(start):
+        for index, decoded in self._steady(start):
             if index < expected:
                 last = decoded if last is None else last
                 continue
@@ -113,18 +117,32 @@ class FrameReader:
             index, int(self.pts[index]), planes, self.format, self.info, decoded, self._scaler
         )
 
-    def _decode(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
+    def _steady(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Decoded pictures with their index; what is damaged is read again by one thread.
+
+        With several, an error takes pictures beside the damaged one along, by chance.
+        """
+        following = start
+        try:
+            for index, decoded in self._decode(start, self.threads, strict=True):
+                yield index, decoded
+                following = max(following, index + 1)
+        except _Damaged:
+            yield from self._decode(following, 1, strict=False)
+
+    def _decode(
+        self, start: int, threads: int, *, strict: bool
+    ) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded pictures with their index, from at most ``start`` on, or the first there is."""
         with open_media(self.path) as container:
             stream = container.streams[self.info.video_stream]
             assert isinstance(stream, VideoStream)
             stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = self.threads
+            stream.codec_context.thread_count = threads
             if not self.info.timed:
-                yield from enumerate(self._pictures(container, stream))
+                yield from enumerate(self._pictures(container, stream, strict))
                 return
-            pictures = self._sought(container, stream, start)
-            for decoded in pictures:
+            for decoded in self._sought(container, stream, start, strict):
                 index = self._index(decoded)
                 if index is not None:
                     yield index, decoded
@@ -136,11 +154,11 @@ class FrameReader:
         return index if index < len(self.pts) and self.pts[index] == decoded.pts else None
 
     def _sought(
-        self, container: InputContainer, stream: VideoStream, start: int
+        self, container: InputContainer, stream: VideoStream, start: int, strict: bool
     ) -> Iterator[VideoFrame]:
         """Pictures from a key frame at or before picture ``start``, seeking back until one is."""
         if start == 0:
-            yield from self._pictures(container, stream)
+            yield from self._pictures(container, stream, strict)
             return
         goal = int(self.pts[start])
         first = int(self.pts[0])
@@ -148,7 +166,7 @@ class FrameReader:
         while True:
             target = max(first, goal - back)
             container.seek(target, stream=stream, backward=True, any_frame=False)
-            pictures = self._pictures(container, stream)
+            pictures = self._pictures(container, stream, strict)
             head = next(pictures, None)
             if head is not None and head.pts is not None and head.pts <= goal:
                 yield head
@@ -158,10 +176,15 @@ class FrameReader:
                 break
             back = back * 4 or round(2 / self.info.time_base)
         container.seek(min(first, 0), stream=stream, backward=True, any_frame=False)
-        yield from self._pictures(container, stream)
+        yield from self._pictures(container, stream, strict)
 
-    def _pictures(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Decoded pictures as the film's format; packets that cannot be decoded are left out."""
+    def _pictures(
+        self, container: InputContainer, stream: VideoStream, strict: bool
+    ) -> Iterator[VideoFrame]:
+        """Decoded pictures in the film's format.
+
+        Packets that cannot be decoded raise `_Damaged` if ``strict``, else are left out.
+        """
         packets = container.demux(stream)
         while True:
             try:
@@ -172,7 +195,9 @@ class FrameReader:
                 return
             try:
                 decoded = packet.decode()
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if strict:
+                    raise _Damaged from error
                 continue
             for frame in decoded:
                 yield self._conformed(frame)

@@ -20,7 +20,7 @@ from dubkit.media.container import film_stream, open_media
 from dubkit.media.writer import write_failure
 from dubkit.records import VideoInfo
 
-_CARRIERS = ("nut", "mov", "matroska")  # the first two keep any time base
+_CARRIERS = ("mov", "matroska")  # MOV keeps any time base and every frame's duration
 _ONLY_MATROSKA = ("ffv1",)  # its colour tags are lost elsewhere
 _EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}  # equal bytes, times as given
 
@@ -156,7 +156,7 @@ def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStrea
         if template is None:
             raise OutputError(f"the segment {like} holds no pictures")
         codec = template.codec_context.codec.canonical_name
-        for carrier in _CARRIERS[2:] if codec in _ONLY_MATROSKA else _CARRIERS:
+        for carrier in _CARRIERS[1:] if codec in _ONLY_MATROSKA else _CARRIERS:
             target = av.open(f"file:{out}", "w", format=carrier, container_options=_EXACT)
             try:
                 stream = target.add_stream_from_template(template)

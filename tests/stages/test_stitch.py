@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def stitched(
     *,
     touched: bool = True,
     out: str = "film.mp4",
-    **settings: object,
+    **settings: Any,
 ) -> tuple[Path, StageReport]:
     """Run probe, encode the shots as they are, run stitch."""
     generate = settings.pop("generate", {"quality": 0})
@@ -245,7 +246,7 @@ def test_equal_work_gives_equal_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_a_container_that_cannot_hold_it_is_refused(
-    tmp_path: Path, out: str, settings: dict[str, object]
+    tmp_path: Path, out: str, settings: dict[str, Any]
 ) -> None:
     source = film(tmp_path / "source.mkv")
     with pytest.raises(UsageError):
