@@ -80,7 +80,7 @@ class CropSource:
             picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
             points = points[layout.MIRROR] * (-1, 1) + (picture.shape[1] - 1, 0)
             pose *= (-1, 1, -1)
-        placed, turn = _placement(rng, size)
+        placed, turn = placement(rng, size)
         matrix = align.compose(wide_from_canonical(), align.invert(placed))
         points = align.apply(align.invert(matrix), points)
         ripple, unit = None, size / align.CROP_SIDE
@@ -99,7 +99,7 @@ class CropSource:
         return augment.degrade(rng, crop), points, pose.astype(np.float32)
 
 
-def _placement(rng: augment.Random, size: int) -> tuple[align.Matrix, float]:
+def placement(rng: augment.Random, size: int) -> tuple[align.Matrix, float]:
     """``crop_from_canonical`` as a tracker that is a little off would have it, and its turn in
     degrees.
     """
@@ -123,6 +123,9 @@ class PictureSource:
         self.rows = np.flatnonzero(table["validation"] == validation)
         self.offsets, self.shapes = table["offsets"], table["shapes"]
         self.landmarks = table["landmarks"]
+        hard = folder / "hard.npy"  # what an earlier detector took for faces, see `mine`
+        nothing = np.empty((0, 128, 128, 3), np.uint8)
+        self.hard: NDArray[np.uint8] = np.load(hard) if hard.is_file() else nothing
         self.empty = np.array([r for r in self.rows if np.isnan(self.landmarks[r, 0, 0])])
 
     def picture(self, row: int) -> Picture:
@@ -131,10 +134,20 @@ class PictureSource:
         flat = self.bytes[self.offsets[row] : self.offsets[row + 1]]
         return np.asarray(flat).reshape(height, width, 3)
 
+    def mistaken(self, rng: augment.Random, size: int) -> Picture:
+        """What a detector once took for a face, placed about as it then would be."""
+        patch = self.hard[int(rng.integers(len(self.hard)))]
+        placed, _ = placement(rng, size)
+        wide = align.crop_from_canonical(patch.shape[0])
+        crop = augment.sample(patch, align.compose(wide, align.invert(placed)), size, None)
+        return augment.degrade(rng, augment.relight(rng, crop))
+
     def background(self, rng: augment.Random, size: int) -> Picture:
         """A crop without a rightly placed face."""
         share = rng.random()
-        row = int(rng.choice(self.empty if share < 0.25 else self.rows))
+        if len(self.hard) and share > 0.6:
+            return self.mistaken(rng, size)
+        row = int(rng.choice(self.empty if share < 0.3 else self.rows))
         picture, points = self.picture(row), self.landmarks[row]
         height, width = picture.shape[:2]
         while True:

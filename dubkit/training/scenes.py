@@ -76,7 +76,7 @@ class SceneMaker:
             self.paste(rng, scene, SMALLEST, largest, whole=True)
         for _ in range(int(rng.integers(1, 6)) if 0.25 < kind < 0.88 else 0):
             self.paste(rng, scene, SMALLEST, 0.5 * size, whole=False)
-        for _ in range(int(rng.integers(0, 3))):
+        for _ in range(int(rng.integers(0, 5))):
             self.decoy(rng, scene)
         scene.picture = augment.relight(rng, scene.picture)
         if rng.random() < 0.2:
@@ -87,14 +87,47 @@ class SceneMaker:
     def ground(self, rng: Random, size: int) -> Picture:
         """A picture without a face."""
         kind = rng.random()
-        if kind < 0.2:
+        if kind < 0.15:
             return procedural(rng, size)
-        row = int(rng.choice(self.source.empty if kind < 0.35 else self.faces))
+        if kind < 0.4:
+            return self.leaves(rng, size)
+        return self.window(rng, size, rng.random() < 0.5)
+
+    def leaves(self, rng: Random, size: int) -> Picture:
+        """Shapes over shapes, filled with pieces of face-free pictures: clutter with sharp edges."""
+        picture = np.ascontiguousarray(self.window(rng, size, True))
+        piece = self.window(rng, size, False)
+        for number in range(int(rng.integers(10, 60))):
+            if number % 12 == 11:
+                piece = self.window(rng, size, rng.random() < 0.5)
+            side = int(np.exp(rng.uniform(np.log(6), np.log(size / 2.5))))
+            x, y = rng.integers(-side // 2, size - side // 2, 2)
+            u, v = rng.integers(0, size - side, 2)
+            low, high = max(x, 0), min(x + side, size)
+            top, bottom = max(y, 0), min(y + side, size)
+            part = piece[v + top - y : v + bottom - y, u + low - x : u + high - x]
+            if rng.random() < 0.4:
+                part = np.broadcast_to(part.mean((0, 1)).astype(np.uint8), part.shape)
+            view = picture[top:bottom, low:high]
+            if rng.random() < 0.5:
+                view[:] = part
+            else:
+                mask = np.zeros(view.shape[:2], np.uint8)
+                middle, radius = (int(x + side // 2 - low), int(y + side // 2 - top)), side // 2
+                axes = (radius, max(1, int(radius * rng.uniform(0.3, 1))))
+                cv2.ellipse(mask, middle, axes, rng.uniform(0, 180), 0, 360, 1, -1)
+                view[mask > 0] = part[mask > 0]
+        return picture
+
+    def window(self, rng: Random, size: int, empty: bool) -> Picture:
+        """A piece of a picture that holds no face, or of one that holds a face elsewhere."""
+        row = int(rng.choice(self.source.empty if empty else self.faces))
         picture, points = self.source.picture(row), self.source.landmarks[row]
         height, width = picture.shape[:2]
         head = None if np.isnan(points[0, 0]) else _head(points)
         for _ in range(ATTEMPTS):
-            side = float(np.exp(rng.uniform(np.log(20), np.log(min(height, width)))))
+            least = 60 if head is None else 20
+            side = float(np.exp(rng.uniform(np.log(least), np.log(min(height, width)))))
             x, y = rng.uniform((0, 0), (width - side + 1, height - side + 1))
             window = np.array([x, y, x + side, y + side], np.float32)
             if head is None or covered(window, head) * side**2 < 1:
@@ -126,7 +159,16 @@ class SceneMaker:
         """Put something without a face in, so that an edge of a paste tells nothing."""
         size = scene.picture.shape[0]
         side = float(np.exp(rng.uniform(np.log(12), np.log(size / 2))))
-        patch = self.ground(rng, max(12, int(side)))
+        hard = self.source.hard
+        if len(hard) and rng.random() < 0.6:
+            patch = hard[int(rng.integers(len(hard)))]
+            if rng.random() < 0.5:
+                patch = np.asarray(cv2.flip(patch, 1), np.uint8)
+            if side < 0.5 * patch.shape[0]:
+                small = (int(2 * side), int(2 * side))
+                patch = np.asarray(cv2.resize(patch, small, interpolation=cv2.INTER_AREA), np.uint8)
+        else:
+            patch = self.window(rng, max(12, int(side)), rng.random() < 0.5)
         x, y = rng.uniform(-side / 3, size - side / 2, 2)
         target = np.array([x, y, x + side, y + side], np.float32)
         if any(covered(box, target) > 0.02 for box in scene.boxes + scene.ignored):
