@@ -15,7 +15,7 @@ from pathlib import Path
 import dubkit
 from dubkit.config import Config
 from dubkit.engines.devices import list_devices
-from dubkit.engines.registry import ENGINES, Entry, load_engine
+from dubkit.engines.registry import ENGINES, Entry, load_engine, load_module
 from dubkit.errors import DubkitError, MissingDependency
 from dubkit.media.process import find_program, program_version
 from dubkit.models.checkpoint import digest
@@ -30,6 +30,7 @@ class State(Enum):
 
     OK = "ok"
     OPTIONAL = "not installed"  # the main job runs without it
+    MISSING = "missing"  # the engines below tell whether the main job suffers
     LOW = "low"
     FAILED = "failed"  # the main job cannot run
 
@@ -68,7 +69,7 @@ def _packages() -> Iterator[Check]:
         requirements = metadata.requires("dubkit") or []
     except metadata.PackageNotFoundError:
         hint = "pip install ."
-        yield Check("package", "dubkit", State.FAILED, "runs from source, not installed", hint)
+        yield Check("package", "dubkit", State.MISSING, "runs from source, not installed", hint)
         return
     for requirement in requirements:
         text, _, marker = requirement.partition(";")
@@ -84,12 +85,14 @@ def _package(name: str, extra: str | None) -> Check:
         return Check("package", name, State.OK, metadata.version(name))
     except metadata.PackageNotFoundError:
         wanted = f"dubkit[{extra}]" if extra else name
-        state = State.OPTIONAL if extra else State.FAILED
+        state = State.OPTIONAL if extra else State.MISSING
         detail = f"for the extra {extra}" if extra else "required"
         return Check("package", name, state, detail, f"pip install '{wanted}'")
 
 
 def _engines() -> Iterator[Check]:
+    """The stages and every engine that they can take."""
+    yield _stages()
     config = Config()
     sections = {
         "shots": config.shots,
@@ -101,6 +104,14 @@ def _engines() -> Iterator[Check]:
     for kind, known in ENGINES.items():
         for name, entry in known.items():
             yield _engine(kind, name, entry, sections[kind])
+
+
+def _stages() -> Check:
+    try:
+        stages = load_module("dubkit.pipeline", what="the pipeline").STAGES
+    except DubkitError as error:
+        return Check("engine", "stages", State.FAILED, error.message, error.hint)
+    return Check("engine", "stages", State.OK, ", ".join(stage.name for stage in stages))
 
 
 def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
@@ -120,8 +131,8 @@ def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
 
 def _weights() -> Iterator[Check]:
     for path in sorted((Path(dubkit.__path__[0]) / "weights").glob("*.safetensors")):
-        size = path.stat().st_size / 2**20
-        yield Check("weights", path.stem, State.OK, f"{size:.2f} MiB, sha256 {digest(path)}")
+        size = path.stat().st_size / 2**10
+        yield Check("weights", path.stem, State.OK, f"{size:,.0f} KiB, sha256 {digest(path)}")
 
 
 def _machine(folder: Path) -> Iterator[Check]:
