@@ -57,7 +57,8 @@ def prepare(
     inputs = digest_inputs(job, known.inputs if known else {})
     if known:
         _check_film(job, known, inputs)
-    return Run(job, config, chosen, inputs, frozenset(force), stages[-1].name if stages else None)
+    engines = {stage.name: stage.identity(config) for stage in chosen}
+    return Run(job, config, chosen, inputs, engines, frozenset(force), stages[-1].name)
 
 
 def plan_job(

@@ -22,12 +22,16 @@ JOB_UNIT = "job"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A job, its settings and its stages, with the digests of its inputs."""
+    """A job, its settings and its stages, with the digests of its inputs.
+
+    ``engines`` is what each stage's identity says; it is asked once, since it may load weights.
+    """
 
     job: Job
     config: Config
     stages: tuple[Stage, ...]
     inputs: Mapping[str, FileDigest]
+    engines: Mapping[str, str]
     force: frozenset[str] = frozenset()
     film_stage: str | None = None  # its result is the film, so the container decides about it
 
@@ -183,7 +187,7 @@ def _own_parts(run: Run, stage: Stage) -> dict[str, str]:
     parts = {
         "stage": stage.name,
         "stage version": str(stage.version),
-        "engine": stage.identity(run.config),
+        "engine": run.engines[stage.name],
     }
     for section in stage.sections:
         settings = getattr(run.config, section).model_dump(mode="json")
