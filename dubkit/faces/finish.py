@@ -12,7 +12,6 @@ from dubkit.faces.smooth import local_mean, segments, smooth_run
 from dubkit.faces.trail import Rules, Trail
 from dubkit.records import FaceState, FaceTrack, Floats
 
-MIN_MEAN_SCORE = 0.6
 POSE_SECONDS = 0.08  # standard deviation of the smoothing of the head pose, at full strength
 
 
@@ -32,8 +31,7 @@ def median_width(track: FaceTrack) -> float:
 
 
 def _worthy(trail: Trail, rules: Rules) -> bool:
-    scores = [s.score for s in trail.sightings.values()]
-    return len(scores) >= rules.shortest and float(np.mean(scores)) >= MIN_MEAN_SCORE
+    return len(trail.sightings) >= rules.shortest
 
 
 def _track(trail: Trail, rules: Rules) -> FaceTrack:

@@ -34,6 +34,10 @@ SAME_PLACE = 0.5  # two faces nearer than this, in face sizes, are one
 COVERED = 0.5  # and so are two of which one lies in the other to this part
 MAX_STEP = 0.7  # farthest a face is from where it was expected, in face sizes
 MAX_SHAPE = 0.6  # farthest, on average, that landmarks are from the mean face, canonical units
+USUAL_SHAPE, ODD_COST = (
+    0.05,
+    2.5,
+)  # credit lost with each canonical unit of oddness beyond the usual
 MAX_ZOOM = 1.5  # largest change of size from one frame to the next
 LINK_SECONDS = 2.0  # a face that comes back to its place within this time is the same face
 
@@ -121,16 +125,21 @@ def locate(view: View, locator: Locator, ways: Sequence[Matrix]) -> list[Sightin
     return seen
 
 
+def oddness(face: Floats) -> float:
+    """Mean distance of landmarks (L, 2) from the mean face, canonical units; about .04 for most people."""
+    shape = apply(canonical_from_face(face), face) - mean_face()
+    return float(np.linalg.norm(shape, axis=1).mean())
+
+
 def plausible(face: Floats, expected: Matrix | None = None) -> bool:
     """Whether landmarks look like a face at all, and of the expected size and place."""
     if not np.isfinite(face).all():
         return False
-    way = canonical_from_face(face)
-    shape = apply(way, face) - mean_face()
-    if float(np.linalg.norm(shape, axis=1).mean()) > MAX_SHAPE:
+    if oddness(face) > MAX_SHAPE:
         return False
     if expected is None:
         return True
+    way = canonical_from_face(face)
     zoom = scale_of(way) / max(scale_of(expected), 1e-9)
     step = float(np.linalg.norm(apply(expected, invert(way)[:, 2])))
     return 1 / MAX_ZOOM < zoom < MAX_ZOOM and step < MAX_STEP
@@ -161,6 +170,15 @@ class Trail:
     def support(self) -> float:
         """Mean score of the detections, 0..1."""
         return self.trust / max(self.verdicts, 1)
+
+    @property
+    def credit(self) -> float:
+        """How much speaks for a face, at most 1: what both nets say of it, less what is odd about its shape."""
+        seen = list(self.sightings.values())
+        some = seen[:: max(1, len(seen) // 50)]
+        odd = float(np.mean([oddness(s.landmarks) for s in some]))
+        score = float(np.mean([s.score for s in seen]))
+        return self.support * score - ODD_COST * max(0.0, odd - USUAL_SHAPE)
 
     def confirm(self, index: int, score: float) -> None:
         """A detection agrees."""
