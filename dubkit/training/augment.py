@@ -90,6 +90,9 @@ def relight(rng: Random, picture: Picture) -> Picture:
     gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.06, 3))
     offset = rng.normal(0, 0.06)
     curve = levels[:, None] ** gamma * gain + offset
+    if rng.random() < 0.25:
+        pivot = rng.uniform(0.2, 0.7)
+        curve = pivot + rng.uniform(0.25, 1) * (curve - pivot)
     table = np.clip(curve * 255, 0, 255).astype(np.uint8)[:, None]
     out = cv2.LUT(picture, table.reshape(1, 256, 3))
     if rng.random() < 0.15:

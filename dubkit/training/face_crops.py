@@ -13,6 +13,7 @@ from dubkit.faces import align, layout
 from dubkit.records import Floats
 from dubkit.training import augment
 from dubkit.training.faces_data import wide_from_canonical
+from dubkit.training.transplant import transplant
 
 Picture = NDArray[np.uint8]
 
@@ -68,14 +69,32 @@ class CropSource:
         top, bottom = rows.landmarks[:, layout.INNER_TOP], rows.landmarks[:, layout.INNER_BOTTOM]
         opening = (bottom - top)[:, 1] / np.ptp(rows.landmarks[..., 0], axis=1)
         # turned heads and open mouths are rare and matter
-        weights *= (1 + np.abs(rows.pose[:, 0]) / 15) * (1 + 10 * np.clip(opening, 0, 0.2))
+        weights *= (1 + np.abs(rows.pose[:, 0]) / 15) * (1 + 25 * np.clip(opening, 0, 0.2))
         self.cumulative = np.cumsum(weights / weights.sum())
+        donors = (0.02 + np.clip(opening, 0, 0.2)) * np.where(rows.group == "portraits", 0.15, 1)
+        for person in np.unique(rows.person[rows.group != "portraits"]):
+            donors[rows.person == person] /= float((rows.person == person).sum())
+        donors[rows.group == "portraits"] /= float((rows.group == "portraits").sum()) / 15
+        self.donors = np.cumsum(donors / donors.sum())
+
+    def other_mouth(self, rng: augment.Random, row: int) -> tuple[Picture, Floats]:
+        """The wide crop of a row with the mouth of a face that looks about the same way."""
+        picture, points = self.rows.crops[row], self.rows.landmarks[row]
+        for _ in range(6):
+            donor = min(int(np.searchsorted(self.donors, rng.random())), len(self.rows) - 1)
+            if np.abs(self.rows.pose[donor, :2] - self.rows.pose[row, :2]).max() < 9:
+                scale = float(np.exp(rng.normal(0, 0.08)))
+                mouth = (self.rows.crops[donor], self.rows.landmarks[donor])
+                return transplant(picture, points, *mouth, scale)
+        return picture, points
 
     def face(self, rng: augment.Random, size: int) -> tuple[Picture, Floats, Floats]:
         """A crop (S, S, 3), its landmarks in crop pixels and its pose."""
         row = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.rows) - 1)
         picture, points = self.rows.crops[row], self.rows.landmarks[row]
         pose = self.rows.pose[row].copy()
+        if rng.random() < 0.4:
+            picture, points = self.other_mouth(rng, row)
         if rng.random() < 0.5:
             picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
             points = points[layout.MIRROR] * (-1, 1) + (picture.shape[1] - 1, 0)

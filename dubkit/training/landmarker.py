@@ -30,7 +30,8 @@ from dubkit.models.landmarker import Landmarker, Located
 from dubkit.training.face_crops import CropSet, CropSource, PictureSource
 
 LIPS_WEIGHT, EYES_WEIGHT, OVAL_WEIGHT = 3.0, 2.0, 0.7
-BACKGROUND_SHARE = 0.12
+OPENING_WEIGHT = 3.0
+BACKGROUND_SHARE = 0.15
 
 
 def configuration(size: int, width: int, hidden: int) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
     return (
         points(found.landmarks)
         + 0.5 * points(found.coarse)
-        + (opening * real).sum() / faces
+        + OPENING_WEIGHT * (opening * real).sum() / faces
         + 0.05 * (pose * real).sum() / faces
         + sure
     )
