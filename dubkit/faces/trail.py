@@ -238,5 +238,12 @@ class Region:
     def crop(self, crop_from_display: Matrix, size: int) -> NDArray[np.uint8]:
         matrix = compose(crop_from_display, invert(self.picture_from_display))
         return np.asarray(
-            cv2.warpAffine(self.picture, matrix, (size, size), flags=cv2.INTER_LINEAR), np.uint8
+            cv2.warpAffine(
+                self.picture,
+                matrix,
+                (size, size),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            ),
+            np.uint8,
         )
