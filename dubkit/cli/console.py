@@ -40,21 +40,21 @@ class DubkitGroup(TyperGroup):
 
 def errors() -> Console:
     """The console of logs, progress and errors."""
-    return Console(stderr=True)
+    return Console(stderr=True, **_PLAIN)
 
 
 def answers() -> Console:
     """The console of answers; never wraps or shortens where the output is piped."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200, soft_wrap=True)
+    console = Console(**_PLAIN)
+    return console if console.is_terminal else Console(width=200, soft_wrap=True, **_PLAIN)
 
 
 def show_error(error: DubkitError) -> None:
     """Print the message, and the hint on a line of its own."""
     console = errors()
-    console.print("error:", error.message, style="bold red", markup=False, **_AS_IS)
+    console.print("error:", error.message, style="bold red", **_AS_IS)
     if error.hint:
-        console.print("hint:", error.hint, markup=False, **_AS_IS)
+        console.print("hint:", error.hint, **_AS_IS)
 
 
 def say(text: str) -> None:
@@ -91,7 +91,7 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
         console = errors()
-        console.print(self.format(record), style="dim", markup=False, **_AS_IS)
+        console.print(self.format(record), style="dim", **_AS_IS)
 
 
 def set_verbosity(verbose: int, quiet: bool) -> None:
@@ -107,4 +107,5 @@ def set_verbosity(verbose: int, quiet: bool) -> None:
 
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-_AS_IS: dict[str, Any] = {"soft_wrap": True, "highlight": False}
+_PLAIN: dict[str, Any] = {"emoji": False, "highlight": False}  # else -map 0:v:0 shows a hand
+_AS_IS: dict[str, Any] = {"soft_wrap": True, "markup": False}

@@ -28,6 +28,8 @@ def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool
             failure = error if isinstance(error, DubkitError) else STOPPED
             reporter.finish(_failed(failure))
             raise failure from None
+        if result.facts.get("faces.dubbed") == 0:
+            reporter.warn("no face is dubbed anywhere in this film: only its sound is new")
         reporter.finish(_ended(result))
     if quiet and not as_json and result.output and not result.plan:
         say(str(result.output))

@@ -68,7 +68,7 @@ def run_through(reporter: Reporter) -> None:
     reporter.plan("faces", 3, 1, 200)
     reporter.advance("faces", "0000000-0000100", 100, 1.5, None)
     reporter.note("faces: embedded engine [v1]")
-    reporter.warn("no face in shot 2")
+    reporter.warn("no face in shot 2 :v:0")
     reporter.advance("faces", "0000100-0000200", 100, 1.5, "decoder failed")
     reporter.finish(Result("done", 0))
 
@@ -85,7 +85,7 @@ def test_without_a_terminal_progress_is_timed_lines_on_stderr(
     lines = err.splitlines()
     assert lines[0] == " 1:02 faces: 1 of 3 done earlier, kept"
     assert " 1:02 faces: embedded engine [v1]" in lines
-    assert " 1:02 warning: no face in shot 2" in lines
+    assert " 1:02 warning: no face in shot 2 :v:0" in lines
     assert " 1:02 faces 0000100-0000200: failed: decoder failed" in lines
     assert lines[-1].startswith(" 1:02 faces: 3/3 shots")
 
@@ -107,7 +107,7 @@ def test_quiet_shows_only_what_went_wrong(capsys: pytest.CaptureFixture[str]) ->
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "warning: no face in shot 2",
+        "warning: no face in shot 2 :v:0",
         "warning: faces 0000100-0000200: failed: decoder failed",
     ]
 

@@ -54,7 +54,7 @@ def start_until_a_shot_is_made(files: DemoFiles, folder: Path) -> subprocess.Pop
     return process
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_finished_shots_are_kept_and_the_film_is_the_same(
     files: DemoFiles, undisturbed: bytes, tmp_path: Path, stop: signal.Signals
 ) -> None:
