@@ -22,6 +22,7 @@ from dubkit.models.build import load_detector, load_landmarker
 from dubkit.models.detector import STRIDES, decode
 from dubkit.records import Detection, Floats
 
+SMALLEST = 17.0  # pixels in the picture looked at, longer side; less is guessing
 OVERLAP = 0.4  # of two boxes with a larger intersection over union, the better one stays
 LARGEST_STEP = STRIDES[-1]
 
@@ -52,6 +53,7 @@ class EmbeddedDetector:
             levels = self.net(_padded(small, self.device))
             parts = [decode(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
         score, box, five = (torch.cat([p[i] for p in parts], 1)[0].cpu().numpy() for i in range(3))
+        score[(box[:, 2:] - box[:, :2]).max(1) < SMALLEST] = 0
         keep = suppress(box, score, self.min_score)
         size = np.array([picture.shape[1], picture.shape[0]], np.float32)
         edge = np.concatenate([size, size])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dubkit.faces import align, layout
 from dubkit.records import Floats
-from dubkit.training import augment
+from dubkit.training import augment, textures
 from dubkit.training.face_crops import PictureSource
 
 Picture = NDArray[np.uint8]
@@ -88,7 +88,7 @@ class SceneMaker:
         """A picture without a face."""
         kind = rng.random()
         if kind < 0.15:
-            return procedural(rng, size)
+            return textures.procedural(rng, size)
         if kind < 0.4:
             return self.leaves(rng, size)
         return self.window(rng, size, rng.random() < 0.5)
@@ -117,6 +117,8 @@ class SceneMaker:
                 axes = (radius, max(1, int(radius * rng.uniform(0.3, 1))))
                 cv2.ellipse(mask, middle, axes, rng.uniform(0, 180), 0, 360, 1, -1)
                 view[mask > 0] = part[mask > 0]
+        for _ in range(int(rng.integers(0, 25)) if rng.random() < 0.4 else 0):
+            textures.icon(rng, picture)
         return picture
 
     def window(self, rng: Random, size: int, empty: bool) -> Picture:
@@ -132,7 +134,7 @@ class SceneMaker:
             window = np.array([x, y, x + side, y + side], np.float32)
             if head is None or covered(window, head) * side**2 < 1:
                 return _cut(rng, picture, window, size)
-        return procedural(rng, size)
+        return textures.procedural(rng, size)
 
     def paste(self, rng: Random, scene: Scene, low: float, high: float, whole: bool) -> None:
         """Put a face in: the whole picture around it, or its head with a soft edge."""
@@ -278,28 +280,3 @@ def _cut(rng: Random, picture: Picture, window: Floats, size: int) -> Picture:
     if rng.random() < 0.5:
         out = cv2.flip(out, int(rng.choice([-1, 0, 1])))
     return out.astype(np.uint8, copy=False)
-
-
-def procedural(rng: Random, size: int) -> Picture:
-    """Colour ramps, clouds of noise at one scale, and a few shapes."""
-    nodes = int(rng.choice([2, 3, 6, 16, 40]))
-    field_ = rng.uniform(0, 255, (nodes, nodes, 3 if rng.random() < 0.7 else 1)).astype(np.float32)
-    picture = cv2.resize(
-        np.broadcast_to(field_, (nodes, nodes, 3)).copy(),
-        (size, size),
-        interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST,
-    )
-    picture = np.clip(picture * rng.uniform(0.2, 1) + rng.uniform(0, 60), 0, 255).astype(np.uint8)
-    for _ in range(int(rng.integers(0, 12))):
-        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
-        a, b = rng.integers(0, size, 2), rng.integers(0, size, 2)
-        start, end = (int(a[0]), int(a[1])), (int(b[0]), int(b[1]))
-        shape = rng.random()
-        if shape < 0.4:
-            radius = (int(rng.integers(2, size // 4 + 3)), int(rng.integers(2, size // 4 + 3)))
-            cv2.ellipse(picture, start, radius, rng.uniform(0, 180), 0, 360, colour, -1)
-        elif shape < 0.7:
-            cv2.rectangle(picture, start, end, colour, -1 if rng.random() < 0.5 else 2)
-        else:
-            cv2.line(picture, start, end, colour, int(rng.integers(1, 8)))
-    return np.asarray(picture, np.uint8)
