@@ -31,8 +31,8 @@ from dubkit.records import Detection, FaceTrack, Floats, Shot
 
 Views = Callable[[int, int], Iterable[tuple[int, View]]]
 
-# of `Trail.credit`; on held-out films faces have .60 and more, paintings, hands and folds .54 and less
-MIN_CREDIT = 0.56
+# of `Trail.credit`: on held-out films faces have .73 and more; paintings, hands and folds mostly under .6
+MIN_CREDIT = 0.64
 LOST_PAUSE = 3  # frames between detections that are made because a face was lost
 MAX_MISSES = 3  # detections in a row that may overlook a face its landmarks still see
 SURE_MISSES = 8  # the same for a face whose landmarks are sure

@@ -178,7 +178,7 @@ class Trail:
         some = seen[:: max(1, len(seen) // 50)]
         odd = float(np.mean([oddness(s.landmarks) for s in some]))
         score = float(np.mean([s.score for s in seen]))
-        return self.support * score - ODD_COST * max(0.0, odd - USUAL_SHAPE)
+        return (self.support + score) / 2 - ODD_COST * max(0.0, odd - USUAL_SHAPE)
 
     def confirm(self, index: int, score: float) -> None:
         """A detection agrees."""
