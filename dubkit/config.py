@@ -29,24 +29,44 @@ class ProbeSettings(Section):
 class ShotSettings(Section):
     """How the film is split into shots."""
 
-    detector: str = Field("adaptive", description="Shot engine: adaptive, content, fixed, or module:Class.")
-    threshold: float | None = Field(None, gt=0, description="Detector threshold; None takes the engine's own.")
+    detector: str = Field(
+        "adaptive", description="Shot engine: adaptive, content, fixed, or module:Class."
+    )
+    threshold: float | None = Field(
+        None, gt=0, description="Detector threshold; None takes the engine's own."
+    )
     min_seconds: float = Field(0.4, ge=0, description="No shot is shorter than this.")
 
 
 class FaceSettings(Section):
     """How faces are found, followed and chosen."""
 
-    detector: str = Field("auto", description="Face engine: auto, embedded, retinaface, or module:Class.")
-    landmarker: str = Field("auto", description="Dense landmark engine: auto, embedded, or module:Class.")
+    detector: str = Field(
+        "auto", description="Face engine: auto, embedded, retinaface, or module:Class."
+    )
+    landmarker: str = Field(
+        "auto", description="Dense landmark engine: auto, embedded, or module:Class."
+    )
     which: Literal["speaking", "largest", "all"] = Field("speaking", description="Faces to dub.")
-    detect_every: float = Field(0.5, gt=0, description="Seconds between two detections while all is well.")
-    detect_size: int = Field(512, ge=128, le=4096, description="Long side of the picture given to the detector.")
+    detect_every: float = Field(
+        0.5, gt=0, description="Seconds between two detections while all is well."
+    )
+    detect_size: int = Field(
+        512, ge=128, le=4096, description="Long side of the picture given to the detector."
+    )
     min_score: Unit = Field(0.5, description="Detections under this score are ignored.")
-    min_size: float = Field(32.0, gt=0, description="Faces narrower than this many pixels stay untouched.")
-    max_yaw: float = Field(40.0, gt=0, le=90, description="Faces turned further stay untouched, degrees.")
-    max_pitch: float = Field(35.0, gt=0, le=90, description="Faces tilted further stay untouched, degrees.")
-    bridge_seconds: float = Field(0.3, ge=0, description="Longest gap in a track that is filled in.")
+    min_size: float = Field(
+        32.0, gt=0, description="Faces narrower than this many pixels stay untouched."
+    )
+    max_yaw: float = Field(
+        40.0, gt=0, le=90, description="Faces turned further stay untouched, degrees."
+    )
+    max_pitch: float = Field(
+        35.0, gt=0, le=90, description="Faces tilted further stay untouched, degrees."
+    )
+    bridge_seconds: float = Field(
+        0.3, ge=0, description="Longest gap in a track that is filled in."
+    )
     min_track_seconds: float = Field(0.2, ge=0, description="Shorter tracks are dropped.")
     smoothing: Unit = Field(0.5, description="Strength of the two-sided landmark smoothing.")
 
@@ -54,27 +74,43 @@ class FaceSettings(Section):
 class SpeechSettings(Section):
     """How the dub is turned into words and phonemes."""
 
-    aligner: str = Field("auto", description="Engine: auto, pocketsphinx, whisperx, even, or module:Class.")
-    language: str | None = Field(None, description="Language of the dub (ISO 639-1); None: from the script or en.")
+    aligner: str = Field(
+        "auto", description="Engine: auto, pocketsphinx, whisperx, even, or module:Class."
+    )
+    language: str | None = Field(
+        None, description="Language of the dub (ISO 639-1); None: from the script or en."
+    )
 
 
 class TimingSettings(Section):
     """How phonemes are laid on frames."""
 
     context_seconds: float = Field(0.8, ge=0, description="Speech seen beyond each cut.")
-    offset_ms: float = Field(0.0, description="Shift the lips against the sound; positive is later.")
+    offset_ms: float = Field(
+        0.0, description="Shift the lips against the sound; positive is later."
+    )
 
 
 class GenerateSettings(Section):
     """How the mouth is made and the picture encoded."""
 
     synthesizer: str = Field("tcsc", description="Engine: tcsc, passthrough, or module:Class.")
-    silence: Literal["closed", "original", "hold"] = Field("closed", description="The mouth where nobody speaks.")
+    silence: Literal["closed", "original", "hold"] = Field(
+        "closed", description="The mouth where nobody speaks."
+    )
     amplitude: float = Field(1.0, ge=0, le=2, description="Strength of articulation.")
-    references: int = Field(48, ge=1, le=512, description="Own frames kept to borrow texture from, per face.")
-    feather: float = Field(0.12, gt=0, le=0.5, description="Width of the soft mask edge, in face widths.")
-    codec: Literal["h264", "h265", "ffv1", "prores"] = Field("h264", description="Picture codec of the result.")
-    quality: float = Field(16.0, ge=0, le=51, description="CRF for h264 and h265; 0 is lossless (h264).")
+    references: int = Field(
+        48, ge=1, le=512, description="Own frames kept to borrow texture from, per face."
+    )
+    feather: float = Field(
+        0.12, gt=0, le=0.5, description="Width of the soft mask edge, in face widths."
+    )
+    codec: Literal["h264", "h265", "ffv1", "prores"] = Field(
+        "h264", description="Picture codec of the result."
+    )
+    quality: float = Field(
+        16.0, ge=0, le=51, description="CRF for h264 and h265; 0 is lossless (h264)."
+    )
     speed: str = Field("veryfast", description="Encoder preset for h264 and h265.")
 
 
@@ -86,17 +122,25 @@ class StitchSettings(Section):
         description="When sound and picture differ in length: keep the picture's length (pad or cut the sound), "
         "stop at the shorter, or freeze the last frame until the sound ends.",
     )
-    audio_codec: Literal["auto", "copy", "aac", "flac", "pcm"] = Field("auto", description="Codec of the dub.")
-    keep_streams: bool = Field(True, description="Carry subtitles, chapters and metadata of the film.")
+    audio_codec: Literal["auto", "copy", "aac", "flac", "pcm"] = Field(
+        "auto", description="Codec of the dub."
+    )
+    keep_streams: bool = Field(
+        True, description="Carry subtitles, chapters and metadata of the film."
+    )
 
 
 class ParallelSettings(Section):
     """Where the work runs; changes no result."""
 
-    jobs: int | None = Field(None, ge=1, description="Worker processes; None: as many as cores or GPUs.")
+    jobs: int | None = Field(
+        None, ge=1, description="Worker processes; None: as many as cores or GPUs."
+    )
     backend: Literal["loky", "threading", "dask"] = "loky"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
-    on_failure: Literal["stop", "original"] = Field("stop", description="A shot that fails: stop, or keep its picture.")
+    on_failure: Literal["stop", "original"] = Field(
+        "stop", description="A shot that fails: stop, or keep its picture."
+    )
 
 
 class Config(Section):

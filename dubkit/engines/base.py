@@ -24,7 +24,7 @@ from dubkit.records import (
     Speech,
     VideoInfo,
 )
-from dubkit.synthesis.features import Timing
+from dubkit.synthesis.timing import Timing
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 

@@ -9,7 +9,7 @@ from dubkit.config import GenerateSettings
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
 from dubkit.records import FaceTrack, VideoInfo
-from dubkit.synthesis.features import Timing
+from dubkit.synthesis.timing import Timing
 
 
 class PassthroughRenderer:

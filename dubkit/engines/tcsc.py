@@ -19,7 +19,7 @@ from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
 from dubkit.records import FaceState, FaceTrack, Floats, VideoInfo
 from dubkit.synthesis.articulation import Articulator
-from dubkit.synthesis.features import Timing
+from dubkit.synthesis.timing import Timing
 
 # the warp is smooth but at the lips: finer than this would cost time and show nothing
 _MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
@@ -125,7 +125,8 @@ class TcscSynthesizer:
         good = usable & present
         frontal = shape.frontal(current, pose)
         rest = shape.resting_mouth(frontal[good])
-        spoken = self._articulator.predict(timing)
+        rest_gap = float(shape.gap(rest))
+        spoken = self._articulator.predict(timing, rest_gap)
         shot_shapes, shown = self._in_silence(
             self.settings.amplitude * spoken.coefficients, spoken.speaking
         )

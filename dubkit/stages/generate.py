@@ -20,7 +20,7 @@ from dubkit.media.writer import FrameWriter
 from dubkit.records import Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
-from dubkit.synthesis.features import load_timing
+from dubkit.synthesis.timing import load_timing
 from dubkit.work.store import write_record
 
 SEGMENT = "segment.nut"
