@@ -71,8 +71,8 @@ class EmbeddedDetector:
 class EmbeddedLandmarker:
     """Places the dense landmarks on canonical crops.
 
-    Pose: yaw is positive when the nose points to the right of the picture, pitch when it points
-    down, roll when the head leans clockwise.
+    Pose: yaw is positive when the nose points to the right of the picture, pitch when it points up,
+    roll when the head leans clockwise.
     """
 
     name = "embedded"

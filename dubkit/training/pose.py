@@ -1,7 +1,7 @@
 """Head pose from the teacher's 3-D landmarks.
 
 Angles in degrees, in the picture's axes (x right, y down, z away from the camera): yaw is positive
-when the nose points to the right of the picture, pitch when it points down, roll when the head
+when the nose points to the right of the picture, pitch when it points up, roll when the head
 leans clockwise as the picture shows it. Zero yaw and roll are those of a symmetric face, zero pitch
 is the average portrait's.
 """
