@@ -11,7 +11,9 @@ class Progress(Protocol):
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """A stage is about to run: units in all, units already current, frames of picture to do."""
 
-    def advance(self, stage: str, unit: str, frames: int, seconds: float, error: str | None) -> None:
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
         """A unit finished (``error`` is None) or failed."""
 
     def note(self, message: str) -> None:
@@ -26,7 +28,9 @@ class NoProgress:
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None: ...
 
-    def advance(self, stage: str, unit: str, frames: int, seconds: float, error: str | None) -> None: ...
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None: ...
 
     def note(self, message: str) -> None: ...
 
