@@ -19,8 +19,9 @@ from dubkit.errors import ConfigError, OutputError
 from dubkit.media.planes import Plane, plane_format, plane_rows
 from dubkit.records import VideoInfo
 
-# x264 and x265 give other bytes with other thread counts, so the count is part of the format
-ENCODER_THREADS = 2
+# x264 and x265 give other bytes with other thread counts, and x264 with two was seen to differ from
+# run to run; shots are encoded beside one another instead
+ENCODER_THREADS = 1
 
 _CPU_AVX_512F = 13  # OpenCV's number
 _GLOBAL_HEADER = 1 << 22
@@ -59,7 +60,6 @@ def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
             "coder": "1",
             "context": "0",
             "g": "1",
-            "slices": "4",
             "slicecrc": "1",
         }
     else:

@@ -22,6 +22,7 @@ from dubkit.media.edit import (
 )
 from dubkit.media.frames import FrameReader
 from dubkit.media.join import can_copy, film_offset, join_segments
+from dubkit.media.planes import plane_format
 from dubkit.media.probe import probe
 from dubkit.media.process import program_version
 from dubkit.media.writer import FrameWriter
@@ -120,10 +121,12 @@ def _freeze(context: StageContext, info: VideoInfo, segment: Path, more: int) ->
     there, times = probe(segment)
     last = next(FrameReader(segment, there, times).read(there.frames - 1, there.frames))
     path = context.out / "freeze.part"
-    like = replace(info, pixel_format=there.pixel_format)
+    # grey H.264 is decoded with empty chroma planes, and deep samples may have been reduced
+    grey = plane_format(info).planes == 1
+    like = info if grey else replace(info, pixel_format=there.pixel_format)
     with FrameWriter(path, like, context.config.generate) as writer:
         for pts in _lengthened(np.zeros(1, np.int64), more, info):
-            writer.write(last.planes, int(pts))
+            writer.write(last.planes[: plane_format(like).planes], int(pts))
     return path
 
 

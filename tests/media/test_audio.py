@@ -1,0 +1,98 @@
+"""Sound from any file: mono samples, in step, clean."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubkit.errors import InputError
+from dubkit.media.audio import audio_info, load_samples, save_wav, stream_samples
+from tests.clips import ffmpeg, film, tone
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a", "ogg", "opus", "mkv", "ac3"])
+def test_every_usual_kind_is_heard_at_its_length_and_pitch(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"dub.{kind}"
+    ffmpeg("-i", tone(tmp_path / "tone.wav", 2, rate=48000), path)
+    samples = load_samples(path)
+    assert samples.dtype == np.float32
+    assert len(samples) == pytest.approx(32000, abs=1500)
+    spectrum = np.abs(np.fft.rfft(samples[8000:24000]))
+    assert int(spectrum.argmax()) == pytest.approx(220, abs=2)
+    assert audio_info(path).duration == pytest.approx(2, abs=0.1)
+
+
+def test_channels_are_mixed_and_the_rate_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    both = "sine=300:duration=1,aformat=channel_layouts=stereo,pan=stereo|c0=c0|c1=-1*c0"
+    ffmpeg("-f", "lavfi", "-i", both, path)
+    samples = load_samples(path, 8000)
+    assert len(samples) == pytest.approx(8000, abs=2)
+    assert np.abs(samples).max() < 0.01
+    assert audio_info(path).channels == 2
+
+
+def test_sound_that_begins_late_is_preceded_by_silence(tmp_path: Path) -> None:
+    picture = film(tmp_path / "film.mp4", seconds=2, sound=False)
+    path = tmp_path / "late.mkv"
+    sound = tone(tmp_path / "tone.wav", 1)
+    ffmpeg("-i", picture, "-itsoffset", "0.5", "-i", sound, "-map", "0", "-map", "1", path)
+    samples = load_samples(path)
+    assert np.abs(samples[:7800]).max() < 0.02
+    assert np.abs(samples[8200:9000]).max() > 0.3
+
+
+def test_a_hole_in_the_sound_is_silent_and_shifts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hole.mkv"
+    blocks = "asetnsamples=160,aselect='not(between(t,0.4,0.6))'"
+    ffmpeg("-i", tone(tmp_path / "tone.wav", 1), "-af", blocks, "-c:a", "pcm_s16le", path)
+    samples = load_samples(path)
+    assert len(samples) == pytest.approx(16000, abs=400)
+    assert np.abs(samples[7500:8500]).max() < 0.02
+    assert np.abs(samples[12000:]).max() > 0.3
+
+
+def test_samples_that_are_no_numbers_become_silence(tmp_path: Path) -> None:
+    raw = np.full(16000, 0.25, "<f4")
+    raw[100], raw[200], raw[300] = np.nan, np.inf, 7.0
+    (tmp_path / "raw").write_bytes(raw.tobytes())
+    path = tmp_path / "dub.wav"
+    form = ("-f", "f32le", "-ar", "16000", "-ac", "1")
+    ffmpeg(*form, "-i", tmp_path / "raw", "-c:a", "pcm_f32le", path)
+    samples = load_samples(path)
+    assert np.isfinite(samples).all()
+    assert (samples[100], samples[300]) == (0.0, 1.0)
+    assert samples[1000] == pytest.approx(0.25)
+
+
+def test_a_long_sound_comes_in_blocks_that_add_up(tmp_path: Path) -> None:
+    path = tone(tmp_path / "tone.wav", 3)
+    blocks = list(stream_samples(path))
+    assert len(blocks) > 5
+    assert np.array_equal(np.concatenate(blocks), load_samples(path))
+
+
+def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4", sound=False)
+    for read in (load_samples, audio_info):
+        with pytest.raises(InputError, match="has no sound"):
+            read(path)
+
+
+def test_an_empty_sound_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dub.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+    with pytest.raises(InputError):
+        load_samples(path)
+
+
+def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+    samples = np.linspace(-1, 1, 16000, dtype=np.float32)
+    save_wav(tmp_path / "a.wav", samples)
+    assert np.abs(load_samples(tmp_path / "a.wav") - samples).max() < 1e-4
