@@ -21,9 +21,8 @@ from dubkit.work.folder import adopt
 from dubkit.work.manifest import VERSION, key, write_manifest
 from dubkit.work.parallel import WorkerLost, cores, stream
 
-SAVE_SECONDS = (
-    0.5  # the manifest is saved at most this often while units finish; receipts cover the rest
-)
+SAVE_SECONDS = 0.5  # the book is saved at most this often; receipts cover the time between
+SAVE_SHARE = 20  # and takes at most one part in so many of the run
 
 
 class Runner:
@@ -36,7 +35,7 @@ class Runner:
         self.failed: dict[str, StageResult] = {}
         self.done = 0
         self.shots: tuple[Shot, ...] = ()
-        self._saved = 0.0
+        self._next_save = 0.0
         self._noted: set[str] = set()
         self._devices: tuple[str, ...] | None = None
 
@@ -52,9 +51,11 @@ class Runner:
 
     def save(self) -> None:
         """Write the manifest."""
+        began = time.monotonic()
         results = {**self.failed, **self.results}
         write_manifest(self.run.job.work, Manifest(VERSION, self.run.job, results, self.run.inputs))
-        self._saved = time.monotonic()
+        took = time.monotonic() - began
+        self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
 
     def _do_stage(self, stage: Stage) -> None:
         units = examine(self.run, stage, self.shots, self.results)
@@ -118,7 +119,7 @@ class Runner:
     def _finish(self, unit: Unit, result: StageResult) -> None:
         self._record(result, fresh=True)
         self.progress.advance(unit.stage.name, unit.name, unit.frames, result.seconds, result.error)
-        if time.monotonic() - self._saved > SAVE_SECONDS:
+        if time.monotonic() > self._next_save:
             self.save()
 
     def _record(self, result: StageResult, *, fresh: bool) -> None:
