@@ -25,11 +25,7 @@ from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
 
 ENGLISH = (None, "en")
 _ONE_PIECE = 25.0  # seconds of speech that are aligned whole, without anchors
-_FITS = (
-    0.5  # agreement with the phone loop under which words are not believed; measured, see the tests
-)
-_LABIALS = frozenset({"B", "P", "M", "F", "V"})
-_VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())  # noqa: SIM905
+_FITS = -26.0  # `sphinx_decoders.Forced.fit` under which words are not what is said
 
 
 @dataclass(slots=True)
@@ -117,9 +113,8 @@ class PocketsphinxAligner:
             found = self._fit(track, chunk, texts[chunk.first : chunk.last])
             if found is None:
                 misfits.append(chunk)
-                spans = _within(track.windows(), chunk.start, chunk.end)
-                found = self._looped(track, spans)
-            phones += [(p, a, b, None if w is None else w + chunk.first) for p, a, b, w in found]
+                found = self._looped(track, _within(track.windows(), chunk.start, chunk.end))
+            phones += found
         if len(misfits) == len(chunks):
             track.warnings.append("the script does not fit the dub's sound: it is left aside")
             return [], None
@@ -163,37 +158,33 @@ class PocketsphinxAligner:
         """Aligned phones of one chunk; None where the words are not what is said."""
         if not texts:
             return self._looped(track, _within(track.windows(), chunk.start, chunk.end))
-        sound = track.cut(chunk.start, chunk.end)
-        phones = self._decoders.force(sound, texts)
-        if phones is None or agreement(phones, self._decoders.loop(sound)) < _FITS:
+        forced = self._decoders.force(track.cut(chunk.start, chunk.end), texts)
+        if forced is None or forced.fit < _FITS:
             return None
-        return [(p, a + chunk.start, b + chunk.start, w) for p, a, b, w in phones]
+        return _moved(forced.phones, chunk.start, chunk.first)
 
     def _recognised(self, track: _Track) -> tuple[list[str], Phones | None]:
         texts: list[str] = []
         phones: Phones = []
-        scores: list[tuple[float, float]] = []
+        lost = 0.0
         for start, end in track.windows():
             sound = track.cut(start, end)
             words = [text for text, _, _ in self._decoders.recognise(sound)]
-            loop = self._decoders.loop(sound)
             forced = self._decoders.force(sound, words) if words else None
-            score = 0.0 if forced is None else agreement(forced, loop)
-            scores.append((score, end - start))
-            if forced is None or score < _FITS:
-                words, forced = [], loop
-            base = len(texts)
+            if forced is None or forced.fit < _FITS:
+                lost += end - start
+                phones += self._looped(track, [(start, end)])
+                continue
+            phones += _moved(forced.phones, start, len(texts))
             texts += words
-            phones += [
-                (p, a + start, b + start, None if w is None else w + base) for p, a, b, w in forced
-            ]
-        mean = sum(s * d for s, d in scores) / sum(d for _, d in scores)
         if not texts:
             track.warnings.append("no English words were recognised: lips follow the sound alone")
             return [], None
-        track.warnings.append(
-            f"no script: words were recognised (agreement {mean:.2f}); a script is better"
-        )
+        track.warnings.append("no script: words were recognised, and some will be wrong")
+        if lost:
+            track.warnings.append(
+                f"{lost:.0f} s of the dub were not understood: lips follow the sound alone there"
+            )
         return texts, phones
 
     def _looped(self, track: _Track, spans: list[voiced.Span]) -> Phones:
@@ -204,23 +195,10 @@ class PocketsphinxAligner:
         ]
 
 
-def agreement(one: Phones, other: Phones) -> float:
-    """Share of spoken 10 ms frames in which two transcriptions agree on vowel, labial, other, silence."""
-    a, b = _classes(one), _classes(other)
-    count = min(len(a), len(b))
-    if not count:
-        return 0.0
-    speech = (a[:count] > 0) | (b[:count] > 0)
-    return float((a[:count] == b[:count])[speech].mean()) if speech.any() else 1.0
-
-
-def _classes(phones: Phones) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-    end = max((b for _, _, b, _ in phones), default=0.0)
-    row = np.zeros(round(end * 100), np.int8)
-    for symbol, start, stop, _ in phones:
-        kind = 2 if symbol in _VOWELS else 3 if symbol in _LABIALS else 1
-        row[round(start * 100) : round(stop * 100)] = 0 if symbol == SILENCE else kind
-    return row
+def _moved(phones: Phones, seconds: float, words: int) -> Phones:
+    return [
+        (p, a + seconds, b + seconds, None if w is None else w + words) for p, a, b, w in phones
+    ]
 
 
 def _within(spans: list[voiced.Span], start: float, end: float) -> list[voiced.Span]:

@@ -7,6 +7,7 @@ float; times in the results are seconds from the start of the piece.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +19,23 @@ from pocketsphinx.lm import ArpaBoLM
 from dubkit.engines.g2p import SILENCE, pronounce
 from dubkit.records import Floats
 
+_HOP = 0.01  # seconds of a frame of the acoustic model
+
 Phones = list[tuple[str, float, float, int | None]]  # ARPAbet or sil, start, end, word number
 Words = list[tuple[str, float, float]]
-_HOP = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """A forced alignment: phones, and how well they fit the sound.
+
+    ``fit`` is the median over the spoken phones of their acoustic score a frame (a log likelihood against
+    the frame's best senone, so at most 0). Measured on 24 clips: -9 to -22 with the right words, -29 to
+    -82 with other sentences.
+    """
+
+    phones: Phones
+    fit: float
 
 
 class Decoders:
@@ -55,8 +70,8 @@ class Decoders:
     def _guided(self) -> Decoder:
         return Decoder(lm=None, bestpath=False, loglevel="FATAL")
 
-    def force(self, samples: Floats, words: Sequence[str]) -> Phones | None:
-        """Phones of exactly these words; None where they do not fit the sound."""
+    def force(self, samples: Floats, words: Sequence[str]) -> Forced | None:
+        """Align exactly these words; None where no path through the sound says them."""
         found = _force(self._forced, samples, words)
         return _force(self._patient, samples, words) if found is None else found
 
@@ -93,12 +108,13 @@ class Decoders:
 
 
 def _teach(decoder: Decoder, words: Iterable[str]) -> None:
-    for word in sorted(set(words)):
-        if decoder.lookup_word(word) is None:
-            decoder.add_word(word, pronounce(word) or "AH", True)
+    unknown = [word for word in sorted(set(words)) if decoder.lookup_word(word) is None]
+    for word in unknown:
+        # the decoder rebuilds its search after the last one only: that is what takes time
+        decoder.add_word(word, pronounce(word) or "AH", word == unknown[-1])
 
 
-def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Phones | None:
+def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Forced | None:
     _teach(decoder, words)
     try:
         decoder.set_align_text(" ".join(words))
@@ -109,6 +125,7 @@ def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Phones | 
     except RuntimeError:
         return None
     phones: Phones = []
+    scores: list[float] = []
     number = -1
     for entry in alignment.words() if alignment is not None else ():
         spoken = entry.name[0] not in "<[+"
@@ -116,7 +133,9 @@ def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Phones | 
         for phone in entry:
             start, end = phone.start * _HOP, (phone.start + phone.duration) * _HOP
             phones.append((_symbol(phone.name), start, end, number if spoken else None))
-    return phones if number + 1 == len(words) else None
+            if spoken:
+                scores.append(phone.score / max(1, phone.duration))
+    return Forced(phones, float(np.median(scores))) if number + 1 == len(words) else None
 
 
 def _decode(decoder: Decoder, samples: Floats) -> None:

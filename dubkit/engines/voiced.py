@@ -46,7 +46,7 @@ def levels(samples: Floats) -> Levels:
 
 def speech_level(level: Levels) -> float:
     """The level of the loud part of a track, dB."""
-    return float(np.percentile(level, 95)) if len(level) else SILENT
+    return float(np.percentile(level, 95)) if len(level) else -np.inf
 
 
 def voiced_spans(level: Levels, gap: float = 0.2) -> list[Span]:

@@ -77,8 +77,8 @@ _RHOTIC_VOWELS = {"ɝ": "ɜ", "ɚ": "ə"}
 
 
 @cache
-def _letter(letter: str) -> NDArray[np.float32] | None:
-    row = np.zeros(len(FEATURES), np.float32)
+def _letter(letter: str) -> Floats | None:
+    row: Floats = np.zeros(len(FEATURES), np.float32)
     place = {name: i for i, name in enumerate(FEATURES)}
     base = _RHOTIC_VOWELS.get(letter, letter)
     if base in _VOWELS:
@@ -96,16 +96,16 @@ def _letter(letter: str) -> NDArray[np.float32] | None:
 
 
 @cache
-def articulation(symbol: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def articulation(symbol: str) -> tuple[Floats, Floats]:
     """Features (F,) at the start and at the end of a phoneme; they differ in diphthongs and affricates.
 
     Marks (length, stress, tone, nasality) say little of lips and are passed over; a symbol of which no
     letter is known counts as a short neutral vowel.
     """
     if symbol == SILENCE:
-        row = np.zeros(len(FEATURES), np.float32)
-        row[0] = 1.0
-        return row, row
+        silent: Floats = np.zeros(len(FEATURES), np.float32)
+        silent[0] = 1.0
+        return silent, silent
     rows = [row for letter in symbol or "ə" if (row := _letter(letter)) is not None]
     return (rows[0], rows[-1]) if rows else articulation("ə")
 
