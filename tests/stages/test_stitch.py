@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dubkit.config import Config
-from dubkit.errors import UsageError
+from dubkit.errors import InputError, UsageError
 from dubkit.media.audio import audio_info, load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
@@ -286,3 +286,44 @@ def test_a_film_that_starts_late_keeps_its_dub_in_step(tmp_path: Path) -> None:
     assert back.frames == 25
     assert abs(float(found[0] * back.time_base)) < 0.001
     assert np.abs(load_samples(made)[:800]).max() > 0.3
+
+
+@pytest.mark.parametrize("name", ["a b's %03d", "-dash", "日本 \n line"])
+def test_any_name_of_film_and_dub_works(tmp_path: Path, name: str) -> None:
+    source = film(tmp_path / f"{name}.mkv")
+    dub = tmp_path / f"{name}.wav"
+    tone(tmp_path / "dub.wav", 1).rename(dub)
+    made, _ = stitched(tmp_path, source, dub)
+    assert probe(made)[0].frames == 25
+
+
+def test_a_dub_without_sound_is_refused(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mkv")
+    with pytest.raises(InputError, match="has no sound"):
+        stitched(tmp_path, source, film(tmp_path / "silent.mp4", sound=False))
+
+
+def test_grey_pictures_freeze_too(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mkv", video=("-c:v", "ffv1", "-pix_fmt", "gray"))
+    made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1.2), length="freeze")
+    assert probe(made)[0].frames == 30
+
+
+@pytest.mark.parametrize("codec", ["libx265", "libx264"])
+def test_copied_pictures_of_b_frames_start_at_zero(tmp_path: Path, codec: str) -> None:
+    wanted = {"libx265": "h265", "libx264": "h264"}[codec]
+    video = ("-c:v", codec, "-bf", "3", "-x265-params", "log-level=error")
+    source = film(tmp_path / "source.mkv", video=video if codec == "libx265" else video[:4])
+    for suffix in (".mp4", ".mkv"):
+        place = tmp_path / suffix[1:]
+        place.mkdir()
+        made, report = stitched(
+            place,
+            source,
+            tone(tmp_path / "dub.wav", 1),
+            touched=False,
+            out=f"film{suffix}",
+            generate={"codec": wanted},
+        )
+        assert report.facts["copied"] is True
+        assert same_pictures(source, made)
