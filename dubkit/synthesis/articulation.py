@@ -31,7 +31,8 @@ TEETH_GAP = 0.012  # opening of F and V over face width
 _RAMP = 0.04  # seconds over which a rule takes hold
 _CROSSED = -0.002  # opening below which lips would pass through one another
 _PAUSE = 0.3  # seconds: shorter silences are part of speech
-_FADE = 0.16  # seconds that a mouth takes to or from rest
+_BREATH = 0.35  # seconds before speech in which a mouth opens: people draw breath
+_FADE = 0.16  # seconds in which it comes to rest after speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ def speaking(timing: Timing) -> Floats:
     level = np.ones(len(timing.times))
     for begin, finish in silences(timing.phonemes):
         if finish - begin >= _PAUSE:
-            depth = np.minimum(timing.times - begin, finish - timing.times) / _FADE
-            depth = np.clip(depth, 0.0, 1.0)
+            after, before = (timing.times - begin) / _FADE, (finish - timing.times) / _BREATH
+            depth = np.clip(np.minimum(after, before), 0.0, 1.0)
             level = np.minimum(level, 1 - depth * depth * (3 - 2 * depth))
     return np.asarray(level, np.float32)
 

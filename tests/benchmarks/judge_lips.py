@@ -95,8 +95,8 @@ def gradient(picture: np.ndarray) -> float:
     return float((np.diff(p, axis=0) ** 2).mean() + (np.diff(p, axis=1) ** 2).mean())
 
 
-def lag_of(a: np.ndarray, b: np.ndarray, step: float) -> float:
-    """Milliseconds by which ``a`` is later than ``b`` (best correlation within +-200 ms, 5 ms grid)."""
+def lag_of(a: np.ndarray, b: np.ndarray, step: float) -> tuple[float, float]:
+    """Milliseconds by which ``a`` is later than ``b``, and the correlation there (+-200 ms, 5 ms grid)."""
     fine = np.arange(0, (len(a) - 1) * step, 0.005)
     grid = np.arange(len(a)) * step
     u, v = np.interp(fine, grid, a), np.interp(fine, grid, b)
@@ -105,7 +105,7 @@ def lag_of(a: np.ndarray, b: np.ndarray, step: float) -> float:
         x, y = (u[k:], v[: len(v) - k]) if k >= 0 else (u[:k], v[-k:])
         if len(x) > 50 and x.std() > 0 and y.std() > 0:
             best = max(best, (float(np.corrcoef(x, y)[0, 1]), -abs(k), k))
-    return 5.0 * best[-1]
+    return 5.0 * best[-1], best[0]
 
 
 def against_real(made: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> dict[str, float]:
@@ -124,12 +124,14 @@ def against_real(made: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> di
     sharp_made, sharp_real = np.mean(sharp, 0)
     fill = np.arange(n)
     a_full, b_full = (np.interp(fill, index, v[index]) for v in (a, b))
+    offset, best = lag_of(a_full, b_full, step)
     return {
         "frames": n,
         "faces_lost": float((np.isfinite(b) & ~np.isfinite(a)).sum()),
         "correlation": float(np.corrcoef(a[good], b[good])[0, 1]),
         "amplitude": float(a[good].std() / b[good].std()),
-        "offset_ms": lag_of(a_full, b_full, step),
+        "offset_ms": offset,
+        "correlation_there": best,
         "jitter": lip_motion(made["points"][:n]) / lip_motion(real["points"][:n]),
         "ssim": float(np.mean(ssim)),
         "sharpness": float(sharp_made / sharp_real),
