@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -36,14 +37,18 @@ def open_media(path: Path) -> Iterator[InputContainer]:
 
 def _open(path: Path) -> InputContainer:
     _check_file(path)
+    options: dict[str, Any] = {
+        "container_options": {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    }
     try:
-        return av.open(
-            f"file:{path}",
-            container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
+        try:
+            container: InputContainer = av.open(f"file:{path}", **options)
+        except UnicodeDecodeError:
+            # tags in an old encoding; PyAV 19 replaces such letters by itself
+            container = av.open(f"file:{path}", **options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(_refusal(path, error)) from error
+    return container
 
 
 def _check_file(path: Path) -> None:

@@ -123,6 +123,12 @@ def test_any_name_that_the_system_takes_works(
     assert probe(Path(name))[0].frames == 25
 
 
+def test_tags_in_an_old_encoding_do_no_harm(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv", extra=("-metadata", "title=caf" + "Q" * 8))
+    path.write_bytes(path.read_bytes().replace(b"Q" * 8, b"\xe9\xff\xe9\xe9\xe9\xe9\xe9\xe9"))
+    assert probe(path)[0].frames == 25
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         probe(tmp_path / "nothing.mp4")
