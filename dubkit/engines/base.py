@@ -59,7 +59,8 @@ class Landmarker(Engine, Protocol):
 
     def locate(self, crops: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
         """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) in crop pixels, pose (N, 3) degrees relative
-        to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face."""
+        to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face.
+        """
 
 
 class Aligner(Engine, Protocol):
@@ -93,4 +94,5 @@ class Synthesizer(Engine, Protocol):
         self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
     ) -> FaceRenderer:
         """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
-        that are not ``usable`` (T,) stay as they are."""
+        that are not ``usable`` (T,) stay as they are.
+        """

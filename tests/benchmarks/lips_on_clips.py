@@ -41,7 +41,7 @@ KEEP_S1 = 4
 
 def sentence(stem: str) -> str:
     """The words that a GRID file's name stands for."""
-    command, colour, preposition, letter, digit, adverb = stem
+    command, colour, preposition, letter, digit, adverb = list(stem)
     words = [GRID["command"][command], GRID["colour"][colour], GRID["preposition"][preposition]]
     return " ".join([*words, letter, GRID["digit"][digit], GRID["adverb"][adverb]])
 

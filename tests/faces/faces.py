@@ -15,7 +15,7 @@ UPPER = layout.LIPS_INNER[:10:-1]
 
 def with_gap(opening: float) -> Floats:
     """(L, 2) the mean face with its inner lips ``opening`` (canonical units) apart in the middle."""
-    face = align.mean_face().copy()
+    face: Floats = align.mean_face().copy()
     profile = np.clip(1 - (face[LOWER, 0] / 0.35) ** 2, 0, 1)
     middle = (face[LOWER, 1] + face[UPPER, 1]) / 2
     face[LOWER, 1] = middle + opening * profile
@@ -46,7 +46,7 @@ def drawn(landmarks: Floats, width: int, height: int, seed: int = 0) -> NDArray[
     for group, grey in ((layout.OVAL, 170), (layout.LIPS_OUTER, 120), (layout.LIPS_INNER, 30)):
         cv2.fillPoly(picture, [np.round(landmarks[group]).astype(np.int32)], grey)
     noise = rng.normal(0, 3, picture.shape)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + noise, 0, 255), np.uint8)
 
 
 def gap_of(face: Floats) -> float:

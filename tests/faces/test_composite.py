@@ -29,7 +29,9 @@ def patch_of(
     return composite.Patch(mask * alpha, ring, ((reference, made, 1.0),))
 
 
-def face_picture(scale: float, angle: float, x: float, y: float, size: int = 240) -> tuple:
+def face_picture(
+    scale: float, angle: float, x: float, y: float, size: int = 240
+) -> tuple[np.ndarray, np.ndarray, align.Matrix]:
     face = placed(with_gap(0.02), scale, angle, x, y)
     picture = drawn(face, size, size)
     canonical_from_display = align.canonical_from_face(face)

@@ -16,7 +16,7 @@ def vertices(face: np.ndarray) -> np.ndarray:
 
 def sample(field: np.ndarray, points: np.ndarray) -> np.ndarray:
     grid = np.round(align.apply(warp.grid_from_canonical(SIZE), points)).astype(int)
-    return field[grid[:, 1], grid[:, 0]]
+    return np.asarray(field[grid[:, 1], grid[:, 0]])
 
 
 def test_the_mesh_never_bridges_the_lips() -> None:

@@ -14,7 +14,7 @@ from dubkit.config import Config, GenerateSettings
 from dubkit.faces import align, warp
 from dubkit.faces.choose import TrackChoice, Untouched
 from dubkit.faces.store import load_tracks, save_choice, save_tracks
-from dubkit.media.planes import plane_format
+from dubkit.media.planes import Plane, plane_format
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
 from dubkit.records import FaceState, FaceTrack, Job, Phoneme, Shot
@@ -34,7 +34,7 @@ SPOKEN = (
     Phoneme("m", 0.2, 0.32),
     Phoneme("ɑ", 0.32, 0.8),
     Phoneme("sil", 0.8, 1.2),
-)  # noqa: RUF001
+)
 SILENT = (Phoneme("sil", 0, 1.2),)
 
 
@@ -67,9 +67,9 @@ def publish(
     depth = plane_format(info).depth
     with FrameWriter(root / "film.mkv.nut", info, GenerateSettings(codec="ffv1")) as writer:
         for t, face in enumerate(faces):
-            grey = drawn(face, SIZE, SIZE, seed=3).astype(np.uint16) << (depth - 8)
-            grey = grey.astype(np.uint8 if depth == 8 else np.uint16)
-            chroma = np.full((SIZE // 2, SIZE // 2), 1 << (depth - 1), grey.dtype)
+            wide = np.left_shift(drawn(face, SIZE, SIZE, seed=3).astype(np.uint16), depth - 8)
+            grey: Plane = wide.astype(np.uint8) if depth == 8 else wide.astype(np.uint16)
+            chroma = np.full_like(grey[::2, ::2], 1 << (depth - 1))
             writer.write((grey, chroma, chroma), t * int(Fraction(1, RATE) / info.time_base))
     (root / "film.mkv.nut").rename(root / "film.mkv")
     info, pts = probe(root / "film.mkv")
