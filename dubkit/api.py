@@ -12,6 +12,7 @@ from dubkit.plan import PlannedUnit
 from dubkit.presets import load_config
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
+from dubkit.stages.stitch import check_delivery
 from dubkit.status import JobStatus, StageStatus, job_status, verify
 
 __all__ = [
@@ -58,6 +59,7 @@ def run(
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
     job = make_job(video, audio, config, script=script, out=out, work=work, shots=shots)
+    check_delivery(job.output, config.generate.codec)
     return run_job(
         job,
         config,

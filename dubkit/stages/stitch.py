@@ -49,7 +49,7 @@ class Picture:
 def run(context: StageContext) -> StageReport:
     """Make the film."""
     info, pts = load_film(context.folder("probe"))
-    suffix = check_container(context.job.output)
+    suffix = check_delivery(context.job.output, context.config.generate.codec)
     dub = audio_info(context.job.audio)
     picture = _picture(context, info, pts, dub.duration, suffix)
     joined = context.out / "picture.part"
@@ -68,6 +68,18 @@ def run(context: StageContext) -> StageReport:
     )
 
 
+def check_delivery(output: Path, codec: str) -> str:
+    """The suffix of a result that holds ``codec`` pictures; raises `UsageError` where it cannot."""
+    suffix = check_container(output)
+    wanted = _CODECS[codec]
+    if not holds_pictures(suffix, wanted):
+        raise UsageError(
+            f"{wanted} pictures cannot go into {suffix}",
+            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
+        )
+    return suffix
+
+
 def _picture(
     context: StageContext, info: VideoInfo, pts: Pts, sound: float, suffix: str
 ) -> Picture:
@@ -75,11 +87,6 @@ def _picture(
     settings = context.config.stitch
     segments, touched = _segments(context)
     wanted = _CODECS[context.config.generate.codec]
-    if not holds_pictures(suffix, wanted):
-        raise UsageError(
-            f"{wanted} pictures cannot go into {suffix}",
-            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
-        )
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
         more = math.ceil((sound - info.duration) / step - 1e-6)
