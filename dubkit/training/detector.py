@@ -28,7 +28,8 @@ from dubkit.models.build import build_detector, load_detector
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.models.detector import STRIDES, Detector, Level, cell_middles, decode
 from dubkit.training.face_crops import PictureSource
-from dubkit.training.landmarker import follow, to_tensor
+from dubkit.training.landmarker import to_tensor
+from dubkit.training.loop import descend, follow, set_rate
 from dubkit.training.scenes import Scene, SceneMaker
 
 # longer side of the faces that each grid answers for, pixels; both answer where they overlap
@@ -190,9 +191,7 @@ def train(args: argparse.Namespace) -> None:
     started, total = time.monotonic(), 0.0
     for step in range(1, args.steps + 1):
         done = min(1.0, max(step / args.steps, (time.monotonic() - started) / args.seconds))
-        for group in optimizer.param_groups:
-            slope = 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done))
-            group["lr"] = args.rate * min(1, step / 200) * slope
+        set_rate(optimizer, args.rate, step, done)
         size, batch = SIZES[int(rng.integers(len(SIZES)))]
         scenes = [maker.scene(rng, size) for _ in range(batch)]
         targets = [target_of(scenes, size, index) for index in range(len(STRIDES))]
@@ -200,11 +199,7 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             levels = net(to_tensor(np.stack([s.picture for s in scenes])))
         loss = loss_of(levels, targets)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        total += float(loss.detach())
+        total += descend(net, optimizer, loss, 10.0)
         follow(average, net, min(0.998, step / (step + 20)))
         if step % args.every == 0 or done >= 1:
             save_checkpoint(args.out, "detector", average, config, begun + step)

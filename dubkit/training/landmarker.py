@@ -28,6 +28,7 @@ from dubkit.models.build import build_landmarker, load_landmarker
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.models.landmarker import Landmarker, Located
 from dubkit.training.face_crops import CropSet, CropSource, PictureSource
+from dubkit.training.loop import descend, follow, set_rate
 
 LIPS_WEIGHT, EYES_WEIGHT, OVAL_WEIGHT = 3.0, 2.0, 0.7
 OPENING_WEIGHT = 3.0
@@ -69,6 +70,7 @@ class Batch:
     landmarks: Tensor  # (B, L, 2) crop units
     pose: Tensor  # (B, 3) degrees
     face: Tensor  # (B,) 0 or 1
+    known: Tensor  # (B, L) 0 or 1, which landmarks are to be learnt
 
 
 def to_tensor(crops: NDArray[np.uint8]) -> Tensor:
@@ -83,6 +85,7 @@ def draw(
     crops = np.empty((count, size, size, 3), np.uint8)
     landmarks = np.zeros((count, layout.COUNT, 2), np.float32)
     pose, face = np.zeros((count, 3), np.float32), np.ones(count, np.float32)
+    known = np.ones((count, layout.COUNT), np.float32)
     for i in range(count):
         if rng.random() < BACKGROUND_SHARE:
             crops[i], face[i] = others.background(rng, size), 0
@@ -122,7 +125,7 @@ def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
         error = F.smooth_l1_loss(
             guess * pixels, batch.landmarks * pixels, reduction="none", beta=0.7
         )
-        per_face: Tensor = (error.sum(2) * weights).mean(1)
+        per_face: Tensor = (error.sum(2) * batch.known * weights).mean(1)
         return (per_face * real).sum() / faces
 
     opening = F.smooth_l1_loss(
@@ -181,22 +184,13 @@ def train(args: argparse.Namespace) -> None:
     started, total = time.monotonic(), 0.0
     for step in range(1, args.steps + 1):
         done = max(step / args.steps, (time.monotonic() - started) / args.seconds)
-        for group in optimizer.param_groups:
-            group["lr"] = (
-                args.rate
-                * min(1, step / 200)
-                * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1))))
-            )
+        set_rate(optimizer, args.rate, step, done)
         net.train()
         batch = draw(rng, faces, others, args.batch, config["size"])
         with torch.autocast("cpu", torch.bfloat16):
             found = net(batch.crops)
         loss = loss_of(found, batch, weights, config["size"])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
-        optimizer.step()
-        total += float(loss.detach())
+        total += descend(net, optimizer, loss, 20.0)
         follow(average, net, min(0.998, step / (step + 20)))
         if step % args.every == 0 or done >= 1:
             save_checkpoint(args.out, "landmarker", average, config, begun + step)
@@ -206,16 +200,6 @@ def train(args: argparse.Namespace) -> None:
             total = 0.0
         if done >= 1:
             break
-
-
-@torch.no_grad()
-def follow(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
-    """Move the running average of weights and statistics towards the net."""
-    for mine, other in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mine.dtype.is_floating_point:
-            mine.lerp_(other, 1 - keep)
-        else:
-            mine.copy_(other)
 
 
 def main() -> None:
