@@ -49,7 +49,7 @@ def assert_tiles(speech: Speech, samples: Floats) -> None:
 
 
 def _with_holes(samples: Floats) -> Floats:
-    holes = samples.copy()
+    holes: Floats = np.array(samples, np.float32)
     holes[::999] = np.nan
     return holes
 

@@ -1,0 +1,95 @@
+"""Stages ``speech`` and ``timing``, from files to files."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubkit.config import Config
+from dubkit.errors import InputError, WorkError
+from dubkit.media.audio import load_samples
+from dubkit.records import Job, Phoneme, Shot, Speech
+from dubkit.stages import speech, timing
+from dubkit.stages.base import StageContext
+from dubkit.synthesis.timing import load_timing
+from dubkit.work.store import write_record
+from tests.work.test_store import video
+
+ASSETS = Path(str(files("dubkit") / "demo" / "assets"))
+
+
+def context(folder: Path, audio: Path, script: Path | None = None, **more: object) -> StageContext:
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    job = Job(folder / "film.mp4", audio, folder / "result.mp4", folder / "work", script)
+    fields = {"job": job, "config": Config(), "out": out, "inputs": {}, **more}
+    return StageContext(**fields)  # type: ignore[arg-type]
+
+
+def test_speech_aligns_the_script_of_the_dub(tmp_path: Path) -> None:
+    report = speech.run(context(tmp_path, ASSETS / "dub.flac", ASSETS / "dub.txt"))
+    stored = speech.load_speech(tmp_path / "out")
+    assert stored.path == "script" == report.facts["path"]
+    assert stored.duration == pytest.approx(len(load_samples(ASSETS / "dub.flac")) / 16000)
+    assert report.facts["words"] == len(stored.words) > 10
+    assert report.engine is not None
+    assert report.engine.startswith("pocketsphinx")
+
+
+def test_speech_refuses_a_dub_without_sound_and_an_empty_script(tmp_path: Path) -> None:
+    (tmp_path / "dub.wav").write_bytes(b"")
+    (tmp_path / "dub.txt").write_text("", encoding="utf-8")
+    with pytest.raises(InputError):
+        speech.run(context(tmp_path, tmp_path / "dub.wav"))
+    with pytest.raises(InputError):
+        speech.run(context(tmp_path, ASSETS / "dub.flac", tmp_path / "dub.txt"))
+
+
+def timed(root: Path, phonemes: tuple[Phoneme, ...], shot: Shot | None, config: Config) -> Path:
+    """Run the timing stage on a film whose first frame has PTS 900 in 1/90000 s, 23.976 frames a second."""
+    for name in ("probe", "speech"):
+        (root / name).mkdir(parents=True)
+    out = root / "out"
+    out.mkdir()
+    write_record(root / "probe" / "video.json", video())
+    np.save(root / "probe" / "pts.npy", 900 + np.arange(100, dtype=np.int64) * 3753 // 1)
+    said = Speech("en", 4.0, (), phonemes, "test", "script")
+    write_record(root / "speech" / "speech.json", said)
+    inputs = {name: (root / name,) for name in ("probe", "speech")}
+    job = Job(root / "film.mp4", root / "dub.wav", root / "result.mp4", root / "work")
+    timing.run(StageContext(job=job, config=config, out=out, inputs=inputs, shot=shot))
+    return out
+
+
+SAID = (Phoneme("sil", 0.0, 1.0), Phoneme("a", 1.0, 2.0), Phoneme("sil", 2.0, 4.0))
+
+
+def test_timing_lays_phonemes_on_exact_frame_times(tmp_path: Path) -> None:
+    found = load_timing(timed(tmp_path, SAID, Shot(20, 60), Config()))
+    step = float(Fraction(3753, 90000))
+    np.testing.assert_allclose(found.times, np.arange(20, 60) * step, atol=1e-9)
+    assert [run.symbol for run in found.runs] == ["sil", "a", "sil"]
+    assert found.runs[1].start == int(np.ceil(1.0 / step))
+
+
+def test_a_positive_offset_makes_lips_later(tmp_path: Path) -> None:
+    late = Config.model_validate({"timing": {"offset_ms": 100.0}})
+    found = load_timing(timed(tmp_path, SAID, Shot(20, 60), late))
+    assert found.runs[1].start == int(np.ceil(1.1 / float(Fraction(3753, 90000))))
+
+
+def test_a_change_elsewhere_leaves_the_files_of_a_shot_equal(tmp_path: Path) -> None:
+    other = (*SAID[:2], Phoneme("sil", 2.0, 3.2), Phoneme("m", 3.2, 4.0))
+    one = timed(tmp_path / "one", SAID, Shot(0, 40), Config())
+    two = timed(tmp_path / "two", other, Shot(0, 40), Config())
+    for path in one.iterdir():
+        assert path.read_bytes() == (two / path.name).read_bytes()
+
+
+def test_timing_without_a_shot_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkError):
+        timed(tmp_path, SAID, None, Config())

@@ -1,0 +1,66 @@
+"""Phonemes as the TC net sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dubkit.engines.g2p import IPA
+from dubkit.synthesis import features
+from dubkit.synthesis.features import COUNT, FEATURES, STEP, articulation, cells, grid
+from dubkit.synthesis.timing import Timed
+
+SPEECH: list[Timed] = [("sil", 0.0, 0.4), ("b", 0.4, 0.48), ("aɪ", 0.48, 0.7), ("sil", 0.7, 3.0)]
+
+
+def column(name: str) -> int:
+    return FEATURES.index(name)
+
+
+def test_every_english_phoneme_is_described_and_no_two_alike() -> None:
+    described = {symbol: np.concatenate(articulation(symbol)) for symbol in IPA.values()}
+    neutral = np.concatenate(articulation("?"))
+    assert not any(np.array_equal(row, neutral) for row in described.values())
+    assert len({row.tobytes() for row in described.values()}) == len(IPA)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "like"), [("aː", "a"), ("pʰ", "p"), ("t͡s", "ts"), ("", "ə"), ("♪", "ə")]
+)
+def test_marks_are_passed_over_and_unknown_symbols_are_neutral(symbol: str, like: str) -> None:
+    for mine, other in zip(articulation(symbol), articulation(like), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("symbol", ["y", "ø", "œ", "ʁ", "ç", "ɕ", "ʂ", "ɲ", "x", "ɯ", "ɸ"])
+def test_sounds_that_english_lacks_are_known(symbol: str) -> None:
+    assert not np.array_equal(articulation(symbol)[0], articulation("?")[0])
+
+
+def test_cells_tell_what_sounds_when() -> None:
+    rows = cells(SPEECH, grid(0, 1))
+    assert rows.shape == (51, COUNT)
+    assert rows[10, column("silence")] == 1
+    assert rows[22, column("bilabial")] == 1
+    assert rows[25, column("open")] > rows[33, column("open")]
+
+
+def test_a_cell_over_a_boundary_is_shared() -> None:
+    rows = cells([("b", 0.0, 0.4), ("a", 0.4, 1.0)], np.array([20]))
+    assert rows[0, column("bilabial")] == pytest.approx(0.5)
+
+
+def test_cells_depend_on_nothing_farther_than_their_reach() -> None:
+    near = [p for p in SPEECH if p[0] != "sil"]
+    longer = [("a", -5.0, 0.1), ("sil", 0.1, 0.4), *near, ("sil", 0.7, 1.1), ("b", 1.1, 9.0)]
+    numbers = grid(0.4, 0.7)
+    safe = numbers[
+        (numbers * STEP > 0.1 + features.REACH) & (numbers * STEP < 1.1 - features.REACH)
+    ]
+    np.testing.assert_allclose(cells(longer, safe), cells(SPEECH, safe), atol=1e-6)
+
+
+def test_nothing_said_is_silence() -> None:
+    rows = cells([], grid(0, 1))
+    assert (rows[:, column("silence")] == 1).all()
+    assert np.isfinite(rows).all()
