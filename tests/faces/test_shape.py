@@ -1,0 +1,55 @@
+"""The mouth shape and what it says of a speaker."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dubkit.faces import shape
+from dubkit.records import Floats
+from tests.faces.faces import talking
+
+FRAMES = 60
+POSE = np.zeros((FRAMES, 3), np.float32)
+
+
+def points(widen: float = 1.0) -> Floats:
+    """A talking mouth, its offsets from rest ``widen`` times as large."""
+    moving = shape.frontal(talking(FRAMES), POSE)
+    rest = shape.resting_mouth(moving)
+    return np.asarray(rest + widen * (moving - rest), np.float32)
+
+
+def test_shapes_come_back_from_their_coefficients() -> None:
+    wanted = np.random.default_rng(0).normal(0, 1, (5, len(shape.basis().decode)))
+    offsets = shape.decode(wanted.astype(np.float32))
+    np.testing.assert_allclose(shape.encode(offsets), wanted, atol=1e-3)
+
+
+def test_the_resting_mouth_of_a_talker_is_nearly_shut() -> None:
+    mouth = shape.resting_mouth(points())
+    assert float(shape.gap(mouth)) < 0.02
+    assert float(shape.gap(points()).max()) > 0.03
+
+
+def test_rest_is_taken_from_the_frames_known_to_be_silent() -> None:
+    moving = points()
+    quiet = np.arange(FRAMES) < 15
+    smiling = moving.copy()
+    smiling[quiet] = moving[0] + np.array([0.05, 0.0], np.float32)
+    np.testing.assert_allclose(shape.resting_mouth(smiling, quiet), smiling[0], atol=1e-5)
+
+
+def test_who_opens_wider_has_a_larger_gain_within_limits() -> None:
+    gains = []
+    for widen in (0.3, 0.6, 0.9, 3.0):
+        moving = points(widen)
+        gains.append(shape.gain(moving, shape.resting_mouth(moving)))
+    assert gains == sorted(gains)
+    assert min(gains) >= 0.7
+    assert max(gains) <= 1.3
+
+
+def test_a_speaker_hardly_seen_open_counts_as_the_mean_one() -> None:
+    moving = points(0.0)
+    assert shape.gain(moving, shape.resting_mouth(moving)) == pytest.approx(1.0)
