@@ -13,7 +13,7 @@ from dubkit.faces import align, layout
 from dubkit.records import Floats
 from dubkit.training import augment
 from dubkit.training.faces_data import wide_from_canonical
-from dubkit.training.transplant import transplant
+from dubkit.training.transplant import BLENDED, transplant
 
 Picture = NDArray[np.uint8]
 
@@ -32,6 +32,16 @@ class PlainCrops:
     pose: Floats  # (N, 3)
     group: NDArray[np.str_]
     eyes: Floats  # (N,) distance of the eye centres, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One random crop with a face and what is known of it."""
+
+    crop: Picture  # (S, S, 3)
+    landmarks: Floats  # (L, 2) crop pixels
+    pose: Floats  # (3,)
+    known: Floats  # (L,) 1 where the landmark is true, else 0
 
 
 class CropSet:
@@ -88,15 +98,17 @@ class CropSource:
                 return transplant(picture, points, *mouth, scale)
         return picture, points
 
-    def face(self, rng: augment.Random, size: int) -> tuple[Picture, Floats, Floats]:
-        """A crop (S, S, 3), its landmarks in crop pixels and its pose."""
+    def face(self, rng: augment.Random, size: int) -> Drawn:
+        """A random crop that holds a face."""
         row = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.rows) - 1)
         picture, points = self.rows.crops[row], self.rows.landmarks[row]
-        pose = self.rows.pose[row].copy()
+        pose, known = self.rows.pose[row].copy(), np.ones(layout.COUNT, np.float32)
         if rng.random() < 0.4:
             picture, points = self.other_mouth(rng, row)
+            known[BLENDED] = 0
         if rng.random() < 0.5:
             picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
+            known = known[layout.MIRROR]
             points = points[layout.MIRROR] * (-1, 1) + (picture.shape[1] - 1, 0)
             pose *= (-1, 1, -1)
         placed, turn = placement(rng, size)
@@ -115,7 +127,7 @@ class CropSource:
             if np.isfinite(middle).all():
                 crop = augment.occlude(rng, crop, (low[0], low[1], high[0], high[1]))
         pose[2] += turn
-        return augment.degrade(rng, crop), points, pose.astype(np.float32)
+        return Drawn(augment.degrade(rng, crop), points, pose.astype(np.float32), known)
 
 
 def placement(rng: augment.Random, size: int) -> tuple[align.Matrix, float]:

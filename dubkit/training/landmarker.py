@@ -90,14 +90,11 @@ def draw(
         if rng.random() < BACKGROUND_SHARE:
             crops[i], face[i] = others.background(rng, size), 0
         else:
-            crops[i], points, pose[i] = faces.face(rng, size)
-            landmarks[i] = to_units(points, size)
-    return Batch(
-        to_tensor(crops),
-        torch.from_numpy(landmarks),
-        torch.from_numpy(pose),
-        torch.from_numpy(face),
-    )
+            drawn = faces.face(rng, size)
+            crops[i], pose[i], known[i] = drawn.crop, drawn.pose, drawn.known
+            landmarks[i] = to_units(drawn.landmarks, size)
+    truth = (torch.from_numpy(a) for a in (landmarks, pose, face, known))
+    return Batch(to_tensor(crops), *truth)
 
 
 def point_weights() -> Tensor:

@@ -1,8 +1,8 @@
 """Give one face the mouth of another: many people with few expressions become many who speak.
 
-Both faces are canonical crops of the same size, so their eyes agree; the donor's mouth is hung from the
-recipient's nose, its light matched on the skin around the lips, and blended in softly. Landmarks under the
-blend become the donor's.
+Both faces are canonical crops of the same size, so their eyes agree; the donor's mouth is hung
+from the recipient's nose, its light matched on the skin around the lips, and blended in softly. The
+lips' landmarks become the donor's; those of the blended skin around (`BLENDED`) are no longer true.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dubkit.records import Floats
 Picture = NDArray[np.uint8]
 
 _SUBNASAL = layout.NOSE_TIP[2]
-_FOLLOWS = np.concatenate([layout.LIPS, layout.CHEEKS, layout.CHIN])
+# points that lie on neither face truly once their skin is blended: nothing is to be learnt of them
+BLENDED = np.concatenate([layout.CHEEKS, layout.CHIN, layout.NOSTRILS, layout.NOSE_TIP])
 
 
 def transplant(
@@ -49,9 +50,6 @@ def transplant(
     mixed = picture.copy()
     mixed[y0:y1, x0:x1] = np.clip(view + soft[..., None] * (patch - view), 0, 255)
     result = points.copy()
-    cells = np.clip(np.round(points[_FOLLOWS] - corner), 0, (x1 - x0 - 1, y1 - y0 - 1)).astype(int)
-    under = _FOLLOWS[soft[cells[:, 1], cells[:, 0]] > 0.5]
-    result[under] = moved[under]
     result[layout.LIPS] = moved[layout.LIPS]
     return mixed, result
 
