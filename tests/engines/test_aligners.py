@@ -156,7 +156,7 @@ def test_silence_inside_a_dub_is_found_and_not_spoken_in(
 def test_a_long_dub_is_cut_at_pauses_and_still_aligned_to_its_plain_script(
     sphinx: PocketsphinxAligner, dub: Floats, script: tuple[ScriptLine, ...]
 ) -> None:
-    copies = 5
+    copies = 3
     single = sphinx.align(dub, script, "en")
     samples = np.tile(dub, copies)
     speech = sphinx.align(samples, script * copies, "en")
