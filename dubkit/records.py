@@ -95,7 +95,9 @@ class Detection:
 
     box: tuple[float, float, float, float]  # x0 y0 x1 y1
     score: float  # 0..1
-    points: Floats  # (5, 2): picture-left eye, picture-right eye, nose tip, mouth corners left, right
+    points: (
+        Floats  # (5, 2): picture-left eye, picture-right eye, nose tip, mouth corners left, right
+    )
 
 
 class FaceState(IntEnum):
