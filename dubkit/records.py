@@ -95,9 +95,7 @@ class Detection:
 
     box: tuple[float, float, float, float]  # x0 y0 x1 y1
     score: float  # 0..1
-    points: (
-        Floats  # (5, 2): picture-left eye, picture-right eye, nose tip, mouth corners left, right
-    )
+    points: Floats  # (5, 2): eyes, nose tip, mouth corners; left before right in the picture
 
 
 class FaceState(IntEnum):
