@@ -21,29 +21,15 @@ from pathlib import Path
 import numpy as np
 
 import dubkit
+from dubkit.training.tc_data import GRID_WORDS
 
 JUDGE = Path(__file__).with_name("judge_lips.py")
-GRID = {
-    "command": {"b": "bin", "l": "lay", "p": "place", "s": "set"},
-    "colour": {"b": "blue", "g": "green", "r": "red", "w": "white"},
-    "preposition": {"a": "at", "b": "by", "i": "in", "w": "with"},
-    "digit": dict(
-        zip(
-            "z123456789",
-            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
-            strict=True,
-        )
-    ),
-    "adverb": {"a": "again", "n": "now", "p": "please", "s": "soon"},
-}
 KEEP_S1 = 4
 
 
 def sentence(stem: str) -> str:
     """The words that a GRID file's name stands for."""
-    command, colour, preposition, letter, digit, adverb = list(stem)
-    words = [GRID["command"][command], GRID["colour"][colour], GRID["preposition"][preposition]]
-    return " ".join([*words, letter, GRID["digit"][digit], GRID["adverb"][adverb]])
+    return " ".join(words[letter] for words, letter in zip(GRID_WORDS, stem, strict=True))
 
 
 def clips(data: Path) -> list[Path]:
