@@ -57,13 +57,6 @@ def frontal(canonical: Floats, pose: Floats) -> Floats:
     )
 
 
-def openness(landmarks: Floats) -> Floats:
-    """(..., L, 2) landmarks -> (...) inner-lip gap over face width."""
-    gap = landmarks[..., layout.INNER_BOTTOM, :] - landmarks[..., layout.INNER_TOP, :]
-    width = landmarks[..., layout.OVAL[7], :] - landmarks[..., layout.OVAL[29], :]
-    return np.asarray(np.linalg.norm(gap, axis=-1) / np.linalg.norm(width, axis=-1), np.float32)
-
-
 def gap(points: Floats) -> Floats:
     """(..., M, 2) moving points -> (...) signed inner-lip gap over the mean face's width."""
     return np.asarray((points[..., _BOTTOM, 1] - points[..., _TOP, 1]) / _FACE_WIDTH, np.float32)

@@ -20,10 +20,9 @@ from dubkit.records import Floats
 
 # the part of the canonical plane that a warp covers: from under the eyes to the throat
 LEFT, TOP, SIDE = -1.5, 0.0, 3.0
-BOTTOM = TOP + SIDE
 _OPEN = 0.35  # how far the template's mouth is opened before it is triangulated
 _TEETH = 0.75  # the upper part of an open mouth that belongs to the upper teeth
-_SHUT = 0.08  # canonical units: a mouth less open than this is about to shut
+_SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
 
@@ -91,6 +90,7 @@ class Warp:
 
     displacement: Floats  # (size, size, 2), source point minus target point
     shade: Floats  # (size, size) 1 everywhere but in the mouth's inside where the source shows less of it
+    closing: Floats  # (size, size) 0..1, along lips that shut over what the source shows open
 
 
 def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
@@ -114,7 +114,7 @@ def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
         inside = _mouth(target, source, ids[covered], points[covered])
         field[covered] += inside[0]
         shade[covered] = inside[1]
-    return Warp(field, np.minimum(shade, _lip_line(target, source, size)))
+    return Warp(field, shade, _closing(target, source, size))
 
 
 def _mouth(
@@ -144,31 +144,24 @@ def _mouth(
     upper_part = np.where(ratio < 1, place < _TEETH, from_top < _TEETH)
     wanted = np.where(upper_part, from_top, 1 - np.minimum(from_bottom, 1 - _TEETH))
     unseen = np.clip(np.minimum(from_top - _TEETH, from_bottom - (1 - _TEETH)), 0, 0.4)
-    return (wanted - place)[:, None] * vector, np.asarray(1 - 1.9 * unseen, np.float32)
+    return (wanted - place)[:, None] * vector, np.asarray(1 - 1.5 * unseen, np.float32)
 
 
-def _lip_line(target: Floats, source: Floats, size: int) -> Floats:
-    """(size, size) shade of the line where lips shut that are open in the source.
+def _closing(target: Floats, source: Floats, size: int) -> Floats:
+    """(size, size) 0..1 along the line where lips shut that are open in the source.
 
-    Between two lips there is a shadow; what would be left there of bright teeth is a white thread.
+    Bright teeth would leave a white thread there; `composite` takes it away.
     """
     lower, upper = layout.LIPS_INNER[1:10], layout.LIPS_INNER[:10:-1]
     wide, seen = (np.maximum(v[lower, 1] - v[upper, 1], 1e-4) for v in (target, source))
     shut = np.clip(1.5 * (1 - wide / _SHUT), 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
     line = np.zeros((size, size), np.uint8)
     middle = apply(grid_from_canonical(size), (target[lower] + target[upper]) / 2)
-    points = np.round(middle * (1 << _SHIFT)).astype(np.int32)
-    for k, dark in enumerate(np.minimum(shut[:-1], shut[1:])):
-        cv2.line(
-            line,
-            tuple(points[k].tolist()),
-            tuple(points[k + 1].tolist()),
-            float(255 * dark),
-            1,
-            cv2.LINE_AA,
-            _SHIFT,
-        )
-    return np.asarray(1 - cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), 0.6) * 0.9)
+    points = np.round(middle * (1 << _SHIFT)).astype(np.int32).tolist()
+    for k, part in enumerate(np.minimum(shut[:-1], shut[1:])):
+        ends = tuple(points[k]), tuple(points[k + 1])
+        cv2.line(line, *ends, float(255 * part), 3, cv2.LINE_AA, _SHIFT)
+    return np.asarray(cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), 0.7), np.float32)
 
 
 def _affine(target: Floats, values: Floats) -> Floats:

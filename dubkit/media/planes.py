@@ -23,7 +23,6 @@ Matrix = NDArray[np.float64]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 FULL_RANGE = 2
-RGB_MATRIX = 0
 _UNSPECIFIED = 2
 # luma weights of red and blue by FFmpeg's matrix code (ITU-T H.273)
 _WEIGHTS = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.faces import align, composite, warp
+from dubkit.faces import align, composite, layout, warp
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = warp.anchors()
@@ -146,3 +147,17 @@ def test_two_references_keep_the_texture_of_one() -> None:
         return float(np.diff(made[y - 6 : y + 6, x - 12 : x + 12].astype(float)).std())
 
     assert roughness((0.5, 0.5)) > 0.85 * roughness((1.0, 0.0))
+
+
+def test_teeth_leave_no_white_thread_between_shut_lips() -> None:
+    smiling = placed(with_gap(0.2), 50, 0, 120, 80)
+    picture = drawn(smiling, 240, 240)
+    cv2.fillPoly(picture, [np.round(smiling[layout.LIPS_INNER]).astype(np.int32)], 250)
+    canonical = align.canonical_from_face(smiling)
+    current, matrix = align.apply(canonical, smiling), align.invert(canonical)
+    shut = with_gap(0.0)
+    made = picture.copy()
+    composite.compose_patch([made], [matrix], patch_of(picture, current, shut, matrix), 8)
+    x, y = np.round(align.apply(matrix, shut[layout.INNER_TOP])).astype(int)
+    assert picture[y - 4 : y + 12, x - 8 : x + 9].max() > 230
+    assert made[y - 6 : y + 7, x - 8 : x + 9].max() < 190
