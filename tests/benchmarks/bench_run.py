@@ -1,6 +1,6 @@
 """Speed and memory of a whole run: one face, 720p25.
 
-    python tests/benchmarks/bench_run.py CLIP SOUND FOLDER [--minutes 1 10] [-- RUN_FLAGS]
+    python tests/benchmarks/bench_run.py CLIP SOUND FOLDER [--minutes 1 10] [RUN_FLAGS]
 
 A film of each length is made in FOLDER from CLIP (repeated, scaled to fit 1280 x 720, a cut at each repeat),
 dubbed with SOUND (repeated likewise) by ``dubkit run``, and a line tells frames a second from start to end and
@@ -80,12 +80,11 @@ def main() -> None:
     parser.add_argument("sound", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0])
-    parser.add_argument("flags", nargs="*")
-    args = parser.parse_args()
+    args, flags = parser.parse_known_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for minutes in args.minutes:
         film, dub = make(args.clip, args.sound, args.folder, minutes)
-        seconds, peak = measure(film, dub, args.flags)
+        seconds, peak = measure(film, dub, flags)
         speed = FRAMES_PER_MINUTE * minutes / seconds
         sys.stdout.write(f"{minutes:g} min: {speed:.1f} frames/s, peak {peak / 2**20:.0f} MiB\n")
         sys.stdout.flush()
