@@ -24,7 +24,7 @@ from dubkit.synthesis.timing import Timing
 # the warp is smooth but at the lips: finer than this would cost time and show nothing
 _MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
 _FADE_SECONDS = 0.16
-_VERSION = 5
+_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Make ``weights/mean_face.safetensors``: the canonical mean of teacher landmarks.
 
-python -m dubkit.training.mean_face LABELS dubkit/weights/mean_face.safetensors
+    python -m dubkit.training.mean_face LABELS CLIPS_CSV dubkit/weights/mean_face.safetensors
+
+Labels of clips that CLIPS_CSV does not give for training and shipping are passed over; stills count.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
 from pathlib import Path
 
@@ -33,13 +36,22 @@ def mean_of(faces: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Read all labels, one face a file, and write the template."""
+    labels, table, target = (Path(a) for a in sys.argv[1:4])
+    with table.open(encoding="utf-8", newline="") as file:
+        kept_out = {
+            r["file"].rsplit(".", 1)[0]
+            for r in csv.DictReader(file)
+            if (r["split"], r["ship"]) != ("train", "yes")
+        }
     rows = []
-    for path in sorted(Path(sys.argv[1]).rglob("*.npz")):
+    for path in sorted(labels.rglob("*.npz")):
+        if path.relative_to(labels).with_suffix("").as_posix() in kept_out:
+            continue
         points = np.load(path)["points"]
         points = points[np.isfinite(points).all((1, 2))]
         if len(points):
             rows.append(points[len(points) // 2, layout.MESH, :2])
-    save_file({"mean_face": mean_of(np.stack(rows))}, sys.argv[2])
+    save_file({"mean_face": mean_of(np.stack(rows))}, target)
 
 
 if __name__ == "__main__":
