@@ -143,6 +143,85 @@ class ParallelSettings(Section):
     )
 
 
+class PrepareSettings(Section):
+    """Which footage trainings may learn from."""
+
+    min_seconds: float = Field(1.0, gt=0, description="Shorter stretches of a face are refused.")
+    max_seconds: float = Field(
+        60.0, ge=5, description="Longer stretches are cut into pieces of this length."
+    )
+    min_width: float = Field(64.0, gt=0, description="Narrowest face accepted, in pixels.")
+    max_yaw: float = Field(40.0, gt=0, le=90, description="Frames turned further are left out.")
+    max_pitch: float = Field(30.0, gt=0, le=90, description="Frames tilted further are left out.")
+    min_confidence: Unit = Field(0.8, description="Least median confidence of the landmarks.")
+    min_sharpness: float = Field(
+        0.35, ge=0, description="Least detail of a face against a sharp one; see the README."
+    )
+    min_voiced: Unit = Field(0.15, description="Least share of a stretch in which is spoken.")
+    max_offset_ms: float = Field(
+        240.0, ge=0, description="Largest distance of picture and sound, where it can be measured."
+    )
+    val_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of the people held out, where no list says who."
+    )
+    research: bool = Field(
+        False, description="Accept clips that a list marks ship=no: then never ship the weights."
+    )
+
+
+class LoopSettings(Section):
+    """What all trainings have in common."""
+
+    steps: int = Field(1000, ge=1, description="Steps at most.")
+    batch: int = Field(16, ge=1, description="Samples a step.")
+    rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
+    check_every: int = Field(
+        100, ge=1, description="Steps between two checks: measures, preview, saved state."
+    )
+    patience: int = Field(
+        10, ge=1, description="Checks without a better result before it stops early."
+    )
+    seed: int = Field(0, ge=0, description="Everything random follows from it.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU, float32 on the CPU."
+    )
+    compile: bool = Field(False, description="Compile the net first; pays on a GPU.")
+    loaders: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Threads that prepare batches ahead; 0: none. Changes no result.",
+    )
+
+
+class TcTraining(LoopSettings):
+    """Training of the TC net: phonemes to mouth shapes."""
+
+
+class ScTraining(LoopSettings):
+    """Training of the SC net: mouth shapes to pixels."""
+
+
+class LandmarkTraining(LoopSettings):
+    """Fine-tuning of the landmarker on corrected landmarks."""
+
+    rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
+    decay: float = Field(1e-4, ge=0, description="Weight decay.")
+    average: float = Field(
+        0.995, ge=0, lt=1, description="Of the running mean of the weights, which is what is kept."
+    )
+    background: Unit = Field(0.1, description="Share of samples that hold no face.")
+
+
+class TrainSettings(Section):
+    """How nets are trained on footage of your own; ``dubkit run`` reads none of it."""
+
+    prepare: PrepareSettings = PrepareSettings()
+    tc: TcTraining = TcTraining()
+    sc: ScTraining = ScTraining()
+    landmarks: LandmarkTraining = LandmarkTraining()
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -154,3 +233,4 @@ class Config(Section):
     generate: GenerateSettings = GenerateSettings()
     stitch: StitchSettings = StitchSettings()
     parallel: ParallelSettings = ParallelSettings()
+    train: TrainSettings = TrainSettings()

@@ -96,7 +96,7 @@ def parse_setting(text: str) -> Table:
     """``faces.which=all`` as a nested table; the value is TOML, or a bare string."""
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
-    if not equals or len(keys) != 2 or not all(keys):
+    if not equals or len(keys) < 2 or not all(keys):
         raise ConfigError(
             f"cannot read the setting {text!r}",
             hint="write section.key=value, as in faces.which=all",

@@ -122,7 +122,7 @@ def test_a_setting_is_toml_or_a_bare_string(text: str, value: object) -> None:
     assert parse_setting(text) == {section: {key: value}}
 
 
-@pytest.mark.parametrize("text", ["", "faces", "faces=1", "faces.which", "a.b.c=1", ".a=1", "a.=1"])
+@pytest.mark.parametrize("text", ["", "faces", "faces=1", "faces.which", "a..c=1", ".a=1", "a.=1"])
 def test_a_setting_without_section_key_and_value_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot read the setting"):
         parse_setting(text)
@@ -151,3 +151,10 @@ def test_merging_changes_none_of_its_layers(given_layers: list[Layer]) -> None:
     before = repr(given_layers)
     merge(given_layers)
     assert repr(given_layers) == before
+
+
+def test_a_training_has_a_section_of_its_own() -> None:
+    assert load_config([], ["train.tc.steps=5"]).train.tc.steps == 5
+    assert load_config([], ["train.tc.steps=5"]).train.sc == Config().train.sc
+    with pytest.raises(ConfigError, match=r"train\.tc\.step .*known here: steps, batch"):
+        load_config([], ["train.tc.step=5"])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import DubkitGroup, answers, say, say_json, table
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 app = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show and check presets.")
 
@@ -44,14 +48,10 @@ def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) 
         say(config.model_dump_json())
         return
     default = lazy.presets.load_config()
-    changed, rows = default.model_dump() != config.model_dump(), []
-    for section, fields in config.model_dump().items():
-        model = getattr(config, section)
-        for key, value in fields.items():
-            usual = getattr(getattr(default, section), key)
-            mark = "*" if changed and value != usual else ""
-            about = type(model).model_fields[key].description or ""
-            rows.append((f"{section}.{key}", _toml(value), mark, about))
+    usual = {path: value for path, value, _ in _settings(default)}
+    changed, rows = default != config, []
+    for path, value, about in _settings(config):
+        rows.append((path, _toml(value), "*" if value != usual[path] else "", about))
     answers().print(table(("setting", "value", "*" if changed else "", "meaning"), rows))
 
 
@@ -66,6 +66,16 @@ def check(names: Names = None, setting: o.Settings = None) -> None:
     """
     lazy.presets.load_config(names or (), setting or ())
     say("valid: " + (", ".join(names) if names else "the defaults"))
+
+
+def _settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every setting with its dotted path, its value and its meaning."""
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if hasattr(type(value), "model_fields"):
+            yield from _settings(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value, field.description or ""
 
 
 def _toml(value: Any) -> str:
