@@ -1,0 +1,291 @@
+"""The one folder where weights lie: find them, check them, pull them.
+
+``<root>/<name>/<files>``, beside them ``.dubkit.json``, the receipt: what each file was checked against,
+and its size and time then, so that gigabytes are not hashed again for every run. Files brought by hand are
+taken once they have passed the same check.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from dubkit.catalogue.entries import WEIGHTS, File, Weight
+from dubkit.catalogue.fetch import Report, download, silent
+from dubkit.catalogue.hub import listing
+from dubkit.errors import ModelError, OutputError, UsageError
+
+RECEIPT = ".dubkit.json"
+LOCK = ".lock"
+
+
+class State(Enum):
+    """What is known of a weight on this machine."""
+
+    ABSENT = "not here"
+    PARTIAL = "incomplete"
+    DAMAGED = "wrong checksum"
+    UNPINNED = "here, not pinned"  # nothing to check it against
+    OK = "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A weight on this machine; ``detail`` names files and their checksums where they matter."""
+
+    state: State
+    path: Path
+    detail: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether an engine may use it."""
+        return self.state in (State.OK, State.UNPINNED)
+
+
+def cache_root() -> Path:
+    """``$DUBKIT_CACHE``, else the system's usual place for what can be downloaded again."""
+    own = os.environ.get("DUBKIT_CACHE")
+    if own:
+        return Path(own).expanduser() / "models"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dubkit" / "models"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dubkit" / "models"
+
+
+def weight(name: str) -> Weight:
+    """The catalogue's entry. Raises UsageError for a name that it does not hold."""
+    if name in WEIGHTS:
+        return WEIGHTS[name]
+    near = difflib.get_close_matches(name, WEIGHTS, 3)
+    known = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UsageError(
+        f"there is no weight named {name!r}", hint=f"{known}dubkit models list shows all"
+    )
+
+
+def everything() -> tuple[Weight, ...]:
+    """Every entry of the catalogue."""
+    return tuple(WEIGHTS.values())
+
+
+def place(name: str) -> Path:
+    """Where a weight lies, or would: its file, or its folder."""
+    entry = weight(name)
+    folder = cache_root() / entry.name
+    return folder if entry.folder else folder / entry.files[0].name
+
+
+def hint(name: str) -> str:
+    """The command that brings a weight."""
+    return f"dubkit models pull {name}"
+
+
+def find(name: str) -> Path | None:
+    """A complete, checked weight: its file, or its folder. None where it is not here.
+
+    Touches no network, and hashes only what changed since its last check. Raises ModelError where a
+    file is not the one that the catalogue means.
+    """
+    entry = weight(name)
+    receipt = _receipt(entry)
+    if not receipt or not _current(entry, receipt):
+        found = inspect(name)
+        if found.state is State.DAMAGED:
+            raise ModelError(
+                f"the weight {name} in {found.path} is damaged or another file ({found.detail})",
+                hint=f"remove it, then {hint(name)}",
+            )
+        if found.state in (State.ABSENT, State.PARTIAL):
+            return None
+    return place(name)
+
+
+def glance(name: str) -> State:
+    """A weight's state without hashing: files that no receipt covers count as incomplete."""
+    entry = weight(name)
+    receipt = _receipt(entry)
+    if receipt and _current(entry, receipt):
+        sure = any(line.get("check") for line in receipt.values())
+        return State.OK if sure else State.UNPINNED
+    folder = place(name) if entry.folder else place(name).parent
+    here = folder.is_dir() and any(p.name not in (RECEIPT, LOCK) for p in folder.iterdir())
+    return State.PARTIAL if here else State.ABSENT
+
+
+def present() -> list[str]:
+    """The weights of which something is here."""
+    return [name for name in WEIGHTS if glance(name) is not State.ABSENT]
+
+
+def unfinished() -> list[str]:
+    """The weights that are here in part."""
+    return [name for name in WEIGHTS if glance(name) is State.PARTIAL]
+
+
+def weight_path(name: str, offline: bool = False, report: Report = silent) -> Path:
+    """A complete weight, pulled where it is not here and ``offline`` allows. Raises ModelError."""
+    path = find(name)
+    if path is None and offline:
+        raise ModelError(
+            f"the weight {name} is not here, and --offline forbids to download it", hint=hint(name)
+        )
+    return path or pull(name, report)
+
+
+def inspect(name: str) -> Finding:
+    """Hash every file of a weight and compare; good ones get a receipt."""
+    entry = weight(name)
+    folder, checks = cache_root() / name, _checks(entry)
+    here = [file for file in checks if (folder / file).is_file()]
+    if not here:
+        partial = folder.is_dir() and any(folder.glob("*.part"))
+        return Finding(State.PARTIAL if partial else State.ABSENT, folder)
+    lacking = _lacking(entry, set(here))
+    if lacking:
+        return Finding(State.PARTIAL, folder, f"lacks {', '.join(lacking)}")
+    unsure = []
+    for file in here:
+        told, check = _told(folder / file, checks[file]), checks[file]
+        if check and not told.startswith(check):
+            return Finding(State.DAMAGED, folder, f"{file} is {told}, not {check}")
+        if not _same_size(entry, folder / file):
+            return Finding(State.DAMAGED, folder, f"{file} has another size")
+        unsure += [f"{file} {told}"] if not check else []
+    _write_receipt(entry, {file: checks[file] for file in here})
+    sure = any(checks.values())
+    return Finding(State.OK if sure else State.UNPINNED, place(name), "; ".join(unsure))
+
+
+def pull(name: str, report: Report = silent) -> Path:
+    """Bring a weight here, or go on bringing it, and check it.
+
+    Raises ModelError where the net refuses or a checksum is wrong, OutputError where the disk does.
+    """
+    entry = weight(name)
+    folder = cache_root() / name
+    with _alone(folder):
+        path = find(name)
+        if path is not None:
+            return path
+        checks = {}
+        for file, url, check in _remote(entry):
+            target = folder / file
+            if not target.is_file():
+                download(url, target, report)
+            told = _told(target, check)
+            if check and not told.startswith(check):
+                target.unlink()
+                raise ModelError(
+                    f"{url} is {told}, not {check}: it was thrown away",
+                    hint="try again; if that fails, a proxy or the owner has changed the file",
+                )
+            checks[file] = check
+        _write_receipt(entry, checks)
+    return place(name)
+
+
+def _remote(entry: Weight) -> Iterator[tuple[str, str, str]]:
+    """Name, address and check of each file to bring."""
+    pins = {file.name: _pin(file) for file in entry.files}
+    if entry.hub is None:
+        yield from ((file.name, file.url or "", pins[file.name]) for file in entry.files)
+        return
+    for file in listing(entry):
+        yield file.name, file.url, pins.get(file.name) or file.check
+
+
+def _pin(file: File) -> str:
+    return f"sha256:{file.sha256}" if file.sha256 else ""
+
+
+def _checks(entry: Weight) -> dict[str, str]:
+    """What each file of a weight is to be compared with; "" where nothing is known."""
+    wanted = {name: "" for group in entry.needed for name in group}
+    told = {name: str(line.get("check", "")) for name, line in _receipt(entry).items()}
+    pins = {file.name: _pin(file) for file in entry.files}
+    names = [*pins, *told, *wanted]
+    return {name: pins.get(name) or told.get(name) or "" for name in names}
+
+
+def _lacking(entry: Weight, here: set[str]) -> list[str]:
+    groups = entry.needed or tuple((file.name,) for file in entry.files)
+    received = [(name,) for name in _receipt(entry)]
+    return [" or ".join(group) for group in (*groups, *received) if not here & set(group)]
+
+
+def _same_size(entry: Weight, path: Path) -> bool:
+    sizes = {file.name: file.size for file in entry.files}
+    wanted = sizes.get(path.name)
+    return wanted is None or path.stat().st_size == wanted
+
+
+def _told(path: Path, check: str) -> str:
+    """The file's own ``sha256:...``, or ``git:...`` where the check is one."""
+    size = path.stat().st_size
+    digest = hashlib.sha1(b"blob %d\0" % size) if check.startswith("git:") else hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"{'git' if check.startswith('git:') else 'sha256'}:{digest.hexdigest()}"
+
+
+def _receipt(entry: Weight) -> dict[str, dict[str, Any]]:
+    try:
+        text = (cache_root() / entry.name / RECEIPT).read_text(encoding="utf-8")
+        return dict(json.loads(text)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _current(entry: Weight, receipt: dict[str, dict[str, Any]]) -> bool:
+    folder = cache_root() / entry.name
+    for name, line in receipt.items():
+        path = folder / name
+        if not path.is_file():
+            return False
+        now = path.stat()
+        if (now.st_size, now.st_mtime_ns) != (line.get("size"), line.get("mtime_ns")):
+            return False
+    return not _lacking(entry, set(receipt))
+
+
+def _write_receipt(entry: Weight, checks: dict[str, str]) -> None:
+    folder, files = cache_root() / entry.name, {}
+    for name, check in checks.items():
+        now = (folder / name).stat()
+        files[name] = {"check": check, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
+    scratch = folder / f"{RECEIPT}.{os.getpid()}"
+    try:
+        text = json.dumps({"weight": entry.name, "source": entry.source, "files": files}, indent=1)
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(folder / RECEIPT)
+    except OSError:
+        return  # a cache that is shared and read-only works without; it is hashed each time
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time brings one weight."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / LOCK).open("a")
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder {folder} cannot be written: {error.strerror}",
+            hint="set DUBKIT_CACHE to a folder of your own",
+        ) from None
+    with stream:
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,62 @@
+"""``dubkit models`` as users see it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dubkit.cli.app import app
+
+RUN = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DUBKIT_CACHE", str(tmp_path))
+    return tmp_path / "models"
+
+
+def test_the_list_tells_size_licence_and_state() -> None:
+    rows = json.loads(RUN.invoke(app, ["models", "list", "--json"]).stdout)
+    found = {row["name"]: row for row in rows}
+    assert found["align-fr"]["paid_work"] is False
+    assert found["whisper-small"]["licence"] == "MIT"
+    assert all(row["state"] == "not here" for row in rows)
+    shown = RUN.invoke(app, ["models", "list"]).stdout
+    assert "retinaface-resnet50" in shown
+    assert "CC-BY-NC-4.0" in shown
+
+
+def test_offline_pulls_nothing_and_says_how_to() -> None:
+    done = RUN.invoke(app, ["models", "pull", "syncnet", "--offline"])
+    assert done.exit_code == 7
+    assert "dubkit models pull syncnet" in done.stderr
+
+
+def test_a_wrong_file_fails_verification(cache: Path) -> None:
+    (cache / "syncnet").mkdir(parents=True)
+    (cache / "syncnet" / "syncnet_v2.model").write_bytes(b"not it")
+    done = RUN.invoke(app, ["models", "verify"])
+    assert done.exit_code == 7
+    assert "wrong checksum" in done.stdout
+    assert "dubkit models pull syncnet" in done.stderr
+
+
+def test_verifying_what_is_not_here_fails_only_where_it_is_named() -> None:
+    assert RUN.invoke(app, ["models", "verify"]).exit_code == 0
+    assert RUN.invoke(app, ["models", "verify", "syncnet"]).exit_code == 7
+
+
+def test_the_path_of_the_cache_and_of_a_weight(cache: Path) -> None:
+    assert RUN.invoke(app, ["models", "path"]).stdout.strip() == str(cache)
+    shown = RUN.invoke(app, ["models", "path", "whisper-tiny"]).stdout.strip()
+    assert shown == str(cache / "whisper-tiny")
+
+
+def test_an_unknown_name_is_a_wrong_request() -> None:
+    done = RUN.invoke(app, ["models", "pull", "whisper-enormous"])
+    assert done.exit_code == 2
+    assert "models list" in done.stderr
