@@ -40,6 +40,7 @@ def run(
     out: Path | str | None = None,
     work: Path | str | None = None,
     shots: Path | str | None = None,
+    analysis: Path | str | None = None,
     presets: Sequence[str] = (),
     settings: Sequence[str] = (),
     until: str | None = None,
@@ -58,7 +59,9 @@ def run(
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
-    job = make_job(video, audio, config, script=script, out=out, work=work, shots=shots)
+    job = make_job(
+        video, audio, config, script=script, out=out, work=work, shots=shots, analysis=analysis
+    )
     check_delivery(job.output, config.generate.codec)
     return run_job(
         job,
@@ -80,6 +83,7 @@ def make_job(
     out: Path | str | None = None,
     work: Path | str | None = None,
     shots: Path | str | None = None,
+    analysis: Path | str | None = None,
 ) -> Job:
     """A job with its defaults: where the result goes, and where the work lies."""
     video = _path(video)
@@ -91,6 +95,7 @@ def make_job(
         work=_path(work) if work else output.with_name(f"{output.stem}.dubkit"),
         script=_path(script) if script else None,
         shots=_path(shots) if shots else None,
+        analysis=_path(analysis) if analysis else None,
     )
 
 

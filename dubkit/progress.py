@@ -23,6 +23,16 @@ class Progress(Protocol):
         """Something the user may want to change."""
 
 
+class BatchProgress(Progress, Protocol):
+    """What a batch tells beside."""
+
+    def begin_job(self, name: str, number: int, count: int) -> None:
+        """Job ``number`` of ``count`` begins; what follows is about it."""
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """The job ended: done, partial, failed or interrupted."""
+
+
 class NoProgress:
     """Listens to nothing."""
 
@@ -35,3 +45,7 @@ class NoProgress:
     def note(self, message: str) -> None: ...
 
     def warn(self, message: str) -> None: ...
+
+    def begin_job(self, name: str, number: int, count: int) -> None: ...
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None: ...

@@ -189,6 +189,7 @@ class Job:
     work: Path
     script: Path | None = None
     shots: Path | None = None  # a shot list to take instead of detection
+    analysis: Path | None = None  # a library of analysis to take from and to add to
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
 from dubkit.units import Run, Unit, examine
 from dubkit.work.folder import adopt
+from dubkit.work.library import contribute, hold_film
 from dubkit.work.manifest import VERSION, key, write_manifest
 from dubkit.work.parallel import WorkerLost, cores, stream
 
@@ -43,7 +45,8 @@ class Runner:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
         try:
             for stage in self.run.stages:
-                self._do_stage(stage)
+                with self._alone(stage):
+                    self._do_stage(stage)
                 if stage.name == SHOTS:
                     self.shots = read_shots(self.run) or ()
         finally:
@@ -56,6 +59,13 @@ class Runner:
         write_manifest(self.run.job.work, Manifest(VERSION, self.run.job, results, self.run.inputs))
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
+
+    def _alone(self, stage: Stage) -> AbstractContextManager[None]:
+        """Where analysis is shared, only one run analyses a film; the others find it done."""
+        shared = self.run.library(stage)
+        if shared is None:
+            return nullcontext()
+        return hold_film(shared, self.run.source(stage.source).name, self.progress.note)
 
     def _do_stage(self, stage: Stage) -> None:
         units = examine(self.run, stage, self.shots, self.results)
@@ -118,6 +128,9 @@ class Runner:
 
     def _finish(self, unit: Unit, result: StageResult) -> None:
         self._record(result, fresh=True)
+        shared = self.run.library(unit.stage)
+        if shared and result.fingerprint and result.error is None:
+            contribute(shared, unit.folder, result)
         self.progress.advance(unit.stage.name, unit.name, unit.frames, result.seconds, result.error)
         if time.monotonic() > self._next_save:
             self.save()

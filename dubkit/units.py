@@ -13,6 +13,7 @@ from pathlib import Path
 from dubkit.config import Config
 from dubkit.records import FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
+from dubkit.work import library
 from dubkit.work.digest import digest_value, short
 from dubkit.work.folder import intact
 from dubkit.work.manifest import key
@@ -47,6 +48,10 @@ class Run:
             return self.job.work / f"video-{short(film)}"
         read = {name: entry.sha256 for name, entry in self.inputs.items() if name != "shots"}
         return self.job.work / f"dub-{short(digest_value(read))}"
+
+    def library(self, stage: Stage) -> Path | None:
+        """The library that this stage's units are shared through; None for those of a dub."""
+        return self.job.analysis if stage.source is Source.VIDEO else None
 
     def folder(self, stage: Stage, shot: Shot | None) -> Path:
         return self.source(stage.source) / stage.name / (shot.name if shot else JOB_UNIT)
@@ -153,7 +158,12 @@ def _unit(
     folder = run.folder(stage, shot)
     receipt = intact(folder)
     current, reason = _judge(run, stage, folder, receipt, parts)
-    twin = None if current or stage.name in run.force else _find_twin(folder, digest_value(parts))
+    twin = None
+    if not current and stage.name not in run.force:
+        fingerprint = digest_value(parts)
+        shared = run.library(stage)
+        twin = _find_twin(folder, fingerprint)
+        twin = twin or (library.find(shared, folder, fingerprint) if shared else None)
     if twin:
         current, reason, receipt = True, "current", intact(twin)
     return Unit(stage, shot, folder, parts, inputs, current, reason, receipt, twin, blocked)

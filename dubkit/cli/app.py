@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dubkit import __version__
-from dubkit.cli import demo, doctor, presets_cmd, run, status
+from dubkit.cli import batch, demo, doctor, models_cmd, presets_cmd, run, status
 from dubkit.cli.console import DubkitGroup, say
 
 EPILOG = (
@@ -24,8 +24,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("batch")(batch.batch)
 app.command("status")(status.status)
 app.add_typer(presets_cmd.app, name="presets")
+app.add_typer(models_cmd.app, name="models")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

@@ -46,6 +46,27 @@ class Advanced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class JobBegun(Event):
+    """A job of a batch begins; the events up to its ``job_end`` are about it."""
+
+    event: ClassVar[str] = "job"
+    name: str
+    number: int  # from 1
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded(Event):
+    """A job of a batch ended."""
+
+    event: ClassVar[str] = "job_end"
+    name: str
+    status: str  # done | partial | failed | interrupted
+    exit_code: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Noted(Event):
     """A fact: which engine was taken and why, a fall-back."""
 

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dubkit import api as api
+    from dubkit import batch as batch
     from dubkit import presets as presets
     from dubkit import status as status
+    from dubkit.catalogue import cache as cache
     from dubkit.cli import checks as checks
     from dubkit.demo import build as build
 
 _MODULES = {
     "api": "dubkit.api",
+    "batch": "dubkit.batch",
     "build": "dubkit.demo.build",
+    "cache": "dubkit.catalogue.cache",
     "checks": "dubkit.cli.checks",
     "presets": "dubkit.presets",
     "status": "dubkit.status",

@@ -58,6 +58,14 @@ Shots = Annotated[
         rich_help_panel=FILES,
     ),
 ]
+Analysis = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="A folder where runs share what they found in a film: shots and faces are looked for once.",
+        rich_help_panel=FILES,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace the result if it exists.", rich_help_panel=FILES),

@@ -26,7 +26,7 @@ def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool
             result = work(reporter)
         except (DubkitError, KeyboardInterrupt) as error:
             failure = error if isinstance(error, DubkitError) else STOPPED
-            reporter.finish(_failed(failure))
+            reporter.finish(failed(failure))
             raise failure from None
         if result.facts.get("faces.dubbed") == 0:
             reporter.warn("no face is dubbed anywhere in this film: only its sound is new")
@@ -39,7 +39,7 @@ def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool
         raise typer.Exit(result.exit_code)
 
 
-def _failed(error: DubkitError) -> Result:
+def failed(error: DubkitError) -> Result:
     status: Status = "interrupted" if error.exit_code == STOPPED.exit_code else "failed"
     failure = Failure(type(error).__name__, error.message, error.hint)
     return Result(status, error.exit_code, error=failure)

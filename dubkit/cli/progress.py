@@ -13,15 +13,25 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from dubkit.cli.console import errors, say
-from dubkit.cli.events import Advanced, Event, Noted, Planned, Result, Warned, to_line
+from dubkit.cli.events import (
+    Advanced,
+    Event,
+    JobBegun,
+    JobEnded,
+    Noted,
+    Planned,
+    Result,
+    Warned,
+    to_line,
+)
 from dubkit.cli.meter import Meter, clock_text
-from dubkit.progress import Progress
+from dubkit.progress import BatchProgress
 
 Clock = Callable[[], float]
 LINE_EVERY = 5.0  # seconds between two plain lines of one stage
 
 
-class Reporter(Progress, Protocol):
+class Reporter(BatchProgress, Protocol):
     """Progress that also shows the end."""
 
     def finish(self, result: Result) -> None:
@@ -58,6 +68,14 @@ class LineReporter:
             self._said[stage] = now
             self._print(f"{stage}: {meter.describe(now)}")
 
+    def begin_job(self, name: str, number: int, count: int) -> None:
+        """Head what follows."""
+        self._print(f"job {number} of {count}: {name}")
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """Say how it ended."""
+        self._print(f"{name}: {state}{f': {error}' if error else ''}")
+
     def note(self, message: str) -> None:
         """Print a fact."""
         self._print(message)
@@ -87,6 +105,14 @@ class QuietReporter:
         if error is not None:
             self.warn(f"{stage} {unit}: failed: {error}")
 
+    def begin_job(self, name: str, number: int, count: int) -> None:
+        """Nothing."""
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """A line for a failure only."""
+        if error is not None:
+            self.warn(f"{name}: {state}: {error}")
+
     def note(self, message: str) -> None:
         """Nothing."""
 
@@ -114,6 +140,14 @@ class JsonReporter:
     ) -> None:
         """Write a ``unit`` event."""
         self._write(Advanced(stage, unit, frames, round(seconds, 3), error))
+
+    def begin_job(self, name: str, number: int, count: int) -> None:
+        """Write a ``job`` event."""
+        self._write(JobBegun(name, number, count))
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """Write a ``job_end`` event."""
+        self._write(JobEnded(name, state, exit_code, error))
 
     def note(self, message: str) -> None:
         """Write a ``note`` event."""
@@ -172,6 +206,19 @@ class LiveReporter:
         self.bars.update(task, advance=1)
         if error is not None:
             self.warn(f"{stage} {unit}: failed: {error}")
+
+    def begin_job(self, name: str, number: int, count: int) -> None:
+        """Start with fresh bars under a headline."""
+        for task, _ in self._meters.values():
+            self.bars.remove_task(task)
+        self._meters.clear()
+        self.bars.console.rule(f"{number} of {count}: {name}", align="left")
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """Say how it ended, above the bars of the next."""
+        style = "green" if state == "done" else "red"
+        text = f"{name}: {state}{f': {error}' if error else ''}"
+        self.bars.console.print(text, style=style, markup=False, highlight=False)
 
     def note(self, message: str) -> None:
         """Print a fact above the bars."""

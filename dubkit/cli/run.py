@@ -19,6 +19,7 @@ def run(
     out: o.Out = None,
     work: o.Work = None,
     shots: o.Shots = None,
+    analysis: o.Analysis = None,
     overwrite: o.Overwrite = False,
     preset: o.Presets = None,
     setting: o.Settings = None,
@@ -47,8 +48,7 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
     """
     set_verbosity(verbose, quiet)
-    if offline:
-        os.environ.update(_NO_DOWNLOADS)
+    forbid_downloads(offline)
     flags = o.flags(length=length, silence=silence, faces=faces, on_failure=on_failure)
     perform(
         lambda progress: lazy.api.run(
@@ -58,6 +58,7 @@ def run(
             out=out,
             work=work,
             shots=shots,
+            analysis=analysis,
             presets=preset or (),
             settings=[*(setting or ()), *flags],
             until=until,
@@ -71,3 +72,9 @@ def run(
         as_json=json,
         quiet=quiet,
     )
+
+
+def forbid_downloads(offline: bool) -> None:
+    """Optional engines look here before they reach for the network; workers inherit it."""
+    if offline:
+        os.environ.update(_NO_DOWNLOADS)

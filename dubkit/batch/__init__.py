@@ -1,0 +1,19 @@
+"""Many films with many dubs: found, checked, done, told."""
+
+from dubkit.batch.check import Checked, Request
+from dubkit.batch.entries import Shard
+from dubkit.batch.junit import write_junit
+from dubkit.batch.pairing import PATTERNS
+from dubkit.batch.run import Batch, BatchResult, open_batch, run_batch
+
+__all__ = [
+    "PATTERNS",
+    "Batch",
+    "BatchResult",
+    "Checked",
+    "Request",
+    "Shard",
+    "open_batch",
+    "run_batch",
+    "write_junit",
+]

@@ -1,0 +1,100 @@
+"""``batch.json``: how every job of a batch ended, so that a second run does only what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from dubkit.batch.entries import Entry, Shard
+from dubkit.config import Config
+from dubkit.errors import WorkError
+from dubkit.work.digest import digest_value
+from dubkit.work.manifest import write_atomic
+
+VERSION = 1
+KIND = "dubkit batch"
+State = Literal["done", "partial", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended."""
+
+    name: str
+    state: State
+    exit_code: int
+    output: Path
+    asked: str  # digest of what was asked: files, settings, version
+    made: str = ""  # size and time of the result as it was left
+    seconds: float = 0.0
+    frames: int = 0
+    error: str | None = None
+    hint: str | None = None
+    kept: tuple[str, ...] = ()  # shots with their original picture, and why
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All outcomes known, by job name."""
+
+    outcomes: Mapping[str, Outcome]
+    version: int
+    kind: str
+
+
+_BOOK: TypeAdapter[Book] = TypeAdapter(Book)
+
+
+def book_path(folder: Path, shard: Shard | None) -> Path:
+    """Where a batch keeps its book: one file a shard, since shards may share the folder."""
+    part = f".{shard.number}-of-{shard.count}" if shard else ""
+    return folder / f"batch{part}.json"
+
+
+def read_book(path: Path) -> Book:
+    """The book; empty where there is none. Raises WorkError for a file that is something else."""
+    try:
+        book = _BOOK.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Book({}, VERSION, KIND)
+    except (OSError, ValidationError) as error:
+        raise WorkError(
+            f"{path} is no batch book of this version of dubkit",
+            hint="move it away, or choose another --out",
+        ) from error
+    if book.kind != KIND or book.version != VERSION:
+        raise WorkError(
+            f"{path} is no batch book of this version of dubkit",
+            hint="move it away, or choose another --out",
+        )
+    return book
+
+
+def write_book(path: Path, book: Book) -> None:
+    """Replace the book in one step."""
+    write_atomic(path, _BOOK.dump_json(book, indent=1) + b"\n")
+
+
+def request_digest(entry: Entry, config: Config, version: str) -> str:
+    """What decides a job's result, told from names, sizes and times: cheap, and enough to skip it."""
+    files = [
+        [str(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
+        for path in (entry.video, entry.audio, entry.script)
+        if path
+    ]
+    settings = config.model_dump(mode="json", exclude={"parallel"})
+    return digest_value([version, files, settings, str(entry.output)])
+
+
+def state_of(path: Path) -> str:
+    """Size and time of a file; empty where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns}"

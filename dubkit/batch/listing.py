@@ -1,0 +1,179 @@
+"""Job lists: a CSV table, or TOML with one ``[[job]]`` each. Every problem is found, not only the first.
+
+Paths are relative to the list's folder, or to ``root``, and may not leave it: a list may come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dubkit.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+COLUMNS = ("video", "audio", "script", "language", "preset", "out")
+_FILES = ("video", "audio", "script")
+_MOST = 100_000  # jobs
+_LARGEST = 64 * 2**20  # bytes of a list
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a list as it was written, its paths made absolute."""
+
+    origin: str
+    video: Path | None
+    audio: Path | None
+    script: Path | None = None
+    language: str | None = None
+    presets: tuple[str, ...] = ()
+    out: str | None = None  # relative to the batch's output folder
+    settings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Draft:
+    paths: dict[str, Path | None] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_list(path: Path, root: Path | None = None) -> list[Row]:
+    """The rows of a ``.csv`` or ``.toml`` list. Raises InputError where it cannot be read at all."""
+    if path.suffix.lower() not in (".csv", ".toml"):
+        raise InputError(
+            f"{path} is neither a folder nor a job list", hint="lists end in .csv or .toml"
+        )
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise InputError(f"the job list {path} is too large", hint="split it")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the job list {path} is not UTF-8", hint="save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"the job list {path} cannot be read: {error.strerror}") from error
+    tables = _csv_tables(path, text) if path.suffix.lower() == ".csv" else _toml_tables(path, text)
+    base = (root or path.parent).resolve()
+    rows = [_row(origin, table, base) for origin, table in tables]
+    if not rows:
+        raise InputError(f"the job list {path} holds no jobs")
+    if len(rows) > _MOST:
+        raise InputError(f"the job list {path} holds over {_MOST:,} jobs", hint="split it")
+    return rows
+
+
+def _csv_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    head = text.splitlines()[0] if text.strip() else ""
+    reader = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",", strict=True)
+    if not {"video", "audio"} <= set(reader.fieldnames or ()):
+        raise InputError(
+            f"the first line of {path} does not name its columns",
+            hint=f"columns: {', '.join(COLUMNS)}, or any setting as section.key",
+        )
+    try:
+        for line in reader:
+            spare = line.pop(None, None)
+            if any(value and value.strip() for value in line.values()):
+                table: dict[str, Any] = {
+                    key.strip(): value.strip() for key, value in line.items() if value
+                }
+                if spare:
+                    table[f"more than {len(reader.fieldnames or ())} columns"] = "x"
+                yield f"{path.name} line {reader.line_num}", table
+    except csv.Error as error:
+        raise InputError(f"{path} line {reader.line_num} is not CSV: {error}") from error
+
+
+def _toml_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the job list {path} is not valid TOML: {error}") from error
+    shared = table.pop("defaults", {})
+    jobs = table.pop("job", [])
+    good = isinstance(shared, dict) and isinstance(jobs, list)
+    if table or not good or not all(isinstance(job, dict) for job in jobs):
+        raise InputError(
+            f"the job list {path} holds something else than [[job]] tables",
+            hint="write [[job]] with video and audio for each, and [defaults] for what they share",
+        )
+    for number, job in enumerate(jobs, 1):
+        yield f"{path.name} job {number}", {**shared, **job}
+
+
+def _row(origin: str, table: Mapping[str, Any], base: Path) -> Row:
+    draft = _Draft()
+    for key, value in table.items():
+        if key in _FILES:
+            draft.paths[key] = _path(key, value, base, draft.problems)
+        elif key not in COLUMNS:
+            draft.settings += _settings(key, value, draft.problems)
+    for key in ("video", "audio"):
+        if key not in table:
+            draft.problems.append(f"no {key} is given")
+    return Row(
+        origin=origin,
+        video=draft.paths.get("video"),
+        audio=draft.paths.get("audio"),
+        script=draft.paths.get("script"),
+        language=_text("language", table, draft.problems),
+        presets=_names(table.get("preset"), base, draft.problems),
+        out=_text("out", table, draft.problems),
+        settings=tuple(draft.settings),
+        problems=tuple(draft.problems),
+    )
+
+
+def _path(key: str, value: object, base: Path, problems: list[str]) -> Path | None:
+    if not isinstance(value, str) or not value or "\0" in value:
+        problems.append(f"{key} is not a path: {value!r}")
+        return None
+    path = base / value
+    if not path.resolve().is_relative_to(base):
+        problems.append(f"{key} lies outside {base}: {value}; --root names a wider folder")
+        return None
+    return path
+
+
+def _text(key: str, table: Mapping[str, Any], problems: list[str]) -> str | None:
+    value = table.get(key)
+    if value is None or isinstance(value, str):
+        return value or None
+    problems.append(f"{key} is not a text: {value!r}")
+    return None
+
+
+def _names(value: object, base: Path, problems: list[str]) -> tuple[str, ...]:
+    """Presets: ``name``, ``name+name`` or a list; a TOML file is a path like any other here."""
+    names = (value or "").split("+") if value is None or isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append(f"preset is neither a name nor a list of names: {value!r}")
+        return ()
+    named = [name.strip() for name in names if name.strip()]
+    paths = [
+        _path("preset", name, base, problems) if "/" in name or name.endswith(".toml") else name
+        for name in named
+    ]
+    return tuple(str(name) for name in paths if name)
+
+
+def _settings(key: str, value: object, problems: list[str]) -> list[str]:
+    """A column ``generate.amplitude``, or a TOML table ``[job.generate]``, as ``section.key=value``."""
+    if isinstance(value, Mapping):
+        return [
+            text for inner, v in value.items() for text in _settings(f"{key}.{inner}", v, problems)
+        ]
+    if key.count(".") != 1:
+        problems.append(f"there is no column {key!r}; known: {', '.join(COLUMNS)}, or section.key")
+        return []
+    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
