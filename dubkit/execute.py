@@ -35,6 +35,7 @@ class Task:
     parts: Mapping[str, str]
     shot: Shot | None = None
     device: str = "cpu"
+    cores: int = 1
     problem: DubkitError | None = None  # known beforehand: go straight to the fallback
 
 
@@ -90,7 +91,13 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
     try:
         report = work(
             StageContext(
-                task.job, task.config, scratch, task.inputs, shot=task.shot, device=task.device
+                task.job,
+                task.config,
+                scratch,
+                task.inputs,
+                shot=task.shot,
+                device=task.device,
+                cores=task.cores,
             )
         )
         outputs, sizes = describe(scratch)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from dubkit.units import Run, Unit, examine
 from dubkit.work.folder import adopt
 from dubkit.work.library import contribute, hold_film
 from dubkit.work.manifest import VERSION, key, write_manifest
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, cores, share_cores, stream
 
 SAVE_SECONDS = 0.5  # the book is saved at most this often; receipts cover the time between
 SAVE_SHARE = 20  # and takes at most one part in so many of the run
@@ -44,10 +44,10 @@ class Runner:
     def do_all(self) -> None:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
         try:
-            for stage in self.run.stages:
-                with self._alone(stage):
-                    self._do_stage(stage)
-                if stage.name == SHOTS:
+            for stages in side_by_side(self.run.stages):
+                with self._alone(stages):
+                    self._do(stages)
+                if any(stage.name == SHOTS for stage in stages):
                     self.shots = read_shots(self.run) or ()
         finally:
             self.save()
@@ -60,42 +60,67 @@ class Runner:
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
 
-    def _alone(self, stage: Stage) -> AbstractContextManager[None]:
+    @contextmanager
+    def _alone(self, stages: Sequence[Stage]) -> Iterator[None]:
         """Where analysis is shared, only one run analyses a film; the others find it done."""
-        shared = self.run.library(stage)
-        if shared is None:
-            return nullcontext()
-        return hold_film(shared, self.run.source(stage.source).name, self.progress.note)
+        films = {
+            (shared, self.run.source(stage.source).name)
+            for stage in stages
+            if (shared := self.run.library(stage)) is not None
+        }
+        with ExitStack() as held:
+            for shared, film in sorted(films):
+                held.enter_context(hold_film(shared, film, self.progress.note))
+            yield
 
-    def _do_stage(self, stage: Stage) -> None:
+    def _do(self, stages: Sequence[Stage]) -> None:
+        """Do stages that do not read one another, all their units in one queue."""
+        examined = [(stage, self._examine(stage)) for stage in stages]
+        pending = [unit for _, units in examined for unit in units if not unit.current]
+        # one unit for the whole job is long, and then the longest shot first
+        pending.sort(key=lambda unit: (unit.shot is not None, -unit.frames))
+        self._work(pending)
+        for stage, units in examined:
+            self._settle(stage, units)
+
+    def _examine(self, stage: Stage) -> list[Unit]:
         units = examine(self.run, stage, self.shots, self.results)
-        pending = [unit for unit in units if not unit.current]
         for unit in units:
             if unit.twin:
                 adopt(self.run.job.work, unit.twin, unit.folder)
             if unit.current and unit.receipt:
                 self._record(unit.receipt, fresh=False)
-        frames = sum(unit.frames for unit in pending)
-        self.progress.plan(stage.name, len(units), len(units) - len(pending), frames)
-        pending.sort(key=lambda unit: -unit.frames)
-        self._work(stage, pending)
-        self._settle(stage, units)
+        current = sum(unit.current for unit in units)
+        frames = sum(unit.frames for unit in units if not unit.current)
+        self.progress.plan(stage.name, len(units), current, frames)
+        return units
 
-    def _work(self, stage: Stage, pending: Sequence[Unit]) -> None:
-        devices = self._devices_for(stage) if pending else ("cpu",)
-        tasks = [self._task(unit, devices[i % len(devices)]) for i, unit in enumerate(pending)]
+    def _work(self, pending: Sequence[Unit]) -> None:
+        tasks, jobs = self._plan_work(pending)
         ready = [i for i, task in enumerate(tasks) if task.problem is None or task.fallback]
         for i in sorted({*range(len(tasks))} - {*ready}):
             self._finish(pending[i], failure(tasks[i], tasks[i].problem or WorkError("no input")))
-        settings = self.run.config.parallel
-        jobs = len(devices) if devices[0] != "cpu" else settings.jobs or cores()
-        jobs = 1 if stage.per is Per.JOB else jobs
-        work = stream(execute, [tasks[i] for i in ready], jobs=jobs, backend=settings.backend)
+        backend = self.run.config.parallel.backend
+        work = stream(execute, [tasks[i] for i in ready], jobs=jobs, backend=backend)
         for position, result in work:
             unit, task = pending[ready[position]], tasks[ready[position]]
             if isinstance(result, WorkerLost):
                 result = self._bury(task)
             self._finish(unit, result)
+
+    def _plan_work(self, pending: Sequence[Unit]) -> tuple[list[Task], int]:
+        """The tasks, each with its device and its share of the cores, and how many at once."""
+        devices = {stage: self._devices_for(stage) for stage in {unit.stage for unit in pending}}
+        wide = self.run.config.parallel.jobs or cores()
+        others = [found for found in devices.values() if found[0] != "cpu"]
+        jobs = wide if not others else len(others[0]) + (len(others) < len(devices))
+        jobs = 1 if all(unit.shot is None for unit in pending) else jobs
+        shares = share_cores([unit.frames for unit in pending], wide, jobs)
+        tasks = []
+        for unit, share in zip(pending, shares, strict=True):
+            place = devices[unit.stage]
+            tasks.append(self._task(unit, place[len(tasks) % len(place)], share))
+        return tasks, jobs
 
     def _bury(self, task: Task) -> StageResult:
         lost = WorkError(
@@ -104,7 +129,7 @@ class Runner:
         )
         return execute(replace(task, problem=lost)) if task.fallback else failure(task, lost)
 
-    def _task(self, unit: Unit, device: str) -> Task:
+    def _task(self, unit: Unit, device: str, share: int) -> Task:
         stage, config = unit.stage, self.run.config
         keep = config.parallel.on_failure == "original" and stage.per is Per.SHOT
         problem = None
@@ -123,6 +148,7 @@ class Runner:
             parts=unit.parts,
             shot=unit.shot,
             device=device,
+            cores=share,
             problem=problem,
         )
 
@@ -170,6 +196,19 @@ class Runner:
         if self._devices is None:
             self._devices = find_devices(self.run.config.parallel.device)
         return self._devices
+
+
+def side_by_side(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """Consecutive stages that can be done at once: none reads another, and the shots are known before."""
+    groups: list[list[Stage]] = []
+    for stage in stages:
+        before = {other.name for other in groups[-1]} if groups else set()
+        reads = {*stage.after, SHOTS} if stage.per is Per.SHOT else {*stage.after}
+        if groups and not before & reads:
+            groups[-1].append(stage)
+        else:
+            groups.append([stage])
+    return groups
 
 
 def find_devices(wanted: str) -> tuple[str, ...]:

@@ -21,9 +21,10 @@ from dubkit.errors import (
     UsageError,
     WorkError,
 )
-from dubkit.pipeline import plan_job
+from dubkit.pipeline import STAGES, plan_job
 from dubkit.plan import PlannedUnit
 from dubkit.presets import load_config
+from dubkit.runner import side_by_side
 from dubkit.status import job_status, verify
 from tests.fakes import FILM, Bench, Recorder, make_config, stages
 
@@ -61,6 +62,25 @@ def test_the_longest_shot_starts_first(bench: Bench) -> None:
     bench.run()
     ran = [line.removeprefix("generate/") for line in bench.counts() if "generate" in line]
     assert ran == [SHOTS[2], SHOTS[0], SHOTS[1], SHOTS[3]]
+
+
+def test_speech_does_not_wait_for_the_faces(bench: Bench) -> None:
+    bench.config = make_config(jobs=2)
+    slow = f"faces/{SHOTS[2]}"
+    bench.trouble(**{slow: "2"})
+    heard = Recorder()
+    bench.run(progress=heard)
+    ended = [f"{stage}/{unit}" for stage, unit, _, _ in heard.units]
+    assert ended.index("speech/job") < ended.index(slow) < ended.index(f"timing/{SHOTS[0]}")
+
+
+def test_stages_stand_side_by_side_only_where_none_reads_another() -> None:
+    groups = [[stage.name for stage in group] for group in side_by_side(STAGES)]
+    assert ["faces", "speech"] in groups
+    for group in side_by_side(STAGES):
+        names = {stage.name for stage in group}
+        assert not any(names & set(stage.after) for stage in group)
+        assert "shots" not in names or len(names) == 1
 
 
 def test_the_same_run_again_does_nothing(bench: Bench) -> None:

@@ -73,7 +73,10 @@ class Aligner(Engine, Protocol):
 
 
 class FaceRenderer(Protocol):
-    """Paints the mouth of one face of one shot; frames are lent first, then painted in any order."""
+    """Paints the mouth of one face of one shot; frames are lent first, then painted in any order.
+
+    ``paint`` is called by several threads at once, each with a frame of its own.
+    """
 
     borrowed: frozenset[int]  # frames of the film whose planes it wants to see before it paints
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dubkit.config import FaceSettings
 from dubkit.engines.base import Picture
+from dubkit.engines.devices import place
 from dubkit.errors import ModelError
 from dubkit.faces import layout
 from dubkit.models.blocks import for_inference
@@ -35,7 +36,7 @@ class EmbeddedDetector:
     def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
         with as_file(files("dubkit") / "weights" / "detector.safetensors") as path:
             net, checkpoint = load_detector(path)
-        self.device = torch.device(device)
+        self.device = place(device)
         self.net = for_inference(net).to(self.device)
         self.long_side, self.min_score = settings.detect_size, settings.min_score
         self._digest = checkpoint.digest
@@ -82,7 +83,7 @@ class EmbeddedLandmarker:
             net, checkpoint = load_landmarker(path)
         if checkpoint.config["count"] != layout.COUNT:
             raise ModelError("the landmarker's weights are for another landmark layout")
-        self.device = torch.device(device)
+        self.device = place(device)
         self.crop_size = net.size
         self.net = for_inference(net).to(self.device)
         self._digest = checkpoint.digest

@@ -40,6 +40,7 @@ class StageContext:
     inputs: Mapping[str, tuple[Path, ...]]  # stage name -> published folders, in film order
     shot: Shot | None = None
     device: str = "cpu"
+    cores: int = 1  # how many it may keep busy; changes no result
 
     def folder(self, stage: str) -> Path:
         """The one published folder of an upstream stage (of this shot, where it works per shot)."""

@@ -69,7 +69,7 @@ def run(context: StageContext) -> StageReport:
     detector = load_engine("detector", settings.detector, settings, context.device)
     landmarker = load_engine("landmarker", settings.landmarker, settings, context.device)
     info, pts = load_film(context.folder("probe"))
-    reader = FrameReader(context.job.video, info, pts, threads=1)
+    reader = FrameReader(context.job.video, info, pts, threads=context.cores)
 
     def views(start: int, end: int) -> Iterable[tuple[int, View]]:
         for frame in reader.read(start, end):

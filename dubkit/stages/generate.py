@@ -1,27 +1,34 @@
 """Make the faces of one shot speak, and encode the shot.
 
 Two passes over the shot's frames, none of which is kept: the first lends the generator the few frames it
-borrows texture from, the second paints and encodes. Publishes ``segment.nut`` and ``result.json``.
+borrows texture from, the second paints and encodes. Where cores are idle, several frames are painted at once;
+that changes nothing, since no frame depends on how another was painted. Publishes ``segment.nut`` and
+``result.json``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
+
+import cv2
 
 from dubkit.config import Config
 from dubkit.engines.base import FaceRenderer, Synthesizer
 from dubkit.engines.registry import load_engine
 from dubkit.errors import WorkError
 from dubkit.faces.store import load_choice, load_tracks
-from dubkit.media.frames import FrameReader
+from dubkit.media.frames import Frame, FrameReader
+from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
 from dubkit.records import Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.synthesis.timing import load_timing
 from dubkit.work.store import write_record
+from dubkit.work.threads import in_order
 
 SEGMENT = "segment.nut"
 RESULT = "result.json"
@@ -80,24 +87,40 @@ def keep_original(context: StageContext) -> StageReport:
 
 
 def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> GenerateResult:
+    cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
     info, pts = load_film(context.folder("probe"))
     _lend(FrameReader(context.job.video, info, pts), shot, renderers)
     reader = FrameReader(context.job.video, info, pts)
+    frames = reader.read(shot.start, shot.end)
     painted = 0
     with FrameWriter(context.out / SEGMENT, info, context.config.generate) as writer:
-        for frame in reader.read(shot.start, shot.end):
-            planes = frame.planes
-            active = [r for r in renderers if r.touches(frame.index)]
-            if active:
-                planes = tuple(plane.copy() for plane in planes)
-                for renderer in active:
-                    renderer.paint(frame, planes)
-                painted += 1
-            writer.write(planes, frame.pts)
+        for made in in_order(partial(_paint, renderers), frames, context.cores):
+            writer.write(made.planes, made.pts)
+            painted += made.painted
     result = GenerateResult(shot.frames, painted > 0, painted, len(renderers), reader.repaired)
     write_record(context.out / RESULT, result)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A picture of the result."""
+
+    planes: tuple[Plane, ...]
+    pts: int
+    painted: bool
+
+
+def _paint(renderers: Sequence[FaceRenderer], frame: Frame) -> _Made:
+    """One frame with its new mouths. Called by several threads at once, each with a frame of its own."""
+    active = [r for r in renderers if r.touches(frame.index)]
+    if not active:
+        return _Made(frame.planes, frame.pts, False)
+    planes = tuple(plane.copy() for plane in frame.planes)
+    for renderer in active:
+        renderer.paint(frame, planes)
+    return _Made(planes, frame.pts, True)
 
 
 def _lend(reader: FrameReader, shot: Shot, renderers: Sequence[FaceRenderer]) -> None:

@@ -1,11 +1,13 @@
 """Many calls of one function on as many cores, results as they come. The only user of joblib.
 
-Workers ignore Ctrl-C (the parent decides), die soon after their parent, and share the cores among
-themselves. A worker that dies hard takes nothing with it but its own tasks.
+Workers ignore Ctrl-C (the parent decides) and die soon after their parent. Libraries use one thread in
+them: a task that may use more cores starts threads itself, and results depend on none of it. A worker that
+dies hard takes nothing with it but its own tasks.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -34,6 +36,19 @@ class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a r
 def cores() -> int:
     """Cores that this process may use (affinity and container limits counted)."""
     return int(joblib.cpu_count())
+
+
+def share_cores(sizes: Sequence[int], wide: int, jobs: int) -> list[int]:
+    """How many of ``wide`` cores each task may keep busy, in the order in which they start.
+
+    As many as its size is of what is left, so that the last task, or one that outweighs all the others,
+    does not leave cores idle; tasks of size 0 get one.
+    """
+    left, shares = sum(sizes), []
+    for size in sizes:
+        shares.append(max(1, wide // jobs, math.ceil(wide * size / left)) if size else 1)
+        left -= size
+    return shares
 
 
 def stream(
@@ -72,7 +87,7 @@ def _pool(
 ) -> Iterator[tuple[int, Result]]:
     calls = [joblib.delayed(_call)(function, index, task) for index, task in tasks.items()]
     busy = min(jobs, len(calls))
-    with _backend(backend, busy), _opencv_threads(busy), warnings.catch_warnings():
+    with _backend(backend), _opencv_threads(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(worker stopped|tasks which were still).*")
         width = min(jobs, busy + 1)  # one task alone still gets a process of its own
         pool = joblib.Parallel(n_jobs=width, return_as="generator_unordered", batch_size=1)
@@ -84,12 +99,12 @@ def _pool(
 
 
 @contextmanager
-def _backend(name: str, busy: int) -> Iterator[None]:
+def _backend(name: str) -> Iterator[None]:
     options: dict[str, Any] = {}
     if name == LOKY:
         options = {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
         if "OMP_NUM_THREADS" not in os.environ:
-            options["inner_max_num_threads"] = max(1, cores() // busy)
+            options["inner_max_num_threads"] = 1
     try:
         context = joblib.parallel_config(backend=name, **options)
     except ImportError:
@@ -105,13 +120,13 @@ def _backend(name: str, busy: int) -> Iterator[None]:
 
 
 @contextmanager
-def _opencv_threads(busy: int) -> Iterator[None]:
-    """New workers see their share of the cores in OpenCV's variable, which joblib leaves out."""
+def _opencv_threads() -> Iterator[None]:
+    """New workers see one thread in OpenCV's variable, which joblib leaves out."""
     name = "OPENCV_FOR_THREADS_NUM"
     if name in os.environ:
         yield
         return
-    os.environ[name] = str(max(1, cores() // busy))
+    os.environ[name] = "1"
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.errors import ConfigError, MissingDependency
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, share_cores, stream
 
 
 def _square(number: int) -> int:
@@ -68,12 +68,28 @@ def test_one_job_stays_in_this_process_and_more_never_do() -> None:
     assert os.getpid() not in [result for _, result in stream(_identify, [0], jobs=2)]
 
 
-def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_use_one_thread_in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
-    share = str(max(1, cores() // 2))
-    assert dict(stream(_threads, [0, 0], jobs=2)) == {0: (share, share), 1: (share, share)}
+    assert dict(stream(_threads, [0, 0], jobs=2)) == {0: ("1", "1"), 1: ("1", "1")}
     assert "OPENCV_FOR_THREADS_NUM" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wide", "jobs", "shares"),
+    [
+        ([1500], 2, 2, [2]),  # one shot alone has all cores
+        ([1500, 100, 50], 2, 2, [2, 2, 2]),  # so has one that outweighs the others
+        ([50, 50, 50, 50], 2, 2, [1, 1, 1, 2]),  # the last one would leave a core idle
+        ([0, 1500], 2, 2, [1, 2]),  # sound has no frames
+        ([50, 50, 50], 16, 1, [16, 16, 16]),  # one device, many cores to feed it
+        ([], 2, 2, []),
+    ],
+)
+def test_idle_cores_go_to_the_tasks_that_need_them(
+    sizes: list[int], wide: int, jobs: int, shares: list[int]
+) -> None:
+    assert share_cores(sizes, wide, jobs) == shares
 
 
 def test_a_worker_that_dies_costs_only_its_own_task() -> None:
