@@ -116,7 +116,7 @@ class Runner:
         jobs = wide if not others else len(others[0]) + (len(others) < len(devices))
         jobs = 1 if all(unit.shot is None for unit in pending) else jobs
         shares = share_cores([unit.frames for unit in pending], wide, jobs)
-        tasks = []
+        tasks: list[Task] = []
         for unit, share in zip(pending, shares, strict=True):
             place = devices[unit.stage]
             tasks.append(self._task(unit, place[len(tasks) % len(place)], share))
