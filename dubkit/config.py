@@ -47,6 +47,9 @@ class FaceSettings(Section):
     landmarker: str = Field(
         "auto", description="Dense landmark engine: auto, embedded, or module:Class."
     )
+    weights: str | None = Field(
+        None, description="Weights file of the engine retinaface; None: from the weights cache."
+    )
     which: Literal["speaking", "largest", "all"] = Field("speaking", description="Faces to dub.")
     detect_every: float = Field(
         0.5, gt=0, description="Seconds between two detections while all is well."
@@ -78,7 +81,20 @@ class SpeechSettings(Section):
         "auto", description="Engine: auto, pocketsphinx, whisperx, even, or module:Class."
     )
     language: str | None = Field(
-        None, description="Language of the dub (ISO 639-1); None: from the script or en."
+        None, description="Language of the dub (ISO 639-1); None: what whisperx hears, else en."
+    )
+    model: str = Field(
+        "small", description="Recogniser of whisperx: a Whisper's name or a CTranslate2 folder."
+    )
+    align_model: str | None = Field(
+        None, description="Alignment model of whisperx: name or folder; None: by language."
+    )
+    vad: Literal["silero", "pyannote", "level"] = Field(
+        "silero", description="What tells speech from other sound for whisperx."
+    )
+    batch: int = Field(8, ge=1, le=256, description="Stretches that whisperx hears at once.")
+    compute_type: Literal["default", "float32", "float16", "bfloat16", "int8", "int8_float16"] = (
+        Field("default", description="Arithmetic of whisperx; default: what suits the device.")
     )
 
 
@@ -94,7 +110,9 @@ class TimingSettings(Section):
 class GenerateSettings(Section):
     """How the mouth is made and the picture encoded."""
 
-    synthesizer: str = Field("tcsc", description="Engine: tcsc, passthrough, or module:Class.")
+    synthesizer: str = Field(
+        "warp", description="Engine: tcsc, warp (no image net), passthrough, or module:Class."
+    )
     silence: Literal["closed", "original", "hold"] = Field(
         "closed", description="The mouth where nobody speaks."
     )
@@ -119,8 +137,8 @@ class StitchSettings(Section):
 
     length: Literal["keep-video", "shortest", "freeze"] = Field(
         "keep-video",
-        description="When sound and picture differ in length: keep the picture's length (pad or cut the sound), "
-        "stop at the shorter, or freeze the last frame until the sound ends.",
+        description="Sound and picture differ in length: keep the picture's (the sound is cut or padded), "
+        "stop at the shorter, or freeze the last frame.",
     )
     audio_codec: Literal["auto", "copy", "aac", "flac", "pcm"] = Field(
         "auto", description="Codec of the dub."
@@ -155,7 +173,10 @@ class PrepareSettings(Section):
     max_pitch: float = Field(30.0, gt=0, le=90, description="Frames tilted further are left out.")
     min_confidence: Unit = Field(0.8, description="Least median confidence of the landmarks.")
     min_sharpness: float = Field(
-        0.35, ge=0, description="Least detail of a face against a sharp one; see the README."
+        0.3, ge=0, description="Least focus: 1 is a well focused face, 0 a smeared one."
+    )
+    min_agreement: float = Field(
+        0.12, ge=-1, le=1, description="Least correlation of lips and sound, from 6 s on."
     )
     min_voiced: Unit = Field(0.15, description="Least share of a stretch in which is spoken.")
     max_offset_ms: float = Field(
@@ -195,11 +216,38 @@ class LoopSettings(Section):
 
 
 class TcTraining(LoopSettings):
-    """Training of the TC net: phonemes to mouth shapes."""
+    """Training of the TC net: phonemes and sound to mouth shapes."""
+
+    rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
+    seconds: float = Field(2.4, ge=1.5, le=10, description="Length of a training window.")
+    width: int = Field(64, ge=8, le=512, description="Channels of the net.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of channels hidden in a step.")
+    decay: float = Field(0.03, ge=0, description="Weight decay.")
+    average: float = Field(
+        0.99, ge=0, lt=1, description="Of the running mean of the weights, which is what is kept."
+    )
+    jitter: float = Field(0.01, ge=0, description="Deviation of frame times, seconds.")
+    deaf: Unit = Field(0.25, description="Share of windows without the sound.")
+    noisy: Unit = Field(0.5, description="Share of windows with noise under the sound.")
+    adaptive: bool = Field(True, description="The adaptive lip weight of phoneme runs.")
+    motion: float = Field(1.0, ge=0, description="Weight of the motion inside phoneme runs.")
+    closures: float = Field(2.0, ge=0, description="Additional weight of P B M.")
+    course: float = Field(2.0, ge=0, description="Weight of the correlation of a window.")
+    scale: float = Field(
+        1.25, gt=0, description="Widens the answer at the end: regression is too timid."
+    )
 
 
 class ScTraining(LoopSettings):
     """Training of the SC net: mouth shapes to pixels."""
+
+    decay: float = Field(1e-3, ge=0, description="Weight decay.")
+    average: float = Field(
+        0.998, ge=0, lt=1, description="Of the running mean of the weights, which is what is kept."
+    )
+    frames: int = Field(
+        300, ge=30, description="Frames of a clip that are kept in memory, spread evenly."
+    )
 
 
 class LandmarkTraining(LoopSettings):

@@ -83,9 +83,6 @@ class _Course:
         """Take up a saved state, or measure where the net starts from."""
         lesson = self.lesson
         modules, optimizers = lesson.modules(), lesson.optimizers()
-        if self.settings.compile:
-            for module in modules.values():
-                module.compile()
         state = self.folder / STATE
         found = load_state(state, lesson.kind, self.identity, modules, optimizers)
         if found is None:

@@ -52,10 +52,9 @@ class ClipFacts:
     sha256: str  # of the file
     start: int = 0  # the file's frame of row 0
     width: float = 0.0  # of the face in the file, pixels
-    offset: float = (
-        0.0  # seconds that the picture is behind its sound, as estimated; not yet removed
-    )
+    offset: float = 0.0  # seconds that the picture is behind its sound, by estimate; not removed
     agreement: float | None = None  # correlation of lips and sound at that offset
+    still: bool = False  # one picture, no sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,8 @@ class Book:
     format: int
     crop: int
     clips: Mapping[str, ClipFacts] = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)  # file -> why nothing of it is here
+    left_out: Mapping[str, str] = field(default_factory=dict)  # file -> why parts of it are not
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class PreparedClip:
     crop_from_display: NDArray[np.float64]  # (T, 2, 3)
     energy: Floats  # (N,) level of the sound, 0 at -80 dB, 1 at full scale
     phonemes: Mapping[str, list[Timed]]  # by path, those of PATHS that were found; clip's clock
+    sound: Floats | None = None  # (N, BANDS) levels of `synthesis.sound` on the clip's clock
 
 
 _BOOK: TypeAdapter[Book] = TypeAdapter(Book)
@@ -97,6 +98,10 @@ class PreparedSet:
     def names(self, split: str | None = None) -> list[str]:
         """The clips of a split, or all, in order of name."""
         return sorted(n for n, facts in self.clips.items() if split in (None, facts.split))
+
+    def held_out(self) -> list[str]:
+        """The clips to measure on: those of the val split, or where there are none, all."""
+        return self.names("val") or self.names()
 
     def load(self, name: str) -> PreparedClip:
         """All of a clip but its pictures."""
@@ -146,6 +151,8 @@ def write_clip(path: Path, clip: PreparedClip) -> None:
     arrays: dict[str, Any] = {name: getattr(clip, name) for name in _ARRAYS}
     for way, timed in clip.phonemes.items():
         arrays[f"phonemes_{way}"] = np.array(json.dumps(timed))
+    if clip.sound is not None:
+        arrays["sound"] = clip.sound.astype(np.float16)
     with path.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -157,6 +164,8 @@ def read_clip(path: Path) -> PreparedClip:
             arrays = {name: stored[name] for name in _ARRAYS}
             ways = [way for way in PATHS if f"phonemes_{way}" in stored.files]
             phonemes = {way: _timed(str(stored[f"phonemes_{way}"])) for way in ways}
+            if "sound" in stored.files:
+                arrays["sound"] = stored["sound"].astype(np.float32)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(f"the prepared clip {path} is damaged: {error}", hint=_AGAIN) from error
     clip = PreparedClip(phonemes=phonemes, **arrays)

@@ -1,0 +1,79 @@
+"""The book of a prepared set, from what became of every file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dubkit.training.cut import Cut, Kept
+from dubkit.training.footage import Source, assign_splits
+from dubkit.training.look import Look
+from dubkit.training.prepared import CROP, FORMAT, Book, ClipFacts
+
+
+@dataclass(slots=True)
+class FootageFile:
+    """One file of footage on its way."""
+
+    source: Source
+    key: str  # of its look
+    sha256: str
+    look: Look | None = None
+    cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
+
+
+def make_book(
+    files: Sequence[FootageFile], refused: Mapping[str, str], share: float
+) -> tuple[Book, str | None]:
+    """The book, and a sentence where nobody, or nobody else, is held out.
+
+    ``refused`` are the files that were not looked at; ``share`` of the people is held out.
+    """
+    people: dict[str, tuple[str, str | None]] = {}
+    found: list[tuple[Kept, FootageFile]] = []
+    refusals, left_out = dict(refused), {}
+    for file in files:
+        kept = [clip for result in file.cuts.values() for clip in result.kept]
+        found += [(clip, file) for clip in kept]
+        people |= {clip.name: (file.source.person, file.source.split) for clip in kept}
+        reasons = _reasons(file)
+        if kept and reasons:
+            left_out[file.source.file] = reasons
+        elif reasons:
+            refusals[file.source.file] = reasons
+    splits, held_out = assign_splits(people, share)
+    clips = {clip.name: _facts(clip, file, splits[clip.name]) for clip, file in found}
+    book = Book(FORMAT, CROP, dict(sorted(clips.items())), dict(sorted(refusals.items())), left_out)
+    return book, held_out if clips else None
+
+
+def _reasons(file: FootageFile) -> str | None:
+    """Why frames of a file are left out, the most frequent reasons first."""
+    if file.look is not None and file.look.refused:
+        return file.look.refused
+    frames: Counter[str] = Counter()
+    for result in file.cuts.values():
+        for span in result.refused:
+            frames[span.reason] += span.end - span.start
+    if len(frames) == 1:
+        return next(iter(frames))
+    common = frames.most_common(3)
+    return "; ".join(f"{reason} ({count} frames)" for reason, count in common) or None
+
+
+def _facts(clip: Kept, file: FootageFile, split: str) -> ClipFacts:
+    source = file.source
+    return ClipFacts(
+        file=source.file,
+        person=source.person,
+        split=split,
+        group=source.group,
+        frames=clip.frames,
+        rate=clip.rate,
+        sha256=file.sha256,
+        start=clip.start,
+        width=clip.width,
+        offset=clip.offset,
+        agreement=clip.agreement,
+    )

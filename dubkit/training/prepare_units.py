@@ -1,0 +1,200 @@
+"""The units of preparing: which there are, which are done, and the parent's side of doing the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from dubkit.config import Config
+from dubkit.progress import Progress
+from dubkit.runner import find_devices
+from dubkit.stages import faces as faces_stage
+from dubkit.stages import shots as shots_stage
+from dubkit.stages import speech as speech_stage
+from dubkit.training.cut import Cut, CutTask, cut
+from dubkit.training.footage import Source
+from dubkit.training.look import Look, LookTask, look
+from dubkit.training.prepare_book import FootageFile, make_book
+from dubkit.training.prepared import (
+    CLIPS,
+    CROP,
+    Book,
+    clip_path,
+    write_book,
+)
+from dubkit.training.receipts import (
+    SCRATCH,
+    digests,
+    move_files,
+    read_receipt,
+    sweep,
+    write_receipt,
+)
+from dubkit.work.digest import digest_value, short
+from dubkit.work.parallel import WorkerLost, cores, stream
+
+VERSION = 1  # of the results: a change makes every unit stale
+BOOK_SECONDS = 10.0  # between two savings of the book
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """One unit to do."""
+
+    key: str
+    task: LookTask | CutTask
+    file: FootageFile
+    name: str
+    frames: int
+
+
+class Preparation:
+    """The parent's side of the work."""
+
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        config: Config,
+        progress: Progress,
+        sources: Sequence[Source],
+        forbidden: dict[str, str],
+    ) -> None:
+        self.folder, self.out, self.config, self.progress = folder, out, config, progress
+        self.forbidden: dict[str, str] = forbidden
+        self.lost: dict[str, str] = {}
+        self.devices = find_devices(config.parallel.device)
+        sweep(out)
+        (out / CLIPS).mkdir(exist_ok=True)
+        known = digests(folder, out, [p for s in sources for p in (s.file, s.script) if p])
+        common = self._common()
+        self.files = [
+            FootageFile(s, self._look_key(s, known, common), known[s.file]) for s in sources
+        ]
+        self.keys: set[str] = set()
+        self.done = self.frames = 0
+        self._next_book = time.monotonic() + BOOK_SECONDS
+
+    def _common(self) -> list[object]:
+        """What decides about every unit: versions, settings and engines."""
+        config = self.config
+        wanted = config.train.prepare.model_dump(exclude={"val_share", "research"})
+        sections = (config.probe, config.shots, config.faces, config.speech)
+        stages = (shots_stage.STAGE, faces_stage.STAGE, speech_stage.STAGE)
+        engines = [stage.identity(config) for stage in stages]
+        return [VERSION, CROP, wanted, [s.model_dump(mode="json") for s in sections], engines]
+
+    def _look_key(self, source: Source, known: dict[str, str], common: list[object]) -> str:
+        script = known[source.script] if source.script else None
+        facts = (source.name, known[source.file], script, source.language)
+        return short(digest_value([common, facts])) + "-look"
+
+    def do_all(self) -> None:
+        """All looks, then all cuts."""
+        self._do("look", [self._look_unit(f) for f in self.files], look, Look, self._looked)
+        units = [u for f in self.files for u in self._cut_units(f)]
+        self._do("cut", units, cut, Cut, self._was_cut)
+
+    def _look_unit(self, file: FootageFile) -> _Unit:
+        source = file.source
+        script = self.folder / source.script if source.script else None
+        task = LookTask(self.folder / source.file, script, source.language, self.config)
+        return _Unit(file.key, task, file, source.name, 0)
+
+    def _cut_units(self, file: FootageFile) -> list[_Unit]:
+        seen, source = file.look, file.source
+        if seen is None:
+            return []
+        units = []
+        for start, end in seen.pieces:
+            key = f"{file.key.removesuffix('-look')}-{start:07d}-{end:07d}"
+            task = CutTask(
+                video=self.folder / source.file,
+                start=start,
+                end=end,
+                name=source.name,
+                whole=len(seen.pieces) == 1,
+                language=source.language,
+                script=seen.script,
+                config=self.config,
+                out=self.out / SCRATCH / key,
+                device=self.devices[len(units) % len(self.devices)],
+            )
+            units.append(_Unit(key, task, file, f"{source.name} {start}-{end}", end - start))
+        return units
+
+    def _do(
+        self,
+        stage: str,
+        units: Sequence[_Unit],
+        function: Callable[[Task], Result],
+        kind: type[Result],
+        settle: Callable[[_Unit, Result], None],
+    ) -> None:
+        """Take up what is done; do the rest, in workers."""
+        self.keys |= {unit.key for unit in units}
+        todo = []
+        for unit in units:
+            known = read_receipt(self.out, unit.key, kind)
+            if known is None or not self._complete(known):
+                todo.append(unit)
+            else:
+                settle(unit, known)
+        self.progress.plan(
+            stage, len(units), len(units) - len(todo), sum(unit.frames for unit in todo)
+        )
+        jobs = self.config.parallel.jobs or cores()
+        tasks: list[Task] = [unit.task for unit in todo]  # type: ignore[misc]
+        began, at = time.monotonic(), 0.0
+        for index, result in stream(function, tasks, jobs=min(jobs, max(1, len(tasks)))):
+            unit = todo[index]
+            spent, at = time.monotonic() - began - at, time.monotonic() - began
+            if isinstance(result, WorkerLost):
+                self.lost[unit.file.source.file] = "its worker died, twice: too little memory?"
+                self.progress.advance(stage, unit.name, unit.frames, spent, str(result))
+                continue
+            self._publish(unit, result)
+            settle(unit, result)
+            self.done, self.frames = self.done + 1, self.frames + unit.frames
+            self.progress.advance(stage, unit.name, unit.frames, spent, None)
+            if time.monotonic() > self._next_book:
+                self.save()
+
+    def _complete(self, result: object) -> bool:
+        """Whether the files that a result speaks of are there."""
+        kept = result.kept if isinstance(result, Cut) else ()
+        return all(
+            clip_path(self.out, clip.name, end).is_file()
+            for clip in kept
+            for end in (".npz", ".mp4")
+        )
+
+    def _publish(self, unit: _Unit, result: object) -> None:
+        if isinstance(unit.task, CutTask) and unit.task.out.is_dir():
+            move_files(unit.task.out, self.out / CLIPS)
+        write_receipt(self.out, unit.key, result)
+
+    def _looked(self, unit: _Unit, result: Look) -> None:
+        unit.file.look = result
+        if result.note:
+            self.progress.note(f"{unit.file.source.file}: {result.note}")
+
+    def _was_cut(self, unit: _Unit, result: Cut) -> None:
+        assert isinstance(unit.task, CutTask)
+        unit.file.cuts[unit.task.start, unit.task.end] = result
+
+    def save(self) -> None:
+        """Write the book of what is there."""
+        write_book(self.out, self.book()[0])
+        self._next_book = time.monotonic() + BOOK_SECONDS
+
+    def book(self) -> tuple[Book, str | None]:
+        """The book of what is there, and a sentence where nobody is held out."""
+        refused = {**self.forbidden, **self.lost}
+        return make_book(self.files, refused, self.config.train.prepare.val_share)

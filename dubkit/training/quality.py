@@ -1,0 +1,190 @@
+"""Is a stretch of footage fit to learn from? Measures of one face in one run of frames, and the verdict.
+
+Every reason names its figure and its limit, so that a refusal can be understood and the limit changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import PrepareSettings
+from dubkit.faces.speaking import (
+    KINDS,
+    LIMIT,
+    MIN_MOTION,
+    lips_from_sound,
+    sound_features,
+    without_slow,
+)
+from dubkit.records import Floats
+from dubkit.synthesis.timing import SILENCE, Timed
+
+Series = NDArray[np.float64]
+
+REACH_SECONDS = 0.48  # largest lag that is looked for
+SAME = 0.3  # mean difference of two crops, grey levels, under which a picture was repeated
+STILL, REPEATED = 0.9, 0.45  # shares of repeated pictures that make a still picture, a jerky film
+SILENT_LEVEL = 0.25  # of `energy`, -60 dB: nothing louder is no sound
+ENERGY_STEP, ENERGY_FLOOR = 0.02, 80.0  # seconds a value, decibel under full scale that are 0
+FLAT, SHARP = 0.16, 0.285  # fine over coarse detail of smeared faces, and of well focused ones
+JUDGED_SECONDS = 6.0  # shorter stretches go with any sound by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """How lips and sound go together."""
+
+    agreement: float  # correlation at the best lag
+    offset: float  # seconds that the picture is behind
+    sure: bool  # the stretch is long, and the agreement more than chance gives
+
+
+def energy(samples: Floats, rate: int = 16000) -> Floats:
+    """(N,) level of the sound around every 20 ms: 0 at -80 dB, 1 at full scale."""
+    step, reach = round(ENERGY_STEP * rate), round(ENERGY_STEP * rate)
+    padded = np.pad(samples.astype(np.float64) ** 2, reach)
+    total = np.concatenate([[0.0], np.cumsum(padded)])
+    centres = np.arange(0, len(samples) + 1, step) + reach
+    power = (total[centres + reach] - total[centres - reach]) / (2 * reach)
+    level = 10 * np.log10(np.maximum(power, 1e-12))
+    return np.asarray(np.clip(1 + level / ENERGY_FLOOR, 0, 1), np.float32)
+
+
+def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sync | None:
+    """Compare a mouth's motion (T, 3) with the sound; ``times`` (T,) seconds into ``samples``.
+
+    None where the sound has one level throughout or the stretch is too short to tell.
+    """
+    count = len(motion)
+    if count < max(8, 0.6 * rate) or not np.isfinite(motion).all():
+        return None
+    features = sound_features(samples, times + 0.5 / rate)
+    if np.ptp(features) < 0.5:
+        return None
+    told, shown = without_slow(features, rate) @ lips_from_sound(), without_slow(motion, rate)
+    reach = min(round(REACH_SECONDS * rate), count // 3)
+    lags = np.arange(-reach, reach + 1)
+    curve = np.array([_agreement(shown, told, int(lag)) for lag in lags])
+    top = int(curve.argmax())
+    offset = float(lags[top]) + _peak(curve, top)
+    best, seconds = float(curve[top]), count / rate
+    sure = seconds >= JUDGED_SECONDS and best >= LIMIT / float(np.sqrt(seconds))
+    return Sync(best, offset / rate, sure)
+
+
+def _agreement(shown: Series, told: Series, lag: int) -> float:
+    """Weighted correlation of ``shown[t + lag]`` with ``told[t]``."""
+    count = len(shown)
+    a = shown[max(0, lag) : count + min(0, lag)]
+    b = told[max(0, -lag) : count - max(0, lag)]
+    a, b = a - a.mean(0), b - b.mean(0)
+    power = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    alike = np.where(power > 1e-9, (a * b).sum(0) / np.maximum(power, 1e-9), 0.0)
+    return float(alike @ np.array(KINDS) / sum(KINDS))
+
+
+def _peak(curve: Series, top: int) -> float:
+    """Where between the steps a curve is highest, by a parabola."""
+    if not 0 < top < len(curve) - 1:
+        return 0.0
+    before, here, after = curve[top - 1 : top + 2]
+    bend = before - 2 * here + after
+    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+
+
+def sharpness(crop: NDArray[np.uint8], native: float) -> float:
+    """How much of a face's detail is fine, at the scale at which it was filmed: 1 well focused, 0 smeared.
+
+    ``native`` is pixels of the film per pixel of the crop: an enlarged face is not called blurred.
+    """
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    side = max(32, min(crop.shape[0], round(crop.shape[0] * native)))
+    if side < crop.shape[0]:
+        grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+    plain = grey.astype(np.float32)
+    fine = np.abs(plain - cv2.GaussianBlur(plain, (0, 0), 1.0)).mean()
+    coarse = np.abs(plain - cv2.GaussianBlur(plain, (0, 0), 3.0)).mean()
+    share = float(fine) / max(float(coarse), 1e-3)
+    return max(0.0, (share - FLAT) / (SHARP - FLAT))
+
+
+@dataclass(slots=True)
+class Looks:
+    """What the crops of a run look like; fed one by one, none is kept but the last."""
+
+    sharp: list[float] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
+    _last: NDArray[np.int16] | None = None
+
+    def see(self, crop: NDArray[np.uint8], native: float) -> None:
+        """Take in the next crop."""
+        self.sharp.append(sharpness(crop, native))
+        small = crop[::3, ::3].astype(np.int16)
+        if self._last is not None:
+            self.changes.append(float(np.abs(small - self._last).mean()))
+        self._last = small
+
+    @property
+    def repeated(self) -> float:
+        """Share of pictures that equal the one before."""
+        return float((np.array(self.changes) < SAME).mean()) if self.changes else 0.0
+
+
+def look_fault(looks: Looks, settings: PrepareSettings) -> str | None:
+    """What is wrong with the pictures, if anything."""
+    sharp = float(np.median(looks.sharp))
+    if sharp < settings.min_sharpness:
+        return (
+            f"blurred: {sharp:.2f} of the detail of a sharp face, {settings.min_sharpness:g} needed"
+        )
+    if looks.repeated >= STILL:
+        return "a still picture"
+    if looks.repeated >= REPEATED:
+        return f"{looks.repeated:.0%} of its pictures repeat the one before"
+    return None
+
+
+def face_fault(scores: Floats, settings: PrepareSettings) -> str | None:
+    """What is wrong with the landmarks, if anything."""
+    sure = float(np.median(scores))
+    if sure < settings.min_confidence:
+        return f"the face is unsure: confidence {sure:.2f}, {settings.min_confidence:g} needed"
+    return None
+
+
+def sound_fault(
+    level: Floats, motion: Series, rate: float, sync: Sync | None, settings: PrepareSettings
+) -> str | None:
+    """What is wrong with the sound, or with lips and sound together, if anything."""
+    if float(level.max(initial=0.0)) < SILENT_LEVEL:
+        return "its sound is silent"
+    if sync is None:
+        return "its sound is no speech: one level throughout"
+    moved = float(motion[:, 0].std())
+    if moved < MIN_MOTION:
+        return f"the mouth does not move: {moved:.3f} of the eye distance, {MIN_MOTION} needed"
+    long = len(motion) / rate >= JUDGED_SECONDS
+    if long and sync.agreement < settings.min_agreement:
+        return (
+            "the lips do not move with the sound: "
+            f"correlation {sync.agreement:.2f}, {settings.min_agreement:g} needed"
+        )
+    if sync.sure and abs(sync.offset) * 1000 > settings.max_offset_ms:
+        late = "behind" if sync.offset > 0 else "ahead of"
+        return (
+            f"the picture is {abs(sync.offset) * 1000:.0f} ms {late} the sound, "
+            f"{settings.max_offset_ms:g} allowed"
+        )
+    return None
+
+
+def speech_fault(phonemes: list[Timed], duration: float, settings: PrepareSettings) -> str | None:
+    """Whether too little is spoken."""
+    spoken = sum(end - start for symbol, start, end in phonemes if symbol != SILENCE)
+    if spoken < settings.min_voiced * duration:
+        return f"spoken in {spoken / duration:.0%} of it, {settings.min_voiced:.0%} needed"
+    return None
