@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import dubkit
-from dubkit.training.tc_data import GRID_WORDS
+from dubkit.training.teacher_set import GRID_WORDS
 
 JUDGE = Path(__file__).with_name("judge_lips.py")
 KEEP_S1 = 4
