@@ -110,12 +110,22 @@ def skin_ring(current: Floats, mask: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
+class Painted:
+    """What an image net says of a patch, on a small grid; colours are matched in it already."""
+
+    grid_from_canonical: Matrix
+    weights: tuple[Floats, ...]  # (S, S) for each warp, together 1
+    additions: tuple[Floats, ...]  # (S, S) for each plane, in samples
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
     """All that one frame's composition needs besides pixels; everything in canonical grids."""
 
     mask: Floats  # (128, 128)
     ring: Floats  # (128, 128)
     warps: tuple[tuple[Reference, Warp, float], ...]  # weights sum to 1
+    painted: Painted | None = None  # None: the weights and the ring decide
 
 
 def compose_patch(
@@ -144,9 +154,12 @@ def _compose_plane(plane: Plane, matrix: Matrix, patch: Patch, index: int, depth
     size = (int(x1 - x0), int(y1 - y0))
     mask = _to_plane(patch.mask, compose(local, invert(mask_grid)), size)
     region = plane[y0:y1, x0:x1]
-    made = _fused(patch, local, size, index)
-    ring = _to_plane(patch.ring, compose(local, invert(mask_grid)), size)
-    made = made + _colour_offset(region, made, ring, depth)
+    if patch.painted is not None:
+        made = _painted(patch.warps, patch.painted, local, size, index)
+    else:
+        made = _fused(patch, local, size, index)
+        ring = _to_plane(patch.ring, compose(local, invert(mask_grid)), size)
+        made = made + colour_offset(region, made, ring, 0.12 * (1 << depth))
     mixed = region + mask * (made - region)
     top = float((1 << depth) - 1)
     # a mask of zero adds exactly nothing, so rounding gives the sample back
@@ -165,7 +178,7 @@ def _fused(patch: Patch, local: Matrix, size: tuple[int, int], index: int) -> Fl
     A plain average of two warped frames would lose the skin's detail.
     """
     strongest = max(range(len(patch.warps)), key=lambda k: patch.warps[k][2])
-    made = [_warped(reference, warp, local, size, index) for reference, warp, _ in patch.warps]
+    made = [warped(reference, warp, local, size, index) for reference, warp, _ in patch.warps]
     fused = made[strongest]
     sigma = max(_TEXTURE * scale_of(local), 0.8)
     for k, (_, _, weight) in enumerate(patch.warps):
@@ -174,7 +187,30 @@ def _fused(patch: Patch, local: Matrix, size: tuple[int, int], index: int) -> Fl
     return fused
 
 
-def _warped(
+def _painted(
+    warps: Sequence[tuple[Reference, Warp, float]],
+    painted: Painted,
+    local: Matrix,
+    size: tuple[int, int],
+    index: int,
+) -> Floats:
+    """The references under their maps of weights, and what is added to them."""
+    from_grid = compose(local, invert(painted.grid_from_canonical))
+
+    def spread(grid: Floats, flags: int) -> Floats:
+        made = cv2.warpAffine(grid, from_grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(made, np.float32)
+
+    made = spread(painted.additions[index], cv2.INTER_CUBIC)
+    for (reference, warp, _), weight in zip(warps, painted.weights, strict=True):
+        pixels = warped(reference, warp, local, size, index)
+        if len(warps) > 1:
+            pixels *= spread(weight, cv2.INTER_LINEAR)
+        made += pixels
+    return made
+
+
+def warped(
     reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], index: int
 ) -> Floats:
     """One reference's plane seen through its warp, float32."""
@@ -221,9 +257,10 @@ def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
     pixels += closing * (opened - pixels)
 
 
-def _colour_offset(region: Plane, made: Floats, ring: Floats, depth: int) -> Floats:
-    """The smooth offset that makes the patch agree with the picture along the ring."""
-    limit = 0.12 * (1 << depth)
+def colour_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: float) -> Floats:
+    """The smooth offset, no sample of it from beyond ``limit``, that makes the patch agree with the picture
+    along the ring.
+    """
     difference = np.clip(region.astype(np.float32) - made, -limit, limit)
     height, width = region.shape
     coarse = (min(_MATCH, width), min(_MATCH, height))

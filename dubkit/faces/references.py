@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,9 @@ from dubkit.records import Floats
 _POSE_WEIGHT = 0.012  # canonical units per degree
 _TIME_WEIGHT = 0.004  # per second of distance
 _SWITCH_COST = 0.08
+_TAKEN = 1e3  # cost of a frame that is taken
 _INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
+HELPING = 0.15  # weight of the second frame, which only helps the first
 
 
 def mouth_features(canonical: Floats) -> Floats:
@@ -50,12 +54,17 @@ def choose_bank(features: Floats, usable: NDArray[np.bool_], count: int) -> NDAr
     return np.sort(rows[chosen])
 
 
-def choose_path(wanted: Floats, bank: Floats) -> NDArray[np.intp]:
+def choose_path(
+    wanted: Floats, bank: Floats, taken: NDArray[np.intp] | None = None
+) -> NDArray[np.intp]:
     """(T,) index into the bank for each frame: near in shape and pose, switching seldom (Viterbi).
 
-    ``wanted`` (T, F) features of the target, ``bank`` (N, F).
+    ``wanted`` (T, F) features of the target, ``bank`` (N, F); ``taken`` (T,) entries that are not to be
+    chosen, where there is another.
     """
     cost = np.sqrt(((wanted[:, None] - bank[None]) ** 2).sum(-1))
+    if taken is not None and len(bank) > 1:
+        cost[np.arange(len(cost)), taken] += _TAKEN
     back = np.zeros(cost.shape, np.intp)
     best = cost[0]
     for t in range(1, len(cost)):
@@ -70,15 +79,30 @@ def choose_path(wanted: Floats, bank: Floats) -> NDArray[np.intp]:
     return path
 
 
-def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[list[tuple[int, float]]]:
-    """Per frame the bank entries to mix, weights summing to 1: a cross-fade of ``2 * reach`` frames at switches."""
+Mix = list[tuple[int, float]]  # bank entries and their weights, which sum to 1
+
+
+def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[Mix]:
+    """Per frame the bank entries to mix: a cross-fade of ``2 * reach`` frames at switches."""
     kernel = np.bartlett(2 * reach + 3)[1:-1]
     mixed = []
     for t in range(len(path)):
         window = np.clip(np.arange(t - reach, t + reach + 1), 0, len(path) - 1)
-        weights: dict[int, float] = {}
-        for k, w in zip(path[window], kernel, strict=True):
-            weights[int(k)] = weights.get(int(k), 0.0) + float(w)
-        total = sum(weights.values())
-        mixed.append([(k, w / total) for k, w in sorted(weights.items())])
+        mixed.append(_summed(zip(path[window].tolist(), kernel.tolist(), strict=True)))
     return mixed
+
+
+def with_help(first: list[Mix], second: list[Mix]) -> list[Mix]:
+    """Two mixes in one, frame by frame; the second weighs `HELPING`."""
+    return [
+        _summed([*((k, w * (1 - HELPING)) for k, w in a), *((k, w * HELPING) for k, w in b)])
+        for a, b in zip(first, second, strict=True)
+    ]
+
+
+def _summed(parts: Iterable[tuple[int, float]]) -> Mix:
+    weights: dict[int, float] = {}
+    for k, w in parts:
+        weights[k] = weights.get(k, 0.0) + w
+    total = sum(weights.values())
+    return [(k, w / total) for k, w in sorted(weights.items())]

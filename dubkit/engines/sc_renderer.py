@@ -1,0 +1,129 @@
+"""Renders one face of one shot: own frames carried to the wanted mouth, fused, laid over the native planes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dubkit.faces import align, composite, view, warp
+from dubkit.faces.references import Mix
+from dubkit.media.frames import Frame
+from dubkit.media.planes import Plane, plane_format, plane_from_display
+from dubkit.records import Floats, VideoInfo
+from dubkit.synthesis.mouths import MouthPainter
+
+# the warp is smooth but at the lips: finer than this would cost time and show nothing
+_MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
+_UNSEEN = 0.01  # a reference that weighs less than this everywhere is left out
+
+Lent = tuple[composite.Reference, warp.Warp, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FacePlan:
+    """What one face will do in a shot; T frames, rows as in its track."""
+
+    start: int  # frame of row 0
+    display_from_canonical: list[align.Matrix]
+    current: Floats  # (T, L, 2) canonical landmarks as filmed
+    target: Floats  # (T, L, 2) canonical landmarks as wanted
+    alpha: Floats  # (T,) 0: leave the frame alone
+    bank: tuple[int, ...]  # rows whose pixels are borrowed
+    mix: list[Mix]  # per row: bank entries and weights
+
+
+class Renderer:
+    """See the module. Without a painter the warp alone makes the picture."""
+
+    def __init__(
+        self, info: VideoInfo, plan: FacePlan, feather: float, painter: MouthPainter | None
+    ) -> None:
+        self._plan = plan
+        self._feather = feather
+        self._painter = painter
+        layout = plane_format(info)
+        self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
+        self._coding = view.Coding(layout.depth, layout.is_rgb)
+        self._anchors = warp.anchors()
+        self._lent: dict[int, composite.Reference] = {}
+        self._small: dict[int, composite.Reference] = {}
+        self.borrowed = frozenset(plan.start + row for row in plan.bank)
+
+    def _plane_from_canonical(self, row: int) -> list[align.Matrix]:
+        return [align.compose(m, self._plan.display_from_canonical[row]) for m in self._planes]
+
+    def _cut(self, planes: Sequence[Plane], row: int) -> composite.Reference:
+        """The face's surroundings in a frame."""
+        vertices = np.concatenate([self._plan.current[row], self._anchors])
+        return composite.cut_reference(planes, self._plane_from_canonical(row), vertices)
+
+    def lend(self, frame: Frame) -> None:
+        """Keep the face's surroundings of a bank frame."""
+        row = frame.index - self._plan.start
+        self._lent[row] = self._cut(frame.planes, row)
+        if self._painter is not None:
+            self._small[row] = view.shrink(self._lent[row])
+
+    def touches(self, index: int) -> bool:
+        """Whether frame ``index`` of the film changes."""
+        row = index - self._plan.start
+        return 0 <= row < len(self._plan.alpha) and self._plan.alpha[row] > 0
+
+    def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
+        """Compose the wanted mouth into ``planes``."""
+        if not self.touches(frame.index):
+            return False
+        row = frame.index - self._plan.start
+        matrices = self._plane_from_canonical(row)
+        patch = self._warped(row, composite.native_scale(matrices))
+        if self._painter is not None:
+            patch = self._painted(self._painter, frame, row, patch)
+        composite.compose_patch(planes, matrices, patch, self._coding.depth)
+        return True
+
+    def _warped(self, row: int, scale: float) -> composite.Patch:
+        """The patch as the warp alone makes it."""
+        plan = self._plan
+        vertices = np.concatenate([plan.target[row], self._anchors])
+        size = int(np.clip(_GRID_PER_PIXEL * scale * warp.SIDE, _MIN_GRID, _MAX_GRID))
+        ids = warp.triangle_map(vertices, size)
+        warps: list[Lent] = []
+        for entry, weight in plan.mix[row]:
+            reference = self._lent[plan.bank[entry]]
+            warps.append((reference, warp.warp(vertices, reference.vertices, ids), weight))
+        mask = composite.soft_mask(plan.current[row], plan.target[row], self._feather)
+        ring = composite.skin_ring(plan.current[row], mask)
+        return composite.Patch(mask * plan.alpha[row], ring, tuple(warps))
+
+    def _painted(
+        self, painter: MouthPainter, frame: Frame, row: int, patch: composite.Patch
+    ) -> composite.Patch:
+        """The same patch, fused and completed by the net."""
+        plan, coding = self._plan, self._coding
+        mask = composite.soft_mask(plan.current[row], plan.target[row], self._feather)
+        outline = view.outline(plan.current[row], plan.target[row], mask, patch.ring)
+        filmed = view.as_filmed(view.shrink(self._cut(frame.planes, row)), coding)
+        pictures, offsets, shades = [], [], []
+        for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):
+            picture = view.as_warped(self._small[plan.bank[entry]], carried, coding)
+            offsets.append(view.colour_offset(filmed, picture, outline.ring))
+            pictures.append(picture + offsets[-1])
+            shades.append(view.from_warp_grid(carried.shade))
+        weights = [weight for _, _, weight in patch.warps]
+        mouth = painter.paint(filmed, outline, pictures, shades, weights)
+        change = mouth.residual * view.border()[..., None]
+        change += (mouth.weights[..., None] * np.stack(offsets)).sum(0)
+        shown = [k for k, w in enumerate(mouth.weights) if w.max() > _UNSEEN]
+        share = mouth.weights[shown] / mouth.weights[shown].sum(0)
+        return composite.Patch(
+            mask=patch.mask * view.to_warp_grid(mouth.mask, len(patch.mask), outside=1.0),
+            ring=patch.ring,
+            warps=tuple(patch.warps[k] for k in shown),
+            painted=composite.Painted(
+                view.view_from_canonical(),
+                tuple(share),
+                tuple(coding.planes(change, len(self._planes))),
+            ),
+        )

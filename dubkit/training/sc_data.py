@@ -1,0 +1,191 @@
+"""What the SC net learns from: a frame of a clip, and other frames of the same clip carried to its mouth.
+
+Self-reconstruction by the product's own means (`faces.warp`, `faces.view`): the references are chosen by mouth
+shape and pose, never from the moment itself and now and then on purpose of a far mouth shape, because a dub
+asks for mouths that a shot does not show. The frame under the patch is given another mouth half of the time,
+so that the mask learns what it must cover. A clip of a single picture (a portrait) lends itself, its mouth
+warped to another shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dubkit.errors import InputError
+from dubkit.faces import composite, layout, references, view, warp
+from dubkit.records import Floats
+from dubkit.training.sc_footage import Footage, vertices
+from dubkit.training.sc_maps import Maps, Random, as_tensor
+
+COUNT = 3  # references of a sample
+FEATHER = 0.12
+_GRID = 96  # of the warp
+_APART = 0.4  # seconds between a frame and what it may borrow from
+_BANK = 40  # frames that a choice is made from
+_STILLS = 0.2  # share of the samples that are of single pictures
+_CODING = view.Coding(8, False)
+
+
+class Samples:
+    """Draws samples from footage; thread-safe, a function of the generator alone."""
+
+    def __init__(self, footage: Sequence[Footage]) -> None:
+        self.moving = [clip for clip in footage if clip.times[-1] > 2.5 * _APART]
+        self.stills = [clip for clip in footage if clip.times[-1] <= 2.5 * _APART]
+        if not self.moving:
+            raise InputError("no clip is long enough to borrow from itself", hint="give more film")
+        people = [clip.person for clip in self.moving]
+        frames = {p: sum(len(c.times) for c in self.moving if c.person == p) for p in set(people)}
+        share = np.array([len(c.times) / frames[c.person] ** 0.6 for c in self.moving])
+        self._share = np.cumsum(share / share.sum())
+        gap = (layout.INNER_BOTTOM, layout.INNER_TOP)
+        self._rows = []
+        for clip in self.moving:
+            opening = np.maximum(np.subtract(*(clip.canonical[:, k, 1] for k in gap)), 0)
+            weight = 1 + 10 * np.minimum(opening, 0.3)
+            self._rows.append(np.cumsum(weight / weight.sum()))
+
+    def draw(self, rng: Random, count: int = COUNT) -> Maps:
+        """One sample with ``count`` references, batch dimension 1."""
+        if self.stills and rng.random() < _STILLS:
+            clip = self.stills[rng.integers(len(self.stills))]
+            return self._still(clip, int(rng.integers(len(clip.times))), rng, count)
+        number = _pick(self._share, rng)
+        return moving_sample(self.moving[number], _pick(self._rows[number], rng), rng, count)
+
+    def _still(self, clip: Footage, row: int, rng: Random, count: int) -> Maps:
+        """A single picture lends itself with other mouths."""
+        lent = []
+        for weight in _weights(rng, count):
+            other = self.moving[_pick(self._share, rng)]
+            a, b = rng.integers(len(other.times), size=2)
+            push = other.canonical[a] - other.canonical[b]
+            lent.append((_pretended(clip.reference(row), clip.canonical[row], push), weight))
+        other = self.moving[_pick(self._share, rng)]
+        a, b = rng.integers(len(other.times), size=2)
+        current = with_mouth(clip.canonical[row], other.canonical[a] - other.canonical[b])
+        return assemble(clip.reference(row), clip.canonical[row], current, lent, rng)
+
+
+def _pick(cumulative: NDArray[np.float64], rng: Random) -> int:
+    return min(int(np.searchsorted(cumulative, rng.random())), len(cumulative) - 1)
+
+
+def _weights(rng: Random, count: int) -> list[float]:
+    """The product's: one frame, or two that cross-fade, and one that helps."""
+    if count == 1:
+        return [1.0]
+    fade = float(rng.uniform(0.5, 1)) if count > 2 else 1.0
+    main = [fade, 1 - fade][: count - 1]
+    rest = [0.0] * (count - 1 - len(main))
+    return [*((1 - references.HELPING) * w / sum(main) for w in main), *rest, references.HELPING]
+
+
+def with_mouth(canonical: Floats, push: Floats) -> Floats:
+    """(L, 2) landmarks with their moving points pushed, the inner lips never crossed."""
+    moved: Floats = canonical.copy()
+    moved[layout.MOVING] += push[layout.MOVING]
+    lower, upper = layout.LIPS_INNER[1:10], layout.LIPS_INNER[:10:-1]
+    crossed = np.maximum(moved[upper, 1] - moved[lower, 1], 0)
+    moved[lower, 1] += crossed / 2
+    moved[upper, 1] -= crossed / 2
+    return moved
+
+
+def _pretended(true: composite.Reference, canonical: Floats, push: Floats) -> composite.Reference:
+    """A picture made to show another mouth."""
+    points = vertices(with_mouth(canonical, push))
+    made = warp.warp(points, true.vertices, warp.triangle_map(points, _GRID))
+    planes = []
+    for k, matrix in enumerate(true.plane_from_canonical):
+        size = (true.planes[k].shape[1], true.planes[k].shape[0])
+        drawn = np.clip(composite.warped(true, made, matrix, size, k), 0, 255)
+        planes.append(drawn.astype(np.uint8))
+    return composite.Reference(points, tuple(planes), true.plane_from_canonical)
+
+
+def moving_sample(
+    clip: Footage, row: int, rng: Random, count: int = COUNT, relight: bool = True
+) -> Maps:
+    """A frame and what the product would borrow for it, mostly."""
+    away = np.flatnonzero(np.abs(clip.times - clip.times[row]) >= _APART)
+    bank = rng.choice(away, min(_BANK, len(away)), replace=False)
+    order = bank[np.linalg.norm(clip.features[bank] - clip.features[row], axis=1).argsort()]
+    luck = rng.random()
+    if luck < 0.25:  # as in a shot that shows few mouths
+        order = order[int(rng.integers(min(10, len(order)))) :]
+    elif luck < 0.4:
+        order = rng.permutation(order)
+    rows = [int(order[min(k, len(order) - 1)]) for k in range(count)]
+    lent = [(clip.reference(r), w) for r, w in zip(rows, _weights(rng, count), strict=True)]
+    current = clip.canonical[row]
+    if rng.random() < 0.5:
+        other = int(rng.integers(len(clip.times)))
+        current = with_mouth(current, clip.canonical[other] - current)
+    light = rng if relight else None
+    return assemble(clip.reference(row), clip.canonical[row], current, lent, light)
+
+
+def assemble(
+    true: composite.Reference,
+    target: Floats,
+    current: Floats,
+    lent: Sequence[tuple[composite.Reference, float]],
+    rng: Random | None,
+) -> Maps:
+    """All maps of a sample; without ``rng`` the light is left as it is."""
+    points = vertices(target)
+    ids = warp.triangle_map(points, _GRID)
+    mask = composite.soft_mask(current, target, FEATHER)
+    ring = composite.skin_ring(current, mask)
+    drawn = view.outline(current, target, mask, ring)
+    truth = filmed = view.as_filmed(true, _CODING)
+    if current is not target:
+        other = vertices(current)
+        back = warp.warp(other, points, warp.triangle_map(other, _GRID))
+        filmed = view.as_warped(true, back, _CODING)
+    pictures, shades = [], []
+    for reference, _ in lent:
+        made = warp.warp(points, reference.vertices, ids)
+        picture = view.as_warped(reference, made, _CODING)
+        if rng is not None and rng.random() < 0.3:
+            picture = _other_light(picture, rng)
+        pictures.append(picture + view.colour_offset(filmed, picture, drawn.ring))
+        shades.append(view.from_warp_grid(made.shade))
+    if rng is not None:
+        filmed, truth, *pictures = _relit([filmed, truth, *pictures], rng)
+    return Maps(
+        filmed=as_tensor(filmed),
+        truth=as_tensor(truth),
+        visible=as_tensor(drawn.visible),
+        sketch=as_tensor(drawn.sketch),
+        core=as_tensor(drawn.core),
+        mask=as_tensor(drawn.mask),
+        ring=as_tensor(drawn.ring),
+        references=torch.cat([as_tensor(p) for p in pictures])[None],
+        shade=torch.cat([as_tensor(s) for s in shades])[None],
+        weights=torch.tensor([[w for _, w in lent]], dtype=torch.float32),
+    )
+
+
+def _other_light(picture: Floats, rng: Random) -> Floats:
+    """A reference filmed under a light that falls from elsewhere."""
+    ramp = np.linspace(-1, 1, view.SIZE, dtype=np.float32)
+    slope = rng.normal(0, 0.06, 2).astype(np.float32)
+    gain = 1 + slope[0] * ramp[:, None] + slope[1] * ramp[None]
+    lit: Floats = picture.copy()
+    lit[..., 0] = (picture[..., 0] + 0.5) * gain - 0.5 + np.float32(rng.normal(0, 0.02))
+    return lit
+
+
+def _relit(pictures: Sequence[Floats], rng: Random) -> list[Floats]:
+    """The same change of light and colour to all."""
+    gain = np.array([np.exp(rng.normal(0, 0.15)), *[np.exp(rng.normal(0, 0.25))] * 2])
+    if rng.random() < 0.06:
+        gain[1:] = 0
+    shift = rng.normal(0, (0.06, 0.015, 0.015))
+    return [np.asarray(p * gain + shift, np.float32) for p in pictures]
