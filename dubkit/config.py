@@ -50,6 +50,9 @@ class FaceSettings(Section):
     weights: str | None = Field(
         None, description="Weights file of the engine retinaface; None: from the weights cache."
     )
+    landmarker_weights: str | None = Field(
+        None, description="A landmarker of your own (train landmarks); None: dubkit's."
+    )
     which: Literal["speaking", "largest", "all"] = Field("speaking", description="Faces to dub.")
     detect_every: float = Field(
         0.5, gt=0, description="Seconds between two detections while all is well."
@@ -81,7 +84,11 @@ class SpeechSettings(Section):
         "auto", description="Engine: auto, pocketsphinx, whisperx, even, or module:Class."
     )
     language: str | None = Field(
-        None, description="Language of the dub (ISO 639-1); None: what whisperx hears, else en."
+        None,
+        description="Language of the dub, as dubkit languages lists it; None: the script's, else what is heard.",
+    )
+    trust_script: bool = Field(
+        False, description="Take the script as it is, even where the dub does not seem to say it."
     )
     model: str = Field(
         "small", description="Recogniser of whisperx: a Whisper's name or a CTranslate2 folder."
@@ -112,6 +119,12 @@ class GenerateSettings(Section):
 
     synthesizer: str = Field(
         "warp", description="Engine: tcsc, warp (no image net), passthrough, or module:Class."
+    )
+    tc: str | None = Field(
+        None, description="A net of your own from speech to mouths (train tc); None: dubkit's."
+    )
+    sc: str | None = Field(
+        None, description="A net of your own from mouths to pictures (train sc); None: dubkit's."
     )
     silence: Literal["closed", "original", "hold"] = Field(
         "closed", description="The mouth where nobody speaks."

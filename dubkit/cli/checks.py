@@ -16,7 +16,7 @@ import dubkit
 from dubkit.config import Config
 from dubkit.engines.devices import list_devices
 from dubkit.engines.registry import ENGINES, Entry, load_engine, load_module
-from dubkit.errors import DubkitError, MissingDependency
+from dubkit.errors import DubkitError, MissingDependency, ModelError
 from dubkit.media.process import find_program, program_version
 from dubkit.models.checkpoint import digest
 from dubkit.work.parallel import cores
@@ -30,6 +30,7 @@ class State(Enum):
 
     OK = "ok"
     OPTIONAL = "not installed"  # the main job runs without it
+    NO_WEIGHTS = "no weights"  # nor with this
     MISSING = "missing"  # the engines below tell whether the main job suffers
     LOW = "low"
     FAILED = "failed"  # the main job cannot run
@@ -115,16 +116,16 @@ def _stages() -> Check:
 
 
 def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
-    """Engines of the plain install are built, which loads their weights; others may download."""
+    """Engines are built, which loads the weights of those of the plain install and finds those of others."""
     label = f"{kind}: {name}"
-    try:
-        if entry.extra is not None:
-            found = metadata.version(entry.needs or entry.extra)
-            return Check("engine", label, State.OK, f"library {found}")
-        return Check("engine", label, State.OK, str(load_engine(kind, name, settings).version))
-    except metadata.PackageNotFoundError:
+    if entry.extra is not None and entry.library is None:
         hint = f"pip install 'dubkit[{entry.extra}]'"
         return Check("engine", label, State.OPTIONAL, f"for the extra {entry.extra}", hint)
+    try:
+        return Check("engine", label, State.OK, str(load_engine(kind, name, settings).version))
+    except ModelError as error:
+        state = State.FAILED if entry.extra is None else State.NO_WEIGHTS
+        return Check("engine", label, state, error.message, error.hint)
     except DubkitError as error:
         return Check("engine", label, State.FAILED, error.message, error.hint)
 

@@ -16,6 +16,7 @@ import numpy as np
 from dubkit.records import ScriptLine, Word
 
 Span = tuple[float, float]
+_SLACK = 0.8  # seconds that speech may begin before its line's time, or end after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,18 @@ def heard_times(
     return times
 
 
+def plausible(times: Sequence[Span | None], spans: Sequence[Span]) -> bool:
+    """Whether the times that a script states for its words are those of sound on the track."""
+    stated = [time for time in times if time is not None]
+    if len(stated) < len(times) or not stated or not spans:
+        return False
+    edges = np.array(spans)
+    middles = np.array([(a + b) / 2 for a, b in stated])
+    at = np.clip(np.searchsorted(edges[:, 0], middles, "right") - 1, 0, None)
+    inside = (middles >= edges[at, 0] - 0.3) & (middles <= edges[at, 1] + 0.3)
+    return bool(inside.mean() > 0.7)
+
+
 def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float) -> list[Chunk]:
     """Cut script and track together.
 
@@ -100,6 +113,68 @@ def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float
             first, start = i + 1, cut
     found.append(Chunk(start, duration, first, len(times)))
     return found
+
+
+def timed_chunks(
+    lines: Sequence[ScriptLine], counts: Sequence[int], pauses: Sequence[Span], duration: float
+) -> list[Chunk]:
+    """Cut between the lines of a timed script, in pauses where there are some; the chunks tile the track.
+
+    What lies further than `_SLACK` from every line becomes a chunk without words.
+    """
+    groups: list[tuple[float, float, int, int]] = []  # start, end, first word, last
+    at = 0
+    for line, count in zip(lines, counts, strict=True):
+        if count and line.start is not None and line.end is not None:
+            first, last = at, at + count
+            if groups and not _apart(groups[-1], line.start, pauses):
+                start, end, first, _ = groups.pop()
+                groups.append((start, max(end, line.end), first, last))
+            else:
+                groups.append((line.start, max(line.start, line.end), first, last))
+        at += count
+    found: list[Chunk] = []
+    at_time = 0.0
+    for number, (start, end, first, last) in enumerate(groups):
+        begin = max(at_time, start - _SLACK)
+        stop = min(duration, end + _SLACK)
+        if number + 1 < len(groups):
+            after = groups[number + 1][0]
+            if after - end < 2 * _SLACK:
+                stop = _pause_between(end, after, pauses)
+        stop = max(stop, begin)
+        if begin > at_time:
+            found.append(Chunk(at_time, begin, first, first))
+        found.append(Chunk(begin, stop, first, last))
+        at_time = stop
+    if at_time < duration:
+        found.append(Chunk(at_time, duration, at, at))
+    return found
+
+
+def _apart(group: tuple[float, float, int, int], start: float, pauses: Sequence[Span]) -> bool:
+    """Whether a line that starts at ``start`` can be told from the group before it."""
+    gap = start - group[1]
+    if gap >= 2 * _SLACK or start - group[0] > 25.0:
+        return True
+    near = _near(group[1], start, pauses)
+    return gap >= -0.1 and start - group[0] > 2.0 and any(b - a >= 0.2 for a, b in near)
+
+
+def _near(end: float, start: float, pauses: Sequence[Span]) -> list[Span]:
+    """Pauses whose middle is near the gap between two lines."""
+    low, high = min(end, start) - _SLACK / 2, max(end, start) + _SLACK / 2
+    return [(a, b) for a, b in pauses if low <= (a + b) / 2 <= high and b - a >= 0.12]
+
+
+def _pause_between(end: float, start: float, pauses: Sequence[Span]) -> float:
+    near = _near(end, start, pauses)
+    middle = (end + start) / 2
+    if not near:
+        return middle
+    # long pauses before near ones
+    a, b = max(near, key=lambda pause: pause[1] - pause[0] - abs(sum(pause) / 2 - middle))
+    return (a + b) / 2
 
 
 def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> float | None:

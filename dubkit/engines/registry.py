@@ -1,28 +1,51 @@
 """Engines by name: which module and class, and which extra brings its library.
 
 A name from the tables below, or ``package.module:Class`` for an engine from elsewhere. ``auto``
-takes the first engine of its kind whose library is there; a named engine is never replaced.
+takes the first engine of its kind whose library and weights are there; a named engine is never
+replaced. Whether a library is there is asked here only.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from importlib import metadata
+from typing import Any, TypeVar
 
-from dubkit.errors import ConfigError, MissingDependency
+from dubkit.engines import named_weights
+from dubkit.errors import ConfigError, MissingDependency, ModelError
 
 AUTO = "auto"
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where an engine is; ``needs`` is the library that it imports, ``extra`` what brings it."""
+    """Where an engine is; ``needs`` is the library that it imports, ``extra`` what brings it.
+
+    ``weights`` finds those of an engine that does not carry its own, for the settings of its stage, and
+    raises ModelError where they are not here.
+    """
 
     target: str  # module:Class
     needs: str | None = None
     extra: str | None = None
+    package: str | None = None  # what the library is called where it is installed from
+    weights: Callable[[Any], object] | None = None
+
+    @property
+    def library(self) -> str | None:
+        """The installed version of the library; None where there is none, or it needs none."""
+        if self.package is None:
+            there = self.needs is not None and importlib.util.find_spec(self.needs) is not None
+            return "" if there else None
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
 
 
 ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``auto`` tries
@@ -31,23 +54,41 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
         "content": Entry("dubkit.engines.scenedetect:ContentShots", "scenedetect"),
         "fixed": Entry("dubkit.engines.plain:FixedShots"),
     },
-    "detector": {"embedded": Entry("dubkit.engines.embedded_faces:EmbeddedDetector", "torch")},
+    "detector": {
+        "retinaface": Entry(
+            "dubkit.engines.retinaface:RetinafaceDetector",
+            "retinaface",
+            "retinaface",
+            "retinaface-pytorch",
+            named_weights.retinaface,
+        ),
+        "embedded": Entry("dubkit.engines.embedded_faces:EmbeddedDetector", "torch"),
+    },
     "landmarker": {"embedded": Entry("dubkit.engines.embedded_faces:EmbeddedLandmarker", "torch")},
     "aligner": {
+        "whisperx": Entry(
+            "dubkit.engines.whisperx:WhisperxAligner",
+            "whisperx",
+            "whisperx",
+            "whisperx",
+            named_weights.whisperx,
+        ),
         "pocketsphinx": Entry("dubkit.engines.pocketsphinx:PocketsphinxAligner", "pocketsphinx"),
         "even": Entry("dubkit.engines.even:EvenAligner"),
     },
     "synthesizer": {
         "tcsc": Entry("dubkit.engines.tcsc:TcscSynthesizer", "torch"),
+        "warp": Entry("dubkit.engines.tcsc:WarpSynthesizer", "torch"),
         "passthrough": Entry("dubkit.engines.passthrough:PassthroughSynthesizer"),
     },
 }
-PLANNED = {("aligner", "whisperx"), ("detector", "retinaface")}
+BEST = "auto: the best one there is"
 MANDATORY = "reinstall dubkit: pip install --force-reinstall dubkit"
 
 
-def choose(kind: str, name: str) -> tuple[str, str]:
-    """The engine that ``name`` means, and why: ``("even", "named in the settings")``.
+def choose(kind: str, name: str, settings: object = None) -> tuple[str, str]:
+    """The engine that ``name`` means with a stage's ``settings``, and why: ``("even", "named in the
+    settings")``.
 
     Raises ConfigError for a name that is not known.
     """
@@ -55,36 +96,60 @@ def choose(kind: str, name: str) -> tuple[str, str]:
     if name != AUTO:
         _entry(kind, name)
         return name, "named in the settings"
-    usable = [key for key, entry in known.items() if not entry.needs or _present(entry.needs)]
-    if not usable:
-        raise MissingDependency(
-            f"no {kind} engine can run: {', '.join(known)} lack their libraries", hint=MANDATORY
-        )
-    missed = list(known)[: list(known).index(usable[0])]
-    why = f"auto: {', '.join(missed)} not installed" if missed else "auto: the best one there is"
-    return usable[0], why
+    passed: list[str] = []
+    for key, entry in known.items():
+        obstacle = _obstacle(entry, settings)
+        if obstacle is None:
+            return key, f"auto: {'; '.join(passed)}" if passed else BEST
+        passed.append(f"{key} {obstacle}")
+    raise MissingDependency(f"no {kind} engine can run: {'; '.join(passed)}", hint=MANDATORY)
+
+
+def chosen_line(kind: str, name: str, settings: object) -> str | None:
+    """What `choose` takes for ``auto`` and why, for people; None for an engine that was named."""
+    if name != AUTO:
+        return None
+    engine, why = choose(kind, name, settings)
+    return f"{kind}: {engine} ({why})"
 
 
 def load_engine(kind: str, name: str, settings: object, device: str = "cpu") -> Any:
     """Build the engine of ``kind`` (a key of `ENGINES`) as ``Engine(settings, device=device)``.
 
-    Raises MissingDependency where its library is absent, with the line that installs it.
+    Raises MissingDependency where its library is absent, with the line that installs it, and ModelError
+    where its weights are, with the line that brings them.
     """
+    name, _ = choose(kind, name, settings)
     return engine_class(kind, name)(settings, device=device)
 
 
-def engine_class(kind: str, name: str) -> Any:
+@contextmanager
+def released(engine: Loaded) -> Iterator[Loaded]:
+    """An engine for a while; one that can ``close``, to let its nets go, does so afterwards."""
+    try:
+        yield engine
+    finally:
+        close = getattr(engine, "close", None)
+        if callable(close):
+            close()
+
+
+def engine_class(kind: str, name: str, settings: object = None) -> Any:
     """The class of an engine, imported."""
-    name, _ = choose(kind, name)
+    name, _ = choose(kind, name, settings)
     entry = _entry(kind, name)
     module_name, _, attribute = entry.target.partition(":")
-    module = load_module(module_name, what=f"{kind} engine {name}", extra=entry.extra)
+    what = f"{kind} engine {name}"
+    if entry.package and entry.library is None:
+        raise MissingDependency(
+            f"{what} needs {entry.package}, which is not installed",
+            hint=_install(entry.package, entry.extra),
+        )
+    module = load_module(module_name, what=what, extra=entry.extra)
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise ConfigError(
-            f"{module_name} has no {attribute}, which {kind} engine {name} should be"
-        ) from None
+        raise ConfigError(f"{module_name} has no {attribute}, which {what} should be") from None
 
 
 def load_module(module_name: str, *, what: str, extra: str | None = None) -> Any:
@@ -108,13 +173,19 @@ def _entry(kind: str, name: str) -> Entry:
     if colon and module and attribute.isidentifier():
         return Entry(name)
     hint = f"known: {', '.join([AUTO, *known])}, or module:Class for one of your own"
-    if (kind, name) in PLANNED:
-        raise ConfigError(f"the {kind} engine {name} is not in this version of dubkit", hint=hint)
     raise ConfigError(f"there is no {kind} engine named {name!r}", hint=hint)
 
 
-def _present(library: str) -> bool:
-    return importlib.util.find_spec(library) is not None
+def _obstacle(entry: Entry, settings: object) -> str | None:
+    """What keeps ``auto`` from an engine, as it goes after its name; None where nothing does."""
+    if (entry.needs or entry.package) and entry.library is None:
+        return "is not installed"
+    if entry.weights is not None and settings is not None:
+        try:
+            entry.weights(settings)
+        except ModelError as error:
+            return f"has no weights here ({error.hint})" if error.hint else "has no weights here"
+    return None
 
 
 def _install(missing: str, extra: str | None) -> str:

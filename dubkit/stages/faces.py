@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dubkit.config import Config, FaceSettings
 from dubkit.engines.base import FaceDetector, Picture
-from dubkit.engines.registry import load_engine
+from dubkit.engines.registry import chosen_line, load_engine
 from dubkit.errors import WorkError
 from dubkit.faces import store
 from dubkit.faces.align import Matrix
@@ -85,9 +85,20 @@ def run(context: StageContext) -> StageReport:
     store.save_choice(context.out, choices)
     return StageReport(
         engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
-        notes=tuple(_notes(shot, choices, note)),
+        notes=(
+            *_engine_notes(settings, detector),
+            *_notes(shot, choices, note),
+        ),
         facts=_facts(shot, tracks, choices),
     )
+
+
+def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
+    """Which detector ``auto`` took and why, and what the detector itself has to say."""
+    line = chosen_line("detector", settings.detector, settings)
+    if line:
+        yield line
+    yield from getattr(detector, "notes", ())
 
 
 def _sound(

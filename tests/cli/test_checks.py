@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dubkit.cli import checks, lazy
 from dubkit.cli.app import app
 from dubkit.cli.checks import Check, State
+from dubkit.config import Config
 from dubkit.engines.registry import ENGINES, Entry
 from dubkit.errors import MissingDependency
 
@@ -58,6 +59,19 @@ def test_a_missing_extra_is_no_failure() -> None:
     check = checks._engine("aligner", "whisperx", entry, None)
     assert check.state is State.OPTIONAL
     assert check.hint == "pip install 'dubkit[whisperx]'"
+
+
+def test_an_engine_without_its_weights_is_no_failure_and_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DUBKIT_CACHE", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(checks.metadata, "version", lambda package: "9")
+    entry = ENGINES["detector"]["retinaface"]
+    check = checks._engine("detector", "retinaface", entry, Config().faces)
+    assert check.state is State.NO_WEIGHTS
+    assert check.hint == "dubkit models pull retinaface-resnet50"
+    assert checks.main_job_error([check]) is None
 
 
 def test_little_room_is_shown_but_does_not_fail(

@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 
 from dubkit.config import Config
-from dubkit.engines.registry import ENGINES, Entry, choose, engine_class, load_engine
-from dubkit.errors import ConfigError, MissingDependency
+from dubkit.engines import registry
+from dubkit.engines.registry import (
+    ENGINES,
+    Entry,
+    choose,
+    chosen_line,
+    engine_class,
+    load_engine,
+    released,
+)
+from dubkit.errors import ConfigError, MissingDependency, ModelError
 
 THIRD_PARTY = """
 class Fast:
@@ -29,9 +38,23 @@ def own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "my_engines", raising=False)
 
 
+@pytest.fixture
+def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No weights anywhere, and libraries that say they are installed."""
+    for name in ("DUBKIT_CACHE", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr(registry.metadata, "version", lambda package: "9")
+
+
 @pytest.mark.parametrize(("kind", "name"), [(k, n) for k, known in ENGINES.items() for n in known])
-def test_every_engine_of_the_table_is_there(kind: str, name: str) -> None:
-    assert engine_class(kind, name).__name__
+def test_every_engine_of_the_table_is_there_or_says_how_to_get_it(kind: str, name: str) -> None:
+    entry = ENGINES[kind][name]
+    if entry.extra and entry.library is None:
+        with pytest.raises(MissingDependency, match=f"needs {entry.package}") as caught:
+            engine_class(kind, name)
+        assert caught.value.hint == f"pip install 'dubkit[{entry.extra}]'"
+    else:
+        assert engine_class(kind, name).__name__
 
 
 def test_engines_are_built_with_settings_and_device() -> None:
@@ -41,13 +64,60 @@ def test_engines_are_built_with_settings_and_device() -> None:
 
 
 def test_auto_takes_the_best_one_and_says_why() -> None:
-    assert choose("aligner", "auto") == ("pocketsphinx", "auto: the best one there is")
+    assert choose("shots", "auto") == ("adaptive", "auto: the best one there is")
+
+
+@pytest.mark.usefixtures("empty_machine")
+@pytest.mark.parametrize(
+    ("kind", "best", "next_best", "way"),
+    [
+        ("aligner", "whisperx", "pocketsphinx", "dubkit models pull whisper-small"),
+        ("detector", "retinaface", "embedded", "dubkit models pull retinaface-resnet50"),
+    ],
+)
+def test_auto_passes_over_an_engine_without_weights_and_a_named_one_asks_for_them(
+    kind: str, best: str, next_best: str, way: str
+) -> None:
+    settings = Config().speech if kind == "aligner" else Config().faces
+    line = f"{kind}: {next_best} (auto: {best} has no weights here ({way}))"
+    assert chosen_line(kind, "auto", settings) == line
+    assert load_engine(kind, "auto", settings).name == next_best
+    assert chosen_line(kind, best, settings) is None
+    with pytest.raises(ModelError) as caught:
+        load_engine(kind, best, settings)
+    assert way in str(caught.value.hint)
+    assert caught.value.exit_code == 7
+
+
+@pytest.mark.usefixtures("empty_machine")
+def test_auto_takes_an_engine_whose_library_and_weights_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"anything")
+    settings = Config.model_validate({"faces": {"weights": str(path)}}).faces
+    assert choose("detector", "auto", settings)[0] == "retinaface"
+
+
+def test_an_engine_is_closed_when_its_work_is_done_or_failed() -> None:
+    class Heavy:
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    heavy = Heavy()
+    with released(heavy):
+        assert not heavy.closed
+    with pytest.raises(ZeroDivisionError), released(heavy):
+        raise ZeroDivisionError
+    assert heavy.closed == 2
+    with released("an engine that holds nothing"):
+        pass
 
 
 def test_auto_passes_over_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     table = {"best": Entry("no_such_library.x:Y", "no_such_library"), "plain": Entry("x:Y")}
     monkeypatch.setitem(ENGINES, "aligner", table)
-    assert choose("aligner", "auto") == ("plain", "auto: best not installed")
+    assert choose("aligner", "auto") == ("plain", "auto: best is not installed")
     del table["plain"]
     with pytest.raises(MissingDependency, match="no aligner engine can run"):
         choose("aligner", "auto")
@@ -60,13 +130,7 @@ def test_a_named_engine_is_never_replaced() -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no aligner engine named 'sphinx'") as caught:
         choose("aligner", "sphinx")
-    assert "auto, pocketsphinx, even" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(("kind", "name"), [("aligner", "whisperx"), ("detector", "retinaface")])
-def test_an_engine_to_come_says_that_it_is_not_here_yet(kind: str, name: str) -> None:
-    with pytest.raises(ConfigError, match="not in this version"):
-        load_engine(kind, name, None)
+    assert "auto, whisperx, pocketsphinx, even" in str(caught.value.hint)
 
 
 @pytest.mark.usefixtures("own_engine")

@@ -1,0 +1,282 @@
+"""The aligner WhisperX: recognition by Whisper, times by a CTC net of characters, in many languages.
+
+A script is aligned as it is, without recognition. The nets are loaded when first needed, once, and let go by
+`close`. Nothing is downloaded: `named_weights` finds what is here. ``Speech.path`` is script, recognition or
+silence.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version as package_version
+from typing import Any
+
+from dubkit.config import SpeechSettings
+from dubkit.engines import anchors, named_weights, voiced
+from dubkit.engines.anchors import Chunk
+from dubkit.engines.named_weights import mark
+from dubkit.engines.pronounce import Pronouncer, guess
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import load_module
+from dubkit.engines.tiling import hush, tile
+from dubkit.engines.whisperx_words import Timed, around, complete, phones_of, timed_words
+from dubkit.errors import ModelError, UsageError
+from dubkit.records import Floats, Phoneme, ScriptLine, Speech
+from dubkit.work.parallel import cores
+
+_ONE_PIECE = 25.0  # seconds of speech that are aligned whole
+_LONGEST = 60.0  # seconds that the alignment net can take at once
+_BAD_FIT = 0.15  # median score of the words under which a script is probably another one
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is heard, and what there is to say of it."""
+
+    sound: Floats
+    duration: float
+    level: voiced.Levels
+    spans: list[voiced.Span]
+    warnings: list[str] = field(default_factory=list)
+
+    def tell(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+class WhisperxAligner:
+    """See the module; implements `engines.base.Aligner`. Raises ModelError where its weights are missing."""
+
+    name = "whisperx"
+
+    def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = device
+        self._loaded: dict[tuple[object, ...], Any] = {}
+        self._found = _weights(settings)
+
+    @property
+    def version(self) -> str:
+        marks = "+".join(self._found)
+        return f"{package_version('whisperx')}+1+{marks}"
+
+    @staticmethod
+    def weights(settings: SpeechSettings) -> tuple[str, ...]:
+        """The catalogue's names of the weights that these settings need."""
+        return named_weights.names_of_whisperx(settings)
+
+    def close(self) -> None:
+        """Let the nets go, and the memory that they held."""
+        if self._loaded:
+            self._loaded.clear()
+            gc.collect()
+            with quiet():
+                load_module("dubkit.engines.memory", what=self.name).release(self.device)
+
+    def align(
+        self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
+    ) -> Speech:
+        """See `engines.base.Aligner`."""
+        sound = voiced.clean(samples)
+        level = voiced.levels(sound)
+        spans = voiced.voiced_spans(level, 0.12)
+        track = _Track(sound, len(samples) / voiced.RATE, level, spans)
+        language = language or self.settings.language
+        if not spans:
+            track.tell("the dub is silent: mouths will rest")
+            return self._speech(track, language or "en", "silence", [])
+        with quiet():
+            language = language or self._language(track, script)
+            speaker = Pronouncer(language)
+            if script:
+                words, chunks = self._scripted(track, script, language, speaker)
+            else:
+                words, chunks = self._recognised(track, language, speaker)
+            timed = self._aligned(track, language, words, chunks)
+        path = "script" if script else "recognition"
+        return self._speech(track, language, path, timed, speaker)
+
+    def _language(self, track: _Track, script: tuple[ScriptLine, ...] | None) -> str:
+        if script:
+            return guess(line.text for line in script)
+        return str(self._with_recogniser(track, lambda net, _: net.language_of(track.sound)))
+
+    def _words(self, track: _Track, text: str, speaker: Pronouncer) -> list[str]:
+        """The words of a text as they are said: numbers and signs spoken out."""
+        spoken = load_module("dubkit.engines.spoken", what=self.name, extra=self.name)
+        said, lost = spoken.spoken_words(text, speaker.language.split("-")[0])
+        if lost:
+            track.tell(f"left out, because nobody here can say them: {', '.join(lost)}")
+        return speaker.words(" ".join(said))
+
+    def _recognised(
+        self, track: _Track, language: str, speaker: Pronouncer
+    ) -> tuple[list[str], list[Chunk]]:
+        heard = self._with_recogniser(track, lambda net, n: net.hear(track.sound, language, n))
+        words: list[str] = []
+        chunks = []
+        for part in heard:
+            said = self._words(track, part.text, speaker)
+            if said:
+                end = min(part.end, track.duration)
+                chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
+                words += said
+        track.tell("no script: words were recognised, and some may be wrong")
+        if not words:
+            track.tell("no words were recognised in the dub: mouths will rest")
+        return words, chunks
+
+    def _scripted(
+        self, track: _Track, script: tuple[ScriptLine, ...], language: str, speaker: Pronouncer
+    ) -> tuple[list[str], list[Chunk]]:
+        lines = [self._words(track, line.text, speaker) for line in script]
+        words = [word for line in lines for word in line]
+        first, last = track.spans[0][0], track.spans[-1][1]
+        whole = Chunk(0.0, track.duration, 0, len(words))
+        if last - first <= _ONE_PIECE:
+            return words, [around(whole, track.spans)]
+        times = anchors.line_times(script, [len(line) for line in lines])
+        if not anchors.plausible(times, track.spans):
+            windows = voiced.windows(track.spans, track.duration)
+            heard = self._with_aligner(track, language, lambda net: net.hear(track.sound, windows))
+            pairs = anchors.match(words, [word.text for word in heard])
+            times = anchors.heard_times(len(words), pairs, heard)
+        edges = [0.0, *(t for span in track.spans for t in span), track.duration]
+        pauses = list(zip(edges[::2], edges[1::2], strict=True))
+        found = anchors.chunks(times, pauses, track.duration)
+        return words, [
+            piece
+            for c in found
+            for piece in _short(track, around(c, track.spans))
+            if c.last > c.first
+        ]
+
+    def _aligned(
+        self, track: _Track, language: str, words: Sequence[str], chunks: Sequence[Chunk]
+    ) -> list[Timed]:
+        if not words:
+            return []
+        stretches = [(words[c.first : c.last], c.start, c.end) for c in chunks]
+        told = self._with_aligner(track, language, lambda net: net.align(track.sound, stretches))
+        timed: list[Timed] = []
+        for (said, start, end), characters in zip(stretches, told, strict=True):
+            found = timed_words(said, characters)
+            lost = sum(not word.edges for word in found)
+            if lost:
+                track.tell(f"{lost} words near {start:.0f} s were not found: set beside the others")
+            timed += complete(found, start, end)
+        return timed
+
+    def _speech(
+        self,
+        track: _Track,
+        language: str,
+        path: str,
+        words: list[Timed],
+        speaker: Pronouncer | None = None,
+    ) -> Speech:
+        phones, lost = phones_of(words, speaker.ipa) if speaker else ([], [])
+        if lost:
+            track.tell(f"{len(lost)} words have no known sounds and are left out: {lost[0]}, ...")
+        scores = [word.score for word in words]
+        if words and sorted(scores)[len(scores) // 2] < _BAD_FIT:
+            track.tell(
+                f"the words fit the sound badly (score {sorted(scores)[len(scores) // 2]:.2f})"
+            )
+        hushed = hush(phones, voiced.dead_spans(track.level))
+        texts = [word.text for word in words]
+        tiled = tile(texts, hushed, track.duration, scores)
+        phonemes = tiled[1] or (Phoneme("sil", 0.0, track.duration),)
+        engine = f"{self.name} {self.version}"
+        warnings = tuple(track.warnings)
+        return Speech(language, track.duration, tiled[0], phonemes, engine, path, warnings)
+
+    def _with_recogniser(self, track: _Track, work: Callable[[Any, int], Any]) -> Any:
+        folder, settings = named_weights.recogniser(self.settings), self.settings
+        try:
+            return self._frugally(
+                track,
+                lambda models, batch, device: work(
+                    self._net(
+                        models.Recogniser,
+                        folder,
+                        device,
+                        settings.compute_type,
+                        settings.vad,
+                        cores(),
+                    ),
+                    batch,
+                ),
+                settings.batch,
+            )
+        except ValueError as error:
+            if "language" not in str(error):
+                raise
+            raise UsageError(f"the recogniser does not know this language: {error}") from error
+
+    def _with_aligner(self, track: _Track, language: str, work: Callable[[Any], Any]) -> Any:
+        model = named_weights.align_model(self.settings, language.split("-")[0])
+        return self._frugally(
+            track,
+            lambda models, batch, device: work(self._net(models.CharacterAligner, model, device)),
+            1,
+        )
+
+    def _frugally(self, track: _Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
+        models = load_module("dubkit.engines.whisperx_models", what=self.name, extra=self.name)
+        memory = load_module("dubkit.engines.memory", what=self.name)
+        with memory.threads(cores()):
+            return memory.frugally(
+                lambda n, device: work(models, n, device), batch, self.device, track.tell
+            )
+
+    def _net(self, kind: Callable[..., Any], *how: object) -> Any:
+        """A net, loaded when it is first asked for."""
+        key = (kind, *how)
+        if key not in self._loaded:
+            self._loaded[key] = kind(*how)
+        return self._loaded[key]
+
+
+def _weights(settings: SpeechSettings) -> tuple[str, ...]:
+    """Marks of the weights that will be used, as far as that can be known before the dub is heard.
+
+    Raises ModelError where the engine could do nothing: without an alignment model for the language that
+    is stated; without both kinds of model where none is.
+    """
+    marks: list[str] = []
+    missing: list[ModelError] = []
+    try:
+        folder = named_weights.recogniser(settings)
+        marks.append(mark(folder / "model.bin"))
+    except ModelError as error:
+        missing.append(error)
+    try:
+        language = (settings.language or "en").split("-")[0]
+        marks.append(mark(*named_weights.align_model(settings, language).marks))
+    except ModelError as error:
+        if settings.language or missing:
+            raise (missing[0] if missing and not settings.language else error) from None
+    return tuple(marks)
+
+
+def _short(track: _Track, chunk: Chunk) -> list[Chunk]:
+    """The chunk in parts that the alignment net can take, its words shared out by time where need be."""
+    parts = int((chunk.end - chunk.start) / _LONGEST) + 1
+    if parts == 1:
+        return [chunk]
+    track.tell(
+        f"the script could not be followed from {chunk.start:.0f} to {chunk.end:.0f} s: rough there"
+    )
+    step, count = (chunk.end - chunk.start) / parts, chunk.last - chunk.first
+    return [
+        Chunk(
+            chunk.start + i * step,
+            chunk.start + (i + 1) * step,
+            chunk.first + i * count // parts,
+            chunk.first + (i + 1) * count // parts,
+        )
+        for i in range(parts)
+    ]
