@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dubkit import __version__
-from dubkit.cli import batch, demo, doctor, models_cmd, presets_cmd, run, status
+from dubkit.cli import batch, demo, doctor, models_cmd, presets_cmd, run, status, train
 from dubkit.cli.console import DubkitGroup, say
 
 EPILOG = (
@@ -28,6 +28,7 @@ app.command("batch")(batch.batch)
 app.command("status")(status.status)
 app.add_typer(presets_cmd.app, name="presets")
 app.add_typer(models_cmd.app, name="models")
+app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dubkit.catalogue import cache as cache
     from dubkit.cli import checks as checks
     from dubkit.demo import build as build
+    from dubkit.training import studio as studio
 
 _MODULES = {
     "api": "dubkit.api",
@@ -22,6 +23,7 @@ _MODULES = {
     "checks": "dubkit.cli.checks",
     "presets": "dubkit.presets",
     "status": "dubkit.status",
+    "studio": "dubkit.training.studio",
 }
 
 

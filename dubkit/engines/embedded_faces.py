@@ -7,6 +7,7 @@ picture or crop at a time, so a result never depends on what else was asked.
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -80,7 +81,8 @@ class EmbeddedLandmarker:
 
     def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
         with as_file(files("dubkit") / "weights" / "landmarker.safetensors") as path:
-            net, checkpoint = load_landmarker(path)
+            own = settings.landmarker_weights
+            net, checkpoint = load_landmarker(Path(own).expanduser() if own else path)
         if checkpoint.config["count"] != layout.COUNT:
             raise ModelError("the landmarker's weights are for another landmark layout")
         self.device = place(device)

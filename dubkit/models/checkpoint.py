@@ -70,7 +70,9 @@ def load_checkpoint(path: Path, kind: str) -> Checkpoint:
     Raises `ModelError` when the file is absent, damaged, truncated, of another kind or format.
     """
     if not path.is_file():
-        raise ModelError(f"the weights {path} are missing", hint="reinstall dubkit")
+        raise ModelError(
+            f"the weights {path} are missing", hint="check the path, or reinstall dubkit"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})

@@ -102,32 +102,44 @@ class CropSource:
         """A random crop that holds a face."""
         row = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.rows) - 1)
         picture, points = self.rows.crops[row], self.rows.landmarks[row]
-        pose, known = self.rows.pose[row].copy(), np.ones(layout.COUNT, np.float32)
+        pose, known = self.rows.pose[row], np.ones(layout.COUNT, np.float32)
         if rng.random() < 0.4:
             picture, points = self.other_mouth(rng, row)
             known[BLENDED] = 0
-        if rng.random() < 0.5:
-            picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
-            known = known[layout.MIRROR]
-            points = points[layout.MIRROR] * (-1, 1) + (picture.shape[1] - 1, 0)
-            pose *= (-1, 1, -1)
-        placed, turn = placement(rng, size)
-        matrix = align.compose(wide_from_canonical(), align.invert(placed))
-        points = align.apply(align.invert(matrix), points)
-        ripple, unit = None, size / align.CROP_SIDE
-        if rng.random() < 0.5:
-            anchors = points[layout.MOVING] if rng.random() < 0.8 else points
-            ripple = augment.random_ripple(rng, anchors, unit, 0.2)
-            points = ripple.undo(points)
-        crop = augment.relight(rng, augment.sample(picture, matrix, size, ripple))
-        if rng.random() < 0.3:
-            crop = augment.shade(rng, crop)
-        if rng.random() < 0.12:
-            middle, low, high = points.mean(0), points.min(0), points.max(0)
-            if np.isfinite(middle).all():
-                crop = augment.occlude(rng, crop, (low[0], low[1], high[0], high[1]))
-        pose[2] += turn
-        return Drawn(augment.degrade(rng, crop), points, pose.astype(np.float32), known)
+        return vary(rng, (picture, points), pose, known, size)
+
+
+def vary(
+    rng: augment.Random, wide: tuple[Picture, Floats], pose: Floats, known: Floats, size: int
+) -> Drawn:
+    """A crop of ``size`` pixels as a tracker that is a little off would cut it, in other light and quality.
+
+    ``wide`` is a wide crop with its landmarks, ``pose`` (3,) and ``known`` (L,) are what is true of it.
+    """
+    picture, points = wide
+    pose = pose.copy()
+    if rng.random() < 0.5:
+        picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
+        known = known[layout.MIRROR]
+        points = points[layout.MIRROR] * (-1, 1) + (picture.shape[1] - 1, 0)
+        pose *= (-1, 1, -1)
+    placed, turn = placement(rng, size)
+    matrix = align.compose(wide_from_canonical(), align.invert(placed))
+    points = align.apply(align.invert(matrix), points)
+    ripple, unit = None, size / align.CROP_SIDE
+    if rng.random() < 0.5:
+        anchors = points[layout.MOVING] if rng.random() < 0.8 else points
+        ripple = augment.random_ripple(rng, anchors, unit, 0.2)
+        points = ripple.undo(points)
+    crop = augment.relight(rng, augment.sample(picture, matrix, size, ripple))
+    if rng.random() < 0.3:
+        crop = augment.shade(rng, crop)
+    if rng.random() < 0.12:
+        middle, low, high = points.mean(0), points.min(0), points.max(0)
+        if np.isfinite(middle).all():
+            crop = augment.occlude(rng, crop, (low[0], low[1], high[0], high[1]))
+    pose[2] += turn
+    return Drawn(augment.degrade(rng, crop), points, pose.astype(np.float32), known)
 
 
 def placement(rng: augment.Random, size: int) -> tuple[align.Matrix, float]:

@@ -72,6 +72,11 @@ class Batch:
     face: Tensor  # (B,) 0 or 1
     known: Tensor  # (B, L) 0 or 1, which landmarks are to be learnt
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        parts = (self.crops, self.landmarks, self.pose, self.face, self.known)
+        return Batch(*(part.to(device) for part in parts))
+
 
 def to_tensor(crops: NDArray[np.uint8]) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) float, -1..1, channels last in memory."""
@@ -108,8 +113,8 @@ def point_weights() -> Tensor:
 
 def gaps(landmarks: Tensor) -> Tensor:
     """(B, 9): heights of the mouth opening between facing points of the inner lip ring."""
-    lower = torch.as_tensor(layout.LIPS_INNER[1:10])
-    upper = torch.as_tensor(layout.LIPS_INNER[:10:-1].copy())
+    lower = torch.as_tensor(layout.LIPS_INNER[1:10], device=landmarks.device)
+    upper = torch.as_tensor(layout.LIPS_INNER[:10:-1].copy(), device=landmarks.device)
     return landmarks[:, lower, 1] - landmarks[:, upper, 1]
 
 

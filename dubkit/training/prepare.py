@@ -20,6 +20,7 @@ from dubkit.training.prepare_units import Preparation
 from dubkit.training.prepared import (
     BOOK,
     CLIPS,
+    LABELS,
     Book,
     read_book,
 )
@@ -32,7 +33,7 @@ from dubkit.training.receipts import (
 from dubkit.work.folder import explain
 from dubkit.work.lock import ATTEND, LOCK, hold
 
-_OURS = {BOOK, CLIPS, DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
+_OURS = {BOOK, CLIPS, LABELS, DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ def _check_out(out: Path) -> None:
 def _finish(run: Preparation, spent: float) -> PrepareResult:
     """Clear away what nothing speaks of, and sum up. Raises `InputError` where no clip was kept."""
     book, held_out = run.book()
-    prune(run.out, run.keys, run.out / CLIPS, book.clips)
-    if not book.clips:
+    prune(run.out, run.keys, {CLIPS: book.clips, LABELS: book.labels})
+    if not book.clips and not book.labels:
         common = Counter(book.refused.values()).most_common(1)[0][0]
         raise InputError(
             f"none of the {len(book.refused)} videos can be learnt from; mostly: {common}",

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dubkit.training.corrected import Gathered
 from dubkit.training.cut import Cut, Kept
 from dubkit.training.footage import Source, assign_splits
 from dubkit.training.look import Look
-from dubkit.training.prepared import CROP, FORMAT, Book, ClipFacts
+from dubkit.training.prepared import CROP, FORMAT, Book, ClipFacts, LabelFacts
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class FootageFile:
     sha256: str
     look: Look | None = None
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
+    labels: Gathered | None = None
 
 
 def make_book(
@@ -37,6 +39,8 @@ def make_book(
         kept = [clip for result in file.cuts.values() for clip in result.kept]
         found += [(clip, file) for clip in kept]
         people |= {clip.name: (file.source.person, file.source.split) for clip in kept}
+        if file.labels is not None and file.labels.count:
+            people |= {_labels_key(file): (file.source.person, file.source.split)}
         reasons = _reasons(file)
         if kept and reasons:
             left_out[file.source.file] = reasons
@@ -44,8 +48,21 @@ def make_book(
             refusals[file.source.file] = reasons
     splits, held_out = assign_splits(people, share)
     clips = {clip.name: _facts(clip, file, splits[clip.name]) for clip, file in found}
-    book = Book(FORMAT, CROP, dict(sorted(clips.items())), dict(sorted(refusals.items())), left_out)
+    labels = {
+        file.source.name: LabelFacts(
+            file.source.file, file.source.person, splits[_labels_key(file)], file.labels.count
+        )
+        for file in files
+        if file.labels is not None and file.labels.count
+    }
+    ordered = dict(sorted(clips.items())), dict(sorted(refusals.items()))
+    book = Book(FORMAT, CROP, *ordered, left_out, labels)
     return book, held_out if clips else None
+
+
+def _labels_key(file: FootageFile) -> str:
+    """What stands for a file's labels among the clips when people are held out."""
+    return f"labels/{file.source.name}"
 
 
 def _reasons(file: FootageFile) -> str | None:

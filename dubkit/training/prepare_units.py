@@ -14,6 +14,7 @@ from dubkit.runner import find_devices
 from dubkit.stages import faces as faces_stage
 from dubkit.stages import shots as shots_stage
 from dubkit.stages import speech as speech_stage
+from dubkit.training.corrected import Gathered, LabelTask, gather
 from dubkit.training.cut import Cut, CutTask, cut
 from dubkit.training.footage import Source
 from dubkit.training.look import Look, LookTask, look
@@ -21,6 +22,7 @@ from dubkit.training.prepare_book import FootageFile, make_book
 from dubkit.training.prepared import (
     CLIPS,
     CROP,
+    LABELS,
     Book,
     clip_path,
     write_book,
@@ -48,7 +50,7 @@ class _Unit:
     """One unit to do."""
 
     key: str
-    task: LookTask | CutTask
+    task: LookTask | CutTask | LabelTask
     file: FootageFile
     name: str
     frames: int
@@ -71,8 +73,10 @@ class Preparation:
         self.lost: dict[str, str] = {}
         self.devices = find_devices(config.parallel.device)
         sweep(out)
-        (out / CLIPS).mkdir(exist_ok=True)
-        known = digests(folder, out, [p for s in sources for p in (s.file, s.script) if p])
+        for name in (CLIPS, LABELS):
+            (out / name).mkdir(exist_ok=True)
+        read = [p for s in sources for p in (s.file, s.script, s.labels) if p]
+        self.known = known = digests(folder, out, read)
         common = self._common()
         self.files = [
             FootageFile(s, self._look_key(s, known, common), known[s.file]) for s in sources
@@ -98,8 +102,11 @@ class Preparation:
     def do_all(self) -> None:
         """All looks, then all cuts."""
         self._do("look", [self._look_unit(f) for f in self.files], look, Look, self._looked)
-        units = [u for f in self.files for u in self._cut_units(f)]
-        self._do("cut", units, cut, Cut, self._was_cut)
+        cuts = [u for f in self.files for u in self._cut_units(f)]
+        self._do("cut", cuts, cut, Cut, self._was_cut)
+        labels = [u for f in self.files for u in self._label_units(f)]
+        if labels:
+            self._do("labels", labels, gather, Gathered, self._gathered)
 
     def _look_unit(self, file: FootageFile) -> _Unit:
         source = file.source
@@ -111,7 +118,7 @@ class Preparation:
         seen, source = file.look, file.source
         if seen is None:
             return []
-        units = []
+        units: list[_Unit] = []
         for start, end in seen.pieces:
             key = f"{file.key.removesuffix('-look')}-{start:07d}-{end:07d}"
             task = CutTask(
@@ -129,6 +136,15 @@ class Preparation:
             units.append(_Unit(key, task, file, f"{source.name} {start}-{end}", end - start))
         return units
 
+    def _label_units(self, file: FootageFile) -> list[_Unit]:
+        source = file.source
+        if source.labels is None or (file.look is not None and file.look.frames == 0):
+            return []
+        path = self.folder / source.labels
+        key = short(digest_value([file.sha256, self.known[source.labels], source.name])) + "-labels"
+        task = LabelTask(self.folder / source.file, path, source.name, self.out / SCRATCH / key)
+        return [_Unit(key, task, file, source.name, 0)]
+
     def _do(
         self,
         stage: str,
@@ -142,7 +158,7 @@ class Preparation:
         todo = []
         for unit in units:
             known = read_receipt(self.out, unit.key, kind)
-            if known is None or not self._complete(known):
+            if known is None or not self._complete(unit, known):
                 todo.append(unit)
             else:
                 settle(unit, known)
@@ -166,7 +182,7 @@ class Preparation:
             if time.monotonic() > self._next_book:
                 self.save()
 
-    def _complete(self, result: object) -> bool:
+    def _complete(self, unit: _Unit, result: object) -> bool:
         """Whether the files that a result speaks of are there."""
         kept = result.kept if isinstance(result, Cut) else ()
         return all(
@@ -176,14 +192,21 @@ class Preparation:
         )
 
     def _publish(self, unit: _Unit, result: object) -> None:
-        if isinstance(unit.task, CutTask) and unit.task.out.is_dir():
-            move_files(unit.task.out, self.out / CLIPS)
+        task = unit.task
+        if not isinstance(task, LookTask) and task.out.is_dir():
+            move_files(task.out, self.out / (CLIPS if isinstance(task, CutTask) else LABELS))
         write_receipt(self.out, unit.key, result)
 
     def _looked(self, unit: _Unit, result: Look) -> None:
         unit.file.look = result
         if result.note:
             self.progress.note(f"{unit.file.source.file}: {result.note}")
+
+    def _gathered(self, unit: _Unit, result: Gathered) -> None:
+        unit.file.labels = result
+        if result.refused:
+            labels = unit.file.source.labels
+            self.progress.warn(f"{labels} is left aside: {result.refused}")
 
     def _was_cut(self, unit: _Unit, result: Cut) -> None:
         assert isinstance(unit.task, CutTask)

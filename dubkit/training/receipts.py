@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,12 +60,12 @@ def sweep(root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def prune(root: Path, keys: Iterable[str], folder: Path, stems: Iterable[str]) -> None:
-    """Drop receipts and clip files that nothing speaks of any more."""
+def prune(root: Path, keys: Iterable[str], names: Mapping[str, Collection[str]]) -> None:
+    """Drop receipts and files that nothing speaks of any more; ``names`` are kept in each folder."""
     kept = {f"{key}.json" for key in keys}
-    names = set(stems)
     stale = [p for p in (root / DONE).glob("*.json") if p.name not in kept]
-    stale += [p for p in folder.glob("*") if p.name.partition(".")[0] not in names]
+    for folder, stems in names.items():
+        stale += [p for p in (root / folder).glob("*") if p.stem not in stems]
     for path in stale:
         path.unlink(missing_ok=True)
 
