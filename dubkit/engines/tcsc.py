@@ -24,7 +24,7 @@ from dubkit.synthesis.timing import Timing
 # the warp is smooth but at the lips: finer than this would cost time and show nothing
 _MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
 _FADE_SECONDS = 0.16
-_VERSION = 6
+_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,7 @@ class TcscSynthesizer:
         rest = shape.resting_mouth(frontal[good])
         # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
         gain = shape.gain(frontal[good], rest) ** 0.5
-        rest_gap = float(shape.gap(rest))
-        spoken = self._articulator.predict(timing, rest_gap, gain * self.settings.amplitude)
+        spoken = self._articulator.predict(timing, gain * self.settings.amplitude)
         shot_shapes, shown = self._in_silence(spoken.coefficients, spoken.speaking)
         coefficients, audible = shot_shapes[row:][: len(track)], shown[row:][: len(track)]
         target = wanted.wanted_landmarks(current, pose, rest, coefficients)

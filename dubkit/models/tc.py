@@ -1,4 +1,4 @@
-"""The TC net: articulation of phonemes on a 20 ms grid -> mouth shape on the same grid.
+"""The TC net: articulation of phonemes and levels of the sound on a 20 ms grid -> mouth shape on the same grid.
 
 A stack of dilated convolutions. A cell sees `reach` cells to either side and nothing beyond, so a shot that
 is predicted with that much context equals the same cells of the whole film.
@@ -27,6 +27,7 @@ class TcConfig:
     width: int = 64
     dilations: tuple[int, ...] = (1, 2, 4, 8, 14)
     dropout: float = 0.1
+    bands: int = 0  # of the sound among the features; 0: the net is deaf
 
 
 class TcNet(nn.Module):
@@ -49,11 +50,15 @@ class TcNet(nn.Module):
         """Cells seen to either side."""
         return sum(self.config.dilations)
 
-    def forward(self, features: Tensor) -> Tensor:  # (B, T, F) -> (B, T, K)
+    def hidden(self, features: Tensor) -> Tensor:  # (B, T, F) -> (B, C, T)
+        """What the last layer, which is linear, makes mouth shapes of."""
         x = nn.functional.silu(self.first(features.transpose(1, 2)))
         for mix, back in zip(self.mix, self.back, strict=True):
             x = x + back(self.dropout(nn.functional.silu(mix(x))))
-        y: Tensor = self.last(self.dropout(x)).transpose(1, 2)
+        return x
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, T, F) -> (B, T, K)
+        y: Tensor = self.last(self.dropout(self.hidden(features))).transpose(1, 2)
         return y
 
 

@@ -1,4 +1,7 @@
-"""What the dub says and when: words and phonemes with times. Publishes ``speech.json``."""
+"""What the dub says and when: words and phonemes with times, and how it sounds.
+
+Publishes ``speech.json`` and ``sound.npz`` (`synthesis.sound`).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from typing import cast
 
 from dubkit.config import Config
 from dubkit.engines.base import Aligner
-from dubkit.engines.registry import load_engine
+from dubkit.engines.registry import chosen_line, load_engine, released
 from dubkit.media.audio import load_samples
 from dubkit.media.script import read_script
 from dubkit.records import Speech
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.synthesis.sound import listen
+from dubkit.synthesis.timing import save_sound
 from dubkit.work.store import read_record, write_record
 
 SPEECH = "speech.json"
@@ -36,16 +41,19 @@ def identity(config: Config) -> str:
 
 def run(context: StageContext) -> StageReport:
     """Align the dub with its script, or find out what it says."""
-    engine = aligner(context.config, context.device)
+    settings = context.config.speech
     script = read_script(context.job.script) if context.job.script is not None else None
     samples = load_samples(context.job.audio)
-    speech = engine.align(samples, script, context.config.speech.language)
+    with released(aligner(context.config, context.device)) as engine:
+        speech = engine.align(samples, script, settings.language)
     write_record(context.out / SPEECH, speech)
+    save_sound(context.out, listen(samples))
     kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
     silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
     return StageReport(
         engine=speech.engine,
         warnings=speech.warnings,
+        notes=(line,) if (line := chosen_line("aligner", settings.aligner, settings)) else (),
         facts={
             "path": speech.path,
             "seconds": round(speech.duration, 3),
@@ -62,8 +70,9 @@ STAGE = Stage(
     source=Source.DUB,
     after=(),
     run=run,
-    version=1,
+    version=2,
     sections=("speech",),
     files=("audio", "script"),
     identity=identity,
+    gpu=True,
 )

@@ -6,7 +6,7 @@ from dubkit.errors import WorkError
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import load_speech
-from dubkit.synthesis.timing import SILENCE, cut_timing, save_timing
+from dubkit.synthesis.timing import SILENCE, cut_timing, load_sound, save_timing
 
 
 def run(context: StageContext) -> StageReport:
@@ -19,7 +19,8 @@ def run(context: StageContext) -> StageReport:
     seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     # lips that shall be later show an earlier moment of the dub
     times = seconds - settings.offset_ms / 1000
-    timing = cut_timing(speech.phonemes, shot, times, settings.context_seconds)
+    sound = load_sound(context.folder("speech"))
+    timing = cut_timing(speech.phonemes, shot, times, settings.context_seconds, sound)
     save_timing(context.out, timing)
     spoken = sum(run.end - run.start for run in timing.runs if run.symbol != SILENCE)
     return StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
@@ -31,6 +32,6 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "speech"),
     run=run,
-    version=1,
+    version=2,
     sections=("timing",),
 )

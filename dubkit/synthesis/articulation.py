@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dubkit.errors import ModelError
 from dubkit.faces import shape
+from dubkit.models.actor import Actor, load_actor
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.tc import TcNet, load_tc
 from dubkit.records import Floats
@@ -35,6 +37,7 @@ _RAMP = 0.04  # seconds over which a rule takes hold
 _CROSSED = -0.002  # opening below which lips would pass through one another
 _PAUSE = 0.5  # seconds: shorter silences are part of speech
 _BREATH = 0.6  # seconds before speech in which a mouth opens: people draw breath
+_RULES = 2  # changes with the rules below
 _FADE = 0.16  # seconds in which it comes to rest after speech
 
 
@@ -47,10 +50,15 @@ class Articulation:
 
 
 class Articulator:
-    """The TC net of the package, or of a checkpoint file. Runs on the CPU: milliseconds a shot."""
+    """The TC net of the package, or of a checkpoint file. Runs on the CPU: milliseconds a shot.
 
-    def __init__(self, device: str = "cpu", weights: Path | None = None) -> None:
-        self._path = weights
+    With the profile of an ``actor`` it moves the mouth as that person does.
+    """
+
+    def __init__(
+        self, device: str = "cpu", weights: Path | None = None, actor: Path | None = None
+    ) -> None:
+        self._path, self._actor_path = weights, actor
 
     @cached_property
     def _loaded(self) -> tuple[TcNet, Checkpoint]:
@@ -59,33 +67,65 @@ class Articulator:
         with as_file(files("dubkit") / "weights" / "tc.safetensors") as path:
             return load_tc(path)
 
+    @cached_property
+    def _actor(self) -> Actor | None:
+        if self._actor_path is None:
+            return None
+        net, checkpoint = self._loaded
+        actor = load_actor(self._actor_path, checkpoint.digest)
+        if actor.facts.width != net.config.width:
+            raise ModelError(f"the actor profile {self._actor_path} does not fit the TC net")
+        return actor
+
+    @property
+    def net(self) -> TcNet:
+        """The net itself, for what tunes it."""
+        return self._loaded[0]
+
+    @property
+    def digest(self) -> str:
+        """Names the weights."""
+        return self._loaded[1].digest
+
     @property
     def version(self) -> str:
-        """Names the weights and the rules."""
-        return f"tc1-{self._loaded[1].digest}"
+        """Names the weights, the actor and the rules."""
+        return f"tc{_RULES}-{self.digest}" + (f"+{self._actor.digest}" if self._actor else "")
 
-    def predict(self, timing: Timing, rest_gap: float = 0.0, gain: float = 1.0) -> Articulation:
-        """The mouth shape at each frame's moment.
+    def predict(self, timing: Timing, gain: float = 1.0) -> Articulation:
+        """The mouth shape at each frame's moment, as offset from a resting mouth that is shut.
 
-        ``rest_gap`` is the opening of the speaker's resting mouth over face width (a closure must undo it),
-        ``gain`` how widely this speaker articulates against the mean (`faces.shape.gain`).
+        ``gain`` is how widely this speaker articulates against the mean (`faces.shape.gain`); an actor's
+        profile knows that already, so a known actor's gain is to be 1.
         """
-        coefficients = self._shapes(timing) * gain
-        coefficients = _obey(coefficients, timing, rest_gap)
+        coefficients = _obey(self._shapes(timing) * gain, timing)
         return Articulation(coefficients, speaking(timing))
 
-    def _shapes(self, timing: Timing) -> Floats:
+    def hidden(self, timing: Timing) -> Floats:
+        """(T, C) what the net's last layer sees at each frame's moment."""
         net = self._loaded[0]
         reach = features.STEP * (net.reach + 1)
         first, last = float(timing.times.min()), float(timing.times.max())
         numbers = features.grid(first - reach, last + reach)
-        cells = torch.from_numpy(features.cells(timing.phonemes, numbers))
+        given = features.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
         with _one_thread(), torch.inference_mode():
-            rows = net(cells[None])[0].numpy()
+            rows = net.hidden(torch.from_numpy(given)[None])[0].T.numpy()
         place = timing.times / features.STEP - numbers[0]
         low = np.floor(place).astype(np.intp)
         part = (place - low)[:, None]
         return np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32)
+
+    def _shapes(self, timing: Timing) -> Floats:
+        weight, bias = self.last_layer
+        return np.asarray(self.hidden(timing) @ weight.T + bias, np.float32)
+
+    @cached_property
+    def last_layer(self) -> tuple[Floats, Floats]:
+        """Weight (K, C) and bias (K,) that make mouth shapes of `hidden`: the actor's, else the net's."""
+        layer = self._actor.layer.last if self._actor else self._loaded[0].last
+        state = layer.state_dict()
+        bias: Floats = state["bias"].numpy()
+        return state["weight"].numpy().reshape(len(bias), -1), bias
 
 
 @contextmanager
@@ -123,10 +163,10 @@ def silences(phonemes: tuple[Timed, ...]) -> list[tuple[float, float]]:
     return spans
 
 
-def _obey(coefficients: Floats, timing: Timing, rest_gap: float) -> Floats:
+def _obey(coefficients: Floats, timing: Timing) -> Floats:
     """Enforce the rules on (T, K) shapes."""
-    effect = gap_effect()
-    opening = coefficients @ effect + rest_gap
+    effect = shape.gap_effect()
+    opening = coefficients @ effect
     wanted = np.maximum(opening, _CROSSED)
     for symbol, start, end in timing.phonemes:
         if symbol[0] in SHUT or symbol[0] in TEETH:
@@ -147,9 +187,3 @@ def _hold(times: NDArray[np.float64], centre: float, length: float) -> NDArray[n
     if abs(times[nearest] - centre) <= interval:
         hold[nearest] = 1.0
     return np.asarray(hold)
-
-
-def gap_effect() -> Floats:
-    """(K,) opening over face width that a unit of each coefficient adds."""
-    decoded = shape.decode(np.eye(len(shape.basis().decode), dtype=np.float32))
-    return np.asarray(shape.gap(decoded), np.float32)

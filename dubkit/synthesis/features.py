@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.records import Floats
+from dubkit.synthesis.sound import STEP, Sound
 from dubkit.synthesis.timing import SILENCE, Timed, Timing, load_timing
 
-__all__ = ["COUNT", "FEATURES", "STEP", "Timing", "articulation", "cells", "grid", "load_timing"]
+__all__ = [
+    "COUNT", "FEATURES", "STEP", "Timing", "articulation", "cells", "grid", "inputs", "load_timing",
+]  # fmt: skip
 
-STEP = 0.02  # seconds of a cell
 SUB = 4  # points looked at inside a cell: soft occupancy
 REACH = 0.16  # seconds: how far the place inside a long phoneme is still told
 
@@ -95,6 +97,11 @@ def _letter(letter: str) -> Floats | None:
     return row
 
 
+def letters(symbol: str) -> list[str]:
+    """The letters of an IPA symbol that stand for sounds; marks are left out."""
+    return [letter for letter in symbol if _letter(letter) is not None]
+
+
 @cache
 def articulation(symbol: str) -> tuple[Floats, Floats]:
     """Features (F,) at the start and at the end of a phoneme; they differ in diphthongs and affricates.
@@ -131,6 +138,21 @@ def cells(phonemes: Sequence[Timed], numbers: NDArray[np.int64]) -> Floats:
     place = (since / np.maximum(since + until, 1e-6))[:, None]
     rows = np.concatenate([first + (last - first) * place, since[:, None], until[:, None]], 1)
     return np.asarray(rows.reshape(len(numbers), SUB, -1).mean(1), np.float32)
+
+
+def inputs(
+    phonemes: Sequence[Timed], numbers: NDArray[np.int64], sound: Sound | None, bands: int
+) -> Floats:
+    """What the TC net is given of the cells ``numbers``: (N, COUNT), or for a net that hears ``bands`` of the
+    sound (N, COUNT + bands + 1): articulation, levels, and 1 where the sound is known at all.
+    """
+    rows = cells(phonemes, numbers)
+    if not bands:
+        return rows
+    heard: Floats = np.zeros((len(numbers), bands + 1), np.float32)
+    if sound is not None:
+        heard[:, :bands], heard[:, bands] = sound.rows(numbers), 1.0
+    return np.concatenate([rows, heard], 1)
 
 
 def _tiled(phonemes: Sequence[Timed], start: float, end: float) -> list[Timed]:

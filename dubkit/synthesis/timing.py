@@ -6,6 +6,7 @@ elsewhere leaves it equal, so that nothing is rendered again.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 
 from dubkit.errors import WorkError
 from dubkit.records import Phoneme, PhonemeRun, Shot
+from dubkit.synthesis.sound import Sound
 from dubkit.work.store import read_record, write_record
 
 SILENCE = "sil"
 RUNS = "runs.json"
 PHONEMES = "phonemes.json"
 TIMES = "times.npy"
+SOUND = "sound.npz"
 
 Timed = tuple[str, float, float]  # symbol, start, end in seconds
 
@@ -32,6 +35,7 @@ class Timing:
     times: NDArray[np.float64]  # (T,) the moment of the dub that each frame shows
     phonemes: tuple[Timed, ...]  # clipped to the shot and its context, in order, without gaps
     runs: tuple[PhonemeRun, ...]  # frames of the shot, phoneme by phoneme
+    sound: Sound | None = None  # of the shot and its context
 
 
 def cut_timing(
@@ -39,6 +43,7 @@ def cut_timing(
     shot: Shot,
     times: NDArray[np.float64],
     context: float,
+    sound: Sound | None = None,
 ) -> Timing:
     """The part of a speech that a shot needs; ``times`` (T,) are those of its frames."""
     low, high = float(times[0]) - context, float(times[-1]) + context
@@ -48,7 +53,8 @@ def cut_timing(
         if p.end > low and p.start < high
     ]
     timed = tuple(p for p in near if p[2] > p[1])
-    return Timing(times, timed, tuple(_runs(timed, shot, times)))
+    heard = None if sound is None else sound.cut(low, high)
+    return Timing(times, timed, tuple(_runs(timed, shot, times)), heard)
 
 
 def _runs(phonemes: Sequence[Timed], shot: Shot, times: NDArray[np.float64]) -> list[PhonemeRun]:
@@ -71,10 +77,12 @@ def _runs(phonemes: Sequence[Timed], shot: Shot, times: NDArray[np.float64]) -> 
 
 
 def save_timing(folder: Path, timing: Timing) -> None:
-    """Write ``runs.json``, ``phonemes.json`` and ``times.npy``."""
+    """Write ``runs.json``, ``phonemes.json``, ``times.npy`` and, where there is sound, ``sound.npz``."""
     write_record(folder / RUNS, list(timing.runs), list[PhonemeRun])
     write_record(folder / PHONEMES, list(timing.phonemes), list[Timed])
     np.save(folder / TIMES, timing.times, allow_pickle=False)
+    if timing.sound is not None:
+        save_sound(folder, timing.sound)
 
 
 def load_timing(folder: Path) -> Timing:
@@ -88,4 +96,23 @@ def load_timing(folder: Path) -> Timing:
         ) from error
     runs = read_record(folder / RUNS, list[PhonemeRun])
     phonemes = read_record(folder / PHONEMES, list[Timed])
-    return Timing(times, tuple(phonemes), tuple(runs))
+    return Timing(times, tuple(phonemes), tuple(runs), load_sound(folder))
+
+
+def save_sound(folder: Path, sound: Sound) -> None:
+    """Write ``sound.npz``; equal sounds give equal bytes."""
+    np.savez(folder / SOUND, first=np.int64(sound.first), levels=sound.levels.astype(np.float16))
+
+
+def load_sound(folder: Path) -> Sound | None:
+    """What `save_sound` wrote; None where there is none. Raises WorkError where it is damaged."""
+    path = folder / SOUND
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Sound(int(stored["first"]), stored["levels"].astype(np.float32))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force speech"
+        ) from error

@@ -1,244 +1,168 @@
-"""Train the TC net.
+"""Train the TC net: ``dubkit train tc SET OUT``.
 
-    python -m dubkit.training.tc CACHE dubkit/weights/tc.safetensors --steps 1000
-
-``CACHE`` comes from `training.tc_data`. Sound and picture of a clip may be off by some frames, so each clip's
-offset is estimated first: two short trainings, each followed by the lag at which its prediction agrees best.
+Sound and picture of a clip may be off by some frames, so each clip's offset is estimated first: a short
+training that takes the set's own estimates, then the lag at which its answers agree best with each clip.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import nn
 
-from dubkit.faces.shape import basis
-from dubkit.models.tc import TcConfig, TcNet, save_tc
+from dubkit.config import TcTraining
+from dubkit.errors import ModelError
+from dubkit.faces import shape
+from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
 from dubkit.synthesis import features
-from dubkit.synthesis.articulation import gap_effect
+from dubkit.synthesis.sound import BANDS
+from dubkit.training import loop, tc_losses
+from dubkit.training.prepared import PreparedSet
 from dubkit.training.tc_data import Clip, load
-from dubkit.training.tc_measures import correlation, evaluate, predict
+from dubkit.training.tc_measures import correlation, predict
+from dubkit.training.tc_windows import Batch, Windows
 
-MARGIN = 0.7  # seconds around a clip, and lost at each side of a window
-FRAMES = 60  # frames of a training window at most
-GRID_SHARE = 0.45  # of the samples: one man who says many sentences
-PATHS = (("script", 0.7), ("recognition", 0.15), ("loop", 0.15))
-STRETCH = (0.9, 0.95, 1.0, 1.05, 1.1)
-OPENING = 0.03  # opening over face width that counts as one unit of error
-GAIN_LIMITS = (0.7, 1.3)
+OFFSET_STEPS = 250  # of the training that offsets are estimated with
+LAGS = np.arange(-26, 27) * 0.01  # seconds
+_LONGEST = 1.0  # gradient
+_PREVIEW_HEIGHT, _PREVIEW_CLIPS, _PIXELS = 120, 6, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a training is told."""
+class TcLesson:
+    """The training of a TC net, for `training.course.run_lesson`."""
 
-    steps: int = 1000
-    batch: int = 16
-    seconds: float = 2.4
-    rate: float = 2e-3
-    decay: float = 0.03
-    dropout: float = 0.2
-    width: int = 64
-    jitter: float = 0.01  # seconds
-    average: float = 0.99  # of the running mean of the weights, which is what is kept
-    adaptive: bool = True  # weight lips by phoneme run, see `run_weights`
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Windows of clips: B windows of T cells and N frames."""
-
-    cells: Tensor  # (B, T, F)
-    low: Tensor  # (B, N) cell before each frame
-    part: Tensor  # (B, N, 1) way to the next cell
-    shapes: Tensor  # (B, N, K)
-    mask: Tensor  # (B, N) 1 for frames that are there
-    shut: Tensor  # (B, N) 1 in the P B M
-    runs: Tensor  # (B, N) number of the phoneme that sounds
-
-
-class Windows:
-    """Draws training windows; features are computed once for every clip, path and stretch."""
+    kind = "tc"
+    goal = "error"
 
     def __init__(
-        self, clips: Sequence[Clip], offsets: Mapping[str, float], options: Options
+        self,
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip],
+        offsets: Mapping[str, float],
+        settings: TcTraining,
+        device: torch.device | None = None,
+        start: Path | None = None,
     ) -> None:
-        self._grid = [c for c in clips if c.group == "grid_s1"]
-        self._others = [c for c in clips if c.group != "grid_s1"]
-        share = np.sqrt([min(c.duration, 20.0) for c in self._others])
-        self._share = share / share.sum()
-        self._offsets, self._options = offsets, options
-        self._gains = {c.name: clip_gain(c) for c in clips}
-        self._cells: dict[tuple[str, str, float], tuple[int, np.ndarray]] = {}
-        self._random = np.random.default_rng(options.seed)
-
-    def draw(self) -> Batch:
-        """One batch."""
-        columns = zip(*(self._window() for _ in range(self._options.batch)), strict=True)
-        return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
-
-    def _features(self, clip: Clip, path: str, stretch: float) -> tuple[int, np.ndarray]:
-        key = (clip.name, path, stretch)
-        if key not in self._cells:
-            timed = [(s, a * stretch, b * stretch) for s, a, b in clip.phonemes[path]]
-            numbers = features.grid(-MARGIN, clip.duration * stretch + MARGIN)
-            self._cells[key] = (int(numbers[0]), features.cells(timed, numbers))
-        return self._cells[key]
-
-    def _window(self) -> tuple[np.ndarray, ...]:
-        random, options = self._random, self._options
-        if random.random() < GRID_SHARE:
-            clip = self._grid[random.integers(len(self._grid))]
-        else:
-            clip = self._others[random.choice(len(self._others), p=self._share)]
-        names, chances = zip(*((n, w) for n, w in PATHS if n in clip.phonemes), strict=True)
-        path = str(random.choice(names, p=np.array(chances) / sum(chances)))
-        stretch = float(random.choice(STRETCH))
-        first, rows = self._features(clip, path, stretch)
-        late = self._offsets.get(clip.name, 0.0)
-        times = (clip.times - late) * stretch + options.jitter * random.normal()
-        length = options.seconds - MARGIN
-        start = random.uniform(-0.3, max(-0.29, clip.duration * stretch - length + 0.3))
-        chosen = np.flatnonzero((times >= start) & (times < start + length))[:FRAMES]
-        if len(chosen) < 10:
-            chosen = np.arange(min(len(times), 30))
-        shapes = clip.shapes[chosen] / self._gains[clip.name]
-        starts = np.array([a for _, a, _ in clip.phonemes[path]]) * stretch
-        runs = np.searchsorted(starts, times[chosen], "right")
-        return _pack(
-            rows, first, times[chosen], shapes, runs, round(options.seconds / features.STEP)
+        self.settings, self.offsets = settings, offsets
+        self._held_out = held_out
+        self._windows = Windows(clips, offsets, settings)
+        self.device = device or torch.device("cpu")
+        torch.manual_seed(settings.seed)
+        self.net, self.average = (_net(settings, start).to(self.device) for _ in range(2))
+        self.average.load_state_dict(self.net.state_dict())
+        self._optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=settings.rate, weight_decay=settings.decay
         )
 
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"net": self.net, "average": self.average}
 
-def _pack(
-    rows: np.ndarray, first: int, times: np.ndarray, shapes: np.ndarray, runs: np.ndarray, size: int
-) -> tuple[np.ndarray, ...]:
-    """One window, padded: cells, low, part, shapes, mask, shut, runs."""
-    size += 64
-    base = max(0, int(times[0] / features.STEP) - first - 32)
-    cells = rows[base : base + size]
-    silent = np.zeros((size - len(cells), rows.shape[1]), np.float32)
-    silent[:, 0] = 1.0
-    cells = np.concatenate([cells, silent])
-    place = times / features.STEP - first - base
-    low = np.clip(np.floor(place), 0, size - 2).astype(np.int64)
-    pad = (0, FRAMES - len(times))
-    return (
-        cells,
-        np.pad(low, pad),
-        np.pad((place - low).astype(np.float32), pad)[:, None],
-        np.pad(shapes.astype(np.float32), (pad, (0, 0))),
-        np.pad(np.ones(len(times), np.float32), pad),
-        np.pad(cells[low, features.FEATURES.index("bilabial")], pad),
-        np.pad(runs.astype(np.int64), pad),
-    )
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        return {"net": self._optimizer}
+
+    def draw(self, rng: np.random.Generator) -> Batch:
+        return self._windows.draw(rng)
+
+    def learn(self, batch: Batch, pace: loop.Pace) -> Mapping[str, float]:
+        here = batch.to(pace.device)
+        self.net.train()
+        with pace.autocast():
+            made = tc_losses.at_frames(self.net(here.cells), here).float()
+        terms = tc_losses.losses(made, here, self.settings)
+        total = sum(terms.values(), made.new_zeros(()))
+        loop.descend(self.net, self._optimizer, total, _LONGEST)
+        # the mean of few steps at first, of many later
+        loop.follow(self.average, self.net, min(self.settings.average, pace.step / (pace.step + 9)))
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def result(self) -> TcNet:
+        """The net that is used: the running mean of the weights, its answer widened."""
+        net = TcNet(self.net.config)
+        net.load_state_dict(self.average.state_dict())
+        return scaled(net.cpu().eval(), self.settings.scale)
+
+    def examine(self) -> Mapping[str, float]:
+        net = self.result()
+        found = [self._agreement(net, clip) for clip in self._held_out]
+        mean = float(np.mean(found))
+        return {"error": 1 - mean, "correlation": mean}
+
+    def _agreement(self, net: TcNet, clip: Clip) -> float:
+        made = predict(net, clip, clip.best_path, self.offsets.get(clip.name, clip.offset))
+        found = correlation(made, clip)
+        return found if np.isfinite(found) else 0.0
+
+    def preview(self) -> NDArray[np.uint8] | None:
+        """True (black) and predicted (blue) opening of some held-out clips, time to the right."""
+        net = self.result()
+        rows = [self._course(net, clip) for clip in self._held_out[:_PREVIEW_CLIPS]]
+        width = max(row.shape[1] for row in rows)
+        padded = [
+            np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows
+        ]
+        return np.concatenate(padded)
+
+    def _course(self, net: TcNet, clip: Clip) -> NDArray[np.uint8]:
+        effect = shape.gap_effect()
+        made = predict(net, clip, clip.best_path, self.offsets.get(clip.name, clip.offset))
+        picture = np.full((_PREVIEW_HEIGHT, _PIXELS * len(clip.times), 3), 255, np.uint8)
+        for shapes, colour in ((clip.shapes, (0, 0, 0)), (made, (40, 90, 255))):
+            heights = _PREVIEW_HEIGHT - 10 - np.clip(shapes @ effect, -0.02, 0.2) * 500
+            line = np.stack([np.arange(len(heights)) * _PIXELS, heights], 1).astype(np.int32)
+            cv2.polylines(picture, [line], False, colour, 1, cv2.LINE_AA)
+        return picture
+
+    def save(self, path: Path, step: int) -> None:
+        save_tc(path, self.result(), step)
 
 
-def clip_gain(clip: Clip) -> float:
-    """How widely this speaker articulates, from the open frames of the clip alone."""
-    opening = clip.shapes @ gap_effect()
-    wide = opening[opening > 0.0175]
-    low, high = GAIN_LIMITS
-    return float(np.clip(np.percentile(wide, 75) / 0.07, low, high)) if len(wide) > 10 else 1.0
+def tc_lesson(
+    prepared: PreparedSet, settings: TcTraining, device: torch.device, start: Path | None = None
+) -> TcLesson:
+    """A training on the train split of a prepared set, measured on its held-out clips.
 
-
-def huber(error: Tensor) -> Tensor:
-    """Squares that turn linear at 1.5."""
-    size = error.abs()
-    return torch.where(size < 1.5, 0.5 * error * error, 1.5 * (size - 0.75))
-
-
-def run_weights(error: Tensor, batch: Batch) -> Tensor:
-    """The adaptive lip weight (B, N): one number for all frames of a phoneme run, mean 1.
-
-    Frames are similar to the truth by ``exp(-error)``. A run weighs as its most similar frame where its
-    frames differ, else as their mean: a run that is right somewhere pulls its other frames after it.
+    Raises InputError for a set in which nobody speaks.
     """
-    similar = torch.exp(-error.detach().abs())
-    number = batch.runs + torch.arange(len(batch.runs))[:, None] * 100_000
-    _, flat = torch.unique(number.flatten(), return_inverse=True)
-    count = int(flat.max()) + 1
-    here = (similar * batch.mask).flatten()
-    top = torch.zeros(count).scatter_reduce(0, flat, here, "amax")
-    total = torch.zeros(count).index_add(0, flat, here)
-    size = torch.zeros(count).index_add(0, flat, batch.mask.flatten()).clamp(min=1)
-    mean = total / size
-    weight = torch.where(top - mean > 0.05, top, mean)[flat].view_as(similar).clamp(0.3, 1.0)
-    mean_weight = (weight * batch.mask).sum() / batch.mask.sum()
-    return weight / mean_weight
+    clips = load(prepared, prepared.names("train") or prepared.names())
+    held_out = load(prepared, prepared.held_out())
+    given = {clip.name: clip.offset for clip in [*clips, *held_out]}
+    short = settings.model_copy(update={"steps": min(OFFSET_STEPS, settings.steps)})
+    net = learnt(TcLesson(clips, held_out, given, short, device, start))
+    offsets = estimate_offsets(net, [*clips, *held_out])
+    return TcLesson(clips, held_out, offsets, settings, device, start)
 
 
-def loss_of(net: TcNet, batch: Batch, importance: Tensor, effect: Tensor, adaptive: bool) -> Tensor:
-    """Position, opening and motion inside the runs; closures weigh three times."""
-    cells = net(batch.cells)
-    rows = torch.arange(len(cells))[:, None]
-    shape = cells[rows, batch.low] * (1 - batch.part) + cells[rows, batch.low + 1] * batch.part
-    error = shape - batch.shapes
-    lips = (error @ effect) / OPENING
-    weight = batch.mask * (run_weights(lips, batch) if adaptive else 1.0)
-    position = (huber(error) * importance).sum(-1)
-    opening = huber(lips) * (1 + 2 * batch.shut)
-    pair = weight[:, 1:] * batch.mask[:, :-1]
-    motion = (huber(error[:, 1:] - error[:, :-1]) * importance).sum(-1)
-    motion = motion + 0.5 * huber(lips[:, 1:] - lips[:, :-1])
-    total: Tensor = ((position + opening) * weight).sum() / weight.sum()
-    total = total + (motion * pair).sum() / pair.sum()
-    return total
-
-
-def train(clips: Sequence[Clip], offsets: Mapping[str, float], options: Options) -> TcNet:
-    """A net trained on ``clips``; its weights are the running mean of those passed through."""
-    torch.manual_seed(options.seed)
-    effect = torch.from_numpy(gap_effect())
-    importance = _importance()
-    count = clips[0].shapes.shape[1]
-    config = TcConfig(features.COUNT, count, options.width, dropout=options.dropout)
-    net, kept = TcNet(config), TcNet(config)
-    kept.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), options.rate, weight_decay=options.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.rate, total_steps=options.steps, pct_start=0.1
-    )
-    windows = Windows(clips, offsets, options)
-    for step in range(options.steps):
-        loss = loss_of(net, windows.draw(), importance, effect, options.adaptive)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        share = min(options.average, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for mine, new in zip(kept.parameters(), net.parameters(), strict=True):
-                mine.lerp_(new, 1 - share)
-    return kept.eval()
-
-
-def _importance() -> Tensor:
-    """(K,) how much a unit of each coefficient moves the landmarks, lips weighing as in the basis."""
-    size = np.linalg.norm(basis().decode, axis=1) ** 2
-    return torch.from_numpy((size / size.sum()).astype(np.float32))
+def learnt(lesson: TcLesson) -> TcNet:
+    """Train to the end without checks; for trainings of seconds."""
+    settings = lesson.settings
+    for step, batch in enumerate(loop.batches(lesson, settings, 1, settings.steps), 1):
+        torch.manual_seed(loop.seed_of(settings.seed, step))
+        rate = settings.rate * loop.course_of_rate(step, settings.steps)
+        for group in lesson.optimizers()["net"].param_groups:
+            group["lr"] = rate
+        lesson.learn(batch, loop.Pace(step, rate, lesson.device, nullcontext))
+    return lesson.result()
 
 
 def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
-    """Seconds that each clip's picture is behind its sound; one value for all clips of the one GRID man."""
-    lags = np.arange(-50, 51) * 0.01
+    """Seconds that each clip's picture is behind its sound; one value for all short clips of a person."""
     found: dict[str, float] = {}
     for clip in clips:
-        path = "script" if clip.group != "grid_s1" or len(found) < 60 else ""
-        if path:
-            scores = [correlation(predict(net, clip, path, lag), clip) for lag in lags]
-            found[clip.name] = float(lags[int(np.argmax(scores))])
-    grid = float(np.median([v for k, v in found.items() if k.startswith("grid_s1")] or [0.0]))
-    return {c.name: grid if c.group == "grid_s1" else found[c.name] for c in clips}
+        scores = [correlation(predict(net, clip, clip.best_path, lag), clip) for lag in LAGS]
+        found[clip.name] = float(LAGS[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))])
+    people = {clip.person for clip in clips}
+    for person in people:
+        own = [clip for clip in clips if clip.person == person]
+        if len(own) > 2:
+            middle = float(np.median([found[clip.name] for clip in own]))
+            found |= {clip.name: middle for clip in own if clip.duration < 5.0}
+    return found
 
 
 def scaled(net: TcNet, factor: float) -> TcNet:
@@ -249,32 +173,12 @@ def scaled(net: TcNet, factor: float) -> TcNet:
     return net
 
 
-def main() -> None:
-    """Train, tell how it does on unseen people, save."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("cache", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plain", action="store_true", help="without the adaptive lip weight")
-    parser.add_argument("--scale", type=float, default=1.25, help="amplitude of the answer")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    clips = load(arguments.cache)
-    own = [clip for clip in clips if clip.split == "train"]
-    options = Options(steps=arguments.steps, seed=arguments.seed, adaptive=not arguments.plain)
-    stored = arguments.cache / "offsets.json"
-    if not stored.exists():
-        offsets: dict[str, float] = {}
-        for _ in range(2):
-            offsets = estimate_offsets(train(own, offsets, replace(options, steps=250)), clips)
-        stored.write_text(json.dumps(offsets, indent=1))
-    offsets = json.loads(stored.read_text())
-    net = scaled(train(own, offsets, options), arguments.scale)
-    save_tc(arguments.target, net, options.steps)
-    report = evaluate(arguments.target, [c for c in clips if c.split == "val"], offsets)
-    sys.stdout.write(json.dumps(report, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def _net(settings: TcTraining, start: Path | None) -> TcNet:
+    count = len(shape.basis().decode)
+    if start is not None:
+        net = load_tc(start)[0].requires_grad_(True)
+        if net.config.coefficients != count:
+            raise ModelError(f"{start} answers another mouth shape than this version's")
+        return scaled(net, 1 / settings.scale)
+    given = features.COUNT + BANDS + 1
+    return TcNet(TcConfig(given, count, settings.width, dropout=settings.dropout, bands=BANDS))

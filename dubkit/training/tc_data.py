@@ -1,163 +1,97 @@
-"""Prepare what the TC net learns from: phonemes and mouth shapes of talking-face clips.
-
-    python -m dubkit.training.tc_data DATA LABELS CACHE
-
-``DATA`` holds ``clips.csv`` and the clips, ``LABELS`` the teacher's landmarks (`training.teacher`). For every
-clip that may be shipped one ``CACHE/<set>__<name>.npz`` is written: frame times, mouth shapes as offset from
-the clip's own resting mouth, and the phonemes by each way in which a dub may be aligned (script, recognition,
-phone loop). Finished clips are left alone.
-"""
+"""What the TC net learns from: phonemes, sound and mouth shapes of the clips of a prepared set."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dubkit.config import SpeechSettings
-from dubkit.engines.pocketsphinx import PocketsphinxAligner
-from dubkit.faces import layout, shape
+from dubkit.errors import InputError
+from dubkit.faces import shape
 from dubkit.faces.align import apply, canonical_from_face
-from dubkit.media.audio import load_samples
-from dubkit.records import Floats, ScriptLine
-from dubkit.synthesis.timing import Timed
-from dubkit.training.pose import Template, fit_template, rotation_angles
+from dubkit.records import Floats
+from dubkit.synthesis.sound import Sound
+from dubkit.synthesis.timing import SILENCE, Timed
+from dubkit.training.prepared import PreparedClip, PreparedSet
 
-SETS = ("grid_s1", "grid_other", "hdtf", "usgov", "webcam")
-PORTRAITS = 600
-# the GRID corpus names its clips by their sentence, a letter a word
-GRID_WORDS = (
-    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
-    {"b": "blue", "g": "green", "r": "red", "w": "white"},
-    {"a": "at", "b": "by", "i": "in", "w": "with"},
-    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},
-    dict(
-        zip(
-            "z123456789",
-            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
-            strict=True,
-        )
-    ),
-    {"a": "again", "n": "now", "p": "please", "s": "soon"},
-)
+OPEN = 0.0175  # opening over face width of an open mouth
+_MEAN_OPENING = 0.07  # upper quartile of the mean speaker's open frames
+_GAIN_LIMITS = (0.7, 1.3)
+_ENOUGH = 10  # frames that say something
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One prepared clip; T frames."""
+    """One clip; T frames, K coefficients of `faces.shape`."""
 
     name: str
-    group: str  # the set that it is of
-    split: str
-    times: np.ndarray  # (T,) seconds
-    shapes: Floats  # (T, K) offsets from rest
+    person: str
+    times: NDArray[np.float64]  # (T,) seconds
+    shapes: Floats  # (T, K) offsets from the clip's own resting mouth
     duration: float
-    phonemes: dict[str, list[Timed]]  # by path: script, recognition, loop
+    phonemes: dict[str, list[Timed]]  # by path: script, recognition, loop; one at least
+    sound: Sound | None
+    offset: float = 0.0  # seconds that the picture is behind its sound
+
+    @property
+    def best_path(self) -> str:
+        """The most exact phonemes there are."""
+        return next(path for path in ("script", "recognition", "loop") if path in self.phonemes)
+
+    @property
+    def gain(self) -> float:
+        """How widely this speaker articulates, from the open frames of the clip alone."""
+        opening = self.shapes @ shape.gap_effect()
+        wide = opening[opening > OPEN]
+        low, high = _GAIN_LIMITS
+        if len(wide) <= _ENOUGH:
+            return 1.0
+        return float(np.clip(np.percentile(wide, 75) / _MEAN_OPENING, low, high))
 
 
-def rows(data: Path) -> Iterator[dict[str, str]]:
-    """The lines of ``clips.csv`` that weights for shipping may be trained or validated on."""
-    with (data / "clips.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            usable = row["ship"] == "yes" and row["split"] in ("train", "val")
-            if usable and row["set"] in SETS:
-                yield row
+def shapes_of(landmarks: Floats, pose: Floats) -> Floats:
+    """(T, L, 2) landmarks and (T, 3) degrees -> (T, K) mouth shapes as offset from rest."""
+    canonical = np.stack([apply(canonical_from_face(face), face) for face in landmarks])
+    mouths = shape.frontal(canonical.astype(np.float32), pose)
+    return shape.encode(mouths - shape.resting_mouth(mouths))
 
 
-def transcripts() -> dict[str, str]:
-    """What is said in the clips without a script: recognised by Whisper (base), corrected by hand."""
-    text = (files("dubkit") / "training" / "transcripts.csv").read_text(encoding="utf-8")
-    return {row["file"]: row["text"] for row in csv.DictReader(text.splitlines())}
-
-
-def sentence(row: dict[str, str], known: dict[str, str]) -> str:
-    """The words of one clip."""
-    if row["set"].startswith("grid"):
-        letters = Path(row["file"]).stem
-        return " ".join(words[c] for words, c in zip(GRID_WORDS, letters, strict=True))
-    return known[row["file"]]
-
-
-def template(labels: Path) -> Template:
-    """The average face that poses are measured against."""
-    portraits = sorted((labels / "portraits").glob("*.npz"))[:PORTRAITS]
-    found = [np.load(path)["points"][:, layout.MESH] for path in portraits]
-    faces = np.concatenate(found)
-    return fit_template(faces[np.isfinite(faces).all((1, 2))])
-
-
-def shapes_of(label: Path, average: Template) -> tuple[np.ndarray, Floats]:
-    """Times (T,) and mouth shapes (T, K) of the frames of a clip that have a face."""
-    stored = np.load(label)
-    points = stored["points"][:, layout.MESH]
-    seen = np.isfinite(points).all((1, 2))
-    points = points[seen]
-    flat = points[..., :2]
-    canonical = np.stack([apply(canonical_from_face(face), face) for face in flat])
-    pose = np.stack([rotation_angles(face, average) for face in points]).astype(np.float32)
-    mouths = shape.frontal(canonical, pose)
-    return stored["pts"][seen], shape.encode(mouths - shape.resting_mouth(mouths))
-
-
-def speech_of(aligner: PocketsphinxAligner, samples: Floats, words: str) -> dict[str, list[Timed]]:
-    """Phonemes by each path."""
-    ways = {
-        "script": ((ScriptLine(words),), "en"),
-        "recognition": (None, "en"),
-        "loop": (None, "und"),
+def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip | None:
+    """A clip to learn from; None where nothing is said in it."""
+    phonemes = {
+        way: list(timed)
+        for way, timed in stored.phonemes.items()
+        if any(symbol != SILENCE for symbol, _, _ in timed)
     }
-    found = {way: aligner.align(samples, *arguments) for way, arguments in ways.items()}
-    return {way: [(p.symbol, p.start, p.end) for p in s.phonemes] for way, s in found.items()}
+    if not phonemes or len(stored.times) < 2:
+        return None
+    sound = None if stored.sound is None else Sound(0, stored.sound)
+    return Clip(
+        name,
+        person,
+        stored.times,
+        shapes_of(stored.landmarks, stored.pose),
+        float(stored.times[-1] + np.median(np.diff(stored.times))),
+        phonemes,
+        sound,
+        offset,
+    )
 
 
-def prepare(data: Path, labels: Path, cache: Path) -> None:
-    """Write the cache."""
-    cache.mkdir(parents=True, exist_ok=True)
-    average, known = template(labels), transcripts()
-    aligner = PocketsphinxAligner(SpeechSettings())
-    for row in rows(data):
-        clip = Path(row["file"])
-        target = cache / f"{row['set']}__{clip.stem}.npz"
-        if target.exists():
-            continue
-        samples = load_samples(data / clip)
-        times, shapes = shapes_of((labels / clip).with_suffix(".npz"), average)
-        phonemes = speech_of(aligner, samples, sentence(row, known))
-        facts = {"split": row["split"], "duration": len(samples) / 16000, "phonemes": phonemes}
-        np.savez(target, times=times, shapes=shapes, facts=json.dumps(facts))
-        sys.stderr.write(f"{row['file']}\n")
-
-
-def load(cache: Path) -> list[Clip]:
-    """All prepared clips."""
+def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
+    """The clips ``names`` in which is spoken. Raises InputError where there is none."""
     clips = []
-    for path in sorted(cache.glob("*.npz")):
-        stored = np.load(path)
-        facts = json.loads(str(stored["facts"]))
-        phonemes = {
-            way: [(str(s), float(a), float(b)) for s, a, b in rows]
-            for way, rows in facts["phonemes"].items()
-        }
-        group = path.stem.partition("__")[0]
-        clips.append(
-            Clip(
-                path.stem,
-                group,
-                facts["split"],
-                stored["times"],
-                stored["shapes"],
-                facts["duration"],
-                phonemes,
-            )
+    for name in names:
+        facts = prepared.clips[name]
+        if not facts.still:
+            clip = clip_of(name, facts.person, prepared.load(name), facts.offset)
+            if clip is not None:
+                clips.append(clip)
+    if not clips:
+        raise InputError(
+            f"nobody speaks in the clips of {prepared.root}",
+            hint="the TC net learns from faces that speak; give clips with their own sound",
         )
     return clips
-
-
-if __name__ == "__main__":
-    prepare(*(Path(argument) for argument in sys.argv[1:4]))

@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dubkit.faces.shape import gap_effect
 from dubkit.models.tc import TcNet
 from dubkit.records import Floats, Phoneme, Shot
 from dubkit.synthesis import features
-from dubkit.synthesis.articulation import SHUT, Articulator, gap_effect
+from dubkit.synthesis.articulation import SHUT, Articulator
 from dubkit.synthesis.timing import Timing, cut_timing
 from dubkit.training.tc_data import Clip
 
@@ -34,9 +35,9 @@ def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
     """(T, K) shapes of a clip by the bare net."""
     times = clip.times - offset
     numbers = features.grid(float(times[0]) - 0.7, float(times[-1]) + 0.7)
-    cells = torch.from_numpy(features.cells(clip.phonemes[path], numbers))
+    given = features.inputs(clip.phonemes[path], numbers, clip.sound, net.config.bands)
     with torch.inference_mode():
-        rows = net(cells[None])[0].numpy()
+        rows = net(torch.from_numpy(given)[None])[0].numpy()
     place = times / features.STEP - numbers[0]
     low = np.floor(place).astype(np.intp)
     part = (place - low)[:, None]
@@ -52,7 +53,7 @@ def correlation(shapes: Floats, clip: Clip) -> float:
 def timing_of(clip: Clip, path: str, offset: float) -> Timing:
     """The whole clip as one shot."""
     phonemes = [Phoneme(*timed) for timed in clip.phonemes[path]]
-    return cut_timing(phonemes, Shot(0, len(clip.times)), clip.times - offset, 0.8)
+    return cut_timing(phonemes, Shot(0, len(clip.times)), clip.times - offset, 0.8, clip.sound)
 
 
 def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> dict[str, float]:
@@ -78,20 +79,16 @@ def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> d
 def evaluate(
     weights: Path, clips: Sequence[Clip], offsets: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
-    """Means of the measures by set and path, as ``set/path``; ``unseen`` is all but the GRID man trained on."""
+    """The measures of every clip and path, as ``clip/path``, and their means, as ``mean/path``."""
     articulator = Articulator(weights=weights)
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    found: dict[str, dict[str, float]] = {}
+    by_path: dict[str, list[dict[str, float]]] = defaultdict(list)
     for clip in clips:
         for path in clip.phonemes:
-            measures = measure(articulator, clip, path, offsets.get(clip.name, 0.0))
-            found[f"{clip.group}/{path}"].append(measures)
-            if clip.group != "grid_s1":
-                found[f"unseen/{path}"].append(measures)
-    return {
-        name: {
-            key: round(float(np.mean([r[key] for r in rows if key in r])), 3)
-            for key in ("correlation", "amplitude", "closures", "ratio", "silence")
-            if any(key in r for r in rows)
-        }
-        for name, rows in sorted(found.items())
-    }
+            measures = measure(articulator, clip, path, offsets.get(clip.name, clip.offset))
+            found[f"{clip.name}/{path}"] = measures
+            by_path[f"mean/{path}"].append(measures)
+    for name, rows in sorted(by_path.items()):
+        keys = sorted({key for row in rows for key in row})
+        found[name] = {k: float(np.mean([r[k] for r in rows if k in r])) for k in keys}
+    return found

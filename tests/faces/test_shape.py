@@ -26,10 +26,24 @@ def test_shapes_come_back_from_their_coefficients() -> None:
     np.testing.assert_allclose(shape.encode(offsets), wanted, atol=1e-3)
 
 
-def test_the_resting_mouth_of_a_talker_is_nearly_shut() -> None:
+def test_the_resting_mouth_of_a_talker_is_shut() -> None:
     mouth = shape.resting_mouth(points())
-    assert float(shape.gap(mouth)) < 0.02
+    assert float(shape.gap(mouth)) == pytest.approx(0.0, abs=1e-4)
     assert float(shape.gap(points()).max()) > 0.03
+
+
+def test_a_mouth_that_never_shuts_in_the_shot_rests_shut_all_the_same() -> None:
+    ajar = shape.decode(np.tile(0.04 * unit_of_opening(), (FRAMES, 1)))
+    mouth = shape.resting_mouth(points() + ajar)
+    assert float(shape.gap(mouth)) == pytest.approx(0.0, abs=1e-4)
+    # all that closing changes is about the lips and the jaw: nothing jumps
+    assert np.abs(mouth - shape.resting_mouth(points())).max() < 0.2
+
+
+def unit_of_opening() -> Floats:
+    """The smallest shape that opens the mouth by one face width."""
+    effect = shape.gap_effect()
+    return np.asarray(effect / (effect @ effect), np.float32)
 
 
 def test_rest_is_taken_from_the_frames_known_to_be_silent() -> None:
@@ -37,7 +51,9 @@ def test_rest_is_taken_from_the_frames_known_to_be_silent() -> None:
     quiet = np.arange(FRAMES) < 15
     smiling = moving.copy()
     smiling[quiet] = moving[0] + np.array([0.05, 0.0], np.float32)
-    np.testing.assert_allclose(shape.resting_mouth(smiling, quiet), smiling[0], atol=1e-5)
+    found = shape.resting_mouth(smiling, quiet)
+    assert np.abs(found - smiling[0]).max() < 0.03  # but for what shuts the lips
+    assert np.abs(found[:, 0] - moving[0, :, 0]).min() > 0.02
 
 
 def test_who_opens_wider_has_a_larger_gain_within_limits() -> None:

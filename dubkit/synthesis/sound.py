@@ -1,0 +1,91 @@
+"""What the TC net hears of the dub itself: levels of the sound in 16 mel bands on the 20 ms grid.
+
+Phonemes say which mouth, the sound how loud, how long and how clearly. Each band is measured against its own
+mean power within `NEAR` seconds, so microphone, loudness and room say little, and nothing farther away says
+anything: a line corrected elsewhere leaves the levels of this one as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.records import Floats
+
+STEP = 0.02  # seconds of a cell of the grid that the TC net works on
+SAMPLE_RATE = 16000
+BANDS = 16
+WINDOW = 512  # samples
+LOW, HIGH = 80.0, 7600.0  # Hz
+NEAR = 2.0  # seconds to either side that a level is measured against
+RANGE_DB = 40.0  # so far under the mean is silence
+SCALE_DB = 20.0  # one unit
+_FAINT_DB = -35.0  # mean at least: where there is no sound, its noise is not loud
+_CHUNK = 4096  # cells worked on at once
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Levels of consecutive cells of the grid; N cells."""
+
+    first: int  # number of row 0
+    levels: Floats  # (N, BANDS)
+
+    def rows(self, numbers: NDArray[np.int64]) -> Floats:
+        """(len(numbers), BANDS) levels of the cells ``numbers``; silence where nothing is known."""
+        at = numbers - self.first
+        found: Floats = np.zeros((len(numbers), self.levels.shape[1]), np.float32)
+        inside = (at >= 0) & (at < len(self.levels))
+        found[inside] = self.levels[at[inside]]
+        return found
+
+    def cut(self, start: float, end: float) -> Sound:
+        """The cells from ``start`` to ``end`` seconds."""
+        low = int(np.floor(start / STEP))
+        return Sound(low, self.rows(np.arange(low, int(np.ceil(end / STEP)) + 1)))
+
+
+def listen(samples: Floats) -> Sound:
+    """Levels of the whole of ``samples`` (mono, 16 kHz, -1..1): 0 in silence, 2 at the mean of near speech."""
+    if not len(samples):
+        return Sound(0, np.zeros((0, BANDS), np.float32))
+    numbers = np.arange(int(np.ceil(len(samples) / SAMPLE_RATE / STEP)) + 1)
+    clean = np.nan_to_num(np.asarray(samples, np.float32), posinf=0.0, neginf=0.0)
+    padded = np.pad(clean, WINDOW)
+    starts = np.round(numbers * STEP * SAMPLE_RATE).astype(np.intp) + WINDOW - WINDOW // 2
+    starts = np.minimum(starts, len(padded) - WINDOW)
+    pieces = [starts[at : at + _CHUNK] for at in range(0, len(starts), _CHUNK)]
+    power = np.concatenate([_power(padded, piece) for piece in pieces])
+    reach = round(NEAR / STEP)
+    window = np.hanning(2 * reach + 1) / reach
+    mean = np.stack([np.convolve(band, window, "full")[reach:-reach] for band in power.T], 1)
+    above = _decibels(power) - np.maximum(_decibels(mean), _FAINT_DB) + RANGE_DB
+    # two decimals: enough, and equal on every processor
+    return Sound(0, np.round(np.maximum(above, 0.0) / SCALE_DB, 2).astype(np.float32))
+
+
+def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(10 * np.log10(power + 1e-8))
+
+
+def _power(padded: Floats, starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    pieces = padded[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
+    return np.asarray(np.abs(np.fft.rfft(pieces, axis=1)) ** 2 @ _filters())
+
+
+@cache
+def _filters() -> NDArray[np.float64]:
+    """(WINDOW // 2 + 1, BANDS) triangles, evenly spaced in mel, each of sum 1."""
+    edges = np.linspace(_mel(LOW), _mel(HIGH), BANDS + 2)
+    mel = np.array([_mel(f) for f in np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)])[:, None]
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    rise, fall = (mel - low) / (middle - low), (high - mel) / (high - middle)
+    shape = np.clip(np.minimum(rise, fall), 0.0, 1.0)
+    return np.asarray(shape / (shape.sum(0) + 1e-9))
+
+
+def _mel(frequency: float) -> float:
+    return float(2595 * np.log10(1 + frequency / 700))
