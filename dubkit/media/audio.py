@@ -31,6 +31,7 @@ class AudioInfo:
     rate: int
     channels: int
     duration: float  # seconds from the file's start to the sound's end
+    finite: bool = True  # False: some samples are no numbers
 
 
 def audio_info(path: Path) -> AudioInfo:
@@ -39,7 +40,19 @@ def audio_info(path: Path) -> AudioInfo:
         stream = _sound(container, path)
         context = stream.codec_context
         facts = (stream.index, context.codec.canonical_name, context.sample_rate, stream.channels)
-        return AudioInfo(*facts, duration=_end(container, stream))
+        end = _end(container, stream)
+    # only samples that are stored as they are can be no numbers
+    finite = not facts[1].startswith("pcm_f") or _is_finite(path)
+    return AudioInfo(*facts, duration=end, finite=finite)
+
+
+def _is_finite(path: Path) -> bool:
+    with open_media(path) as container:
+        stream = _sound(container, path)
+        try:
+            return all(np.isfinite(frame.to_ndarray()).all() for frame in container.decode(stream))
+        except av.FFmpegError:  # damaged from here on: ffmpeg leaves it out as well
+            return True
 
 
 def _end(container: InputContainer, stream: AudioStream) -> float:

@@ -37,6 +37,7 @@ _SOUNDS = {
 _ENCODED = {"aac": CONTAINERS, "flac": (".mkv",), "pcm": (".mov", ".mkv")}
 _TEXTS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 _BIT_RATE = 96_000  # of AAC, a channel
+_NUMBERS_ONLY = r"aeval=if(isnan(val(ch))+isinf(val(ch))\,0\,val(ch)):c=same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Sound:
     codec: str
     pad: bool
     bit_rate: int | None = None
+    clean: bool = False  # samples that are no numbers become silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: 
     """
     pad = dub.duration < seconds - slack
     taken = dub.codec in _SOUNDS[suffix]
+    clean = not dub.finite
     if wanted == "copy":
         if not taken:
             raise UsageError(
@@ -86,7 +89,7 @@ def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: 
             )
         return Sound("copy", pad=False)
     if wanted == "auto":
-        if taken and not pad:
+        if taken and not pad and not clean:
             return Sound("copy", pad=False)
         plain = dub.codec in _PCM | {"flac", "alac"} or dub.codec.startswith("pcm_")
         wanted = "aac" if not plain or suffix in (".mp4", ".m4v") else _lossless(suffix)
@@ -96,10 +99,11 @@ def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: 
             hint=f"use {' or '.join(_ENCODED[wanted])}, or --set stitch.audio_codec=aac",
         )
     if wanted == "aac":
-        return Sound("aac", pad, min(_BIT_RATE * max(1, dub.channels), 512_000))
+        return Sound("aac", pad, min(_BIT_RATE * max(1, dub.channels), 512_000), clean)
     if wanted == "pcm":
-        return Sound("pcm_s16le" if dub.codec in ("pcm_s16le", "mp3", "aac") else "pcm_s24le", pad)
-    return Sound("flac", pad)
+        deep = dub.codec not in ("pcm_s16le", "mp3", "aac")
+        return Sound("pcm_s24le" if deep else "pcm_s16le", pad, clean=clean)
+    return Sound("flac", pad, clean=clean)
 
 
 def _lossless(suffix: str) -> str:
@@ -215,6 +219,8 @@ def _sound_options(parts: Parts) -> dict[str, Any]:
     if sound.codec == "copy":
         return {"c:a": "copy"}
     steady = "aresample=async=1:first_pts=0"
+    if sound.clean:
+        steady = f"{_NUMBERS_ONLY},{steady}"
     end = f"atrim=end={parts.seconds:.6f}"
     options: dict[str, Any] = {
         "c:a": sound.codec,

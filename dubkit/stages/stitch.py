@@ -154,6 +154,9 @@ def _mux(
     )
     if info.rotation and film.suffix == ".mkv":
         warnings.append("an .mkv cannot say that the film is to be turned: use .mp4 or .mov")
+    if not dub.finite:
+        spoilt = "stay, since the sound is copied" if sound.codec == "copy" else "become silence"
+        warnings.append(f"samples of the dub that are no numbers {spoilt}")
     if settings.audio_codec == "copy" and dub.duration < seconds - step:
         warnings.append("the copied sound is shorter than the film: it is not padded")
     mux(
@@ -215,7 +218,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "shots", "generate"),
     run=run,
-    version=1,
+    version=2,
     sections=("stitch", "generate"),
     files=("video", "audio"),
     identity=identity,
