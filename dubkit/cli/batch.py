@@ -104,6 +104,7 @@ def batch(
     setting: o.Settings = None,
     length: o.Length = None,
     silence: o.Silence = None,
+    synth: o.Synth = None,
     faces: o.Faces = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
@@ -131,7 +132,9 @@ def batch(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(length=length, silence=silence, faces=faces, on_failure=on_failure)
+    flags = o.flags(
+        length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure
+    )
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             part = lazy.batch.Shard.parse(shard) if shard else None

@@ -105,6 +105,14 @@ Silence = Annotated[
         rich_help_panel=PICTURE,
     ),
 ]
+Synth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tcsc|warp",
+        help="Who makes the picture: the image net, or the warp of own frames alone.",
+        rich_help_panel=PICTURE,
+    ),
+]
 Faces = Annotated[
     str | None,
     typer.Option(
@@ -170,6 +178,7 @@ Quiet = Annotated[
 PATHS = {
     "length": "stitch.length",
     "silence": "generate.silence",
+    "synth": "generate.synthesizer",
     "faces": "faces.which",
     "on_failure": "parallel.on_failure",
 }

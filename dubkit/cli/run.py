@@ -25,6 +25,7 @@ def run(
     setting: o.Settings = None,
     length: o.Length = None,
     silence: o.Silence = None,
+    synth: o.Synth = None,
     faces: o.Faces = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
@@ -49,7 +50,9 @@ def run(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(length=length, silence=silence, faces=faces, on_failure=on_failure)
+    flags = o.flags(
+        length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure
+    )
     perform(
         lambda progress: lazy.api.run(
             movie,
