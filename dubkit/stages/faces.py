@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from dubkit.config import Config, FaceSettings
 from dubkit.engines.base import FaceDetector, Picture
+from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import chosen_line, load_engine
 from dubkit.errors import WorkError
 from dubkit.faces import store
@@ -161,14 +161,7 @@ def run_without(context: StageContext) -> StageReport:
 def _identity(config: Config) -> str:
     settings = config.faces
     names = (("detector", settings.detector), ("landmarker", settings.landmarker))
-    return ", ".join(_engine_identity(kind, name, settings) for kind, name in names)
-
-
-@cache
-def _engine_identity(kind: str, name: str, settings: FaceSettings) -> str:
-    """Name and version, which holds the digest of the weights."""
-    engine = load_engine(kind, name, settings)
-    return f"{engine.name} {engine.version}"
+    return ", ".join(engine_identity(kind, name, settings) for kind, name in names)
 
 
 STAGE = Stage(

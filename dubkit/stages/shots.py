@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dubkit.config import Config
 from dubkit.engines.base import ShotDetector
+from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine
 from dubkit.errors import WorkError
 from dubkit.media.shotlist import read_shots, write_shots
@@ -70,8 +71,7 @@ def check_tiling(shots: list[Shot], frames: int) -> None:
 
 def identity(config: Config) -> str:
     """The shot engine."""
-    detector = _detector(config)
-    return f"{detector.name} {detector.version}"
+    return engine_identity("shots", config.shots.detector, config.shots)
 
 
 def _detector(config: Config) -> ShotDetector:

@@ -11,6 +11,7 @@ from typing import cast
 
 from dubkit.config import Config
 from dubkit.engines.base import Aligner
+from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import chosen_line, load_engine, released
 from dubkit.media.audio import load_samples
 from dubkit.media.script import read_script
@@ -35,8 +36,7 @@ def aligner(config: Config, device: str) -> Aligner:
 
 def identity(config: Config) -> str:
     """Aligner and version."""
-    engine = aligner(config, "cpu")
-    return f"{engine.name} {engine.version}"
+    return engine_identity("aligner", config.speech.aligner, config.speech)
 
 
 def run(context: StageContext) -> StageReport:
