@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,14 +76,16 @@ class Renderer:
         if not self.touches(frame.index):
             return False
         row = frame.index - self._plan.start
-        matrices = self._plane_from_canonical(row)
-        patch = self._warped(row, composite.native_scale(matrices))
+        matrices, plan = self._plane_from_canonical(row), self._plan
+        mask = composite.soft_mask(plan.current[row], plan.target[row], self._feather)
+        patch = self._warped(row, mask, composite.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
+        patch = replace(patch, mask=patch.mask * plan.alpha[row])
         composite.compose_patch(planes, matrices, patch, self._coding.depth)
         return True
 
-    def _warped(self, row: int, scale: float) -> composite.Patch:
+    def _warped(self, row: int, mask: Floats, scale: float) -> composite.Patch:
         """The patch as the warp alone makes it."""
         plan = self._plan
         vertices = np.concatenate([plan.target[row], self._anchors])
@@ -93,17 +95,15 @@ class Renderer:
         for entry, weight in plan.mix[row]:
             reference = self._lent[plan.bank[entry]]
             warps.append((reference, warp.warp(vertices, reference.vertices, ids), weight))
-        mask = composite.soft_mask(plan.current[row], plan.target[row], self._feather)
         ring = composite.skin_ring(plan.current[row], mask)
-        return composite.Patch(mask * plan.alpha[row], ring, tuple(warps))
+        return composite.Patch(mask, ring, tuple(warps))
 
     def _painted(
         self, painter: MouthPainter, frame: Frame, row: int, patch: composite.Patch
     ) -> composite.Patch:
         """The same patch, fused and completed by the net."""
         plan, coding = self._plan, self._coding
-        mask = composite.soft_mask(plan.current[row], plan.target[row], self._feather)
-        outline = view.outline(plan.current[row], plan.target[row], mask, patch.ring)
+        outline = view.outline(plan.current[row], plan.target[row], patch.mask, patch.ring)
         filmed = view.as_filmed(view.shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
         for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dubkit.faces import layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.faces.warp import LEFT, SIDE, TOP, Warp, grid_from_canonical
+from dubkit.faces.warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
 from dubkit.records import Floats
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -25,6 +25,7 @@ _MATCH = 24  # side of the coarse grid on which colours are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
 _THREAD = 0.1  # canonical units: a bright thread between lips is thinner than this
 _FACE_WIDTH = 2.3  # canonical units
+_NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first holds both coordinates
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,32 +215,18 @@ def warped(
     reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], index: int
 ) -> Floats:
     """One reference's plane seen through its warp, float32."""
-    from_grid = compose(local, invert(grid_from_canonical(warp.shade.shape[0])))
-    field = _to_plane(warp.displacement, from_grid, size)
-    to_source = reference.plane_from_canonical[index]
-    direct = compose(to_source, invert(local)).astype(np.float32)
-    x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
-    turn = to_source[:, :2].astype(np.float32)
-    map_x = (
-        direct[0, 0] * x
-        + direct[0, 1] * y
-        + direct[0, 2]
-        + turn[0, 0] * field[..., 0]
-        + turn[0, 1] * field[..., 1]
-    )
-    map_y = (
-        direct[1, 0] * x
-        + direct[1, 1] * y
-        + direct[1, 2]
-        + turn[1, 0] * field[..., 0]
-        + turn[1, 1] * field[..., 1]
-    )
+    grid = warp.shade.shape[0]
+    from_grid = compose(local, invert(grid_from_canonical(grid)))
     source = reference.planes[index]
     if not source.size:
         return np.zeros(size[::-1], np.float32)
-    pixels = cv2.remap(
-        source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.float32)
+    # where each sample comes from: canonical points, resampled, then brought to the source's own samples
+    flags, mode = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    lattice = warp.displacement + grid_points(grid)
+    points = cv2.warpAffine(lattice, from_grid, size, flags=flags, borderMode=mode)
+    places = cv2.transform(points, reference.plane_from_canonical[index])
+    seen = cv2.remap(source, places, _NO_SECOND, cv2.INTER_CUBIC, borderMode=mode)
+    pixels: Floats = seen.astype(np.float32)
     if index == 0:
         pixels *= _to_plane(warp.shade - 1, from_grid, size) + 1
         if warp.closing.any():
@@ -259,16 +246,19 @@ def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
 
 def colour_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: float) -> Floats:
     """The smooth offset, no sample of it from beyond ``limit``, that makes the patch agree with the picture
-    along the ring.
+    along the ring. Planes (H, W) or pictures (H, W, C).
     """
     difference = np.clip(region.astype(np.float32) - made, -limit, limit)
-    height, width = region.shape
+    height, width = ring.shape
     coarse = (min(_MATCH, width), min(_MATCH, height))
-    weight = cv2.resize(ring, coarse, interpolation=cv2.INTER_AREA)
-    offset = cv2.resize(difference * ring, coarse, interpolation=cv2.INTER_AREA)
     sigma = coarse[0] / 6
+    whole = ring if difference.ndim == 2 else ring[..., None]
+    weight = cv2.resize(ring, coarse, interpolation=cv2.INTER_AREA)
+    offset = cv2.resize(difference * whole, coarse, interpolation=cv2.INTER_AREA)
     spread = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4
-    smooth = cv2.GaussianBlur(offset, (0, 0), sigma) / spread
+    smooth = cv2.GaussianBlur(offset, (0, 0), sigma) / (
+        spread if whole is ring else spread[..., None]
+    )
     spread_out = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(spread_out, np.float32)
 

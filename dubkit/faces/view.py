@@ -26,6 +26,7 @@ SKETCHES = 6  # channels of `sketch`
 _HIDDEN = 0.004  # what the mask shows more of than this, the net must not see
 _LIPS_REACH = 0.12  # canonical units around the lips where only the patch is right
 _LIPS_SOFT = 0.06
+_FURTHEST = 0.12  # by which colours may be off, of their range
 _EDGE = 8  # grid pixels at the border over which nothing is added any more
 # luma and colour differences of R, G, B (ITU-R BT.601, as shares of the range)
 _YUV_FROM_RGB = np.array(
@@ -201,5 +202,4 @@ def as_warped(reference: composite.Reference, warp: Warp, coding: Coding) -> Flo
 
 def colour_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:
     """(S, S, 3) what makes ``made`` agree with the frame along the ring."""
-    parts = [composite.colour_offset(filmed[..., k], made[..., k], ring, 0.12) for k in range(3)]
-    return np.stack(parts, 2)
+    return composite.colour_offset(filmed, made, ring, _FURTHEST)

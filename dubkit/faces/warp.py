@@ -96,7 +96,7 @@ class Warp:
 def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
     """The warp between two vertex sets, (L + A, 2) canonical, of the same mesh; ``ids`` of `triangle_map`."""
     size = ids.shape[0]
-    points = _grid_points(size)
+    points = grid_points(size)
     # one coefficient at a time: half the time of gathering (size, size, 2, 3) at once
     table = _affine(target, source - target).reshape(-1, 6).T.copy()
     field = np.empty((size, size, 2), np.float32)
@@ -181,7 +181,7 @@ def _affine(target: Floats, values: Floats) -> Floats:
 
 
 @cache
-def _grid_points(size: int) -> Floats:
+def grid_points(size: int) -> Floats:
     """(size, size, 2) canonical coordinates of the grid's pixel centres."""
     m = grid_from_canonical(size)
     x = (np.arange(size) - m[0, 2]) / m[0, 0]
