@@ -50,7 +50,7 @@ class JobStatus:
 
 def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
     """What is done in a work folder and what is not, and why. Raises WorkError where it is none."""
-    manifest = _manifest(work)
+    manifest = read_job(work)
     lines = plan_job(manifest.job, read_config(work), stages=stages)
     results = manifest.results.values()
     failures = tuple(result for result in results if result.error)
@@ -69,7 +69,7 @@ def verify(work: Path) -> tuple[str, ...]:
 
     Damaged units lose their receipt, so that the next run does them again, and them alone.
     """
-    manifest = _manifest(work)
+    manifest = read_job(work)
     with hold(work):
         changed = [
             f"the {name} {entry.path} is not the file it was"
@@ -93,7 +93,8 @@ def read_config(work: Path) -> Config:
         raise WorkError(f"{path} cannot be read", hint="the next run writes it anew") from error
 
 
-def _manifest(work: Path) -> Manifest:
+def read_job(work: Path) -> Manifest:
+    """The book of a work folder. Raises WorkError where there is none."""
     manifest = read_manifest(work) if work.is_dir() else None
     if manifest is None:
         raise WorkError(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dubkit import __version__
-from dubkit.cli import batch, demo, doctor, models_cmd, presets_cmd, run, status, train
+from dubkit.cli import adapt, batch, clean, demo, diff, doctor, models_cmd, presets_cmd, run, status, train
 from dubkit.cli.console import DubkitGroup, say
 
 EPILOG = (
@@ -25,7 +25,10 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("batch")(batch.batch)
+app.command("adapt")(adapt.adapt)
 app.command("status")(status.status)
+app.command("diff")(diff.diff)
+app.command("clean")(clean.clean)
 app.add_typer(presets_cmd.app, name="presets")
 app.add_typer(models_cmd.app, name="models")
 app.add_typer(train.app, name="train")

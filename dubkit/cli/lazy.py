@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dubkit import api as api
     from dubkit import batch as batch
+    from dubkit import difference as difference
     from dubkit import presets as presets
+    from dubkit import profile as profile
     from dubkit import status as status
     from dubkit.catalogue import cache as cache
     from dubkit.cli import checks as checks
     from dubkit.demo import build as build
     from dubkit.training import studio as studio
+    from dubkit.work import clean as clean
 
 _MODULES = {
     "api": "dubkit.api",
     "batch": "dubkit.batch",
+    "clean": "dubkit.work.clean",
+    "difference": "dubkit.difference",
     "build": "dubkit.demo.build",
     "cache": "dubkit.catalogue.cache",
     "checks": "dubkit.cli.checks",
     "presets": "dubkit.presets",
+    "profile": "dubkit.profile",
     "status": "dubkit.status",
     "studio": "dubkit.training.studio",
 }

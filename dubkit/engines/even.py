@@ -15,7 +15,10 @@ _PHONES_A_SECOND = 12.0
 
 
 class EvenAligner:
-    """Spreads the script's phones evenly over the voiced time. Rough, and it never fails."""
+    """Spreads the script's phones evenly over the voiced time, line by line where lines have times.
+
+    Rough, and it never fails.
+    """
 
     name = "even"
 
@@ -24,7 +27,7 @@ class EvenAligner:
 
     @property
     def version(self) -> str:
-        return "1"
+        return "2"
 
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
@@ -32,12 +35,12 @@ class EvenAligner:
         """See `engines.base.Aligner`."""
         duration = len(samples) / voiced.RATE
         spans = voiced.voiced_spans(voiced.levels(voiced.clean(samples)))
-        texts = [word for line in script or () for word in words_of(line.text)]
-        if not texts:
-            seconds = sum(end - start for start, end in spans)
-            texts = [""] * int(np.ceil(seconds * _PHONES_A_SECOND / 4))
-        phones = [(pronounce(text) if text else _BABBLE) or _BABBLE for text in texts]
-        laid = _lay([p.split() for p in phones], spans) if spans else []
+        texts: list[str] = []
+        laid: Laid = []
+        for said, where in _parts(script or (), spans, duration) if spans else ():
+            texts += said
+            phones = [(pronounce(text) if text else _BABBLE) or _BABBLE for text in said]
+            laid += _lay([p.split() for p in phones], where)
         words, phonemes = _records(texts, laid, duration)
         return Speech(
             language=language or self.settings.language or "en",
@@ -50,6 +53,33 @@ class EvenAligner:
             if spans
             else (),
         )
+
+
+def _parts(
+    script: tuple[ScriptLine, ...], spans: list[voiced.Span], duration: float
+) -> list[tuple[list[str], list[voiced.Span]]]:
+    """Words and the spans that they are spread over."""
+    lines = [(words_of(line.text), line.start, line.end) for line in script]
+    lines = [line for line in lines if line[0]]
+    if not lines:
+        seconds = sum(end - start for start, end in spans)
+        return [([""] * int(np.ceil(seconds * _PHONES_A_SECOND / 4)), spans)]
+    timed = [(w, a, min(b, duration)) for w, a, b in lines if a is not None and b is not None]
+    if len(timed) < len(lines):
+        return [([word for words, _, _ in lines for word in words], spans)]
+    parts: list[tuple[list[str], list[voiced.Span]]] = []
+    free = 0.0  # lines that overlap follow each other
+    for words, start, end in sorted(timed, key=lambda line: line[1]):
+        start = max(start, free)
+        heard = [
+            (max(a, start), min(b, end)) for a, b in spans if min(b, end) - max(a, start) > 0.05
+        ]
+        if not heard and end - start > 0.05:
+            heard = [(start, end)]
+        if heard:
+            parts.append((words, heard))
+            free = heard[-1][1]
+    return parts
 
 
 Laid = list[list[tuple[str, float, float]]]

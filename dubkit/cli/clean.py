@@ -1,0 +1,93 @@
+"""``dubkit clean``: give back the room that work folders take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dubkit.cli import lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import answers, errors, say, say_json, table
+from dubkit.errors import WorkError
+
+Folders = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="WORK...", help="Work folders, or folders that hold some.", show_default=False
+    ),
+]
+All = Annotated[
+    bool, typer.Option("--all", help="Everything, finished work too: a later run starts afresh.")
+]
+OlderThan = Annotated[
+    str | None,
+    typer.Option(metavar="AGE", help="Only what was written longer ago: 30d, 12h, 2w."),
+]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and stop.")]
+
+
+def clean(
+    work: Folders,
+    every: All = False,
+    older_than: OlderThan = None,
+    dry_run: Dry = False,
+    json: o.Json = False,
+) -> None:
+    """Delete what work folders hold beyond their last job: older dubs, moved shots, unfinished work.
+
+    Results are never touched, nor anything that dubkit did not make.
+
+    \b
+    Examples:
+      dubkit clean movie.dubbed.dubkit --dry-run
+      dubkit clean dubbed/work --older-than 30d
+      dubkit clean dubbed/work --all
+    """
+    age = lazy.clean.parse_age(older_than) if older_than else 0.0
+    folders = [found for path in work for found in lazy.clean.find_work(path)]
+    gone: list[dict[str, object]] = []
+    busy: list[str] = []
+    for folder in dict.fromkeys(folders):
+        leftovers = lazy.clean.survey(folder, "all" if every else "stale", age)
+        if leftovers and not dry_run:
+            try:
+                lazy.clean.remove(folder, leftovers)
+            except WorkError as error:
+                busy.append(error.message)
+                continue
+        gone += [
+            {"path": str(x.path), "work": str(x.work), "what": x.what, "bytes": x.size}
+            for x in leftovers
+        ]
+    freed = sum(int(str(line["bytes"])) for line in gone)
+    if json:
+        say_json(
+            {"removed": [] if dry_run else gone, "planned": gone, "bytes": freed, "busy": busy}
+        )
+    else:
+        _show(gone, freed, dry_run)
+    if busy:
+        for message in busy:
+            errors().print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(WorkError.exit_code)
+
+
+def _show(gone: list[dict[str, object]], freed: int, dry_run: bool) -> None:
+    tally: dict[tuple[str, str], list[int]] = {}
+    for line in gone:
+        tally.setdefault((str(line["work"]), str(line["what"])), []).append(int(str(line["bytes"])))
+    rows = [(where, what, str(len(s)), _size(sum(s))) for (where, what), s in tally.items()]
+    if rows:
+        answers().print(table(("in", "what", "number", "size"), rows))
+    say(f"{_size(freed)} {'would be freed' if dry_run else 'freed'}")
+
+
+def _size(count: int) -> str:
+    value, unit = float(count), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, bigger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
