@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -23,29 +21,12 @@ from dubkit.demo.build import SHOTS, render
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
-from tests.clips import ffmpeg
+from tests.clips import pictures_film
 
 runner = CliRunner()
 RATE = 16000
 SPOKEN = 1.0  # seconds of dub
 Picture = NDArray[np.uint8]
-
-
-def write_film(path: Path, pictures: Sequence[Picture], *, sound: bool = True) -> Path:
-    """RGB pictures as H.264, with a quiet tone beside them or without any sound."""
-    with av.open(str(path), "w") as target:
-        stream = target.add_stream("libx264", rate=25, options={"crf": "14"})
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
-    if sound:
-        silent = path.rename(path.with_name(f"silent-{path.name}"))
-        tone = ["-f", "lavfi", "-i", "sine=frequency=200:duration=1"]
-        ffmpeg("-i", silent, *tone, "-c:v", "copy", "-c:a", "aac", path)
-    return path
 
 
 def portrait(frames: int) -> list[Picture]:
@@ -122,14 +103,14 @@ def heard(path: Path) -> NDArray[np.float32]:
 
 
 def test_a_film_without_sound_is_dubbed_and_gets_the_dubs(here: Path) -> None:
-    film = write_film(here / "film.mp4", portrait(25), sound=False)
+    film = pictures_film(here / "film.mp4", portrait(25), sound=False)
     dub(film)
     assert not same_pictures(film, here / "out.mp4")
     assert np.abs(heard(here / "out.mp4")).max() > 0.1
 
 
 def test_a_film_of_one_frame_comes_out_with_one_frame(here: Path) -> None:
-    film = write_film(here / "film.mp4", portrait(1))
+    film = pictures_film(here / "film.mp4", portrait(1))
     _, said = dub(film)
     assert "no face is dubbed anywhere" in said
     assert len(luma(here / "out.mp4")) == 1
@@ -137,7 +118,7 @@ def test_a_film_of_one_frame_comes_out_with_one_frame(here: Path) -> None:
 
 
 def test_a_drawn_face_is_left_as_it_is_and_said_so(here: Path) -> None:
-    film = write_film(here / "film.mp4", cartoon(25))
+    film = pictures_film(here / "film.mp4", cartoon(25))
     _, said = dub(film)
     assert "no face is dubbed anywhere" in said
     assert same_pictures(film, here / "out.mp4")
@@ -147,21 +128,21 @@ def test_a_drawn_face_is_left_as_it_is_and_said_so(here: Path) -> None:
 def test_a_portrait_that_cannot_be_dubbed_is_left_as_it_is_and_said_so(
     here: Path, data: Path, name: str
 ) -> None:
-    film = write_film(here / "film.mp4", still(data / "portraits" / f"{name}.jpg", 25))
+    film = pictures_film(here / "film.mp4", still(data / "portraits" / f"{name}.jpg", 25))
     _, said = dub(film)
     assert "no face is dubbed anywhere" in said
     assert same_pictures(film, here / "out.mp4")
 
 
 def test_a_face_turned_too_far_is_left_as_it_is_and_said_so(here: Path) -> None:
-    film = write_film(here / "film.mp4", portrait(25))
+    film = pictures_film(here / "film.mp4", portrait(25))
     _, said = dub(film, "dub.wav", "--set", "faces.max_yaw=0.01")
     assert "no face can be dubbed" in said
     assert same_pictures(film, here / "out.mp4")
 
 
 def test_a_silent_dub_is_said_to_be(here: Path) -> None:
-    film = write_film(here / "film.mp4", portrait(25))
+    film = pictures_film(here / "film.mp4", portrait(25))
     save_wav(here / "quiet.wav", np.zeros(RATE, np.float32))
     _, said = dub(film, "quiet.wav")
     assert "the dub is silent" in said
@@ -172,7 +153,7 @@ def test_a_silent_dub_is_said_to_be(here: Path) -> None:
 def test_samples_that_are_no_numbers_are_silent_in_the_film_and_said_so(
     here: Path, suffix: str
 ) -> None:
-    film = write_film(here / "film.mp4", portrait(25))
+    film = pictures_film(here / "film.mp4", portrait(25))
     spoilt = voice()
     spoilt[4000:8000], spoilt[12000] = np.nan, np.inf
     write_float_wav(here / "spoilt.wav", spoilt)
@@ -185,7 +166,7 @@ def test_samples_that_are_no_numbers_are_silent_in_the_film_and_said_so(
 
 
 def test_a_dub_of_nothing_but_no_numbers_is_a_silent_one(here: Path) -> None:
-    film = write_film(here / "film.mp4", portrait(25))
+    film = pictures_film(here / "film.mp4", portrait(25))
     write_float_wav(here / "spoilt.wav", np.full(RATE, np.nan, np.float32))
     _, said = dub(film, "spoilt.wav")
     assert "the dub is silent" in said
