@@ -105,6 +105,18 @@ class SpeechSettings(Section):
     )
 
 
+class AdaptSettings(Section):
+    """How the generator is tuned to the film's own speakers."""
+
+    enabled: bool = Field(
+        False, description="Tune to the film's own footage and sound; kept only if it helps."
+    )
+    min_seconds: float = Field(10.0, ge=5, description="Least usable speech to tune on.")
+    language: str | None = Field(
+        None, description="Language of the film's own sound (ISO 639-1); None: en."
+    )
+
+
 class TimingSettings(Section):
     """How phonemes are laid on frames."""
 
@@ -125,6 +137,9 @@ class GenerateSettings(Section):
     )
     sc: str | None = Field(
         None, description="A net of your own from mouths to pictures (train sc); None: dubkit's."
+    )
+    actor: str | None = Field(
+        None, description="Profile of the person in the film, made with dubkit adapt."
     )
     silence: Literal["closed", "original", "hold"] = Field(
         "closed", description="The mouth where nobody speaks."
@@ -290,6 +305,7 @@ class Config(Section):
     shots: ShotSettings = ShotSettings()
     faces: FaceSettings = FaceSettings()
     speech: SpeechSettings = SpeechSettings()
+    adapt: AdaptSettings = AdaptSettings()
     timing: TimingSettings = TimingSettings()
     generate: GenerateSettings = GenerateSettings()
     stitch: StitchSettings = StitchSettings()

@@ -23,7 +23,7 @@ from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
 from dubkit.runner import Runner
-from dubkit.stages import faces, generate, probe, shots, speech, stitch, timing
+from dubkit.stages import adapt, faces, generate, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.units import Run
 from dubkit.work.folder import CONFIG, check_work, explain, open_work, sweep
@@ -35,6 +35,7 @@ STAGES: tuple[Stage, ...] = (
     shots.STAGE,
     faces.STAGE,
     speech.STAGE,
+    adapt.STAGE,
     timing.STAGE,
     generate.STAGE,
     stitch.STAGE,

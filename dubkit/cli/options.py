@@ -175,6 +175,23 @@ Quiet = Annotated[
     typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel=TALKING),
 ]
 
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt",
+        help="Tune to the speakers of this film first; kept only if it helps.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Actor = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The profile of the person in the film, from dubkit adapt.",
+        rich_help_panel=PICTURE,
+    ),
+]
+
 PATHS = {
     "length": "stitch.length",
     "silence": "generate.silence",
@@ -187,3 +204,9 @@ PATHS = {
 def flags(**given: str | None) -> list[str]:
     """Flags by name -> settings as ``--set`` takes them, without those that were not given."""
     return [f"{PATHS[name]}={value}" for name, value in given.items() if value is not None]
+
+
+def person(adapt: bool, actor: Path | None) -> list[str]:
+    """``--adapt`` and ``--actor`` as settings."""
+    tuned = ["adapt.enabled=true"] if adapt else []
+    return [*tuned, f"generate.actor={actor.expanduser().absolute()}"] if actor else tuned

@@ -27,6 +27,8 @@ def run(
     silence: o.Silence = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
+    adapt: o.Adapt = False,
+    actor: o.Actor = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
     device: o.Device = None,
@@ -47,11 +49,17 @@ def run(
       dubkit run movie.mp4 --audio dub.wav
       dubkit run movie.mp4 --audio dub.wav --script dub.srt --preset broadcast
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
+      dubkit run movie.mp4 --audio dub.wav --adapt
+      dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
     flags = o.flags(
-        length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure
+        length=length,
+        silence=silence,
+        synth=synth,
+        faces=faces,
+        on_failure=on_failure,
     )
     perform(
         lambda progress: lazy.api.run(
@@ -63,7 +71,7 @@ def run(
             shots=shots,
             analysis=analysis,
             presets=preset or (),
-            settings=[*(setting or ()), *flags],
+            settings=[*(setting or ()), *flags, *o.person(adapt, actor)],
             until=until,
             force=force or (),
             dry_run=dry_run,

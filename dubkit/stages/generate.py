@@ -17,6 +17,7 @@ import cv2
 
 from dubkit.config import Config
 from dubkit.engines.base import FaceRenderer, Synthesizer
+from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine
 from dubkit.errors import WorkError
 from dubkit.faces.store import load_choice, load_tracks
@@ -24,6 +25,7 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
 from dubkit.records import Shot
+from dubkit.stages.adapt import actor_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.synthesis.timing import load_timing
@@ -55,13 +57,12 @@ def synthesizer(config: Config, device: str) -> Synthesizer:
 
 def identity(config: Config) -> str:
     """Generator and weights."""
-    engine = synthesizer(config, "cpu")
-    return f"{engine.name} {engine.version}"
+    return engine_identity("synthesizer", config.generate.synthesizer, config.generate)
 
 
 def run(context: StageContext) -> StageReport:
     """Generate one shot."""
-    engine = synthesizer(context.config, context.device)
+    engine = synthesizer(_adapted(context), context.device)
     info, _ = load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder, shot = context.folder("faces"), _shot(context)
@@ -76,6 +77,16 @@ def run(context: StageContext) -> StageReport:
         engine=f"{engine.name} {engine.version}",
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )
+
+
+def _adapted(context: StageContext) -> Config:
+    """The settings, with the profile that this film's footage gave, if one was kept."""
+    config = context.config
+    found = [path for folder in context.inputs.get("adapt", ()) if (path := actor_of(folder))]
+    if not found:
+        return config
+    generate = config.generate.model_copy(update={"actor": str(found[0])})
+    return config.model_copy(update={"generate": generate})
 
 
 def keep_original(context: StageContext) -> StageReport:
@@ -144,7 +155,7 @@ STAGE = Stage(
     name="generate",
     per=Per.SHOT,
     source=Source.DUB,
-    after=("probe", "faces", "timing"),
+    after=("probe", "faces", "adapt", "timing"),
     run=run,
     version=1,
     sections=("generate",),

@@ -25,6 +25,7 @@ BLOCK = 1.6  # seconds: speech is dealt out in blocks
 PARTS = 5
 PULLS = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # towards the layer it starts from
 LAGS = np.arange(-26, 27) * 0.01  # seconds
+LEAST = 0.25  # correlation of lips with the sound; less, and it is somebody else who speaks
 _BETTER = 0.98  # of the error: less of a gain is chance
 _OPENING = 3.0  # weight of the opening against all other motion
 
@@ -70,12 +71,17 @@ def seconds_of(passages: Sequence[Passage]) -> float:
     return sum(float(spoken(p).sum()) * _interval(p) for p in passages)
 
 
+def convincing(articulator: Articulator, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages in which the face moves with the sound, picture and sound brought in step."""
+    found = [_in_step(articulator, passage) for passage in passages if spoken(passage).sum() > 2]
+    return [passage for passage, agreed in found if agreed >= LEAST]
+
+
 def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
-    """Fit, judge, and say whether it is worth keeping."""
-    settled = [_in_step(articulator, passage) for passage in passages]
-    hidden = np.concatenate([articulator.hidden(p.timing) for p in settled]).astype(np.float64)
-    true = np.concatenate([p.shapes for p in settled]).astype(np.float64)
-    part = np.concatenate([_dealt(p) for p in settled])
+    """Fit, judge, and say whether it is worth keeping; ``passages`` are those of `convincing`."""
+    hidden = np.concatenate([articulator.hidden(p.timing) for p in passages]).astype(np.float64)
+    true = np.concatenate([p.shapes for p in passages]).astype(np.float64)
+    part = np.concatenate([_dealt(p) for p in passages])
     weight, bias = articulator.last_layer
     start = np.concatenate([weight, bias[:, None]], 1).T.astype(np.float64)  # (C + 1, K)
     rows = np.concatenate([hidden, np.ones((len(hidden), 1))], 1)
@@ -86,7 +92,7 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
     kept = errors[1] < _BETTER * errors[0] and agreed[1] > agreed[0] - 0.005
     pull = _choose(rows, true, part, start, range(PARTS))
     found = _fit(rows, true, part >= 0, start, pull)
-    interval = float(np.mean([_interval(p) for p in settled]))
+    interval = float(np.mean([_interval(p) for p in passages]))
     facts = ActorFacts(
         net=articulator.digest,
         width=weight.shape[1],
@@ -103,8 +109,8 @@ def _interval(passage: Passage) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def _in_step(articulator: Articulator, passage: Passage) -> Passage:
-    """The passage with the picture moved to where it agrees best with its sound."""
+def _in_step(articulator: Articulator, passage: Passage) -> tuple[Passage, float]:
+    """The passage with the picture moved to where it agrees best with its sound, and how well it does."""
     effect = shape.gap_effect()
     weight, bias = articulator.last_layer
     timing, here = passage.timing, spoken(passage)
@@ -116,7 +122,7 @@ def _in_step(articulator: Articulator, passage: Passage) -> Passage:
         agreed = _correlation(opening, true)
         if agreed > best:
             best, chosen = agreed, float(lag)
-    return Passage(_moved(timing, chosen), passage.shapes, passage.usable)
+    return Passage(_moved(timing, chosen), passage.shapes, passage.usable), best
 
 
 def _moved(timing: Timing, lag: float) -> Timing:

@@ -1,0 +1,78 @@
+"""Make an actor's profile of a film: everything up to the stage ``adapt``, and its result as a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dubkit.errors import InputError, OutputError
+from dubkit.pipeline import run_job
+from dubkit.presets import load_config
+from dubkit.progress import NoProgress, Progress
+from dubkit.records import Job
+from dubkit.stages import adapt, faces, generate, probe, shots, speech, stitch, timing
+from dubkit.stages.adapt import VERDICT, AdaptVerdict, actor_of
+from dubkit.work.digest import short
+from dubkit.work.manifest import read_manifest, write_atomic
+from dubkit.work.store import read_record
+
+SUFFIX = ".safetensors"
+# no dub is needed: what adapt reads comes first
+_STAGES = (
+    *(probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE),
+    *(speech.STAGE, timing.STAGE, generate.STAGE, stitch.STAGE),
+)
+
+
+def make_profile(
+    video: Path | str,
+    out: Path | str,
+    *,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+    device: str | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> AdaptVerdict:
+    """Tune the generator to the person in a film and write the profile ``out``.
+
+    Raises InputError where there is too little speech, or where tuning made held-out speech no better; then no
+    profile is written. Raises other `dubkit.errors.DubkitError` as a run does.
+    """
+    video, out = Path(video).expanduser().absolute(), Path(out).expanduser().absolute()
+    if out.suffix != SUFFIX:
+        out = out.with_name(out.name + SUFFIX)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists already", hint="--overwrite replaces it")
+    if not out.parent.is_dir():
+        raise OutputError(f"the folder {out.parent} does not exist")
+    given = {"parallel.device": device, "parallel.jobs": jobs}
+    config = load_config(presets, [*settings, "adapt.enabled=true"], given)
+    folder = Path(work).expanduser().absolute() if work else out.with_suffix(".dubkit")
+    list_of_shots = Path(shots).expanduser().absolute() if shots else None
+    # the film is its own dub: nothing before the stage adapt listens to it
+    job = Job(video, video, video.with_suffix(".dubbed.mp4"), folder, shots=list_of_shots)
+    run_job(job, config, progress=progress or NoProgress(), until="adapt", stages=_STAGES)
+    result = _result(job)
+    verdict = read_record(result / VERDICT, AdaptVerdict)
+    actor = actor_of(result)
+    if actor is None:
+        raise InputError(
+            f"no profile was written: {verdict.seconds:.0f} s of speech made held-out speech no better "
+            f"(correlation {verdict.before:.2f} -> {verdict.after:.2f})",
+            hint="give footage with more speech of this person",
+        )
+    write_atomic(out, actor.read_bytes())
+    return verdict
+
+
+def _result(job: Job) -> Path:
+    """The published folder of the stage adapt."""
+    manifest = read_manifest(job.work)
+    if manifest is None:
+        raise InputError(f"{job.work} holds no work")
+    source = f"video-{short(manifest.inputs['video'].sha256)}"
+    return job.work / source / adapt.STAGE.name / "job"
