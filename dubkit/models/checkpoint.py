@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from dubkit.errors import ModelError
+from dubkit.errors import ModelError, OutputError
 
 FORMAT = 1
 _KEY = "dubkit"
@@ -54,14 +54,24 @@ def save_checkpoint(
     step: int,
     extra: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a module's state beside ``path`` and rename it there. Equal states give equal bytes."""
+    """Write a module's state beside ``path`` and rename it there. Equal states give equal bytes.
+
+    Raises `OutputError` where it cannot be written, as on a full disk; an older file then stays.
+    """
     tensors = dict(module.state_dict())
     tensors.update({_EXTRA + name: tensor for name, tensor in (extra or {}).items()})
     facts = {"format": FORMAT, "kind": kind, "config": dict(config), "step": step}
     scratch = path.with_name(path.name + ".part")
     packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(packed, scratch, {_KEY: json.dumps(facts, sort_keys=True)})
-    scratch.replace(path)
+    content = save(packed, {_KEY: json.dumps(facts, sort_keys=True)})
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise OutputError(
+            f"the weights {path} cannot be written: {error.strerror}", hint="make room and go on"
+        ) from error
 
 
 def load_checkpoint(path: Path, kind: str) -> Checkpoint:

@@ -155,16 +155,16 @@ def assign_splits(
     }
     free = {name: person for name, (person, _) in clips.items() if name not in splits}
     if not free:
-        return (
-            splits,
-            None if "val" in splits.values() else "no clip is held out: the list names none",
-        )
-    people = set(free.values())
-    if len(people) >= 2 or "val" in splits.values():
-        held = _held(people, share, least=0 if "val" in splits.values() else 1)
+        remark = "no clip is held out: the list names none"
+        return splits, None if "val" in splits.values() else remark
+    people, told = set(free.values()), set(splits.values())
+    if len(people) + len(stated) >= 2 or "val" in told:
+        least = 0 if "val" in told else 1
+        most = len(people) - (0 if "train" in told else 1)
+        held = _held(people, share, least, most)
         splits |= {name: "val" if person in held else "train" for name, person in free.items()}
         return splits, None
-    names = _held(free, share, least=1) if len(free) > 1 else set()
+    names = _held(free, share, 1, len(free) - 1)
     splits |= {name: "val" if name in names else "train" for name in free}
     if not names:
         return splits, "there is one clip only: nothing can be held out"
@@ -174,10 +174,11 @@ def assign_splits(
     )
 
 
-def _held(names: Iterable[str], share: float, least: int) -> set[str]:
-    """About this share of the names, always the same ones, never all."""
-    order = sorted(set(names), key=lambda n: hashlib.sha256(n.encode()).hexdigest())
-    below = [
-        n for n in order if int(hashlib.sha256(n.encode()).hexdigest()[:8], 16) < share * 2**32
-    ]
-    return set(order[: max(least, min(len(below), len(order) - 1))]) if share > 0 else set()
+def _held(names: Iterable[str], share: float, least: int, most: int) -> set[str]:
+    """About this share of the names, always the same ones, within the limits."""
+    if share <= 0:
+        return set()
+    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    order = sorted(hashes, key=lambda name: hashes[name])
+    below = sum(int(digest[:8], 16) < share * 2**32 for digest in hashes.values())
+    return set(order[: max(0, min(max(least, below), most))])

@@ -27,8 +27,10 @@ Series = NDArray[np.float64]
 
 REACH_SECONDS = 0.48  # largest lag that is looked for
 SAME = 0.3  # mean difference of two crops, grey levels, under which a picture was repeated
-STILL, REPEATED = 0.9, 0.45  # shares of repeated pictures that make a still picture, a jerky film
+REPEATED = 0.45  # share of repeated pictures that makes a still picture or a jerky film
 SILENT_LEVEL = 0.25  # of `energy`, -60 dB: nothing louder is no sound
+STEADY = 0.02  # deviation of `energy`, 1.6 dB: a tone, a hum; speech has .1 and more
+_EDGE = 10  # values at each end that the clip's ends may have changed
 ENERGY_STEP, ENERGY_FLOOR = 0.02, 80.0  # seconds a value, decibel under full scale that are 0
 FLAT, SHARP = 0.16, 0.285  # fine over coarse detail of smeared faces, and of well focused ones
 JUDGED_SECONDS = 6.0  # shorter stretches go with any sound by chance
@@ -141,8 +143,6 @@ def look_fault(looks: Looks, settings: PrepareSettings) -> str | None:
         return (
             f"blurred: {sharp:.2f} of the detail of a sharp face, {settings.min_sharpness:g} needed"
         )
-    if looks.repeated >= STILL:
-        return "a still picture"
     if looks.repeated >= REPEATED:
         return f"{looks.repeated:.0%} of its pictures repeat the one before"
     return None
@@ -162,11 +162,15 @@ def sound_fault(
     """What is wrong with the sound, or with lips and sound together, if anything."""
     if float(level.max(initial=0.0)) < SILENT_LEVEL:
         return "its sound is silent"
-    if sync is None:
+    inner = level[_EDGE:-_EDGE] if len(level) > 4 * _EDGE else level
+    if sync is None or float(inner.std()) < STEADY:
         return "its sound is no speech: one level throughout"
     moved = float(motion[:, 0].std())
     if moved < MIN_MOTION:
-        return f"the mouth does not move: {moved:.3f} of the eye distance, {MIN_MOTION} needed"
+        return (
+            f"a still picture or a still mouth: it moves by {moved:.3f} of the eye distance, "
+            f"{MIN_MOTION} needed"
+        )
     long = len(motion) / rate >= JUDGED_SECONDS
     if long and sync.agreement < settings.min_agreement:
         return (
