@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+_WORDS = {"look": "files", "cut": "pieces", "labels": "files"} | dict.fromkeys(
+    ("tc", "sc", "landmarker"), "checks"
+)
+
 
 @dataclass(slots=True)
 class Meter:
@@ -17,6 +21,7 @@ class Meter:
     current: int  # done before this run
     frames: int  # to do in this run
     begun: float
+    word: str = "shots"  # what the units are called
     done_units: int = 0
     done_frames: int = 0
     failed: int = 0
@@ -60,7 +65,7 @@ class Meter:
     def describe(self, now: float) -> str:
         """The state in words: ``3/8 shots, 51.2 frames/s, 0:14 left``."""
         parts = [f"{self.current + self.done_units}/{self.units}"]
-        parts[0] += " shots" if self.units != 1 else ""
+        parts[0] += f" {self.word}" if self.units != 1 else ""
         if self.speed is not None:
             parts.append(f"{self.speed:.1f} frames/s")
         left = self.left(now)
@@ -69,6 +74,11 @@ class Meter:
         if self.failed:
             parts.append(f"{self.failed} failed")
         return ", ".join(parts)
+
+
+def unit_word(stage: str) -> str:
+    """What the units of a stage are called; those of trainings are no shots."""
+    return _WORDS.get(stage, "shots")
 
 
 def clock_text(seconds: float) -> str:

@@ -24,7 +24,7 @@ from dubkit.cli.events import (
     Warned,
     to_line,
 )
-from dubkit.cli.meter import Meter, clock_text
+from dubkit.cli.meter import Meter, clock_text, unit_word
 from dubkit.progress import BatchProgress
 
 Clock = Callable[[], float]
@@ -50,7 +50,7 @@ class LineReporter:
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Open a stage; say only what was kept, the first line of work follows."""
-        self._meters[stage] = Meter(units, current, frames, self._clock())
+        self._meters[stage] = Meter(units, current, frames, self._clock(), unit_word(stage))
         self._said[stage] = self._clock()
         if current:
             self._print(f"{stage}: {current} of {units} done earlier, kept")
@@ -190,7 +190,7 @@ class LiveReporter:
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Add a bar, or start it anew where a stage is planned again."""
-        meter = Meter(units, current, frames, time.monotonic())
+        meter = Meter(units, current, frames, time.monotonic(), unit_word(stage))
         if stage in self._meters:
             self.bars.remove_task(self._meters[stage][0])
         total = max(units, 1)

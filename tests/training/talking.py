@@ -102,8 +102,9 @@ def write_film(
         audio = None if mute else container.add_stream("pcm_s16le", rate=16000, layout="mono")
         for index in range(frames):
             picture = paint(cast(index, float(opening[index])), *SIZE).astype(np.float32)
-            picture[picture.any(2)] += random.normal(0, grain, 3) if grain else 0
-            picture += random.normal(0, grain / 3, picture.shape) * picture.any(2)[..., None]
+            painted = picture.max(2, keepdims=True) > 0
+            noise = random.normal(0, grain, 3) + random.normal(0, grain / 3, picture.shape)
+            picture += noise.astype(np.float32) * painted
             shown = np.clip(np.round(picture), 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, RATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_a_file_of_corrections_that_does_not_fit_is_refused(
     arrays: dict[str, object], reason: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.landmarks.npz"
-    np.savez(path, **{name: np.asarray(value) for name, value in arrays.items()})
+    stored: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    np.savez(path, **stored)
     with pytest.raises(InputError, match=reason):
         read_labels(path)

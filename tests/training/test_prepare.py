@@ -141,7 +141,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no sound": (lambda p: write_film(p, mute=True), "it has no sound"),
     "silent": (lambda p: write_film(p, sound=np.zeros(32000, np.float32)), "its sound is silent"),
     "a tone": (
-        lambda p: write_film(p, sound=0.3 * np.sin(np.arange(32000) / 9, dtype=np.float32)),
+        lambda p: write_film(p, sound=(0.3 * np.sin(np.arange(32000) / 9)).astype(np.float32)),
         "no speech: one level throughout",
     ),
     "repeated pictures": (
@@ -199,7 +199,16 @@ def test_samples_that_are_no_numbers_are_silence(tmp_path: Path) -> None:
         block.sample_rate, block.pts = 16000, 0
         container.mux(stream.encode(block))
         container.mux(stream.encode())
-    both = ["-i", folder / "x.mkv", "-i", tmp_path / "nan.wav", "-map", "0:v", "-map", "1:a"]
+    both: list[str | Path] = [
+        "-i",
+        folder / "x.mkv",
+        "-i",
+        tmp_path / "nan.wav",
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+    ]
     ffmpeg(*both, "-c", "copy", folder / "nan.mkv")
     make(folder, tmp_path / "set")
     clip = PreparedSet(tmp_path / "set").load("nan")
