@@ -29,6 +29,7 @@ from dubkit.training.prepared import (
 )
 from dubkit.training.tc_data import Clip, clip_of
 from dubkit.training.tc_measures import correlation, evaluate, predict
+from dubkit.training.tc_merge import merged
 from dubkit.training.tc_windows import Windows, heard_otherwise
 from dubkit.training.teacher_set import rows, sentence, transcripts
 from tests.faces.faces import talking
@@ -224,3 +225,16 @@ def test_nothing_that_may_not_ship_is_trained_on(data: Path) -> None:
 
 def test_shapes_have_as_many_coefficients_as_the_basis(clips: list[Clip]) -> None:
     assert clips[0].shapes.shape[1] == len(shape.basis().decode)
+
+
+def test_a_merged_net_answers_with_the_mean_of_its_parts() -> None:
+    torch.manual_seed(0)
+    parts = [TcNet(TcConfig(6, 3, width, (1, 2))).eval() for width in (4, 8)]
+    given = torch.randn(2, 30, 6)
+    whole = merged(parts)
+    with torch.inference_mode():
+        mean = torch.stack([part(given) for part in parts]).mean(0)
+        torch.testing.assert_close(whole(given), mean)
+    assert whole.reach == parts[0].reach
+    with pytest.raises(ModelError, match="different make"):
+        merged([*parts, TcNet(TcConfig(7, 3, 4, (1, 2)))])
