@@ -201,7 +201,7 @@ class PrepareSettings(Section):
     max_pitch: float = Field(30.0, gt=0, le=90, description="Frames tilted further are left out.")
     min_confidence: Unit = Field(0.8, description="Least median confidence of the landmarks.")
     min_sharpness: float = Field(
-        0.3, ge=0, description="Least focus: 1 is a well focused face, 0 a smeared one."
+        0.4, ge=0, description="Least focus: 1 is a well focused face, 0 a smeared one."
     )
     min_agreement: float = Field(
         0.12, ge=-1, le=1, description="Least correlation of lips and sound, from 6 s on."

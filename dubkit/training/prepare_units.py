@@ -38,7 +38,7 @@ from dubkit.training.receipts import (
 from dubkit.work.digest import digest_value, short
 from dubkit.work.parallel import WorkerLost, cores, stream
 
-VERSION = 1  # of the results: a change makes every unit stale
+VERSION = 2  # of the results: a change makes every unit stale
 BOOK_SECONDS = 10.0  # between two savings of the book
 
 Task = TypeVar("Task")

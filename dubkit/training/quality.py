@@ -6,6 +6,7 @@ Every reason names its figure and its limit, so that a refusal can be understood
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ SILENT_LEVEL = 0.25  # of `energy`, -60 dB: nothing louder is no sound
 STEADY = 0.02  # deviation of `energy`, 1.6 dB: a tone, a hum; speech has .1 and more
 _EDGE = 10  # values at each end that the clip's ends may have changed
 ENERGY_STEP, ENERGY_FLOOR = 0.02, 80.0  # seconds a value, decibel under full scale that are 0
-FLAT, SHARP = 0.16, 0.285  # fine over coarse detail of smeared faces, and of well focused ones
+FLAT, SHARP = 1.1, 1.8  # `sharpness` before scaling: of smeared faces, of well focused ones
 JUDGED_SECONDS = 6.0  # shorter stretches go with any sound by chance
 
 
@@ -99,19 +100,24 @@ def _peak(curve: Series, top: int) -> float:
 
 
 def sharpness(crop: NDArray[np.uint8], native: float) -> float:
-    """How much of a face's detail is fine, at the scale at which it was filmed: 1 well focused, 0 smeared.
+    """How steep a face's edges are against the same face smeared: 1 well focused, 0 smeared itself.
 
-    ``native`` is pixels of the film per pixel of the crop: an enlarged face is not called blurred.
+    Judged at the scale at which it was filmed: ``native`` is pixels of the film per pixel of the crop.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     side = max(32, min(crop.shape[0], round(crop.shape[0] * native)))
     if side < crop.shape[0]:
         grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
     plain = grey.astype(np.float32)
-    fine = np.abs(plain - cv2.GaussianBlur(plain, (0, 0), 1.0)).mean()
-    coarse = np.abs(plain - cv2.GaussianBlur(plain, (0, 0), 3.0)).mean()
-    share = float(fine) / max(float(coarse), 1e-3)
-    return max(0.0, (share - FLAT) / (SHARP - FLAT))
+    fine, coarse = (_steepest(p) for p in (plain, cv2.GaussianBlur(plain, (0, 0), 2.0)))
+    return max(0.0, (fine / max(coarse, 1e-3) - FLAT) / (SHARP - FLAT))
+
+
+def _steepest(picture: NDArray[Any]) -> float:
+    """The slope of a picture's edges: noise and blocks of a codec are not as steep."""
+    across = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=1)
+    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=1)
+    return float(np.percentile(np.hypot(across, down), 98))
 
 
 @dataclass(slots=True)
