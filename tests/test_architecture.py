@@ -89,7 +89,7 @@ def test_no_module_is_called_utils() -> None:
 def test_tests_mirror_the_package() -> None:
     folders = {path.parent.relative_to(PACKAGE) for path in MODULES}
     tested = {p.parent.relative_to(ROOT / "tests") for p in (ROOT / "tests").rglob("test_*.py")}
-    assert tested - {Path("e2e"), Path("benchmarks")} <= folders
+    assert tested - {Path("e2e"), Path("benchmarks"), Path("optional")} <= folders
 
 
 def test_importing_dubkit_loads_the_checkout_under_test() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version as package_version
 from typing import Any
 
@@ -21,29 +21,15 @@ from dubkit.engines.pronounce import Pronouncer, guess
 from dubkit.engines.quiet import quiet
 from dubkit.engines.registry import load_module
 from dubkit.engines.tiling import hush, tile
+from dubkit.engines.track import Track
 from dubkit.engines.whisperx_words import Timed, around, complete, phones_of, timed_words
-from dubkit.errors import ModelError, UsageError
+from dubkit.errors import InputError, ModelError, UsageError
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
 from dubkit.work.parallel import cores
 
 _ONE_PIECE = 25.0  # seconds of speech that are aligned whole
 _LONGEST = 60.0  # seconds that the alignment net can take at once
 _BAD_FIT = 0.15  # median score of the words under which a script is probably another one
-
-
-@dataclass(slots=True)
-class _Track:
-    """What is heard, and what there is to say of it."""
-
-    sound: Floats
-    duration: float
-    level: voiced.Levels
-    spans: list[voiced.Span]
-    warnings: list[str] = field(default_factory=list)
-
-    def tell(self, warning: str) -> None:
-        if warning not in self.warnings:
-            self.warnings.append(warning)
 
 
 class WhisperxAligner:
@@ -79,13 +65,10 @@ class WhisperxAligner:
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
     ) -> Speech:
         """See `engines.base.Aligner`."""
-        sound = voiced.clean(samples)
-        level = voiced.levels(sound)
-        spans = voiced.voiced_spans(level, 0.12)
-        track = _Track(sound, len(samples) / voiced.RATE, level, spans)
+        track = Track.of(samples)
         language = language or self.settings.language
-        if not spans:
-            track.tell("the dub is silent: mouths will rest")
+        if not track.spans:
+            _tell(track, "the dub is silent: mouths will rest")
             return self._speech(track, language or "en", "silence", [])
         with quiet():
             language = language or self._language(track, script)
@@ -98,23 +81,23 @@ class WhisperxAligner:
         path = "script" if script else "recognition"
         return self._speech(track, language, path, timed, speaker)
 
-    def _language(self, track: _Track, script: tuple[ScriptLine, ...] | None) -> str:
+    def _language(self, track: Track, script: tuple[ScriptLine, ...] | None) -> str:
         if script:
             return guess(line.text for line in script)
-        return str(self._with_recogniser(track, lambda net, _: net.language_of(track.sound)))
+        return str(self._with_recogniser(track, lambda net, _: net.language_of(track.samples)))
 
-    def _words(self, track: _Track, text: str, speaker: Pronouncer) -> list[str]:
+    def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
         """The words of a text as they are said: numbers and signs spoken out."""
         spoken = load_module("dubkit.engines.spoken", what=self.name, extra=self.name)
         said, lost = spoken.spoken_words(text, speaker.language.split("-")[0])
         if lost:
-            track.tell(f"left out, because nobody here can say them: {', '.join(lost)}")
+            _tell(track, f"left out, because nobody here can say them: {', '.join(lost)}")
         return speaker.words(" ".join(said))
 
     def _recognised(
-        self, track: _Track, language: str, speaker: Pronouncer
+        self, track: Track, language: str, speaker: Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
-        heard = self._with_recogniser(track, lambda net, n: net.hear(track.sound, language, n))
+        heard = self._with_recogniser(track, lambda net, n: net.hear(track.samples, language, n))
         words: list[str] = []
         chunks = []
         for part in heard:
@@ -123,13 +106,13 @@ class WhisperxAligner:
                 end = min(part.end, track.duration)
                 chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
                 words += said
-        track.tell("no script: words were recognised, and some may be wrong")
+        _tell(track, "no script: words were recognised, and some may be wrong")
         if not words:
-            track.tell("no words were recognised in the dub: mouths will rest")
+            _tell(track, "no words were recognised in the dub: mouths will rest")
         return words, chunks
 
     def _scripted(
-        self, track: _Track, script: tuple[ScriptLine, ...], language: str, speaker: Pronouncer
+        self, track: Track, script: tuple[ScriptLine, ...], language: str, speaker: Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
         lines = [self._words(track, line.text, speaker) for line in script]
         words = [word for line in lines for word in line]
@@ -139,13 +122,13 @@ class WhisperxAligner:
             return words, [around(whole, track.spans)]
         times = anchors.line_times(script, [len(line) for line in lines])
         if not anchors.plausible(times, track.spans):
-            windows = voiced.windows(track.spans, track.duration)
-            heard = self._with_aligner(track, language, lambda net: net.hear(track.sound, windows))
+            windows = track.windows()
+            heard = self._with_aligner(
+                track, language, lambda net: net.hear(track.samples, windows)
+            )
             pairs = anchors.match(words, [word.text for word in heard])
             times = anchors.heard_times(len(words), pairs, heard)
-        edges = [0.0, *(t for span in track.spans for t in span), track.duration]
-        pauses = list(zip(edges[::2], edges[1::2], strict=True))
-        found = anchors.chunks(times, pauses, track.duration)
+        found = anchors.chunks(times, track.pauses(), track.duration)
         return words, [
             piece
             for c in found
@@ -154,24 +137,26 @@ class WhisperxAligner:
         ]
 
     def _aligned(
-        self, track: _Track, language: str, words: Sequence[str], chunks: Sequence[Chunk]
+        self, track: Track, language: str, words: Sequence[str], chunks: Sequence[Chunk]
     ) -> list[Timed]:
         if not words:
             return []
         stretches = [(words[c.first : c.last], c.start, c.end) for c in chunks]
-        told = self._with_aligner(track, language, lambda net: net.align(track.sound, stretches))
+        told = self._with_aligner(track, language, lambda net: net.align(track.samples, stretches))
         timed: list[Timed] = []
         for (said, start, end), characters in zip(stretches, told, strict=True):
             found = timed_words(said, characters)
             lost = sum(not word.edges for word in found)
             if lost:
-                track.tell(f"{lost} words near {start:.0f} s were not found: set beside the others")
+                _tell(
+                    track, f"{lost} words near {start:.0f} s were not found: set beside the others"
+                )
             timed += complete(found, start, end)
         return timed
 
     def _speech(
         self,
-        track: _Track,
+        track: Track,
         language: str,
         path: str,
         words: list[Timed],
@@ -179,12 +164,10 @@ class WhisperxAligner:
     ) -> Speech:
         phones, lost = phones_of(words, speaker.ipa) if speaker else ([], [])
         if lost:
-            track.tell(f"{len(lost)} words have no known sounds and are left out: {lost[0]}, ...")
+            _tell(track, f"{len(lost)} words have no known sounds and are left out: {lost[0]}, ...")
         scores = [word.score for word in words]
-        if words and sorted(scores)[len(scores) // 2] < _BAD_FIT:
-            track.tell(
-                f"the words fit the sound badly (score {sorted(scores)[len(scores) // 2]:.2f})"
-            )
+        if words:
+            self._judge(track, path, sorted(scores)[len(scores) // 2])
         hushed = hush(phones, voiced.dead_spans(track.level))
         texts = [word.text for word in words]
         tiled = tile(texts, hushed, track.duration, scores)
@@ -193,7 +176,20 @@ class WhisperxAligner:
         warnings = tuple(track.warnings)
         return Speech(language, track.duration, tiled[0], phonemes, engine, path, warnings)
 
-    def _with_recogniser(self, track: _Track, work: Callable[[Any, int], Any]) -> Any:
+    def _judge(self, track: Track, path: str, score: float) -> None:
+        """Words that fit the sound badly. Raises InputError for a script of which that is true."""
+        if score >= _BAD_FIT:
+            return
+        if path == "script" and not self.settings.trust_script:
+            raise InputError(
+                f"the script is not what the dub says: its words fit with a score of {score:.2f}, "
+                f"right ones with {_BAD_FIT:.2f} and more",
+                hint="--language says another language; --trust-script takes it as it is; without "
+                "--script the words are recognised",
+            )
+        _tell(track, f"the words fit the sound badly (score {score:.2f})")
+
+    def _with_recogniser(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
         folder, settings = named_weights.recogniser(self.settings), self.settings
         try:
             return self._frugally(
@@ -216,7 +212,7 @@ class WhisperxAligner:
                 raise
             raise UsageError(f"the recogniser does not know this language: {error}") from error
 
-    def _with_aligner(self, track: _Track, language: str, work: Callable[[Any], Any]) -> Any:
+    def _with_aligner(self, track: Track, language: str, work: Callable[[Any], Any]) -> Any:
         model = named_weights.align_model(self.settings, language.split("-")[0])
         return self._frugally(
             track,
@@ -224,12 +220,12 @@ class WhisperxAligner:
             1,
         )
 
-    def _frugally(self, track: _Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
+    def _frugally(self, track: Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
         models = load_module("dubkit.engines.whisperx_models", what=self.name, extra=self.name)
         memory = load_module("dubkit.engines.memory", what=self.name)
         with memory.threads(cores()):
             return memory.frugally(
-                lambda n, device: work(models, n, device), batch, self.device, track.tell
+                lambda n, device: work(models, n, device), batch, self.device, partial(_tell, track)
             )
 
     def _net(self, kind: Callable[..., Any], *how: object) -> Any:
@@ -238,6 +234,11 @@ class WhisperxAligner:
         if key not in self._loaded:
             self._loaded[key] = kind(*how)
         return self._loaded[key]
+
+
+def _tell(track: Track, warning: str) -> None:
+    if warning not in track.warnings:
+        track.warnings.append(warning)
 
 
 def _weights(settings: SpeechSettings) -> tuple[str, ...]:
@@ -262,13 +263,14 @@ def _weights(settings: SpeechSettings) -> tuple[str, ...]:
     return tuple(marks)
 
 
-def _short(track: _Track, chunk: Chunk) -> list[Chunk]:
+def _short(track: Track, chunk: Chunk) -> list[Chunk]:
     """The chunk in parts that the alignment net can take, its words shared out by time where need be."""
     parts = int((chunk.end - chunk.start) / _LONGEST) + 1
     if parts == 1:
         return [chunk]
-    track.tell(
-        f"the script could not be followed from {chunk.start:.0f} to {chunk.end:.0f} s: rough there"
+    _tell(
+        track,
+        f"the script could not be followed from {chunk.start:.0f} to {chunk.end:.0f} s: rough there",
     )
     step, count = (chunk.end - chunk.start) / parts, chunk.last - chunk.first
     return [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_an_engine_without_its_weights_is_no_failure_and_says_how_to_get_them(
 ) -> None:
     for name in ("DUBKIT_CACHE", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr(checks.metadata, "version", lambda package: "9")
+    monkeypatch.setattr(metadata, "version", lambda package: "9")
     entry = ENGINES["detector"]["retinaface"]
     check = checks._engine("detector", "retinaface", entry, Config().faces)
     assert check.state is State.NO_WEIGHTS

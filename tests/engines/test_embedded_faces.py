@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from dubkit.config import FaceSettings
 from dubkit.engines.embedded_faces import EmbeddedDetector, EmbeddedLandmarker, shrink, suppress
-from dubkit.errors import ModelError
 from dubkit.faces import align, layout
 from dubkit.records import Detection
 
@@ -95,20 +94,6 @@ def test_pictures_without_faces_give_none(detector: EmbeddedDetector) -> None:
         assert detector.detect(picture) == []
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 700, 3), (700, 3, 3), (33, 31, 3)])
-def test_odd_sizes_are_no_trouble(detector: EmbeddedDetector, shape: tuple[int, int, int]) -> None:
-    assert detector.detect(np.zeros(shape, np.uint8)) == []
-
-
-def test_what_is_no_picture_is_refused(
-    detector: EmbeddedDetector, landmarker: EmbeddedLandmarker
-) -> None:
-    with pytest.raises(ModelError, match=r"\(H, W, 3\)"):
-        detector.detect(np.zeros((20, 20), np.uint8))
-    with pytest.raises(ModelError, match="crops"):
-        landmarker.locate(np.zeros((1, 20, 20, 3), np.uint8))
-
-
 def test_landmarks_agree_with_the_detectors_points(
     detector: EmbeddedDetector, landmarker: EmbeddedLandmarker, portraits: list[Picture]
 ) -> None:
@@ -160,12 +145,6 @@ def test_results_do_not_depend_on_company(
         alone = landmarker.locate(crops[i : i + 1])
         for a, b in zip(together, alone, strict=True):
             np.testing.assert_array_equal(a[i], b[0])
-
-
-def test_no_crops_give_no_results(landmarker: EmbeddedLandmarker) -> None:
-    size = landmarker.crop_size
-    landmarks, pose, sure = landmarker.locate(np.empty((0, size, size, 3), np.uint8))
-    assert (landmarks.shape, pose.shape, sure.shape) == ((0, layout.COUNT, 2), (0, 3), (0,))
 
 
 def test_versions_name_the_weights(

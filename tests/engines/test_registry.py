@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from dubkit.config import Config
-from dubkit.engines import registry
 from dubkit.engines.registry import (
     ENGINES,
     Entry,
@@ -43,7 +43,7 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No weights anywhere, and libraries that say they are installed."""
     for name in ("DUBKIT_CACHE", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setattr(registry.metadata, "version", lambda package: "9")
+    monkeypatch.setattr(metadata, "version", lambda package: "9")
 
 
 @pytest.mark.parametrize(("kind", "name"), [(k, n) for k, known in ENGINES.items() for n in known])
@@ -99,17 +99,18 @@ def test_auto_takes_an_engine_whose_library_and_weights_are_there(tmp_path: Path
 
 def test_an_engine_is_closed_when_its_work_is_done_or_failed() -> None:
     class Heavy:
-        closed = 0
+        def __init__(self) -> None:
+            self.closed: list[bool] = []
 
         def close(self) -> None:
-            self.closed += 1
+            self.closed.append(True)
 
     heavy = Heavy()
     with released(heavy):
         assert not heavy.closed
     with pytest.raises(ZeroDivisionError), released(heavy):
         raise ZeroDivisionError
-    assert heavy.closed == 2
+    assert len(heavy.closed) == 2
     with released("an engine that holds nothing"):
         pass
 
