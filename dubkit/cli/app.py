@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from dubkit import __version__
-from dubkit.cli import adapt, batch, clean, demo, diff, doctor, models_cmd, presets_cmd, run, status, train
+from dubkit.cli import (
+    adapt,
+    batch,
+    clean,
+    demo,
+    diff,
+    doctor,
+    evaluate,
+    models_cmd,
+    presets_cmd,
+    run,
+    status,
+    train,
+)
 from dubkit.cli.console import DubkitGroup, say
 
 EPILOG = (
@@ -29,6 +42,7 @@ app.command("adapt")(adapt.adapt)
 app.command("status")(status.status)
 app.command("diff")(diff.diff)
 app.command("clean")(clean.clean)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(presets_cmd.app, name="presets")
 app.add_typer(models_cmd.app, name="models")
 app.add_typer(train.app, name="train")

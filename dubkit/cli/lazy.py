@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dubkit import api as api
     from dubkit import batch as batch
     from dubkit import difference as difference
+    from dubkit import evaluation as evaluation
     from dubkit import presets as presets
     from dubkit import profile as profile
     from dubkit import status as status
@@ -23,6 +24,7 @@ _MODULES = {
     "batch": "dubkit.batch",
     "clean": "dubkit.work.clean",
     "difference": "dubkit.difference",
+    "evaluation": "dubkit.evaluation",
     "build": "dubkit.demo.build",
     "cache": "dubkit.catalogue.cache",
     "checks": "dubkit.cli.checks",

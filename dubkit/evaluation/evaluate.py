@@ -1,0 +1,211 @@
+"""Measure a dubbed film, shot by shot: with a reference, with the dub, or by itself.
+
+The film is analysed by the pipeline's own stages in a work folder, so that a second call only measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dubkit.config import Config
+from dubkit.errors import InputError, UsageError
+from dubkit.evaluation.lips import Tally
+from dubkit.evaluation.measures import MEASURES
+from dubkit.evaluation.shots import ShotMeasures, ShotTask, Side, measure
+from dubkit.media.audio import audio_info
+from dubkit.media.probe import probe
+from dubkit.media.shotlist import write_shots
+from dubkit.pipeline import STAGES, run_job
+from dubkit.plan import digest_inputs, read_shots
+from dubkit.progress import Progress
+from dubkit.records import Job, Shot
+from dubkit.units import Run
+from dubkit.work.parallel import WorkerLost, cores, stream
+
+NAME = "evaluate"
+SLACK = 1  # frames by which two films may differ in length
+OTHER_FILM = 15.0  # dB: a reference less like the result than this in most shots is another film
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of a film."""
+
+    result: Path
+    reference: Path | None
+    shots: tuple[ShotMeasures, ...]
+    rows: Mapping[str, float]  # over all shots
+    missing: Mapping[str, str]  # measure -> why it is not there
+
+
+def evaluate(
+    result: Path,
+    config: Config,
+    work: Path,
+    progress: Progress,
+    *,
+    reference: Path | None = None,
+    audio: Path | None = None,
+    script: Path | None = None,
+    same_sound: bool = True,
+    syncnet: Path | None = None,
+) -> Evaluation:
+    """Measure ``result``. Without ``audio`` its own sound is what should be spoken; ``syncnet`` are its weights.
+
+    ``same_sound`` says that the reference speaks the same words, so that lips can be compared. Raises InputError for
+    films that cannot be measured or compared, UsageError for a reference that is another film.
+    """
+    if reference is not None:
+        _check_alike(result, reference)
+    sound = audio or result
+    heard = _has_sound(sound, given=audio is not None)
+    made = _analyse(
+        result, sound, script if heard else None, config, work / "result", progress, heard
+    )
+    shots = read_shots(made)
+    assert shots is not None  # the analysis went past them
+    real: Run | None = None
+    if reference is not None:
+        listed = work / "shots.csv"
+        write_shots(listed, shots)
+        real = _analyse(
+            reference, reference, None, config, work / "reference", progress, False, listed
+        )
+    spoken = sound if heard else None
+    tasks = [_task(shot, made, real, spoken, same_sound, syncnet) for shot in shots]
+    found = _measure_all(tasks, config, progress)
+    if real is not None:
+        _check_same_film(result, reference, found)
+    return Evaluation(
+        result, reference, found, totals(found), _missing(heard, real, same_sound, syncnet)
+    )
+
+
+def totals(shots: Sequence[ShotMeasures]) -> dict[str, float]:
+    """Rows of a whole film: means weighted by frames, counts added up."""
+    found: dict[str, float] = {}
+    for name in (m.name for m in MEASURES):
+        parts = [(s.rows[name], s.frames) for s in shots if name in s.rows]
+        if parts:
+            values, weights = zip(*parts, strict=True)
+            found[name] = float(np.average(values, weights=weights))
+        tally = sum((s.tallies[name] for s in shots if name in s.tallies), Tally())
+        if tally.share is not None:
+            found[name] = tally.share
+    vowels = [v for s in shots for v in s.vowels]
+    closed = [v for s in shots for v in s.closures]
+    if vowels and closed:
+        found["vowel_closure_ratio"] = float(np.mean(vowels) / max(float(np.mean(closed)), 1e-3))
+    return {m.name: found[m.name] for m in MEASURES if m.name in found}
+
+
+def _check_alike(result: Path, reference: Path) -> None:
+    a, _ = probe(result)
+    b, _ = probe(reference)
+    if a.display_size != b.display_size:
+        raise InputError(
+            f"{result.name} is {a.display_size[0]} x {a.display_size[1]}, {reference.name} is "
+            f"{b.display_size[0]} x {b.display_size[1]}: pictures of different size are not compared"
+        )
+    if abs(a.frames - b.frames) > SLACK:
+        raise InputError(
+            f"{result.name} has {a.frames} frames, {reference.name} has {b.frames}",
+            hint="the reference must be the film that was dubbed, in its whole length",
+        )
+
+
+def _has_sound(path: Path, *, given: bool) -> bool:
+    try:
+        audio_info(path)
+    except InputError:
+        if given:
+            raise
+        return False
+    return True
+
+
+def _analyse(
+    video: Path,
+    audio: Path,
+    script: Path | None,
+    config: Config,
+    work: Path,
+    progress: Progress,
+    heard: bool,
+    shots: Path | None = None,
+) -> Run:
+    until = "timing" if heard else "faces"
+    output = work / f"none{video.suffix}"
+    job = Job(video.absolute(), audio.absolute(), output, work.absolute(), script, shots)
+    work.parent.mkdir(parents=True, exist_ok=True)
+    run_job(job, config, progress=progress, until=until)
+    return Run(job, config, STAGES, digest_inputs(job, {}), {})
+
+
+def _task(
+    shot: Shot,
+    made: Run,
+    real: Run | None,
+    sound: Path | None,
+    same_sound: bool,
+    syncnet: Path | None,
+) -> ShotTask:
+    other = _side(real, shot, heard=False) if real else None
+    own = _side(made, shot, heard=sound is not None)
+    return ShotTask(shot, own, other, same_sound, sound, syncnet)
+
+
+def _side(run: Run, shot: Shot, *, heard: bool) -> Side:
+    stages = {stage.name: stage for stage in STAGES}
+    timing = run.folder(stages["timing"], shot) if heard else None
+    probed, faces = run.folder(stages["probe"], None), run.folder(stages["faces"], shot)
+    return Side(run.job.video, probed, faces, timing)
+
+
+def _measure_all(
+    tasks: Sequence[ShotTask], config: Config, progress: Progress
+) -> tuple[ShotMeasures, ...]:
+    progress.plan(NAME, len(tasks), 0, sum(task.shot.frames for task in tasks))
+    jobs = config.parallel.jobs or cores()
+    found: dict[int, ShotMeasures] = {}
+    for index, measured in stream(measure, tasks, jobs=jobs, backend=config.parallel.backend):
+        shot = tasks[index].shot
+        if isinstance(measured, WorkerLost):
+            raise InputError(f"the process that measured shot {shot.name} died, twice")
+        found[index] = measured
+        progress.advance(NAME, shot.name, shot.frames, 0.0, None)
+    return tuple(found[i] for i in range(len(tasks)))
+
+
+def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotMeasures]) -> None:
+    likeness = [s.rows["psnr_frame"] for s in shots if "psnr_frame" in s.rows]
+    if likeness and float(np.median(likeness)) < OTHER_FILM:
+        raise UsageError(
+            f"{reference} is another film than {result}: their pictures have nothing in common "
+            f"({float(np.median(likeness)):.0f} dB)",
+            hint="--reference is the film that was dubbed",
+        )
+
+
+def _missing(
+    heard: bool, real: Run | None, same_sound: bool, syncnet: Path | None
+) -> dict[str, str]:
+    speech = ("closure_recall", "vowel_closure_ratio", "open_in_silence")
+    lips = ("opening_correlation", "amplitude", "offset_ms", "jitter")
+    absent: dict[str, str] = {}
+    for measure_ in MEASURES:
+        name = measure_.name
+        if name in (*speech, "lse_d", "lse_c") and not heard:
+            absent[name] = "the film has no sound; give the dub with --audio"
+        elif name.startswith("lse"):
+            if syncnet is None:
+                absent[name] = "needs SyncNet's weights: dubkit models pull syncnet, or --syncnet"
+        elif name not in speech and real is None:
+            absent[name] = "needs the film that was dubbed: --reference"
+        elif name in lips and not same_sound:
+            absent[name] = "the reference speaks other words"
+    return absent
