@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +100,14 @@ def _source(folder: Path, file: str, name: str, row: Mapping[str, str]) -> Sourc
 
 
 def _names(files: Sequence[str]) -> dict[str, str]:
-    """A name for every file: its path in one word, with its ending where two would be equal."""
+    """A name for every file: its path in one word, with a digest of it where two would be equal."""
     plain = {file: Path(file).with_suffix("").as_posix().replace("/", "__") for file in files}
-    taken: dict[str, int] = {}
-    for name in plain.values():
-        taken[name.lower()] = taken.get(name.lower(), 0) + 1
+    taken = Counter(name.lower() for name in plain.values())
     names = {}
     for file, name in plain.items():
-        if taken[name.lower()] > 1:
-            name = file.replace("/", "__").replace(".", "_")
-        if len(name) > _LONGEST_NAME:
-            name = f"{name[: _LONGEST_NAME - 13]}-{hashlib.sha256(file.encode()).hexdigest()[:12]}"
+        if taken[name.lower()] > 1 or len(name) > _LONGEST_NAME:
+            digest = hashlib.sha256(file.encode()).hexdigest()[:12]
+            name = f"{name[: _LONGEST_NAME - 13]}-{digest}"
         names[file] = name
     return names
 
