@@ -177,6 +177,8 @@ class Speech:
     engine: str
     path: str  # how it was found: script | recognition | phone-loop | silence
     warnings: tuple[str, ...] = ()
+    unspoken: tuple[str, ...] = ()  # text of the script that is not heard
+    unscripted: tuple[tuple[float, float], ...] = ()  # seconds that hold speech of no script line
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ import numpy as np
 from pocketsphinx import Decoder, get_model_path
 from pocketsphinx.lm import ArpaBoLM
 
-from dubkit.engines.g2p import SILENCE, pronounce
+from dubkit.engines.g2p import IPA, SILENCE
+from dubkit.engines.phones import Spoken
+from dubkit.engines.voiced import ordinary
 from dubkit.records import Floats
 
 _HOP = 0.01  # seconds of a frame of the acoustic model
 
-Phones = list[tuple[str, float, float, int | None]]  # ARPAbet or sil, start, end, word number
+Phones = list[tuple[str, float, float, int | None]]  # IPA or sil, start, end, word number
 Words = list[tuple[str, float, float]]
 
 
@@ -36,6 +38,7 @@ class Forced:
 
     phones: Phones
     fit: float
+    word_fits: tuple[float, ...] = ()  # the same of every word
 
 
 class Decoders:
@@ -50,10 +53,8 @@ class Decoders:
 
     @cached_property
     def _patient(self) -> Decoder:
-        # slower; gets through clipped words and words that are not quite what is said
-        return Decoder(
-            lm=None, bestpath=False, beam=1e-200, wbeam=1e-200, pbeam=1e-200, loglevel="FATAL"
-        )
+        # drops no path: slower; gets through clipped words, other languages and other voices
+        return Decoder(lm=None, bestpath=False, beam=0, wbeam=0, pbeam=0, loglevel="FATAL")
 
     @cached_property
     def _loop(self) -> Decoder:
@@ -70,7 +71,7 @@ class Decoders:
     def _guided(self) -> Decoder:
         return Decoder(lm=None, bestpath=False, loglevel="FATAL")
 
-    def force(self, samples: Floats, words: Sequence[str]) -> Forced | None:
+    def force(self, samples: Floats, words: Sequence[Spoken]) -> Forced | None:
         """Align exactly these words; None where no path through the sound says them."""
         found = _force(self._forced, samples, words)
         return _force(self._patient, samples, words) if found is None else found
@@ -80,7 +81,7 @@ class Decoders:
         decoder = self._loop
         _decode(decoder, samples)
         return [
-            (_symbol(s.word), s.start_frame * _HOP, (s.end_frame + 1) * _HOP, None)
+            (IPA.get(s.word, SILENCE), s.start_frame * _HOP, (s.end_frame + 1) * _HOP, None)
             for s in decoder.seg() or ()
         ]
 
@@ -88,11 +89,12 @@ class Decoders:
         """Words of free English speech."""
         return _heard(self._free, samples)
 
-    def guide(self, script: Sequence[Sequence[str]]) -> None:
+    def guide(self, script: Sequence[Sequence[Spoken]]) -> None:
         """Make `recognise_guided` expect the words of this script, given by line."""
         decoder = self._guided
-        _teach(decoder, {word for line in script for word in line})
-        text = "\n".join(f"<s> {' '.join(line)} </s>" for line in script if line)
+        _teach(decoder, [word for line in script for word in line])
+        names = (" ".join(word.name for word in line) for line in script if line)
+        text = "\n".join(f"<s> {line} </s>" for line in names)
         with TemporaryDirectory(prefix="dubkit-") as folder:
             path = Path(folder) / "script.arpa"
             model = ArpaBoLM(text=text)
@@ -103,21 +105,22 @@ class Decoders:
         decoder.activate_search("script")
 
     def recognise_guided(self, samples: Floats) -> Words:
-        """Words of speech that mostly follows the script given to `guide`."""
+        """Words, by name, of speech that mostly follows the script given to `guide`."""
         return _heard(self._guided, samples)
 
 
-def _teach(decoder: Decoder, words: Iterable[str]) -> None:
-    unknown = [word for word in sorted(set(words)) if decoder.lookup_word(word) is None]
-    for word in unknown:
+def _teach(decoder: Decoder, words: Iterable[Spoken]) -> None:
+    said = {word.name: word.phones for word in words if word.groups}
+    unknown = [name for name in sorted(said) if decoder.lookup_word(name) is None]
+    for name in unknown:
         # the decoder rebuilds its search after the last one only: that is what takes time
-        decoder.add_word(word, pronounce(word) or "AH", word == unknown[-1])
+        decoder.add_word(name, said[name], name == unknown[-1])
 
 
-def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Forced | None:
+def _force(decoder: Decoder, samples: Floats, words: Sequence[Spoken]) -> Forced | None:
     _teach(decoder, words)
     try:
-        decoder.set_align_text(" ".join(words))
+        decoder.set_align_text(" ".join(word.name for word in words))
         _decode(decoder, samples)
         decoder.set_alignment()
         _decode(decoder, samples)
@@ -125,21 +128,40 @@ def _force(decoder: Decoder, samples: Floats, words: Sequence[str]) -> Forced | 
     except RuntimeError:
         return None
     phones: Phones = []
-    scores: list[float] = []
-    number = -1
+    scores: list[list[float]] = []
     for entry in alignment.words() if alignment is not None else ():
-        spoken = entry.name[0] not in "<[+"
-        number += spoken
-        for phone in entry:
-            start, end = phone.start * _HOP, (phone.start + phone.duration) * _HOP
-            phones.append((_symbol(phone.name), start, end, number if spoken else None))
-            if spoken:
-                scores.append(phone.score / max(1, phone.duration))
-    return Forced(phones, float(np.median(scores))) if number + 1 == len(words) else None
+        found = [
+            (p.name, p.start * _HOP, (p.start + p.duration) * _HOP, p.score / max(1, p.duration))
+            for p in entry
+        ]
+        if entry.name[0] in "<[+":
+            phones += [(SILENCE, start, end, None) for _, start, end, _ in found]
+        elif len(scores) < len(words):
+            phones += _grouped(words[len(scores)], [f[:3] for f in found], len(scores))
+            scores.append([score for *_, score in found])
+    if len(scores) < len(words):
+        return None
+    fit = float(np.median([score for word in scores for score in word]))
+    return Forced(phones, fit, tuple(float(np.mean(word)) for word in scores))
+
+
+def _grouped(word: Spoken, found: list[tuple[str, float, float]], number: int) -> Phones:
+    """A word's phones back as its own symbols."""
+    if not word.groups:
+        return [(IPA.get(phone, SILENCE), start, end, number) for phone, start, end in found]
+    phones: Phones = []
+    at = 0
+    for symbol, group in zip(word.symbols, word.groups, strict=True):
+        part = found[at : at + len(group)]
+        at += len(group)
+        if part:
+            phones.append((symbol, part[0][1], part[-1][2], number))
+    return phones
 
 
 def _decode(decoder: Decoder, samples: Floats) -> None:
-    pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+    pcm = (np.clip(ordinary(samples), -1.0, 1.0) * 32767).astype("<i2").tobytes()
+    decoder.reinit_feat(decoder.config)  # else a piece is heard a little by the one before it
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()
@@ -152,7 +174,3 @@ def _heard(decoder: Decoder, samples: Floats) -> Words:
         for s in decoder.seg() or ()
         if s.word[0] not in "<[+"
     ]
-
-
-def _symbol(name: str) -> str:
-    return SILENCE if name == "SIL" or name.startswith("+") else name

@@ -1,0 +1,52 @@
+"""A dub's sound as aligners see it: its loud spans, its pauses, and what there is to say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dubkit.engines import voiced
+from dubkit.engines.voiced import Levels, Span
+from dubkit.records import Floats
+
+_CLEAR = 15.0  # dB under the loud part of a track: voices, not breath and rooms
+
+
+@dataclass(slots=True)
+class Track:
+    """The sound of one dub, 16 kHz mono."""
+
+    samples: Floats
+    duration: float
+    level: Levels
+    spans: list[Span]
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, samples: Floats) -> Track:
+        """A track of any samples."""
+        sound = voiced.clean(samples)
+        level = voiced.levels(sound)
+        return cls(sound, len(samples) / voiced.RATE, level, voiced.voiced_spans(level, 0.12))
+
+    def cut(self, start: float, end: float) -> Floats:
+        """The samples of a stretch."""
+        return self.samples[round(start * voiced.RATE) : round(end * voiced.RATE)]
+
+    def windows(self, start: float = 0.0, end: float = float("inf")) -> list[Span]:
+        """The windows that hold speech between two moments."""
+        whole = voiced.windows(self.spans, self.duration)
+        cut = [(max(a, start), min(b, end)) for a, b in whole]
+        return [(a, b) for a, b in cut if b - a > 0.05]
+
+    def clear(self, start: float, end: float) -> float:
+        """Seconds of a stretch that are about as loud as this track's speech."""
+        low, high = (round(time * voiced.FRAMES_A_SECOND) for time in (start, end))
+        level = self.level[max(0, low) : max(0, high)]
+        return (
+            float((level > voiced.speech_level(self.level) - _CLEAR).sum()) / voiced.FRAMES_A_SECOND
+        )
+
+    def pauses(self) -> list[Span]:
+        """What lies between the loud spans."""
+        edges = [0.0, *(t for span in self.spans for t in span), self.duration]
+        return list(zip(edges[::2], edges[1::2], strict=True))
