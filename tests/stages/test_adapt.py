@@ -1,0 +1,83 @@
+"""Stage ``adapt`` and actor profiles, on real footage and where it is asked for what it cannot do."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import dubkit
+from dubkit.config import AdaptSettings, Config, GenerateSettings
+from dubkit.errors import InputError, ModelError, OutputError, UsageError
+from dubkit.models.actor import load_actor
+from dubkit.profile import make_profile
+from dubkit.records import Job
+from dubkit.stages import adapt
+from dubkit.stages.base import StageContext
+from dubkit.synthesis.articulation import Articulator
+from dubkit.work.manifest import read_manifest
+from dubkit.work.store import read_record
+
+WEIGHTS = Path(str(files("dubkit") / "weights"))
+
+
+def test_nothing_is_done_unless_it_is_asked_for(tmp_path: Path) -> None:
+    job = Job(tmp_path / "film.mp4", tmp_path / "dub.wav", tmp_path / "o.mp4", tmp_path / "w")
+    report = adapt.run(StageContext(job, Config(), tmp_path, {"faces": (), "probe": ()}))
+    assert report.notes == ()
+    assert not read_record(tmp_path / adapt.VERDICT, adapt.AdaptVerdict).asked
+    assert adapt.actor_of(tmp_path) is None
+    assert adapt.identity(Config()) == "off"
+
+
+def test_two_profiles_at_once_are_refused() -> None:
+    generate = GenerateSettings(actor="anna.safetensors")
+    both = Config(adapt=AdaptSettings(enabled=True), generate=generate)
+    with pytest.raises(UsageError, match="another is to be made"):
+        adapt.identity(both)
+
+
+def test_a_film_without_faces_has_nobody_to_adapt_to(tmp_path: Path) -> None:
+    job = Job(tmp_path / "film.mp4", tmp_path / "dub.wav", tmp_path / "o.mp4", tmp_path / "w")
+    asked = Config(adapt=AdaptSettings(enabled=True))
+    with pytest.raises(InputError, match=r"only 0\.0 s of usable speech.*10 s are needed: 0 faces"):
+        adapt.run(StageContext(job, asked, tmp_path, {"faces": (), "probe": ()}))
+
+
+def test_a_profile_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    (tmp_path / "anna.safetensors").write_bytes(b"old")
+    with pytest.raises(OutputError, match="exists already"):
+        make_profile(tmp_path / "film.mp4", tmp_path / "anna.safetensors")
+
+
+@pytest.mark.parametrize("name", ["tc.safetensors", "nobody.safetensors", "tc.md"])
+def test_what_is_no_profile_is_refused_before_the_first_frame(tmp_path: Path, name: str) -> None:
+    assets = Path(str(files("dubkit") / "demo" / "assets"))
+    with pytest.raises(ModelError):
+        dubkit.run(
+            assets / "portrait.jpg",
+            assets / "dub.flac",
+            out=tmp_path / "o.mp4",
+            settings=(f"generate.actor={WEIGHTS / name}",),
+        )
+    assert not (tmp_path / "o.dubkit").exists()
+
+
+@pytest.mark.slow
+def test_a_speaker_is_adapted_to_or_refused_with_the_reason(data: Path, tmp_path: Path) -> None:
+    film, out, work = data / "hdtf" / "RD_Radio34.mp4", tmp_path / "a.safetensors", tmp_path / "w"
+    largest = "faces.which=largest"
+    with pytest.raises(InputError, match=r"only \d\.\d s of usable speech .* 10 s are needed"):
+        make_profile(film, out, work=work, settings=(largest,), jobs=1)
+    assert not out.exists()
+    settings = (largest, "adapt.min_seconds=5")
+    verdict = make_profile(film, out, work=work, settings=settings, jobs=1)
+    assert verdict.kept
+    assert verdict.after >= verdict.before > 0.3
+    actor = load_actor(out, Articulator().digest)
+    assert actor.facts.seconds > 5
+    manifest = read_manifest(work)
+    assert manifest is not None
+    assert manifest.results["adapt/job"].facts["kept"] is True
+    assert any("adapted to" in note for note in manifest.results["adapt/job"].notes)
