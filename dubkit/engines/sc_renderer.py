@@ -116,7 +116,7 @@ class Renderer:
         change = mouth.residual * view.border()[..., None]
         change += (mouth.weights[..., None] * np.stack(offsets)).sum(0)
         shown = [k for k, w in enumerate(mouth.weights) if w.max() > _UNSEEN]
-        share = mouth.weights[shown] / mouth.weights[shown].sum(0)
+        share, texture = (w[shown] / w[shown].sum(0) for w in (mouth.weights, mouth.texture))
         return composite.Patch(
             mask=patch.mask * view.to_warp_grid(mouth.mask, len(patch.mask), outside=1.0),
             ring=patch.ring,
@@ -124,6 +124,7 @@ class Renderer:
             painted=composite.Painted(
                 view.view_from_canonical(),
                 tuple(share),
+                tuple(texture),
                 tuple(coding.planes(change, len(self._planes))),
             ),
         )

@@ -23,7 +23,7 @@ from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
 _FADE_SECONDS = 0.16
-_VERSION = 8
+_VERSION = 9
 
 
 def named(weights: str | None) -> Path | None:
@@ -81,10 +81,8 @@ class WarpSynthesizer:
             features, lendable if lendable.any() else good, self.settings.references
         )
         path = references.choose_path(goal, features[bank])
-        mix = references.blend_weights(path)
-        if self._painter is not None:
-            second = references.choose_path(goal, features[bank], taken=path)
-            mix = references.with_help(mix, references.blend_weights(second))
+        second = references.choose_path(goal, features[bank], taken=path)
+        mix = references.with_help(references.blend_weights(path), references.blend_weights(second))
         fade = wanted.fade(good, max(1, round(_FADE_SECONDS * float(info.average_rate))))
         return FacePlan(
             start=track.start,

@@ -115,7 +115,8 @@ class Painted:
     """What an image net says of a patch, on a small grid; colours are matched in it already."""
 
     grid_from_canonical: Matrix
-    weights: tuple[Floats, ...]  # (S, S) for each warp, together 1
+    weights: tuple[Floats, ...]  # (S, S) for each warp, together 1: of light and colour
+    texture: tuple[Floats, ...]  # the same, of what is finer
     additions: tuple[Floats, ...]  # (S, S) for each plane, in samples
 
 
@@ -195,7 +196,7 @@ def _painted(
     size: tuple[int, int],
     index: int,
 ) -> Floats:
-    """The references under their maps of weights, and what is added to them."""
+    """The references under their maps of weights, and what is added to them; see `models.sc.fuse`."""
     from_grid = compose(local, invert(painted.grid_from_canonical))
 
     def spread(grid: Floats, flags: int) -> Floats:
@@ -203,11 +204,16 @@ def _painted(
         return np.asarray(made, np.float32)
 
     made = spread(painted.additions[index], cv2.INTER_CUBIC)
-    for (reference, warp, _), weight in zip(warps, painted.weights, strict=True):
+    change = np.zeros_like(made)
+    for k, (reference, warp, _) in enumerate(warps):
         pixels = warped(reference, warp, local, size, index)
         if len(warps) > 1:
-            pixels *= spread(weight, cv2.INTER_LINEAR)
+            fine = spread(painted.texture[k], cv2.INTER_LINEAR)
+            change += (spread(painted.weights[k], cv2.INTER_LINEAR) - fine) * pixels
+            pixels *= fine
         made += pixels
+    if len(warps) > 1:
+        made += cv2.GaussianBlur(change, (0, 0), max(_TEXTURE * scale_of(local), 0.8))
     return made
 
 

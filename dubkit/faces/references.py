@@ -15,7 +15,7 @@ _TIME_WEIGHT = 0.004  # per second of distance
 _SWITCH_COST = 0.08
 _TAKEN = 1e3  # cost of a frame that is taken
 _INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
-HELPING = 0.15  # weight of the second frame, which only helps the first
+HELPING = 0.33  # weight of the second frame; the first must stay ahead of it while it cross-fades
 
 
 def mouth_features(canonical: Floats) -> Floats:

@@ -26,7 +26,10 @@ _LEAST = 1e-6  # weight of a reference that is as good as absent
 _SHARP = (
     2.0  # power of the weights before training: pictures that are mixed alike lose their detail
 )
+_STEP = 0.1  # of the residual: its last layers learn no faster than the others
 _SLOPE = 0.1
+CHOICE = 8  # power of the weights by which fine texture is taken
+_SOFTENED = 3  # times that a window of three is averaged: as a Gaussian of 1.4 grid pixels
 _SHOWN = 3.0  # the mask before training: nearly all of the patch is shown
 _EDGE = 4.0  # the net has no say where the mask is 1: there the frame is never seen again
 _LIPS = 2  # leading sketch channels that a reference is shown: wanted lips and their inside
@@ -114,7 +117,7 @@ class ScNet(nn.Module):
         self.answer = nn.Conv2d(c.fine, c.fine, 1)
         self.vote = nn.Conv2d(c.fine, 1, 1, bias=False)
         for layer in (self.coarse, self.detail, self.vote):
-            nn.init.normal_(layer.weight, std=1e-3)
+            nn.init.normal_(layer.weight, std=3e-3)
         with torch.no_grad():
             for layer in (self.coarse, self.detail):
                 if layer.bias is not None:
@@ -133,7 +136,7 @@ class ScNet(nn.Module):
         asked = self.ask(half)[:, None] + _apart(self.answer(fine.flatten(0, 1)), count)
         votes = _apart(self.vote(_active(asked).flatten(0, 1)), count)[:, :, 0]
         size = given.filmed.shape[-2:]
-        prior = _SHARP * (given.weights + _LEAST).log()[:, :, None, None]
+        prior = (given.weights + _LEAST).log()[:, :, None, None]
         votes = _enlarged(votes, size) + prior
         coarse = _enlarged(self.coarse(whole), size)
         last = self.detail(half)
@@ -142,7 +145,7 @@ class ScNet(nn.Module):
         edge = (_EDGE * (1 - given.sketch[:, -1:])).clamp(max=1)
         return ScOutput(
             weights=votes.float().softmax(1),
-            residual=coarse.float() + detail.float(),
+            residual=_STEP * (coarse.float() + detail.float()),
             mask=1 - (1 - shown) * edge,
         )
 
@@ -178,6 +181,18 @@ def _enlarged(x: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
+def fuse(references: Tensor, weights: Tensor) -> Tensor:
+    """The references (B, K, 3, S, S) under their weights (B, K, S, S): light and colour mix as the weights say,
+    fine texture comes nearly whole from the strongest, because a mean of two textures is blurred.
+    """
+    single = weights**CHOICE
+    single = (single / single.sum(1, keepdim=True))[:, :, None]
+    change = ((weights[:, :, None] - single) * references).sum(1)
+    for _ in range(_SOFTENED):
+        change = F.avg_pool2d(change, 3, 1, 1, count_include_pad=False)
+    return change + (single * references).sum(1)
+
+
 def save_sc(path: Path, net: ScNet, step: int) -> None:
     """Write a checkpoint."""
     save_checkpoint(path, KIND, net, asdict(net.config), step)
@@ -203,5 +218,5 @@ def debug_sc() -> ScNet:
     net = ScNet(ScConfig(fine=4, width=8, deep=8, deepest=8))
     blocks = (net.quarter.two, net.eighth.two, net.sixteenth.two)
     for layer in (net.coarse, net.detail, net.vote, *blocks):
-        nn.init.normal_(layer.weight, std=0.1)
+        nn.init.normal_(layer.weight, std=0.3)
     return net.eval()

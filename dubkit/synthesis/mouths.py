@@ -18,7 +18,7 @@ from torch import Tensor
 from dubkit.errors import ModelError
 from dubkit.faces.view import SIZE, SKETCHES, Outline
 from dubkit.models.checkpoint import Checkpoint
-from dubkit.models.sc import ScInput, ScNet, ScOutput, load_sc
+from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
 from dubkit.records import Floats
 
 
@@ -26,7 +26,8 @@ from dubkit.records import Floats
 class Mouth:
     """What the net says of one frame, on the grid of `faces.view`."""
 
-    weights: Floats  # (K, S, S) of the references, together 1
+    weights: Floats  # (K, S, S) of the references, together 1: of light and colour
+    texture: Floats  # (K, S, S) the same, of what is finer
     residual: Floats  # (S, S, 3) to be added
     mask: Floats  # (S, S) 0..1, factor of the soft mask
 
@@ -79,8 +80,11 @@ class MouthPainter:
         )
         with torch.inference_mode():
             said: ScOutput = self._loaded[0](given)
+        mixed = said.weights[0].float().cpu().numpy()
+        chosen = mixed**CHOICE
         return Mouth(
-            weights=said.weights[0].float().cpu().numpy(),
+            weights=mixed,
+            texture=chosen / chosen.sum(0),
             residual=np.ascontiguousarray(
                 said.residual[0].float().cpu().numpy().transpose(1, 2, 0)
             ),

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from dubkit.models.sc import ScOutput
+from dubkit.models.sc import ScOutput, fuse
 from dubkit.training.sc_maps import Maps
 
 _LIPS = 4.0  # how much more a pixel around the lips counts
@@ -28,14 +28,15 @@ class Made:
 
 def compose(maps: Maps, said: ScOutput) -> Made:
     """Lay the prediction over the frame as `engines` do."""
-    patch = (said.weights[:, :, None] * maps.references).sum(1) + said.residual
+    patch = fuse(maps.references, said.weights) + said.residual
     mask = maps.mask * said.mask
     return Made(patch, maps.filmed + mask * (patch - maps.filmed), mask)
 
 
 def without_net(maps: Maps) -> Made:
     """What the warp alone makes."""
-    patch = (maps.weights[:, :, None, None, None] * maps.references).sum(1)
+    weights = maps.weights[:, :, None, None].expand(-1, -1, *maps.mask.shape[-2:])
+    patch = fuse(maps.references, weights)
     return Made(patch, maps.filmed + maps.mask * (patch - maps.filmed), maps.mask)
 
 
@@ -75,10 +76,26 @@ def losses(maps: Maps, said: ScOutput) -> Mapping[str, Tensor]:
         "colour": distance(made.patch) + 0.5 * distance(made.picture),
         "scales": 0.5 * scales,
         "edges": edges,
-        "texture": 1.0 * texture,
+        "texture": 2.5 * texture,
         "seam": 0.5 * seam,
+        "likeness": 0.1 * unlike(made.patch, maps.truth, weight),
         "mixing": 0.004 * (single * maps.mask).sum() / maps.mask.sum(),
     }
+
+
+def unlike(picture: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """1 - SSIM (Wang 2004) of the light, windows of seven pixels, under ``weight``."""
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, 7, 1, 3, count_include_pad=False)
+
+    x, y = picture[:, :1], truth[:, :1]
+    mx, my = mean(x), mean(y)
+    sx, sy, sxy = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    # pictures are about 0, so the term of means is that of pictures raised to 0..1
+    top = (2 * (mx + 0.5) * (my + 0.5) + 1e-4) * (2 * sxy + 9e-4)
+    likeness = top / (((mx + 0.5) ** 2 + (my + 0.5) ** 2 + 1e-4) * (sx + sy + 9e-4))
+    return ((1 - likeness) * weight).sum() / weight.sum()
 
 
 def _edges(picture: Tensor, truth: Tensor, weight: Tensor) -> Tensor:

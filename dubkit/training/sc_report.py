@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.models.sc import ScNet
-from dubkit.training.sc_losses import Made, compose, energy, losses, without_net
+from dubkit.training.sc_losses import Made, compose, energy, losses, unlike, without_net
 from dubkit.training.sc_maps import Maps
 
 Picture = NDArray[np.uint8]
@@ -25,6 +25,7 @@ def measures(maps: Maps, net: ScNet) -> Mapping[str, float]:
     - ``error``, ``error_lips``: mean absolute difference of the light from the real frame, in shares of its
       range, under the mask and around the lips. Lower is better.
     - ``sharpness``, ``sharpness_lips``: slope energy over the real frame's; 1 is as sharp as real.
+    - ``ssim``, ``ssim_lips``: likeness of the light, 1 is equal.
     - ``mask``: how much of the geometric mask is used, 0..1.
     - The same with ``warp_`` before it: of the warp alone.
     """
@@ -44,6 +45,7 @@ def _figures(maps: Maps, made: Made) -> dict[str, float]:
         small = torch.nn.functional.avg_pool2d(area, 8)
         mine, real = ((energy(p) * small).sum() for p in (made.patch, maps.truth))
         found["sharpness" + suffix] = float(mine / real)
+        found["ssim" + suffix] = 1 - float(unlike(made.patch, maps.truth, area))
     return found
 
 
