@@ -58,7 +58,12 @@ class Recogniser:
                 local_files_only=True,
                 threads=cores,
             )
-        except ValueError as error:  # an arithmetic that the device has not, or no Whisper
+        except (
+            ValueError,
+            RuntimeError,
+        ) as error:  # no Whisper, or no such arithmetic on the device
+            if "out of memory" in str(error).lower():
+                raise
             raise ModelError(f"the recogniser in {folder} cannot be used: {error}") from error
 
     def language_of(self, samples: Floats) -> str:

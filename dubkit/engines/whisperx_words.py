@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
 
 from dubkit.engines.anchors import Chunk
 from dubkit.engines.tiling import Phones
+from dubkit.records import Word
 
+_FEW_LETTERS = 20
 MIN_WORD = 0.06  # seconds that a word gets which was not found in the sound
 
 Pronounce = Callable[[str], tuple[str, ...] | None]
@@ -140,6 +143,20 @@ def phones_of(words: Sequence[Timed], pronounce: Pronounce) -> tuple[Phones, lis
             for symbol, (a, b) in zip(symbols, pairwise(edges), strict=True)
         ]
     return phones, lost
+
+
+def likeness(words: Sequence[str], chunks: Sequence[Chunk], heard: Sequence[Word]) -> float | None:
+    """How much of what a script says in each chunk is heard there: 1 all letters, in order; None where
+    there are too few to tell.
+    """
+    alike = total = 0
+    for chunk in chunks:
+        said = "".join(words[chunk.first : chunk.last]).replace("'", "")
+        told = "".join(w.text for w in heard if chunk.start <= (w.start + w.end) / 2 < chunk.end)
+        blocks = SequenceMatcher(None, said, told.replace("'", ""), autojunk=False)
+        alike += 2 * sum(block.size for block in blocks.get_matching_blocks())
+        total += len(said) + len(told)
+    return alike / total if total >= 2 * _FEW_LETTERS else None
 
 
 def around(chunk: Chunk, spans: Sequence[tuple[float, float]], pad: float = 0.25) -> Chunk:

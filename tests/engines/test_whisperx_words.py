@@ -14,9 +14,11 @@ from dubkit.engines.whisperx_words import (
     Timed,
     around,
     complete,
+    likeness,
     phones_of,
     timed_words,
 )
+from dubkit.records import Word
 
 
 def character(char: str, start: float | None = None, end: float | None = None) -> dict[str, object]:
@@ -120,3 +122,16 @@ def test_a_chunk_loses_the_silence_at_its_ends_only() -> None:
     assert around(Chunk(0.0, 10.0, 0, 3), spans) == Chunk(1.75, 6.25, 0, 3)
     assert around(Chunk(1.9, 6.1, 0, 3), spans) == Chunk(1.9, 6.1, 0, 3)
     assert around(Chunk(10.0, 15.0, 0, 3), spans) == Chunk(10.0, 15.0, 0, 3)
+
+
+def test_a_script_is_like_what_is_heard_letter_by_letter() -> None:
+    said = ["the", "weather", "in", "northern", "finland", "was", "unusually", "fine"]
+    heard = [Word(text, float(i), i + 0.9) for i, text in enumerate(said)]
+    chunks = [Chunk(0.0, 4.0, 0, 4), Chunk(4.0, 9.0, 4, 8)]
+    assert likeness(said, chunks, heard) == 1.0
+    other = ["my", "portrait", "has", "been", "silent", "for", "many", "years"]
+    less = likeness(other, chunks, heard)
+    assert less is not None
+    assert less < 0.4
+    assert likeness(["hi"], [Chunk(0.0, 1.0, 0, 1)], heard[:1]) is None
+    assert likeness(said, chunks, []) == 0.0

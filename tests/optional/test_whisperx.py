@@ -1,0 +1,265 @@
+"""The real WhisperX on models made on the spot, hearing speech whose word times are known."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from dubkit.config import SpeechSettings
+from dubkit.engines.base import Aligner
+from dubkit.engines.registry import choose, load_engine, released
+from dubkit.engines.track import Track
+from dubkit.engines.whisperx import WhisperxAligner
+from dubkit.errors import ConfigError, InputError, ModelError, UsageError
+from dubkit.records import Floats, ScriptLine, Speech
+from tests.engines.conformance import AlignerSuite, assert_tiles
+from tests.optional.conftest import HEARD, NUMBERS
+from tests.optional.speech import RATE, Spoken, speak
+
+pytestmark = [pytest.mark.whisperx, pytest.mark.filterwarnings("ignore")]
+
+TEN = " ".join(NUMBERS)
+
+
+def make(**settings: object) -> WhisperxAligner:
+    values = {"aligner": "whisperx", **settings}
+    engine: WhisperxAligner = load_engine(
+        "aligner", "whisperx", SpeechSettings.model_validate(values)
+    )
+    return engine
+
+
+@pytest.fixture(scope="module")
+def folders(align_folder: Path, whisper_folder: Path) -> dict[str, str]:
+    return {"model": str(whisper_folder), "align_model": str(align_folder)}
+
+
+@pytest.fixture(scope="module")
+def aligner(folders: dict[str, str]) -> Aligner:
+    return make(**folders, trust_script=True)
+
+
+@pytest.fixture(scope="module")
+def ten() -> Spoken:
+    """Speech that the aligner never learnt from."""
+    return speak(TEN, seed=500, pitch=45)
+
+
+@pytest.fixture(scope="module")
+def dub(ten: Spoken) -> Floats:
+    return ten.samples
+
+
+@pytest.fixture(scope="module")
+def line() -> str:
+    return TEN
+
+
+class TestWhisperx(AlignerSuite):
+    """See the suite."""
+
+
+def edges(speech: Speech) -> np.ndarray:
+    return np.array([(word.start, word.end) for word in speech.words])
+
+
+def true_edges(spoken: Spoken, shift: float = 0.0) -> np.ndarray:
+    return np.array([(start + shift, end + shift) for _, start, end in spoken.words])
+
+
+def test_words_are_where_they_are_spoken(aligner: Aligner, ten: Spoken) -> None:
+    speech = aligner.align(ten.samples, (ScriptLine(TEN),), "en")
+    errors = np.abs(edges(speech) - true_edges(ten))
+    assert np.median(errors) < 0.03
+    assert (errors < 0.1).mean() > 0.85
+    assert np.median([word.score for word in speech.words]) > 0.3
+
+
+def test_phonemes_lie_inside_their_words(aligner: Aligner, ten: Spoken) -> None:
+    speech = aligner.align(ten.samples, (ScriptLine(TEN),), "en")
+    for number, word in enumerate(speech.words):
+        own = [p for p in speech.phonemes if p.word == number]
+        assert (own[0].start, own[-1].end) == pytest.approx((word.start, word.end))
+    assert [p.symbol for p in speech.phonemes if p.word == 1] == ["t", "u"]
+
+
+def test_digits_in_a_script_are_spoken_out_and_found(aligner: Aligner, ten: Spoken) -> None:
+    script = (ScriptLine("One, 2 - three: 4!"), ScriptLine("five; 6 seven 8 (nine?) 10."))
+    speech = aligner.align(ten.samples, script, "en")
+    assert [word.text for word in speech.words] == NUMBERS
+    assert np.median(np.abs(edges(speech) - true_edges(ten))) < 0.03
+
+
+def test_a_long_track_is_followed_by_what_the_net_hears(aligner: Aligner) -> None:
+    """A minute of speech with a pause now and then; no times in the script, no recogniser needed."""
+    parts = [speak(" ".join(np.roll(NUMBERS, i)), seed=600 + i, pause=0.4) for i in range(8)]
+    samples = np.concatenate([part.samples for part in parts])
+    starts = np.cumsum([0, *(len(part.samples) / RATE for part in parts)])
+    truth = np.concatenate([true_edges(p, s) for p, s in zip(parts, starts, strict=False)])
+    speech = aligner.align(samples, tuple(ScriptLine(part.text) for part in parts), "en")
+    assert len(samples) > 45 * RATE
+    assert len(speech.words) == len(truth)
+    errors = np.abs(edges(speech) - truth)
+    assert np.median(errors) < 0.03
+    assert (errors < 0.2).mean() > 0.85
+    assert_tiles(speech, samples)
+
+
+@pytest.mark.parametrize("vad", ["silero", "pyannote", "level"])
+def test_speech_is_recognised_aligned_and_its_language_heard(
+    folders: dict[str, str], clips: list[Spoken], vad: str
+) -> None:
+    with released(make(**folders, vad=vad)) as aligner:
+        speech = aligner.align(clips[0].samples, None, None)
+    assert (speech.language, speech.path) == ("en", "recognition")
+    assert " ".join(word.text for word in speech.words).endswith("see three dogs")  # it says 3
+    assert any("recognised" in warning for warning in speech.warnings)
+    first, last = clips[0].words[0][1], clips[0].words[-1][2]
+    assert first - 0.3 < speech.words[0].start < speech.words[-1].end < last + 0.3
+
+
+def test_a_language_that_is_stated_is_not_guessed(
+    folders: dict[str, str], clips: list[Spoken]
+) -> None:
+    with released(make(**folders, language="en")) as aligner:
+        assert aligner.align(clips[1].samples, None, None).language == "en"
+    with released(make(**folders)) as aligner:
+        track = Track.of(clips[1].samples)
+        told = aligner._with_recogniser(track, lambda net, _: net.language_of(track.samples))
+    assert told == HEARD[1][2]
+
+
+def test_batches_of_any_size_hear_the_same(folders: dict[str, str], clips: list[Spoken]) -> None:
+    silence = np.zeros(32 * RATE, np.float32)  # longer than what is heard at once
+    samples = np.concatenate([clips[0].samples, silence, clips[0].samples, silence])
+    heard = []
+    for batch in (1, 4):
+        with released(make(**folders, batch=batch, language="en")) as aligner:
+            heard.append(aligner.align(samples, None, None))
+    assert heard[0].words == heard[1].words
+    assert heard[0].words[-1].end > 32
+
+
+def test_the_nets_are_loaded_once_and_let_go_after_the_stage(
+    folders: dict[str, str], clips: list[Spoken]
+) -> None:
+    aligner = make(**folders)
+    with released(aligner):
+        aligner.align(clips[0].samples, None, "en")
+        first = list(aligner._loaded.values())
+        aligner.align(clips[0].samples, (ScriptLine("one two three four"),), "en")
+        assert [id(net) for net in first] == [id(net) for net in aligner._loaded.values()]
+        assert len(first) == 2
+        kept = [weakref.ref(first[1]._net), weakref.ref(first[0]._pipeline.model)]
+        first.clear()
+    gc.collect()
+    assert [reference() for reference in kept] == [None, None]
+
+
+def test_a_script_needs_no_recogniser(
+    folders: dict[str, str], ten: Spoken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DUBKIT_CACHE", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    aligner = make(align_model=folders["align_model"], language="en")
+    with released(aligner):
+        assert len(aligner.align(ten.samples, (ScriptLine(TEN),), None).words) == 10
+        with pytest.raises(ModelError, match="recogniser 'small' is not here") as caught:
+            aligner.align(ten.samples, None, None)
+    assert "dubkit models pull whisper-small" in str(caught.value.hint)
+
+
+def test_a_script_of_another_film_is_refused_with_its_score_unless_it_is_trusted(
+    folders: dict[str, str], ten: Spoken
+) -> None:
+    other = (
+        ScriptLine("Completely different talk about weather in northern Finland, people say."),
+    )
+    with released(make(**folders)) as aligner, pytest.raises(InputError, match="score") as caught:
+        aligner.align(ten.samples, other, "en")
+    assert "speech.trust_script" in str(caught.value.hint)
+    with released(make(**folders, trust_script=True)) as aligner:
+        assert any("hardly agree" in w for w in aligner.align(ten.samples, other, "en").warnings)
+
+
+def test_a_word_that_cannot_be_found_stands_between_its_neighbours(
+    aligner: Aligner, ten: Spoken
+) -> None:
+    """Greek letters are not among the characters of the alignment net; it is not in the sound either."""
+    words = [*NUMBERS[:5], "ααα", *NUMBERS[5:]]
+    speech = aligner.align(ten.samples, (ScriptLine(" ".join(words)),), "en")
+    assert [word.text for word in speech.words if word.text in NUMBERS] == NUMBERS
+    assert_tiles(speech, ten.samples)
+
+
+def test_folders_that_are_no_models_are_named(
+    folders: dict[str, str], tmp_path: Path, ten: Spoken
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    broken = make(align_model=str(tmp_path), model=folders["model"])
+    with pytest.raises(ModelError, match="alignment model in"):
+        broken.align(ten.samples, (ScriptLine(TEN),), "en")
+    (tmp_path / "model.bin").write_bytes(b"nothing")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    broken = make(model=str(tmp_path), align_model=folders["align_model"])
+    with pytest.raises(ModelError, match="recogniser in"):
+        broken.align(ten.samples, None, "en")
+
+
+def test_a_language_that_the_recogniser_does_not_know_is_said(
+    folders: dict[str, str], ten: Spoken
+) -> None:
+    with released(make(**folders)) as aligner, pytest.raises(UsageError):
+        aligner.align(ten.samples, None, "qqq")
+
+
+def test_too_little_memory_is_met_with_smaller_batches_and_said(
+    folders: dict[str, str],
+    clips: list[Spoken],
+    makers: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with released(make(**folders, language="en")) as aligner:
+        aligner.align(clips[0].samples, None, None)
+        net = next(iter(aligner._loaded.values()))
+        true = net.hear
+
+        def hungry(samples: Floats, language: str, batch: int) -> object:
+            if batch > 2:
+                raise RuntimeError("CUDA failed with error out of memory")
+            return true(samples, language, batch)
+
+        monkeypatch.setattr(net, "hear", hungry)
+        speech = aligner.align(clips[0].samples, None, None)
+    assert len(speech.words) > 2
+    told = [warning for warning in speech.warnings if "memory" in warning]
+    assert told == [
+        "cpu is out of memory: batches of 4 instead of 8",
+        "cpu is out of memory: batches of 2 instead of 4",
+    ]
+
+
+def test_a_device_that_is_not_there_is_an_error() -> None:
+    from dubkit.runner import find_devices
+
+    with pytest.raises(ConfigError, match="'cuda:7' is not there"):
+        find_devices("cuda:7")
+
+
+def test_auto_takes_it_when_its_weights_are_there(folders: dict[str, str]) -> None:
+    settings = SpeechSettings.model_validate(folders)
+    assert choose("aligner", "auto", settings) == ("whisperx", "auto: the best one there is")
+
+
+def test_nothing_is_printed(
+    folders: dict[str, str], clips: list[Spoken], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is for answers."""
+    with released(make(**folders)) as aligner:
+        aligner.align(clips[0].samples, None, None)
+    assert capfd.readouterr().out == ""
