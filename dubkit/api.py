@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dubkit.config import Config
+from dubkit.engines.licence import check_paid_work
+from dubkit.errors import UsageError
 from dubkit.outcome import RunResult
 from dubkit.pipeline import plan_job, run_job
 from dubkit.plan import PlannedUnit
@@ -45,6 +47,7 @@ def run(
     settings: Sequence[str] = (),
     until: str | None = None,
     force: Sequence[str] = (),
+    licence: str = "any",
     dry_run: bool = False,
     overwrite: bool = False,
     device: str | None = None,
@@ -55,10 +58,15 @@ def run(
 
     ``settings`` are ``section.key=value``. The result is ``<video>.dubbed.<suffix>`` beside the
     film unless ``out`` says otherwise; finished work is kept in ``work`` and used again by the same
-    call. With ``dry_run`` nothing is done and the result holds the plan.
+    call. With ``dry_run`` nothing is done and the result holds the plan. ``licence="commercial"``
+    refuses engines whose weights may not be used for paid work.
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
+    if licence not in ("any", "commercial"):
+        raise UsageError(f"the licence {licence!r} is not known", hint="any or commercial")
+    if licence == "commercial":
+        check_paid_work(config)
     job = make_job(
         video, audio, config, script=script, out=out, work=work, shots=shots, analysis=analysis
     )

@@ -15,6 +15,7 @@ from dubkit.cli import (
     diff,
     doctor,
     evaluate,
+    languages,
     models_cmd,
     presets_cmd,
     run,
@@ -45,6 +46,7 @@ app.command("clean")(clean.clean)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(presets_cmd.app, name="presets")
 app.add_typer(models_cmd.app, name="models")
+app.command("languages")(languages.languages)
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dubkit.catalogue import cache as cache
     from dubkit.cli import checks as checks
     from dubkit.demo import build as build
+    from dubkit.engines import espeak as espeak
     from dubkit.training import studio as studio
     from dubkit.work import clean as clean
 
@@ -28,6 +29,7 @@ _MODULES = {
     "build": "dubkit.demo.build",
     "cache": "dubkit.catalogue.cache",
     "checks": "dubkit.cli.checks",
+    "espeak": "dubkit.engines.espeak",
     "presets": "dubkit.presets",
     "profile": "dubkit.profile",
     "status": "dubkit.status",

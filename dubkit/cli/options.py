@@ -192,7 +192,33 @@ Actor = Annotated[
     ),
 ]
 
+Language = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Language of the dub, as dubkit languages lists it; told from the script if not given.",
+        rich_help_panel=PICTURE,
+    ),
+]
+TrustScript = Annotated[
+    bool,
+    typer.Option(
+        "--trust-script",
+        help="Take the script as it is, even where the dub does not seem to say it.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Licence = Annotated[
+    str | None,
+    typer.Option(
+        metavar="any|commercial",
+        help="commercial: refuse weights whose licence does not allow paid work.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
 PATHS = {
+    "language": "speech.language",
     "length": "stitch.length",
     "silence": "generate.silence",
     "synth": "generate.synthesizer",

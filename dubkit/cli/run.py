@@ -18,6 +18,8 @@ def run(
     script: o.Script = None,
     out: o.Out = None,
     work: o.Work = None,
+    language: o.Language = None,
+    trust_script: o.TrustScript = False,
     shots: o.Shots = None,
     analysis: o.Analysis = None,
     overwrite: o.Overwrite = False,
@@ -34,6 +36,7 @@ def run(
     device: o.Device = None,
     until: o.Until = None,
     force: o.Force = None,
+    licence: o.Licence = None,
     dry_run: o.DryRun = False,
     offline: o.Offline = False,
     json: o.Json = False,
@@ -54,7 +57,9 @@ def run(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(
+    trusting = ["speech.trust_script=true"] if trust_script else []
+    flags = trusting + o.flags(
+        language=language,
         length=length,
         silence=silence,
         synth=synth,
@@ -74,6 +79,7 @@ def run(
             settings=[*(setting or ()), *flags, *o.person(adapt, actor)],
             until=until,
             force=force or (),
+            licence=licence or "any",
             dry_run=dry_run,
             overwrite=overwrite,
             device=device,

@@ -1,0 +1,45 @@
+"""May the weights that a run would use be used for paid work?"""
+
+from __future__ import annotations
+
+from dubkit.catalogue.entries import WEIGHTS
+from dubkit.config import Config
+from dubkit.engines.registry import AUTO, ENGINES, choose, engine_class
+from dubkit.errors import UsageError
+
+
+def check_paid_work(config: Config) -> None:
+    """Raise UsageError where an engine of this configuration uses weights not licensed for paid work.
+
+    Engines and weight files of the user's own are the user's to judge.
+    """
+    chosen = (
+        ("aligner", config.speech.aligner, config.speech),
+        ("detector", config.faces.detector, config.faces),
+    )
+    for kind, wanted, settings in chosen:
+        name = choose(kind, wanted, settings)[0] if wanted == AUTO else wanted
+        entry = ENGINES[kind].get(name)
+        if entry is None or entry.extra is None:
+            continue  # dubkit's own weights are Apache-2.0
+        names = engine_class(kind, name, settings).weights(settings)
+        for weight in names:
+            _refuse(weight, name)
+        speech = config.speech
+        if name == "whisperx" and speech.language is None and speech.align_model is None:
+            raise UsageError(
+                "the licence of the alignment model depends on the language of the dub",
+                hint="say it with --language",
+            )
+
+
+def _refuse(weight: str, engine: str) -> None:
+    entry = WEIGHTS.get(weight)
+    if entry is None or entry.paid:
+        return
+    says = f"is {entry.licence}" if entry.paid is False else "does not say that it may be"
+    raise UsageError(
+        f"the engine {engine} would use {weight}, whose licence {says}: not for paid work",
+        hint="take dubkit's own engine (--set speech.aligner=pocketsphinx), or weights of your own; "
+        "dubkit models list shows every licence",
+    )
