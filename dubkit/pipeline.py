@@ -23,7 +23,7 @@ from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
 from dubkit.runner import Runner
-from dubkit.stages import adapt, faces, generate, probe, shots, speech, stitch, timing
+from dubkit.stages import adapt, faces, generate, link, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.units import Run
 from dubkit.work.folder import CONFIG, check_work, explain, open_work, sweep
@@ -36,6 +36,7 @@ STAGES: tuple[Stage, ...] = (
     faces.STAGE,
     speech.STAGE,
     adapt.STAGE,
+    link.STAGE,
     timing.STAGE,
     generate.STAGE,
     stitch.STAGE,

@@ -10,11 +10,12 @@ do not come with it has a static ``weights(settings)``: their names in `dubkit.c
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.faces.title import Lender
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
 from dubkit.records import (
@@ -101,3 +102,19 @@ class Synthesizer(Engine, Protocol):
         """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
         that are not ``usable`` (T,) stay as they are.
         """
+
+
+@runtime_checkable
+class TitleSynthesizer(Protocol):
+    """A synthesizer that can borrow from other shots of the title as well."""
+
+    def face_of_title(
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: NDArray[np.bool_],
+        timing: Timing,
+        row: int,
+        lender: Lender | None,
+    ) -> FaceRenderer:
+        """As `Synthesizer.face`; ``lender`` holds what other shots lend."""

@@ -16,22 +16,25 @@ from typing import cast
 import cv2
 
 from dubkit.config import Config
-from dubkit.engines.base import FaceRenderer, Synthesizer
+from dubkit.engines.base import FaceRenderer, Synthesizer, TitleSynthesizer
 from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine
 from dubkit.errors import WorkError
+from dubkit.faces.choose import TrackChoice
 from dubkit.faces.store import load_choice, load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
-from dubkit.records import Shot
+from dubkit.records import FaceTrack, Shot, VideoInfo
 from dubkit.stages.adapt import actor_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.link import load_lender
 from dubkit.stages.probe import load_film
-from dubkit.synthesis.timing import load_timing
+from dubkit.synthesis.timing import Timing, load_timing
 from dubkit.work.store import write_record
 from dubkit.work.threads import in_order
 
+_LONGEST_READ = 250  # frames that are decoded for nothing rather than sought over
 SEGMENT = "segment.nut"
 RESULT = "result.json"
 
@@ -65,10 +68,10 @@ def run(context: StageContext) -> StageReport:
     engine = synthesizer(_adapted(context), context.device)
     info, _ = load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
-    folder, shot = context.folder("faces"), _shot(context)
+    folder = context.folder("faces")
     choices = {choice.track: choice for choice in load_choice(folder)}
     renderers = [
-        engine.face(info, track, choices[track.track].usable, timing, track.start - shot.start)
+        _face(context, engine, info, timing, track, choices[track.track])
         for track in load_tracks(folder)
         if choices[track.track].dubbed and choices[track.track].usable.any()
     ]
@@ -77,6 +80,24 @@ def run(context: StageContext) -> StageReport:
         engine=f"{engine.name} {engine.version}",
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )
+
+
+def _face(
+    context: StageContext,
+    engine: Synthesizer,
+    info: VideoInfo,
+    timing: Timing,
+    track: FaceTrack,
+    choice: TrackChoice,
+) -> FaceRenderer:
+    """The renderer of one face, with what other shots lend to it."""
+    shot = _shot(context)
+    row = track.start - shot.start
+    if context.config.link.enabled and isinstance(engine, TitleSynthesizer):
+        for folder in context.inputs.get("link", ()):
+            lender = load_lender(folder, shot, track.track)
+            return engine.face_of_title(info, track, choice.usable, timing, row, lender)
+    return engine.face(info, track, choice.usable, timing, row)
 
 
 def _adapted(context: StageContext) -> Config:
@@ -101,7 +122,7 @@ def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> Generat
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
     info, pts = load_film(context.folder("probe"))
-    _lend(FrameReader(context.job.video, info, pts), shot, renderers)
+    _lend(FrameReader(context.job.video, info, pts), renderers)
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
     painted = 0
@@ -134,15 +155,24 @@ def _paint(renderers: Sequence[FaceRenderer], frame: Frame) -> _Made:
     return _Made(planes, frame.pts, True)
 
 
-def _lend(reader: FrameReader, shot: Shot, renderers: Sequence[FaceRenderer]) -> None:
+def _lend(reader: FrameReader, renderers: Sequence[FaceRenderer]) -> None:
     """Show each renderer the frames that it borrows."""
-    asked = sorted(set[int]().union(*(r.borrowed for r in renderers)))
-    if not asked:
-        return
-    for frame in reader.read(max(shot.start, asked[0]), min(shot.end, asked[-1] + 1)):
-        for renderer in renderers:
-            if frame.index in renderer.borrowed:
-                renderer.lend(frame)
+    for start, end in _stretches(set[int]().union(*(r.borrowed for r in renderers))):
+        for frame in reader.read(start, end):
+            for renderer in renderers:
+                if frame.index in renderer.borrowed:
+                    renderer.lend(frame)
+
+
+def _stretches(frames: set[int]) -> list[tuple[int, int]]:
+    """Half-open stretches of the film that hold the frames; short gaps are read, long ones sought over."""
+    found: list[tuple[int, int]] = []
+    for frame in sorted(frames):
+        if found and frame - found[-1][1] <= _LONGEST_READ:
+            found[-1] = (found[-1][0], frame + 1)
+        else:
+            found.append((frame, frame + 1))
+    return found
 
 
 def _shot(context: StageContext) -> Shot:
@@ -155,10 +185,10 @@ STAGE = Stage(
     name="generate",
     per=Per.SHOT,
     source=Source.DUB,
-    after=("probe", "faces", "adapt", "timing"),
+    after=("probe", "faces", "adapt", "link", "timing"),
     run=run,
     version=1,
-    sections=("generate",),
+    sections=("generate", "link"),
     files=("video",),
     identity=identity,
     gpu=True,
