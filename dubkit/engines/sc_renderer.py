@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dubkit.faces import align, composite, view, warp
 from dubkit.faces.references import Mix
@@ -23,15 +24,16 @@ Lent = tuple[composite.Reference, warp.Warp, float]
 
 @dataclass(frozen=True, slots=True)
 class FacePlan:
-    """What one face will do in a shot; T frames, rows as in its track."""
+    """What one face will do in a shot; T frames, rows as in its track, and further rows that are only lent."""
 
     start: int  # frame of row 0
-    display_from_canonical: list[align.Matrix]
-    current: Floats  # (T, L, 2) canonical landmarks as filmed
+    display_from_canonical: list[align.Matrix]  # R
+    current: Floats  # (R, L, 2) canonical landmarks as filmed
     target: Floats  # (T, L, 2) canonical landmarks as wanted
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
     mix: list[Mix]  # per row: bank entries and weights
+    frames: NDArray[np.int64] | None = None  # (R,) frame of the film of every row; None: from start on
 
 
 class Renderer:
@@ -49,7 +51,10 @@ class Renderer:
         self._anchors = warp.anchors()
         self._lent: dict[int, composite.Reference] = {}
         self._small: dict[int, composite.Reference] = {}
-        self.borrowed = frozenset(plan.start + row for row in plan.bank)
+        used = {plan.bank[entry] for mix in plan.mix for entry, _ in mix}
+        frames = range(plan.start, plan.start + len(plan.current))
+        self._row_of = {int((frames if plan.frames is None else plan.frames)[r]): r for r in used}
+        self.borrowed = frozenset(self._row_of)
 
     def _plane_from_canonical(self, row: int) -> list[align.Matrix]:
         return [align.compose(m, self._plan.display_from_canonical[row]) for m in self._planes]
@@ -61,7 +66,7 @@ class Renderer:
 
     def lend(self, frame: Frame) -> None:
         """Keep the face's surroundings of a bank frame."""
-        row = frame.index - self._plan.start
+        row = self._row_of[frame.index]
         self._lent[row] = self._cut(frame.planes, row)
         if self._painter is not None:
             self._small[row] = view.shrink(self._lent[row])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dubkit.config import GenerateSettings
 from dubkit.engines.devices import place
 from dubkit.engines.sc_renderer import FacePlan, Renderer
-from dubkit.faces import align, references, shape, wanted
+from dubkit.faces import align, references, shape, title, wanted
 from dubkit.records import FaceState, FaceTrack, Floats, VideoInfo
 from dubkit.synthesis.articulation import Articulator
 from dubkit.synthesis.mouths import MouthPainter
@@ -50,11 +50,29 @@ class WarpSynthesizer:
         self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
     ) -> Renderer:
         """Plan one face of a shot."""
-        plan = self._plan(info, track, usable, timing, row)
+        return self.face_of_title(info, track, usable, timing, row, None)
+
+    def face_of_title(
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: NDArray[np.bool_],
+        timing: Timing,
+        row: int,
+        lender: title.Lender | None,
+    ) -> Renderer:
+        """Plan one face of a shot, with what other shots lend."""
+        plan = self._plan(info, track, usable, timing, row, lender)
         return Renderer(info, plan, self.settings.feather, self._painter)
 
     def _plan(
-        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: NDArray[np.bool_],
+        timing: Timing,
+        row: int,
+        lender: title.Lender | None,
     ) -> FacePlan:
         present = track.state != FaceState.ABSENT
         landmarks = wanted.fill_absent(track.landmarks, present)
@@ -77,21 +95,31 @@ class WarpSynthesizer:
         features = np.concatenate([references.mouth_features(current), poses], 1)
         goal = np.concatenate([references.mouth_features(target), poses], 1)
         lendable = good & (track.state == FaceState.SEEN)
-        bank = references.choose_bank(
-            features, lendable if lendable.any() else good, self.settings.references
-        )
-        path = references.choose_path(goal, features[bank])
-        second = references.choose_path(goal, features[bank], taken=path)
-        mix = references.with_help(references.blend_weights(path), references.blend_weights(second))
+        frames = track.start + np.arange(len(track))
+        pool = title.join(title.Pool(frames, matrices, current, features, goal), seconds, lender)
+        bank, mix = self._borrow(pool, lendable if lendable.any() else good)
         fade = wanted.fade(good, max(1, round(_FADE_SECONDS * float(info.average_rate))))
         return FacePlan(
             start=track.start,
-            display_from_canonical=[align.invert(m) for m in matrices],
-            current=current,
+            frames=pool.frames,
+            display_from_canonical=[align.invert(m) for m in pool.matrices],
+            current=pool.current,
             target=target,
             alpha=np.minimum(fade, audible),
             bank=tuple(int(row) for row in bank),
             mix=mix,
+        )
+
+    def _borrow(
+        self, pool: title.Pool, own: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.intp], list[references.Mix]]:
+        """Rows to borrow from, and how each frame mixes them; ``own`` (T,) are the own rows that can lend."""
+        bank = references.choose_bank(pool.features[: len(own)], own, self.settings.references)
+        bank = title.enlarge(bank, pool)
+        path = references.choose_path(pool.goal, pool.features[bank])
+        second = references.choose_path(pool.goal, pool.features[bank], taken=path)
+        return bank, references.with_help(
+            references.blend_weights(path), references.blend_weights(second)
         )
 
     def _in_silence(self, coefficients: Floats, speaking: Floats) -> tuple[Floats, Floats]:
