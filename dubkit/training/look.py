@@ -108,15 +108,15 @@ def _aligned(
 ) -> tuple[tuple[Timed, ...] | None, str | None]:
     """The script's phonemes, or None and why they cannot be used."""
     assert task.script is not None
-    try:
-        lines = read_lines(task.script)
-    except InputError as error:
-        return None, f"its script is left aside: {error.message}"
     start = float(times_of(info, pts[:1])[0])
     samples = load_span(task.video, start, start + info.duration)
     if samples is None:
         raise InputError("its sound cannot be decoded")
-    speech = aligner(task.config, task.device).align(samples, lines, task.language)
+    try:
+        lines = read_lines(task.script)
+        speech = aligner(task.config, task.device).align(samples, lines, task.language)
+    except InputError as error:
+        return None, f"its script is left aside: {error.message}"
     if speech.path != "script":
         return None, "its script does not fit its sound and is left aside"
     return tuple((p.symbol, p.start, p.end) for p in speech.phonemes), None

@@ -31,7 +31,7 @@ def hold(root: Path, patience: float = PATIENCE) -> Iterator[None]:
             holder = stream.read().strip() or "another process"
             raise WorkError(
                 f"the work folder {root} is in use by {holder}",
-                hint="wait for it, stop it, or give this run a folder of its own with --work",
+                hint="wait for it, stop it, or choose a folder of its own",
             )
         _wait_for_workers(root, patience)
         stream.truncate(0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from dubkit.config import Config
 from dubkit.demo.build import ASSETS
+from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
 from dubkit.presets import load_config
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
@@ -39,6 +40,8 @@ class QuickAligner:
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
     ) -> Speech:
+        if script and "another" in script[0].text:
+            raise InputError("the script is that of another dub")
         path = "script" if script else "phone-loop" if language == "und" else "recognition"
         duration, cells = len(samples) / 16000, max(1, len(samples) // 1600)
         loud = [bool(np.abs(part).max() > 0.02) for part in np.array_split(samples, cells)]

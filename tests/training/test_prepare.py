@@ -102,6 +102,27 @@ def test_phonemes_are_on_the_clips_own_clock_by_every_way(done: PrepareResult) -
     assert set(PreparedSet(done.root).load("bob__first").phonemes) == {"recognition", "loop"}
 
 
+class Listener(NoProgress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.mark.parametrize("script", [b"another film's words", b"binary\0\0\1", b""])
+def test_a_script_that_does_not_fit_is_left_aside_and_that_is_said(
+    script: bytes, footage: Path, tmp_path: Path
+) -> None:
+    folder, told = tmp_path / "in", Listener()
+    folder.mkdir()
+    os.link(footage / "ann" / "first.mkv", folder / "x.mkv")
+    (folder / "x.txt").write_bytes(script)
+    prepare(folder, tmp_path / "set", config(), told)
+    assert set(PreparedSet(tmp_path / "set").load("x").phonemes) == {"recognition", "loop"}
+    assert [note for note in told.notes if note.startswith("x.mkv: its script is left aside")]
+
+
 def nobody(frame: int, opening: float) -> Sequence[Person]:
     return []
 
