@@ -146,7 +146,7 @@ def _tags(at: int) -> list[tuple[int, str]]:
     found = []
     while rank := ctypes.string_at(at, 1)[0]:
         code = ctypes.string_at(at + 1)
-        found.append((rank, code.decode()))
+        found.append((rank, code.decode().lower()))
         at += len(code) + 2
     return found
 

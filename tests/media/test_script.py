@@ -52,7 +52,8 @@ def test_utf_16_with_a_mark_is_read(tmp_path: Path) -> None:
         b"",
         b"  \n\n",
         b"[music]\n",
-        b"caf\xe9 au lait",
+        b"%PDF-1.7 \xe2\xe3\xcf\xd3 some words",
+        bytes(range(256)),
         b"\x00\x01\x02\x03",
         b"\xff\xd8\xff\xe0" * 9,
     ],
@@ -76,4 +77,103 @@ def test_broken_subtitles_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "dub.ass"
     path.write_text("this is no subtitle file", encoding="utf-8")
     with pytest.raises(InputError):
+        read_script(path)
+
+
+TTML = """<?xml version="1.0" encoding="UTF-8"?>
+<tt xmlns="http://www.w3.org/ns/ttml" xmlns:tts="http://www.w3.org/ns/ttml#styling">
+<body><div><p begin="00:00:01.000" end="00:00:02.500">Guten
+<span tts:fontStyle="italic">Morgen</span>,<br/>Anna.</p>
+<p begin="3s" end="4.5s">Gr\u00fc\u00dfe!</p></div></body></tt>"""
+VTT = """WEBVTT
+
+NOTE not said
+
+00:01.000 --> 00:02.500 align:start
+<v Anna>Hello <b>there</b>.</v>
+
+00:03.000 --> 00:04.500
+Bye!
+"""
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize
+Style: Default,Arial,20
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:03.00,0:00:04.50,Default,Anna,0,0,0,,Second {\\i1}line{\\i0}\\Nhere
+Comment: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,not said
+Dialogue: 0,0:00:01.00,0:00:02.50,Default,Bob,0,0,0,,First line
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.ttml", TTML.encode(), ["Guten Morgen, Anna.", "Gr\u00fc\u00dfe!"]),
+        ("a.dfxp", TTML.encode("utf-16"), ["Guten Morgen, Anna.", "Gr\u00fc\u00dfe!"]),
+        ("a.vtt", VTT.encode(), ["Hello there.", "Bye!"]),
+        ("a.ass", ASS.encode(), ["First line", "Second line here"]),
+        ("a.txt", b"00:00:03 - 00:00:04,5 BOB: Later\n0:01 - 0:02.5 Sooner\n", ["Sooner", "Later"]),
+    ],
+)
+def test_every_format_gives_what_is_said_and_when_in_order(
+    tmp_path: Path, name: str, content: bytes, texts: list[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    lines = read_script(path)
+    assert [line.text for line in lines] == texts
+    assert [(line.start, line.end) for line in lines] == [(1.0, 2.5), (3.0, 4.5)]
+
+
+def test_plain_lines_that_begin_with_a_time_last_until_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "dub.txt"
+    path.write_text("[00:01] ANNA: Hello\n[01:05.5] Bye\n", encoding="utf-8")
+    first, second = read_script(path)
+    assert first == ScriptLine("Hello", 1.0, 65.5)
+    assert (second.text, second.start) == ("Bye", 65.5)
+
+
+def test_plain_text_with_a_time_in_one_line_stays_plain(tmp_path: Path) -> None:
+    path = tmp_path / "dub.txt"
+    path.write_text("Meet me.\n10:30 is fine\n", encoding="utf-8")
+    assert [line.start for line in read_script(path)] == [None, None]
+
+
+def test_overlapping_and_unsorted_subtitles_come_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "dub.srt"
+    path.write_text(
+        "1\n00:00:05,000 --> 00:00:07,000\nthird\n\n2\n00:00:01,000 --> 00:00:06,000\nfirst\n\n"
+        "3\n00:00:02,000 --> 00:00:03,000\nsecond\n",
+        encoding="utf-8",
+    )
+    assert [line.text for line in read_script(path)] == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("caf\u00e9 au lait", "cp1252"),
+        ("Sch\u00f6ne Gr\u00fc\u00dfe aus M\u00fcnchen, Fr\u00e4ulein M\u00fcller!", "cp1252"),
+        ("Доброе утро, дорогие друзья. Сегодня прекрасная погода.", "cp1251"),
+        ("大家早上好，很高兴今天见到你们。", "gb18030"),
+        ("おはようございます。今日はとても良い天気です。", "shift_jis"),
+        ("Gr\u00fc\u00dfe", "utf-32"),
+    ],
+)
+def test_other_encodings_are_told_by_their_bytes(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "dub.txt"
+    path.write_bytes(text.encode(encoding))
+    assert read_script(path) == (ScriptLine(text),)
+
+
+@pytest.mark.parametrize("name", ["dub.ttml", "dub.srt", "dub.ass"])
+def test_broken_subtitles_of_any_kind_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("<tt><p>no subtitle file", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be read"):
         read_script(path)

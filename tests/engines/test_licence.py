@@ -1,0 +1,60 @@
+"""Weights that may not be used for paid work are refused before a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from dubkit import api
+from dubkit.config import Config, SpeechSettings
+from dubkit.engines import licence
+from dubkit.engines.licence import check_paid_work
+from dubkit.errors import UsageError
+
+
+class Named:
+    """An engine that names its weights."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def weights(self, settings: object) -> tuple[str, ...]:
+        return self.names
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(licence, "choose", lambda kind, name, settings: ("embedded", ""))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("weight", "says"), [("align-de", "CC-BY-NC-4.0"), ("align-uk", "does not say")]
+)
+def test_weights_that_are_not_free_for_paid_work_are_refused(
+    engine: pytest.MonkeyPatch, weight: str, says: str
+) -> None:
+    engine.setattr(licence, "engine_class", lambda *_: Named("whisper-small", weight))
+    config = Config(speech=SpeechSettings(aligner="whisperx", language="de"))
+    with pytest.raises(UsageError, match=says) as raised:
+        check_paid_work(config)
+    assert "models list" in str(raised.value.hint)
+
+
+def test_weights_that_are_free_pass(engine: pytest.MonkeyPatch) -> None:
+    engine.setattr(licence, "engine_class", lambda *_: Named("whisper-small", "align-en"))
+    check_paid_work(Config(speech=SpeechSettings(aligner="whisperx", language="en")))
+
+
+def test_where_the_language_decides_it_must_be_said(engine: pytest.MonkeyPatch) -> None:
+    engine.setattr(licence, "engine_class", lambda *_: Named("whisper-small"))
+    with pytest.raises(UsageError, match="language"):
+        check_paid_work(Config(speech=SpeechSettings(aligner="whisperx")))
+
+
+def test_engines_of_the_package_pass() -> None:
+    check_paid_work(Config(speech=SpeechSettings(aligner="pocketsphinx")))
+
+
+def test_another_licence_is_not_known() -> None:
+    with pytest.raises(UsageError, match="not known"):
+        api.run("film.mp4", "dub.wav", licence="free")
