@@ -6,6 +6,7 @@ Publishes ``speech.json`` and ``sound.npz`` (`synthesis.sound`).
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -19,9 +20,11 @@ from dubkit.records import Speech
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.synthesis.sound import listen
 from dubkit.synthesis.timing import save_sound
+from dubkit.synthesis.unspoken import silence_unspoken
 from dubkit.work.store import read_record, write_record
 
 SPEECH = "speech.json"
+UNTOLD = ("recognition", "phone-loop")  # `Speech.path` of alignments that were not told the words
 
 
 def load_speech(folder: Path) -> Speech:
@@ -46,6 +49,8 @@ def run(context: StageContext) -> StageReport:
     samples = load_samples(context.job.audio)
     with released(aligner(context.config, context.device)) as engine:
         speech = engine.align(samples, script, settings.language)
+    if speech.path in UNTOLD:  # a script says where speech is; what was only heard may be music
+        speech = replace(speech, phonemes=silence_unspoken(speech.phonemes, samples))
     write_record(context.out / SPEECH, speech)
     save_sound(context.out, listen(samples))
     kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
@@ -70,7 +75,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=(),
     run=run,
-    version=2,
+    version=3,
     sections=("speech",),
     files=("audio", "script"),
     identity=identity,

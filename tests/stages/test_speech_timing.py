@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
 from dubkit.synthesis.timing import load_timing
 from dubkit.work.store import write_record
+from tests.synthesis.test_unspoken import music
 from tests.work.test_store import video
 
 ASSETS = Path(str(files("dubkit") / "demo" / "assets"))
@@ -47,6 +49,15 @@ def test_speech_refuses_a_dub_without_sound_and_an_empty_script(tmp_path: Path) 
         speech.run(context(tmp_path, tmp_path / "dub.wav"))
     with pytest.raises(InputError):
         speech.run(context(tmp_path, ASSETS / "dub.flac", tmp_path / "dub.txt"))
+
+
+def test_lips_do_not_sing_with_the_band(tmp_path: Path) -> None:
+    soundfile = tmp_path / "music.wav"
+    with wave.open(str(soundfile), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes((music() * 32000).astype("<i2").tobytes())
+    report = speech.run(context(tmp_path, soundfile))
+    assert report.facts["silent_seconds"] == pytest.approx(5.0, abs=0.3)
 
 
 def timed(root: Path, phonemes: tuple[Phoneme, ...], shot: Shot | None, config: Config) -> Path:
