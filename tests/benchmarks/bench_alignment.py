@@ -46,3 +46,28 @@ def test_words_of_real_speech_are_found_within_hundredths_of_a_second(data: Path
     )
     assert np.median(size) <= 0.0105
     assert within[0.05] >= 0.88
+
+
+@pytest.mark.benchmark
+def test_words_that_are_recognised_lie_where_the_script_has_them(data: Path) -> None:
+    """Without a script, against the script's own result, over the words that both have."""
+    aligner = PocketsphinxAligner(SpeechSettings())
+    errors: list[float] = []
+    words = heard = 0
+    for path in sorted((data / "grid_s1").glob("*.align"))[:CLIPS]:
+        lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+        text = " ".join(w for *_, w in lines if w not in ("sil", "sp"))
+        samples = load_samples(path.with_suffix(".mp4"))
+        told = aligner.align(samples, (ScriptLine(text),), "en").words
+        free = aligner.align(samples, None, "en").words
+        words += len(told)
+        for word in told:
+            near = [w for w in free if w.text == word.text and abs(w.start - word.start) < 0.5]
+            heard += bool(near)
+            errors += [near[0].start - word.start, near[0].end - word.end] if near else []
+    size = np.abs(errors)
+    sys.stdout.write(
+        f"\nwithout a script: {heard / words:.1%} of the words are recognised; of those, median error "
+        f"{np.median(size) * 1000:.0f} ms, within 50 ms {(size <= 0.051).mean():.1%}\n"
+    )
+    assert np.median(size) <= 0.02
