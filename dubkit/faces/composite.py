@@ -23,6 +23,7 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 _MASK_GRID = 128
 _MATCH = 24  # side of the coarse grid on which colours are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
+_CRISP = 0.06  # of the fine texture that resampling and fusing take away and that is given back
 _THREAD = 0.1  # canonical units: a bright thread between lips is thinner than this
 _FACE_WIDTH = 2.3  # canonical units
 _NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first holds both coordinates
@@ -212,9 +213,10 @@ def _painted(
             change += (spread(painted.weights[k], cv2.INTER_LINEAR) - fine) * pixels
             pixels *= fine
         made += pixels
+    sigma = max(_TEXTURE * scale_of(local), 0.8)
     if len(warps) > 1:
-        made += cv2.GaussianBlur(change, (0, 0), max(_TEXTURE * scale_of(local), 0.8))
-    return made
+        made += cv2.GaussianBlur(change, (0, 0), sigma)
+    return np.asarray(made + _CRISP * (made - cv2.GaussianBlur(made, (0, 0), sigma)), np.float32)
 
 
 def warped(

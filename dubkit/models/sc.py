@@ -67,7 +67,7 @@ class ScOutput:
 
     weights: Tensor  # (B, K, S, S) sum to 1
     residual: Tensor  # (B, 3, S, S) to be added: coarse everywhere, fine around the lips
-    mask: Tensor  # (B, 1, S, S) 0..1, factor of the soft mask, 1 where that is 1
+    mask: Tensor  # (B, 1, S, S) 0..1, factor of the soft mask, 1 where that is 1 and at the lips
 
 
 class _Block(nn.Module):
@@ -142,7 +142,7 @@ class ScNet(nn.Module):
         last = self.detail(half)
         detail = F.pixel_shuffle(last[:, :12], 2) * given.core
         shown = torch.sigmoid(_enlarged(last[:, 12:], size).float() + _SHOWN)
-        edge = (_EDGE * (1 - given.sketch[:, -1:])).clamp(max=1)
+        edge = (_EDGE * (1 - given.sketch[:, -1:])).clamp(max=1) * (1 - given.core)
         return ScOutput(
             weights=votes.float().softmax(1),
             residual=_STEP * (coarse.float() + detail.float()),
