@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
+import av.logging
+
 _ANSWERS = {
     "PYANNOTE_METRICS_ENABLED": "0",  # pyannote reports its use otherwise
     "NO_ALBUMENTATIONS_UPDATE": "1",  # albumentations asks PyPI for its newest version otherwise
@@ -32,8 +34,13 @@ def quiet() -> Iterator[None]:
             logger.addHandler(logging.NullHandler())
         logger.propagate = False
     told = io.StringIO()
-    with redirect_stdout(told), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    try:
+        with redirect_stdout(told), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        # torchvision turns PyAV's log on, which can lock up: a decoding thread that has something to tell
+        # waits for Python, while Python waits for the thread to end
+        av.logging.set_level(None)
     if told.getvalue():
         _log.debug("%s", told.getvalue().strip())
