@@ -6,8 +6,8 @@ loads as it is. A judge, never a loss.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ def load_syncnet(path: Path) -> SyncNet:
     except (
         OSError,
         EOFError,
-        pickle.UnpicklingError,
+        UnpicklingError,
         RuntimeError,
         TypeError,
         ValueError,

@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dubkit.evaluation import lips
 from dubkit.evaluation.lips import Tally
 from dubkit.faces import align, layout
 
-TIMES = np.arange(100) * 0.04
+TIMES: NDArray[np.float64] = np.arange(100, dtype=np.float64) * 0.04
 
 
 def test_opening_is_the_gap_over_the_faces_width_at_any_size() -> None:
