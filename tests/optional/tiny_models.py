@@ -25,6 +25,7 @@ from transformers import (
 )
 from whisperx.audio import N_SAMPLES, log_mel_spectrogram
 
+from dubkit.engines import voiced
 from dubkit.records import Floats
 from tests.optional.speech import RATE, Spoken
 
@@ -177,7 +178,8 @@ def _told(tokenizer: Any, tokens: dict[str, int], text: str, language: str) -> l
 
 
 def _mel(samples: Floats) -> torch.Tensor:
-    return torch.as_tensor(log_mel_spectrogram(samples, 80, padding=N_SAMPLES - len(samples)))
+    sound = voiced.clean(samples)  # as loud as the engine makes it
+    return torch.as_tensor(log_mel_spectrogram(sound, 80, padding=N_SAMPLES - len(sound)))
 
 
 def _teach(net: Any, mels: list[torch.Tensor], ids: torch.Tensor, pad: int, steps: int) -> float:
