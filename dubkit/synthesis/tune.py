@@ -48,7 +48,9 @@ class Verdict:
 
     layer: ActorLayer | None
     facts: ActorFacts
-    before_error: float  # on held-out speech with the best of gains, against what a still mouth gets
+    before_error: (
+        float  # on held-out speech with the best of gains, against what a still mouth gets
+    )
     after_error: float
 
     @property
