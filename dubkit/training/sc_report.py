@@ -53,14 +53,14 @@ def _figures(maps: Maps, made: Made) -> dict[str, float]:
 def contact_sheet(maps: Maps, net: ScNet, rows: int) -> Picture:
     """Across: the real frame, the frame under the patch, the first reference, the warp alone, the net."""
     said = net(maps.given())
+    red = torch.tensor([1.0, 0.0, 0.0], device=maps.mask.device)[:, None, None]
     sets = (
         maps.truth,
         maps.filmed,
         maps.references[:, 0],
         without_net(maps).picture,
         compose(maps, said).picture,
-        said.mask.expand(-1, 3, -1, -1) * maps.mask * torch.tensor([1.0, 0, 0])[:, None, None]
-        - 0.5,
+        said.mask.expand(-1, 3, -1, -1) * maps.mask * red - 0.5,
     )
     lines = [np.hstack([_rgb(part[row]) for part in sets]) for row in range(rows)]
     return np.asarray(np.vstack(lines), np.uint8)
