@@ -61,6 +61,9 @@ def run(context: StageContext) -> StageReport:
         notes=(line,) if (line := chosen_line("aligner", settings.aligner, settings)) else (),
         facts={
             "path": speech.path,
+            "language": speech.language,
+            "not_spoken": " / ".join(speech.unspoken),
+            "not_in_script": ", ".join(f"{a:.1f}-{b:.1f}" for a, b in speech.unscripted),
             "seconds": round(speech.duration, 3),
             "silent_seconds": round(silent, 3),
             "words": len(speech.words),
