@@ -89,6 +89,12 @@ class TcTraining(LoopSettings):
 class ScTraining(LoopSettings):
     """Training of the SC net: mouth shapes to pixels."""
 
+    steps: int = Field(6000, ge=1, description="Steps at most.")
+    batch: int = Field(8, ge=1, description="Samples a step.")
+    rate: float = Field(8e-4, gt=0, description="Highest learning rate.")
+    check_every: int = Field(
+        250, ge=1, description="Steps between two checks: measures, preview, saved state."
+    )
     decay: float = Field(1e-3, ge=0, description="Weight decay.")
     average: float = Field(
         0.998, ge=0, lt=1, description="Of the running mean of the weights, which is what is kept."

@@ -14,7 +14,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dubkit.config import GenerateSettings
+from dubkit.engines import tcsc
 from dubkit.engines.sc_renderer import FacePlan, Renderer
+from dubkit.errors import ModelError
 from dubkit.faces import align, composite, references, warp
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format
@@ -160,3 +163,19 @@ def plane_from_grid(row: int) -> align.Matrix:
     return align.compose(
         plan().display_from_canonical[row], align.invert(warp.grid_from_canonical(128))
     )
+
+
+def test_the_packaged_net_loads_and_names_itself() -> None:
+    engines = [
+        kind(GenerateSettings()).version for kind in (tcsc.WarpSynthesizer, tcsc.TcscSynthesizer)
+    ]
+    assert engines[1].startswith(engines[0])
+    assert "sc1-" in engines[1]
+
+
+def test_a_net_of_ones_own_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(b"no net")
+    engine = tcsc.TcscSynthesizer(GenerateSettings(sc=str(path)))
+    with pytest.raises(ModelError):
+        _ = engine.version
