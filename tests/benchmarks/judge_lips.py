@@ -160,11 +160,11 @@ def lower_face(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     cv2.fillConvexPoly(canvas, cv2.convexHull(np.round(points).astype(np.int32)), 1)
     width = np.linalg.norm(points[LEFT_EDGE] - points[RIGHT_EDGE])
     reach = 2 * round(REACH * width) + 1
-    canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    around = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     across = points[RIGHT_EYE] - points[LEFT_EYE]
     y, x = np.mgrid[: shape[0], : shape[1]]
     depth = across[0] * (y - points[LEFT_EYE][1]) - across[1] * (x - points[LEFT_EYE][0])
-    return np.asarray((canvas > 0) & (depth > 0))
+    return np.asarray((around > 0) & (depth > 0))
 
 
 def changed_outside(
@@ -181,10 +181,12 @@ def changed_outside(
 def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
     """The samples of a frame as decoded, one array a plane."""
     kind = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
-    return [
-        np.frombuffer(plane, kind).reshape(plane.height, -1)[:, : plane.width]
-        for plane in frame.planes
-    ]
+    planes = []
+    for plane in frame.planes:
+        memory: Any = plane  # the buffer protocol, which PyAV's annotations do not tell
+        rows: Any = np.frombuffer(memory, kind)
+        planes.append(rows.reshape(plane.height, -1)[:, : plane.width])
+    return planes
 
 
 def follow(made: Watched, real: Watched) -> dict[str, float]:

@@ -50,7 +50,8 @@ def cartoon(frames: int) -> list[Picture]:
 
 def still(path: Path, frames: int) -> list[Picture]:
     """A photograph as a film."""
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    encoded = np.frombuffer(path.read_bytes(), np.uint8)
+    picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8)
     small = cv2.resize(picture, (480, 2 * round(picture.shape[0] * 240 / picture.shape[1])))
     return [small.astype(np.uint8)] * frames
 

@@ -62,7 +62,7 @@ def test_lenders_are_the_likest_and_links_are_direct() -> None:
 
 def test_without_a_lender_nothing_changes() -> None:
     own = pool(np.zeros((3, 4), np.float32), np.ones((3, 4), np.float32))
-    assert title.join(own, np.arange(3), None) is own
+    assert title.join(own, np.arange(3.0), None) is own
     bank = np.array([0, 2])
     assert title.enlarge(bank, own) is bank
 
@@ -89,7 +89,7 @@ def test_lent_rows_come_after_the_own_ones_at_their_frames() -> None:
     lender = title.Lender(
         np.array([70, 80]), np.stack([landmarks] * 2), np.zeros((2, 3), np.float32)
     )
-    joined = title.join(own, np.arange(2), lender)
+    joined = title.join(own, np.arange(2.0), lender)
     assert joined.frames.tolist() == [0, 1, 70, 80]
     np.testing.assert_allclose(joined.current[2], mean_face(), atol=0.02)
     assert joined.features[:, -1].tolist() == pytest.approx([0, 0, title.FOREIGN, title.FOREIGN])
@@ -97,12 +97,9 @@ def test_lent_rows_come_after_the_own_ones_at_their_frames() -> None:
 
 def title_features() -> int:
     """How many features a mouth and a pose have."""
-    faces = np.repeat(mean_face()[None], 1, 0)
-    mouth, pose = (
-        references.mouth_features(faces),
-        references.pose_features(np.zeros((1, 3)), np.zeros(1)),
-    )
-    return mouth.shape[1] + pose.shape[1]
+    mouth = references.mouth_features(mean_face()[None])
+    pose = references.pose_features(np.zeros((1, 3), np.float32), np.zeros(1))
+    return int(mouth.shape[1] + pose.shape[1])
 
 
 def looks_of(data: Path, names: list[str]) -> NDArray[np.float32]:
@@ -110,21 +107,20 @@ def looks_of(data: Path, names: list[str]) -> NDArray[np.float32]:
     landmarker = EmbeddedLandmarker(FaceSettings())
     looks = []
     for name in names:
-        photo = cv2.imread(str(data / "portraits" / f"{name}.jpg"))
+        encoded = np.frombuffer((data / "portraits" / f"{name}.jpg").read_bytes(), np.uint8)
+        photo = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8)
         height, width = photo.shape[:2]
         size = landmarker.crop_size
         place = np.array([[3.4 / width, 0, -1.7], [0, 3.4 / width, -1.2 * height / width]])
         for _ in range(3):
             way = align.compose(align.crop_from_canonical(size), place)
-            crop = cv2.warpAffine(cv2.cvtColor(photo, cv2.COLOR_BGR2RGB), way, (size, size))
+            crop = np.asarray(cv2.warpAffine(photo, way, (size, size)), np.uint8)
             points, _, sure = landmarker.locate(crop[None])
             face = align.apply(align.invert(way), points[0])
             place = align.canonical_from_face(face)
         if sure[0] > 0.9:
             matrix = align.compose(title.square_from_canonical(), place)
-            upper = cv2.warpAffine(
-                cv2.cvtColor(photo, cv2.COLOR_BGR2RGB), matrix, (title.SIDE, title.SIDE)
-            )
+            upper = cv2.warpAffine(photo, matrix, (title.SIDE, title.SIDE))
             looks.append(title.descriptor(np.asarray(upper, np.uint8)))
     return np.stack(looks)
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from dubkit.config import Config, GenerateSettings
 from dubkit.demo.build import SHOTS, render
@@ -22,6 +21,7 @@ from dubkit.engines.base import FaceRenderer
 from dubkit.faces.store import CHOICES, TRACKS, load_choice, load_tracks
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
+from dubkit.media.planes import Plane
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.stages import faces, generate
 from dubkit.stages import probe as probe_stage
@@ -34,7 +34,7 @@ from tests.clips import pictures_film
 FRAMES = 36
 SHOT = Shot(2, FRAMES)  # a shot that does not begin with the film
 SPOKEN = [("sil", 0.0, 0.1), ("m", 0.1, 0.2), ("ɑ", 0.2, 0.6), ("f", 0.6, 0.75), ("oʊ", 0.75, 1.5)]
-Planes = tuple[NDArray[np.uint8], ...]
+Planes = tuple[Plane, ...]
 
 
 @dataclass(frozen=True)
