@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.records import Floats
+from dubkit.synthesis.rare_letters import RARE_CONSONANTS
 from dubkit.synthesis.sound import STEP, Sound
 from dubkit.synthesis.timing import SILENCE, Timed, Timing, load_timing
 
@@ -89,9 +90,10 @@ def _letter(letter: str) -> Floats | None:
         if base != letter:
             row[[place["rhotic"], place["rounded"]]] = 1.0, 0.3
         return row
-    if base not in _CONSONANTS:
+    described = _CONSONANTS.get(base) or RARE_CONSONANTS.get(base)
+    if described is None:
         return None
-    for part in _CONSONANTS[base].split():
+    for part in described.split():
         name, _, value = part.partition("=")
         row[place[name]] = float(value or 1.0)
     return row

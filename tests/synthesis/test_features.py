@@ -64,3 +64,11 @@ def test_nothing_said_is_silence() -> None:
     rows = cells([], grid(0, 1))
     assert (rows[:, column("silence")] == 1).all()
     assert np.isfinite(rows).all()
+
+
+def test_letters_that_few_languages_have_are_described_too() -> None:
+    bilabial, stop = FEATURES.index("bilabial"), FEATURES.index("stop")
+    for letter in "ɓʘ":
+        assert articulation(letter)[0][[bilabial, stop]].tolist() == [1.0, 1.0]
+    neutral = articulation("ə")[0]
+    assert all((articulation(letter)[0] != neutral).any() for letter in "ɗʄɠʛɧɺʟǀǃǂǁ")
