@@ -132,9 +132,7 @@ def batch(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(
-        length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure
-    )
+    flags = o.flags(length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure)
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             part = lazy.batch.Shard.parse(shard) if shard else None
