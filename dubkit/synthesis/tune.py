@@ -49,7 +49,7 @@ class Verdict:
     layer: ActorLayer | None
     facts: ActorFacts
     before_error: (
-        float  # on held-out speech with the best of gains, against what a still mouth gets
+        float  # on held-out speech, against what a still mouth gets; with the best of gains
     )
     after_error: float
 

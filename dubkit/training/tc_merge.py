@@ -29,8 +29,8 @@ def merged(nets: Sequence[TcNet]) -> TcNet:
     for name, layer in whole.named_modules():
         if isinstance(layer, nn.Conv1d) and layer.bias is not None:
             parts = [net.get_submodule(name) for net in nets]
-            weights = [part.get_parameter("weight") for part in parts]
-            biases = [part.get_parameter("bias") for part in parts]
+            weights: list[Tensor] = [part.get_parameter("weight") for part in parts]
+            biases: list[Tensor] = [part.get_parameter("bias") for part in parts]
             if name == "last":
                 layer.weight.copy_(torch.cat(weights, 1) / len(nets))
                 layer.bias.copy_(torch.stack(biases).mean(0))
@@ -42,8 +42,13 @@ def merged(nets: Sequence[TcNet]) -> TcNet:
 
 def _aside(weights: Sequence[Tensor]) -> Tensor:
     """Kernels (C, C, k) on the diagonal of one; elsewhere 0."""
-    taps = [torch.block_diag(*(w[..., tap] for w in weights)) for tap in range(weights[0].shape[2])]
-    return torch.stack(taps, -1)
+    width = sum(len(w) for w in weights)
+    whole = weights[0].new_zeros(width, width, weights[0].shape[2])
+    at = 0
+    for weight in weights:
+        whole[at : at + len(weight), at : at + len(weight)] = weight
+        at += len(weight)
+    return whole
 
 
 def main() -> None:
