@@ -23,7 +23,7 @@ from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
 _FADE_SECONDS = 0.16
-_VERSION = 9
+_VERSION = 10
 
 
 def named(weights: str | None) -> Path | None:

@@ -13,6 +13,8 @@ from dubkit.records import Floats
 _POSE_WEIGHT = 0.012  # canonical units per degree
 _TIME_WEIGHT = 0.004  # per second of distance
 _SWITCH_COST = 0.08
+TOGETHER = 3  # frames at most that one picture is made of
+_SLIGHT = 0.08  # weight below which a frame is left out
 _TAKEN = 1e3  # cost of a frame that is taken
 _INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
 HELPING = 0.33  # weight of the second frame; the first must stay ahead of it while it cross-fades
@@ -93,11 +95,17 @@ def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[Mix]:
 
 
 def with_help(first: list[Mix], second: list[Mix]) -> list[Mix]:
-    """Two mixes in one, frame by frame; the second weighs `HELPING`."""
-    return [
-        _summed([*((k, w * (1 - HELPING)) for k, w in a), *((k, w * HELPING) for k, w in b)])
-        for a, b in zip(first, second, strict=True)
-    ]
+    """Two mixes in one, frame by frame; the second weighs `HELPING`. At most `TOGETHER` entries, none of them
+    slight: each costs as much as the first.
+    """
+    mixed = []
+    for a, b in zip(first, second, strict=True):
+        whole = _summed(
+            [*((k, w * (1 - HELPING)) for k, w in a), *((k, w * HELPING) for k, w in b)]
+        )
+        heaviest = sorted(whole, key=lambda part: -part[1])[:TOGETHER]
+        mixed.append(_summed([part for part in heaviest if part[1] >= _SLIGHT]))
+    return mixed
 
 
 def _summed(parts: Iterable[tuple[int, float]]) -> Mix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,3 +53,27 @@ def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) 
     for t, parts in enumerate(mixed):
         assert abs(sum(w for _, w in parts) - 1) < 1e-9
         assert {k for k, _ in parts} <= set(path[max(0, t - 2) : t + 3])
+
+
+def test_a_second_path_takes_other_frames_where_there_are_any() -> None:
+    rng = np.random.default_rng(0)
+    wanted, bank = rng.normal(size=(30, 4)), rng.normal(size=(6, 4))
+    first = references.choose_path(wanted, bank)
+    second = references.choose_path(wanted, bank, taken=first)
+    assert (first != second).all()
+    alone = np.zeros(30, np.intp)
+    assert (references.choose_path(wanted, bank[:1], taken=alone) == 0).all()
+
+
+def test_a_helped_mix_is_short_sums_to_one_and_is_led_by_the_first() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.integers(0, 3, 60), rng.integers(3, 6, 60)
+    mixed = references.with_help(references.blend_weights(first), references.blend_weights(second))
+    for parts in mixed:
+        assert 1 <= len(parts) <= references.TOGETHER
+        assert sum(w for _, w in parts) == pytest.approx(1)
+        assert len({k for k, _ in parts}) == len(parts)
+    still = references.blend_weights(np.zeros(9, np.intp))
+    other = references.blend_weights(np.ones(9, np.intp))
+    for parts in references.with_help(still, other):
+        assert dict(parts)[1] == pytest.approx(references.HELPING)
