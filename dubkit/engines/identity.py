@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import sysconfig
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -54,7 +55,8 @@ def _code() -> str:
         for path in sorted(package.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     ]
-    places = [Path(place) for place in (*sys.path, *os.get_exec_path())]
+    libraries = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    places = [Path(place) for place in (*sorted(libraries), *os.get_exec_path())]
     folders = [f"{place} {_state(place)}" for place in places if place.is_dir()]
     return sha256("\n".join([sys.version, *own, *folders]).encode()).hexdigest()
 
