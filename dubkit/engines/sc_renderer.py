@@ -33,7 +33,7 @@ class FacePlan:
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
     mix: list[Mix]  # per row: bank entries and weights
-    frames: NDArray[np.int64] | None = None  # (R,) frame of the film of every row; None: from start on
+    frames: NDArray[np.int64] | None = None  # (R,) of the film; None: from start on
 
 
 class Renderer:
