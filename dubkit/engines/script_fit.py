@@ -46,7 +46,6 @@ class Fitted:
 
     texts: list[str] = field(default_factory=list)
     phones: Phones = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
     unspoken: list[str] = field(default_factory=list)
     unscripted: list[Span] = field(default_factory=list)
 
@@ -210,7 +209,6 @@ class ScriptFitter:
             first = len(found.texts)
             moved = _moved(piece.forced.phones, piece.start, first)
             found.texts += [word.text for word in piece.words]
-            found.scores += piece.forced.word_fits
             unsaid = _gaps([p for p in moved if p[3] is not None], piece.start, piece.end)
             found.phones += [phone for phone in moved if phone[3] is not None]
         for start, end in unsaid:

@@ -14,6 +14,7 @@ from dubkit.config import Config
 from dubkit.engines.registry import ENGINES
 from dubkit.outcome import RunResult
 from dubkit.plan import PlannedUnit
+from dubkit.presets import load_config
 
 runner = CliRunner()
 
@@ -118,12 +119,40 @@ def test_a_dry_run_shows_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["current"] for line in last["facts"]["plan"]] == [True, False]
 
 
-@pytest.mark.parametrize("name", sorted(options.PATHS))
+@pytest.mark.parametrize("name", sorted(set(options.PATHS) - {"language"}))
 def test_flags_show_the_choices_that_the_configuration_knows(name: str) -> None:
     section, key = options.PATHS[name].split(".")
     choices = get_args(type(getattr(Config(), section)).model_fields[key].annotation)
     if not choices:  # an engine; the one that does nothing is for trying the pipeline
-        choices = [engine for engine in ENGINES[key] if engine != "passthrough"]
+        choices = tuple(engine for engine in ENGINES[key] if engine != "passthrough")
     alias = {"on_failure": options.OnFailure}.get(name, getattr(options, name.title(), None))
     option = get_args(alias)[1]
     assert option.metavar == "|".join(choices)
+
+
+@pytest.mark.parametrize(
+    ("flags", "setting", "value"),
+    [
+        (["--language", "pt-br"], "language", "pt-br"),
+        (["--trust-script"], "trust_script", True),
+        ([], "trust_script", False),
+    ],
+)
+def test_flags_about_the_script_reach_the_settings(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], setting: str, value: object
+) -> None:
+    seen: list[str] = []
+
+    def run(*_: object, settings: list[str], **__: object) -> RunResult:
+        seen.extend(settings)
+        return RunResult(Path("film.dubbed.mp4"), 0)
+
+    monkeypatch.setattr(lazy.api, "run", run)
+    runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", *flags])
+    assert getattr(load_config((), seen).speech, setting) == value
+
+
+def test_languages_are_listed_with_their_codes() -> None:
+    listed = json.loads(runner.invoke(app, ["languages", "--json"]).stdout)
+    assert {"code": "en"}.items() <= next(row for row in listed if row["code"] == "en").items()
+    assert "English" in runner.invoke(app, ["languages"]).stdout
