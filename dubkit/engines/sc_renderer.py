@@ -33,6 +33,7 @@ class FacePlan:
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
     mix: list[Mix]  # per row: bank entries and weights
+    trust: Floats | None = None  # (T,) 0..1, how far the net is followed; None: wholly
     frames: NDArray[np.int64] | None = None  # (R,) of the film; None: from start on
 
 
@@ -118,6 +119,8 @@ class Renderer:
             shades.append(view.from_warp_grid(carried.shade))
         weights = [weight for _, _, weight in patch.warps]
         mouth = painter.paint(filmed, outline, pictures, shades, weights)
+        if plan.trust is not None:
+            mouth = mouth.held_back(float(plan.trust[row]), weights)
         change = mouth.residual * view.border()[..., None]
         change += (mouth.weights[..., None] * np.stack(offsets)).sum(0)
         shown = [k for k, w in enumerate(mouth.weights) if w.max() > _UNSEEN]

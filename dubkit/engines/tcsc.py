@@ -23,7 +23,14 @@ from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
 _FADE_SECONDS = 0.16
-_VERSION = 10
+_VERSION = 11
+_SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
+
+
+def _trust(pose: Floats) -> Floats:
+    """(T,) how far the image net is followed, from (T, 3) degrees: it never saw heads turned far."""
+    turned = np.abs(pose[:, :2]).max(1)
+    return np.asarray(np.clip((_SEEN + _BEYOND - turned) / _BEYOND, 0, 1), np.float32)
 
 
 def named(weights: str | None) -> Path | None:
@@ -108,6 +115,7 @@ class WarpSynthesizer:
             alpha=np.minimum(fade, audible),
             bank=tuple(int(row) for row in bank),
             mix=mix,
+            trust=_trust(pose),
         )
 
     def _borrow(

@@ -31,6 +31,18 @@ class Mouth:
     residual: Floats  # (S, S, 3) to be added
     mask: Floats  # (S, S) 0..1, factor of the soft mask
 
+    def held_back(self, trust: float, weights: Sequence[float]) -> Mouth:
+        """Between what was said (``trust`` 1) and the plain mix of the references (0)."""
+        plain = np.asarray(weights, np.float32)[:, None, None]
+        mixed = trust * self.weights + (1 - trust) * plain
+        chosen = mixed**CHOICE
+        return Mouth(
+            weights=mixed,
+            texture=chosen / chosen.sum(0),
+            residual=self.residual * np.float32(trust),
+            mask=1 - np.float32(trust) * (1 - self.mask),
+        )
+
 
 class MouthPainter:
     """The SC net of the package, or of a checkpoint file."""

@@ -22,7 +22,7 @@ from dubkit.faces import align, composite, references, warp
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format
 from dubkit.models.sc import debug_sc, save_sc
-from dubkit.synthesis.mouths import MouthPainter
+from dubkit.synthesis.mouths import Mouth, MouthPainter
 from tests.clips import facts
 from tests.faces.faces import drawn, placed, talking
 
@@ -68,9 +68,10 @@ def film(pixel_format: str) -> list[Frame]:
 
 
 def rendered(
-    painter: MouthPainter | None, frames: list[Frame], order: list[int]
+    painter: MouthPainter | None, frames: list[Frame], order: list[int], trust: float = 1.0
 ) -> dict[int, tuple[Plane, ...]]:
-    renderer = Renderer(frames[0].info, plan(), 0.12, painter)
+    asked = replace(plan(), trust=np.full(FRAMES, trust, np.float32))
+    renderer = Renderer(frames[0].info, asked, 0.12, painter)
     for frame in frames:
         if frame.index in renderer.borrowed:
             renderer.lend(frame)
@@ -179,3 +180,29 @@ def test_a_net_of_ones_own_that_is_none_is_refused(tmp_path: Path) -> None:
     engine = tcsc.TcscSynthesizer(GenerateSettings(sc=str(path)))
     with pytest.raises(ModelError):
         _ = engine.version
+
+
+def test_a_net_that_is_not_trusted_adds_nothing(painter: MouthPainter) -> None:
+    rng = np.random.default_rng(0)
+    said = Mouth(
+        weights=rng.dirichlet([1, 1], (8, 8)).transpose(2, 0, 1).astype(np.float32),
+        texture=np.full((2, 8, 8), 0.5, np.float32),
+        residual=rng.normal(size=(8, 8, 3)).astype(np.float32),
+        mask=rng.random((8, 8)).astype(np.float32),
+    )
+    plain = said.held_back(0.0, [0.7, 0.3])
+    assert not plain.residual.any()
+    assert (plain.mask == 1).all()
+    np.testing.assert_allclose(plain.weights[0], 0.7, rtol=1e-6)
+    whole = said.held_back(1.0, [0.7, 0.3])
+    np.testing.assert_allclose(whole.weights, said.weights)
+    np.testing.assert_allclose(whole.mask, said.mask, rtol=1e-6)
+    frames = film("yuv420p")
+    free = rendered(painter, frames, [4])[4]
+    turned = rendered(painter, frames, [4], trust=0.0)[4]
+    assert not equal(free, turned)
+
+
+def test_trust_ends_where_training_ended() -> None:
+    pose = np.array([[0, 0, 0], [-17, 5, 0], [0, 21.5, 0], [30, 0, 0], [0, 0, 80]], np.float32)
+    np.testing.assert_allclose(tcsc._trust(pose), [1, 1, 0.5, 0, 1])
