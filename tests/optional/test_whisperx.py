@@ -13,12 +13,11 @@ import pytest
 from dubkit.config import SpeechSettings
 from dubkit.engines.base import Aligner
 from dubkit.engines.registry import choose, load_engine, released
-from dubkit.engines.track import Track
 from dubkit.engines.whisperx import WhisperxAligner
 from dubkit.errors import ConfigError, InputError, ModelError, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
 from tests.engines.conformance import AlignerSuite, assert_tiles
-from tests.optional.conftest import HEARD, NUMBERS
+from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, Spoken, speak
 
 pytestmark = [pytest.mark.whisperx, pytest.mark.filterwarnings("ignore")]
@@ -111,7 +110,7 @@ def test_a_long_track_is_followed_by_what_the_net_hears(aligner: Aligner) -> Non
 
 
 @pytest.mark.parametrize("vad", ["silero", "pyannote", "level"])
-def test_speech_is_recognised_aligned_and_its_language_heard(
+def test_speech_is_recognised_and_aligned(
     folders: dict[str, str], clips: list[Spoken], vad: str
 ) -> None:
     with released(make(**folders, vad=vad)) as aligner:
@@ -123,15 +122,15 @@ def test_speech_is_recognised_aligned_and_its_language_heard(
     assert first - 0.3 < speech.words[0].start < speech.words[-1].end < last + 0.3
 
 
-def test_a_language_that_is_stated_is_not_guessed(
+def test_a_recogniser_that_knows_one_language_is_not_asked_for_it(
     folders: dict[str, str], clips: list[Spoken]
 ) -> None:
-    with released(make(**folders, language="en")) as aligner:
-        assert aligner.align(clips[1].samples, None, None).language == "en"
+    """CTranslate2 takes so small a Whisper for an English one, which cannot tell languages apart."""
     with released(make(**folders)) as aligner:
-        track = Track.of(clips[1].samples)
-        told = aligner._with_recogniser(track, lambda net, _: net.language_of(track.samples))
-    assert told == HEARD[1][2]
+        speech = aligner.align(clips[1].samples, None, None)
+        net = next(iter(aligner._loaded.values()))
+    assert not net._pipeline.model.model.is_multilingual
+    assert speech.language == "en"
 
 
 def test_batches_of_any_size_hear_the_same(folders: dict[str, str], clips: list[Spoken]) -> None:

@@ -94,7 +94,7 @@ TASKS = [
     "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>",
     "<|notimestamps|>",
 ]  # fmt: skip
-MULTILINGUAL = 51865  # ctranslate2 takes a smaller vocabulary for an English-only model
+VOCABULARY = 51865  # as many tokens as the real ones have
 
 
 def make_whisper(folder: Path, lessons: list[tuple[Spoken, str, str]], steps: int = 160) -> float:
@@ -129,11 +129,17 @@ def make_whisper(folder: Path, lessons: list[tuple[Spoken, str, str]], steps: in
     for row, line in zip(ids, told, strict=True):
         row[: len(line)] = torch.tensor(line)
     loss = _teach(net, mels, ids, tokens["<|endoftext|>"], steps)
-    net.generation_config.update(
-        lang_to_id={name: tokens[name] for name in languages}, is_multilingual=True,
-        suppress_tokens=[], begin_suppress_tokens=[], alignment_heads=[[0, 0]],
-        no_timestamps_token_id=tokens["<|notimestamps|>"],
-    )  # fmt: skip
+    about: dict[str, Any] = {
+        "lang_to_id": {name: tokens[name] for name in languages},
+        "is_multilingual": True,
+        "suppress_tokens": [],
+        "begin_suppress_tokens": [],
+        "alignment_heads": [[0, 0]],
+        "no_timestamps_token_id": tokens["<|notimestamps|>"],
+    }
+    for name, value in about.items():
+        setattr(net.generation_config, name, value)
+    net.generation_config._from_model_config = False  # else it is made anew where it is loaded
     net.save_pretrained(folder / "transformers")
     for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
         (folder / "transformers" / name).write_text((folder / name).read_text())
@@ -148,7 +154,7 @@ def _tokens(languages: list[str]) -> dict[str, int]:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     times = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
     after = len(SPECIAL) + len(languages) + len(TASKS) + len(times)
-    fill = [f"unused{i}" for i in range(MULTILINGUAL - len(letters) - after)]
+    fill = [f"unused{i}" for i in range(VOCABULARY - len(letters) - after)]
     return {
         token: i for i, token in enumerate([*letters, *fill, *SPECIAL, *languages, *TASKS, *times])
     }
