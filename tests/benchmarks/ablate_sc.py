@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.faces import align, warp
+from dubkit.faces import align, composite, warp
 from dubkit.models.sc import ScNet, load_sc
 from dubkit.training import sc_data
 from dubkit.training.prepared import PreparedSet
-from dubkit.training.sc_footage import Footage, load_footage, matrices
+from dubkit.training.sc_footage import Footage, load_footage, matrices, vertices
 from dubkit.training.sc_losses import Made, compose, energy, without_net
 from dubkit.training.sc_maps import Maps
 
@@ -99,11 +99,11 @@ def by_box(clip: Footage) -> tuple[np.ndarray, list[tuple[align.Matrix, ...]]]:
 class Boxed(Footage):
     """Footage placed by boxes."""
 
-    def reference(self, row: int) -> sc_data.composite.Reference:
+    def reference(self, row: int) -> composite.Reference:
         """A frame as it would be kept."""
         points, ways = BOXES[self.name]
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
-        return sc_data.composite.Reference(sc_data.vertices(points[row]), planes, ways[row])
+        return composite.Reference(vertices(points[row]), planes, ways[row])
 
 
 BOXES: dict[str, tuple[np.ndarray, list[tuple[align.Matrix, ...]]]] = {}
@@ -121,7 +121,7 @@ def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
     rng = np.random.default_rng(7)
     plain = warp.warp
     if not carried:
-        sc_data.warp.warp = lambda target, source, ids: plain(target, target, ids)
+        warp.warp = lambda target, source, ids: plain(target, target, ids)
     try:
         found = []
         for number in range(count):
@@ -131,7 +131,7 @@ def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
             found.append(sc_data.moving_sample(clip, row, seeded, relight=False))
         return found
     finally:
-        sc_data.warp.warp = plain
+        warp.warp = plain
 
 
 def variants(net: ScNet) -> dict[str, Variant]:

@@ -137,8 +137,8 @@ def test_what_the_jaw_of_a_frame_shows_never_matters(
             renderer.lend(frame)
     inside = jaw(row)
     rng = np.random.default_rng(seed)
-    changed = tuple(
-        np.where(inside, rng.integers(0, 1024, plane.shape), plane).astype(plane.dtype)
+    changed: tuple[Plane, ...] = tuple(
+        np.where(inside, rng.integers(0, 1024, plane.shape), plane).astype(np.uint16)
         for plane in frames[row].planes
     )
     made = []
