@@ -95,7 +95,8 @@ def test_an_untrained_net_leaves_the_warp_nearly_alone() -> None:
 
 def test_every_parameter_gets_a_gradient() -> None:
     net = debug_sc().train()
-    torch.stack([p.square().mean() for p in parts(net(given(2)))]).sum().backward()
+    total = torch.stack([p.square().mean() for p in parts(net(given(2)))]).sum()
+    total.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
 
 
