@@ -57,7 +57,8 @@ def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) 
 
 def test_a_second_path_takes_other_frames_where_there_are_any() -> None:
     rng = np.random.default_rng(0)
-    wanted, bank = rng.normal(size=(30, 4)), rng.normal(size=(6, 4))
+    wanted = rng.normal(size=(30, 4)).astype(np.float32)
+    bank = rng.normal(size=(6, 4)).astype(np.float32)
     first = references.choose_path(wanted, bank)
     second = references.choose_path(wanted, bank, taken=first)
     assert (first != second).all()

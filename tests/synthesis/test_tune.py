@@ -76,7 +76,8 @@ def test_a_persons_habits_are_learnt_and_met_on_speech_that_was_held_out(
 def test_what_helps_nobody_is_not_kept(articulator: Articulator) -> None:
     timing = speech()
     noise = np.random.default_rng(0).normal(size=general(articulator, timing).shape)
-    ordinary = passage(timing, general(articulator, timing) + 0.8 * noise)
+    noise = noise.astype(np.float32)
+    ordinary = passage(timing, general(articulator, timing) + np.float32(0.8) * noise)
     verdict = tune.tune(articulator, [ordinary])
     assert not verdict.kept
     assert verdict.layer is None

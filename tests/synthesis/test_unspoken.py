@@ -21,7 +21,8 @@ def music(seconds: float = 5.0, seed: int = 0) -> Floats:
     """A chord, plucked notes four times a second and a drum."""
     random = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
-    sound = 0.5 * sum(np.sin(2 * np.pi * pitch * time) for pitch in (110.0, 138.6, 164.8))
+    chord = [np.sin(2 * np.pi * pitch * time) for pitch in (110.0, 138.6, 164.8)]
+    sound = np.asarray(0.5 * np.sum(chord, 0), np.float64)
     note = np.arange(RATE // 2) / RATE
     for beat in range(int(seconds * 4) - 2):
         pitch = 220 * 2 ** (random.integers(0, 13) / 12)
