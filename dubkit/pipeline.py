@@ -7,6 +7,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
+
+from pydantic_core import PydanticSerializationError
 
 from dubkit.config import Config
 from dubkit.deliver import (
@@ -154,12 +157,25 @@ def _check_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]) -> 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does."""
+    """SIGTERM stops a run as Ctrl-C does, and neither is taken for a failure of what it interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
+    except PydanticSerializationError:
+        # it calls back into Python, and makes an error of its own of a signal that arrives there
+        if asked:
+            raise KeyboardInterrupt from None
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import pytest
 
@@ -489,6 +489,34 @@ class TestWorkFolder:
 
 
 class TestInterruption:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_that_comes_while_the_book_is_written_stops_the_run_too(
+        self, bench: Bench, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("dubkit.runner.SAVE_SECONDS", 0.0)
+        monkeypatch.setattr("dubkit.runner.SAVE_SHARE", 0)
+        armed: list[bool] = []
+
+        class Loud(PosixPath):
+            def __str__(self) -> str:
+                if armed:
+                    armed.clear()
+                    signal.raise_signal(number)
+                return super().__str__()
+
+        bench.config = make_config(jobs=1)
+        plain, heard = bench.job, Recorder()
+        bench.job = dataclasses.replace(plain, script=None, audio=Loud(plain.audio))
+
+        def arm(stage: str, *_: object) -> None:
+            armed.extend([True] * (stage == "faces"))
+
+        heard.advance = arm  # type: ignore[method-assign, assignment]
+        with pytest.raises(Interrupted):
+            bench.run(progress=heard)
+        bench.job = plain
+        assert bench.run().exit_code == 0
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_a_signal_stops_the_run_which_then_goes_on(
