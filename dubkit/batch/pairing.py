@@ -9,11 +9,8 @@ from pathlib import Path
 
 from dubkit.batch.entries import LANGUAGE
 from dubkit.errors import UsageError
+from dubkit.media.container import FILMS
 
-FILMS = frozenset((
-    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts",
-    ".mxf", ".nut", ".ogv",
-))  # fmt: skip
 SOUNDS = frozenset((
     ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".ogg", ".opus", ".aiff", ".aif",
     ".mka", ".w64",

@@ -147,11 +147,6 @@ class ScriptFitter:
             )
         return lines
 
-    def _timed_chunks(
-        self, script: Sequence[ScriptLine], counts: Sequence[int]
-    ) -> list[anchors.Chunk]:
-        return anchors.timed_chunks(script, counts, self._track.pauses(), self._track.duration)
-
     def _chunks(self, lines: list[list[Spoken]]) -> list[anchors.Chunk]:
         """Stretches of the track with the script words that are spoken in them."""
         track = self._track

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dubkit.errors import InputError, UsageError
-
-FILMS = frozenset((".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".ts", ".mxf", ".nut"))
+from dubkit.media.container import FILMS
 
 
 def pairs_of(result: Path, reference: Path | None) -> list[tuple[Path, Path | None]]:

@@ -21,6 +21,11 @@ _FORMATS = (
     "wav,w64,mp3,flac,aac,ac3,eac3,aiff,caf,au,amr,amrnb,amrwb,ape,wv,tta,tak,dts,dtshd,truehd,mlp,"
     "voc,sox,mpc,mpc8,gsm,loas"
 )
+# what a file in a folder of films is called
+FILMS = frozenset((
+    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts",
+    ".mxf", ".nut", ".ogv",
+))  # fmt: skip
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _ABSENT_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,9 +18,9 @@ from dubkit.engines.sphinx_decoders import Decoders
 from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
 from dubkit.media.script import read_script
-from dubkit.records import Floats, ScriptLine, Speech
+from dubkit.records import Floats, ScriptLine
+from tests.engines.conformance import RATE, SOUNDS, assert_tiles
 
-RATE = 16000
 HELLO = (ScriptLine("Hello world."),)
 
 
@@ -38,36 +37,6 @@ def script() -> tuple[ScriptLine, ...]:
 @pytest.fixture(scope="module")
 def sphinx() -> PocketsphinxAligner:
     return PocketsphinxAligner(SpeechSettings(aligner="pocketsphinx"))
-
-
-def assert_tiles(speech: Speech, samples: Floats) -> None:
-    assert speech.duration == pytest.approx(len(samples) / RATE)
-    edges = [0.0, *(p.end for p in speech.phonemes)]
-    assert [p.start for p in speech.phonemes] == pytest.approx(edges[:-1])
-    assert edges[-1] == pytest.approx(speech.duration)
-    assert all(p.end >= p.start for p in speech.phonemes)
-    assert all(0 <= p.word < len(speech.words) for p in speech.phonemes if p.word is not None)
-    assert all(0 <= w.start < w.end <= speech.duration + 1e-9 for w in speech.words)
-
-
-def _with_holes(samples: Floats) -> Floats:
-    holes: Floats = np.array(samples, np.float32)
-    holes[::999] = np.nan
-    return holes
-
-
-NOISE = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
-SOUNDS: dict[str, Callable[[Floats], Floats]] = {
-    "empty": lambda dub: dub[:0],
-    "a tenth of a second": lambda dub: dub[: RATE // 10],
-    "one sample": lambda dub: dub[:1],
-    "zeros": lambda dub: dub * 0,
-    "nothing but NaN": lambda dub: dub[:RATE] * np.float32("nan"),
-    "some NaN": lambda dub: _with_holes(dub[: 3 * RATE]),
-    "far too loud": lambda dub: dub[: 3 * RATE] * 1000,
-    "very quiet": lambda dub: dub[: 3 * RATE] * 0.01,
-    "noise": lambda dub: NOISE,
-}
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
