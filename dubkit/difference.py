@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.errors import UsageError, WorkError
-from dubkit.pipeline import STAGES, run_job
-from dubkit.plan import read_shots
+from dubkit.opened import OpenedJob
+from dubkit.pipeline import run_job
 from dubkit.progress import Progress
 from dubkit.records import Shot, Speech
 from dubkit.stages.speech import load_speech
 from dubkit.status import read_config, read_job
 from dubkit.synthesis.timing import SILENCE, Timed, load_timing
-from dubkit.units import Run
-from dubkit.work.manifest import read_receipt
 
 _MOST_WORDS = 8  # quoted of a shot
 
@@ -69,27 +67,18 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
     return [_difference(shot, before, after, shot in known, settings) for shot in after.shots]
 
 
-class _Side:
-    """A job as it lies in its work folder."""
+class _Side(OpenedJob):
+    """A job as it lies in its work folder, analysed."""
 
     def __init__(self, work: Path) -> None:
-        manifest = read_job(work)
-        self.config = read_config(work)
-        engines = {stage.name: "" for stage in STAGES}
-        job = replace(manifest.job, work=work)  # it may have been moved since
-        self.run = Run(job, self.config, STAGES, manifest.inputs, engines)
-        self.shots = read_shots(self.run) or ()
+        super().__init__(work)
         if not self.shots:
             raise WorkError(f"the shots of {work} are not known yet", hint=_RUN_IT)
         self.speech: Speech = load_speech(self.folder("speech", None))
 
-    def folder(self, name: str, shot: Shot | None) -> Path:
-        stage = next(stage for stage in STAGES if stage.name == name)
-        return self.run.folder(stage, shot)
-
     def timing_outputs(self, shot: Shot) -> dict[str, str]:
-        receipt = read_receipt(self.folder("timing", shot))
-        if receipt is None or not receipt.fingerprint:
+        receipt = self.receipt("timing", shot)
+        if receipt is None:
             raise WorkError(
                 f"the timing of shot {shot.name} is not done in {self.run.job.work}", hint=_RUN_IT
             )

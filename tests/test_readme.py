@@ -56,7 +56,7 @@ def test_every_exit_code_is_listed() -> None:
 
 def test_every_event_and_its_fields_are_listed() -> None:
     kinds = (events.Planned, events.Advanced, events.JobBegun, events.JobEnded)
-    for kind in (*kinds, events.Noted, events.Warned, events.Result):
+    for kind in (*kinds, events.ShotPlanned, events.Noted, events.Warned, events.Result):
         row = next(
             line
             for line in README.splitlines()

@@ -17,6 +17,7 @@ from dubkit.cli import (
     evaluate,
     languages,
     models_cmd,
+    plan,
     presets_cmd,
     run,
     status,
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.command("batch")(batch.batch)
 app.command("adapt")(adapt.adapt)
 app.command("status")(status.status)

@@ -67,6 +67,30 @@ class JobEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ShotPlanned(Event):
+    """A shot of a film that ``dubkit plan`` looked at."""
+
+    event: ClassVar[str] = "shot"
+    shot: str
+    start: float  # seconds
+    end: float
+    frames: int
+    faces: int
+    dubbed: int
+    who: str  # which face speaks, and why
+    face: (
+        Mapping[str, float] | None
+    )  # of the dubbed face: width, share, yaw, pitch, confidence, to_dub
+    speech: Mapping[str, float]  # seconds, phonemes, closures
+    focus: float | None  # 1: sharp, 0: smeared
+    risk: str  # none | low | medium | high
+    reasons: list[dict[str, str]]  # kind, level, text
+    to_paint: int  # frames that get a new mouth
+    minutes: float | None  # of rendering, of one worker
+    rendered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Noted(Event):
     """A fact: which engine was taken and why, a fall-back."""
 

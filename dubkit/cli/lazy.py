@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dubkit import batch as batch
     from dubkit import difference as difference
     from dubkit import evaluation as evaluation
+    from dubkit import planning as planning
     from dubkit import presets as presets
     from dubkit import profile as profile
     from dubkit import status as status
@@ -30,6 +31,7 @@ _MODULES = {
     "cache": "dubkit.catalogue.cache",
     "checks": "dubkit.cli.checks",
     "espeak": "dubkit.engines.espeak",
+    "planning": "dubkit.planning",
     "presets": "dubkit.presets",
     "profile": "dubkit.profile",
     "status": "dubkit.status",

@@ -32,7 +32,10 @@ LINE_EVERY = 5.0  # seconds between two plain lines of one stage
 
 
 class Reporter(BatchProgress, Protocol):
-    """Progress that also shows the end."""
+    """Progress that also shows answers of many lines, and the end."""
+
+    def tell(self, event: Event) -> None:
+        """A line of the answer, for programs."""
 
     def finish(self, result: Result) -> None:
         """The command ended."""
@@ -84,6 +87,9 @@ class LineReporter:
         """Print a warning."""
         self._print(f"warning: {message}")
 
+    def tell(self, event: Event) -> None:
+        """Nothing: the command prints its answer."""
+
     def finish(self, result: Result) -> None:
         """Nothing: the command prints its answer."""
 
@@ -119,6 +125,9 @@ class QuietReporter:
     def warn(self, message: str) -> None:
         """Print a warning."""
         errors().print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+
+    def tell(self, event: Event) -> None:
+        """Nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
         """Nothing: the command prints its answer."""
@@ -156,6 +165,10 @@ class JsonReporter:
     def warn(self, message: str) -> None:
         """Write a ``warning`` event."""
         self._write(Warned(message))
+
+    def tell(self, event: Event) -> None:
+        """Write it."""
+        self._write(event)
 
     def finish(self, result: Result) -> None:
         """Write the ``result``."""
@@ -228,6 +241,9 @@ class LiveReporter:
         """Print a warning above the bars."""
         text = f"warning: {message}"
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
+
+    def tell(self, event: Event) -> None:
+        """Nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
         """Nothing: the command prints its answer."""

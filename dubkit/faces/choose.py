@@ -18,6 +18,7 @@ from dubkit.records import FaceState, FaceTrack
 MIN_SCORE = 0.5  # landmarks less sure than this are not worked with
 RETURN = 0.92  # a face is usable again when it is this far inside its limit
 SHARED = 0.25  # of the shorter track that two must share to be rivals
+UNCLEAR = "the largest face; none clearly speaks"  # the reason of a choice that is a guess
 RIVAL = 0.6  # of the best face's correlation that makes another one speak as well
 
 Mask = NDArray[np.bool_]
@@ -191,7 +192,7 @@ def _contest(
     if speaking:
         return Verdict(speaking, voices)
     note = f"no face clearly speaks among {len(able)}, so the largest is dubbed"
-    return Verdict({largest.track: "the largest face; none clearly speaks"}, voices, note)
+    return Verdict({largest.track: UNCLEAR}, voices, note)
 
 
 def _voices(able: Sequence[FaceTrack], rate: float, sound: Sound) -> dict[int, Voice]:
