@@ -13,9 +13,9 @@ import numpy as np
 
 from dubkit.config import Config
 from dubkit.errors import InputError, UsageError
-from dubkit.evaluation.lips import Tally
 from dubkit.evaluation.measures import MEASURES
 from dubkit.evaluation.shots import ShotMeasures, ShotTask, Side, measure
+from dubkit.measures.lips import Tally
 from dubkit.media.audio import audio_info
 from dubkit.media.probe import probe
 from dubkit.media.shotlist import write_shots

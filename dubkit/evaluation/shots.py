@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.evaluation import lips
-from dubkit.evaluation.lips import Series, Tally
-from dubkit.evaluation.picture import Luma, PictureSums, lower_face, psnr, squared_error
 from dubkit.evaluation.sync_crops import sync_of_face
 from dubkit.faces.align import apply
 from dubkit.faces.store import load_choice, load_tracks
+from dubkit.measures import lips
+from dubkit.measures.lips import Series, Tally
+from dubkit.measures.picture import Luma, PictureSums, lower_face, psnr, squared_error
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
 from dubkit.records import FaceState, FaceTrack, Shot

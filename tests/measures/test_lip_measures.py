@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dubkit.evaluation import lips
-from dubkit.evaluation.lips import Tally
 from dubkit.faces import align, layout
+from dubkit.measures import lips
+from dubkit.measures.lips import Tally
 
 TIMES: NDArray[np.float64] = np.arange(100, dtype=np.float64) * 0.04
 

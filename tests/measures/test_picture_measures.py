@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dubkit.evaluation import picture
 from dubkit.faces import align, layout
+from dubkit.measures import picture
 
 RANDOM = np.random.default_rng(0)
 REAL = RANDOM.uniform(0, 1, (120, 100)).astype(np.float32)
