@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config import Config
-from dubkit.evaluation.lips import LABIALS, MARKS
 from dubkit.faces.align import canonical_from_face, compose, crop_from_canonical, scale_of
 from dubkit.faces.choose import TrackChoice
 from dubkit.faces.store import load_choice, load_tracks
+from dubkit.measures.lips import LABIALS, MARKS
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.planning.risk import Level, Reason, Seen, judge, main_face
