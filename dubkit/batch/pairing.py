@@ -9,12 +9,8 @@ from pathlib import Path
 
 from dubkit.batch.entries import LANGUAGE
 from dubkit.errors import UsageError
-from dubkit.media.container import FILMS
+from dubkit.media.container import FILMS, SOUNDS
 
-SOUNDS = frozenset((
-    ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".ogg", ".opus", ".aiff", ".aif",
-    ".mka", ".w64",
-))  # fmt: skip
 SCRIPTS = frozenset((
     ".srt", ".vtt", ".ttml", ".dfxp", ".ass", ".ssa", ".txt",
 ))  # fmt: skip

@@ -95,7 +95,8 @@ def _engines() -> Iterator[Check]:
     """The stages and every engine that they can take."""
     yield _stages()
     config = Config()
-    sections = {
+    sections: dict[str, object] = {
+        "features": None,  # those of the weights cache
         "shots": config.shots,
         "detector": config.faces,
         "landmarker": config.faces,

@@ -9,6 +9,7 @@ do not come with it has a static ``weights(settings)``: their names in `dubkit.c
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -118,3 +119,43 @@ class TitleSynthesizer(Protocol):
         lender: Lender | None,
     ) -> FaceRenderer:
         """As `Synthesizer.face`; ``lender`` holds what other shots lend."""
+
+
+@dataclass(slots=True)
+class Moments:
+    """Mean and covariance of features that are added a few at a time, so that a film's need no memory."""
+
+    count: int = 0
+    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,)
+    products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))  # (K, K)
+
+    def add(self, features: Floats) -> None:
+        """Features (N, K) of N pictures."""
+        rows = features.astype(np.float64)
+        if not self.count:
+            width = rows.shape[1]
+            self.total, self.products = np.zeros(width), np.zeros((width, width))
+        self.count += len(rows)
+        self.total += rows.sum(0)
+        self.products += rows.T @ rows
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(K,)"""
+        return self.total / self.count
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """(K, K) of a sample, as ``numpy.cov``."""
+        spread = self.products - self.count * np.outer(self.mean, self.mean)
+        return np.asarray(spread / (self.count - 1))
+
+
+class PictureFeatures(Engine, Protocol):
+    """Describes pictures by features whose distribution tells real ones from made ones."""
+
+    def features(self, pictures: NDArray[np.uint8]) -> Floats:
+        """``pictures`` (N, H, W, 3) RGB -> (N, K)."""
+
+    def distance(self, a: Moments, b: Moments) -> float:
+        """How far two sets of features are apart; 0 for equal ones."""

@@ -19,6 +19,11 @@ from dubkit.errors import ModelError
 
 RETINAFACE = "retinaface-resnet50"
 _RETINAFACE_FILE = "retinaface_resnet50_2020-07-20-f168fae3c"
+INCEPTION = "fid-inception"
+_INCEPTION_FILES = (  # one net, as pytorch-fid and torch-fidelity call it
+    "pt_inception-2015-12-05-6726825d.pth",
+    "weights-inception-2015-12-05-6726825d.pth",
+)
 _SAMPLE = 1 << 20  # bytes read from each end of a large file
 # the alignment models that come through torchaudio: its name for them, and their file
 TORCHAUDIO = {
@@ -59,6 +64,17 @@ def retinaface(settings: FaceSettings) -> Path:
     found = catalogue.find(RETINAFACE) or next((path for path in kept if path.is_file()), None)
     if found is None:
         raise ModelError("the engine retinaface has no weights here", hint=_bring(RETINAFACE))
+    return found
+
+
+def inception(settings: Path | None) -> Path:
+    """The weights file of FID's Inception: the one given, else the caches'. Raises ModelError where there is none."""
+    if settings is not None:
+        return settings
+    kept = [_torch_home() / "checkpoints" / name for name in _INCEPTION_FILES]
+    found = catalogue.find(INCEPTION) or next((path for path in kept if path.is_file()), None)
+    if found is None:
+        raise ModelError("FID's Inception has no weights here", hint=_bring(INCEPTION))
     return found
 
 

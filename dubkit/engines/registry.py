@@ -81,6 +81,15 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
         "warp": Entry("dubkit.engines.tcsc:WarpSynthesizer", "torch"),
         "passthrough": Entry("dubkit.engines.passthrough:PassthroughSynthesizer"),
     },
+    "features": {
+        "inception": Entry(
+            "dubkit.engines.inception:InceptionFeatures",
+            "torch_fidelity",
+            "fid",
+            "torch-fidelity",
+            named_weights.inception,
+        )
+    },
 }
 BEST = "auto: the best one there is"
 MANDATORY = "reinstall dubkit: pip install --force-reinstall dubkit"

@@ -2,6 +2,6 @@
 
 from dubkit.evaluation.evaluate import Evaluation, evaluate
 from dubkit.evaluation.measures import BY_NAME, MEASURES
-from dubkit.evaluation.pairs import pairs_of
+from dubkit.evaluation.pairs import Pair, pairs_of
 
-__all__ = ["BY_NAME", "MEASURES", "Evaluation", "evaluate", "pairs_of"]
+__all__ = ["BY_NAME", "MEASURES", "Evaluation", "Pair", "evaluate", "pairs_of"]

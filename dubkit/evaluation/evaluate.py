@@ -11,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
+from dubkit.catalogue.cache import find
 from dubkit.config import Config
 from dubkit.errors import InputError, UsageError
+from dubkit.evaluation.fid import ROWS as FID_ROWS
+from dubkit.evaluation.fid import FidTask, fid, obstacle, spacing
 from dubkit.evaluation.measures import MEASURES
 from dubkit.evaluation.shots import ShotMeasures, ShotTask, Side, measure
 from dubkit.measures.lips import Tally
 from dubkit.media.audio import audio_info
 from dubkit.media.probe import probe
 from dubkit.media.shotlist import write_shots
+from dubkit.models.syncnet import load_syncnet
 from dubkit.pipeline import STAGES, run_job
 from dubkit.plan import digest_inputs, read_shots
 from dubkit.progress import Progress
@@ -28,7 +32,11 @@ from dubkit.work.parallel import WorkerLost, cores, stream
 
 NAME = "evaluate"
 SLACK = 1  # frames by which two films may differ in length
+RATE_SLACK = 0.001  # share by which their frame rates may: time stamps of containers are rounded
 OTHER_FILM = 15.0  # dB: a reference less like the result than this in most shots is another film
+OTHER_TAKE = (
+    0.04  # eye distances: and so is one whose eyes are elsewhere (dubs: .006, other takes: .09)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +61,21 @@ def evaluate(
     script: Path | None = None,
     same_sound: bool = True,
     syncnet: Path | None = None,
+    inception: Path | None = None,
 ) -> Evaluation:
-    """Measure ``result``. Without ``audio`` its own sound is what should be spoken; ``syncnet`` are its weights.
+    """Measure ``result``. Without ``audio`` its own sound is what should be spoken; ``syncnet`` and ``inception`` are
+    their weights, None those of the weights cache.
 
     ``same_sound`` says that the reference speaks the same words, so that lips can be compared. Raises InputError for
-    films that cannot be measured or compared, UsageError for a reference that is another film.
+    films that cannot be measured or compared, UsageError for a reference that is another film, ModelError for weights
+    of another net; each before anything long is done.
     """
     if reference is not None:
         _check_alike(result, reference)
+    syncnet = syncnet or find("syncnet")
+    if syncnet is not None:
+        load_syncnet(syncnet)
+    no_fid = obstacle(inception) if reference is not None else None
     sound = audio or result
     heard = _has_sound(sound, given=audio is not None)
     made = _analyse(
@@ -72,17 +87,52 @@ def evaluate(
     if reference is not None:
         listed = work / "shots.csv"
         write_shots(listed, shots)
-        real = _analyse(
-            reference, reference, None, config, work / "reference", progress, False, listed
-        )
+        place = work / f"reference-{reference.stem}"
+        real = _analyse(reference, reference, None, config, place, progress, False, listed)
     spoken = sound if heard else None
     tasks = [_task(shot, made, real, spoken, same_sound, syncnet) for shot in shots]
     found = _measure_all(tasks, config, progress)
+    rows = totals(found)
     if real is not None:
         _check_same_film(result, reference, found)
+        if no_fid is None:
+            rows |= _pictures(shots, made, real, config, progress, inception)
+    missing = _missing(heard, real, same_sound, syncnet)
+    if no_fid is not None:
+        missing |= dict.fromkeys(FID_ROWS, no_fid)
     return Evaluation(
-        result, reference, found, totals(found), _missing(heard, real, same_sound, syncnet)
+        result, reference, found, _ordered(rows), _with_the_rest(missing, rows, found)
     )
+
+
+def _ordered(rows: Mapping[str, float]) -> dict[str, float]:
+    return {m.name: rows[m.name] for m in MEASURES if m.name in rows}
+
+
+def _with_the_rest(
+    missing: dict[str, str], rows: Mapping[str, float], shots: Sequence[ShotMeasures]
+) -> dict[str, str]:
+    """Every row that is not there has its reason."""
+    seen = any(shot.faces for shot in shots)
+    why = "nothing in the film to measure it on" if seen else "no face was found in the film"
+    absent = {m.name: missing.get(m.name, why) for m in MEASURES}
+    return {name: reason for name, reason in absent.items() if name not in rows}
+
+
+def _pictures(
+    shots: Sequence[Shot],
+    made: Run,
+    real: Run,
+    config: Config,
+    progress: Progress,
+    inception: Path | None,
+) -> dict[str, float]:
+    every = spacing(sum(shot.frames for shot in shots))
+    sides = [(_side(made, shot, heard=False), _side(real, shot, heard=False)) for shot in shots]
+    tasks = [
+        FidTask(shot, *pair, every, inception) for shot, pair in zip(shots, sides, strict=True)
+    ]
+    return fid(tasks, config, progress)
 
 
 def totals(shots: Sequence[ShotMeasures]) -> dict[str, float]:
@@ -100,7 +150,7 @@ def totals(shots: Sequence[ShotMeasures]) -> dict[str, float]:
     closed = [v for s in shots for v in s.closures]
     if vowels and closed:
         found["vowel_closure_ratio"] = float(np.mean(vowels) / max(float(np.mean(closed)), 1e-3))
-    return {m.name: found[m.name] for m in MEASURES if m.name in found}
+    return found
 
 
 def _check_alike(result: Path, reference: Path) -> None:
@@ -110,6 +160,12 @@ def _check_alike(result: Path, reference: Path) -> None:
         raise InputError(
             f"{result.name} is {a.display_size[0]} x {a.display_size[1]}, {reference.name} is "
             f"{b.display_size[0]} x {b.display_size[1]}: pictures of different size are not compared"
+        )
+    if abs(a.average_rate / b.average_rate - 1) > RATE_SLACK:
+        raise InputError(
+            f"{result.name} has {float(a.average_rate):.3f} frames a second, {reference.name} has "
+            f"{float(b.average_rate):.3f}: their pictures are of different moments",
+            hint="the reference must be the film that was dubbed, at its own rate",
         )
     if abs(a.frames - b.frames) > SLACK:
         raise InputError(
@@ -183,10 +239,15 @@ def _measure_all(
 
 def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotMeasures]) -> None:
     likeness = [s.rows["psnr_frame"] for s in shots if "psnr_frame" in s.rows]
+    apart = [s.apart for s in shots if s.apart is not None]
+    reason = ""
     if likeness and float(np.median(likeness)) < OTHER_FILM:
+        reason = f"their pictures have nothing in common ({float(np.median(likeness)):.0f} dB)"
+    elif apart and float(np.median(apart)) > OTHER_TAKE:
+        reason = "their faces are not in the same places"
+    if reason:
         raise UsageError(
-            f"{reference} is another film than {result}: their pictures have nothing in common "
-            f"({float(np.median(likeness)):.0f} dB)",
+            f"{reference} is another film, or another take, than {result}: {reason}",
             hint="--reference is the film that was dubbed",
         )
 
@@ -194,7 +255,7 @@ def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotM
 def _missing(
     heard: bool, real: Run | None, same_sound: bool, syncnet: Path | None
 ) -> dict[str, str]:
-    speech = ("closure_recall", "vowel_closure_ratio", "open_in_silence")
+    speech = ("closure_recall", "vowel_closure_ratio", "open_in_silence", "sound_offset_ms")
     lips = ("opening_correlation", "amplitude", "offset_ms", "jitter")
     absent: dict[str, str] = {}
     for measure_ in MEASURES:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.evaluation.sync_crops import sync_of_face
+from dubkit.faces import layout
 from dubkit.faces.align import apply
+from dubkit.faces.shape import gap_effect
 from dubkit.faces.store import load_choice, load_tracks
 from dubkit.measures import lips
 from dubkit.measures.lips import Series, Tally
@@ -19,9 +22,13 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
 from dubkit.records import FaceState, FaceTrack, Shot
 from dubkit.stages.probe import load_film
-from dubkit.synthesis.timing import Timed, load_timing
+from dubkit.synthesis.articulation import Articulator
+from dubkit.synthesis.timing import SILENCE, Timed, Timing, load_timing
 
 REACH = 0.35  # face widths around the lower face that a dub may change
+LEAST = 40  # frames in which an offset from the sound can be told
+SOUND_REACH = 0.4  # seconds of offset from the sound looked for
+AGREE = 0.4  # correlation with what the sound asks for under which no offset is told
 SAME = 0.4  # overlap of boxes that makes two tracks the same face
 
 
@@ -60,6 +67,9 @@ class ShotMeasures:
     tallies: dict[str, Tally] = field(default_factory=dict)
     vowels: tuple[float, ...] = ()
     closures: tuple[float, ...] = ()
+    apart: float | None = (
+        None  # of both films' eyes, in eye distances; None where one shows no face
+    )
 
 
 def measure(task: ShotTask) -> ShotMeasures:
@@ -68,7 +78,7 @@ def measure(task: ShotTask) -> ShotMeasures:
     shot = task.shot
     times = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     tracks = load_tracks(task.made.faces)
-    face = _main_face(task.made.faces, tracks)
+    face = main_face(task.made.faces, tracks)
     end = float(times[-1]) + float(1 / info.average_rate)
     rows: dict[str, float] = {}
     found = ShotMeasures(shot.name, float(times[0]), end, shot.frames, len(tracks), rows)
@@ -80,9 +90,13 @@ def measure(task: ShotTask) -> ShotMeasures:
             sync = sync_of_face(task.syncnet, task.made.video, info, pts, face, task.sound)
             rows |= {"lse_d": sync.distance, "lse_c": sync.confidence} if sync else {}
         if task.made.timing is not None:
-            found = _against_phonemes(found, opened, here, load_timing(task.made.timing).phonemes)
+            timing = load_timing(task.made.timing)
+            found = _against_phonemes(found, opened, here, timing.phonemes)
+            rows |= _against_sound(opened, here, timing, face.start - shot.start)
         if task.real is not None:
-            real_face = _same_face(face, load_tracks(task.real.faces))
+            others = load_tracks(task.real.faces)
+            real_face = _same_face(face, others)
+            found = replace(found, apart=_apart(face, others))
             if real_face is not None and task.same_sound:
                 rows |= _against_lips(face, real_face, here)
     if task.real is not None:
@@ -97,7 +111,7 @@ def _seen(face: FaceTrack) -> NDArray[np.float32]:
     )
 
 
-def _main_face(folder: Path, tracks: Sequence[FaceTrack]) -> FaceTrack | None:
+def main_face(folder: Path, tracks: Sequence[FaceTrack]) -> FaceTrack | None:
     """The face that speaks with the sound, or the largest where none does."""
     if not tracks:
         return None
@@ -120,6 +134,24 @@ def _same_face(face: FaceTrack, others: Sequence[FaceTrack]) -> FaceTrack | None
     return best[1]
 
 
+def _apart(face: FaceTrack, others: Sequence[FaceTrack]) -> float | None:
+    """Median distance of the stable points of a face from those of the nearest face of the other film, in eye
+    distances; a dub leaves them where they are.
+    """
+    found: list[float] = []
+    for other in others:
+        start = max(face.start, other.start)
+        end = min(face.start + len(face), other.start + len(other))
+        if end <= start:
+            continue
+        a, b = (_seen(track)[start - track.start : end - track.start] for track in (face, other))
+        left, right = (a[:, ring].mean(1) for ring in (layout.EYE_LEFT, layout.EYE_RIGHT))
+        unit = np.maximum(np.linalg.norm(left - right, axis=1), 1e-6)
+        away = np.linalg.norm(a - b, axis=2)[:, layout.STABLE].mean(1) / unit
+        found += [float(np.nanmedian(away))] if np.isfinite(away).any() else []
+    return min(found, default=None)
+
+
 def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> Series:
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     both = np.prod(np.clip(high - low, 0, None), axis=1)
@@ -135,17 +167,21 @@ def _against_phonemes(
         "closure_recall": lips.closures(opened, times, phonemes),
         "open_in_silence": lips.open_in_silence(opened, times, phonemes),
     }
-    return ShotMeasures(
-        found.shot,
-        found.start,
-        found.end,
-        found.frames,
-        found.faces,
-        found.rows,
-        tallies,
-        tuple(vowels),
-        tuple(shut),
-    )
+    return replace(found, tallies=tallies, vowels=tuple(vowels), closures=tuple(shut))
+
+
+def _against_sound(opened: Series, times: Series, timing: Timing, row: int) -> dict[str, float]:
+    """How much later the lips are than the TC net would move them to this sound."""
+    if len(opened) < LEAST or not any(symbol != SILENCE for symbol, _, _ in timing.phonemes):
+        return {}
+    expected = (_articulator().predict(timing).coefficients @ gap_effect())[row:][: len(opened)]
+    late = lips.offset(opened, expected.astype(np.float64), times, SOUND_REACH)
+    return {"sound_offset_ms": 1000 * late[0]} if late and late[1] >= AGREE else {}
+
+
+@cache
+def _articulator() -> Articulator:
+    return Articulator()
 
 
 def _against_lips(face: FaceTrack, real: FaceTrack, times: Series) -> dict[str, float]:

@@ -105,15 +105,15 @@ def correlation(a: Series, b: Series) -> float | None:
     return float(np.corrcoef(a[good], b[good])[0, 1])
 
 
-def offset(a: Series, b: Series, times: Series) -> tuple[float, float] | None:
-    """Seconds by which ``a`` is later than ``b`` at the best agreement within `REACH`, and the correlation there."""
+def offset(a: Series, b: Series, times: Series, most: float = REACH) -> tuple[float, float] | None:
+    """Seconds by which ``a`` is later than ``b`` at the best agreement within ``most``, and the correlation there."""
     good = np.isfinite(a) & np.isfinite(b)
     if good.sum() < 10:
         return None
     fine = np.arange(times[0], times[-1], _FINE)
     x, y = (np.interp(fine, times[good], values[good]) for values in (a, b))
     best: tuple[float, float] | None = None
-    reach = round(REACH / _FINE)
+    reach = round(most / _FINE)
     for lag in sorted(range(-reach, reach + 1), key=abs):
         u, v = (x[lag:], y[: len(y) - lag]) if lag >= 0 else (x[:lag], y[-lag:])
         if len(u) > 50 and u.std() > 1e-6 and v.std() > 1e-6:

@@ -26,6 +26,10 @@ FILMS = frozenset((
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts",
     ".mxf", ".nut", ".ogv",
 ))  # fmt: skip
+SOUNDS = frozenset((
+    ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".ogg", ".opus", ".aiff", ".aif",
+    ".mka", ".w64",
+))  # fmt: skip
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _ABSENT_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 

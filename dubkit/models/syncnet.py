@@ -80,12 +80,13 @@ def _head() -> nn.Sequential:
 def load_syncnet(path: Path) -> SyncNet:
     """The net with the weights of a ``syncnet_v2.model``; nothing in the file is run.
 
+    The published file is of PyTorch's first format and from before batch normalisation counted its batches.
     Raises ModelError for a file that is missing, damaged, or of another net.
     """
     net = SyncNet()
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-        net.load_state_dict(stored)
+        found = net.load_state_dict(dict(stored), strict=False)
     except (
         OSError,
         EOFError,
@@ -95,8 +96,15 @@ def load_syncnet(path: Path) -> SyncNet:
         ValueError,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else "it is empty"
-        raise ModelError(
-            f"{path} holds no SyncNet weights: {reason}",
-            hint="dubkit models pull syncnet; or place syncnet_v2.model yourself",
-        ) from error
+        raise _refused(path, reason) from error
+    absent = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
+    if absent or found.unexpected_keys:
+        raise _refused(path, f"{', '.join((absent + found.unexpected_keys)[:2])} does not fit")
     return net.eval().requires_grad_(False)
+
+
+def _refused(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{path} holds no SyncNet weights: {reason}",
+        hint="dubkit models pull syncnet; or place syncnet_v2.model yourself",
+    )

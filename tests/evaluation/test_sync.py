@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
+import wave
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,13 @@ from safetensors.torch import save_file
 from dubkit.errors import ModelError
 from dubkit.evaluation.cepstra import cepstra
 from dubkit.evaluation.sync import score, sync_of
+from dubkit.evaluation.sync_crops import crop, smoothed, whole_numbers
+from dubkit.media.audio import load_samples
+from dubkit.media.frames import FrameReader
+from dubkit.media.planes import rgb_crop
+from dubkit.media.probe import probe
 from dubkit.models.syncnet import SyncNet, load_syncnet
+from tests.clips import film
 
 
 def random_net() -> SyncNet:
@@ -73,6 +82,42 @@ def test_the_score_is_the_published_formula() -> None:
     assert found.offset == 15 - int(place)
 
 
+def test_crops_are_cut_as_the_original_cuts_them(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", size="160x120", seconds=0.4)
+    info, pts = probe(path)
+    (frame, *_) = list(FrameReader(path, info, pts).read(0, 1))
+    picture = rgb_crop(frame, np.eye(2, 3), 160)[:120, :, ::-1]
+    x, y, half = 31.3, 60.8, 40.6
+    # run_pipeline.py, crop_video, line by line
+    around = int(half * 1.8)
+    padded = np.pad(picture, ((around,) * 2, (around,) * 2, (0, 0)), constant_values=110)
+    my, mx = y + around, x + around
+    rows, columns = (
+        (int(my - half), int(my + half * 1.8)),
+        (int(mx - half * 1.4), int(mx + half * 1.4)),
+    )
+    expected = cv2.resize(padded[slice(*rows), slice(*columns)], (224, 224))
+    found = crop(frame, np.array([x, y, half]))
+    np.testing.assert_array_equal(found, expected)
+    assert (found[:, 0] == 110).all()
+
+
+def test_boxes_are_smoothed_as_by_scipys_medfilt() -> None:
+    size = np.array([10, 12, 11, 30, 12, 10, 11, 13, 12, 11, 10, 12, 14, 11], float)
+    boxes = np.stack([0 * size, 0 * size, size, size], 1)
+    padded = np.pad(size / 2, 6)
+    expected = [float(np.median(padded[k : k + 13])) for k in range(len(size))]
+    np.testing.assert_allclose(smoothed(boxes)[:, 2], expected)
+
+
+def test_sixteen_bit_sound_is_heard_as_it_was(tmp_path: Path) -> None:
+    samples = np.array([-32768, -1, 0, 1, 12345, 32767] * 200, np.int16)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+    np.testing.assert_array_equal(whole_numbers(load_samples(tmp_path / "a.wav")), samples)
+
+
 def test_sound_that_is_late_is_found_late() -> None:
     generator = torch.Generator().manual_seed(0)
     heard = torch.randn(60, 8, generator=generator)
@@ -89,19 +134,37 @@ def test_five_pictures_are_too_few() -> None:
     )
 
 
+def published(net: SyncNet) -> bytes:
+    """As the public file is: PyTorch's first format, stored on a GPU, before batches were counted."""
+    state = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    stored = io.BytesIO()
+    torch.save(state, stored, _use_new_zipfile_serialization=False)
+    on_cpu, storage = b"X\x03\x00\x00\x00cpu", b"ctorch\nFloatStorage"
+    data = stored.getvalue()
+    assert storage in data
+    assert on_cpu in data
+    data = data.replace(storage, b"ctorch.cuda\nFloatStorage")
+    return data.replace(on_cpu, b"X\x06\x00\x00\x00cuda:0")
+
+
 def test_weights_as_they_are_published_load_and_others_are_refused(tmp_path: Path) -> None:
     net = random_net()
     torch.save(net.state_dict(), tmp_path / "syncnet_v2.model")
-    loaded = load_syncnet(tmp_path / "syncnet_v2.model")
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(net.state_dict().values(), loaded.state_dict().values(), strict=True)
-    )
+    (tmp_path / "old.model").write_bytes(published(net))
+    assert abs((tmp_path / "old.model").stat().st_size - 54_573_114) < 2000  # the public one's
+    for name in ("syncnet_v2.model", "old.model"):
+        loaded = load_syncnet(tmp_path / name)
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(net.state_dict().values(), loaded.state_dict().values(), strict=True)
+        )
+    lacking = {k: v for k, v in net.state_dict().items() if k != "netfclip.3.bias"}
+    torch.save(lacking, tmp_path / "lacking.model")
     torch.save({"x": torch.zeros(1)}, tmp_path / "other.model")
     (tmp_path / "cut.model").write_bytes((tmp_path / "syncnet_v2.model").read_bytes()[:1000])
     (tmp_path / "text.model").write_text("no weights")
     torch.save(Path("code"), tmp_path / "code.model")
     save_file({"x": torch.zeros(1)}, tmp_path / "safe.model")
-    for name in ("other", "cut", "text", "code", "safe", "missing"):
+    for name in ("other", "cut", "text", "code", "safe", "missing", "lacking"):
         with pytest.raises(ModelError, match="no SyncNet weights"):
             load_syncnet(tmp_path / f"{name}.model")

@@ -13,16 +13,20 @@ from dubkit.engines.registry import ENGINES
 from tests.optional.speech import Spoken, speak
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-MARKS = {"whisperx": "aligner", "retinaface": "detector"}
+MARKS = {  # marker: the engine that it asks for
+    "whisperx": ("aligner", "whisperx"),
+    "retinaface": ("detector", "retinaface"),
+    "fid": ("features", "inception"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of an engine are skipped where its library is not installed."""
     for item in items:
-        for name, kind in MARKS.items():
-            extra = ENGINES[kind][name].extra
-            if item.get_closest_marker(name) and ENGINES[kind][name].library is None:
-                item.add_marker(pytest.mark.skip(f"needs pip install 'dubkit[{extra}]'"))
+        for marker, (kind, name) in MARKS.items():
+            entry = ENGINES[kind][name]
+            if item.get_closest_marker(marker) and entry.library is None:
+                item.add_marker(pytest.mark.skip(f"needs pip install 'dubkit[{entry.extra}]'"))
 
 
 @pytest.fixture(scope="session")
