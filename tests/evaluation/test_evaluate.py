@@ -20,7 +20,7 @@ CHEAP = ["--set", "speech.aligner=even", "--jobs", "1"]
 
 
 def told(*arguments: str | Path) -> dict[str, Any]:
-    result = runner.invoke(app, ["evaluate", *map(str, arguments), *CHEAP, "--json"])
+    result = runner.invoke(app, ["evaluate", *CHEAP, *map(str, arguments), "--json"])
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)["films"][0]
     return found
