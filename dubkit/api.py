@@ -50,6 +50,7 @@ def run(
     licence: str = "any",
     dry_run: bool = False,
     overwrite: bool = False,
+    wait: bool = False,
     device: str | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -58,7 +59,8 @@ def run(
 
     ``settings`` are ``section.key=value``. The result is ``<video>.dubbed.<suffix>`` beside the
     film unless ``out`` says otherwise; finished work is kept in ``work`` and used again by the same
-    call. With ``dry_run`` nothing is done and the result holds the plan. ``licence="commercial"``
+    call. With ``dry_run`` nothing is done and the result holds the plan; with ``wait``, another
+    process in that folder is waited for. ``licence="commercial"``
     refuses engines whose weights may not be used for paid work.
     Raises `dubkit.errors.DubkitError`.
     """
@@ -79,6 +81,7 @@ def run(
         force=force,
         overwrite=overwrite,
         dry_run=dry_run,
+        wait=wait,
     )
 
 

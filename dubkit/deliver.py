@@ -12,7 +12,7 @@ from dubkit.plan import INPUTS
 from dubkit.records import Job
 from dubkit.work.digest import digest_file
 from dubkit.work.folder import explain, link_or_copy
-from dubkit.work.manifest import sync_folder
+from dubkit.work.manifest import sync
 
 _ROOM = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
 _LEAST_ROOM = 100 * 2**20
@@ -80,7 +80,7 @@ def deliver(film: Path, output: Path) -> None:
         beside.unlink(missing_ok=True)
         link_or_copy(film, beside)
         beside.replace(output)
-        sync_folder(output.absolute().parent)
+        sync(output.absolute().parent)
     except OSError as error:
         raise explain(error, output) from error
     finally:

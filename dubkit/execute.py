@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit.config import Config
 from dubkit.errors import DubkitError, OutputError, ToolError, WorkError
-from dubkit.records import Job, Shot, StageResult
+from dubkit.plan import check_unchanged
+from dubkit.records import FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import StageContext, StageReport
 from dubkit.work.digest import digest_value
 from dubkit.work.folder import describe, explain, new_scratch, publish
@@ -36,6 +37,9 @@ class Task:
     shot: Shot | None = None
     device: str = "cpu"
     cores: int = 1
+    given: Mapping[str, FileDigest] = field(
+        default_factory=dict
+    )  # the input files as they were hashed
     problem: DubkitError | None = None  # known beforehand: go straight to the fallback
 
 
@@ -100,6 +104,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
                 cores=task.cores,
             )
         )
+        check_unchanged(task.given)  # else this may be the work of two files
         outputs, sizes = describe(scratch)
         result = StageResult(
             stage=task.stage,

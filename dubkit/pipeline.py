@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from pydantic_core import PydanticSerializationError
@@ -29,8 +30,8 @@ from dubkit.runner import Runner
 from dubkit.stages import adapt, faces, generate, link, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.units import Run
-from dubkit.work.folder import CONFIG, check_work, explain, open_work, sweep
-from dubkit.work.lock import hold
+from dubkit.work.folder import CONFIG, check_work, drop_damaged, explain, open_work, sweep
+from dubkit.work.lock import Held, hold
 from dubkit.work.manifest import read_manifest, write_atomic
 
 STAGES: tuple[Stage, ...] = (
@@ -87,31 +88,44 @@ def run_job(
     force: Sequence[str] = (),
     overwrite: bool = False,
     dry_run: bool = False,
+    wait: bool = False,
     stages: Sequence[Stage] = STAGES,
 ) -> RunResult:
-    """Dub one film. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM."""
+    """Dub one film. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM.
+
+    Where another process has the work folder, this one is refused or, with ``wait``, goes on after it.
+    """
     began = time.monotonic()
+
+    def checked() -> Run:
+        run = prepare(job, config, stages, until=until, force=force)
+        if run.films:
+            check_destination(job.output)
+            if job.output.exists() and not overwrite and not dry_run:
+                _refuse_other_film(run)
+        return run
+
     try:
         with _stoppable():
-            run = prepare(job, config, stages, until=until, force=force)
-            if run.films:
-                check_destination(job.output)
+            run = checked()
             if dry_run:
                 return RunResult(job.output if run.films else None, EXIT_OK, plan=tuple(plan(run)))
-            if run.films and job.output.exists() and not overwrite:
-                _refuse_other_film(run)
             open_work(job.work)
-            with hold(job.work):
-                return _run_locked(run, progress, began)
+            with hold(job.work, wait=progress.note if wait else None) as held:
+                run = checked() if held.waited else run
+                return _run_locked(run, progress, began, held)
     except OSError as error:
         raise explain(error, job.work) from error
     except KeyboardInterrupt:
         raise Interrupted("stopped; finished work is kept", hint=GO_ON) from None
 
 
-def _run_locked(run: Run, progress: Progress, began: float) -> RunResult:
+def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> RunResult:
     job = run.job
     sweep(job.work)
+    if held.crashed:
+        _distrust(job.work, progress)
+        held.crashed = False
     write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
     if warning := room_warning(job, run.config):
         progress.warn(warning)
@@ -132,6 +146,13 @@ def _run_locked(run: Run, progress: Progress, began: float) -> RunResult:
         frames=sum(shot.frames for shot in runner.shots),
         seconds=time.monotonic() - began,
     )
+
+
+def _distrust(work: Path, progress: Progress) -> None:
+    """After a crash or a power cut, believe no finished unit unread."""
+    damaged = drop_damaged(work)
+    found = f"damaged and done again: {', '.join(damaged)}" if damaged else "all of it is sound"
+    progress.note(f"the last run in this folder was cut off; its work was checked: {found}")
 
 
 def _refuse_other_film(run: Run) -> None:

@@ -45,7 +45,7 @@ def select(stages: Sequence[Stage], until: str | None, force: Iterable[str]) -> 
 
 
 def digest_inputs(job: Job, known: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
-    """Digests of the input files; those unchanged in size and time since ``known`` are not read."""
+    """Digests of the input files; those unchanged in size and times since ``known`` are not read."""
     return {
         name: _digest_input(path, known.get(name))
         for name in INPUTS
@@ -104,17 +104,28 @@ def _first_waiting(
     return None
 
 
+def check_unchanged(given: Mapping[str, FileDigest]) -> None:
+    """Raise InputError where an input is not the file it was when it was hashed."""
+    for name, entry in given.items():
+        try:
+            facts = entry.path.stat()
+        except OSError as error:
+            raise InputError(f"{entry.path} cannot be read any more: {error.strerror}") from error
+        if (entry.size, entry.mtime_ns) != (facts.st_size, facts.st_mtime_ns):
+            raise InputError(
+                f"the {name} {entry.path} was changed while it was worked on",
+                hint="give the same command again: it begins with the file as it is now",
+            )
+
+
 def _digest_input(path: Path, known: FileDigest | None) -> FileDigest:
     path = path.absolute()
     try:
         facts = path.stat()
-        same = known is not None and known.path == path
-        if (
-            known is not None
-            and same
-            and (known.size, known.mtime_ns) == (facts.st_size, facts.st_mtime_ns)
-        ):
+        state = (path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        if known and state == (known.path, known.size, known.mtime_ns, known.ctime_ns):
             return known
-        return FileDigest(path, facts.st_size, facts.st_mtime_ns, digest_file(path))
+        digest = digest_file(path)
+        return FileDigest(path, facts.st_size, facts.st_mtime_ns, digest, facts.st_ctime_ns)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

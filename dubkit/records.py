@@ -226,6 +226,7 @@ class FileDigest:
     size: int
     mtime_ns: int
     sha256: str
+    ctime_ns: int = 0  # cannot be set back; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

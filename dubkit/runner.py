@@ -147,6 +147,7 @@ class Runner:
             target=unit.folder,
             parts=unit.parts,
             shot=unit.shot,
+            given=self.run.inputs,
             device=device,
             cores=share,
             problem=problem,

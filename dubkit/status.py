@@ -16,9 +16,9 @@ from dubkit.plan import UNKNOWN, PlannedUnit
 from dubkit.records import Job, Manifest, StageResult
 from dubkit.stages.base import Stage
 from dubkit.work.digest import digest_file
-from dubkit.work.folder import CONFIG, intact
+from dubkit.work.folder import CONFIG, drop_damaged
 from dubkit.work.lock import hold, holder
-from dubkit.work.manifest import RECEIPT, read_manifest
+from dubkit.work.manifest import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,14 @@ def verify(work: Path) -> tuple[str, ...]:
     Damaged units lose their receipt, so that the next run does them again, and them alone.
     """
     manifest = read_job(work)
-    with hold(work):
+    with hold(work) as held:
         changed = [
             f"the {name} {entry.path} is not the file it was"
             for name, entry in manifest.inputs.items()
             if not entry.path.is_file() or digest_file(entry.path) != entry.sha256
         ]
-        damaged = []
-        for folder in sorted(work.glob("video-*/*/*")) + sorted(work.glob("dub-*/*/*")):
-            if intact(folder, thorough=True) is None:
-                (folder / RECEIPT).unlink(missing_ok=True)
-                damaged.append(f"{folder.relative_to(work)} is damaged and will be done again")
+        damaged = [f"{unit} is damaged and will be done again" for unit in drop_damaged(work)]
+        held.crashed = False
     return (*changed, *damaged)
 
 

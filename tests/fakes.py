@@ -56,6 +56,9 @@ def _trouble(context: StageContext, stage: str) -> None:
         raise MemoryError
     if what == "disk":
         raise OSError(28, "No space left on device", str(context.out / "x"))
+    if what == "replace":
+        context.job.video.write_text(context.job.video.read_text().rstrip() + " anew\n")
+        return
     if what == "bug":
         raise ZeroDivisionError("a bug")
     time.sleep(float(what))

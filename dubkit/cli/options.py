@@ -70,6 +70,14 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace the result if it exists.", rich_help_panel=FILES),
 ]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        help="Wait where another process has the work folder, instead of being refused.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Presets = Annotated[
     list[str] | None,
     typer.Option(

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.work.digest import digest_file
-from dubkit.work.manifest import sync_folder, write_atomic
+from dubkit.work.manifest import sync, write_atomic
 
 Record = TypeVar("Record")
 DONE, SCRATCH, DIGESTS = "done", "scratch", "digests.json"
@@ -49,7 +49,7 @@ def move_files(scratch: Path, folder: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.replace(folder / path.name)
-    sync_folder(folder)
+    sync(folder)
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -15,7 +15,8 @@ import os
 import re
 import shutil
 import tempfile
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from dubkit.errors import DubkitError, OutputError, WorkError
 from dubkit.records import StageResult
@@ -27,7 +28,7 @@ from dubkit.work.manifest import (
     RECEIPT,
     read_manifest,
     read_receipt,
-    sync_folder,
+    sync,
 )
 
 CONFIG = "config.json"
@@ -53,6 +54,7 @@ def check_work(root: Path) -> None:
         return
     if not root.is_dir():
         raise WorkError(f"the work folder {root} is a file", hint=ANOTHER)
+    refuse_links(root, ("*-*", "*-*/*"))
     manifest = read_manifest(root)
     names = {entry.name for entry in root.iterdir()}
     strangers = sorted(name for name in names if not _OURS.fullmatch(name))
@@ -60,6 +62,20 @@ def check_work(root: Path) -> None:
         raise WorkError(
             f"{root} is no work folder of dubkit: it holds {strangers[0]}", hint=ANOTHER
         )
+
+
+def refuse_links(root: Path, folders: Sequence[str]) -> None:
+    """Raise WorkError for a link in ``root``, or in the ``folders`` (patterns) below it."""
+    for folder in (root, *(found for pattern in folders for found in root.glob(pattern))):
+        if not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            link = next((entry.path for entry in entries if entry.is_symlink()), None)
+        if link is not None:
+            raise WorkError(
+                f"{link} is a link, which dubkit does not follow in its own folders",
+                hint="delete it, or choose another folder",
+            )
 
 
 def new_scratch(root: Path) -> Path:
@@ -77,9 +93,8 @@ def sweep(root: Path) -> None:
 
 def publish(scratch: Path, target: Path) -> None:
     """Move a finished unit, receipt included, to its place by rename; an older one gives way."""
-    for path in scratch.rglob("*"):
-        if path.is_file():
-            _sync_file(path)
+    for path in (scratch, *scratch.rglob("*")):
+        sync(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         old = scratch.with_name(f"{scratch.name}.old")
@@ -88,7 +103,7 @@ def publish(scratch: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         scratch.rename(target)
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
 def adopt(root: Path, twin: Path, target: Path) -> None:
@@ -120,11 +135,29 @@ def intact(folder: Path, *, thorough: bool = False) -> StageResult | None:
         return None
     for name, size in receipt.sizes.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != size:
+        if not is_inside(name) or path.is_symlink() or not path.is_file():
+            return None
+        if path.stat().st_size != size:
             return None
         if thorough and digest_file(path) != receipt.outputs.get(name):
             return None
     return receipt
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name in a book stays in the folder of that book."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def drop_damaged(root: Path) -> list[str]:
+    """Hash every published file. Damaged units lose their receipt, so that they are done again, and they alone."""
+    damaged = []
+    for folder in sorted(root.glob("video-*/*/*")) + sorted(root.glob("dub-*/*/*")):
+        if intact(folder, thorough=True) is None:
+            (folder / RECEIPT).unlink(missing_ok=True)
+            damaged.append(str(folder.relative_to(root)))
+    return damaged
 
 
 def explain(error: OSError, path: Path) -> DubkitError:
@@ -150,11 +183,3 @@ def _files(folder: Path) -> list[str]:
     return sorted(
         name for path in paths if (name := path.relative_to(folder).as_posix()) != RECEIPT
     )
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dubkit.errors import WorkError
 from dubkit.records import StageResult
-from dubkit.work.folder import explain, intact, link_or_copy, publish
+from dubkit.work.folder import explain, intact, link_or_copy, publish, refuse_links
 
 SCRATCH = "scratch"
 WAIT_SECONDS = 0.5
@@ -58,6 +58,7 @@ def hold_film(library: Path, film: str, tell: Callable[[str], None]) -> Iterator
 
     Raises WorkError where the library cannot be used.
     """
+    refuse_links(library, (SCRATCH, film, f"{film}/*"))
     try:
         (library / SCRATCH).mkdir(parents=True, exist_ok=True)
         stream = (library / f"{film}.lock").open("a+")

@@ -2,7 +2,8 @@
 
 Two advisory locks that the system drops when their holder dies, however it dies: ``lock`` belongs
 to the process that runs the job; ``attend.lock`` is shared by its workers while they hold a unit,
-so that a run after ``kill -9`` waits for the last of them.
+so that a run after ``kill -9`` waits for the last of them. A holder writes its name into ``lock`` and takes
+it out at its end: a name that is still there tells of a crash or a power cut.
 """
 
 from __future__ import annotations
@@ -11,33 +12,71 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dubkit.errors import WorkError
 
 LOCK = "lock"
 ATTEND = "attend.lock"
+WAIT_SECONDS = 0.2
 PATIENCE = 15.0  # seconds that a new run waits for the workers of a killed one
 
 
+@dataclass(slots=True)
+class Held:
+    """How a work folder was found."""
+
+    waited: bool  # another process had it first
+    crashed: bool  # the one before did not come to its end; set to False once its work is checked
+
+
 @contextmanager
-def hold(root: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Own a work folder. Raises WorkError that names the process which has it already."""
+def hold(
+    root: Path, patience: float = PATIENCE, wait: Callable[[str], None] | None = None
+) -> Iterator[Held]:
+    """Own a work folder. Where another process has it, raises WorkError that names it, or waits.
+
+    ``wait`` is called once with a sentence when the waiting begins.
+    """
     with (root / LOCK).open("a+") as stream:
-        if not _take(stream.fileno(), fcntl.LOCK_EX):
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
+        waited = _enter(stream, root, wait)
+        _wait_for_workers(root, patience)
+        stream.seek(0)
+        held = Held(waited, bool(stream.read().strip()))
+        _sign(stream, f"process {os.getpid()} on {socket.gethostname()}\n")
+        try:
+            yield held
+        finally:
+            _sign(stream, "did not come to its end\n" if held.crashed else "")
+
+
+def _enter(stream: IO[str], root: Path, wait: Callable[[str], None] | None) -> bool:
+    """Take the lock; says whether another had it."""
+    waited = False
+    while not _take(stream.fileno(), fcntl.LOCK_EX):
+        stream.seek(0)
+        holder = stream.read().strip() or "another process"
+        if wait is None:
             raise WorkError(
                 f"the work folder {root} is in use by {holder}",
-                hint="wait for it, stop it, or choose a folder of its own",
+                hint="wait for it (--wait does), stop it, or choose a folder of its own",
             )
-        _wait_for_workers(root, patience)
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
-        yield
+        if not waited:
+            wait(f"the work folder {root} is in use by {holder}; waiting for it")
+            waited = True
+        time.sleep(WAIT_SECONDS)
+    return waited
+
+
+def _sign(stream: IO[str], text: str) -> None:
+    stream.truncate(0)
+    stream.write(text)
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def holder(root: Path) -> str | None:

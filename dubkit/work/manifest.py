@@ -6,8 +6,10 @@ of the inputs. A lost manifest costs one hashing of the inputs.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +21,7 @@ VERSION = 1
 KIND = "dubkit work folder"
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
+LARGEST = 512 * 2**20  # bytes of a book that is read
 
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 _RESULT: TypeAdapter[StageResult] = TypeAdapter(StageResult)
@@ -36,12 +39,14 @@ def read_manifest(root: Path) -> Manifest | None:
     """
     path = root / MANIFEST
     try:
-        raw = path.read_bytes()
+        raw = read_small(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise WorkError(f"{path} cannot be read: {error.strerror}", hint=ANOTHER) from error
     try:
         table = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(table, dict) or table.get("kind") != KIND:
         raise WorkError(
@@ -70,9 +75,19 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
 def read_receipt(folder: Path) -> StageResult | None:
     """The receipt of a published folder; None where it is missing or damaged."""
     try:
-        return _RESULT.validate_json((folder / RECEIPT).read_bytes())
+        return _RESULT.validate_json(read_small(folder / RECEIPT))
     except (OSError, ValidationError):
         return None
+
+
+def read_small(path: Path) -> bytes:
+    """A record's bytes. Raises OSError for what is no plain file, or larger than any record gets."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    if facts.st_size > LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MiB", str(path))
+    return path.read_bytes()
 
 
 def write_receipt(folder: Path, result: StageResult) -> None:
@@ -88,12 +103,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     beside.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

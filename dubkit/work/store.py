@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import WorkError
+from dubkit.work.manifest import read_small
 
 Record = TypeVar("Record")
 
@@ -25,7 +26,7 @@ def write_record(path: Path, value: object, kind: Any = None) -> None:
 def read_record(path: Path, kind: type[Record]) -> Record:
     """Read what `write_record` wrote. Raises WorkError where the file is missing or damaged."""
     try:
-        record: Record = _adapter(kind).validate_json(path.read_bytes())
+        record: Record = _adapter(kind).validate_json(read_small(path))
     except (OSError, ValidationError) as error:
         raise WorkError(
             f"the work file {path} cannot be read: {str(error).splitlines()[0]}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from dubkit.work.folder import (
     publish,
     sweep,
 )
-from dubkit.work.manifest import write_receipt
+from dubkit.work.manifest import read_manifest, read_receipt, write_receipt
 
 
 def _unit(root: Path, content: str) -> Path:
@@ -85,3 +86,49 @@ def test_errors_of_the_system_become_sentences(number: int, kind: type, words: s
     assert type(error) is kind
     assert words in error.message
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    "place", ["scratch", "lock", "manifest.json", "video-0123456789ab", "dub-0123456789ab/faces"]
+)
+def test_a_link_in_a_work_folder_is_refused_and_what_it_leads_to_stays(
+    tmp_path: Path, place: str
+) -> None:
+    root, outside = tmp_path / "work", tmp_path / "outside"
+    open_work(root)
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    link = root / place
+    if link.is_dir():
+        link.rmdir()
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(WorkError, match="is a link"):
+        open_work(root)
+    assert (outside / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret"])
+def test_a_receipt_that_names_a_file_outside_its_folder_is_no_receipt(
+    tmp_path: Path, name: str
+) -> None:
+    unit = tmp_path / "unit"
+    unit.mkdir()
+    (tmp_path / "secret").write_text("x")
+    path = unit / name
+    size = path.stat().st_size if path.exists() else 1
+    write_receipt(unit, StageResult("faces", "job", "print", {name: "0"}, {name: size}))
+    assert intact(unit) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_book_that_is_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "receipt.json")
+    assert read_receipt(tmp_path) is None
+
+
+def test_a_book_nested_beyond_reason_is_a_damaged_one(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 200_000)
+    (tmp_path / "receipt.json").write_text("[" * 200_000)
+    assert read_manifest(tmp_path) is None
+    assert read_receipt(tmp_path) is None

@@ -1,0 +1,120 @@
+"""A two-hour film from start to end: memory, marks of sound and picture, cost of each shot."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from dubkit.media.audio import load_samples
+from tests.clips import ffmpeg
+from tests.torture.films import RATE, SOUND_RATE, LongInputs, long_inputs
+from tests.torture.processes import Memory, Trial, processor_seconds, start
+
+SAMPLE_SECONDS = 3.0
+
+
+def endure(folder: Path, minutes: int = 120, short: int = 10, jobs: int = 2) -> dict[str, Any]:
+    """A film of ``minutes`` against one of ``short`` minutes, made of the same clips."""
+    return {
+        f"{length} minutes": _whole(folder / f"{length}", length, jobs)
+        for length in (short, minutes)
+    }
+
+
+def _whole(folder: Path, minutes: int, jobs: int) -> dict[str, Any]:
+    inputs = long_inputs(folder, minutes)
+    before, began = processor_seconds(), time.monotonic()
+    words = ["run", inputs.film, "--audio", inputs.dub, "--jobs", jobs, "--json", "--overwrite"]
+    trial = start([*map(str, words), "--set", "generate.synthesizer=passthrough"], folder)
+    memory = Memory()
+    while trial.wait(SAMPLE_SECONDS) is None:
+        memory.sample(trial.family())
+    wall, spent = time.monotonic() - began, processor_seconds() - before
+    assert trial.process.returncode == 0, trial.err()
+    result = trial.events()[-1]
+    shots = result["facts"]["stages"]["shots.shots"]
+    return {
+        "frames": inputs.frames,
+        "shots": shots,
+        "wall_seconds": round(wall),
+        "cpu_seconds": round(spent),
+        "frames_a_cpu_second": round(inputs.frames / spent),
+        "left_over": trial.left_over(),
+        "peak_mb": round(memory.peak),
+        **_flatness(memory, began),
+        "offsets_in_frames": _offsets(inputs, Path(result["output"])),
+        "lengths": _lengths(Path(result["output"])),
+        **_overhead(trial, wall, shots, jobs),
+    }
+
+
+def _flatness(memory: Memory, began: float) -> dict[str, Any]:
+    """The highest of the first ten minutes and of the time after them."""
+    early = [used for at, used in zip(memory.times, memory.used, strict=True) if at - began < 600]
+    late = memory.used[len(early) :]
+    growth = round(100 * (max(late) / max(early) - 1), 1) if late and early else None
+    tenth = max(1, len(memory.used) // 10)
+    return {
+        "peak_mb_by_tenths": [
+            round(max(memory.used[i : i + tenth])) for i in range(0, len(memory.used), tenth)
+        ],
+        "growth_after_ten_minutes_percent": growth,
+    }
+
+
+def _overhead(trial: Trial, wall: float, shots: int, jobs: int) -> dict[str, Any]:
+    """Wall time in which workers did no unit of work, a shot; and the seconds of each stage."""
+    seconds: dict[str, float] = defaultdict(float)
+    for event in trial.events():
+        if event["event"] == "unit":
+            seconds[event["stage"]] += event["seconds"]
+    parallel = sum(v for k, v in seconds.items() if k in ("faces", "timing", "generate", "speech"))
+    alone = sum(seconds.values()) - parallel
+    return {
+        "stage_seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
+        "idle_ms_a_shot": round(1000 * (wall - alone - parallel / jobs) / shots, 1),
+    }
+
+
+def _offsets(inputs: LongInputs, output: Path) -> list[float]:
+    """How far the white picture is from the click in the result, for each mark, in frames."""
+    folder = output.parent
+    offsets = []
+    for mark in inputs.marks:
+        begin = max(0.0, mark / RATE - 1)
+        part = folder / "part.mkv"
+        ffmpeg(
+            "-i", output, "-ss", f"{begin}", "-t", "2", "-c:v", "ffv1", "-c:a", "pcm_s16le", part
+        )
+        samples = load_samples(part, SOUND_RATE)
+        heard = float(np.argmax(np.abs(samples) > 0.6)) / SOUND_RATE
+        offsets.append(round((_white(part) - heard) * RATE, 2))
+        part.unlink()
+    return offsets
+
+
+def _white(path: Path) -> float:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            if frame.to_ndarray(format="gray").mean() > 240 and frame.time is not None:
+                return float(frame.time - (container.start_time or 0) / av.time_base)
+    raise AssertionError(f"no white picture in {path}")
+
+
+def _lengths(path: Path) -> dict[str, float]:
+    with av.open(str(path)) as container:
+        return {
+            s.type: round(float((s.duration or 0) * (s.time_base or 0)), 3)
+            for s in container.streams
+        }
+
+
+def describe(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+    return json.dumps(figures, indent=1)
