@@ -12,6 +12,7 @@ from pydantic import Field
 
 from dubkit.config_base import Section as Section
 from dubkit.config_base import Unit as Unit
+from dubkit.config_gate import GateSettings as GateSettings
 from dubkit.config_train import LandmarkTraining as LandmarkTraining
 from dubkit.config_train import LoopSettings as LoopSettings
 from dubkit.config_train import PrepareSettings as PrepareSettings
@@ -212,6 +213,7 @@ class Config(Section):
     link: LinkSettings = LinkSettings()
     timing: TimingSettings = TimingSettings()
     generate: GenerateSettings = GenerateSettings()
+    gate: GateSettings = GateSettings()
     stitch: StitchSettings = StitchSettings()
     parallel: ParallelSettings = ParallelSettings()
     train: TrainSettings = TrainSettings()

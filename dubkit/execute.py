@@ -121,6 +121,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
             error=problem.message if problem else None,
             error_code=problem.exit_code if problem else 0,
             hint=problem.hint if problem else None,
+            kept=report.kept,
         )
         write_receipt(scratch, result)
         publish(scratch, task.target)

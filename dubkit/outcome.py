@@ -71,7 +71,7 @@ def summarize(
 ) -> RunResult:
     """The outcome of a run that came to its end."""
     results = tuple(results)
-    kept = tuple(about(result, result.error) for result in results if result.error)
+    kept = tuple(about(r, why) for r in results if (why := r.error or r.kept))
     warnings = [about(result, text) for result in results for text in result.warnings]
     return RunResult(
         output=output,

@@ -27,9 +27,10 @@ from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
 from dubkit.runner import Runner
-from dubkit.stages import adapt, faces, generate, link, probe, shots, speech, stitch, timing
+from dubkit.stages import adapt, faces, gate, generate, link, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
-from dubkit.units import Run
+from dubkit.units import Run, ShotConfig
+from dubkit.verdicts import check_film, configs, read_verdicts
 from dubkit.work.folder import CONFIG, check_work, drop_damaged, explain, open_work, sweep
 from dubkit.work.lock import Held, hold
 from dubkit.work.manifest import read_manifest, write_atomic
@@ -43,6 +44,7 @@ STAGES: tuple[Stage, ...] = (
     link.STAGE,
     timing.STAGE,
     generate.STAGE,
+    gate.STAGE,
     stitch.STAGE,
 )
 
@@ -64,7 +66,27 @@ def prepare(
     if known:
         _check_film(job, known, inputs)
     engines = {stage.name: stage.identity(config) for stage in chosen}
-    return Run(job, config, chosen, inputs, engines, frozenset(force), stages[-1].name)
+    own = _shot_configs(job, config, chosen, engines, inputs["video"].sha256)
+    return Run(job, config, chosen, inputs, engines, frozenset(force), stages[-1].name, own)
+
+
+def _shot_configs(
+    job: Job, config: Config, stages: Sequence[Stage], engines: Mapping[str, str], film: str
+) -> dict[str, ShotConfig]:
+    """The settings of the shots that a person gave a verdict on."""
+    if job.verdicts is None:
+        return {}
+    verdicts = read_verdicts(job.verdicts)
+    check_film(verdicts, job.verdicts, film, job.video.name)
+    known = [(config.generate, engines)]
+    made: dict[str, ShotConfig] = {}
+    for name, own in configs(verdicts, config).items():
+        found = next((names for settings, names in known if settings == own.generate), None)
+        if found is None:
+            found = {stage.name: stage.identity(own) for stage in stages}
+            known.append((own.generate, found))
+        made[name] = ShotConfig(own, found)
+    return made
 
 
 def plan_job(

@@ -12,10 +12,11 @@ from dubkit.errors import InputError, UsageError, WorkError
 from dubkit.records import FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Stage
 from dubkit.units import JOB_UNIT, Run, Unit, examine, upstream
+from dubkit.verdicts import check_shots
 from dubkit.work.digest import digest_file
 from dubkit.work.manifest import key
 
-INPUTS = ("video", "audio", "script", "shots")  # attributes of Job that are files read
+INPUTS = ("video", "audio", "script", "shots", "verdicts")  # attributes of Job that are files read
 SHOTS = "shots"  # the stage that finds the shots, and its record: shots.json
 UNKNOWN = "*"
 
@@ -54,17 +55,22 @@ def digest_inputs(job: Job, known: Mapping[str, FileDigest]) -> dict[str, FileDi
 
 
 def read_shots(run: Run) -> tuple[Shot, ...] | None:
-    """The published shots in film order; None before there are any, or in a run without them."""
+    """The published shots in film order; None before there are any, or in a run without them.
+
+    Raises UsageError for verdicts on shots that are not among them.
+    """
     stage = next((stage for stage in run.stages if stage.name == SHOTS), None)
     if stage is None:
         return None
     path = run.folder(stage, None) / f"{SHOTS}.json"
     try:
-        return tuple(sorted(_SHOTS.validate_json(path.read_bytes())))
+        shots = tuple(sorted(_SHOTS.validate_json(path.read_bytes())))
     except OSError:
         return None
     except ValidationError as error:
         raise WorkError(f"{path} is damaged", hint="run again with --force shots") from error
+    check_shots(run.own, (shot.name for shot in shots))
+    return shots
 
 
 def plan(run: Run) -> list[PlannedUnit]:

@@ -92,6 +92,16 @@ def load_config(
     return validate(layers)
 
 
+def load_differences(name: str) -> Table:
+    """What a preset and those that it extends say, merged. Raises ConfigError where it cannot be read."""
+    return merge(_chain(find_preset(name), ()))
+
+
+def over(config: Config, differences: Table, origin: str) -> Config:
+    """A configuration with differences laid over it. Raises ConfigError that names ``origin``."""
+    return validate([Layer("the run", config.model_dump()), Layer(origin, differences)])
+
+
 def parse_setting(text: str) -> Table:
     """``faces.which=all`` as a nested table; the value is TOML, or a bare string."""
     path, equals, value = text.partition("=")

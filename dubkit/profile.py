@@ -10,7 +10,7 @@ from dubkit.pipeline import run_job
 from dubkit.presets import load_config
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
-from dubkit.stages import adapt, faces, generate, probe, shots, speech, stitch, timing
+from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
 from dubkit.stages.adapt import VERDICT, AdaptVerdict, actor_of
 from dubkit.work.digest import short
 from dubkit.work.manifest import read_manifest, write_atomic
@@ -20,7 +20,7 @@ SUFFIX = ".safetensors"
 # no dub is needed: what adapt reads comes first
 _STAGES = (
     *(probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE),
-    *(speech.STAGE, timing.STAGE, generate.STAGE, stitch.STAGE),
+    *(speech.STAGE, timing.STAGE, generate.STAGE, gate.STAGE, stitch.STAGE),
 )
 
 

@@ -192,6 +192,7 @@ class Job:
     script: Path | None = None
     shots: Path | None = None  # a shot list to take instead of detection
     analysis: Path | None = None  # a library of analysis to take from and to add to
+    verdicts: Path | None = None  # what a person said of single shots
 
     @property
     def name(self) -> str:
@@ -215,6 +216,7 @@ class StageResult:
     facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     error: str | None = None
     error_code: int = 0
+    kept: str | None = None  # why a unit that did not fail keeps the original picture
     hint: str | None = None
 
 

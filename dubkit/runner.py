@@ -142,7 +142,7 @@ class Runner:
             run=stage.run,
             fallback=stage.fallback if keep else None,
             job=self.run.job,
-            config=config,
+            config=self.run.config_of(unit.shot),
             inputs=unit.inputs,
             target=unit.folder,
             parts=unit.parts,
@@ -175,8 +175,9 @@ class Runner:
                 self.progress.note(note)
         for warning in result.warnings:
             self.progress.warn(about(result, warning))
-        if fresh and result.error and result.fingerprint:
-            self.progress.warn(about(result, f"keeps its original picture: {result.error}"))
+        why = result.error or result.kept
+        if fresh and why and result.fingerprint:
+            self.progress.warn(about(result, f"keeps its original picture: {why}"))
 
     def _settle(self, stage: Stage, units: Sequence[Unit]) -> None:
         for unit in units:  # they ended in any order; the book is in film order

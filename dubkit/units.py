@@ -7,7 +7,7 @@ the reason for doing a unit again can be read off.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit.config import Config
@@ -19,6 +19,15 @@ from dubkit.work.folder import intact
 from dubkit.work.manifest import key
 
 JOB_UNIT = "job"
+_SHOTWISE = ("shots", "verdicts")  # inputs that make no other dub of a film
+
+
+@dataclass(frozen=True, slots=True)
+class ShotConfig:
+    """The settings of a single shot, and what the stages' identities say of them."""
+
+    config: Config
+    engines: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +44,29 @@ class Run:
     engines: Mapping[str, str]
     force: frozenset[str] = frozenset()
     film_stage: str | None = None  # its result is the film, so the container decides about it
+    own: Mapping[str, ShotConfig] = field(default_factory=dict)  # shots with settings of their own
 
     @property
     def films(self) -> bool:
         """Whether this run ends with the film."""
         return self.stages[-1].name == self.film_stage
 
+    def config_of(self, shot: Shot | None) -> Config:
+        """The settings of a unit."""
+        own = self.own.get(shot.name) if shot else None
+        return own.config if own else self.config
+
+    def engine_of(self, stage: Stage, shot: Shot | None) -> str:
+        """What the stage's identity says of a unit's settings."""
+        own = self.own.get(shot.name) if shot else None
+        return (own.engines if own else self.engines)[stage.name]
+
     def source(self, kind: Source) -> Path:
         """The folder of all units with this source."""
         film = self.inputs["video"].sha256
         if kind is Source.VIDEO:
             return self.job.work / f"video-{short(film)}"
-        read = {name: entry.sha256 for name, entry in self.inputs.items() if name != "shots"}
+        read = {name: entry.sha256 for name, entry in self.inputs.items() if name not in _SHOTWISE}
         return self.job.work / f"dub-{short(digest_value(read))}"
 
     def library(self, stage: Stage) -> Path | None:
@@ -95,9 +115,14 @@ def examine(
 
     ``results`` holds the current results of the stages before, by ``stage/unit``.
     """
-    own = _own_parts(run, stage)
+    common = _own_parts(run, stage, None)
     wanted = list(shots) if stage.per is Per.SHOT else [None]
-    return [_unit(run, stage, shot, shots, results, own) for shot in wanted]
+    units = []
+    for shot in wanted:
+        special = shot is not None and shot.name in run.own
+        own = _own_parts(run, stage, shot) if special else common
+        units.append(_unit(run, stage, shot, shots, results, own))
+    return units
 
 
 def why(old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -193,14 +218,14 @@ def _judge(
     return True, "current"
 
 
-def _own_parts(run: Run, stage: Stage) -> dict[str, str]:
+def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
     parts = {
         "stage": stage.name,
         "stage version": str(stage.version),
-        "engine": run.engines[stage.name],
+        "engine": run.engine_of(stage, shot),
     }
     for section in stage.sections:
-        settings = getattr(run.config, section).model_dump(mode="json")
+        settings = getattr(run.config_of(shot), section).model_dump(mode="json")
         parts |= {f"settings {section}.{name}": str(value) for name, value in settings.items()}
     for name in stage.files:
         parts[f"file {name}"] = run.inputs[name].sha256 if name in run.inputs else "none"

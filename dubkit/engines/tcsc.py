@@ -22,7 +22,6 @@ from dubkit.synthesis.articulation import Articulator
 from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
-_FADE_SECONDS = 0.16
 _VERSION = 11
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
 
@@ -36,6 +35,14 @@ def _trust(pose: Floats) -> Floats:
 def named(weights: str | None) -> Path | None:
     """The checkpoint file that a setting names; None: the package's own."""
     return Path(weights).expanduser() if weights else None
+
+
+def wanted_opening(timing: Timing, settings: GenerateSettings) -> NDArray[np.float64]:
+    """(T,) the opening over face width that the phonemes ask of a mean speaker, resting in long silences."""
+    articulator = Articulator("cpu", named(settings.tc), named(settings.actor))
+    spoken = articulator.predict(timing)
+    opening = (spoken.coefficients * spoken.speaking[:, None]) @ shape.gap_effect()
+    return np.asarray(opening, np.float64)
 
 
 class WarpSynthesizer:
@@ -105,7 +112,7 @@ class WarpSynthesizer:
         frames = track.start + np.arange(len(track))
         pool = title.join(title.Pool(frames, matrices, current, features, goal), seconds, lender)
         bank, mix = self._borrow(pool, lendable if lendable.any() else good)
-        fade = wanted.fade(good, max(1, round(_FADE_SECONDS * float(info.average_rate))))
+        fade = wanted.fade(good, max(1, round(wanted.FADE_SECONDS * float(info.average_rate))))
         return FacePlan(
             start=track.start,
             frames=pool.frames,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dubkit.faces import layout, shape
 from dubkit.records import Floats
 
+FADE_SECONDS = 0.16  # in which a new mouth fades in and out beside frames that keep their own
 _LOWER = layout.LIPS_INNER[1:10]
 _UPPER = layout.LIPS_INNER[:10:-1]
 _UNDER = layout.LIPS_OUTER[1:10]

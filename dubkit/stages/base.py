@@ -58,6 +58,7 @@ class StageReport:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    kept: str | None = None  # why the original picture is kept, though nothing failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def identity(config: Config) -> str:
 
 def run(context: StageContext) -> StageReport:
     """Generate one shot."""
-    engine = synthesizer(_adapted(context), context.device)
+    engine = synthesizer(adapted(context), context.device)
     info, _ = load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
@@ -100,7 +100,7 @@ def _face(
     return engine.face(info, track, choice.usable, timing, row)
 
 
-def _adapted(context: StageContext) -> Config:
+def adapted(context: StageContext) -> Config:
     """The settings, with the profile that this film's footage gave, if one was kept."""
     config = context.config
     found = [path for folder in context.inputs.get("adapt", ()) if (path := actor_of(folder))]

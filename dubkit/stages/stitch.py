@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from dubkit.config import Config
 from dubkit.errors import OutputError, UsageError, WorkError
+from dubkit.measures.checks import GateResult
 from dubkit.media.audio import AudioInfo, audio_info
 from dubkit.media.edit import (
     Parts,
@@ -28,6 +30,7 @@ from dubkit.media.process import program_version
 from dubkit.media.writer import FrameWriter
 from dubkit.records import VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
 from dubkit.stages.probe import load_film
 from dubkit.stages.shots import load_shots
@@ -103,7 +106,10 @@ def _picture(
 def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
     """The segment of every shot in film order, and whether any picture was changed."""
     shots = load_shots(context.folder("shots"))
-    folders = context.inputs["generate"]
+    gates = [load_gate(folder) for folder in context.inputs["gate"]]
+    _refuse(gates)
+    ways = zip(gates, context.inputs["gate"], context.inputs["generate"], strict=True)
+    folders = [own if gate.kept else made for gate, own, made in ways]
     if len(folders) != len(shots):
         raise WorkError(f"{len(folders)} of {len(shots)} shots are made", hint="run again")
     results = [read_record(folder / RESULT, GenerateResult) for folder in folders]
@@ -114,6 +120,17 @@ def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
                 hint="run again with --force generate",
             )
     return tuple(folder / SEGMENT for folder in folders), any(r.touched for r in results)
+
+
+def _refuse(gates: Sequence[GateResult]) -> None:
+    """Raise OutputError where shots fail the gate and no film is wanted then."""
+    bad = [gate for gate in gates if gate.refused]
+    if bad:
+        shots = "; ".join(f"shot {gate.shot}: {', '.join(gate.reasons)}" for gate in bad)
+        raise OutputError(
+            f"{len(bad)} of {len(gates)} shots fail the gate: {shots}",
+            hint="--gate keep-original makes the film with their original picture; --verdicts approves shots",
+        )
 
 
 def _lengthened(pts: Pts, count: int, info: VideoInfo) -> Pts:
@@ -216,7 +233,7 @@ STAGE = Stage(
     name="stitch",
     per=Per.JOB,
     source=Source.DUB,
-    after=("probe", "shots", "generate"),
+    after=("probe", "shots", "generate", "gate"),
     run=run,
     version=2,
     sections=("stitch", "generate"),

@@ -12,6 +12,7 @@ import pytest
 
 from dubkit.config import Config
 from dubkit.errors import InputError, UsageError
+from dubkit.measures.checks import GATE, GateResult
 from dubkit.media.audio import audio_info, load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
@@ -56,8 +57,10 @@ def stitched(
                 writer.write(frame.planes, frame.pts)
         write_record(folder / RESULT, GenerateResult(shot.frames, touched, 0, 0, 0))
         made.append(folder)
+    gates = [gated(work / f"gate-{shot.name}", shot) for shot in shots]
     inputs = {
         "probe": (folders["probe"],),
+        "gate": tuple(gates),
         "shots": (folders["shots"],),
         "generate": tuple(made),
     }
@@ -65,6 +68,14 @@ def stitched(
     names = [path.name for path in folders["stitch"].iterdir()]
     assert names == [f"film{Path(out).suffix}"]
     return folders["stitch"] / names[0], report
+
+
+def gated(folder: Path, shot: Shot) -> Path:
+    """What the gate publishes of a shot that it lets through."""
+    folder.mkdir()
+    result = GateResult(shot.name, "keep-original", None, "", (), True, False, ())
+    write_record(folder / GATE, result)
+    return folder
 
 
 def same_pictures(a: Path, b: Path) -> bool:

@@ -1,0 +1,117 @@
+"""Spoils rendered shots on purpose, in the film's own planes: what `calibrate_gate.py` wants the gate to catch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces import align, composite
+from dubkit.faces.warp import grid_from_canonical
+from dubkit.media.planes import Plane, plane_format, plane_from_display
+from dubkit.records import FaceTrack, VideoInfo
+
+Planes = tuple[Plane, ...]
+SEAM, FLICKER, BLUR = 12.0, 6.0, 0.06  # 8-bit levels, 8-bit levels, canonical units
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A rendered shot with its one dubbed face."""
+
+    info: VideoInfo
+    track: FaceTrack
+    start: int  # frame of the film of ``pictures[0]``
+    pictures: Sequence[Planes]
+
+    def row(self, number: int) -> int:
+        """The track's row of a picture, the nearest one there is."""
+        return int(np.clip(self.start + number - self.track.start, 0, len(self.track) - 1))
+
+    def face(self, number: int) -> NDArray[np.float32]:
+        return np.asarray(np.nan_to_num(self.track.landmarks[self.row(number)]), np.float32)
+
+    def plane_from_canonical(self, number: int, plane: int) -> align.Matrix:
+        way = align.invert(align.canonical_from_face(self.face(number)))
+        layout = plane_format(self.info)
+        return align.compose(plane_from_display(self.info, layout, plane), way)
+
+    def mask(self, number: int, plane: int) -> NDArray[np.float32]:
+        """(H, W) the lower face, soft."""
+        face = self.face(number)
+        canonical = align.apply(align.canonical_from_face(face), face)
+        grid = composite.soft_mask(canonical, canonical, 0.12)
+        matrix = self.plane_from_canonical(number, plane)
+        to_plane = align.compose(matrix, align.invert(grid_from_canonical(len(grid))))
+        height, width = self.pictures[number][plane].shape
+        return np.asarray(cv2.warpAffine(grid, to_plane, (width, height)), np.float32)
+
+
+Spoil = Callable[[Rendered, int], Planes]
+
+
+def _added(shot: Rendered, number: int, amount: float, hard: bool) -> Planes:
+    """More light on the lower face."""
+    luma, *rest = shot.pictures[number]
+    mask = shot.mask(number, 0)
+    mask = (mask > 0.5).astype(np.float32) if hard else mask
+    return (_rounded(luma + amount * mask, luma), *rest)
+
+
+def _rounded(values: NDArray[Any], like: Plane) -> Plane:
+    made: Plane = np.clip(np.rint(values), 0, 255).astype(like.dtype)
+    return made
+
+
+def seam(shot: Rendered, number: int) -> Planes:
+    """A patch a little too bright, with a hard border."""
+    return _added(shot, number, SEAM, hard=True)
+
+
+def flicker(shot: Rendered, number: int) -> Planes:
+    """A patch whose brightness changes from frame to frame."""
+    amount = np.random.default_rng(shot.start + number).normal(0, FLICKER)
+    return _added(shot, number, float(amount), hard=False)
+
+
+def blurred(shot: Rendered, number: int) -> Planes:
+    """A soft mouth."""
+    luma, *rest = shot.pictures[number]
+    mask = shot.mask(number, 0)
+    sigma = BLUR * align.scale_of(shot.plane_from_canonical(number, 0))
+    soft = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), max(sigma, 0.5))
+    return (_rounded(luma + mask * (soft - luma), luma), *rest)
+
+
+def frozen(shot: Rendered, number: int) -> Planes:
+    """The lower face of the middle picture on all of them."""
+    return _pasted(shot, number, shot, len(shot.pictures) // 2)
+
+
+def wrong_face(donor: Rendered) -> Spoil:
+    """The lower face of someone else who speaks, its brightness and colour brought near."""
+
+    def spoil(shot: Rendered, number: int) -> Planes:
+        return _pasted(shot, number, donor, number % len(donor.pictures))
+
+    return spoil
+
+
+def _pasted(shot: Rendered, number: int, donor: Rendered, other: int) -> Planes:
+    made = []
+    for k, plane in enumerate(shot.pictures[number]):
+        back = align.invert(donor.plane_from_canonical(other, k))
+        matrix = align.compose(shot.plane_from_canonical(number, k), back)
+        size = plane.shape[::-1]
+        source = donor.pictures[other][k].astype(np.float32)
+        mode = cv2.BORDER_REPLICATE
+        there = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=mode)
+        mask = shot.mask(number, k)
+        ring = 4 * mask * (1 - mask)
+        offset = float((ring * (plane - there)).sum() / max(float(ring.sum()), 1e-6))
+        made.append(_rounded(plane + mask * (there + offset - plane.astype(np.float32)), plane))
+    return tuple(made)
