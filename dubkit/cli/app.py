@@ -19,6 +19,7 @@ from dubkit.cli import (
     models_cmd,
     plan,
     presets_cmd,
+    report,
     run,
     status,
     train,
@@ -43,6 +44,7 @@ app.command("plan")(plan.plan)
 app.command("batch")(batch.batch)
 app.command("adapt")(adapt.adapt)
 app.command("status")(status.status)
+app.command("report")(report.report)
 app.command("diff")(diff.diff)
 app.command("clean")(clean.clean)
 app.command("evaluate")(evaluate.evaluate)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dubkit import planning as planning
     from dubkit import presets as presets
     from dubkit import profile as profile
+    from dubkit import report as report
     from dubkit import status as status
     from dubkit.catalogue import cache as cache
     from dubkit.cli import checks as checks
@@ -34,6 +35,7 @@ _MODULES = {
     "planning": "dubkit.planning",
     "presets": "dubkit.presets",
     "profile": "dubkit.profile",
+    "report": "dubkit.report",
     "status": "dubkit.status",
     "studio": "dubkit.training.studio",
 }

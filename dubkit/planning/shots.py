@@ -78,8 +78,8 @@ class LookTask:
     video: Path
     config: Config
     probe: Path
-    faces: Path
-    timing: Path
+    faces: Path | None  # None where that is not done yet
+    timing: Path | None
     thumbnail: int = 0  # pixels of its long side; 0: none is wanted
 
 
@@ -88,10 +88,11 @@ def look(task: LookTask) -> ShotPlan:
     cv2.setNumThreads(1)
     info, pts = load_film(task.probe)
     shot = task.shot
-    tracks, choices = load_tracks(task.faces), load_choice(task.faces)
-    timing = load_timing(task.timing)
+    tracks = load_tracks(task.faces) if task.faces else []
+    choices = load_choice(task.faces) if task.faces else []
+    runs = load_timing(task.timing).runs if task.timing else ()
     start, end = _seconds(shot, info, pts)
-    spoken = _spoken(timing.runs, shot, (end - start) / shot.frames)
+    spoken = _spoken(runs, shot, (end - start) / shot.frames)
     bare = Seen(tracks, choices, end - start, spoken.phonemes > 0, None)
     main = main_face(bare)
     focus, thumbnail, box = _picture(task, info, pts, main)

@@ -1,0 +1,88 @@
+"""The data of the page: the job as a whole, and its shots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import dubkit
+from dubkit.opened import OpenedJob
+from dubkit.outcome import about
+from dubkit.pipeline import STAGES
+from dubkit.presets import list_presets
+from dubkit.report.facts import ShotFacts, load_words, stage_rows
+from dubkit.report.weights import used_weights
+from dubkit.stages.probe import load_film
+
+
+def page_data(
+    opened: OpenedJob, facts: Sequence[ShotFacts], videos: dict[str, Any]
+) -> dict[str, Any]:
+    """All that the page's script reads."""
+    results = opened.manifest.results.values()
+    told = [text for r in results for text in (*(about(r, w) for w in r.warnings), *r.notes)]
+    failures = [about(r, r.error) for r in results if r.error and r.unit == "job"]
+    stages = stage_rows(opened, [stage.name for stage in STAGES])
+    engines = [engine for stage in stages for engine in stage["engines"]]
+    for fact in facts:
+        _complete(fact)
+    return {
+        "version": dubkit.__version__,
+        "film": _film(opened),
+        "shots": [fact.table for fact in facts],
+        "stages": stages,
+        "weights": [asdict(weight) for weight in used_weights(engines, opened.config)],
+        "warnings": list(dict.fromkeys([*failures, *told])),
+        "presets": _presets(),
+        "videos": videos,
+    }
+
+
+def _complete(fact: ShotFacts) -> None:
+    """What the page counts on, where the job has not come so far."""
+    defaults: dict[str, Any] = {
+        "start": 0.0,
+        "end": 0.0,
+        "faces": 0,
+        "dubbed_faces": 0,
+        "who": "",
+        "face": None,
+        "risk": "none",
+        "reasons": [],
+        "thumb": "",
+        "words": "",
+    }
+    fact.table |= {name: value for name, value in defaults.items() if name not in fact.table}
+    fact.table["frames"] = fact.shot.frames
+
+
+def _film(opened: OpenedJob) -> dict[str, Any]:
+    job, inputs = opened.manifest.job, opened.manifest.inputs
+    film = inputs.get("video")
+    facts: dict[str, Any] = {
+        "name": job.video.name,
+        "dub": job.audio.name,
+        "job": job.name,
+        "video": str(job.video),
+        "audio": str(job.audio),
+        "script": str(job.script) if job.script else "",
+        "output": str(job.output),
+        "sha256": film.sha256 if film else "",
+        "finished": opened.receipt("stitch", None) is not None and job.output.is_file(),
+        "seconds": 0.0,
+        "speech": "",
+    }
+    if opened.receipt("probe", None):
+        info, _ = load_film(opened.folder("probe", None))
+        width, height = info.display_size
+        rate = f"{float(info.average_rate):.5g}{'' if info.rate else ' (varying)'}"
+        facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
+    speech = load_words(opened)
+    if speech:
+        facts["speech"] = f"{speech.language}, by {speech.path}, {len(speech.words)} words"
+    return facts
+
+
+def _presets() -> list[str]:
+    return [preset.name for preset in list_presets()]

@@ -1,0 +1,243 @@
+"""Make the review page of a job from its work folder, finished or not."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dubkit.errors import DubkitError, OutputError, UsageError, WorkError
+from dubkit.opened import OpenedJob
+from dubkit.planning.risk import Level
+from dubkit.planning.shots import LookTask, ShotPlan, look
+from dubkit.progress import Progress
+from dubkit.report.clips import LONGEST, Clip, ClipTask, make_clip
+from dubkit.report.data import page_data
+from dubkit.report.facts import STATES, THOUSAND, ShotFacts, load_words, shot_facts
+from dubkit.report.measures import lip_rows
+from dubkit.report.page import MARK, build
+from dubkit.stages.generate import SEGMENT
+from dubkit.work.parallel import WorkerLost, cores, stream
+
+VIDEOS = ("worst", "all", "none")
+MEGABYTE = 2**20
+THUMBNAIL = 208  # pixels of the long side
+_WAVE = 4  # clips that each worker makes before the room left is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page that was written."""
+
+    path: Path
+    shots: int
+    videos: int
+    size: int  # bytes
+
+
+def make_report(
+    work: Path,
+    out: Path | None,
+    *,
+    progress: Progress,
+    videos: str = "worst",
+    room: float = 48.0,
+    jobs: int | None = None,
+) -> Report:
+    """Write the page of the job in ``work``; ``room`` is what its videos may take, in megabytes.
+
+    Raises WorkError where ``work`` is none, OutputError where ``out`` cannot be written.
+    """
+    if videos not in VIDEOS:
+        raise UsageError(f"videos cannot be {videos!r}", hint=" or ".join(VIDEOS))
+    opened = OpenedJob(work)
+    target = out or opened.manifest.job.output.with_suffix(".report.html")
+    _check_target(target)
+    workers = jobs or cores()
+    speech = load_words(opened)
+    facts = [shot_facts(opened, shot, speech) for shot in opened.shots]
+    pictured = opened.receipt("probe", None) is not None and opened.run.job.video.is_file()
+    if pictured:
+        _look_at_all(opened, facts, progress, workers)
+    else:
+        progress.warn(f"the film {opened.run.job.video} is not there: the page has no pictures")
+    _rank(facts)
+    clips: dict[str, Clip] = {}
+    if pictured and videos != "none" and (room > 0 or videos == "all"):
+        limit = room * MEGABYTE if videos == "worst" else float("inf")
+        clips = _clips(opened, facts, progress, workers, limit)
+    for fact in facts:
+        _measure(opened, fact, clips.get(fact.shot.name))
+    data = page_data(opened, facts, _said(facts, clips, videos, room))
+    shown = [(name, clips[name].video) for name in sorted(clips)]
+    size = _write(target, build(data, shown, f"{data['film']['name']} · dubkit report"))
+    return Report(target, len(facts), len(clips), size)
+
+
+def _check_target(path: Path) -> None:
+    """An older page gives way, anything else does not."""
+    try:
+        with path.open("rb") as file:
+            ours = MARK.encode() in file.read(4096)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    if not ours:
+        raise OutputError(f"{path} exists and is no report", hint="name another with --out")
+
+
+def _look_at_all(
+    opened: OpenedJob, facts: Sequence[ShotFacts], progress: Progress, workers: int
+) -> None:
+    """Thumbnails, risks and sizes, into the tables."""
+    probe = opened.folder("probe", None)
+    tasks = [
+        LookTask(
+            shot,
+            opened.run.job.video,
+            opened.config,
+            probe,
+            opened.folder("faces", shot) if opened.receipt("faces", shot) else None,
+            opened.folder("timing", shot) if opened.receipt("timing", shot) else None,
+            THUMBNAIL,
+        )
+        for shot in opened.shots
+    ]
+    progress.plan("pictures", len(tasks), 0, 0)
+    for index, plan in stream(_try_to_look, tasks, jobs=workers):
+        shot = opened.shots[index]
+        if isinstance(plan, WorkerLost):
+            raise WorkError(f"the process that looked at shot {shot.name} died", hint="--jobs 1")
+        if isinstance(plan, ShotPlan):
+            facts[index].table |= _of_plan(plan)
+        else:
+            facts[index].table["notes"].append(plan)
+        progress.advance("pictures", shot.name, 0, 0.0, None)
+
+
+def _try_to_look(task: LookTask) -> ShotPlan | str:
+    """A shot that cannot be looked at has its place on the page all the same, and says why."""
+    try:
+        return look(task)
+    except DubkitError as error:
+        return error.message
+
+
+def _of_plan(plan: ShotPlan) -> dict[str, Any]:
+    speech = asdict(plan.speech)
+    del speech["bar"]
+    return {
+        "start": plan.start,
+        "end": plan.end,
+        "faces": plan.faces,
+        "dubbed_faces": plan.dubbed,
+        "who": plan.who,
+        "face": asdict(plan.face) if plan.face else None,
+        "speech": speech,
+        "focus": plan.focus,
+        "risk": plan.risk.word,
+        "reasons": [{"kind": r.kind, "level": r.level.word, "text": r.text} for r in plan.reasons],
+        "thumb": base64.b64encode(plan.thumbnail).decode("ascii") if plan.thumbnail else "",
+    }
+
+
+def _rank(facts: Sequence[ShotFacts]) -> None:
+    """How much a shot needs a look: by its state, then by its risk."""
+    for fact in facts:
+        word = fact.table.get("risk", "none")
+        worst = next((level for level in Level if level.word == word), Level.NONE)
+        reasons = min(9, len(fact.table.get("reasons", ())))
+        state = len(STATES) - STATES.index(fact.state)
+        fact.table["rank"] = 1000 * state + 10 * int(worst) + reasons
+
+
+def _clips(
+    opened: OpenedJob,
+    facts: Sequence[ShotFacts],
+    progress: Progress,
+    workers: int,
+    limit: float,
+) -> dict[str, Clip]:
+    """Videos of the worst shots, as many as there is room for."""
+    wanted = [fact for fact in facts if fact.rendered]
+    wanted.sort(key=lambda fact: (-fact.table["rank"], fact.shot))
+    progress.plan("videos", len(wanted), 0, 0)
+    found: dict[str, Clip] = {}
+    taken = 0
+    for some in _waves(wanted, _WAVE * workers):
+        made: dict[int, Clip | None] = {}
+        for index, clip in stream(make_clip, [_task(opened, f) for f in some], jobs=workers):
+            made[index] = None if isinstance(clip, WorkerLost) else clip
+            progress.advance("videos", some[index].shot.name, 0, 0.0, None)
+        for index, fact in enumerate(
+            some
+        ):  # in their order, so that the same ones are taken always
+            clip = made[index]
+            if clip is None:
+                continue
+            taken += len(clip.video) * 4 // 3
+            if taken > limit:
+                return found
+            found[fact.shot.name] = clip
+    return found
+
+
+def _waves(facts: Sequence[ShotFacts], size: int) -> Iterator[Sequence[ShotFacts]]:
+    for start in itertools.count(0, size):
+        if start >= len(facts):
+            return
+        yield facts[start : start + size]
+
+
+def _task(opened: OpenedJob, fact: ShotFacts) -> ClipTask:
+    assert fact.track is not None
+    job, shot = opened.run.job, fact.shot
+    segment = opened.folder("generate", shot) / SEGMENT
+    probe = opened.folder("probe", None)
+    return ClipTask(shot, fact.track, job.video, segment, job.audio, probe, opened.config)
+
+
+def _measure(opened: OpenedJob, fact: ShotFacts, clip: Clip | None) -> None:
+    table = fact.table
+    table["rendered"] = fact.rendered
+    if clip is None:
+        return
+    table["dubbed"] = clip.dubbed
+    if clip.frames < fact.shot.frames:
+        table["cut"] = LONGEST
+    if not table["measures"]:
+        table["measures"] = lip_rows(opened.folder("timing", fact.shot), clip.dubbed, THOUSAND)
+
+
+def _said(
+    facts: Sequence[ShotFacts], clips: dict[str, Clip], videos: str, room: float
+) -> dict[str, Any]:
+    could = sum(fact.rendered for fact in facts)
+    if videos == "none":
+        said = "The page was made without videos (--videos none)."
+    elif len(clips) == could:
+        said = f"All {could} dubbed shots have a video."
+    else:
+        said = (
+            f"The worst {len(clips)} of {could} dubbed shots have a video, {room:g} MB of them: "
+            "--videos all or a larger --room shows more."
+        )
+    return {"count": len(clips), "said": said}
+
+
+def _write(path: Path, parts: Iterator[str]) -> int:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
+        size = beside.stat().st_size
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    return size

@@ -1,0 +1,45 @@
+"""Measures of a shot as rows of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dubkit.errors import WorkError
+from dubkit.evaluation.measures import BY_NAME
+from dubkit.measures import lips
+from dubkit.synthesis.timing import load_timing
+
+
+def row(
+    name: str, value: float | None, *, shown: str = "", limit: str = "", verdict: str = ""
+) -> dict[str, Any]:
+    """A line of the table; ``verdict`` is pass, warn, fail or nothing."""
+    known = BY_NAME.get(name)
+    return {
+        "name": name,
+        "label": name.replace("_", " "),
+        "shown": shown or ("" if value is None else f"{value:.3g}"),
+        "limit": limit,
+        "verdict": verdict,
+        "meaning": known.meaning if known else "",
+    }
+
+
+def lip_rows(timing: Path, dubbed: Sequence[int | None], thousand: int) -> list[dict[str, Any]]:
+    """What the page itself measures of a dubbed mouth, where the job holds no measures."""
+    try:
+        cut = load_timing(timing)
+    except WorkError:
+        return []
+    series = np.array([np.nan if v is None else v / thousand for v in dubbed], np.float64)
+    shut = lips.closures(series, cut.times, cut.phonemes)
+    silent = lips.open_in_silence(series, cut.times, cut.phonemes)
+    rows = []
+    for name, tally in (("closure_recall", shut), ("open_in_silence", silent)):
+        if tally.share is not None:
+            rows.append(row(name, tally.share, shown=f"{tally.hits} of {tally.total}"))
+    return rows

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dubkit.api import make_job, run_job
+from dubkit.cli.app import app
+from dubkit.demo.build import build_demo
+from dubkit.errors import OutputError, UsageError, WorkError
+from dubkit.progress import NoProgress
+from dubkit.records import Job
+from dubkit.report import Report, make_report
+from tests.clips import shots_film, tone
+from tests.fakes import make_config
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Browser
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    found = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    table: dict[str, Any] = json.loads(found[1])
+    return table
+
+
+def write(work: Path, page: Path, **options: Any) -> tuple[Report, dict[str, Any]]:
+    made = make_report(work, page, progress=NoProgress(), jobs=1, **options)
+    return made, data_of(page)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """The demo, dubbed."""
+    files = build_demo(tmp_path_factory.mktemp("demo"))
+    config = make_config(jobs=1)
+    job = make_job(files.film, files.dub, config, script=files.script)
+    run_job(job, config, progress=NoProgress())
+    return job
+
+
+@pytest.fixture(scope="module")
+def made(job: Job) -> tuple[Report, dict[str, Any]]:
+    return write(job.work, job.work.parent / "page.html")
+
+
+def test_the_page_holds_all_that_the_work_folder_knows(
+    job: Job, made: tuple[Report, dict[str, Any]]
+) -> None:
+    report, data = made
+    assert (report.shots, report.videos) == (3, 2)
+    assert report.size == report.path.stat().st_size
+    assert data["film"]["finished"] is True
+    assert data["film"]["sha256"]
+    first, second, third = data["shots"]
+    assert [shot["faces"] for shot in data["shots"]] == [1, 0, 1]
+    assert second["state"] == "untouched"
+    assert len(third["original"]) == len(third["dubbed"]) == third["frames"] == 125
+    assert sum(value is not None for value in third["dubbed"]) > 100
+    assert third["phones"][-1][2] == 125
+    assert {kind for _, _, _, kind in third["phones"]} >= {"vowel", "closure"}
+    assert first["words"] or third["words"]
+    assert all(shot["thumb"] for shot in data["shots"])
+    assert {"generate", "faces"} <= {*first["seconds"]}
+    licences = {weight["name"]: weight["licence"] for weight in data["weights"]}
+    assert licences["tc.safetensors"] == "Apache-2.0"
+    assert {"detector.safetensors", "landmarker.safetensors"} <= {*licences}
+    assert "stitch" in {stage["name"] for stage in data["stages"] if stage["done"]}
+
+
+def test_the_same_folder_gives_the_same_page(
+    job: Job, made: tuple[Report, dict[str, Any]], tmp_path: Path
+) -> None:
+    again, _ = write(job.work, tmp_path / "again.html")
+    assert again.path.read_bytes() == made[0].path.read_bytes()
+
+
+def test_videos_play_with_the_sound_of_the_dub(
+    made: tuple[Report, dict[str, Any]], browser: Browser
+) -> None:
+    browser.open(made[0].path)
+    browser.wait("player.video && player.video.readyState >= 2")
+    size = browser.js("return [player.video.videoWidth, player.video.videoHeight]")
+    assert size == [576, 288]
+    shot = browser.js("return SHOTS[view.chosen].end - SHOTS[view.chosen].start")
+    assert browser.js("return player.video.duration") == pytest.approx(shot, abs=0.1)
+    browser.press(" ")
+    browser.wait("player.video.currentTime > 0.3")
+    assert browser.js("return player.video.webkitAudioDecodedByteCount") > 0
+    moved = browser.js("return Number(document.querySelector('svg .now').getAttribute('x1'))")
+    assert moved > 44
+    browser.press(" ")
+    assert browser.js("return player.video.paused")
+    lines = browser.js("return document.querySelector('svg .dub').getAttribute('d').length")
+    assert lines > 300
+    assert browser.errors() == []
+
+
+def test_what_there_is_no_room_for_is_left_out_and_told(job: Job, tmp_path: Path) -> None:
+    report, data = write(job.work, tmp_path / "small.html", room=0.0)
+    assert report.videos == 0
+    assert "The worst 0 of 2 dubbed shots" in data["videos"]["said"]
+    report, data = write(job.work, tmp_path / "none.html", videos="none")
+    assert report.videos == 0
+    assert "--videos none" in data["videos"]["said"]
+
+
+def test_a_job_that_was_stopped_has_a_page(tmp_path: Path) -> None:
+    film = shots_film(tmp_path / "<script>alert(1)<.mp4", [30, 20])
+    config = make_config(jobs=1)
+    job = make_job(film, tone(tmp_path / "dub.wav", 2), config)
+    run_job(job, config, progress=NoProgress(), until="faces")
+    report, data = write(job.work, tmp_path / "page.html")
+    assert (report.shots, report.videos) == (2, 0)
+    assert [shot["state"] for shot in data["shots"]] == ["waiting", "waiting"]
+    assert data["film"]["finished"] is False
+    assert data["film"]["name"] == film.name
+    assert "<script>alert(1)" not in report.path.read_text(encoding="utf-8")
+
+
+def test_a_job_that_has_hardly_begun_has_one_too(tmp_path: Path) -> None:
+    film = shots_film(tmp_path / "film.mp4", [30])
+    config = make_config(jobs=1)
+    job = make_job(film, tone(tmp_path / "dub.wav", 1), config)
+    run_job(job, config, progress=NoProgress(), until="probe")
+    report, data = write(job.work, tmp_path / "page.html")
+    assert report.shots == 0
+    assert data["shots"] == []
+
+
+def test_without_its_film_and_with_damaged_files_the_page_is_still_made(
+    job: Job, tmp_path: Path
+) -> None:
+    work = tmp_path / "copy.dubkit"
+    shutil.copytree(job.work, work)
+    first = sorted(work.glob("video-*/faces/*"))[0]
+    (first / "tracks.npz").write_bytes(b"damaged")
+    _, data = write(work, tmp_path / "damaged.html", room=0)
+    assert "tracks.npz cannot be read" in data["shots"][0]["notes"][0]
+    assert data["shots"][2]["thumb"]
+    film = job.video.rename(job.video.with_suffix(".away"))
+    try:
+        report, data = write(work, tmp_path / "page.html")
+    finally:
+        film.rename(job.video)
+    assert report.videos == 0
+    assert not any(shot["thumb"] for shot in data["shots"])
+    assert len(data["shots"]) == 3
+
+
+def test_only_an_older_report_is_replaced(job: Job, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.html"
+    mine.write_text("my own page")
+    with pytest.raises(OutputError, match="exists and is no report"):
+        write(job.work, mine)
+    assert mine.read_text() == "my own page"
+    page = tmp_path / "page.html"
+    for _ in range(2):
+        write(job.work, page, videos="none")
+
+
+def test_what_is_asked_wrongly_is_told(job: Job, tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match="holds no readable manifest"):
+        write(tmp_path, tmp_path / "page.html")
+    with pytest.raises(UsageError, match="videos cannot be 'some'"):
+        write(job.work, tmp_path / "page.html", videos="some")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(job.work, tmp_path / "nowhere" / "page.html", videos="none")
+
+
+def test_the_command_says_where_the_page_is(job: Job, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    line = ["report", str(job.work), "--out", str(page), "--videos", "none", "--jobs", "1"]
+    result = CliRunner().invoke(app, line)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == str(page)
+    facts = json.loads(CliRunner().invoke(app, [*line, "--json"]).stdout)
+    assert facts["shots"] == 3
