@@ -195,7 +195,12 @@ class ParallelSettings(Section):
     jobs: int | None = Field(
         None, ge=1, description="Worker processes; None: as many as cores or GPUs."
     )
-    backend: Literal["loky", "threading", "dask"] = "loky"
+    backend: Literal["loky", "threading", "dask"] = Field(
+        "loky", description="Processes of this machine, threads, or a Dask cluster."
+    )
+    scheduler: str | None = Field(
+        None, description="Address of a Dask scheduler, tcp://host:8786; None: one of dask's own."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     on_failure: Literal["stop", "original"] = Field(
         "stop", description="A shot that fails: stop, or keep its picture."

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
+from typing import TypeVar
 
-from pydantic_core import PydanticSerializationError
-
-from dubkit.config import Config
+from dubkit.config import Config, ParallelSettings
 from dubkit.deliver import (
     check_destination,
     check_request,
@@ -34,6 +30,11 @@ from dubkit.verdicts import check_film, configs, read_verdicts
 from dubkit.work.folder import CONFIG, check_work, drop_damaged, explain, open_work, sweep
 from dubkit.work.lock import Held, hold
 from dubkit.work.manifest import read_manifest, write_atomic
+from dubkit.work.parallel import cores, open_workers
+from dubkit.work.schedule import Course, Ended, Schedule
+from dubkit.work.stop import Stop
+
+Key = TypeVar("Key")
 
 STAGES: tuple[Stage, ...] = (
     probe.STAGE,
@@ -117,6 +118,53 @@ def run_job(
 
     Where another process has the work folder, this one is refused or, with ``wait``, goes on after it.
     """
+    course = job_course(
+        job,
+        config,
+        progress=progress,
+        until=until,
+        force=force,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        wait=wait,
+        stages=stages,
+    )
+    with closing(run_courses([(job, course)], config.parallel)) as ended:
+        return next(ended).result
+
+
+def run_courses(
+    courses: Iterable[tuple[Key, Course[RunResult]]], parallel: ParallelSettings
+) -> Generator[Ended[Key, RunResult], None, None]:
+    """Do jobs side by side, all their units in one queue; yields each as it ends.
+
+    Raises `Interrupted` after Ctrl-C or SIGTERM.
+    """
+    jobs = parallel.jobs or cores()
+    try:
+        with Stop().listening() as stop:
+            schedule: Schedule[Key, RunResult] = Schedule(
+                open_workers(jobs, parallel.backend, parallel.scheduler), stop
+            )
+            with closing(schedule.run(courses)) as ended:
+                yield from ended
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; finished work is kept", hint=GO_ON) from None
+
+
+def job_course(
+    job: Job,
+    config: Config,
+    *,
+    progress: Progress,
+    until: str | None = None,
+    force: Sequence[str] = (),
+    overwrite: bool = False,
+    dry_run: bool = False,
+    wait: bool = False,
+    stages: Sequence[Stage] = STAGES,
+) -> Course[RunResult]:
+    """A job from request to film, as a course that may run beside others. Raises DubkitError."""
     began = time.monotonic()
 
     def checked() -> Run:
@@ -128,21 +176,18 @@ def run_job(
         return run
 
     try:
-        with _stoppable():
-            run = checked()
-            if dry_run:
-                return RunResult(job.output if run.films else None, EXIT_OK, plan=tuple(plan(run)))
-            open_work(job.work)
-            with hold(job.work, wait=progress.note if wait else None) as held:
-                run = checked() if held.waited else run
-                return _run_locked(run, progress, began, held)
+        run = checked()
+        if dry_run:
+            return RunResult(job.output if run.films else None, EXIT_OK, plan=tuple(plan(run)))
+        open_work(job.work)
+        with hold(job.work, wait=progress.note if wait else None) as held:
+            run = checked() if held.waited else run
+            return (yield from _run_locked(run, progress, began, held))
     except OSError as error:
         raise explain(error, job.work) from error
-    except KeyboardInterrupt:
-        raise Interrupted("stopped; finished work is kept", hint=GO_ON) from None
 
 
-def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> RunResult:
+def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Course[RunResult]:
     job = run.job
     sweep(job.work)
     if held.crashed:
@@ -154,7 +199,7 @@ def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> RunRe
     runner = Runner(run, progress)
     try:
         runner.save()
-        runner.do_all()
+        yield from runner.do_all()
         if run.films:
             film = find_film(run.folder(run.stages[-1], None))
             if not (job.output.exists() and is_same(film, job.output)):
@@ -196,29 +241,3 @@ def _check_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]) -> 
             f"the work folder {job.work} belongs to another film, {before.path.name}",
             hint="choose another folder with --work, or delete this one",
         )
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does, and neither is taken for a failure of what it interrupted."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        raise KeyboardInterrupt
-
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    except PydanticSerializationError:
-        # it calls back into Python, and makes an error of its own of a signal that arrives there
-        if asked:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

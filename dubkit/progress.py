@@ -26,8 +26,8 @@ class Progress(Protocol):
 class BatchProgress(Progress, Protocol):
     """What a batch tells beside."""
 
-    def begin_job(self, name: str, number: int, count: int) -> None:
-        """Job ``number`` of ``count`` begins; what follows is about it."""
+    def begin_job(self, name: str, number: int, count: int) -> Progress:
+        """Job ``number`` of ``count`` begins beside others; what it says goes to what is returned."""
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """The job ended: done, partial, failed or interrupted."""
@@ -46,6 +46,7 @@ class NoProgress:
 
     def warn(self, message: str) -> None: ...
 
-    def begin_job(self, name: str, number: int, count: int) -> None: ...
+    def begin_job(self, name: str, number: int, count: int) -> Progress:
+        return self
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None: ...

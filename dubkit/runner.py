@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
 from dubkit.units import Run, Unit, examine
 from dubkit.work.folder import adopt
-from dubkit.work.library import contribute, hold_film
+from dubkit.work.library import contribute, take_film
 from dubkit.work.manifest import VERSION, key, write_manifest
-from dubkit.work.parallel import WorkerLost, cores, share_cores, stream
+from dubkit.work.parallel import CPU, WorkerLost
+from dubkit.work.schedule import Call, Course
 
 SAVE_SECONDS = 0.5  # the book is saved at most this often; receipts cover the time between
 SAVE_SHARE = 20  # and takes at most one part in so many of the run
@@ -41,12 +42,12 @@ class Runner:
         self._noted: set[str] = set()
         self._devices: tuple[str, ...] | None = None
 
-    def do_all(self) -> None:
+    def do_all(self) -> Course[None]:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
         try:
             for stages in side_by_side(self.run.stages):
-                with self._alone(stages):
-                    self._do(stages)
+                with (yield from self._alone(stages)):
+                    yield from self._do(stages)
                 if any(stage.name == SHOTS for stage in stages):
                     self.shots = read_shots(self.run) or ()
         finally:
@@ -60,8 +61,7 @@ class Runner:
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
 
-    @contextmanager
-    def _alone(self, stages: Sequence[Stage]) -> Iterator[None]:
+    def _alone(self, stages: Sequence[Stage]) -> Course[ExitStack]:
         """Where analysis is shared, only one run analyses a film; the others find it done."""
         films = {
             (shared, self.run.source(stage.source).name)
@@ -70,16 +70,16 @@ class Runner:
         }
         with ExitStack() as held:
             for shared, film in sorted(films):
-                held.enter_context(hold_film(shared, film, self.progress.note))
-            yield
+                while (lock := take_film(shared, film)) is None:
+                    self._note(f"another run analyses this film in {shared}; waiting for it")
+                    yield ()
+                held.enter_context(lock)
+            return held.pop_all()
 
-    def _do(self, stages: Sequence[Stage]) -> None:
-        """Do stages that do not read one another, all their units in one queue."""
+    def _do(self, stages: Sequence[Stage]) -> Course[None]:
+        """Do stages that do not read one another, all their units side by side."""
         examined = [(stage, self._examine(stage)) for stage in stages]
-        pending = [unit for _, units in examined for unit in units if not unit.current]
-        # one unit for the whole job is long, and then the longest shot first
-        pending.sort(key=lambda unit: (unit.shot is not None, -unit.frames))
-        self._work(pending)
+        yield from self._work([unit for _, units in examined for unit in units if not unit.current])
         for stage, units in examined:
             self._settle(stage, units)
 
@@ -95,41 +95,41 @@ class Runner:
         self.progress.plan(stage.name, len(units), current, frames)
         return units
 
-    def _work(self, pending: Sequence[Unit]) -> None:
-        tasks, jobs = self._plan_work(pending)
-        ready = [i for i, task in enumerate(tasks) if task.problem is None or task.fallback]
-        for i in sorted({*range(len(tasks))} - {*ready}):
-            self._finish(pending[i], failure(tasks[i], tasks[i].problem or WorkError("no input")))
-        backend = self.run.config.parallel.backend
-        work = stream(execute, [tasks[i] for i in ready], jobs=jobs, backend=backend)
-        for position, result in work:
-            unit, task = pending[ready[position]], tasks[ready[position]]
-            if isinstance(result, WorkerLost):
-                result = self._bury(task)
-            self._finish(unit, result)
+    def _work(self, pending: Sequence[Unit]) -> Course[None]:
+        calls: dict[Call, tuple[Unit, Task]] = {}
+        for unit in pending:
+            task = self._task(unit)
+            if task.problem is None or task.fallback:
+                calls[self._call(unit, task)] = (unit, task)
+            else:
+                self._finish(unit, failure(task, task.problem))
+        fresh = tuple(calls)
+        while calls:
+            answer = yield fresh
+            fresh = ()
+            if answer is None:
+                continue
+            unit, task = calls.pop(answer.call)
+            lost = isinstance(answer.result, WorkerLost)
+            self._finish(unit, self._bury(task) if lost else answer.result)
 
-    def _plan_work(self, pending: Sequence[Unit]) -> tuple[list[Task], int]:
-        """The tasks, each with its device and its share of the cores, and how many at once."""
-        devices = {stage: self._devices_for(stage) for stage in {unit.stage for unit in pending}}
-        wide = self.run.config.parallel.jobs or cores()
-        others = [found for found in devices.values() if found[0] != "cpu"]
-        jobs = wide if not others else len(others[0]) + (len(others) < len(devices))
-        jobs = 1 if all(unit.shot is None for unit in pending) else jobs
-        shares = share_cores([unit.frames for unit in pending], wide, jobs)
-        tasks: list[Task] = []
-        for unit, share in zip(pending, shares, strict=True):
-            place = devices[unit.stage]
-            tasks.append(self._task(unit, place[len(tasks) % len(place)], share))
-        return tasks, jobs
+    def _call(self, unit: Unit, task: Task) -> Call:
+        return Call(
+            function=execute,
+            make=lambda place, cores: replace(task, device=place, cores=cores),
+            size=unit.frames,
+            whole=unit.shot is None,
+            places=self._devices_for(unit.stage),
+        )
 
     def _bury(self, task: Task) -> StageResult:
         lost = WorkError(
-            "the process that worked on it died, twice: out of memory, or a crash in a library",
+            "the process that worked on it died each of three times: out of memory, or a crash in a library",
             hint="use fewer workers with --jobs, or close other programs",
         )
         return execute(replace(task, problem=lost)) if task.fallback else failure(task, lost)
 
-    def _task(self, unit: Unit, device: str, share: int) -> Task:
+    def _task(self, unit: Unit) -> Task:
         stage, config = unit.stage, self.run.config
         keep = config.parallel.on_failure == "original" and stage.per is Per.SHOT
         problem = None
@@ -148,8 +148,6 @@ class Runner:
             parts=unit.parts,
             shot=unit.shot,
             given=self.run.inputs,
-            device=device,
-            cores=share,
             problem=problem,
         )
 
@@ -170,14 +168,17 @@ class Runner:
         else:
             self.failed[name] = result
         for note in result.notes:
-            if note not in self._noted:
-                self._noted.add(note)
-                self.progress.note(note)
+            self._note(note)
         for warning in result.warnings:
             self.progress.warn(about(result, warning))
         why = result.error or result.kept
         if fresh and why and result.fingerprint:
             self.progress.warn(about(result, f"keeps its original picture: {why}"))
+
+    def _note(self, note: str) -> None:
+        if note not in self._noted:
+            self._noted.add(note)
+            self.progress.note(note)
 
     def _settle(self, stage: Stage, units: Sequence[Unit]) -> None:
         for unit in units:  # they ended in any order; the book is in film order
@@ -194,7 +195,7 @@ class Runner:
 
     def _devices_for(self, stage: Stage) -> tuple[str, ...]:
         if not stage.gpu:
-            return ("cpu",)
+            return (CPU,)
         if self._devices is None:
             self._devices = find_devices(self.run.config.parallel.device)
         return self._devices
@@ -218,7 +219,7 @@ def find_devices(wanted: str) -> tuple[str, ...]:
     nodes = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
     bare = Path("/dev").is_dir() and os.uname().sysname == "Linux"
     if wanted == "cpu" or (wanted == "auto" and bare and not any(map(os.path.exists, nodes))):
-        return ("cpu",)
+        return (CPU,)
     devices: tuple[str, ...] = load_module("dubkit.engines.devices", what="a device").list_devices(
         wanted
     )

@@ -36,6 +36,7 @@ class Outcome:
     hint: str | None = None
     kept: tuple[str, ...] = ()  # shots with their original picture, and why
     warnings: tuple[str, ...] = ()
+    work: Path | None = None  # its work folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dubkit.api import make_job
 from dubkit.batch.entries import Entry, Problem, under
 from dubkit.batch.listing import Row, read_list
 from dubkit.batch.pairing import PATTERNS, pair
-from dubkit.config import Config
+from dubkit.config import Config, ParallelSettings
 from dubkit.deliver import check_request
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media.container import film_stream, open_media
@@ -18,6 +18,8 @@ from dubkit.media.script import read_script
 from dubkit.presets import load_config
 from dubkit.records import Job
 from dubkit.stages.stitch import check_delivery
+
+SHARED = ("jobs", "backend", "scheduler")  # of parallel: one set of workers does all jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Checked:
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
     entries: tuple[Entry, ...]
+    parallel: ParallelSettings  # where the whole batch runs
 
 
 def check(request: Request) -> Checked:
@@ -67,6 +70,7 @@ def check(request: Request) -> Checked:
     else:
         entries, problems, warnings = _from_list(request)
     problems += _clashes(entries)
+    parallel = load_config(request.presets, request.settings, request.flags).parallel
     bad = {problem.job for problem in problems}
     ready: list[Ready] = []
     for entry in entries:
@@ -75,9 +79,19 @@ def check(request: Request) -> Checked:
         except DubkitError as error:
             problems.append(Problem(entry.name, entry.origin, error.message, error.hint))
             continue
-        if entry.name not in bad:
+        own = [
+            name
+            for name in SHARED
+            if getattr(found.config.parallel, name) != getattr(parallel, name)
+        ]
+        if own:
+            text = f"parallel.{own[0]} is one for the whole batch"
+            problems.append(
+                Problem(entry.name, entry.origin, text, "give it to dubkit batch itself")
+            )
+        elif entry.name not in bad:
             ready.append(found)
-    return Checked(tuple(ready), tuple(problems), tuple(warnings), tuple(entries))
+    return Checked(tuple(ready), tuple(problems), tuple(warnings), tuple(entries), parallel)
 
 
 def _from_folders(request: Request) -> tuple[list[Entry], list[Problem], list[str]]:

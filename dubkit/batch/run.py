@@ -1,9 +1,12 @@
-"""The batch itself: job after job, none of which can stop the others."""
+"""The batch itself: all jobs side by side, none of which can stop the others."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +26,13 @@ from dubkit.batch.book import (
 from dubkit.batch.check import Checked, Ready, Request, check
 from dubkit.batch.entries import Shard, take_shard
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted
-from dubkit.pipeline import run_job
-from dubkit.progress import BatchProgress
+from dubkit.outcome import RunResult
+from dubkit.pipeline import job_course, run_courses
+from dubkit.progress import BatchProgress, Progress
 from dubkit.work.folder import explain
+from dubkit.work.schedule import Course, Ended
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,53 +113,113 @@ def run_batch(
 ) -> BatchResult:
     """Do the jobs that are not done; only those that failed before with ``retry_failed``.
 
-    The book is saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError
-    where the book itself cannot be kept.
+    The units of all jobs stand in one queue; a job that fails, whatever the reason, stops no other. The book is
+    saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError where the book
+    itself cannot be kept.
     """
-    known = dict(batch.book.outcomes)
+    night = _Night(batch, progress, overwrite)
     skipped = tuple(t.ready.entry.name for t in batch.todo if t.done)
-    work = [t for t in batch.todo if not t.done and (not retry_failed or t.failed)]
-    for number, item in enumerate(work, 1):
-        name = item.ready.entry.name
-        progress.begin_job(name, number, len(work))
-        try:
-            known[name] = _do(item, progress, overwrite)
-        except Interrupted as stop:
-            known[name] = _ended(item, "interrupted", stop, 0.0)
-            raise
-        finally:
-            _save(batch.book_file, known)
-        ended = known[name]
-        progress.end_job(name, ended.state, ended.exit_code, ended.error)
+    work = in_turn([t for t in batch.todo if not t.done and (not retry_failed or t.failed)])
+    try:
+        with closing(run_courses(night.courses(work), batch.checked.parallel)) as jobs:
+            for job in jobs:
+                night.end(job)
+    except Interrupted as stop:
+        night.interrupt(stop)
+        raise
     chosen = [t.ready.entry.name for t in batch.todo]
-    outcomes = tuple(known[name] for name in chosen if name in known)
+    outcomes = tuple(night.known[name] for name in chosen if name in night.known)
     return BatchResult(outcomes, skipped, _exit_code(outcomes))
 
 
-def _do(item: Todo, progress: BatchProgress, overwrite: bool) -> Outcome:
-    began = time.monotonic()
+def in_turn(todo: Sequence[Todo]) -> list[Todo]:
+    """The order in which jobs begin: first one dub of each film, the longest film first, then the second ...
+
+    So a film is analysed by one job while others work on other films, and what takes longest does not come last.
+    """
+    turns: Counter[Path] = Counter()
+    keyed: list[tuple[int, int, int]] = []
+    for number, item in enumerate(todo):
+        film = item.ready.entry.video
+        keyed.append((turns[film], -item.ready.frames, number))
+        turns[film] += 1
+    return [todo[number] for _, _, number in sorted(keyed)]
+
+
+class _Night:
+    """The book of a batch while it runs."""
+
+    def __init__(self, batch: Batch, progress: BatchProgress, overwrite: bool) -> None:
+        self.known = dict(batch.book.outcomes)
+        self._file = batch.book_file
+        self._progress = progress
+        self._overwrite = overwrite
+        self._begun: dict[str, tuple[Todo, float]] = {}
+
+    def courses(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, Course[RunResult]]]:
+        """The jobs, each begun when it is asked for."""
+        for number, item in enumerate(work, 1):
+            name = item.ready.entry.name
+            self._begun[name] = (item, time.monotonic())
+            heard = self._progress.begin_job(name, number, len(work))
+            yield item, _course(item, heard, self._overwrite)
+
+    def end(self, job: Ended[Todo, RunResult]) -> None:
+        """Write down how a job ended."""
+        item, began = self._begun.pop(job.key.ready.entry.name)
+        seconds = time.monotonic() - began
+        if job.error is None:
+            outcome = _finished(item, job.result, seconds)
+        else:
+            outcome = _ended(item, "failed", _as_ours(job.error, item), seconds)
+        self.known[outcome.name] = outcome
+        _save(self._file, self.known)
+        self._progress.end_job(outcome.name, outcome.state, outcome.exit_code, outcome.error)
+
+    def interrupt(self, stop: Interrupted) -> None:
+        """Write down that the jobs under way were stopped."""
+        for name, (item, began) in self._begun.items():
+            self.known[name] = _ended(item, "interrupted", stop, time.monotonic() - began)
+        _save(self._file, self.known)
+
+
+def _course(item: Todo, progress: Progress, overwrite: bool) -> Course[RunResult]:
     ready = item.ready
     # what this batch made earlier may be replaced by what is asked now; what others made may not
     own = item.before is not None and item.before.made == state_of(ready.job.output) != ""
-    try:
-        ready.job.output.parent.mkdir(parents=True, exist_ok=True)
-        ready.job.work.parent.mkdir(parents=True, exist_ok=True)
-        result = run_job(ready.job, ready.config, progress=progress, overwrite=overwrite or own)
-    except Interrupted:
-        raise
-    except DubkitError as error:
-        return _ended(item, "failed", error, time.monotonic() - began)
-    except OSError as error:
-        return _ended(item, "failed", explain(error, ready.job.output), time.monotonic() - began)
-    partial = result.exit_code == EXIT_PARTIAL
+    ready.job.output.parent.mkdir(parents=True, exist_ok=True)
+    ready.job.work.parent.mkdir(parents=True, exist_ok=True)
+    return (
+        yield from job_course(
+            ready.job, ready.config, progress=progress, overwrite=overwrite or own
+        )
+    )
+
+
+def _as_ours(error: Exception, item: Todo) -> DubkitError:
+    """Any error as one of ours: in a batch, a bug is the end of one job."""
+    if isinstance(error, DubkitError):
+        return error
+    if isinstance(error, OSError):
+        return explain(error, item.ready.job.output)
+    log.error("%s", item.ready.entry.name, exc_info=error)
+    return DubkitError(
+        f"a bug in dubkit: {type(error).__name__}: {error}",
+        hint="please report it with its traceback",
+    )
+
+
+def _finished(item: Todo, result: RunResult, seconds: float) -> Outcome:
+    ready = item.ready
     return Outcome(
         name=ready.entry.name,
-        state="partial" if partial else "done",
+        state="partial" if result.exit_code == EXIT_PARTIAL else "done",
         exit_code=result.exit_code,
         output=ready.job.output,
+        work=ready.job.work,
         asked=item.asked,
         made=state_of(ready.job.output),
-        seconds=round(time.monotonic() - began, 3),
+        seconds=round(seconds, 3),
         frames=result.frames,
         kept=result.kept,
         warnings=result.warnings,
@@ -165,6 +232,7 @@ def _ended(item: Todo, state: State, error: DubkitError, seconds: float) -> Outc
         state=state,
         exit_code=error.exit_code,
         output=item.ready.job.output,
+        work=item.ready.job.work,
         asked=item.asked,
         made=item.before.made if item.before else "",
         seconds=round(seconds, 3),

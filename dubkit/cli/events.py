@@ -1,8 +1,9 @@
 """What ``--json`` writes to stdout: one object a line, the last one always a ``result``.
 
 Every object has ``event`` (its kind, the class attribute below) and ``time`` (seconds since the
-command began), then the fields of its class. New fields may be added; none is renamed or removed
-within a major version. Readers should ignore events and fields that they do not know.
+command began), in a batch ``job`` (the name of the job that it is about), then the fields of its class.
+``events.schema.json`` beside this file says the same for programs. New fields may be added; none is renamed or
+removed within a major version. Readers should ignore events and fields that they do not know.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Advanced(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobBegun(Event):
-    """A job of a batch begins; the events up to its ``job_end`` are about it."""
+    """A job of a batch begins, beside others."""
 
     event: ClassVar[str] = "job"
     name: str
@@ -127,7 +128,9 @@ class Result(Event):
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def to_line(event: Event, seconds: float) -> str:
+def to_line(event: Event, seconds: float, job: str | None = None) -> str:
     """One event as a line of JSON, without the newline."""
-    head = {"event": event.event, "time": round(seconds, 3)}
+    head: dict[str, object] = {"event": event.event, "time": round(seconds, 3)}
+    if job is not None:
+        head["job"] = job
     return json.dumps({**head, **asdict(event)}, ensure_ascii=False, default=str)

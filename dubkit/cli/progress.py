@@ -47,6 +47,7 @@ class LineReporter:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._begun = clock()
+        self._about = ""
         self._meters: dict[str, Meter] = {}
         self._said: dict[str, float] = {}
         self._console = errors()
@@ -71,9 +72,12 @@ class LineReporter:
             self._said[stage] = now
             self._print(f"{stage}: {meter.describe(now)}")
 
-    def begin_job(self, name: str, number: int, count: int) -> None:
-        """Head what follows."""
+    def begin_job(self, name: str, number: int, count: int) -> LineReporter:
+        """Say so, and put the job's name before its lines."""
         self._print(f"job {number} of {count}: {name}")
+        own = LineReporter(self._clock)
+        own._begun, own._about = self._begun, f"{name}: "
+        return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Say how it ended."""
@@ -95,11 +99,16 @@ class LineReporter:
 
     def _print(self, text: str) -> None:
         stamp = clock_text(self._clock() - self._begun).rjust(5)
-        self._console.print(f"{stamp} {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            f"{stamp} {self._about}{text}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class QuietReporter:
     """Only warnings and failures."""
+
+    def __init__(self, about: str = "") -> None:
+        self._about = about
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Nothing."""
@@ -111,8 +120,9 @@ class QuietReporter:
         if error is not None:
             self.warn(f"{stage} {unit}: failed: {error}")
 
-    def begin_job(self, name: str, number: int, count: int) -> None:
-        """Nothing."""
+    def begin_job(self, name: str, number: int, count: int) -> QuietReporter:
+        """Nothing; the job's name stands before its warnings."""
+        return QuietReporter(f"{name}: ")
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """A line for a failure only."""
@@ -124,7 +134,8 @@ class QuietReporter:
 
     def warn(self, message: str) -> None:
         """Print a warning."""
-        errors().print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+        text = f"warning: {self._about}{message}"
+        errors().print(text, markup=False, highlight=False, soft_wrap=True)
 
     def tell(self, event: Event) -> None:
         """Nothing: the command prints its answer."""
@@ -139,6 +150,7 @@ class JsonReporter:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._begun = clock()
+        self._job: str | None = None
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Write a ``plan`` event."""
@@ -150,9 +162,12 @@ class JsonReporter:
         """Write a ``unit`` event."""
         self._write(Advanced(stage, unit, frames, round(seconds, 3), error))
 
-    def begin_job(self, name: str, number: int, count: int) -> None:
-        """Write a ``job`` event."""
+    def begin_job(self, name: str, number: int, count: int) -> JsonReporter:
+        """Write a ``job`` event; those of the job carry its name."""
         self._write(JobBegun(name, number, count))
+        own = JsonReporter(self._clock)
+        own._begun, own._job = self._begun, name
+        return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Write a ``job_end`` event."""
@@ -175,7 +190,7 @@ class JsonReporter:
         self._write(result)
 
     def _write(self, event: Event) -> None:
-        say(to_line(event, self._clock() - self._begun))
+        say(to_line(event, self._clock() - self._begun, self._job))
 
 
 class _State(ProgressColumn):
@@ -190,15 +205,17 @@ class _State(ProgressColumn):
 class LiveReporter:
     """A bar for every stage, redrawn in place."""
 
-    def __init__(self, console: Console) -> None:
-        self.bars = Bars(
+    def __init__(self, console: Console, bars: Bars | None = None, about: str = "") -> None:
+        self.bars = bars or Bars(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             _State(),
             console=console,
             refresh_per_second=4,
         )
+        self._about = about
+        self._jobs: dict[str, LiveReporter] = {}
         self._meters: dict[str, tuple[TaskID, Meter]] = {}
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
@@ -207,7 +224,9 @@ class LiveReporter:
         if stage in self._meters:
             self.bars.remove_task(self._meters[stage][0])
         total = max(units, 1)
-        task = self.bars.add_task(stage, total=total, completed=current, meter=meter)
+        task = self.bars.add_task(
+            f"{self._about}{stage}", total=total, completed=current, meter=meter
+        )
         self._meters[stage] = (task, meter)
 
     def advance(
@@ -220,26 +239,28 @@ class LiveReporter:
         if error is not None:
             self.warn(f"{stage} {unit}: failed: {error}")
 
-    def begin_job(self, name: str, number: int, count: int) -> None:
-        """Start with fresh bars under a headline."""
-        for task, _ in self._meters.values():
-            self.bars.remove_task(task)
-        self._meters.clear()
-        self.bars.console.rule(f"{number} of {count}: {name}", align="left")
+    def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
+        """Bars of its own, which go with it."""
+        own = LiveReporter(self.bars.console, self.bars, f"{name}: ")
+        self._jobs[name] = own
+        return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
-        """Say how it ended, above the bars of the next."""
+        """Say how it ended, above the bars of the others."""
+        for task, _ in self._jobs.pop(name)._meters.values():
+            self.bars.remove_task(task)
         style = "green" if state == "done" else "red"
         text = f"{name}: {state}{f': {error}' if error else ''}"
         self.bars.console.print(text, style=style, markup=False, highlight=False)
 
     def note(self, message: str) -> None:
         """Print a fact above the bars."""
-        self.bars.console.print(message, style="dim", markup=False, highlight=False)
+        text = f"{self._about}{message}"
+        self.bars.console.print(text, style="dim", markup=False, highlight=False)
 
     def warn(self, message: str) -> None:
         """Print a warning above the bars."""
-        text = f"warning: {message}"
+        text = f"warning: {self._about}{message}"
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
 
     def tell(self, event: Event) -> None:

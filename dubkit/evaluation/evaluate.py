@@ -28,7 +28,8 @@ from dubkit.plan import digest_inputs, read_shots
 from dubkit.progress import Progress
 from dubkit.records import Job, Shot
 from dubkit.units import Run
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, cores
+from dubkit.work.schedule import stream
 
 NAME = "evaluate"
 SLACK = 1  # frames by which two films may differ in length
@@ -231,7 +232,7 @@ def _measure_all(
     for index, measured in stream(measure, tasks, jobs=jobs, backend=config.parallel.backend):
         shot = tasks[index].shot
         if isinstance(measured, WorkerLost):
-            raise InputError(f"the process that measured shot {shot.name} died, twice")
+            raise InputError(f"the process that measured shot {shot.name} died each time")
         found[index] = measured
         progress.advance(NAME, shot.name, shot.frames, 0.0, None)
     return tuple(found[i] for i in range(len(tasks)))

@@ -25,7 +25,8 @@ from dubkit.media.planes import rgb_crop
 from dubkit.progress import Progress
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.probe import load_film
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, cores
+from dubkit.work.schedule import stream
 
 NAME = "fid"
 PICTURES = 500  # of a film
@@ -80,7 +81,7 @@ def fid(tasks: Sequence[FidTask], config: Config, progress: Progress) -> dict[st
     for index, seen in stream(look, tasks, jobs=jobs, backend=config.parallel.backend):
         if isinstance(seen, WorkerLost):
             raise InputError(
-                f"the process that looked at shot {tasks[index].shot.name} died, twice"
+                f"the process that looked at shot {tasks[index].shot.name} died each time"
             )
         early[index] = seen
         progress.advance(NAME, tasks[index].shot.name, tasks[index].shot.frames, 0.0, None)

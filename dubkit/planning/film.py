@@ -20,7 +20,8 @@ from dubkit.records import Job, Shot
 from dubkit.runner import find_devices
 from dubkit.stages import generate
 from dubkit.stages.base import Per
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, cores
+from dubkit.work.schedule import stream
 
 ANALYSED = "timing"  # the last stage before anything is rendered
 RENDERING = "generate"

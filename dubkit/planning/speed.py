@@ -22,7 +22,8 @@ from dubkit.records import FaceTrack, Job, Shot, StageResult
 from dubkit.stages import generate
 from dubkit.stages.base import StageContext
 from dubkit.synthesis.timing import Timing, load_timing, save_timing
-from dubkit.work.parallel import WorkerLost, stream
+from dubkit.work.parallel import WorkerLost
+from dubkit.work.schedule import stream
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least

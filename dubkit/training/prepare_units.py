@@ -36,7 +36,8 @@ from dubkit.training.receipts import (
     write_receipt,
 )
 from dubkit.work.digest import digest_value, short
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, cores
+from dubkit.work.schedule import stream
 
 VERSION = 2  # of the results: a change makes every unit stale
 BOOK_SECONDS = 10.0  # between two savings of the book
@@ -172,7 +173,7 @@ class Preparation:
             unit = todo[index]
             spent, at = time.monotonic() - began - at, time.monotonic() - began
             if isinstance(result, WorkerLost):
-                self.lost[unit.file.source.file] = "its worker died, twice: too little memory?"
+                self.lost[unit.file.source.file] = "its worker died each time: too little memory?"
                 self.progress.advance(stage, unit.name, unit.frames, spent, str(result))
                 continue
             self._publish(unit, result)

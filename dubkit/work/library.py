@@ -16,17 +16,15 @@ import fcntl
 import os
 import shutil
 import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from dubkit.errors import WorkError
 from dubkit.records import StageResult
 from dubkit.work.folder import explain, intact, link_or_copy, publish, refuse_links
+from dubkit.work.lock import take
 
 SCRATCH = "scratch"
-WAIT_SECONDS = 0.5
 
 
 def find(library: Path, folder: Path, fingerprint: str) -> Path | None:
@@ -52,9 +50,8 @@ def contribute(library: Path, folder: Path, result: StageResult) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-@contextmanager
-def hold_film(library: Path, film: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Be the one run that analyses a film; waits for another, and tells so once.
+def take_film(library: Path, film: str) -> IO[str] | None:
+    """Be the one run that analyses a film, until what is returned is closed; None while another is.
 
     Raises WorkError where the library cannot be used.
     """
@@ -68,23 +65,11 @@ def hold_film(library: Path, film: str, tell: Callable[[str], None]) -> Iterator
         ) from error
     except OSError as error:
         raise explain(error, library) from error
-    with stream:
-        _wait(stream.fileno(), library, tell)
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        stream.flush()
-        shutil.rmtree(library / SCRATCH / film, ignore_errors=True)
-        yield
-
-
-def _wait(descriptor: int, library: Path, tell: Callable[[str], None]) -> None:
-    told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if not told:
-                tell(f"another run analyses this film in {library}; waiting for it")
-                told = True
-            time.sleep(WAIT_SECONDS)
+    if not take(stream.fileno(), fcntl.LOCK_EX):
+        stream.close()
+        return None
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    stream.flush()
+    shutil.rmtree(library / SCRATCH / film, ignore_errors=True)
+    return stream

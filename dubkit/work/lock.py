@@ -57,7 +57,7 @@ def hold(
 def _enter(stream: IO[str], root: Path, wait: Callable[[str], None] | None) -> bool:
     """Take the lock; says whether another had it."""
     waited = False
-    while not _take(stream.fileno(), fcntl.LOCK_EX):
+    while not take(stream.fileno(), fcntl.LOCK_EX):
         stream.seek(0)
         holder = stream.read().strip() or "another process"
         if wait is None:
@@ -85,7 +85,7 @@ def holder(root: Path) -> str | None:
     if not path.is_file():
         return None
     with path.open() as stream:
-        if _take(stream.fileno(), fcntl.LOCK_SH):
+        if take(stream.fileno(), fcntl.LOCK_SH):
             return None
         return stream.read().strip() or "another process"
 
@@ -101,7 +101,7 @@ def attend(root: Path) -> Iterator[None]:
 def _wait_for_workers(root: Path, patience: float) -> None:
     deadline = time.monotonic() + patience
     with (root / ATTEND).open("a") as stream:
-        while not _take(stream.fileno(), fcntl.LOCK_EX):
+        while not take(stream.fileno(), fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise WorkError(
                     f"workers of an earlier run are still busy in {root}",
@@ -110,7 +110,8 @@ def _wait_for_workers(root: Path, patience: float) -> None:
             time.sleep(0.05)
 
 
-def _take(descriptor: int, kind: int) -> bool:
+def take(descriptor: int, kind: int) -> bool:
+    """Take an advisory lock; False where another has it."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""Many calls of one function on as many cores, results as they come. The only user of joblib.
+"""Who does the work: this process, threads, or processes of their own. The only user of joblib.
 
-Workers ignore Ctrl-C (the parent decides) and die soon after their parent. Libraries use one thread in
-them: a task that may use more cores starts threads itself, and results depend on none of it. A worker that
-dies hard takes nothing with it but its own tasks.
+Every worker process is a pool of one, so that one that dies takes nothing with it but what it had in hand, and
+it is known what that was. Workers ignore Ctrl-C (the parent decides) and die soon after their parent. Libraries
+use one thread in them: a task that may use more cores starts threads itself, and results depend on none of it.
 """
 
 from __future__ import annotations
@@ -12,25 +12,46 @@ import os
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
 
 import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky import ProcessPoolExecutor
 
-from dubkit.errors import ConfigError, MissingDependency
+from dubkit.errors import MissingDependency
 
-Task = TypeVar("Task")
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 LOKY = "loky"
+CPU = "cpu"
 WATCH_SECONDS = 0.5  # how often a worker looks whether its parent lives
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ),
+    "1",
+)
 
 
 class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a result
-    """A worker died while it held a task, twice: killed, or crashed in native code."""
+    """A worker died each time it held a task: killed, or crashed in native code."""
 
 
 def cores() -> int:
@@ -38,103 +59,215 @@ def cores() -> int:
     return int(joblib.cpu_count())
 
 
-def share_cores(sizes: Sequence[int], wide: int, jobs: int) -> list[int]:
-    """How many of ``wide`` cores each task may keep busy, in the order in which they start.
+def share_of_cores(size: int, left: int, wide: int, jobs: int) -> int:
+    """How many of ``wide`` cores a task of this size may keep busy, ``left`` being it and all that wait.
 
     As many as its size is of what is left, so that the last task, or one that outweighs all the others,
-    does not leave cores idle; tasks of size 0 get one.
+    does not leave cores idle; a task of size 0 gets one.
     """
-    left, shares = sum(sizes), []
-    for size in sizes:
-        shares.append(max(1, wide // jobs, math.ceil(wide * size / left)) if size else 1)
-        left -= size
-    return shares
+    return max(1, wide // jobs, math.ceil(wide * size / left)) if size else 1
 
 
-def stream(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    *,
-    jobs: int,
-    backend: str = LOKY,
-) -> Iterator[tuple[int, Result | WorkerLost]]:
-    """``function(task)`` for all tasks; yields (index of the task, result) as they finish.
+class Workers(Protocol):
+    """Places where functions run, each with room for so many at once."""
 
-    Tasks start in their order. With one job all happens in this process; with more, never, not even
-    a single task. Exceptions of ``function`` pass through; after a worker's death its tasks are
-    tried once more, each alone.
+    cores: int  # that all tasks of this machine share
+    near: bool  # whether this process may do a task itself when there is but one
+
+    def room(self, place: str) -> int:
+        """How many run at once in a place."""
+
+    def idle(self, places: Sequence[str]) -> str | None:
+        """The first of the places that could start something now."""
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        """Begin ``function(argument)`` in an idle place."""
+
+    @property
+    def running(self) -> int:
+        """How many were started and not yet returned by `wait`."""
+
+    def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
+        """What ended since, after at most so long; a dead worker shows as `WorkerLost`."""
+
+    def close(self, *, kill: bool) -> None:
+        """End all workers; with ``kill`` in the middle of what they do."""
+
+
+class LocalWorkers:
+    """What workers of this machine share: the book of what runs where.
+
+    The CPU has room for as many as there are jobs, every other device for one.
     """
-    left = dict(enumerate(tasks))
-    while left:
-        try:
-            for index, result in _pool(function, left, jobs, backend):
-                del left[index]
-                yield index, result
-        except TerminatedWorkerError:
-            for index in list(left)[:jobs]:  # tasks start in order: these were in their hands
-                yield index, _alone(function, index, left.pop(index))
+
+    near = True
+
+    def __init__(self, jobs: int) -> None:
+        self.cores = jobs
+        self._busy: Counter[str] = Counter()
+        self._held: dict[Future[Any], tuple[Hashable, str, Executor | None]] = {}
+
+    @property
+    def running(self) -> int:
+        return len(self._held)
+
+    def room(self, place: str) -> int:
+        return self.cores if place == CPU else 1
+
+    def idle(self, places: Sequence[str]) -> str | None:
+        return next((p for p in places if self._busy[p] < self.room(p)), None)
+
+    def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
+        if not self._held:
+            time.sleep(seconds or 0.0)
+        ended, _ = wait(self._held, seconds, FIRST_COMPLETED)
+        return [(self._release(future), future) for future in ended]
+
+    def _hold(
+        self, key: Hashable, place: str, future: Future[Any], worker: Executor | None = None
+    ) -> None:
+        self._busy[place] += 1
+        self._held[future] = (key, place, worker)
+
+    def _release(self, future: Future[Any]) -> Hashable:
+        key, place, worker = self._held.pop(future)
+        self._busy[place] -= 1
+        if worker is not None:
+            self._rest(place, worker, dead=is_lost(future))
+        return key
+
+    def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
+        """Keep a worker for the next task."""
 
 
-def _alone(function: Callable[[Task], Result], index: int, task: Task) -> Result | WorkerLost:
+class Here(LocalWorkers):
+    """No workers: this process does one thing at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def idle(self, places: Sequence[str]) -> str | None:
+        return None if self._held else places[0]
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        self._hold(key, place, run_here(function, argument))
+
+    def close(self, *, kill: bool) -> None:
+        """Nothing is open."""
+
+
+class Threads(LocalWorkers):
+    """Threads of this process, for work that leaves Python's lock."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        if place not in self._pools:
+            self._pools[place] = ThreadPoolExecutor(self.room(place))
+        self._hold(key, place, self._pools[place].submit(function, argument))
+
+    def close(self, *, kill: bool) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(cancel_futures=True)
+
+
+class Processes(LocalWorkers):
+    """Processes of their own: as many as ``jobs`` for the CPU, and one for each device.
+
+    They are started when there is work for them and kept; a device belongs to one of them for good.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self._resting: dict[str, list[ProcessPoolExecutor]] = defaultdict(list)
+        self._all: list[ProcessPoolExecutor] = []
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        while self._resting[place]:
+            worker = self._resting[place].pop()
+            with suppress(BrokenExecutor):  # it died at rest: nothing is lost
+                self._hold(key, place, worker.submit(function, argument), worker)
+                return
+            self._bury(worker)
+        worker = self._new()
+        self._hold(key, place, worker.submit(function, argument), worker)
+
+    def close(self, *, kill: bool) -> None:
+        for worker in self._all:  # first all are told, so that they end side by side
+            worker.shutdown(wait=False, kill_workers=kill)
+        for worker in self._all:
+            worker.shutdown(wait=True, kill_workers=kill)
+
+    def _new(self) -> ProcessPoolExecutor:
+        threads = {} if "OMP_NUM_THREADS" in os.environ else _ONE_THREAD
+        worker = ProcessPoolExecutor(
+            1,
+            initializer=_prepare_worker,
+            initargs=(os.getpid(),),
+            env={name: os.environ.get(name, one) for name, one in threads.items()},
+        )
+        self._all.append(worker)
+        return worker
+
+    def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
+        assert isinstance(worker, ProcessPoolExecutor)
+        if dead:
+            self._bury(worker)
+        else:
+            self._resting[place].append(worker)
+
+    def _bury(self, worker: ProcessPoolExecutor) -> None:
+        worker.shutdown(wait=False)
+        self._all.remove(worker)
+
+
+def open_workers(jobs: int, backend: str = LOKY, scheduler: str | None = None) -> Workers:
+    """Workers of the kind that a backend names; with one job, this process.
+
+    Raises MissingDependency for Dask where it is not installed, WorkError where its scheduler is not reached.
+    """
+    if backend == "dask":
+        return _open_cluster(jobs, scheduler)
+    if jobs == 1:
+        return Here()
+    return Threads(jobs) if backend == "threading" else Processes(jobs)
+
+
+def _open_cluster(jobs: int, scheduler: str | None) -> Workers:
     try:
-        return next(result for _, result in _pool(function, {index: task}, 2, LOKY))
-    except TerminatedWorkerError:
-        return WorkerLost("its worker died, twice")
-
-
-def _pool(
-    function: Callable[[Task], Result], tasks: dict[int, Task], jobs: int, backend: str
-) -> Iterator[tuple[int, Result]]:
-    calls = [joblib.delayed(_call)(function, index, task) for index, task in tasks.items()]
-    busy = min(jobs, len(calls))
-    with _backend(backend), _opencv_threads(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(worker stopped|tasks which were still).*")
-        width = min(jobs, busy + 1)  # one task alone still gets a process of its own
-        pool = joblib.Parallel(n_jobs=width, return_as="generator_unordered", batch_size=1)
-        results = pool(calls)
-        try:
-            yield from results
-        finally:
-            results.close()
-
-
-@contextmanager
-def _backend(name: str) -> Iterator[None]:
-    options: dict[str, Any] = {}
-    if name == LOKY:
-        options = {"initializer": _prepare_worker, "initargs": (os.getpid(),)}
-        if "OMP_NUM_THREADS" not in os.environ:
-            options["inner_max_num_threads"] = 1
-    try:
-        context = joblib.parallel_config(backend=name, **options)
-    except ImportError:
+        cluster = import_module("dubkit.work.cluster")
+    except ModuleNotFoundError as error:
         raise MissingDependency(
-            f"the {name} backend is not installed", hint=f"pip install 'dubkit[{name}]'"
+            f"the dask backend needs {error.name}, which is not installed",
+            hint="pip install 'dubkit[dask]'",
         ) from None
-    except ValueError as error:
-        raise ConfigError(
-            f"the {name} backend cannot be used: {error}", hint="start its cluster first"
-        ) from error
-    with context:
-        yield
+    workers: Workers = cluster.Cluster(jobs, scheduler)
+    return workers
 
 
-@contextmanager
-def _opencv_threads() -> Iterator[None]:
-    """New workers see one thread in OpenCV's variable, which joblib leaves out."""
-    name = "OPENCV_FOR_THREADS_NUM"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "1"
+def run_here(function: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
+    """Call a function in this process; its error, a stop excepted, lies in the future."""
+    future: Future[Result] = Future()
     try:
-        yield
-    finally:
-        os.environ.pop(name, None)
+        future.set_result(function(argument))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
-def _call(function: Callable[[Task], Result], index: int, task: Task) -> tuple[int, Result]:
-    return index, function(task)
+def is_lost(future: Future[Any]) -> bool:
+    """Whether the worker died rather than the task failed."""
+    return isinstance(future.exception(), (BrokenExecutor, WorkerLost))
 
 
 def _prepare_worker(parent: int) -> None:

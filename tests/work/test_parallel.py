@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dubkit.errors import ConfigError, MissingDependency
-from dubkit.work.parallel import WorkerLost, share_cores, stream
+from dubkit.work.parallel import WorkerLost, share_of_cores
+from dubkit.work.schedule import stream
 
 
 def _square(number: int) -> int:
@@ -83,13 +84,14 @@ def test_libraries_use_one_thread_in_workers(monkeypatch: pytest.MonkeyPatch) ->
         ([50, 50, 50, 50], 2, 2, [1, 1, 1, 2]),  # the last one would leave a core idle
         ([0, 1500], 2, 2, [1, 2]),  # sound has no frames
         ([50, 50, 50], 16, 1, [16, 16, 16]),  # one device, many cores to feed it
-        ([], 2, 2, []),
     ],
 )
 def test_idle_cores_go_to_the_tasks_that_need_them(
     sizes: list[int], wide: int, jobs: int, shares: list[int]
 ) -> None:
-    assert share_cores(sizes, wide, jobs) == shares
+    left = [sum(sizes[i:]) for i in range(len(sizes))]
+    found = [share_of_cores(size, rest, wide, jobs) for size, rest in zip(sizes, left, strict=True)]
+    assert found == shares
 
 
 def test_a_worker_that_dies_costs_only_its_own_task() -> None:
