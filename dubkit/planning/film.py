@@ -121,7 +121,11 @@ def _look_at_all(
 def _speed(
     opened: OpenedJob, config: Config, shots: Sequence[ShotPlan], progress: Progress
 ) -> Speed | None:
-    receipts = [r for shot in opened.shots if (r := opened.receipt(RENDERING, shot))]
+    receipts = [
+        (made, judged.seconds)
+        for shot in opened.shots
+        if (made := opened.receipt(RENDERING, shot)) and (judged := opened.receipt("gate", shot))
+    ]
     settings = {
         f"settings generate.{name}": str(value)
         for name, value in config.generate.model_dump(mode="json").items()

@@ -19,8 +19,8 @@ from dubkit.errors import DubkitError
 from dubkit.faces.choose import TrackChoice, Untouched
 from dubkit.faces.store import load_choice, load_tracks, save_choice, save_tracks
 from dubkit.records import FaceTrack, Job, Shot, StageResult
-from dubkit.stages import generate
-from dubkit.stages.base import StageContext
+from dubkit.stages import gate, generate
+from dubkit.stages.base import StageContext, StageReport
 from dubkit.synthesis.timing import Timing, load_timing, save_timing
 from dubkit.work.parallel import WorkerLost
 from dubkit.work.schedule import stream
@@ -55,12 +55,15 @@ class Trial:
 
 
 def earlier(
-    receipts: Iterable[StageResult], engine: str, settings: Mapping[str, str]
+    receipts: Iterable[tuple[StageResult, float]], engine: str, settings: Mapping[str, str]
 ) -> Speed | None:
-    """The speed of shots that were rendered with the same generator and settings; None where they are too few."""
+    """The speed of shots that were rendered with the same generator and settings; None where they are too few.
+
+    ``receipts`` are those of the stage generate, each with the seconds that the gate then took.
+    """
     rows = [
-        (int(r.facts.get("painted") or 0), _frames(r.unit), r.seconds)
-        for r in receipts
+        (int(r.facts.get("painted") or 0), _frames(r.unit), r.seconds + more)
+        for r, more in receipts
         if r.error is None
         and r.parts.get("engine") == engine
         and all(r.parts.get(name) == value for name, value in settings.items())
@@ -103,11 +106,11 @@ def _try(trial: Trial) -> tuple[Speed, float] | None:
         with tempfile.TemporaryDirectory(prefix="dubkit-plan-") as folder:
             root = Path(folder)
             warm = replace(part, end=min(part.end, part.start + WARM))
-            generate.run(_context(trial, root / "warm", warm, tracks, choices))
+            _render(_context(trial, root / "warm", warm, tracks, choices))
             made = _context(trial, root / "made", part, tracks, choices)
             bare = _context(trial, root / "bare", part, tracks, choices)
             began = time.monotonic()
-            report = generate.run(made)
+            report = _render(made)
             middle = time.monotonic()
             generate.keep_original(bare)
             end = time.monotonic()
@@ -121,6 +124,16 @@ def _try(trial: Trial) -> tuple[Speed, float] | None:
         return None if hoped else (Speed(plain, plain, basis), end - began)
     spent = (middle - began) - plain * (part.frames - painted)
     return Speed(max(plain, spent / painted), plain, basis), end - began
+
+
+def _render(context: StageContext) -> StageReport:
+    """Make the pictures, and look at them as the gate does."""
+    report = generate.run(context)
+    made = {"generate": (context.out,)}
+    judged = replace(context, inputs={**context.inputs, **made}, out=context.out / "gate")
+    judged.out.mkdir()
+    gate.run(judged)
+    return report
 
 
 def _busiest(shot: Shot, choices: Sequence[TrackChoice], count: int) -> Shot:

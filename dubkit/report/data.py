@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 import dubkit
+from dubkit.config import Config
+from dubkit.errors import ConfigError
 from dubkit.opened import OpenedJob
 from dubkit.outcome import about
 from dubkit.pipeline import STAGES
@@ -14,6 +16,7 @@ from dubkit.presets import list_presets
 from dubkit.report.facts import ShotFacts, load_words, stage_rows
 from dubkit.report.weights import used_weights
 from dubkit.stages.probe import load_film
+from dubkit.verdicts import PRESET, Verdict, config_with
 
 
 def page_data(
@@ -34,7 +37,7 @@ def page_data(
         "stages": stages,
         "weights": [asdict(weight) for weight in used_weights(engines, opened.config)],
         "warnings": list(dict.fromkeys([*failures, *told])),
-        "presets": _presets(),
+        "presets": _presets(opened.config),
         "videos": videos,
     }
 
@@ -84,5 +87,14 @@ def _film(opened: OpenedJob) -> dict[str, Any]:
     return facts
 
 
-def _presets() -> list[str]:
-    return [preset.name for preset in list_presets()]
+def _presets(config: Config) -> list[str]:
+    """Presets that would make a rejected shot otherwise than it is."""
+    return [preset.name for preset in list_presets() if _differs(preset.name, config)]
+
+
+def _differs(preset: str, config: Config) -> bool:
+    wanted = Verdict(verdict="reject", instead=f"{PRESET}{preset}")
+    try:
+        return config_with(wanted, config) != config
+    except ConfigError:
+        return False

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,16 +13,20 @@ import numpy as np
 
 from dubkit.errors import DubkitError, WorkError
 from dubkit.faces.store import load_choice, load_tracks
+from dubkit.measures.checks import GateResult
 from dubkit.measures.lips import LABIALS, MARKS, opening
 from dubkit.opened import OpenedJob
 from dubkit.planning.risk import Seen, main_face
 from dubkit.records import FaceState, FaceTrack, Shot, Speech, StageResult
+from dubkit.report.measures import gate_rows
+from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.speech import load_speech
 from dubkit.synthesis.timing import SILENCE, Timing, load_timing
 from dubkit.work.store import read_record
 
 THOUSAND = 1000  # openings are told in thousandths of the face's width
+PER_SHOT = ("faces", "timing", "generate", "gate")
 STATES = ("failed", "kept", "warned", "dubbed", "untouched", "waiting")
 
 
@@ -33,26 +37,27 @@ class ShotFacts:
     shot: Shot
     state: str  # one of STATES
     why: str = ""  # it failed, or keeps its original picture
+    painted: bool = False  # whether there is a picture with a new mouth, used or not
     track: FaceTrack | None = None  # the dubbed face
     table: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rendered(self) -> bool:
         """Whether there is a dubbed picture to show beside the original one."""
-        return self.state in ("dubbed", "warned", "kept") and self.track is not None
+        return self.painted and self.track is not None
 
 
 def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFacts:
     """All that is known of a shot, however far the job is."""
-    receipts = {
-        name: receipt
-        for name in ("faces", "timing", "generate")
-        if (receipt := opened.receipt(name, shot))
-    }
-    state, why = _state(opened, shot, receipts)
-    facts = ShotFacts(shot, state, why)
+    receipts = {name: receipt for name in PER_SHOT if (receipt := opened.receipt(name, shot))}
+    state, why, painted = _state(opened, shot, receipts)
+    facts = ShotFacts(shot, state, why, painted)
     table = facts.table
     table |= {"name": shot.name, "state": state, "why": why, "measures": []}
+    gate = _gate(opened, shot, receipts)
+    if gate is not None:
+        table["measures"] = gate_rows(gate)
+        table["judged"] = " ".join(filter(None, (gate.verdict, gate.note)))
     table["seconds"] = {name: receipt.seconds for name, receipt in receipts.items()}
     table["notes"] = [w for receipt in receipts.values() for w in receipt.warnings]
     timing = _read(load_timing, opened, "timing", shot, receipts)
@@ -75,7 +80,7 @@ def load_words(opened: OpenedJob) -> Speech | None:
 
 
 def _read(
-    load: Any, opened: OpenedJob, name: str, shot: Shot, receipts: dict[str, StageResult]
+    load: Any, opened: OpenedJob, name: str, shot: Shot, receipts: Mapping[str, StageResult]
 ) -> Timing | None:
     """What a unit published; a damaged one counts as not done."""
     if name not in receipts:
@@ -87,21 +92,38 @@ def _read(
         return None
 
 
-def _state(opened: OpenedJob, shot: Shot, receipts: dict[str, StageResult]) -> tuple[str, str]:
-    for name in ("faces", "timing", "generate"):
+def _state(
+    opened: OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]
+) -> tuple[str, str, bool]:
+    for name in PER_SHOT:
         line = opened.manifest.results.get(f"{name}/{shot.name}")
         if line and line.error and not line.fingerprint:
-            return "failed", f"{name}: {line.error}"
+            return "failed", f"{name}: {line.error}", False
     made = receipts.get("generate")
     if made is None:
-        return "waiting", ""
+        return "waiting", "", False
     if made.error:
-        return "kept", made.error
+        return "kept", made.error, False
     try:
         result = read_record(opened.folder("generate", shot) / RESULT, GenerateResult)
     except WorkError:
-        return "waiting", "its files are damaged"
-    return ("dubbed" if result.touched else "untouched"), ""
+        return "waiting", "its files are damaged", False
+    gate = _gate(opened, shot, receipts)
+    if gate is not None and (gate.kept or not gate.passed):
+        state = "kept" if gate.kept else "failed" if gate.refused else "warned"
+        if gate.verdict != "approve":
+            return state, "; ".join(gate.reasons), result.touched
+    return ("dubbed" if result.touched else "untouched"), "", result.touched
+
+
+def _gate(opened: OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]) -> GateResult | None:
+    """What the gate said of a shot; None where it has not seen it."""
+    if "gate" not in receipts:
+        return None
+    try:
+        return load_gate(opened.folder("gate", shot))
+    except WorkError:
+        return None
 
 
 def _faces(facts: ShotFacts, opened: OpenedJob, shot: Shot) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from dubkit.errors import WorkError
 from dubkit.evaluation.measures import BY_NAME
 from dubkit.measures import lips
+from dubkit.measures.checks import GateResult
 from dubkit.synthesis.timing import load_timing
 
 
@@ -27,6 +28,27 @@ def row(
         "verdict": verdict,
         "meaning": known.meaning if known else "",
     }
+
+
+def gate_rows(gate: GateResult) -> list[dict[str, Any]]:
+    """Every check of the gate; those that failed first."""
+    many = len(gate.faces) > 1
+    rows = []
+    for face in gate.faces:
+        for check in sorted(face.checks, key=lambda check: check.passed):
+            sign = "≤" if check.better == "lower" else "≥"
+            known = check.value is not None
+            line = row(
+                check.measure,
+                check.value,
+                shown="" if known else check.reason,
+                limit=f"{sign} {check.limit:g}" if known else "",
+                verdict="" if not known else "pass" if check.passed else "fail",
+            )
+            rows.append(
+                {**line, "label": f"face {face.track}: {line['label']}" if many else line["label"]}
+            )
+    return rows
 
 
 def lip_rows(timing: Path, dubbed: Sequence[int | None], thousand: int) -> list[dict[str, Any]]:

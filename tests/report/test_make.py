@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from dubkit.api import make_job, run_job
 from dubkit.cli.app import app
+from dubkit.config import GateSettings
 from dubkit.demo.build import build_demo
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
@@ -109,6 +111,26 @@ def test_what_there_is_no_room_for_is_left_out_and_told(job: Job, tmp_path: Path
     report, data = write(job.work, tmp_path / "none.html", videos="none")
     assert report.videos == 0
     assert "--videos none" in data["videos"]["said"]
+
+
+@pytest.mark.parametrize(("action", "state"), [("keep-original", "kept"), ("warn", "warned")])
+def test_what_the_gate_said_is_shown(job: Job, tmp_path: Path, action: str, state: str) -> None:
+    work = tmp_path / "copy.dubkit"
+    shutil.copytree(job.work, work)
+    other = replace(job, work=work, output=tmp_path / "out.mp4")
+    gate = {"action": action, "min_sharpness": 50.0}
+    config = make_config(jobs=1).model_copy(update={"gate": GateSettings.model_validate(gate)})
+    run_job(other, config, progress=NoProgress(), until="gate")
+    _, data = write(work, tmp_path / "page.html", videos="none")
+    first = data["shots"][0]
+    assert first["state"] == state
+    assert "the mouth is blurred" in first["why"]
+    assert first["rendered"] is True
+    worst = first["measures"][0]
+    assert (worst["label"], worst["verdict"], worst["limit"]) == ("sharpness", "fail", "≥ 50")
+    assert {row["verdict"] for row in first["measures"]} >= {"pass", "fail"}
+    assert data["shots"][1]["state"] == "untouched"
+    assert {"preview", "broadcast"} >= {*data["presets"]}
 
 
 def test_a_job_that_was_stopped_has_a_page(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ function screen(shot) {
   video.addEventListener("pause", () => { play.textContent = "Play"; });
   video.addEventListener("error", () => { if (video.getAttribute("src")) tell("This browser cannot play H.264 video; another one can.", true); });
   return h("div", {class: "card screen"},
-    h("div", {class: "pair"}, h("div", {class: "sides dim"}, h("span", {}, "Original"), h("span", {}, "Dubbed")), video),
+    h("div", {class: "pair"}, h("div", {class: "sides dim"}, h("span", {}, "Original"), h("span", {}, shot.state === "kept" ? "Dubbed, not used" : "Dubbed")), video),
     h("div", {class: "controls"}, play, bar, time,
       toggle("speed", "full speed", "half speed", (set) => { video.playbackRate = set ? .5 : 1; }),
       toggle("loop", "once", "again and again", (set) => { video.loop = set; }),
@@ -151,6 +151,7 @@ function factsCard(shot) {
   const rows = [];
   const add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("dt", {}, name), h("dd", {}, value)); };
   if (shot.why) add("Why", shot.why);
+  add("Verdict of the last run", shot.judged);
   add("Faces", shot.faces ? `${shot.dubbed_faces} of ${shot.faces} dubbed` : "none");
   add("Who", shot.who);
   if (shot.face) {
