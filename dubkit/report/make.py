@@ -21,7 +21,8 @@ from dubkit.report.facts import STATES, THOUSAND, ShotFacts, load_words, shot_fa
 from dubkit.report.measures import lip_rows
 from dubkit.report.page import MARK, build
 from dubkit.stages.generate import SEGMENT
-from dubkit.work.parallel import WorkerLost, cores, stream
+from dubkit.work.parallel import WorkerLost, cores
+from dubkit.work.schedule import stream
 
 VIDEOS = ("worst", "all", "none")
 MEGABYTE = 2**20

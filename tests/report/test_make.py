@@ -130,7 +130,8 @@ def test_what_the_gate_said_is_shown(job: Job, tmp_path: Path, action: str, stat
     assert (worst["label"], worst["verdict"], worst["limit"]) == ("sharpness", "fail", "≥ 50")
     assert {row["verdict"] for row in first["measures"]} >= {"pass", "fail"}
     assert data["shots"][1]["state"] == "untouched"
-    assert {"preview", "broadcast"} >= {*data["presets"]}
+    assert "preview" in data["presets"]
+    assert "balanced" not in data["presets"], "it would make the shot as it is"
 
 
 def test_a_job_that_was_stopped_has_a_page(tmp_path: Path) -> None:
