@@ -24,7 +24,9 @@ from dubkit.config_train import TrainSettings as TrainSettings
 class ProbeSettings(Section):
     """What is accepted as a film."""
 
-    max_pixels: int = Field(8192 * 8192, gt=0, description="Largest picture accepted, in pixels.")
+    max_pixels: int = Field(
+        8192 * 8192, gt=0, le=2**28, description="Largest picture accepted, in pixels."
+    )
     max_hours: float = Field(24.0, gt=0, description="Longest film accepted.")
 
 

@@ -22,6 +22,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Table = dict[str, Any]
+_LARGEST = 2**20  # bytes of a preset
 _HERE = Path(__file__).resolve().parent
 
 
@@ -181,14 +182,23 @@ def _chain(path: Path, seen: tuple[Path, ...]) -> list[Layer]:
 
 
 def _parent(name: str, child: Path) -> Path:
+    """What a preset extends: one beside it, or a named one; never a file that lies elsewhere."""
+    if Path(name).name != name:
+        raise ConfigError(
+            f"{child} extends {name!r}, which is a path", hint="name a preset, or a file beside it"
+        )
     beside = child.parent / (name if name.endswith(".toml") else f"{name}.toml")
     return beside if beside.is_file() and beside.resolve() != child else find_preset(name)
 
 
 def _read(path: Path) -> Table:
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(f"the preset {path} is larger than {_LARGEST >> 20} MiB")
         table: Table = tomllib.loads(path.read_text(encoding="utf-8"))
         return table
+    except RecursionError as error:
+        raise ConfigError(f"the preset {path} is nested too deeply") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the preset {path} is not valid TOML: {error}") from error
     except OSError as error:
@@ -198,7 +208,7 @@ def _read(path: Path) -> Table:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return None if text.lower() in ("none", "null") else text
 
 

@@ -75,7 +75,11 @@ def read_list(path: Path, root: Path | None = None) -> list[Row]:
 def _csv_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     head = text.splitlines()[0] if text.strip() else ""
     reader = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",", strict=True)
-    if not {"video", "audio"} <= set(reader.fieldnames or ()):
+    try:
+        columns = set(reader.fieldnames or ())
+    except csv.Error as error:
+        raise InputError(f"the first line of {path} is not CSV: {error}") from error
+    if not {"video", "audio"} <= columns:
         raise InputError(
             f"the first line of {path} does not name its columns",
             hint=f"columns: {', '.join(COLUMNS)}, or any setting as section.key",
@@ -99,6 +103,8 @@ def _toml_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the job list {path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"the job list {path} is nested too deeply") from error
     shared = table.pop("defaults", {})
     jobs = table.pop("job", [])
     good = isinstance(shared, dict) and isinstance(jobs, list)

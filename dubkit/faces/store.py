@@ -10,6 +10,7 @@ import numpy as np
 from dubkit.errors import WorkError
 from dubkit.faces.choose import TrackChoice
 from dubkit.records import FaceTrack
+from dubkit.work.arrays import open_arrays
 from dubkit.work.store import read_record, write_record
 
 TRACKS, CHOICES = "tracks.npz", "chosen.json"
@@ -28,7 +29,7 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
     """All tracks of a shot, largest face first. Raises WorkError where the file is missing or damaged."""
     path = folder / TRACKS
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_arrays(path) as stored:
             return [
                 FaceTrack(n, int(start), *(stored[f"{n}_{name}"] for name in _ARRAYS))
                 for n, start in enumerate(stored["starts"])

@@ -19,7 +19,10 @@ from dubkit.media.container import open_media
 from dubkit.records import Floats
 
 SPEECH_RATE = 16000
+LOUDEST = 1000.0  # full scale is 1: what is further out is no sound, and encoders refuse it
+LONGEST = 24 * 3600.0  # seconds of sound that are held at once
 _GAP_SECONDS = 0.05  # shorter holes between two packets are rounding
+_LARGEST_HOLE = 3600.0  # longer ones are damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class AudioInfo:
     rate: int
     channels: int
     duration: float  # seconds from the file's start to the sound's end
-    finite: bool = True  # False: some samples are no numbers
+    finite: bool = True  # False: some samples are no numbers, or beyond `LOUDEST`
 
 
 def audio_info(path: Path) -> AudioInfo:
@@ -50,9 +53,18 @@ def _is_finite(path: Path) -> bool:
     with open_media(path) as container:
         stream = _sound(container, path)
         try:
-            return all(np.isfinite(frame.to_ndarray()).all() for frame in container.decode(stream))
+            return all(
+                bool((np.abs(frame.to_ndarray()) < LOUDEST).all())
+                for frame in container.decode(stream)
+            )
         except av.FFmpegError:  # damaged from here on: ffmpeg leaves it out as well
             return True
+
+
+def audio_end(path: Path) -> float:
+    """Seconds from the file's start to the end of its sound."""
+    with open_media(path) as container:
+        return _end(container, _sound(container, path))
 
 
 def _end(container: InputContainer, stream: AudioStream) -> float:
@@ -73,12 +85,25 @@ def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
     """The whole sound of a file as mono samples (N,), -1..1, at ``rate``.
 
     Sample 0 is the file's start: a late stream is preceded by silence, holes are filled with it,
-    and samples that are no numbers become silence. Raises `InputError` where the file has no sound.
+    and samples that are no numbers become silence. Raises `InputError` where the file has no sound,
+    or more than `LONGEST`, which its header need not admit.
     """
-    blocks = list(stream_samples(path, rate))
-    if not blocks:
+    # room for as much as there seems to be; pages that are not written take no memory
+    held = np.empty(round((min(audio_end(path), LONGEST) + 1) * rate), np.float32)
+    done = 0
+    for block in stream_samples(path, rate):
+        end = done + len(block)
+        if end > LONGEST * rate:
+            raise InputError(
+                f"the sound of {path} is longer than {LONGEST / 3600:g} hours", hint="split it"
+            )
+        if end > len(held):
+            held = np.concatenate([held[:done], np.empty(len(held) // 4 + len(block), np.float32)])
+        held[done:end] = block
+        done = end
+    if not done:
         raise InputError(f"{path} has a sound stream, but nothing of it can be decoded")
-    return np.concatenate(blocks)
+    return held[:done]
 
 
 def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
@@ -91,6 +116,9 @@ def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
         for frame in _resampled(container, stream, resampler):
             if frame.pts is not None and frame.time_base is not None:
                 due = round((float(frame.pts * frame.time_base) - origin) * rate)
+                if due - done > _LARGEST_HOLE * rate:
+                    hours = (due - done) / rate / 3600
+                    raise InputError(f"the sound of {path} is damaged: a hole of {hours:.1f} hours")
                 if due - done > _GAP_SECONDS * rate:
                     yield np.zeros(due - done, np.float32)
                     done = due
@@ -130,7 +158,7 @@ def _resampled(
 
 def _clean(frame: AudioFrame) -> Floats:
     samples: Floats = np.asarray(frame.to_ndarray(), np.float32).reshape(-1)
-    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    samples = np.where(np.abs(samples) < LOUDEST, samples, np.float32(0))
     return np.clip(samples, -1.0, 1.0, out=samples)
 
 

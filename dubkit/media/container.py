@@ -14,13 +14,14 @@ from av.video.stream import VideoStream
 from dubkit.errors import InputError
 
 # Demuxers that read one file and nothing else: no playlist, image sequence, device or script.
-_FORMATS = (
+FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpegtsraw,mpeg,mpegvideo,nut,flv,live_flv,asf,"
     "mxf,mxf_opatom,ogg,h264,hevc,vvc,av1,obu,ivf,m4v,vc1,vc1test,dv,gxf,rm,wtv,yuv4mpegpipe,gif,apng,"
     "mjpeg,dnxhd,swf,nuv,bink,smk,roq,r3d,dirac,cavsvideo,avs,avs2,avs3,ty,pva,"
     "wav,w64,mp3,flac,aac,ac3,eac3,aiff,caf,au,amr,amrnb,amrwb,ape,wv,tta,tak,dts,dtshd,truehd,mlp,"
     "voc,sox,mpc,mpc8,gsm,loas"
 )
+MOST_PIXELS = 2**28  # of one picture: no decoder makes room for more
 # what a file in a folder of films is called
 FILMS = frozenset((
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts",
@@ -47,7 +48,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
 def _open(path: Path) -> InputContainer:
     _check_file(path)
     options: dict[str, Any] = {
-        "container_options": {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+        "container_options": {"format_whitelist": FORMATS, "protocol_whitelist": "file"},
+        "options": {"max_pixels": str(MOST_PIXELS)},  # of decoders that look into the streams
     }
     try:
         try:
@@ -57,6 +59,9 @@ def _open(path: Path) -> InputContainer:
             container = av.open(f"file:{path}", **options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(_refusal(path, error)) from error
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     return container
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import ffmpeg
 
 from dubkit.errors import UsageError
-from dubkit.media.audio import AudioInfo
+from dubkit.media.audio import LOUDEST, AudioInfo
+from dubkit.media.container import FORMATS
 from dubkit.media.process import find_program, run
 from dubkit.media.tkhd import set_rotation
 from dubkit.records import StreamInfo, VideoInfo
@@ -37,7 +38,7 @@ _SOUNDS = {
 _ENCODED = {"aac": CONTAINERS, "flac": (".mkv",), "pcm": (".mov", ".mkv")}
 _TEXTS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 _BIT_RATE = 96_000  # of AAC, a channel
-_NUMBERS_ONLY = r"aeval=if(isnan(val(ch))+isinf(val(ch))\,0\,val(ch)):c=same"
+_NUMBERS_ONLY = rf"aeval=if(lt(abs(val(ch))\,{LOUDEST:g})\,val(ch)\,0):c=same"  # NaN is not less
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +160,12 @@ class Parts:
 
 def mux(parts: Parts, out: Path) -> None:
     """Write the film; raises `ToolError`, or `OutputError` where the disk is full."""
-    picture = ffmpeg.input(_name(parts.picture))
+    picture = _input(parts.picture)
     limit = {} if parts.sound.pad else {"t": f"{parts.seconds:.6f}"}
-    dub = ffmpeg.input(_name(parts.dub), **limit)
+    dub = _input(parts.dub, **limit)
     streams = [picture["v:0"], dub[str(parts.dub_stream)]]
     if parts.keep:
-        source = ffmpeg.input(
-            _name(parts.source), itsoffset=f"{-parts.offset:.6f}", t=f"{parts.seconds:.6f}"
-        )
+        source = _input(parts.source, itsoffset=f"{-parts.offset:.6f}", t=f"{parts.seconds:.6f}")
         streams += [source[str(stream.index)] for stream in parts.carried]
         if not parts.carried:
             # ffmpeg-python lists an input only where one of its streams is mapped
@@ -179,6 +178,12 @@ def mux(parts: Parts, out: Path) -> None:
 
 
 _QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+
+
+def _input(path: Path, **options: str) -> Any:
+    """A file to read: no address and no playlist, even if it became one since it was checked."""
+    only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    return ffmpeg.input(_name(path), **only, **options)
 
 
 def _name(path: Path) -> str:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.media.container import film_stream, open_media
+from dubkit.media.container import MOST_PIXELS, film_stream, open_media
 from dubkit.media.planes import planar_name
 from dubkit.records import Colour, StreamInfo, VideoInfo
 
@@ -42,14 +42,16 @@ class _Look:
     timed: bool
 
 
-def probe(path: Path) -> tuple[VideoInfo, Pts]:
+def probe(path: Path, max_pixels: int = MOST_PIXELS) -> tuple[VideoInfo, Pts]:
     """Facts of a film and the times of its pictures, (frames,) in ``info.time_base``, rising.
 
     Pictures that a player does not show (edit lists, pictures before the first that can be decoded)
-    are left out. Raises `InputError` with the reason where the file cannot be dubbed.
+    are left out. Raises `InputError` with the reason where the file cannot be dubbed; pictures of more
+    than ``max_pixels`` are refused before one is decoded.
     """
     with open_media(path) as container:
         stream = _film(container, path)
+        _refuse_large(path, stream, max_pixels)
         look = _first_look(container, stream, path)
         scan = _scan(path, stream.index, look) if look.timed else _count(path)
         return _describe(path, container, stream, look, scan)
@@ -67,6 +69,17 @@ def _film(container: InputContainer, path: Path) -> VideoStream:
             f"{path} is encrypted or of an unknown codec", hint="dubkit reads unprotected files"
         )
     return stream
+
+
+def _refuse_large(path: Path, stream: VideoStream, most: int) -> None:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > most:
+        raise InputError(
+            f"{path} has pictures of {width} x {height}, more than the limit",
+            hint=f"raise it with --set probe.max_pixels={width * height}"
+            if width * height <= MOST_PIXELS
+            else "pictures of this size cannot be dubbed",
+        )
 
 
 def _first_look(container: InputContainer, stream: VideoStream, path: Path) -> _Look:

@@ -91,7 +91,8 @@ def run(argv: Sequence[str], *, stdin: bytes | None = None) -> bytes:
 
 def _failure(argv: Sequence[str], code: int, stderr: str) -> DubkitError:
     name = Path(argv[0]).name
-    tail = "\n".join(stderr.strip().splitlines()[-TAIL_LINES:])
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    tail = "; ".join(lines[-TAIL_LINES:])
     if os.strerror(errno.ENOSPC) in stderr:
         return OutputError(
             f"the disk is full: {name} could not write its output",

@@ -10,6 +10,7 @@ from dubkit.errors import InputError
 from dubkit.records import Shot
 
 _START, _END = "Start Frame", "End Frame"
+_LARGEST = 16 * 2**20  # bytes of a list
 _HINT = "give one first frame a line (from 0), or the scene list of `scenedetect list-scenes`"
 
 
@@ -21,6 +22,10 @@ def read_shots(path: Path, frames: int) -> list[Shot]:
     `InputError` with the line at fault.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            raise InputError(
+                f"the shot list {path} is larger than {_LARGEST >> 20} MiB", hint=_HINT
+            )
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"the shot list {path} is not text", hint=_HINT) from error
@@ -65,7 +70,7 @@ def _whole(path: Path, number: int, word: str) -> int:
         return int(word)
     except ValueError as error:
         raise InputError(
-            f"line {number} of the shot list {path} has no frame number: {word!r}", hint=_HINT
+            f"line {number} of the shot list {path} has no frame number: {word[:40]!r}", hint=_HINT
         ) from error
 
 

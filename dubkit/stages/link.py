@@ -22,6 +22,7 @@ from dubkit.media.planes import rgb_crop
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
+from dubkit.work.arrays import open_arrays
 from dubkit.work.store import read_record, write_record
 
 LINKS, LENT = "links.json", "lent.npz"
@@ -74,7 +75,7 @@ def load_lender(folder: Path, shot: Shot, track: int) -> Lender | None:
         return None
     path = folder / LENT
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_arrays(path) as stored:
             parts = {p: np.concatenate([stored[f"{n}/{p}"] for n in names]) for p in _PARTS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(

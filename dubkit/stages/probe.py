@@ -12,6 +12,7 @@ from dubkit.errors import InputError, WorkError
 from dubkit.media.probe import probe
 from dubkit.records import VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.work.arrays import load_array
 from dubkit.work.store import read_record, write_record
 
 VIDEO = "video.json"
@@ -22,7 +23,7 @@ def load_film(folder: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
     """What this stage published: facts and the times of all frames, (frames,) in their time base."""
     path = folder / PTS
     try:
-        pts: NDArray[np.int64] = np.load(path, allow_pickle=False)
+        pts: NDArray[np.int64] = load_array(path)
     except (OSError, ValueError) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force probe"
@@ -32,7 +33,7 @@ def load_film(folder: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
 
 def run(context: StageContext) -> StageReport:
     """Probe the film and refuse what cannot be dubbed."""
-    info, pts = probe(context.job.video)
+    info, pts = probe(context.job.video, context.config.probe.max_pixels)
     _check_limits(context.job.video, info, context.config.probe)
     write_record(context.out / VIDEO, info)
     np.save(context.out / PTS, pts, allow_pickle=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dubkit.errors import WorkError
 from dubkit.records import Phoneme, PhonemeRun, Shot
 from dubkit.synthesis.sound import Sound
+from dubkit.work.arrays import load_array, open_arrays
 from dubkit.work.store import read_record, write_record
 
 SILENCE = "sil"
@@ -89,7 +90,7 @@ def load_timing(folder: Path) -> Timing:
     """What `save_timing` wrote. Raises WorkError where it is missing or damaged."""
     path = folder / TIMES
     try:
-        times: NDArray[np.float64] = np.load(path, allow_pickle=False)
+        times: NDArray[np.float64] = load_array(path)
     except (OSError, ValueError) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force timing"
@@ -110,7 +111,7 @@ def load_sound(folder: Path) -> Sound | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_arrays(path) as stored:
             return Sound(int(stored["first"]), stored["levels"].astype(np.float32))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(

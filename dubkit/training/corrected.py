@@ -22,6 +22,7 @@ from dubkit.media.planes import rgb_crop
 from dubkit.records import Floats
 from dubkit.training.faces_data import CROP, wide_from_canonical
 from dubkit.training.look import film
+from dubkit.work.arrays import open_arrays
 
 MOST = 1500  # frames of one file that are kept, spread evenly
 
@@ -88,7 +89,7 @@ def gather(task: LabelTask) -> Gathered:
 def read_labels(path: Path) -> tuple[NDArray[np.int64], Floats]:
     """Frames (N,), rising, and landmarks (N, L, 2) of a file of corrections. Raises `InputError`."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_arrays(path) as stored:
             frames, landmarks = stored["frames"], stored["landmarks"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
@@ -112,7 +113,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64], Floats]:
 def read_crops(path: Path) -> LabelledCrops:
     """What `gather` wrote. Raises `WorkError` where it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_arrays(path) as stored:
             return LabelledCrops(stored["crops"], stored["landmarks"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(f"{path} is damaged: {error}", hint="prepare the set again") from error

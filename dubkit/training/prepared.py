@@ -29,6 +29,7 @@ from dubkit.faces import layout
 from dubkit.media.pictures import Picture, read_pictures
 from dubkit.records import Floats
 from dubkit.synthesis.timing import Timed
+from dubkit.work.arrays import open_arrays
 from dubkit.work.manifest import write_atomic
 
 FORMAT = 1
@@ -178,7 +179,7 @@ def write_clip(path: Path, clip: PreparedClip) -> None:
 def read_clip(path: Path) -> PreparedClip:
     """Read what `write_clip` wrote. Raises WorkError where it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_arrays(path) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
             ways = [way for way in PATHS if f"phonemes_{way}" in stored.files]
             phonemes = {way: _timed(str(stored[f"phonemes_{way}"])) for way in ways}

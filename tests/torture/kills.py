@@ -42,6 +42,7 @@ def kill(case: Case, folder: Path, number: int, seed: int) -> Outcome:
         stage = _WITH_WORKERS[number // len(VICTIMS) % len(_WITH_WORKERS)]
     else:
         stage = ["start", *case.stages][number // len(VICTIMS) % (1 + len(case.stages))]
+    case.lay(folder, stage)
     trial = case.start(folder)
     await_stage(trial, stage)
     delay = chance.uniform(0, case.seconds.get(stage, 1.0))
@@ -58,6 +59,7 @@ def stop(case: Case, folder: Path, number: int, seed: int) -> Outcome:
     chance = random.Random(seed * 100_003 + number)
     what = STOPS[number % len(STOPS)]
     stage = ["start", *case.stages][number // len(STOPS) % (1 + len(case.stages))]
+    case.lay(folder, stage)
     trial = case.start(folder)
     await_stage(trial, stage)
     time.sleep(chance.uniform(0.2 if stage == "start" else 0, case.seconds.get(stage, 1.0)))

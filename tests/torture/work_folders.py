@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class Case:
     units: int
     seconds: Mapping[str, float]  # from a stage's plan to that of the next
     flags: tuple[str, ...] = ()
+    work: Path | None = None  # the work folder when all was done
 
     @property
     def stages(self) -> list[str]:
@@ -33,6 +35,15 @@ class Case:
         files += ["--script", str(self.inputs.script)]
         places = ["--out", str(folder / "film.mp4"), "--work", str(folder / "work")]
         return ["run", *files, *places, "--jobs", "2", "--json", *self.flags, *more]
+
+    def lay(self, folder: Path, stage: str) -> None:
+        """Put into ``folder`` what lies there when all stages before ``stage`` are done."""
+        if self.work is None or stage not in self.stages[1:]:
+            return
+        shutil.copytree(self.work, folder / "work")
+        for later in self.stages[self.stages.index(stage) :]:
+            for units in (folder / "work").glob(f"*-*/{later}"):
+                shutil.rmtree(units)
 
     def start(self, folder: Path, *more: str) -> Trial:
         return start(self.words(folder, *more), folder / "log")
@@ -52,7 +63,8 @@ def undisturbed(inputs: Inputs, folder: Path, flags: tuple[str, ...] = ()) -> Ca
     # stages that are planned together are worked on together, until the next group's plan
     seconds = {stage: next(t for t in moments if t > at + 0.02) - at for stage, at in plans}
     film = (folder / "film.mp4").read_bytes()
-    return Case(inputs, film, events[-1]["facts"]["units_done"], seconds, flags)
+    done = events[-1]["facts"]["units_done"]
+    return Case(inputs, film, done, seconds, flags, folder / "work")
 
 
 def finished(work: Path) -> dict[str, tuple[int, int]]:
