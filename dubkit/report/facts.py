@@ -57,6 +57,7 @@ def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFact
     gate = _gate(opened, shot, receipts)
     if gate is not None:
         table["measures"] = gate_rows(gate)
+        table["excess"] = round(_excess(gate), 3)
         table["judged"] = " ".join(filter(None, (gate.verdict, gate.note)))
     table["seconds"] = {name: receipt.seconds for name, receipt in receipts.items()}
     table["notes"] = [w for receipt in receipts.values() for w in receipt.warnings]
@@ -67,6 +68,17 @@ def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFact
     if "faces" in receipts:
         _faces(facts, opened, shot)
     return facts
+
+
+def _excess(gate: GateResult) -> float:
+    """How far the worst check is beyond its limit, in limits."""
+    beyond = [
+        abs(check.value - check.limit) / max(abs(check.limit), 1e-6)
+        for face in gate.faces
+        for check in face.failed
+        if check.value is not None
+    ]
+    return max(beyond, default=0.0)
 
 
 def load_words(opened: OpenedJob) -> Speech | None:

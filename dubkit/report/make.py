@@ -148,13 +148,14 @@ def _of_plan(plan: ShotPlan) -> dict[str, Any]:
 
 
 def _rank(facts: Sequence[ShotFacts]) -> None:
-    """How much a shot needs a look: by its state, then by its risk."""
+    """How much a shot needs a look: by its state, then by how far it is beyond the gate's limits, then by its risk."""
     for fact in facts:
         word = fact.table.get("risk", "none")
         worst = next((level for level in Level if level.word == word), Level.NONE)
         reasons = min(9, len(fact.table.get("reasons", ())))
         state = len(STATES) - STATES.index(fact.state)
-        fact.table["rank"] = 1000 * state + 10 * int(worst) + reasons
+        excess = min(9.0, fact.table.pop("excess", 0.0))
+        fact.table["rank"] = 1000 * state + round(100 * excess) + 10 * int(worst) + reasons
 
 
 def _clips(

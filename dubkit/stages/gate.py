@@ -109,7 +109,7 @@ def _meters(context: StageContext, info: VideoInfo) -> list[FaceMeter]:
 
 def _inside(rows: np.ndarray, edge: int) -> np.ndarray:
     """Rows farther than ``edge`` from one that is not: near it the new mouth fades."""
-    near = np.convolve(~rows, np.ones(2 * edge + 1), "same") > 0.5
+    near = np.convolve(~rows, np.ones(2 * edge + 1), "full")[edge : edge + len(rows)] > 0.5
     return np.asarray(rows & ~near, np.bool_)
 
 

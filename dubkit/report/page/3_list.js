@@ -32,11 +32,10 @@ function makeRow(place) {
   },
   h("div", {class: "thumb"}, thumbnail(shot)),
   h("div", {},
-    h("div", {class: "head"}, `Shot ${index + 1}`, h("span", {class: "dim"}, `${clock(shot.start)}, ${(shot.end - shot.start).toFixed(1)} s`)),
-    h("div", {}, h("span", {class: `pill ${shot.state}`}, STATE_NAMES[shot.state]), " ",
+    h("div", {class: "head"}, `Shot ${index + 1}`, h("span", {class: "dim"}, `${clock(shot.start)}, ${(shot.end - shot.start).toFixed(1)} s`), mark(shot)),
+    h("div", {class: "tags"}, h("span", {class: `pill ${shot.state}`}, STATE_NAMES[shot.state]),
       ["high", "medium"].includes(shot.risk) ? h("span", {class: `pill ${shot.risk}`}, `${shot.risk} risk`) : null),
-    h("div", {class: "why"}, oneLine(shot))),
-  h("div", {class: "verdict"}, mark(shot)));
+    h("div", {class: "why"}, oneLine(shot))));
 }
 
 /** Bring the rows in sight into the page and the others out of it. */
