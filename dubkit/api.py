@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dubkit.config import Config
 from dubkit.engines.licence import check_paid_work
-from dubkit.errors import UsageError
+from dubkit.errors import OutputError, UsageError
 from dubkit.outcome import RunResult
 from dubkit.pipeline import plan_job, run_job
 from dubkit.plan import PlannedUnit
@@ -15,7 +15,8 @@ from dubkit.presets import load_config
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
 from dubkit.stages.stitch import check_delivery
-from dubkit.status import JobStatus, StageStatus, job_status, verify
+from dubkit.status import JobStatus, StageStatus, job_status, verify, write_gate_junit
+from dubkit.verdicts import configs, read_verdicts
 
 __all__ = [
     "JobStatus",
@@ -53,6 +54,8 @@ def run(
     wait: bool = False,
     device: str | None = None,
     jobs: int | None = None,
+    verdicts: Path | str | None = None,
+    junit: Path | str | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Dub a film: its faces speak the words of ``audio``.
@@ -61,28 +64,49 @@ def run(
     film unless ``out`` says otherwise; finished work is kept in ``work`` and used again by the same
     call. With ``dry_run`` nothing is done and the result holds the plan; with ``wait``, another
     process in that folder is waited for. ``licence="commercial"``
-    refuses engines whose weights may not be used for paid work.
+    refuses engines whose weights may not be used for paid work. ``verdicts`` is what a person said of single
+    shots (`dubkit.verdicts`); ``junit`` is where the gate's findings are written, one case a shot and measure.
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
     if licence not in ("any", "commercial"):
         raise UsageError(f"the licence {licence!r} is not known", hint="any or commercial")
-    if licence == "commercial":
-        check_paid_work(config)
     job = make_job(
-        video, audio, config, script=script, out=out, work=work, shots=shots, analysis=analysis
+        *(video, audio, config),
+        script=script,
+        out=out,
+        work=work,
+        shots=shots,
+        analysis=analysis,
+        verdicts=verdicts,
     )
+    if licence == "commercial":
+        for used in (config, *_of_single_shots(job, config)):
+            check_paid_work(used)
     check_delivery(job.output, config.generate.codec)
-    return run_job(
-        job,
-        config,
-        progress=progress or NoProgress(),
-        until=until,
-        force=force,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        wait=wait,
-    )
+    if junit is not None and not _path(junit).parent.is_dir():
+        raise OutputError(f"there is no folder {_path(junit).parent} for {Path(junit).name}")
+    try:
+        return run_job(
+            job,
+            config,
+            progress=progress or NoProgress(),
+            until=until,
+            force=force,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            wait=wait,
+        )
+    finally:
+        if junit is not None and not dry_run:
+            write_gate_junit(_path(junit), job.work)
+
+
+def _of_single_shots(job: Job, config: Config) -> Iterable[Config]:
+    """The settings of shots that a verdict wants made otherwise."""
+    if job.verdicts is None:
+        return ()
+    return configs(read_verdicts(job.verdicts), config).values()
 
 
 def make_job(
@@ -95,6 +119,7 @@ def make_job(
     work: Path | str | None = None,
     shots: Path | str | None = None,
     analysis: Path | str | None = None,
+    verdicts: Path | str | None = None,
 ) -> Job:
     """A job with its defaults: where the result goes, and where the work lies."""
     video = _path(video)
@@ -107,6 +132,7 @@ def make_job(
         script=_path(script) if script else None,
         shots=_path(shots) if shots else None,
         analysis=_path(analysis) if analysis else None,
+        verdicts=_path(verdicts) if verdicts else None,
     )
 
 

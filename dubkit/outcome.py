@@ -18,6 +18,7 @@ from dubkit.errors import (
     UsageError,
     WorkError,
 )
+from dubkit.measures.checks import GateResult
 from dubkit.plan import PlannedUnit
 from dubkit.records import StageResult
 from dubkit.stages.base import Per
@@ -53,6 +54,7 @@ class RunResult:
     seconds: float = 0.0
     frames: int = 0  # frames of picture in the film
     plan: tuple[PlannedUnit, ...] = ()  # of a dry run
+    gates: tuple[GateResult, ...] = ()  # what the gate said of each shot, in film order
 
 
 def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> DubkitError:
@@ -67,7 +69,13 @@ def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> Dubkit
 
 
 def summarize(
-    results: Iterable[StageResult], *, output: Path | None, done: int, frames: int, seconds: float
+    results: Iterable[StageResult],
+    *,
+    output: Path | None,
+    done: int,
+    frames: int,
+    seconds: float,
+    gates: tuple[GateResult, ...] = (),
 ) -> RunResult:
     """The outcome of a run that came to its end."""
     results = tuple(results)
@@ -84,6 +92,7 @@ def summarize(
         kept=kept,
         seconds=seconds,
         frames=frames,
+        gates=gates,
     )
 
 

@@ -18,6 +18,7 @@ from dubkit.deliver import (
     room_warning,
 )
 from dubkit.errors import EXIT_OK, Interrupted, OutputError, WorkError
+from dubkit.gates import read_gates
 from dubkit.outcome import GO_ON, RunResult, summarize
 from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
@@ -212,6 +213,7 @@ def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Cours
         done=runner.done,
         frames=sum(shot.frames for shot in runner.shots),
         seconds=time.monotonic() - began,
+        gates=read_gates(run, runner.results),
     )
 
 

@@ -10,11 +10,14 @@ from pydantic import ValidationError
 
 from dubkit.config import Config
 from dubkit.errors import WorkError
+from dubkit.gates import read_gates, write_junit
+from dubkit.measures.checks import GateResult
 from dubkit.outcome import about
 from dubkit.pipeline import STAGES, plan_job
 from dubkit.plan import UNKNOWN, PlannedUnit
 from dubkit.records import Job, Manifest, StageResult
 from dubkit.stages.base import Stage
+from dubkit.units import Run
 from dubkit.work.digest import digest_file
 from dubkit.work.folder import CONFIG, drop_damaged
 from dubkit.work.lock import hold, holder
@@ -42,6 +45,7 @@ class JobStatus:
     failures: tuple[StageResult, ...]  # of the last run
     warnings: tuple[str, ...]
     in_use_by: str | None
+    gates: tuple[GateResult, ...] = ()  # what the gate said of each shot, in film order
 
     @property
     def finished(self) -> bool:
@@ -51,7 +55,8 @@ class JobStatus:
 def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
     """What is done in a work folder and what is not, and why. Raises WorkError where it is none."""
     manifest = read_job(work)
-    lines = plan_job(manifest.job, read_config(work), stages=stages)
+    config = read_config(work)
+    lines = plan_job(manifest.job, config, stages=stages)
     results = manifest.results.values()
     failures = tuple(result for result in results if result.error)
     return JobStatus(
@@ -61,7 +66,22 @@ def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
         failures=failures,
         warnings=tuple(about(result, text) for result in results for text in result.warnings),
         in_use_by=holder(work),
+        gates=read_gates(_run_of(manifest, config, stages), manifest.results),
     )
+
+
+def write_gate_junit(path: Path, work: Path) -> None:
+    """The gate's findings in a work folder, one case a shot and measure; nothing where there is no run to tell of."""
+    manifest = read_manifest(work) if work.is_dir() else None
+    if manifest is None:
+        return
+    gates = read_gates(_run_of(manifest, read_config(work), STAGES), manifest.results)
+    failures = [result for result in manifest.results.values() if result.error]
+    write_junit(path, gates, failures, f"dubkit run {manifest.job.name}")
+
+
+def _run_of(manifest: Manifest, config: Config, stages: Sequence[Stage]) -> Run:
+    return Run(manifest.job, config, tuple(stages), manifest.inputs, {})
 
 
 def verify(work: Path) -> tuple[str, ...]:

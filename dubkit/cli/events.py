@@ -92,6 +92,23 @@ class ShotPlanned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Gated(Event):
+    """One measure of one dubbed face of a shot, held to its limit by the gate."""
+
+    event: ClassVar[str] = "gate"
+    shot: str
+    face: int
+    measure: str
+    value: float | None  # null: there was nothing to measure, and ``reason`` says why
+    limit: float
+    better: str  # lower: at most the limit; higher: at least
+    passed: bool
+    reason: str
+    verdict: str | None  # approve | reject, where a person has spoken
+    kept: bool  # whether the shot keeps its original picture
+
+
+@dataclass(frozen=True, slots=True)
 class Noted(Event):
     """A fact: which engine was taken and why, a fall-back."""
 

@@ -135,6 +135,30 @@ OnFailure = Annotated[
         rich_help_panel=PICTURE,
     ),
 ]
+Gate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="off|warn|keep-original|stop",
+        help="A shot whose measures are bad: keep its original picture, say so only, or make no film.",
+        rich_help_panel=PICTURE,
+    ),
+]
+Verdicts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What you said of single shots in a report: rejected ones keep their picture or are made anew.",
+        rich_help_panel=FILES,
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write what the gate measured as JUnit XML, one case a shot and measure.",
+        rich_help_panel=FILES,
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", metavar="N", help="Worker processes.", rich_help_panel=RUNNING),
@@ -232,6 +256,7 @@ PATHS = {
     "synth": "generate.synthesizer",
     "faces": "faces.which",
     "on_failure": "parallel.on_failure",
+    "gate": "gate.action",
 }
 
 

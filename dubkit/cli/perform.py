@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from dubkit.cli.console import STOPPED, answers, say, table
-from dubkit.cli.events import Failure, Result, Status
+from dubkit.cli.events import Failure, Gated, Result, Status
 from dubkit.cli.meter import clock_text
 from dubkit.cli.progress import reporting
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError
@@ -30,6 +30,8 @@ def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool
             raise failure from None
         if result.facts.get("faces.dubbed") == 0:
             reporter.warn("no face is dubbed anywhere in this film: only its sound is new")
+        for event in _gated(result):
+            reporter.tell(event)
         reporter.finish(_ended(result))
     if quiet and not as_json and result.output and not result.plan:
         say(str(result.output))
@@ -43,6 +45,19 @@ def failed(error: DubkitError) -> Result:
     status: Status = "interrupted" if error.exit_code == STOPPED.exit_code else "failed"
     failure = Failure(type(error).__name__, error.message, error.hint)
     return Result(status, error.exit_code, error=failure)
+
+
+def _gated(result: RunResult) -> Iterator[Gated]:
+    for gate in result.gates:
+        for face in gate.faces:
+            for check in face.checks:
+                yield Gated(
+                    shot=gate.shot,
+                    face=face.track,
+                    verdict=gate.verdict,
+                    kept=gate.kept,
+                    **asdict(check),
+                )
 
 
 def _ended(result: RunResult) -> Result:

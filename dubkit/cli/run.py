@@ -32,6 +32,9 @@ def run(
     faces: o.Faces = None,
     adapt: o.Adapt = False,
     actor: o.Actor = None,
+    gate: o.Gate = None,
+    verdicts: o.Verdicts = None,
+    junit: o.Junit = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
     device: o.Device = None,
@@ -53,6 +56,8 @@ def run(
       dubkit run movie.mp4 --audio dub.wav
       dubkit run movie.mp4 --audio dub.wav --script dub.srt --preset broadcast
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
+      dubkit run movie.mp4 --audio dub.wav --gate stop --junit gate.xml
+      dubkit run movie.mp4 --audio dub.wav --verdicts verdicts.json
       dubkit run movie.mp4 --audio dub.wav --adapt
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
@@ -66,6 +71,7 @@ def run(
         synth=synth,
         faces=faces,
         on_failure=on_failure,
+        gate=gate,
     )
     perform(
         lambda progress: lazy.api.run(
@@ -76,6 +82,8 @@ def run(
             work=work,
             shots=shots,
             analysis=analysis,
+            verdicts=verdicts,
+            junit=junit,
             presets=preset or (),
             settings=[*(setting or ()), *flags, *o.person(adapt, actor)],
             until=until,

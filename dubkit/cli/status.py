@@ -14,6 +14,7 @@ from dubkit.cli.meter import clock_text
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
+    from dubkit.measures.checks import GateResult
     from dubkit.status import JobStatus
 
 WorkFolder = Annotated[
@@ -61,10 +62,23 @@ def _show(state: JobStatus, why: bool) -> None:
         say("")
         rows = [(r.stage, r.unit, r.error or "", r.hint or "") for r in state.failures]
         answers().print(table(("failed", "unit", "why", "hint"), rows))
+    bad = [gate for gate in state.gates if gate.reasons]
+    if bad:
+        say("")
+        lines = [(gate.shot, _outcome(gate), "; ".join(gate.reasons)) for gate in bad]
+        answers().print(table(("gate", "what became of it", "why"), lines))
     if why:
         say("")
         units = [(line.stage, line.unit, line.reason) for line in state.plan]
         answers().print(table(("stage", "unit", "state"), units))
+
+
+def _outcome(gate: GateResult) -> str:
+    if gate.kept:
+        return "keeps its original picture"
+    if gate.verdict == "approve":
+        return "approved"
+    return "stops the film" if gate.action == "stop" else "is in the film"
 
 
 def _stage_rows(state: JobStatus) -> list[tuple[str, ...]]:
@@ -89,4 +103,5 @@ def _facts(state: JobStatus) -> dict[str, object]:
         "units": state.plan,
         "failures": state.failures,
         "warnings": state.warnings,
+        "gates": state.gates,
     }

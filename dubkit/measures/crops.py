@@ -16,7 +16,8 @@ from dubkit.measures.picture import Luma, lower_face
 from dubkit.records import Floats
 
 REACH = 0.35  # face widths around the lower face that a dub may change
-_STEEP = 98  # percentile of the steepness of D that is told
+_MARK = 95  # percentile of the lasting detail of D that is told
+_LIPS = 1 / 16  # of the crop's side around the lips: what moves there lasts by chance
 _WORST = 95  # percentile of the frames
 _FINE = 1 / 16  # of the crop's side: coarser than this is light, not looks
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
@@ -35,7 +36,8 @@ def zones(points: Floats, side: int) -> Zones:
     """From landmarks (L, 2) in crop pixels."""
     shape = (side, side)
     face = _hull(points[layout.OVAL], side)
-    lips = cv2.dilate(_hull(points[layout.LIPS], side), np.ones((9, 9), np.uint8)) > 0
+    reach = 2 * round(_LIPS * side) + 1
+    lips = cv2.dilate(_hull(points[layout.LIPS], side), np.ones((reach, reach), np.uint8)) > 0
     skin = (cv2.erode(face, np.ones((5, 5), np.uint8)) > 0) & ~lips
     far = ~lower_face(points, shape, REACH)
     edge = np.zeros(shape, np.bool_)
@@ -84,7 +86,7 @@ class CropSums:
         share = np.float32(1 / len(self._rows))
         a, b = self._source[0] * share, self._made[0] * share
         found = {
-            "seam": _steepness(b - a, self._zones.skin),
+            "seam": _marks(b - a, self._zones.skin),
             "outside": float(np.percentile(self._outside, _WORST)),
         }
         if self._zones.lower.any():
@@ -108,11 +110,11 @@ def _mean(values: Luma, where: NDArray[np.bool_]) -> float:
     return float(values[where].mean()) if where.any() else 0.0
 
 
-def _steepness(difference: Luma, where: NDArray[np.bool_]) -> float:
-    """How steep the lasting difference is, a pixel: a border that stands still adds up, texture does not."""
+def _marks(difference: Luma, where: NDArray[np.bool_]) -> float:
+    """How strong the detail of the lasting difference is: a border that stands still adds up, texture does not."""
     smooth = cv2.GaussianBlur(difference, (0, 0), 1.0)
-    dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
-    return float(np.percentile(np.hypot(dx, dy)[where], _STEEP)) if where.any() else 0.0
+    detail = np.abs(smooth - cv2.GaussianBlur(smooth, (0, 0), len(difference) / 32))
+    return float(np.percentile(detail[where], _MARK)) if where.any() else 0.0
 
 
 def _alike(a: Luma, b: Luma, where: NDArray[np.bool_]) -> float:

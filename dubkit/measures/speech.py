@@ -20,9 +20,11 @@ LEAST_LABIALS = 3  # P B M in a shot, under which their share says nothing
 SPEAKS = 0.012  # deviation of the wanted opening over which a shot has speech to be judged by
 LEAST = 15  # frames of speech, or of silence
 AFTER, BEFORE = 0.35, 0.6  # seconds of a silence in which a mouth comes to rest, and draws breath
-REACH = 0.4  # seconds of offset looked for
-BETTER = 0.15  # of correlation that another offset must win before it is believed
-SURE = 0.6  # correlation there, too
+REACH, PART = 0.3, 0.3  # seconds, and share of what was looked at, of offset looked for
+# another offset is believed where the lips go with the speech there, and clearly better than at none
+SURE = 0.8  # correlation there
+BETTER = 0.15  # of correlation that it wins
+LESS = 0.4  # or: of what is missing from 1 at none, at most so much is missing there
 _FINE = 0.01
 
 
@@ -77,7 +79,7 @@ def _met(opened: Series, times: Series, phonemes: Sequence[Timed]) -> float | No
 def offset(opened: Series, wanted: Series, times: Series) -> float | None:
     """Seconds by which the lips are late; 0 unless another offset explains them clearly better.
 
-    None where it cannot be told: too few frames, or lips that go with the speech at no offset.
+    None where it cannot be told: too few frames, or lips that go well with the speech at no offset.
     """
     good = np.isfinite(opened)
     if good.sum() < LEAST or opened[good].std() < 1e-4:
@@ -85,14 +87,13 @@ def offset(opened: Series, wanted: Series, times: Series) -> float | None:
     fine = np.arange(times[good][0], times[good][-1], _FINE)
     x = np.interp(fine, times[good], opened[good])
     y = np.interp(fine, times, wanted)
-    reach = min(round(REACH / _FINE), len(fine) // 3)
+    reach = min(round(REACH / _FINE), int(PART * len(fine)))
     scores = {lag: _agreement(x, y, lag) for lag in range(-reach, reach + 1)}
     best = max(scores, key=lambda lag: (scores[lag], -abs(lag)))
-    if scores[0] >= SURE and scores[best] < scores[0] + BETTER:
-        return 0.0
-    if scores[best] < SURE:
+    here, there = scores[0], scores[best]
+    if there < SURE:
         return None
-    return best * _FINE if scores[best] >= scores[0] + BETTER else 0.0
+    return best * _FINE if there >= here + BETTER or 1 - there <= LESS * (1 - here) else 0.0
 
 
 def _agreement(x: Series, y: Series, lag: int) -> float:

@@ -22,13 +22,14 @@ from dubkit.media.edit import (
     plan_carried,
     plan_sound,
 )
+from dubkit.media.fade import SECONDS, Fade, can_fade, fade_segment, goes_on
 from dubkit.media.frames import FrameReader
 from dubkit.media.join import can_copy, film_offset, join_segments
 from dubkit.media.planes import plane_format
 from dubkit.media.probe import probe
 from dubkit.media.process import program_version
 from dubkit.media.writer import FrameWriter
-from dubkit.records import VideoInfo
+from dubkit.records import Shot, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
@@ -61,7 +62,7 @@ def run(context: StageContext) -> StageReport:
     film = context.out / f"film{suffix}"
     warnings = _mux(context, info, dub, joined, made, film)
     joined.unlink()
-    for extra in context.out.glob("freeze.part*"):
+    for extra in (*context.out.glob("freeze.part*"), *context.out.glob("fade-*.part*")):
         extra.unlink()
     seconds = _check(film, info, made)
     return StageReport(
@@ -110,6 +111,7 @@ def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
     _refuse(gates)
     ways = zip(gates, context.inputs["gate"], context.inputs["generate"], strict=True)
     folders = [own if gate.kept else made for gate, own, made in ways]
+    kept = [gate.kept for gate in gates]
     if len(folders) != len(shots):
         raise WorkError(f"{len(folders)} of {len(shots)} shots are made", hint="run again")
     results = [read_record(folder / RESULT, GenerateResult) for folder in folders]
@@ -119,7 +121,37 @@ def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
                 f"shot {shot.name} was made with {result.frames} frames",
                 hint="run again with --force generate",
             )
-    return tuple(folder / SEGMENT for folder in folders), any(r.touched for r in results)
+    segments = [folder / SEGMENT for folder in folders]
+    if context.config.gate.border == "fade" and any(kept):
+        segments = _faded(context, shots, kept, segments)
+    return tuple(segments), any(r.touched for r in results)
+
+
+def _faded(
+    context: StageContext, shots: Sequence[Shot], kept: Sequence[bool], segments: Sequence[Path]
+) -> list[Path]:
+    """The segments; a dubbed one beside one that keeps its picture fades, where the film goes on over the cut."""
+    info, pts = load_film(context.folder("probe"))
+    reader = FrameReader(context.job.video, info, pts)
+    long = max(1, round(SECONDS * float(info.average_rate)))
+    cuts = {
+        shots[i].start: goes_on(reader, shots[i].start)
+        for i in range(1, len(shots))
+        if kept[i] != kept[i - 1]
+    }
+    found = list(segments)
+    for number, (shot, own) in enumerate(zip(shots, kept, strict=True)):
+        most = min(long, shot.frames // 2)
+        head, tail = (most if cuts.get(at) else 0 for at in (shot.start, shot.end))
+        if not own and (head or tail) and can_fade(segments[number], reader):
+            found[number] = context.out / f"fade-{shot.name}.part"
+            fade = Fade(head, tail)
+            fade_segment(
+                *(segments[number], reader, shot.start, fade),
+                settings=context.config.generate,
+                out=found[number],
+            )
+    return found
 
 
 def _refuse(gates: Sequence[GateResult]) -> None:
@@ -236,7 +268,7 @@ STAGE = Stage(
     after=("probe", "shots", "generate", "gate"),
     run=run,
     version=2,
-    sections=("stitch", "generate"),
+    sections=("stitch", "generate", "gate"),
     files=("video", "audio"),
     identity=identity,
 )
