@@ -33,6 +33,14 @@ class PrepareSettings(Section):
     val_share: float = Field(
         0.1, ge=0, lt=1, description="Share of the people held out, where no list says who."
     )
+    pictures: float = Field(
+        0,
+        ge=0,
+        description="Pictures a second that are kept, without sound: quick, for `train sc` alone. 0: all.",
+    )
+    stills: bool = Field(
+        False, description="Take still pictures of single faces too: `train sc` learns from them."
+    )
     research: bool = Field(
         False, description="Accept clips that a list marks ship=no: then never ship the weights."
     )

@@ -99,7 +99,8 @@ def cut(task: CutTask) -> Cut:
 
 
 @lru_cache(maxsize=4)
-def _engines(settings: FaceSettings, device: str) -> tuple[Any, Any]:
+def face_engines(settings: FaceSettings, device: str) -> tuple[Any, Any]:
+    """Detector and landmarker, once a process."""
     return (
         load_engine("detector", settings.detector, settings, device),
         load_engine("landmarker", settings.landmarker, settings, device),
@@ -108,7 +109,7 @@ def _engines(settings: FaceSettings, device: str) -> tuple[Any, Any]:
 
 def _cut(task: CutTask, info: VideoInfo, pts: NDArray[np.int64]) -> Cut:
     settings = face_settings(task.config)
-    detector, landmarker = _engines(settings, task.device)
+    detector, landmarker = face_engines(settings, task.device)
     reader = FrameReader(task.video, info, pts, threads=1)
     rate, shot = float(info.average_rate), Shot(task.start, task.end)
 
@@ -174,7 +175,7 @@ def _clip(
     fault = quality.speech_fault(spoken, duration, settings)
     if fault:
         return fault
-    matrices = np.stack([_crop_from_display(face) for face in landmarks])
+    matrices = np.stack([crop_from_display(face) for face in landmarks])
     fault = _write_crops(task.out / f"{name}.mp4", info, reader, run, own, matrices, settings)
     if fault:
         return fault
@@ -193,7 +194,8 @@ def _synced(sync: quality.Sync | None) -> tuple[float, float | None]:
     return (round(sync.offset, 4), round(sync.agreement, 3)) if sync and sync.sure else (0.0, None)
 
 
-def _crop_from_display(face: Floats) -> align.Matrix:
+def crop_from_display(face: Floats) -> align.Matrix:
+    """The place of a prepared crop, by the landmarks (L, 2) of its face."""
     return align.compose(warp.grid_from_canonical(CROP), align.canonical_from_face(face))
 
 

@@ -24,6 +24,7 @@ LABELS = ".landmarks.npz"
 SCRIPTS = (".txt", ".srt", ".vtt", ".ass", ".align")
 _KINDS = "mp4 mov m4v mkv webm avi mpg mpeg ts mts m2ts mxf wmv flv ogv 3gp vob nut"
 VIDEOS = frozenset(f".{kind}" for kind in _KINDS.split())
+STILLS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"))
 _PAUSES = frozenset(("sil", "sp", "spn"))
 _LONGEST_NAME = 120
 
@@ -40,24 +41,27 @@ class Source:
     language: str | None
     script: str | None  # relative to the folder
     labels: str | None
+    still: bool = False  # a picture, without sound
 
 
 def find_sources(
-    folder: Path, without: Path, *, research: bool
+    folder: Path, without: Path, *, research: bool, stills: bool = False
 ) -> tuple[list[Source], dict[str, str]]:
-    """The videos of a folder in order of name, and those that the list forbids with the reason.
+    """The videos of a folder in order of name, and those that the list forbids with the reason; with ``stills``
+    its pictures as well.
 
     What lies under ``without`` is passed over. Raises `InputError` where there is nothing to prepare.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder", hint="give the folder that holds your videos")
     known = _read_list(folder / LIST)
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
+    kinds = VIDEOS | STILLS if stills else VIDEOS
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in kinds and p.is_file())
     inside = without.resolve()
     paths = [p for p in paths if inside not in p.resolve().parents]
     if not paths:
         raise InputError(
-            f"{folder} holds no videos", hint=f"these are looked for: {' '.join(sorted(VIDEOS))}"
+            f"{folder} holds no videos", hint=f"these are looked for: {' '.join(sorted(kinds))}"
         )
     files = [path.relative_to(folder).as_posix() for path in paths]
     names = _names(files)
@@ -87,15 +91,19 @@ def _source(folder: Path, file: str, name: str, row: Mapping[str, str]) -> Sourc
     labels = path.with_suffix(LABELS)
     top = path.parts[0] if len(path.parts) > 1 else ""
     split = row.get("split")
+    still = path.suffix.lower() in STILLS
+    alone = still or not top  # a still is a person of its own, if the list does not say otherwise
     return Source(
         file=file,
         name=name,
-        person=row.get("person") or (path.parent.as_posix() if top else path.stem),
+        person=row.get("person")
+        or (path.with_suffix("").as_posix() if alone else path.parent.as_posix()),
         group=row.get("group") or row.get("set") or top,
         split=split if split in ("train", "val") else None,
         language=row.get("language") or None,
         script=script,
-        labels=labels.as_posix() if (folder / labels).is_file() else None,
+        labels=labels.as_posix() if not still and (folder / labels).is_file() else None,
+        still=still,
     )
 
 

@@ -83,13 +83,15 @@ def _look(task: LookTask) -> Look:
     settings = task.config.train.prepare
     if info.frames < LEAST_FRAMES or info.duration < settings.min_seconds:
         raise InputError(f"too short: {info.duration:.2f} s, {settings.min_seconds:g} needed")
-    if not info.has_audio:
+    pictures_alone = settings.pictures > 0
+    if not info.has_audio and not pictures_alone:
         raise InputError("it has no sound")
     shots = load_engine("shots", task.config.shots.detector, task.config.shots)
     found = cast(ShotDetector, shots).detect(task.video, info, pts)
     found = without_short(found, pts, info, task.config.shots.min_seconds)
     pieces = _cut_long(found, float(info.average_rate), settings.max_seconds)
-    script, note = _aligned(task, info, pts) if task.script else (None, None)
+    aligned = task.script and not pictures_alone
+    script, note = _aligned(task, info, pts) if aligned else (None, None)
     return Look(info.frames, info.duration, tuple(pieces), script, note)
 
 

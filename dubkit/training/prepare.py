@@ -58,8 +58,8 @@ def prepare(folder: Path, out: Path, config: Config, progress: Progress) -> Prep
     """
     began = time.monotonic()
     _check_out(out)
-    research = config.train.prepare.research
-    sources, forbidden = find_sources(folder, out, research=research)
+    wanted = config.train.prepare
+    sources, forbidden = find_sources(folder, out, research=wanted.research, stills=wanted.stills)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with hold(out):
@@ -99,7 +99,7 @@ def _finish(run: Preparation, spent: float) -> PrepareResult:
             f"none of the {len(book.refused)} videos can be learnt from; mostly: {common}",
             hint=f"{run.out / BOOK} holds the reason for each",
         )
-    seconds = sum(facts.frames / facts.rate for facts in book.clips.values())
+    seconds = sum(facts.frames / facts.rate for facts in book.clips.values() if facts.frames > 1)
     return PrepareResult(
         run.out, book, seconds, held_out, run.done, len(run.keys), run.frames, spent
     )

@@ -26,11 +26,16 @@ class FootageFile:
 
 
 def make_book(
-    files: Sequence[FootageFile], refused: Mapping[str, str], share: float
+    files: Sequence[FootageFile],
+    refused: Mapping[str, str],
+    share: float,
+    *,
+    silent: bool = False,
 ) -> tuple[Book, str | None]:
     """The book, and a sentence where nobody, or nobody else, is held out.
 
-    ``refused`` are the files that were not looked at; ``share`` of the people is held out.
+    ``refused`` are the files that were not looked at; ``share`` of the people is held out; ``silent`` if
+    nothing was asked of the sound.
     """
     people: dict[str, tuple[str, str | None]] = {}
     found: list[tuple[Kept, FootageFile]] = []
@@ -47,7 +52,7 @@ def make_book(
         elif reasons:
             refusals[file.source.file] = reasons
     splits, held_out = assign_splits(people, share)
-    clips = {clip.name: _facts(clip, file, splits[clip.name]) for clip, file in found}
+    clips = {clip.name: _facts(clip, file, splits[clip.name], silent=silent) for clip, file in found}
     labels = {
         file.source.name: LabelFacts(
             file.source.file, file.source.person, splits[_labels_key(file)], file.labels.count
@@ -79,7 +84,7 @@ def _reasons(file: FootageFile) -> str | None:
     return "; ".join(f"{reason} ({count} frames)" for reason, count in common) or None
 
 
-def _facts(clip: Kept, file: FootageFile, split: str) -> ClipFacts:
+def _facts(clip: Kept, file: FootageFile, split: str, *, silent: bool) -> ClipFacts:
     source = file.source
     return ClipFacts(
         file=source.file,
@@ -93,4 +98,5 @@ def _facts(clip: Kept, file: FootageFile, split: str) -> ClipFacts:
         width=clip.width,
         offset=clip.offset,
         agreement=clip.agreement,
+        silent=silent or source.still,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from dubkit.training.corrected import Gathered, LabelTask, gather
 from dubkit.training.cut import Cut, CutTask, cut
 from dubkit.training.footage import Source
 from dubkit.training.look import Look, LookTask, look
+from dubkit.training.pictures_cut import cut_pictures
 from dubkit.training.prepare_book import FootageFile, make_book
 from dubkit.training.prepared import (
     CLIPS,
@@ -35,6 +37,7 @@ from dubkit.training.receipts import (
     sweep,
     write_receipt,
 )
+from dubkit.training.stills import StillTask, cut_still
 from dubkit.work.digest import digest_value, short
 from dubkit.work.parallel import WorkerLost, cores
 from dubkit.work.schedule import stream
@@ -51,10 +54,20 @@ class _Unit:
     """One unit to do."""
 
     key: str
-    task: LookTask | CutTask | LabelTask
+    task: LookTask | CutTask | LabelTask | StillTask
     file: FootageFile
     name: str
     frames: int
+
+
+def dealt(files: Sequence[FootageFile]) -> list[FootageFile]:
+    """The files, one of each person in turn: what is interrupted holds something of everybody."""
+    turns: Counter[str] = Counter()
+    order = []
+    for file in files:
+        order.append((turns[file.source.person], file))
+        turns[file.source.person] += 1
+    return [file for _, file in sorted(order, key=lambda pair: pair[0])]
 
 
 class Preparation:
@@ -89,7 +102,7 @@ class Preparation:
     def _common(self) -> list[object]:
         """What decides about every unit: versions, settings and engines."""
         config = self.config
-        wanted = config.train.prepare.model_dump(exclude={"val_share", "research"})
+        wanted = config.train.prepare.model_dump(exclude={"val_share", "research", "stills"})
         sections = (config.probe, config.shots, config.faces, config.speech)
         stages = (shots_stage.STAGE, faces_stage.STAGE, speech_stage.STAGE)
         engines = [stage.identity(config) for stage in stages]
@@ -101,10 +114,15 @@ class Preparation:
         return short(digest_value([common, facts])) + "-look"
 
     def do_all(self) -> None:
-        """All looks, then all cuts."""
-        self._do("look", [self._look_unit(f) for f in self.files], look, Look, self._looked)
-        cuts = [u for f in self.files for u in self._cut_units(f)]
-        self._do("cut", cuts, cut, Cut, self._was_cut)
+        """All stills, all looks, then all cuts."""
+        films = [f for f in self.files if not f.source.still]
+        stills = [self._still_unit(f) for f in self.files if f.source.still]
+        if stills:
+            self._do("stills", stills, cut_still, Cut, self._was_cut)
+        self._do("look", [self._look_unit(f) for f in films], look, Look, self._looked)
+        cuts = [u for f in dealt(self.files) for u in self._cut_units(f)]
+        way = cut_pictures if self.config.train.prepare.pictures else cut
+        self._do("cut", cuts, way, Cut, self._was_cut)
         labels = [u for f in self.files for u in self._label_units(f)]
         if labels:
             self._do("labels", labels, gather, Gathered, self._gathered)
@@ -114,6 +132,14 @@ class Preparation:
         script = self.folder / source.script if source.script else None
         task = LookTask(self.folder / source.file, script, source.language, self.config)
         return _Unit(file.key, task, file, source.name, 0)
+
+    def _still_unit(self, file: FootageFile) -> _Unit:
+        source, key = file.source, file.key.removesuffix("-look") + "-still"
+        scratch = self.out / SCRATCH / key
+        task = StillTask(
+            self.folder / source.file, source.name, self.config, scratch, self.devices[0]
+        )
+        return _Unit(key, task, file, source.name, 1)
 
     def _cut_units(self, file: FootageFile) -> list[_Unit]:
         seen, source = file.look, file.source
@@ -195,7 +221,7 @@ class Preparation:
     def _publish(self, unit: _Unit, result: object) -> None:
         task = unit.task
         if not isinstance(task, LookTask) and task.out.is_dir():
-            move_files(task.out, self.out / (CLIPS if isinstance(task, CutTask) else LABELS))
+            move_files(task.out, self.out / (LABELS if isinstance(task, LabelTask) else CLIPS))
         write_receipt(self.out, unit.key, result)
 
     def _looked(self, unit: _Unit, result: Look) -> None:
@@ -210,8 +236,8 @@ class Preparation:
             self.progress.warn(f"{labels} is left aside: {result.refused}")
 
     def _was_cut(self, unit: _Unit, result: Cut) -> None:
-        assert isinstance(unit.task, CutTask)
-        unit.file.cuts[unit.task.start, unit.task.end] = result
+        piece = (unit.task.start, unit.task.end) if isinstance(unit.task, CutTask) else (0, 1)
+        unit.file.cuts[piece] = result
 
     def save(self) -> None:
         """Write the book of what is there."""
@@ -221,4 +247,5 @@ class Preparation:
     def book(self) -> tuple[Book, str | None]:
         """The book of what is there, and a sentence where nobody is held out."""
         refused = {**self.forbidden, **self.lost}
-        return make_book(self.files, refused, self.config.train.prepare.val_share)
+        wanted = self.config.train.prepare
+        return make_book(self.files, refused, wanted.val_share, silent=wanted.pictures > 0)

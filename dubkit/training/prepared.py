@@ -56,7 +56,7 @@ class ClipFacts:
     width: float = 0.0  # of the face in the file, pixels
     offset: float = 0.0  # seconds that the picture is behind its sound, by estimate; not removed
     agreement: float | None = None  # correlation of lips and sound at that offset
-    still: bool = False  # one picture, no sound
+    silent: bool = False  # pictures alone: a still, or of a film prepared without its sound
 
 
 @dataclass(frozen=True, slots=True)

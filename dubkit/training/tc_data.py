@@ -85,7 +85,7 @@ def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
     clips = []
     for name in names:
         facts = prepared.clips[name]
-        if not facts.still:
+        if not facts.silent:
             clip = clip_of(name, facts.person, prepared.load(name), facts.offset)
             if clip is not None:
                 clips.append(clip)

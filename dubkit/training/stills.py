@@ -1,0 +1,159 @@
+"""Still portraits as footage: one picture of one face, without sound. Only the SC net learns from them.
+
+A still becomes a clip of a single row. What is refused is told with the reason, as of films.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config import Config, PrepareSettings
+from dubkit.errors import InputError
+from dubkit.faces import align
+from dubkit.faces.trail import Locator, Region, Sighting, locate, oddness, plausible
+from dubkit.media.pictures import PictureWriter
+from dubkit.records import Detection
+from dubkit.training import quality
+from dubkit.training.cut import Cut, Kept, crop_from_display, face_engines
+from dubkit.training.prepared import CROP, PreparedClip, write_clip
+from dubkit.training.usable import Refused, face_settings
+
+Picture = NDArray[np.uint8]
+_ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before
+_SECOND = 0.6  # a face this large against the largest one is another person in the picture
+_ODDEST = 0.14  # mean distance from the mean face, canonical units: badly hidden or drawn faces are beyond
+_LINES = 1.8  # sharpness over which a picture of one colour is made of lines or dots: an engraving, a print
+_ONE_COLOUR = 4.0  # deviation of the colour differences, grey levels: grey and sepia pictures have 1 to 3
+
+
+@dataclass(frozen=True, slots=True)
+class StillTask:
+    """One picture."""
+
+    picture: Path
+    name: str
+    config: Config
+    out: Path  # where the clip goes, a scratch folder
+    device: str = "cpu"
+
+
+def cut_still(task: StillTask) -> Cut:
+    """Make the clip of one picture; what cannot be used is a result with the reason, never an error."""
+    cv2.setNumThreads(1)  # workers share the cores
+    try:
+        return Cut(kept=(_cut(task),))
+    except InputError as error:
+        return Cut(refused=(Refused(0, 1, error.message),))
+
+
+def _cut(task: StillTask) -> Kept:
+    wanted = task.config.train.prepare
+    picture = _read(task.picture, task.config.probe.max_pixels)
+    settings = face_settings(task.config)
+    detector, landmarker = face_engines(settings, task.device)
+    found = _only_face(detector.detect(picture), wanted)
+    region = _region(picture, found)
+    face = _placed(region, landmarker, found)
+    _check(face, wanted)
+    matrix = crop_from_display(face.landmarks)
+    crop = region.crop(matrix, CROP)
+    looks = quality.Looks()
+    looks.see(crop, 1 / align.scale_of(matrix))
+    fault = quality.look_fault(looks, wanted)
+    if fault:
+        raise InputError(fault)
+    if looks.sharp[0] > _LINES and colours(crop) < _ONE_COLOUR:
+        raise InputError("drawn or printed: of one colour, and made of lines or dots")
+    _write(task, face, matrix, crop)
+    width = round(found.box[2] - found.box[0], 1)
+    return Kept(task.name, 0, 1, 1.0, width, 0.0, None, ())
+
+
+def colours(crop: Picture) -> float:
+    """How much the colour of a picture (S, S, 3) RGB differs within it, grey levels; a tint of all does not count."""
+    coded = cv2.cvtColor(cv2.GaussianBlur(crop, (0, 0), 2), cv2.COLOR_RGB2YCrCb)
+    return float(coded[..., 1:].reshape(-1, 2).std(0).mean())
+
+
+def _read(path: Path, most: int) -> Picture:
+    coded = np.frombuffer(path.read_bytes(), np.uint8)
+    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+    if picture is None:
+        raise InputError("it is no picture that can be read")
+    if picture.shape[0] * picture.shape[1] > most:
+        raise InputError(f"it has {picture.shape[1]} x {picture.shape[0]} pixels, over the limit")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _only_face(found: Sequence[Detection], settings: PrepareSettings) -> Detection:
+    """The face of the picture. Raises `InputError` where there is none, or more than one."""
+    if not found:
+        raise InputError("no face")
+    sizes = [d.box[2] - d.box[0] for d in found]
+    largest = int(np.argmax(sizes))
+    if sizes[largest] < settings.min_width:
+        raise InputError(
+            f"face too small: {sizes[largest]:.0f} pixels wide, {settings.min_width:g} needed"
+        )
+    if sum(size > _SECOND * sizes[largest] for size in sizes) > 1:
+        raise InputError("several faces")
+    return found[largest]
+
+
+def _region(picture: Picture, found: Detection) -> Region:
+    """The picture, brought near to the size of its crop, so that sampling does not alias."""
+    way = align.canonical_from_points(found.points)
+    factor = max(1, int(align.scale_of(align.invert(way)) * 3 / CROP))
+    if factor == 1:
+        return Region(picture, np.eye(2, 3))
+    size = (picture.shape[1] // factor, picture.shape[0] // factor)
+    whole = picture[: size[1] * factor, : size[0] * factor]
+    small = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+    shift = (1 / factor - 1) / 2
+    return Region(small, np.array([[1 / factor, 0, shift], [0, 1 / factor, shift]]))
+
+
+def _placed(region: Region, landmarker: Locator, found: Detection) -> Sighting:
+    way = align.canonical_from_points(found.points)
+    for _ in range(_ROUNDS):
+        (face,) = locate(region, landmarker, [way])
+        if not plausible(face.landmarks):
+            raise InputError("no face: its landmarks make none")
+        way = align.canonical_from_face(face.landmarks)
+    return face
+
+
+def _check(face: Sighting, settings: PrepareSettings) -> None:
+    """Raises `InputError` with what is wrong with a face."""
+    fault = quality.face_fault(np.array([face.score], np.float32), settings)
+    if fault:
+        raise InputError(fault)
+    yaw, pitch, _ = np.abs(face.pose)
+    if yaw > settings.max_yaw or pitch > settings.max_pitch:
+        raise InputError(f"turned away: {yaw:.0f} degrees aside, {pitch:.0f} up or down")
+    odd = oddness(face.landmarks)
+    if odd > _ODDEST:
+        raise InputError(f"an odd face, drawn or hidden: {odd:.2f} off the mean, {_ODDEST} allowed")
+
+
+def _write(task: StillTask, face: Sighting, matrix: align.Matrix, crop: Picture) -> None:
+    task.out.mkdir(parents=True, exist_ok=True)
+    with PictureWriter(task.out / f"{task.name}.mp4", CROP, Fraction(1), Fraction(1, 25)) as writer:
+        writer.write(crop, 0)
+    clip = PreparedClip(
+        times=np.zeros(1),
+        landmarks=face.landmarks[None],
+        confidence=np.array([face.score], np.float32),
+        pose=face.pose[None],
+        crop_from_display=matrix[None],
+        energy=np.zeros(1, np.float32),
+        phonemes={},
+    )
+    write_clip(task.out / f"{task.name}.npz", clip)
