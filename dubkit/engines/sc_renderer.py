@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, composite, view, warp
+from dubkit.faces import align, borrow, composite, view, warp
 from dubkit.faces.references import Mix
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -19,7 +19,7 @@ from dubkit.synthesis.mouths import MouthPainter
 _MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
 _UNSEEN = 0.01  # a reference that weighs less than this everywhere is left out
 
-Lent = tuple[composite.Reference, warp.Warp, float]
+Lent = tuple[borrow.Reference, warp.Warp, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Renderer:
         self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
         self._coding = view.Coding(layout.depth, layout.is_rgb)
         self._anchors = warp.anchors()
-        self._lent: dict[int, composite.Reference] = {}
-        self._small: dict[int, composite.Reference] = {}
+        self._lent: dict[int, borrow.Reference] = {}
+        self._small: dict[int, borrow.Reference] = {}
         used = {plan.bank[entry] for mix in plan.mix for entry, _ in mix}
         frames = range(plan.start, plan.start + len(plan.current))
         self._row_of = {int((frames if plan.frames is None else plan.frames)[r]): r for r in used}
@@ -60,10 +60,10 @@ class Renderer:
     def _plane_from_canonical(self, row: int) -> list[align.Matrix]:
         return [align.compose(m, self._plan.display_from_canonical[row]) for m in self._planes]
 
-    def _cut(self, planes: Sequence[Plane], row: int) -> composite.Reference:
+    def _cut(self, planes: Sequence[Plane], row: int) -> borrow.Reference:
         """The face's surroundings in a frame."""
         vertices = np.concatenate([self._plan.current[row], self._anchors])
-        return composite.cut_reference(planes, self._plane_from_canonical(row), vertices)
+        return borrow.cut_reference(planes, self._plane_from_canonical(row), vertices)
 
     def lend(self, frame: Frame) -> None:
         """Keep the face's surroundings of a bank frame."""

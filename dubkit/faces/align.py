@@ -9,6 +9,7 @@ All transforms are 2 x 3 float64 matrices that map points of one plane to anothe
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib.resources import as_file, files
 
@@ -85,13 +86,25 @@ def crop_from_canonical(size: int) -> Matrix:
 
 def compose(outer: Matrix, inner: Matrix) -> Matrix:
     """``outer`` after ``inner``."""
-    return np.hstack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]])
+    # written out: dozens of these for each frame, and numpy's calls cost more than the sums
+    (a, b, x), (c, d, y) = outer.tolist()
+    (e, f, u), (g, h, v) = inner.tolist()
+    return np.array(
+        [
+            [a * e + b * g, a * f + b * h, a * u + b * v + x],
+            [c * e + d * g, c * f + d * h, c * u + d * v + y],
+        ]
+    )
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """The way back."""
-    turn = np.linalg.inv(matrix[:, :2])
-    return np.hstack([turn, -turn @ matrix[:, 2:]])
+    """The way back. Raises `numpy.linalg.LinAlgError` where there is none."""
+    (a, b, x), (c, d, y) = matrix.tolist()
+    area = a * d - b * c
+    if area == 0:
+        raise np.linalg.LinAlgError("the transform is flat")
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 
 
 def apply(matrix: Matrix, points: NDArray[np.floating]) -> Floats:
@@ -101,4 +114,5 @@ def apply(matrix: Matrix, points: NDArray[np.floating]) -> Floats:
 
 def scale_of(matrix: Matrix) -> float:
     """Target units per source unit."""
-    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))

@@ -11,64 +11,20 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.faces import layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.faces.warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
+from dubkit.faces.borrow import Plane, Reference, to_plane, warped
+from dubkit.faces.warp import Warp, grid_from_canonical
 from dubkit.records import Floats
-
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 _MASK_GRID = 128
 _MATCH = 24  # side of the coarse grid on which colours are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
-_CRISP = 0.06  # of the fine texture that resampling and fusing take away and that is given back
-_THREAD = 0.1  # canonical units: a bright thread between lips is thinner than this
+_DETAIL = 1.5  # box of what counts as detail, in deviations of `_TEXTURE`
+_MOST_GAIN = 1.25  # of detail, where mixing smoothed it
+_RESAMPLED = 1.02  # of all detail: what reading between samples takes away
 _FACE_WIDTH = 2.3  # canonical units
-_NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first holds both coordinates
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The planes of one own frame around one face, to borrow texture from."""
-
-    vertices: Floats  # (L + A, 2) canonical mesh vertices of the face
-    planes: tuple[Plane, ...]  # cropped
-    plane_from_canonical: tuple[Matrix, ...]  # into the crops
-
-
-def cut_reference(
-    planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], vertices: Floats
-) -> Reference:
-    """Copy what a warp can reach of a frame: the canonical warp region with a margin, clipped to the picture."""
-    crops, matrices = [], []
-    for plane, matrix in zip(planes, plane_from_canonical, strict=True):
-        x0, y0, x1, y1 = _region(matrix, plane.shape, margin=0.3)
-        crops.append(plane[y0:y1, x0:x1].copy())
-        matrices.append(matrix - np.array([[0, 0, x0], [0, 0, y0]]))
-    return Reference(vertices, tuple(crops), tuple(matrices))
-
-
-def _region(matrix: Matrix, shape: tuple[int, ...], margin: float) -> tuple[int, int, int, int]:
-    """x0 y0 x1 y1 of the warp region in a plane; empty (but valid) where it lies outside."""
-    m = margin
-    corners = np.array(
-        [
-            [LEFT - m, TOP - m],
-            [-LEFT + m, TOP - m],
-            [LEFT - m, TOP + SIDE + m],
-            [-LEFT + m, TOP + SIDE + m],
-        ]
-    )
-    low, high = apply(matrix, corners).min(0), apply(matrix, corners).max(0)
-    height, width = shape[:2]
-    x0, y0 = int(np.clip(np.floor(low[0]), 0, width)), int(np.clip(np.floor(low[1]), 0, height))
-    x1, y1 = (
-        int(np.clip(np.ceil(high[0]) + 1, x0, width)),
-        int(np.clip(np.ceil(high[1]) + 1, y0, height)),
-    )
-    return x0, y0, x1, y1
 
 
 def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
@@ -135,11 +91,26 @@ def compose_patch(
     planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], patch: Patch, depth: int
 ) -> None:
     """Write the patch into ``planes`` in place."""
-    for index, (plane, matrix) in enumerate(zip(planes, plane_from_canonical, strict=True)):
-        _compose_plane(plane, matrix, patch, index, depth)
+    for group in _alike(planes, plane_from_canonical):
+        parts = [planes[index] for index in group]
+        _compose_alike(parts, plane_from_canonical[group[0]], patch, group, depth)
 
 
-def _compose_plane(plane: Plane, matrix: Matrix, patch: Patch, index: int, depth: int) -> None:
+def _alike(planes: Sequence[Plane], matrices: Sequence[Matrix]) -> list[list[int]]:
+    """The planes that lie alike (colour differences mostly do) in groups: their geometry is worked out once."""
+    groups: list[list[int]] = []
+    for index, (plane, matrix) in enumerate(zip(planes, matrices, strict=True)):
+        first = groups[-1][0] if groups else index
+        if groups and plane.shape == planes[first].shape and (matrix == matrices[first]).all():
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _compose_alike(
+    planes: Sequence[Plane], matrix: Matrix, patch: Patch, group: Sequence[int], depth: int
+) -> None:
     mask_grid = grid_from_canonical(_MASK_GRID)
     rows, columns = np.flatnonzero(patch.mask.any(1)), np.flatnonzero(patch.mask.any(0))
     if not len(rows):
@@ -148,46 +119,79 @@ def _compose_plane(plane: Plane, matrix: Matrix, patch: Patch, index: int, depth
         [[x, y] for x in columns[[0, -1]] + (-1, 1) for y in rows[[0, -1]] + (-1, 1)]
     )
     reach = apply(compose(matrix, invert(mask_grid)), corners)
-    height, width = plane.shape
+    height, width = planes[0].shape
     x0, y0 = np.clip(np.floor(reach.min(0)).astype(int), 0, (width, height))
     x1, y1 = np.clip(np.ceil(reach.max(0)).astype(int) + 1, 0, (width, height))
     if x1 <= x0 or y1 <= y0:
         return
     local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
     size = (int(x1 - x0), int(y1 - y0))
-    mask = _to_plane(patch.mask, compose(local, invert(mask_grid)), size)
-    region = plane[y0:y1, x0:x1]
+    from_mask = compose(local, invert(mask_grid))
+    mask = to_plane(patch.mask, from_mask, size)
+    regions = [plane[y0:y1, x0:x1] for plane in planes]
     if patch.painted is not None:
-        made = _painted(patch.warps, patch.painted, local, size, index)
+        made = _painted(patch.warps, patch.painted, local, size, group)
     else:
-        made = _fused(patch, local, size, index)
-        ring = _to_plane(patch.ring, compose(local, invert(mask_grid)), size)
-        made = made + colour_offset(region, made, ring, 0.12 * (1 << depth))
-    mixed = region + mask * (made - region)
+        made = _fused(patch, local, size, group)
+        ring = to_plane(patch.ring, from_mask, size)
+        limit = 0.12 * (1 << depth)
+        for region, pixels in zip(regions, made, strict=True):
+            pixels += colour_offset(region, pixels, ring, limit)
     top = float((1 << depth) - 1)
-    # a mask of zero adds exactly nothing, so rounding gives the sample back
-    region[...] = np.clip(np.rint(mixed), 0, top).astype(plane.dtype)
+    for region, pixels in zip(regions, made, strict=True):
+        mixed = region + mask * (pixels - region)
+        # a mask of zero adds exactly nothing, so rounding gives the sample back
+        region[...] = np.clip(np.rint(mixed), 0, top).astype(region.dtype)
 
 
-def _to_plane(grid: Floats, plane_from_grid: Matrix, size: tuple[int, int]) -> Floats:
-    return np.asarray(
-        cv2.warpAffine(grid, plane_from_grid, size, flags=cv2.INTER_LINEAR), np.float32
-    )
-
-
-def _fused(patch: Patch, local: Matrix, size: tuple[int, int], index: int) -> Floats:
+def _fused(
+    patch: Patch, local: Matrix, size: tuple[int, int], group: Sequence[int]
+) -> list[Floats]:
     """The references mixed: light and colour cross-fade, fine texture comes whole from the strongest one.
 
     A plain average of two warped frames would lose the skin's detail.
     """
-    strongest = max(range(len(patch.warps)), key=lambda k: patch.warps[k][2])
-    made = [warped(reference, warp, local, size, index) for reference, warp, _ in patch.warps]
-    fused = made[strongest]
-    sigma = max(_TEXTURE * scale_of(local), 0.8)
-    for k, (_, _, weight) in enumerate(patch.warps):
-        if k != strongest:
-            fused = fused + weight * cv2.GaussianBlur(made[k] - made[strongest], (0, 0), sigma)
+    weights = [weight for _, _, weight in patch.warps]
+    strongest = max(range(len(weights)), key=weights.__getitem__)
+    made = [warped(reference, warp, local, size, group) for reference, warp, _ in patch.warps]
+    sigma = _texture_sigma(local)
+    fused = []
+    for number, index in enumerate(group):
+        parts = [pictures[number] for pictures in made]
+        mixed = parts[strongest]
+        if len(parts) > 1:
+            others = [w * (p - mixed) for w, p in zip(weights, parts, strict=True)]
+            mixed = mixed + cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
+        if index == 0:
+            mixed = _with_detail(mixed, list(zip(parts, weights, strict=True)), sigma)
+        fused.append(mixed)
     return fused
+
+
+def _texture_sigma(local: Matrix) -> float:
+    """Pixels: what is finer is texture."""
+    return max(_TEXTURE * scale_of(local), 0.8)
+
+
+def _with_detail(
+    mixed: Floats, lent: Sequence[tuple[Floats, Floats | float]], sigma: float
+) -> Floats:
+    """``mixed`` with as much detail as what it was mixed from: mixing and resampling smooth.
+
+    The local energy of detail, (H, W), is compared with that of the references ``lent`` under their weights; what
+    is missing is given back by amplifying the detail that is there.
+    """
+    reach = 2 * round(_DETAIL * sigma) + 1
+
+    def smooth(picture: Floats) -> Floats:
+        once = cv2.blur(picture, (reach, reach), borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.blur(once, (reach, reach), borderType=cv2.BORDER_REPLICATE))
+
+    detail = mixed - smooth(mixed)
+    wanted = sum(weight * (p - smooth(p)) ** 2 for p, weight in lent)
+    ratio = (smooth(np.asarray(wanted)) + 1) / (smooth(detail**2) + 1)
+    gain = _RESAMPLED * np.clip(np.sqrt(ratio), 1, _MOST_GAIN)
+    return np.asarray(mixed + (gain - 1) * detail, np.float32)
 
 
 def _painted(
@@ -195,8 +199,8 @@ def _painted(
     painted: Painted,
     local: Matrix,
     size: tuple[int, int],
-    index: int,
-) -> Floats:
+    group: Sequence[int],
+) -> list[Floats]:
     """The references under their maps of weights, and what is added to them; see `models.sc.fuse`."""
     from_grid = compose(local, invert(painted.grid_from_canonical))
 
@@ -204,52 +208,31 @@ def _painted(
         made = cv2.warpAffine(grid, from_grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(made, np.float32)
 
-    made = spread(painted.additions[index], cv2.INTER_CUBIC)
-    change = np.zeros_like(made)
+    made = [spread(painted.additions[index], cv2.INTER_CUBIC) for index in group]
+    lent: list[tuple[Floats, Floats | float]] = []
+    changes = [np.zeros_like(part) for part in made]
     for k, (reference, warp, _) in enumerate(warps):
-        pixels = warped(reference, warp, local, size, index)
+        pictures = warped(reference, warp, local, size, group)
+        if group[0] == 0:
+            lent.append((pictures[0].copy(), 1.0))
         if len(warps) > 1:
+            share = spread(painted.weights[k], cv2.INTER_LINEAR)
             fine = spread(painted.texture[k], cv2.INTER_LINEAR)
-            change += (spread(painted.weights[k], cv2.INTER_LINEAR) - fine) * pixels
-            pixels *= fine
-        made += pixels
-    sigma = max(_TEXTURE * scale_of(local), 0.8)
+            rough = share - fine
+            if lent:
+                lent[-1] = (lent[-1][0], share)
+            for pixels, change in zip(pictures, changes, strict=True):
+                change += rough * pixels
+                pixels *= fine
+        for part, pixels in zip(made, pictures, strict=True):
+            part += pixels
+    sigma = _texture_sigma(local)
     if len(warps) > 1:
-        made += cv2.GaussianBlur(change, (0, 0), sigma)
-    return np.asarray(made + _CRISP * (made - cv2.GaussianBlur(made, (0, 0), sigma)), np.float32)
-
-
-def warped(
-    reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], index: int
-) -> Floats:
-    """One reference's plane seen through its warp, float32."""
-    grid = warp.shade.shape[0]
-    from_grid = compose(local, invert(grid_from_canonical(grid)))
-    source = reference.planes[index]
-    if not source.size:
-        return np.zeros(size[::-1], np.float32)
-    # where each sample comes from: canonical points, resampled, then brought to the source's own samples
-    flags, mode = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    lattice = warp.displacement + grid_points(grid)
-    points = cv2.warpAffine(lattice, from_grid, size, flags=flags, borderMode=mode)
-    places = cv2.transform(points, reference.plane_from_canonical[index])
-    seen = cv2.remap(source, places, _NO_SECOND, cv2.INTER_CUBIC, borderMode=mode)
-    pixels: Floats = seen.astype(np.float32)
-    if index == 0:
-        pixels *= _to_plane(warp.shade - 1, from_grid, size) + 1
-        if warp.closing.any():
-            _take_thread(pixels, _to_plane(warp.closing, from_grid, size), scale_of(local))
-    return pixels
-
-
-def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
-    """Take bright threads (teeth between shut lips) out of the picture, in place, where ``closing`` says.
-
-    A grey opening: what is brighter than its surroundings and thinner than the kernel goes; a dark line stays.
-    """
-    height = 2 * max(1, round(_THREAD * scale / 2)) + 1
-    opened = cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((height, 1), np.uint8))
-    pixels += closing * (opened - pixels)
+        for part, change in zip(made, changes, strict=True):
+            part += cv2.GaussianBlur(change, (0, 0), sigma)
+    if lent:
+        made[0] = _with_detail(made[0], lent, sigma)
+    return made
 
 
 def colour_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: float) -> Floats:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import composite, layout
+from dubkit.faces import borrow, composite, layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
 from dubkit.faces.warp import Warp, grid_from_canonical
 from dubkit.records import Floats
@@ -128,11 +128,11 @@ def border() -> Floats:
     return np.asarray(one[:, None] * one[None], np.float32)
 
 
-def shrink(reference: composite.Reference) -> composite.Reference:
+def shrink(reference: borrow.Reference) -> borrow.Reference:
     """The same reference with planes no finer than the grid needs, so that sampling them does not alias."""
     pairs = zip(reference.planes, reference.plane_from_canonical, strict=True)
     planes, matrices = zip(*(_shrunk(plane, matrix) for plane, matrix in pairs), strict=True)
-    return composite.Reference(reference.vertices, planes, matrices)
+    return borrow.Reference(reference.vertices, planes, matrices)
 
 
 def _shrunk(plane: Plane, matrix: Matrix) -> tuple[Plane, Matrix]:
@@ -176,13 +176,13 @@ class Coding:
         return [np.ascontiguousarray(change[..., k]) * top for k in range(count)]
 
 
-def as_filmed(reference: composite.Reference, coding: Coding) -> Floats:
+def as_filmed(reference: borrow.Reference, coding: Coding) -> Floats:
     """A frame's picture on the grid."""
     planes = []
     for plane, matrix in zip(reference.planes, reference.plane_from_canonical, strict=True):
         to_view = compose(view_from_canonical(), invert(matrix))
         if plane.size:
-            # the interpolation of `composite.warped`: else the net would learn their difference
+            # the interpolation of `borrow.warped`: else the net would learn their difference
             flags, mode = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
             seen = cv2.warpAffine(plane, to_view, (SIZE, SIZE), flags=flags, borderMode=mode)
             planes.append(np.asarray(seen, np.float32))
@@ -191,13 +191,11 @@ def as_filmed(reference: composite.Reference, coding: Coding) -> Floats:
     return coding.picture(planes)
 
 
-def as_warped(reference: composite.Reference, warp: Warp, coding: Coding) -> Floats:
+def as_warped(reference: borrow.Reference, warp: Warp, coding: Coding) -> Floats:
     """A reference's picture on the grid, carried to the wanted shape."""
     matrix, size = view_from_canonical(), (SIZE, SIZE)
-    count = len(reference.planes)
-    return coding.picture(
-        [composite.warped(reference, warp, matrix, size, k) for k in range(count)]
-    )
+    group = range(len(reference.planes))
+    return coding.picture(borrow.warped(reference, warp, matrix, size, group))
 
 
 def colour_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:

@@ -79,8 +79,9 @@ def triangle_map(target: Floats, size: int) -> NDArray[np.int32]:
     m = mesh()
     low, high = grid[m.triangles].min(1), grid[m.triangles].max(1)
     near = ((high > -2) & (low < size + 2)).all(1)
-    for t in np.concatenate([np.flatnonzero(near & m.inner), np.flatnonzero(near & ~m.inner)]):
-        cv2.fillConvexPoly(ids, fixed[m.triangles[t]], int(t), cv2.LINE_8, _SHIFT)
+    order = np.concatenate([np.flatnonzero(near & m.inner), np.flatnonzero(near & ~m.inner)])
+    for t, corners in zip(order.tolist(), fixed[m.triangles[order]], strict=True):
+        cv2.fillConvexPoly(ids, corners, t, cv2.LINE_8, _SHIFT)
     return ids
 
 

@@ -52,7 +52,9 @@ def make_book(
         elif reasons:
             refusals[file.source.file] = reasons
     splits, held_out = assign_splits(people, share)
-    clips = {clip.name: _facts(clip, file, splits[clip.name], silent=silent) for clip, file in found}
+    clips = {
+        clip.name: _facts(clip, file, splits[clip.name], silent=silent) for clip, file in found
+    }
     labels = {
         file.source.name: LabelFacts(
             file.source.file, file.source.person, splits[_labels_key(file)], file.labels.count

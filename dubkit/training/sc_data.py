@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import composite, layout, references, view, warp
+from dubkit.faces import borrow, composite, layout, references, view, warp
 from dubkit.records import Floats
 from dubkit.training.sc_footage import Footage, vertices
 from dubkit.training.sc_maps import Maps, Random, as_tensor
@@ -96,16 +96,16 @@ def with_mouth(canonical: Floats, push: Floats) -> Floats:
     return moved
 
 
-def _pretended(true: composite.Reference, canonical: Floats, push: Floats) -> composite.Reference:
+def _pretended(true: borrow.Reference, canonical: Floats, push: Floats) -> borrow.Reference:
     """A picture made to show another mouth."""
     points = vertices(with_mouth(canonical, push))
     made = warp.warp(points, true.vertices, warp.triangle_map(points, _GRID))
     planes = []
     for k, matrix in enumerate(true.plane_from_canonical):
         size = (true.planes[k].shape[1], true.planes[k].shape[0])
-        drawn = np.clip(composite.warped(true, made, matrix, size, k), 0, 255)
-        planes.append(drawn.astype(np.uint8))
-    return composite.Reference(points, tuple(planes), true.plane_from_canonical)
+        (drawn,) = borrow.warped(true, made, matrix, size, [k])
+        planes.append(np.clip(drawn, 0, 255).astype(np.uint8))
+    return borrow.Reference(points, tuple(planes), true.plane_from_canonical)
 
 
 def moving_sample(
@@ -131,10 +131,10 @@ def moving_sample(
 
 
 def assemble(
-    true: composite.Reference,
+    true: borrow.Reference,
     target: Floats,
     current: Floats,
-    lent: Sequence[tuple[composite.Reference, float]],
+    lent: Sequence[tuple[borrow.Reference, float]],
     rng: Random | None,
 ) -> Maps:
     """All maps of a sample; without ``rng`` the light is left as it is."""

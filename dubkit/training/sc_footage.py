@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import align, composite, references, warp
+from dubkit.faces import align, borrow, references, warp
 from dubkit.records import Floats
 from dubkit.training.prepared import CROP, PreparedSet
 
@@ -26,10 +26,10 @@ class Footage:
     features: Floats  # (T, F) mouth shape and pose, see `faces.references`
     times: NDArray[np.float64]
 
-    def reference(self, row: int) -> composite.Reference:
+    def reference(self, row: int) -> borrow.Reference:
         """A frame as the product keeps it."""
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
-        return composite.Reference(vertices(self.canonical[row]), planes, matrices())
+        return borrow.Reference(vertices(self.canonical[row]), planes, matrices())
 
 
 def vertices(canonical: Floats) -> Floats:

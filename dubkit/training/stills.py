@@ -30,7 +30,9 @@ _ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before
 _SECOND = 0.6  # a face this large against the largest one is another person in the picture
 _ODDEST = 0.14  # mean distance from the mean face, canonical units: badly hidden or drawn faces are beyond
 _LINES = 1.8  # sharpness over which a picture of one colour is made of lines or dots: an engraving, a print
-_ONE_COLOUR = 4.0  # deviation of the colour differences, grey levels: grey and sepia pictures have 1 to 3
+_ONE_COLOUR = (
+    4.0  # deviation of the colour differences, grey levels: grey and sepia pictures have 1 to 3
+)
 
 
 @dataclass(frozen=True, slots=True)

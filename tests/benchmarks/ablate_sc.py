@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.faces import align, composite, warp
+from dubkit.faces import align, borrow, warp
 from dubkit.models.sc import ScNet, load_sc
 from dubkit.training import sc_data
 from dubkit.training.prepared import PreparedSet
@@ -99,11 +99,11 @@ def by_box(clip: Footage) -> tuple[np.ndarray, list[tuple[align.Matrix, ...]]]:
 class Boxed(Footage):
     """Footage placed by boxes."""
 
-    def reference(self, row: int) -> composite.Reference:
+    def reference(self, row: int) -> borrow.Reference:
         """A frame as it would be kept."""
         points, ways = BOXES[self.name]
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
-        return composite.Reference(vertices(points[row]), planes, ways[row])
+        return borrow.Reference(vertices(points[row]), planes, ways[row])
 
 
 BOXES: dict[str, tuple[np.ndarray, list[tuple[align.Matrix, ...]]]] = {}

@@ -1,11 +1,12 @@
 """Dub real clips and let the outside judge measure the lips.
 
-    python tests/benchmarks/lips_on_clips.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent]
+    python tests/benchmarks/lips_on_clips.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent] [--set K=V]
 
 DATA is the folder of clips with its ``clips.csv``; every clip of the validation split (people that training
 never saw; of the one GRID speaker, four clips) is dubbed with its own sound, with the next clip's sound, or
 with silence. JUDGE_PYTHON runs ``judge_lips.py`` in a venv of its own. Prints a line a clip and the mean;
-writes ``results-MODE.json`` into OUT, beside the dubbed films.
+writes ``results-MODE.json`` into OUT, beside the dubbed films. Give each variant (``--set
+generate.synthesizer=tcsc``) an OUT of its own; ``--analysis`` lets them share what was found in the clips.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,9 @@ def clips(data: Path) -> list[Path]:
     return [data / f for f in [r["file"] for r in rows if r["set"] != "grid_s1"] + own]
 
 
-def dub(video: Path, sound: Path, out: Path) -> Path:
+def dub(
+    video: Path, sound: Path, out: Path, extra: Sequence[str] = (), analysis: Path | None = None
+) -> Path:
     """Dub one clip; the script goes along where the corpus states it. Returns the work folder."""
     out.parent.mkdir(parents=True, exist_ok=True)
     script = None
@@ -48,8 +52,17 @@ def dub(video: Path, sound: Path, out: Path) -> Path:
         script = out.with_suffix(".txt")
         script.write_text(sentence(sound.stem), encoding="utf-8")
     work = out.with_suffix(".dubkit")
-    settings = ("faces.which=largest", "generate.quality=10")
-    dubkit.run(video, sound, script=script, out=out, work=work, overwrite=True, settings=settings)
+    settings = ("faces.which=largest", "generate.quality=10", *extra)
+    dubkit.run(
+        video,
+        sound,
+        script=script,
+        out=out,
+        work=work,
+        overwrite=True,
+        settings=settings,
+        analysis=analysis,
+    )
     return work
 
 
@@ -80,8 +93,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--mode", choices=("own", "swapped", "silent"), default="own")
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--analysis", type=Path)
+    parser.add_argument("--only", help="names of clips, with commas between them")
     args = parser.parse_args()
     videos = clips(args.data)
+    if args.only:
+        videos = [v for v in videos if v.stem in args.only.split(",")]
     table: dict[str, dict[str, float]] = {}
     for number, video in enumerate(videos):
         out = args.out / args.mode / f"{video.parent.name}_{video.stem}.mp4"
@@ -90,7 +108,7 @@ def main() -> None:
             sound = videos[(number + 1) % len(videos)]
         elif args.mode == "silent":
             sound = silence(out.with_suffix(".wav"), 10)
-        work = dub(video, sound, out)
+        work = dub(video, sound, out, args.settings, args.analysis)
         rows = judge(args.judge, out, video if args.mode == "own" else None, work)
         table[video.stem] = rows
         sys.stdout.write(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dubkit.faces import align, composite, layout, view, warp
+from dubkit.faces import align, borrow, composite, layout, view, warp
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = warp.anchors()
@@ -17,11 +17,11 @@ def outline_of(current: np.ndarray, target: np.ndarray) -> view.Outline:
     return view.outline(current, target, mask, composite.skin_ring(current, mask))
 
 
-def reference(scale: float, size: int) -> composite.Reference:
+def reference(scale: float, size: int) -> borrow.Reference:
     face = placed(with_gap(0.1), scale, 0.05, size / 2, size / 3)
     matrix = align.invert(align.canonical_from_face(face))
     vertices = np.concatenate([align.apply(align.invert(matrix), face), ANCHORS])
-    return composite.cut_reference([drawn(face, size, size)], [matrix], vertices)
+    return borrow.cut_reference([drawn(face, size, size)], [matrix], vertices)
 
 
 @pytest.mark.parametrize("opening", [0.0, 0.2, 0.4])
@@ -85,7 +85,7 @@ def test_shrinking_moves_nothing() -> None:
         assert 0 < x < ref.planes[0].shape[1]
         assert 0 < y < ref.planes[0].shape[0]
     coding = view.Coding(8, False)
-    blurred = composite.Reference(
+    blurred = borrow.Reference(
         whole.vertices,
         (np.asarray(cv2.GaussianBlur(whole.planes[0], (0, 0), 1.5), np.uint8),),
         whole.plane_from_canonical,
