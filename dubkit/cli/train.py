@@ -76,6 +76,7 @@ def prepare(
     Examples:
       dubkit train prepare footage/ set/
       dubkit train prepare footage/ set/ --jobs 8 --set train.prepare.min_width=96
+      dubkit train prepare footage/ set/ --set train.prepare.pictures=6 --set train.prepare.stills=true
     """
     set_verbosity(verbose, quiet)
     _perform(
@@ -267,7 +268,8 @@ def _people(result: PrepareResult, split: str) -> int:
 
 
 def _length(result: PrepareResult, split: str) -> str:
-    own = [facts for facts in result.book.clips.values() if facts.split == split]
+    films = (facts for facts in result.book.clips.values() if facts.frames > 1)
+    own = [facts for facts in films if facts.split == split]
     return clock_text(sum(facts.frames / facts.rate for facts in own))
 
 

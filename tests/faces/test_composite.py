@@ -153,7 +153,7 @@ def test_detail_that_mixing_smoothed_is_given_back_and_never_more_than_there_was
     rng = np.random.default_rng(2)
     parts = [cv2.GaussianBlur(rng.normal(128, 60, (96, 96)), (0, 0), 2) for _ in range(2)]
     lent = [(part.astype(np.float32), 0.5) for part in parts]
-    mixed = sum(part * weight for part, weight in lent)
+    mixed = np.asarray(sum(part * weight for part, weight in lent))
 
     def slope(picture: np.ndarray) -> float:
         return float((np.diff(picture[16:-16, 16:-16], axis=1) ** 2).mean())
