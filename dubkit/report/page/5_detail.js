@@ -140,7 +140,7 @@ function verdictCard(shot) {
 
 function measuresCard(shot) {
   const body = shot.measures.map((m) => h("tr", {},
-    h("td", {title: m.meaning}, m.label), h("td", {class: "num"}, m.shown), h("td", {class: "num dim"}, m.limit || ""),
+    h("td", {title: m.meaning}, m.label), h("td", {class: m.verdict || m.limit ? "num" : "num none dim"}, m.shown), h("td", {class: "num dim"}, m.limit || ""),
     h("td", {class: "num"}, m.verdict ? h("span", {class: `pill ${m.verdict}`}, m.verdict) : "")));
   return h("section", {class: "card"}, h("h3", {}, "Measures"), body.length
     ? h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "measure"), h("th", {class: "num"}, "value"), h("th", {class: "num"}, "limit"), h("th", {class: "num"}, ""))), h("tbody", {}, body)))
