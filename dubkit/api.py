@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dubkit.config import Config
-from dubkit.engines.licence import check_paid_work
-from dubkit.errors import OutputError, UsageError
+from dubkit.engines.licence import check_licence
+from dubkit.errors import OutputError
 from dubkit.outcome import RunResult
 from dubkit.pipeline import plan_job, run_job
 from dubkit.plan import PlannedUnit
@@ -69,8 +69,12 @@ def run(
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
+<<<<<<< HEAD
     if licence not in ("any", "commercial"):
         raise UsageError(f"the licence {licence!r} is not known", hint="any or commercial")
+=======
+    check_licence(licence, config)
+>>>>>>> 6afef4e (RetinaFace's small network, language detection by the first speech, licence in batch, scripts read before the first frame)
     job = make_job(
         *(video, audio, config),
         script=script,
@@ -80,9 +84,8 @@ def run(
         analysis=analysis,
         verdicts=verdicts,
     )
-    if licence == "commercial":
-        for used in (config, *_of_single_shots(job, config)):
-            check_paid_work(used)
+    for used in _of_single_shots(job, config):
+        check_licence(licence, used)
     check_delivery(job.output, config.generate.codec)
     if junit is not None and not _path(junit).parent.is_dir():
         raise OutputError(f"there is no folder {_path(junit).parent} for {Path(junit).name}")

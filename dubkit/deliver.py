@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dubkit.config import Config
 from dubkit.errors import InputError, OutputError, UsageError
+from dubkit.media.script import read_script
 from dubkit.plan import INPUTS
 from dubkit.records import Job
 from dubkit.work.digest import digest_file
@@ -19,7 +20,9 @@ _LEAST_ROOM = 100 * 2**20
 
 
 def check_request(job: Job) -> None:
-    """Raise for inputs that are not there and for an output that would hurt one of them."""
+    """Raise for inputs that are not there, a script that holds no words that can be read, and an output
+    that would hurt one of them.
+    """
     for name in INPUTS:
         path: Path | None = getattr(job, name)
         if path is None:
@@ -32,6 +35,8 @@ def check_request(job: Job) -> None:
             raise UsageError(
                 f"the output {job.output} is the {name} itself", hint="choose another --out"
             )
+    if job.script is not None:
+        read_script(job.script)
     if job.output.absolute() == job.work.absolute():
         raise UsageError(
             f"{job.output} is both the output and the work folder", hint="choose another --work"

@@ -12,6 +12,7 @@ from dubkit.batch.listing import Row, read_list
 from dubkit.batch.pairing import PATTERNS, pair
 from dubkit.config import Config, ParallelSettings
 from dubkit.deliver import check_request
+from dubkit.engines.licence import check_licence
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media.container import film_stream, open_media
 from dubkit.media.script import read_script
@@ -36,6 +37,7 @@ class Request:
     presets: Sequence[str] = ()
     settings: Sequence[str] = ()
     flags: Mapping[str, object] | None = None
+    licence: str = "any"  # as for a single run
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ def _clashes(entries: Sequence[Entry]) -> list[Problem]:
 
 def _examine(entry: Entry, request: Request) -> Ready:
     config = load_config(entry.presets, entry.all_settings(), request.flags)
+    check_licence(request.licence, config)
     job = make_job(
         entry.video,
         entry.audio,

@@ -202,7 +202,7 @@ def _remote(entry: Weight) -> Iterator[tuple[str, str, str]]:
     if entry.hub is None:
         yield from ((file.name, file.url or "", pins[file.name]) for file in entry.files)
         return
-    for file in listing(entry):
+    for file in listing(entry, cache_root() / entry.name):
         yield file.name, file.url, pins.get(file.name) or file.check
 
 

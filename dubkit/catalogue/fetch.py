@@ -65,17 +65,17 @@ def download(url: str, target: Path, report: Report = silent) -> None:
     _settle(part, target)
 
 
-def read_json(url: str) -> Any:
-    """A small JSON answer. Raises ModelError."""
+def read_json(url: str, hint: str) -> Any:
+    """A small JSON answer. Raises ModelError with the ``hint``."""
     try:
         with urllib.request.urlopen(_request(url, {}), timeout=_PATIENCE) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         raise ModelError(
-            f"{url} cannot be read: the server answers {error.code} {error.reason}"
+            f"{url} cannot be read: the server answers {error.code} {error.reason}", hint=hint
         ) from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        raise ModelError(f"{url} cannot be read: {_why(error)}") from None
+        raise ModelError(f"{url} cannot be read: {_why(error)}", hint=hint) from None
 
 
 def _attempt(url: str, part: Path, report: Report) -> bool:
@@ -156,7 +156,8 @@ def _why(error: Exception) -> str:
     through = (
         f" (through the proxy {proxies['http']})" if not through and "http" in proxies else through
     )
-    return f"{str(cause) or type(cause).__name__}{through}"
+    said = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return f"{said}{through}"
 
 
 def _by_hand(target: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from urllib.parse import quote
 
 from dubkit.catalogue.entries import Weight
@@ -25,15 +26,20 @@ class HubFile:
     url: str
 
 
-def listing(weight: Weight) -> list[HubFile]:
-    """The files of a weight's repository that engines want, smallest first. Raises ModelError."""
+def listing(weight: Weight, folder: Path) -> list[HubFile]:
+    """The files of a weight's repository that engines want, smallest first.
+
+    Raises ModelError; its hint says that ``folder`` is where files brought by hand belong.
+    """
     base = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     revision = quote(weight.revision, safe="")
     url = f"{base}/api/models/{weight.hub}/tree/{revision}"
+    hint = f"check network and proxy, or bring the files of {weight.hub} yourself to {folder}"
+    told = read_json(url, hint)
     try:
-        files = [_file(item, f"{base}/{weight.hub}/resolve/{revision}") for item in read_json(url)]
+        files = [_file(item, f"{base}/{weight.hub}/resolve/{revision}") for item in told]
     except (TypeError, KeyError, AttributeError):
-        raise ModelError(f"{url} does not answer as the Hugging Face hub does") from None
+        raise ModelError(f"{url} does not answer as the Hugging Face hub does", hint=hint) from None
     found = [f for f in files if f and any(fnmatch(f.name, want) for want in weight.wanted)]
     names = {file.name for file in found}
     if {"model.safetensors", "pytorch_model.bin"} <= names:  # the same weights twice
@@ -41,7 +47,7 @@ def listing(weight: Weight) -> list[HubFile]:
     missing = [group for group in weight.needed if not names & set(group)]
     if missing:
         wanted = ", ".join(" or ".join(group) for group in missing)
-        raise ModelError(f"the repository {weight.hub} lacks {wanted}")
+        raise ModelError(f"the repository {weight.hub} lacks {wanted}", hint=hint)
     return sorted(found, key=lambda file: file.size)
 
 

@@ -113,6 +113,7 @@ def batch(
     retry_failed: RetryFailed = False,
     skip_invalid: SkipInvalid = False,
     shard: ShardOption = None,
+    licence: o.Licence = None,
     dry_run: o.DryRun = False,
     offline: o.Offline = False,
     json: o.Json = False,
@@ -147,6 +148,7 @@ def batch(
                 presets=preset or (),
                 settings=[*(setting or ()), *flags],
                 flags={"parallel.device": device, "parallel.jobs": jobs},
+                licence=licence or "any",
             )
             chosen = lazy.batch.open_batch(request, part)
             _complain(chosen.checked, reporter)

@@ -7,6 +7,20 @@ from dubkit.config import Config
 from dubkit.engines.registry import AUTO, ENGINES, choose, engine_class
 from dubkit.errors import UsageError
 
+_OWN = {"whisperx": "speech.aligner=pocketsphinx", "retinaface": "faces.detector=embedded"}
+LICENCES = ("any", "commercial")
+
+
+def check_licence(wanted: str, config: Config) -> None:
+    """``any`` allows every weight, ``commercial`` those that `check_paid_work` allows.
+
+    Raises UsageError.
+    """
+    if wanted not in LICENCES:
+        raise UsageError(f"the licence {wanted!r} is not known", hint=" or ".join(LICENCES))
+    if wanted == "commercial":
+        check_paid_work(config)
+
 
 def check_paid_work(config: Config) -> None:
     """Raise UsageError where an engine of this configuration uses weights not licensed for paid work.
@@ -40,6 +54,6 @@ def _refuse(weight: str, engine: str) -> None:
     says = f"is {entry.licence}" if entry.paid is False else "does not say that it may be"
     raise UsageError(
         f"the engine {engine} would use {weight}, whose licence {says}: not for paid work",
-        hint="take dubkit's own engine (--set speech.aligner=pocketsphinx), or weights of your own; "
+        hint=f"take dubkit's own engine (--set {_OWN[engine]}), or weights of your own; "
         "dubkit models list shows every licence",
     )

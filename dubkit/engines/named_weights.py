@@ -125,7 +125,7 @@ def align_model(settings: SpeechSettings, language: str) -> AlignModel:
             return AlignModel(language, there, label)
     elif folder is not None:
         return AlignModel(language, folder)
-    way = "--set speech.align_model=FOLDER names a model of your own"
+    way = "--set speech.align_model=FOLDER names a model of your own, speech.aligner=pocketsphinx needs none"
     raise ModelError(
         f"whisperx has no alignment model for the language {language!r} here",
         hint=f"{_bring(name)}, or {way}" if name in WEIGHTS else way,
@@ -140,12 +140,21 @@ def whisperx(settings: SpeechSettings) -> Path:
 
 
 def names_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
-    """The catalogue's names of what `whisperx` would load from the cache."""
+    """The catalogue's names of what `whisperx` would load, from whichever cache; none for local folders."""
     own_model = Path(settings.model).expanduser().is_dir()
     names = [] if own_model else [f"whisper-{settings.model}"]
-    if settings.align_model is None and settings.language is not None:
-        names.append(f"align-{settings.language}")
+    if settings.align_model is not None:
+        names += _catalogue_names(settings.align_model)
+    elif settings.language is not None:
+        names.append(f"align-{settings.language.lower().split('-')[0]}")
     return tuple(name for name in names if name in WEIGHTS)
+
+
+def _catalogue_names(model: str) -> list[str]:
+    """The entry of an alignment model that is named as torchaudio or the hub names it."""
+    named = {label: f"align-{code}" for code, (label, _) in TORCHAUDIO.items()}
+    named.update({entry.hub: name for name, entry in WEIGHTS.items() if entry.hub})
+    return [named[model]] if model in named else []
 
 
 @cache

@@ -106,7 +106,10 @@ class PocketsphinxAligner:
         if not found.texts:
             track.warnings.append("no English words were recognised: lips follow the sound alone")
             return found
-        track.warnings.append("no script: words were recognised, and some will be wrong")
+        track.warnings.append(
+            "no script: words were recognised by a small recogniser, which may mishear most of them; "
+            "the lips are more exact with --script, or with --set speech.aligner=whisperx"
+        )
         if lost:
             track.warnings.append(
                 f"{lost:.0f} s of the dub were not understood: lips follow the sound alone there"

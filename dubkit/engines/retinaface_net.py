@@ -1,4 +1,4 @@
-"""RetinaFace's net and its decoding, from the package retinaface-pytorch. Import this inside `quiet.quiet`.
+"""RetinaFace at work, with the decoding of retinaface-pytorch. Import this inside `quiet.quiet`.
 
 The package's own ``predict_jsons`` cuts coordinates to whole pixels of a square picture and takes one picture
 at a time; the same steps are taken here in floats and in batches.
@@ -15,18 +15,16 @@ import cv2
 import numpy as np
 import torch
 from retinaface.box_utils import decode, decode_landm
-from retinaface.predict_single import Model
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torchvision.ops import nms
 
 from dubkit.engines.base import Picture
+from dubkit.engines.retinaface_nets import VARIANCE, Backbone
 from dubkit.errors import ModelError
 from dubkit.records import Detection
 
 _OVERLAP = 0.4  # the package's own; of two boxes that share more, the better one stays
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
 _MOST = 400  # faces of a picture
 _SMALLEST = 4.0  # pixels of the picture looked at
 
@@ -37,23 +35,25 @@ class RetinafaceNet:
     def __init__(self, weights: Path, long_side: int, device: str) -> None:
         self._size = -(-long_side // 32) * 32  # the coarsest grid
         self._device = torch.device(device)
-        self._model = Model(max_size=self._size, device=device)
+        state = load_weights(weights)
+        self.backbone = Backbone.of(state)
+        net = self.backbone.network()
         try:
-            self._model.load_state_dict(load_weights(weights))
+            net.load_state_dict(state)
         except RuntimeError as error:
-            if "out of memory" in str(error).lower():
-                raise
             raise ModelError(
-                f"{weights} holds no weights of RetinaFace's ResNet-50", hint="see faces.weights"
+                f"{weights} holds no weights of RetinaFace with a {self.backbone.name}",
+                hint="see faces.weights",
             ) from error
-        self._model.eval()
+        self._net = net.eval().to(self._device)
+        self._priors = self.backbone.priors(self._size).to(self._device)
 
     def detect(self, pictures: Sequence[Picture], min_score: float) -> list[list[Detection]]:
         """Faces of pictures (H, W, 3) RGB, best first, in each picture's own pixels."""
         fitted = [self._fit(picture) for picture in pictures]
         batch = torch.from_numpy(np.stack([square for square, _ in fitted])).to(self._device)
         with torch.inference_mode():
-            boxes, scores, points = self._model.model(batch.permute(0, 3, 1, 2).contiguous())
+            boxes, scores, points = self._net(batch.permute(0, 3, 1, 2).contiguous())
             scores = scores.softmax(-1)[..., 1]
         return [
             self._faces(box, score, five, scale, picture.shape, min_score)
@@ -69,7 +69,7 @@ class RetinafaceNet:
         size = (max(1, round(width * part)), max(1, round(height * part)))
         small = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
         square = np.zeros((self._size, self._size, 3), np.float32)  # 0: the mean colour
-        square[: size[1], : size[0]] = (small.astype(np.float32) / 255 - _MEAN) / _SPREAD
+        square[: size[1], : size[0]] = self.backbone.numbers(np.asarray(small, np.uint8))
         return square, np.array([size[0] / width, size[1] / height])
 
     def _faces(
@@ -81,11 +81,10 @@ class RetinafaceNet:
         shape: tuple[int, ...],
         min_score: float,
     ) -> list[Detection]:
-        model = self._model
         good = torch.where(scores >= max(min_score, 1e-6))[0]
-        priors, score = model.prior_box[good], scores[good]
-        box = decode(boxes[good], priors, model.variance) * self._size
-        five = decode_landm(points[good], priors, model.variance) * self._size
+        anchors, score = self._priors[good], scores[good]
+        box = decode(boxes[good], anchors, VARIANCE) * self._size
+        five = decode_landm(points[good], anchors, VARIANCE) * self._size
         kept = nms(box, score, _OVERLAP)[:_MOST]
         edge = np.array([shape[1], shape[0]] * 2)
         corners = np.clip(box[kept].cpu().numpy() / np.tile(scale, 2), 0, edge)
@@ -103,7 +102,14 @@ class RetinafaceNet:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """A state dict: safetensors, what torch saves, or that inside a zip as it is published."""
+    """A state dict: safetensors, what torch saves, or that inside a zip as it is published.
+
+    Names lose the ``module.`` that training on several GPUs puts before them.
+    """
+    return {key.removeprefix("module."): value for key, value in _state(path).items()}
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dubkit.engines import voiced
 from dubkit.engines.voiced import Levels, Span
 from dubkit.records import Floats
@@ -31,6 +33,12 @@ class Track:
     def cut(self, start: float, end: float) -> Floats:
         """The samples of a stretch."""
         return self.samples[round(start * voiced.RATE) : round(end * voiced.RATE)]
+
+    def speech(self, seconds: float) -> Floats:
+        """The first ``seconds`` of what is not silent, one stretch after the other."""
+        parts = [self.cut(start, end) for start, end in self.windows()]
+        sound = np.concatenate([*parts, np.zeros(0, np.float32)])
+        return np.asarray(sound[: round(seconds * voiced.RATE)], np.float32)
 
     def windows(self, start: float = 0.0, end: float = float("inf")) -> list[Span]:
         """The windows that hold speech between two moments."""

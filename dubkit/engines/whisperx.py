@@ -36,6 +36,8 @@ from dubkit.work.parallel import cores
 
 _ONE_PIECE = 25.0  # seconds of speech that are aligned whole
 _LONGEST = 60.0  # seconds that the alignment net can take at once
+_TELLING = 30.0  # seconds of speech by which a language is told
+_SURE = 0.5  # probability of a language from which on nobody need doubt it
 # of `likeness`, under which a script is another one: with a third of all letters misheard right scripts have
 # .55 and more, wrong ones .2 to .4 (simulated on texts of 100 to 300 letters)
 _ANOTHER = 0.42
@@ -55,7 +57,7 @@ class WhisperxAligner:
     @property
     def version(self) -> str:
         marks = "+".join(self._found)
-        return f"{package_version('whisperx')}+1+{marks}"
+        return f"{package_version('whisperx')}+2+{marks}"
 
     @staticmethod
     def weights(settings: SpeechSettings) -> tuple[str, ...]:
@@ -93,7 +95,11 @@ class WhisperxAligner:
     def _language(self, track: Track, script: tuple[ScriptLine, ...] | None) -> str:
         if script:
             return guess(line.text for line in script)
-        return str(self._with_recogniser(track, lambda net, _: net.language_of(track.samples)))
+        speech = track.speech(_TELLING)
+        code, sure = self._with_recogniser(track, lambda net, _: net.language_of(speech))
+        doubt = "" if sure >= _SURE else f", but hardly (probability {sure:.2f})"
+        _tell(track, f"no language was said: the dub sounds like {code!r}{doubt}")
+        return str(code)
 
     def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
         """The words of a text as they are said: numbers and signs spoken out."""
@@ -115,7 +121,7 @@ class WhisperxAligner:
                 end = min(part.end, track.duration)
                 chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
                 words += said
-        _tell(track, "no script: words were recognised, and some may be wrong")
+        _tell(track, "no script: words were recognised, and some may be wrong; --script is surer")
         if not words:
             _tell(track, "no words were recognised in the dub: mouths will rest")
         return words, chunks
@@ -190,8 +196,8 @@ class WhisperxAligner:
             raise InputError(
                 f"the script is not what the dub says: they agree with a score of {score:.2f}, "
                 f"right ones with {_ANOTHER:.2f} and more",
-                hint="--set speech.language names another language; --set speech.trust_script=true "
-                "takes it as it is; without --script the words are recognised",
+                hint="--language says another language; --trust-script takes it as it is; "
+                "without --script the words are recognised",
             )
         _tell(track, f"the script and the dub hardly agree (score {score:.2f})")
 

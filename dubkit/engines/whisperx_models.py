@@ -18,6 +18,7 @@ import torch
 import whisperx
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 from whisperx.alignment import LANGUAGES_WITHOUT_SPACES
+from whisperx.audio import log_mel_spectrogram
 from whisperx.diarize import Segment
 from whisperx.utils import PUNKT_LANGUAGES
 from whisperx.vads import Pyannote, Vad
@@ -66,11 +67,17 @@ class Recogniser:
                 raise
             raise ModelError(f"the recogniser in {folder} cannot be used: {error}") from error
 
-    def language_of(self, samples: Floats) -> str:
-        """The language spoken in the first 30 s of speech."""
-        if not self._pipeline.model.model.is_multilingual:
-            return "en"
-        return str(self._pipeline.detect_language(samples))
+    def language_of(self, samples: Floats) -> tuple[str, float]:
+        """The language spoken in the first 30 s, and its probability."""
+        whisper = self._pipeline.model
+        if not whisper.model.is_multilingual:
+            return "en", 1.0
+        sound = samples[: CHUNK * voiced.RATE]
+        bands = whisper.feat_kwargs.get("feature_size") or 80
+        rest = CHUNK * voiced.RATE - len(sound)
+        heard = whisper.encode(log_mel_spectrogram(sound, n_mels=bands, padding=rest))
+        name, probability = whisper.model.detect_language(heard)[0][0]
+        return str(name).strip("<|>"), float(probability)
 
     def hear(self, samples: Floats, language: str, batch: int) -> list[Heard]:
         """What is said, in stretches of up to 30 s."""

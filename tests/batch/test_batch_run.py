@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 from dubkit.batch import Request, open_batch, run_batch
 from dubkit.batch.run import BatchResult
 from dubkit.cli.app import app
+from dubkit.engines import licence
 from dubkit.errors import EXIT_PARTIAL, WorkError
 from dubkit.progress import NoProgress
 from tests.clips import film, tone
+from tests.engines.test_licence import Whisperx
 
 CHEAP = (
     "shots.detector=fixed",
@@ -198,3 +200,22 @@ def _dub(studio: Path, name: str) -> None:
     arguments += [part for setting in CHEAP for part in ("--set", setting)]
     result = CliRunner().invoke(app, arguments)
     raise SystemExit(result.exit_code)
+
+
+def test_weights_that_are_not_for_paid_work_stop_a_batch_before_it_begins(
+    studio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(licence, "engine_class", lambda *_: Whisperx)
+    jobs = studio / "jobs.csv"
+    jobs.write_text(
+        "video,audio,language\nfilms/one.mp4,dubs/one.de.wav,de\nfilms/two.mp4,dubs/two.fr.wav,en\n"
+    )
+    command = ["batch", str(jobs), "--out", str(studio / "out"), "--licence", "commercial"]
+    command += ["--set", "speech.aligner=whisperx", "--json"]
+    told = json.loads(runner.invoke(app, command).stdout.splitlines()[-1])
+    assert told["exit_code"] == 2
+    problems = open_batch(
+        Request(jobs, studio / "out", settings=("speech.aligner=whisperx",), licence="commercial")
+    ).checked.problems
+    assert ["CC-BY-NC-4.0" in problem.message for problem in problems] == [True]
+    assert not (studio / "out").exists()

@@ -104,6 +104,21 @@ def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         pull("far")
 
 
+def test_a_hub_that_cannot_be_reached_says_where_files_brought_by_hand_belong(
+    site: Site, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    with pytest.raises(ModelError, match="cannot be read: ") as raised:
+        pull("hub-toy")
+    assert "Errno" not in raised.value.message
+    assert str(cache / "hub-toy") in str(raised.value.hint)
+    del site.files["/api/models/owner/toy/tree/main"]
+    monkeypatch.setenv("HF_ENDPOINT", site.url)
+    with pytest.raises(ModelError, match="404") as raised:
+        pull("hub-toy")
+    assert "owner/toy" in str(raised.value.hint)
+
+
 def test_offline_never_touches_the_network(site: Site) -> None:
     with pytest.raises(ModelError, match="offline") as raised:
         weight_path("toy", offline=True)

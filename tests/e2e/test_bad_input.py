@@ -170,6 +170,9 @@ def test_a_work_folder_in_use_exits_6(here: Path) -> None:
         (["--until", "nonsense"], "nonsense"),
         (["--force", "nonsense"], "nonsense"),
         (["--set", "faces.detector=nonsense"], "nonsense"),
+        (["--language", "qq-nobody"], "qq-nobody"),
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--licence", "free"], "free"),
     ],
 )
 def test_a_wrong_request_exits_2_before_anything_is_written(
@@ -177,6 +180,25 @@ def test_a_wrong_request_exits_2_before_anything_is_written(
 ) -> None:
     before = sorted(here.iterdir())
     refused(dub("film.mp4", "dub.wav", *flags), 2, said)
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dub.txt", b"(laughs)\n[door slams]\n"),
+        ("dub.txt", bytes(range(128, 256)) * 20),
+        ("dub.srt", b"1\n00:00:99 -> nothing\n"),
+        ("dub.ttml", b"<tt><body><p>not closed"),
+    ],
+    ids=["no words", "no encoding", "no subtitles", "broken XML"],
+)
+def test_a_script_that_cannot_be_read_exits_3_before_anything_is_written(
+    here: Path, name: str, content: bytes
+) -> None:
+    (here / name).write_bytes(content)
+    before = sorted(here.iterdir())
+    refused(dub("film.mp4", "dub.wav", "--script", name), 3, name)
     assert sorted(here.iterdir()) == before
 
 

@@ -8,6 +8,7 @@ from dubkit import api
 from dubkit.config import Config, SpeechSettings
 from dubkit.engines import licence
 from dubkit.engines.licence import check_paid_work
+from dubkit.engines.named_weights import names_of_whisperx
 from dubkit.errors import UsageError
 
 
@@ -19,6 +20,14 @@ class Named:
 
     def weights(self, settings: object) -> tuple[str, ...]:
         return self.names
+
+
+class Whisperx:
+    """What the engine says of its weights, without its library."""
+
+    @staticmethod
+    def weights(settings: SpeechSettings) -> tuple[str, ...]:
+        return names_of_whisperx(settings)
 
 
 @pytest.fixture
@@ -49,6 +58,25 @@ def test_where_the_language_decides_it_must_be_said(engine: pytest.MonkeyPatch) 
     engine.setattr(licence, "engine_class", lambda *_: Named("whisper-small"))
     with pytest.raises(UsageError, match="language"):
         check_paid_work(Config(speech=SpeechSettings(aligner="whisperx")))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"language": "vi"},
+        {"language": "de-AT"},
+        {"align_model": "VOXPOPULI_ASR_BASE_10K_DE"},
+        {"align_model": "nguyenvulebinh/wav2vec2-base-vi-vlsp2020"},
+    ],
+)
+def test_another_way_to_name_a_weight_changes_nothing(
+    engine: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    """However torchaudio, the hub or a region's code call it."""
+    engine.setattr(licence, "engine_class", lambda *_: Whisperx())
+    config = Config(speech=SpeechSettings.model_validate({"aligner": "whisperx", **settings}))
+    with pytest.raises(UsageError, match="NC-4"):
+        check_paid_work(config)
 
 
 def test_engines_of_the_package_pass() -> None:

@@ -155,6 +155,35 @@ def test_weights_of_another_net_are_refused(tmp_path: Path, faces: ModuleType) -
         make(path).detect(picture())
 
 
+def test_the_small_network_is_known_by_its_weights(tmp_path: Path, faces: ModuleType) -> None:
+    path = tmp_path / "small.pth"
+    faces.small_weights(path)
+    detector = make(path)
+    detector.detect(picture())
+    assert detector._net.backbone is faces.MOBILENET
+
+
+def test_a_small_network_of_a_later_release_is_refused(tmp_path: Path, faces: ModuleType) -> None:
+    """Its rectifiers and anchors are others; with ours it would find nonsense."""
+    path = tmp_path / "leaky.pth"
+    faces.small_weights(path, leaky=True)
+    with pytest.raises(ModelError, match="leaky rectifiers"):
+        make(path).detect(picture())
+
+
+def test_trained_weights_find_the_faces_that_the_embedded_engine_finds(data: Path) -> None:
+    """The small network with its published weights, on a shot of two people."""
+    weights = data / "teacher" / "retinaface_mobilenet0.25.pth"
+    reader = cv2.VideoCapture(str(data / "film" / "two_people_side_by_side.mp4"))
+    seen = np.ascontiguousarray(reader.read()[1][..., ::-1], np.uint8)
+    ours = EmbeddedDetector(FaceSettings()).detect(seen)[:2]
+    theirs = make(weights, 512).detect(seen)[:2]
+    for face in ours:
+        eyes = float(np.linalg.norm(face.points[1] - face.points[0]))
+        distances = [np.linalg.norm(other.points - face.points, axis=1).mean() for other in theirs]
+        assert min(distances) < 0.12 * eyes
+
+
 def test_too_little_memory_is_met_with_smaller_batches_and_said(
     spots: Path, monkeypatch: pytest.MonkeyPatch, faces: ModuleType
 ) -> None:
@@ -171,6 +200,30 @@ def test_too_little_memory_is_met_with_smaller_batches_and_said(
     found = detector.detect_all([picture((104, 96)), picture((200, 80))])
     assert [len(one) for one in found] == [1, 1]
     assert detector.notes == ("retinaface: cpu is out of memory: batches of 1 instead of 2",)
+
+
+def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_said(
+    spots: Path, monkeypatch: pytest.MonkeyPatch, faces: ModuleType
+) -> None:
+    with quiet():
+        from dubkit.engines import retinaface_net
+    true, asked = retinaface_net.RetinafaceNet, []
+
+    def small_gpu(path: Path, long_side: int, device: str) -> object:
+        asked.append(device)
+        if device != "cpu":
+            raise faces.torch.OutOfMemoryError("CUDA out of memory")
+        return true(path, long_side, device)
+
+    monkeypatch.setattr(retinaface_net, "RetinafaceNet", small_gpu)
+    settings = FaceSettings(detector="retinaface", weights=str(spots), detect_size=256)
+    detector = load_engine("detector", "retinaface", settings, "cuda:0")
+    assert len(detector.detect(picture((160, 96)))) == 1
+    detector.detect(picture())
+    assert asked == ["cuda:0", "cpu"]
+    assert detector.notes == (
+        "retinaface: cuda:0 is out of memory: goes on with the CPU, which takes longer",
+    )
 
 
 def test_auto_takes_it_when_its_weights_are_there(spots: Path) -> None:

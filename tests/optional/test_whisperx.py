@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ import pytest
 
 from dubkit.config import SpeechSettings
 from dubkit.engines.base import Aligner
+from dubkit.engines.quiet import quiet
 from dubkit.engines.registry import choose, load_engine, released
 from dubkit.engines.whisperx import WhisperxAligner
 from dubkit.errors import ConfigError, InputError, ModelError, UsageError
@@ -122,15 +124,32 @@ def test_speech_is_recognised_and_aligned(
     assert first - 0.3 < speech.words[0].start < speech.words[-1].end < last + 0.3
 
 
-def test_a_recogniser_that_knows_one_language_is_not_asked_for_it(
-    folders: dict[str, str], clips: list[Spoken]
+@pytest.mark.parametrize("lead", [0, 40])
+def test_the_language_is_told_by_the_first_speech_and_said(
+    folders: dict[str, str], clips: list[Spoken], lead: int
 ) -> None:
-    """CTranslate2 takes so small a Whisper for an English one, which cannot tell languages apart."""
+    """Not by the first seconds: a dub may begin with a minute of titles."""
+    silence = np.zeros(lead * RATE, np.float32)
+    found = []
     with released(make(**folders)) as aligner:
-        speech = aligner.align(clips[1].samples, None, None)
+        for clip in clips:
+            found.append(aligner.align(np.concatenate([silence, clip.samples]), None, None))
         net = next(iter(aligner._loaded.values()))
-    assert not net._pipeline.model.model.is_multilingual
-    assert speech.language == "en"
+        assert net._pipeline.model.model.is_multilingual
+    assert [speech.language for speech in found] == ["en", "de"]
+    assert "no language was said: the dub sounds like 'de'" in found[1].warnings
+    assert [word.text for word in found[1].words][-1] == "tag"
+
+
+def test_a_language_that_is_hardly_told_is_doubted(
+    folders: dict[str, str], clips: list[Spoken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with released(make(**folders)) as aligner:
+        aligner.align(clips[0].samples, None, "en")
+        net = next(iter(aligner._loaded.values()))
+        monkeypatch.setattr(net, "language_of", lambda samples: ("de", 0.31))
+        speech = aligner.align(clips[0].samples, None, None)
+    assert any("'de', but hardly (probability 0.31)" in warning for warning in speech.warnings)
 
 
 def test_batches_of_any_size_hear_the_same(folders: dict[str, str], clips: list[Spoken]) -> None:
@@ -181,7 +200,7 @@ def test_a_script_of_another_film_is_refused_with_its_score_unless_it_is_trusted
     )
     with released(make(**folders)) as aligner, pytest.raises(InputError, match="score") as caught:
         aligner.align(ten.samples, other, "en")
-    assert "speech.trust_script" in str(caught.value.hint)
+    assert "--trust-script" in str(caught.value.hint)
     with released(make(**folders, trust_script=True)) as aligner:
         assert any("hardly agree" in w for w in aligner.align(ten.samples, other, "en").warnings)
 
@@ -240,6 +259,36 @@ def test_too_little_memory_is_met_with_smaller_batches_and_said(
     assert told == [
         "cpu is out of memory: batches of 4 instead of 8",
         "cpu is out of memory: batches of 2 instead of 4",
+    ]
+
+
+def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_said(
+    folders: dict[str, str], clips: list[Spoken], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with quiet():
+        from dubkit.engines import whisperx_models
+    asked = []
+
+    def small_gpu(true: Callable[..., object], place: int) -> Callable[..., object]:
+        def load(*how: object) -> object:
+            asked.append(how[place])
+            if how[place] != "cpu":
+                raise RuntimeError("CUDA failed with error out of memory")
+            return true(*how)
+
+        return load
+
+    for name in ("Recogniser", "CharacterAligner"):
+        load = small_gpu(getattr(whisperx_models, name), 1)
+        monkeypatch.setattr(whisperx_models, name, load)
+    settings = SpeechSettings.model_validate({**folders, "batch": 2})
+    with released(load_engine("aligner", "whisperx", settings, "cuda:0")) as aligner:
+        speech = aligner.align(clips[0].samples, None, "en")
+    assert len(speech.words) > 2
+    assert asked == ["cuda:0", "cuda:0", "cpu", "cuda:0", "cpu"]
+    assert [warning for warning in speech.warnings if "memory" in warning] == [
+        "cuda:0 is out of memory: batches of 1 instead of 2",
+        "cuda:0 is out of memory: goes on with the CPU, which takes longer",
     ]
 
 

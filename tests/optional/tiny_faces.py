@@ -13,6 +13,7 @@ from retinaface.box_utils import encode, jaccard, point_form
 from retinaface.predict_single import Model
 
 from dubkit.engines.retinaface_net import RetinafaceNet
+from dubkit.engines.retinaface_nets import MOBILENET
 from dubkit.records import Detection
 
 Picture = NDArray[np.uint8]
@@ -54,6 +55,15 @@ def spot_weights(path: Path) -> None:
     torch.save(net.state_dict(), path)
 
 
+def small_weights(path: Path, *, leaky: bool = False) -> None:
+    """As the small network is when it is made; with plain rectifiers some channel is always dead."""
+    torch.manual_seed(0)
+    state = MOBILENET.network().state_dict()
+    if not leaky:
+        state["body.stage1.1.1.running_var"][0] = 0.0
+    torch.save({f"module.{key}": value for key, value in state.items()}, path)
+
+
 def fitted_weights(
     path: Path, pictures: Sequence[Picture], faces: Sequence[Detection], long_side: int
 ) -> None:
@@ -63,8 +73,7 @@ def fitted_weights(
     """
     random_weights(path)
     detector = RetinafaceNet(path, long_side, "cpu")
-    model, size = detector._model, detector._size
-    net, priors = model.model.eval(), model.prior_box
+    net, priors, size = detector._net, detector._priors, detector._size
     told = []
     for picture, face in zip(pictures, faces, strict=True):
         square, scale = detector._fit(picture)

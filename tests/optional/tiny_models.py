@@ -154,7 +154,8 @@ def _tokens(languages: list[str]) -> dict[str, int]:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     times = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
     after = len(SPECIAL) + len(languages) + len(TASKS) + len(times)
-    fill = [f"unused{i}" for i in range(VOCABULARY - len(letters) - after)]
+    # an empty token among them is how ctranslate2 tells a Whisper of many languages from an English one
+    fill = ["", *(f"unused{i}" for i in range(1, VOCABULARY - len(letters) - after))]
     return {
         token: i for i, token in enumerate([*letters, *fill, *SPECIAL, *languages, *TASKS, *times])
     }
