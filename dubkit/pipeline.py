@@ -23,7 +23,7 @@ from dubkit.outcome import GO_ON, RunResult, summarize
 from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
-from dubkit.runner import Runner
+from dubkit.runner import Runner, find_devices
 from dubkit.stages import adapt, faces, gate, generate, link, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.units import Run, ShotConfig
@@ -62,6 +62,8 @@ def prepare(
     """Check a request and digest its inputs; writes nothing."""
     chosen = select(stages, until, force)
     check_request(job)
+    if config.parallel.device != "auto":
+        find_devices(config.parallel.device)  # raises for one that is not there
     check_work(job.work)
     known = read_manifest(job.work) if job.work.is_dir() else None
     inputs = digest_inputs(job, known.inputs if known else {})

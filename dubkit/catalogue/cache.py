@@ -124,6 +124,12 @@ def glance(name: str) -> State:
     return State.PARTIAL if here else State.ABSENT
 
 
+def size(name: str) -> int | None:
+    """Bytes of a weight: as it was received here, else as the catalogue knows it."""
+    sizes = [int(line.get("size", 0)) for line in _receipt(weight(name)).values()]
+    return sum(sizes) or weight(name).size
+
+
 def present() -> list[str]:
     """The weights of which something is here."""
     return [name for name in WEIGHTS if glance(name) is not State.ABSENT]

@@ -51,14 +51,17 @@ def list_(json: o.Json = False) -> None:
     cache = lazy.cache
     rows = [(weight, cache.glance(weight.name)) for weight in cache.everything()]
     if json:
-        say_json([{**_entry(weight), "state": state.value} for weight, state in rows])
+        found = [
+            {**_entry(w), "size": cache.size(w.name), "state": state.value} for w, state in rows
+        ]
+        say_json(found)
         return
     heads = ("weight", "for", "size", "licence", "paid work", "sha256", "state", "source")
     cells = [
         (
             w.name,
             w.use,
-            _size(w.size),
+            _size(cache.size(w.name)),
             w.licence,
             _paid(w.paid),
             _known(w),
@@ -161,7 +164,6 @@ def _entry(weight: Weight) -> dict[str, object]:
     return {
         "name": weight.name,
         "use": weight.use,
-        "size": weight.size,
         "licence": weight.licence,
         "paid_work": weight.paid,
         "source": weight.source,

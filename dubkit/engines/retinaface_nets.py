@@ -69,8 +69,8 @@ class Backbone:
         """A picture (H, W, 3) RGB as the network was trained to see it; 0 is the mean colour."""
         pixels = picture.astype(np.float32)
         if self is MOBILENET:
-            return pixels[..., ::-1] - _MEAN_BGR
-        return (pixels / 255 - _MEAN) / _SPREAD
+            return np.asarray(pixels[..., ::-1] - _MEAN_BGR, np.float32)
+        return np.asarray((pixels / 255 - _MEAN) / _SPREAD, np.float32)
 
     def priors(self, size: int) -> torch.Tensor:
         """(priors, 4) The anchors of a square picture."""

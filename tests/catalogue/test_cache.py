@@ -181,6 +181,9 @@ def test_a_repository_is_pulled_whole_and_checked_against_the_hub(site: Site, ca
     asked = len(site.asked)
     assert inspect("hub-toy").state is State.OK
     assert len(site.asked) == asked
+    assert store.size("hub-toy") == sum(map(len, REPOSITORY.values())) - len(
+        REPOSITORY["README.md"]
+    )
     (folder / "vocab.json").unlink()
     assert find("hub-toy") is None
     assert "vocab.json" in inspect("hub-toy").detail

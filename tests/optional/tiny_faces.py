@@ -73,7 +73,8 @@ def fitted_weights(
     """
     random_weights(path)
     detector = RetinafaceNet(path, long_side, "cpu")
-    net, priors, size = detector._net, detector._priors, detector._size
+    net: Any = detector._net
+    priors, size = detector._priors, detector._size
     told = []
     for picture, face in zip(pictures, faces, strict=True):
         square, scale = detector._fit(picture)
