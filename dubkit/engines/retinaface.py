@@ -1,4 +1,4 @@
-"""The face detector RetinaFace (package retinaface-pytorch), with its own ResNet-50 and weights.
+"""The face detector RetinaFace (package retinaface-pytorch), with the weights of either of its networks.
 
 Slow without a GPU (see the README's figures), but a film is searched only every ``faces.detect_every`` seconds;
 in between faces are followed by their landmarks. The net is loaded with the first picture.
@@ -6,7 +6,9 @@ in between faces are followed by their landmarks. The net is loaded with the fir
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import version as package_version
+from pathlib import Path
 from typing import Any
 
 from dubkit.config import FaceSettings
@@ -66,12 +68,17 @@ class RetinafaceDetector:
 
     def _on(self, device: str) -> Any:
         if self._net is None or self._device != device:
-            self._device, self._net = device, None  # the old one goes before the new one comes
-            module = load_module(
-                "dubkit.engines.retinaface_net", what=self.name, extra="retinaface"
-            )
-            self._net = module.RetinafaceNet(self.path, self._long_side, device)
+            self._device = device
+            mark = named_weights.mark(self.path)
+            self._net = _loaded(self.path, mark, self._long_side, device)
         return self._net
 
     def _tell(self, note: str) -> None:
         self.notes = (*self.notes, f"retinaface: {note}")
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, mark: str, long_side: int, device: str) -> Any:
+    """The net, once a process: each shot of a film has a detector of its own."""
+    module = load_module("dubkit.engines.retinaface_net", what="retinaface", extra="retinaface")
+    return module.RetinafaceNet(path, long_side, device)

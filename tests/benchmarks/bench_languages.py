@@ -49,10 +49,10 @@ def phone_errors(
     """
     said = [(_plain(p.symbol), p.start) for p in found if p.symbol != "sil"]
     told = [(_plain(symbol), start) for symbol, start, _ in true]
-    names = [[symbol for symbol, _ in row] for row in (said, told)]
-    blocks = SequenceMatcher(None, *names, autojunk=False).get_matching_blocks()
+    a, b = ([symbol for symbol, _ in row] for row in (said, told))
+    blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
     pairs = [(block.a + i, block.b + i) for block in blocks for i in range(block.size)]
-    return np.abs([said[a][1] - told[b][1] for a, b in pairs]), len(pairs) / len(told)
+    return np.abs([said[i][1] - told[j][1] for i, j in pairs]), len(pairs) / len(told)
 
 
 def _plain(symbol: str) -> str:

@@ -87,6 +87,7 @@ def done(
         "faces.detector": "retinaface",
         "faces.weights": weights,
         "faces.detect_size": LOOK,
+        "gate.action": "warn",  # a voice of single words on a portrait is no film; engines are looked at here
     }
     command = [sys.executable, "-m", "dubkit", "run", str(files.film), "--preset", "preview"]
     command += ["--audio", str(folder / "numbers.wav"), "--script", str(folder / "numbers.txt")]

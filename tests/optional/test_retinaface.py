@@ -216,7 +216,7 @@ def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_sa
         return true(path, long_side, device)
 
     monkeypatch.setattr(retinaface_net, "RetinafaceNet", small_gpu)
-    settings = FaceSettings(detector="retinaface", weights=str(spots), detect_size=256)
+    settings = FaceSettings(detector="retinaface", weights=str(spots), detect_size=224)
     detector = load_engine("detector", "retinaface", settings, "cuda:0")
     assert len(detector.detect(picture((160, 96)))) == 1
     detector.detect(picture())
@@ -224,6 +224,14 @@ def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_sa
     assert detector.notes == (
         "retinaface: cuda:0 is out of memory: goes on with the CPU, which takes longer",
     )
+
+
+def test_the_net_is_loaded_once_a_process(spots: Path) -> None:
+    """Each shot of a film has a detector of its own."""
+    first, second = make(spots), make(spots)
+    first.detect(picture())
+    second.detect(picture())
+    assert first._net is second._net
 
 
 def test_auto_takes_it_when_its_weights_are_there(spots: Path) -> None:
