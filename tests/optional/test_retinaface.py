@@ -203,8 +203,10 @@ def test_too_little_memory_is_met_with_smaller_batches_and_said(
 
 
 def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_said(
-    spots: Path, monkeypatch: pytest.MonkeyPatch, faces: ModuleType
+    spots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faces: ModuleType
 ) -> None:
+    fresh = tmp_path / "fresh.pth"  # no net of it is loaded yet
+    fresh.write_bytes(spots.read_bytes())
     with quiet():
         from dubkit.engines import retinaface_net
     true, asked = retinaface_net.RetinafaceNet, []
@@ -216,7 +218,7 @@ def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_sa
         return true(path, long_side, device)
 
     monkeypatch.setattr(retinaface_net, "RetinafaceNet", small_gpu)
-    settings = FaceSettings(detector="retinaface", weights=str(spots), detect_size=224)
+    settings = FaceSettings(detector="retinaface", weights=str(fresh), detect_size=256)
     detector = load_engine("detector", "retinaface", settings, "cuda:0")
     assert len(detector.detect(picture((160, 96)))) == 1
     detector.detect(picture())
