@@ -69,12 +69,7 @@ def run(
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
-<<<<<<< HEAD
-    if licence not in ("any", "commercial"):
-        raise UsageError(f"the licence {licence!r} is not known", hint="any or commercial")
-=======
     check_licence(licence, config)
->>>>>>> 6afef4e (RetinaFace's small network, language detection by the first speech, licence in batch, scripts read before the first frame)
     job = make_job(
         *(video, audio, config),
         script=script,
