@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dubkit.verdicts import read_verdicts
 from tests.report.pages import FILM, page, shot
 
 if TYPE_CHECKING:
@@ -124,6 +125,10 @@ def test_verdicts_are_downloaded_and_loaded_again(
             break
         time.sleep(0.05)
     file = json.loads(path.read_text(encoding="utf-8"))
+    taken = read_verdicts(path)  # as a run takes it
+    assert {name: entry.verdict for name, entry in taken.shots.items()} == {
+        name: entry["verdict"] for name, entry in file["shots"].items()
+    }
     path.unlink()
     assert {name: file[name] for name in ("kind", "version", "film")} == {
         "kind": "dubkit-verdicts",
