@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit.config import Config
+from dubkit.engines.registry import load_module
 from dubkit.errors import DubkitError, OutputError, ToolError, WorkError
 from dubkit.plan import check_unchanged
 from dubkit.records import FileDigest, Job, Shot, StageResult
@@ -35,29 +37,34 @@ class Task:
     target: Path
     parts: Mapping[str, str]
     shot: Shot | None = None
-    device: str = "cpu"
+    device: str = "cpu"  # as settings name it: auto and cuda are looked up where the work is done
     cores: int = 1
     given: Mapping[str, FileDigest] = field(
         default_factory=dict
     )  # the input files as they were hashed
+    owner: str | None = None  # who holds the work folder, by its `lock.signature`
     problem: DubkitError | None = None  # known beforehand: go straight to the fallback
 
 
 def execute(task: Task) -> StageResult:
     """Do one unit. Deliberate errors come back inside the result; bugs are raised."""
-    with attend(task.job.work):
-        problem = task.problem
-        if problem is None:
-            try:
-                return _attempt(task, task.run, None)
-            except DubkitError as error:
-                problem = error
-        if task.fallback is None:
-            return failure(task, problem)
+    try:
+        with attend(task.job.work, task.owner):
+            return _do(task)
+    except DubkitError as error:
+        return failure(task, error)
+
+
+def _do(task: Task) -> StageResult:
+    problem = task.problem
+    if problem is None:
         try:
-            return _attempt(task, task.fallback, problem)
+            return _attempt(task, task.run, None)
         except DubkitError as error:
-            return failure(task, error)
+            problem = error
+    if task.fallback is None:
+        return failure(task, problem)
+    return _attempt(task, task.fallback, problem)
 
 
 def failure(task: Task, error: DubkitError) -> StageResult:
@@ -100,7 +107,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
                 scratch,
                 task.inputs,
                 shot=task.shot,
-                device=task.device,
+                device=task.device if ":" in task.device else find_devices(task.device)[0],
                 cores=task.cores,
             )
         )
@@ -128,3 +135,15 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
         return result
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def find_devices(wanted: str) -> tuple[str, ...]:
+    """Devices for nets; torch is not loaded to learn that there is only the CPU."""
+    nodes = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    bare = Path("/dev").is_dir() and os.uname().sysname == "Linux"
+    if wanted == "cpu" or (wanted == "auto" and bare and not any(map(os.path.exists, nodes))):
+        return ("cpu",)
+    devices: tuple[str, ...] = load_module("dubkit.engines.devices", what="a device").list_devices(
+        wanted
+    )
+    return devices

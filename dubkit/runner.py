@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
-from dubkit.engines.registry import load_module
 from dubkit.errors import WorkError
-from dubkit.execute import Task, execute, failure
+from dubkit.execute import Task, execute, failure, find_devices
 from dubkit.outcome import about, to_error
 from dubkit.plan import SHOTS, read_shots
 from dubkit.progress import Progress
@@ -20,6 +17,7 @@ from dubkit.stages.base import Per, Stage
 from dubkit.units import Run, Unit, examine
 from dubkit.work.folder import adopt
 from dubkit.work.library import contribute, take_film
+from dubkit.work.lock import signature
 from dubkit.work.manifest import VERSION, key, write_manifest
 from dubkit.work.parallel import CPU, WorkerLost
 from dubkit.work.schedule import Call, Course
@@ -148,6 +146,7 @@ class Runner:
             parts=unit.parts,
             shot=unit.shot,
             given=self.run.inputs,
+            owner=signature(),
             problem=problem,
         )
 
@@ -197,7 +196,8 @@ class Runner:
         if not stage.gpu:
             return (CPU,)
         if self._devices is None:
-            self._devices = find_devices(self.run.config.parallel.device)
+            wanted, backend = self.run.config.parallel.device, self.run.config.parallel.backend
+            self._devices = (wanted,) if backend == "dask" else find_devices(wanted)
         return self._devices
 
 
@@ -212,15 +212,3 @@ def side_by_side(stages: Sequence[Stage]) -> list[list[Stage]]:
         else:
             groups.append([stage])
     return groups
-
-
-def find_devices(wanted: str) -> tuple[str, ...]:
-    """Devices for nets; torch is not loaded to learn that there is only the CPU."""
-    nodes = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-    bare = Path("/dev").is_dir() and os.uname().sysname == "Linux"
-    if wanted == "cpu" or (wanted == "auto" and bare and not any(map(os.path.exists, nodes))):
-        return (CPU,)
-    devices: tuple[str, ...] = load_module("dubkit.engines.devices", what="a device").list_devices(
-        wanted
-    )
-    return devices

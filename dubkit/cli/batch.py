@@ -108,6 +108,8 @@ def batch(
     faces: o.Faces = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
+    backend: o.Backend = None,
+    scheduler: o.Scheduler = None,
     device: o.Device = None,
     overwrite: o.Overwrite = False,
     retry_failed: RetryFailed = False,
@@ -146,7 +148,7 @@ def batch(
                 work=work,
                 analysis=analysis,
                 presets=preset or (),
-                settings=[*(setting or ()), *flags],
+                settings=[*(setting or ()), *flags, *o.workers(backend, scheduler)],
                 flags={"parallel.device": device, "parallel.jobs": jobs},
                 licence=licence or "any",
             )

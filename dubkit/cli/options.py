@@ -163,6 +163,22 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", metavar="N", help="Worker processes.", rich_help_panel=RUNNING),
 ]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="loky|threading|dask",
+        help="Workers: processes of this machine, threads, or a Dask cluster.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="tcp://HOST:PORT",
+        help="The Dask scheduler whose workers do the work; means --backend dask.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Device.", rich_help_panel=RUNNING),
@@ -263,6 +279,13 @@ PATHS = {
 def flags(**given: str | None) -> list[str]:
     """Flags by name -> settings as ``--set`` takes them, without those that were not given."""
     return [f"{PATHS[name]}={value}" for name, value in given.items() if value is not None]
+
+
+def workers(backend: str | None, scheduler: str | None) -> list[str]:
+    """``--backend`` and ``--scheduler`` as settings; an address means Dask."""
+    chosen = backend or ("dask" if scheduler else None)
+    given = {"backend": chosen, "scheduler": scheduler}
+    return [f"parallel.{name}={value}" for name, value in given.items() if value is not None]
 
 
 def person(adapt: bool, actor: Path | None) -> list[str]:

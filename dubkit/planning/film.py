@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dubkit.config import Config
 from dubkit.errors import WorkError
+from dubkit.execute import find_devices
 from dubkit.opened import OpenedJob
 from dubkit.pipeline import STAGES, plan_job, run_job
 from dubkit.planning.picture import SheetWriter
@@ -17,7 +18,6 @@ from dubkit.planning.shots import LookTask, ShotPlan, look
 from dubkit.planning.speed import LEAST, Speed, Trial, earlier, measure
 from dubkit.progress import Progress
 from dubkit.records import Job, Shot
-from dubkit.runner import find_devices
 from dubkit.stages import generate
 from dubkit.stages.base import Per
 from dubkit.work.parallel import WorkerLost, cores

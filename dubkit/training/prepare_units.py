@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dubkit.config import Config
+from dubkit.execute import find_devices
 from dubkit.progress import Progress
-from dubkit.runner import find_devices
 from dubkit.stages import faces as faces_stage
 from dubkit.stages import shots as shots_stage
 from dubkit.stages import speech as speech_stage

@@ -11,10 +11,10 @@ import torch
 
 from dubkit.config import Config, LoopSettings
 from dubkit.errors import InputError, UsageError
+from dubkit.execute import find_devices
 from dubkit.models.checkpoint import digest
 from dubkit.presets import load_config
 from dubkit.progress import NoProgress, Progress
-from dubkit.runner import find_devices
 from dubkit.training.course import run_lesson
 from dubkit.training.landmark_lesson import landmark_lesson
 from dubkit.training.loop import Lesson, Outcome

@@ -15,14 +15,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import IO
 
 from dubkit.errors import WorkError
 from dubkit.records import StageResult
 from dubkit.work.folder import explain, intact, link_or_copy, publish, refuse_links
-from dubkit.work.lock import take
+from dubkit.work.lock import signature, take
 
 SCRATCH = "scratch"
 
@@ -69,7 +68,7 @@ def take_film(library: Path, film: str) -> IO[str] | None:
         stream.close()
         return None
     stream.truncate(0)
-    stream.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    stream.write(signature())
     stream.flush()
     shutil.rmtree(library / SCRATCH / film, ignore_errors=True)
     return stream

@@ -47,7 +47,7 @@ def hold(
         _wait_for_workers(root, patience)
         stream.seek(0)
         held = Held(waited, bool(stream.read().strip()))
-        _sign(stream, f"process {os.getpid()} on {socket.gethostname()}\n")
+        _sign(stream, signature())
         try:
             yield held
         finally:
@@ -91,11 +91,32 @@ def holder(root: Path) -> str | None:
 
 
 @contextmanager
-def attend(root: Path) -> Iterator[None]:
-    """A worker's presence in a work folder."""
+def attend(root: Path, owner: str | None = None) -> Iterator[None]:
+    """A worker's presence in a work folder.
+
+    Raises WorkError where the folder is not the one that the ``owner`` (a `signature`) holds: on a machine that
+    does not share it, or after its owner is gone.
+    """
+    if owner is not None and _signed(root) != owner:
+        raise WorkError(
+            f"{socket.gethostname()} does not see the work folder {root} as {owner.strip()} has it",
+            hint="all workers need the same folders under the same paths",
+        )
     with (root / ATTEND).open("a") as stream:
         fcntl.flock(stream.fileno(), fcntl.LOCK_SH)
         yield
+
+
+def signature() -> str:
+    """How this process names itself in a lock."""
+    return f"process {os.getpid()} on {socket.gethostname()}\n"
+
+
+def _signed(root: Path) -> str | None:
+    try:
+        return (root / LOCK).read_text()
+    except OSError:
+        return None
 
 
 def _wait_for_workers(root: Path, patience: float) -> None:

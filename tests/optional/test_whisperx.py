@@ -293,7 +293,7 @@ def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_sa
 
 
 def test_a_device_that_is_not_there_is_an_error() -> None:
-    from dubkit.runner import find_devices
+    from dubkit.execute import find_devices
 
     with pytest.raises(ConfigError, match="'cuda:7' is not there"):
         find_devices("cuda:7")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.errors import WorkError
-from dubkit.work.lock import attend, hold, holder
+from dubkit.work.lock import attend, hold, holder, signature
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -72,3 +72,14 @@ def test_workers_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_lock_is_free(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
+
+
+def test_a_worker_that_sees_another_folder_than_its_owner_does_nothing(tmp_path: Path) -> None:
+    with hold(tmp_path):
+        with attend(tmp_path, signature()):
+            pass
+        with pytest.raises(WorkError, match="does not see the work folder") as caught:
+            attend(tmp_path, "process 1 on another machine\n").__enter__()
+        assert "same folders under the same paths" in str(caught.value.hint)
+    with pytest.raises(WorkError, match="does not see"):
+        attend(tmp_path / "not mounted here", signature()).__enter__()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from dubkit.errors import ConfigError, MissingDependency
+from dubkit.errors import MissingDependency
 from dubkit.work.parallel import WorkerLost, share_of_cores
 from dubkit.work.schedule import stream
 
@@ -119,6 +120,9 @@ def test_stopping_early_ends_the_workers_soon() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_a_backend_that_cannot_run_is_named() -> None:
-    with pytest.raises((MissingDependency, ConfigError), match="dask"):
+def test_a_backend_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "dubkit.work.cluster", raising=False)
+    with pytest.raises(MissingDependency, match="dask backend needs distributed") as caught:
         list(stream(_square, [1], jobs=2, backend="dask"))
+    assert caught.value.hint == "pip install 'dubkit[dask]'"

@@ -1,0 +1,148 @@
+"""Dask, with a scheduler and workers that are processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dubkit.config import Config
+from dubkit.errors import WorkError
+from dubkit.work import cluster
+from dubkit.work.parallel import open_workers
+from dubkit.work.schedule import Call, Course, Schedule
+from tests.fakes import Bench
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+def _dask(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A scheduler with two workers on this machine."""
+    folder = tmp_path_factory.mktemp("dask")
+    file = folder / "scheduler.json"
+    local = ("--no-dashboard", "--host", "127.0.0.1")
+    started = [_dask("scheduler", "--port", "0", "--scheduler-file", str(file), *local)]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.is_file():
+            assert time.monotonic() < deadline, "no scheduler came up"
+            time.sleep(0.1)
+        found: str = json.loads(file.read_text())["address"]
+        places = ("--local-directory", str(folder), "--nthreads", "1", "--nworkers", "2")
+        started.append(_dask("worker", found, *places, *local))
+        yield found
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+def _config(scheduler: str | None) -> Config:
+    backend = "dask" if scheduler else "loky"
+    wanted = {"device": "cpu", "jobs": 2, "backend": backend, "scheduler": scheduler}
+    return Config.model_validate({"parallel": wanted})
+
+
+def _pid(_: object) -> int:
+    return os.getpid()
+
+
+def _die_once(marker: str) -> int:
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def _all(*calls: Call) -> Course[list[Any]]:
+    results = []
+    fresh: tuple[Call, ...] = calls
+    for _ in calls:
+        answer = yield fresh
+        fresh = ()
+        assert answer is not None
+        results.append(answer.result)
+    return results
+
+
+def _call(function: Any, argument: object) -> Call:
+    return Call(function, lambda place, cores: argument, size=1)
+
+
+def test_a_film_made_by_a_cluster_is_the_film_made_here(address: str, tmp_path: Path) -> None:
+    here = Bench(tmp_path / "here", config=_config(None))
+    there = Bench(tmp_path / "there", config=_config(address))
+    assert here.run().exit_code == there.run().exit_code == 0
+    assert here.job.output.read_bytes() == there.job.output.read_bytes()
+    assert sorted(here.counts()) == sorted(there.counts())
+    assert there.scratch() == []
+
+
+def test_a_worker_that_is_killed_costs_only_what_it_had_in_hand(
+    address: str, tmp_path: Path
+) -> None:
+    schedule: Schedule[int, list[Any]] = Schedule(open_workers(2, "dask", address))
+    calls = [_call(_die_once, str(tmp_path / "died")), *(_call(_pid, n) for n in range(6))]
+    (ended,) = schedule.run([(0, _all(*calls))])
+    assert len(ended.result) == 7
+    assert all(isinstance(pid, int) and pid != os.getpid() for pid in ended.result)
+
+
+def test_a_failed_shot_fails_as_it_does_here(address: str, tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "film", config=_config(address))
+    bench.trouble(**{"generate/0000050-0000090": "fail"})
+    with pytest.raises(Exception, match="does not like this picture"):
+        bench.run()
+
+
+def test_workers_with_other_versions_are_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = dict(cluster.equipment())
+    monkeypatch.setattr(cluster, "equipment", lambda: {**known, "torch": "1.0"})
+    with pytest.raises(WorkError, match=r"worker tcp.* has torch .* this process 1\.0") as caught:
+        open_workers(2, "dask", address)
+    assert "same versions" in str(caught.value.hint)
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 1.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    bench = Bench(tmp_path / "film", config=_config(nobody))
+    with pytest.raises(WorkError, match=f"no Dask scheduler answers at {nobody}") as caught:
+        bench.run()
+    assert "dask scheduler" in str(caught.value.hint)
+    assert not bench.job.work.exists()
+
+
+def test_without_a_scheduler_a_cluster_of_its_own_is_started(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "film", config=_config("x"))
+    parallel = bench.config.parallel.model_copy(update={"scheduler": None})
+    bench.config = bench.config.model_copy(update={"parallel": parallel})
+    assert bench.run().exit_code == 0
