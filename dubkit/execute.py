@@ -12,6 +12,7 @@ from pathlib import Path
 from dubkit.config import Config
 from dubkit.engines.registry import load_module
 from dubkit.errors import DubkitError, OutputError, ToolError, WorkError
+from dubkit.joblog import programs
 from dubkit.plan import check_unchanged
 from dubkit.records import FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import StageContext, StageReport
@@ -49,7 +50,10 @@ class Task:
 def execute(task: Task) -> StageResult:
     """Do one unit. Deliberate errors come back inside the result; bugs are raised."""
     try:
-        with attend(task.job.work, task.owner):
+        with (
+            attend(task.job.work, task.owner),
+            programs(task.job.work, f"{task.stage} {task.unit}"),
+        ):
             return _do(task)
     except DubkitError as error:
         return failure(task, error)

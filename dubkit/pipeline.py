@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+from dubkit import __version__
 from dubkit.config import Config, ParallelSettings
 from dubkit.deliver import (
     check_destination,
@@ -17,8 +18,9 @@ from dubkit.deliver import (
     is_same,
     room_warning,
 )
-from dubkit.errors import EXIT_OK, Interrupted, OutputError, WorkError
+from dubkit.errors import EXIT_OK, DubkitError, Interrupted, OutputError, WorkError
 from dubkit.gates import read_gates
+from dubkit.joblog import Logged, rotate, write
 from dubkit.outcome import GO_ON, RunResult, summarize
 from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
@@ -184,10 +186,19 @@ def job_course(
             return RunResult(job.output if run.films else None, EXIT_OK, plan=tuple(plan(run)))
         open_work(job.work)
         with hold(job.work, wait=progress.note if wait else None) as held:
+            rotate(job.work)
+            progress = Logged(job.work, progress)
             run = checked() if held.waited else run
-            return (yield from _run_locked(run, progress, began, held))
+            write(job.work, f"dubkit {__version__}: {job.video} with {job.audio}")
+            result = yield from _run_locked(run, progress, began, held)
+            write(job.work, f"ended with code {result.exit_code}: {result.output}")
+            return result
     except OSError as error:
         raise explain(error, job.work) from error
+    except DubkitError as error:
+        if job.work.is_dir():
+            write(job.work, f"error: {error.message}")
+        raise
 
 
 def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Course[RunResult]:

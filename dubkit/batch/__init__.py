@@ -5,14 +5,18 @@ from dubkit.batch.entries import Shard
 from dubkit.batch.junit import write_junit
 from dubkit.batch.pairing import PATTERNS
 from dubkit.batch.run import Batch, BatchResult, open_batch, run_batch
+from dubkit.batch.status import JobState, batch_status, books
 
 __all__ = [
     "PATTERNS",
     "Batch",
     "BatchResult",
     "Checked",
+    "JobState",
     "Request",
     "Shard",
+    "batch_status",
+    "books",
     "open_batch",
     "run_batch",
     "write_junit",

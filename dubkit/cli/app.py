@@ -21,6 +21,7 @@ from dubkit.cli import (
     presets_cmd,
     report,
     run,
+    schema,
     status,
     train,
 )
@@ -54,6 +55,7 @@ app.command("languages")(languages.languages)
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("schema")(schema.schema)
 
 
 def _show_version(wanted: bool) -> None:

@@ -86,7 +86,19 @@ def _escaped(cell: str) -> str:
 
 
 class ConsoleHandler(logging.Handler):
-    """Log records through the console, so that they never tear a live display."""
+    """Log records through the console, so that they never tear a live display.
+
+    Programs that are started are shown with ``-v``, whoever else listens to their logger.
+    """
+
+    def __init__(self, least: int, programs: int) -> None:
+        super().__init__()
+        self._least = {"dubkit.media.process": programs}
+        self._otherwise = least
+        self.addFilter(self._is_wanted)
+
+    def _is_wanted(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= self._least.get(record.name, self._otherwise)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
@@ -97,13 +109,14 @@ class ConsoleHandler(logging.Handler):
 def set_verbosity(verbose: int, quiet: bool) -> None:
     """``-v`` shows every program that is started with its arguments, ``-vv`` everything."""
     level = logging.ERROR if quiet else _LEVELS[min(verbose, 2)]
-    handler = ConsoleHandler()
+    programs = logging.DEBUG if verbose else level
+    handler = ConsoleHandler(level, programs)
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logger = logging.getLogger("dubkit")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
-    logging.getLogger("dubkit.media.process").setLevel(logging.DEBUG if verbose else level)
+    logging.getLogger("dubkit.media.process").setLevel(programs)
 
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)

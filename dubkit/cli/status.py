@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +15,17 @@ from dubkit.cli.meter import clock_text
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
+    from dubkit.batch.status import JobState
     from dubkit.measures.checks import GateResult
     from dubkit.status import JobStatus
 
 WorkFolder = Annotated[
-    Path, typer.Argument(metavar="WORK", help="The work folder of a run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="WORK",
+        help="The work folder of a run, or a batch's output folder.",
+        show_default=False,
+    ),
 ]
 Why = Annotated[bool, typer.Option("--why", help="Every unit, and why it is done again or not.")]
 Verify = Annotated[
@@ -29,7 +36,7 @@ Verify = Annotated[
 def status(
     work: WorkFolder, why: Why = False, verify: Verify = False, json: o.Json = False
 ) -> None:
-    """Show how far the job in WORK is.
+    """Show how far the job in WORK is, or how every job of a batch is.
 
     With --verify, what is damaged is listed and marked to be done again; the exit code is 6 then.
 
@@ -37,7 +44,11 @@ def status(
     Examples:
       dubkit status movie.dubbed.dubkit
       dubkit status movie.dubbed.dubkit --why
+      dubkit status dubbed/ --json
     """
+    if lazy.batch.books(work):
+        _show_batch(lazy.batch.batch_status(work), json)
+        return
     state = lazy.status.job_status(work)
     damaged = lazy.status.verify(work) if verify else ()
     if json:
@@ -48,6 +59,24 @@ def status(
         raise WorkError("; ".join(damaged), hint="the same run again mends it")
     if verify and not json:
         say("every file is as it was written")
+
+
+def _show_batch(jobs: list[JobState], as_json: bool) -> None:
+    tally = Counter(job.state for job in jobs)
+    if as_json:
+        say_json({"jobs": jobs, "states": tally})
+        return
+    rows = [
+        (
+            job.name,
+            job.state,
+            clock_text(job.seconds),
+            job.error or job.in_use_by or str(job.output),
+        )
+        for job in jobs
+    ]
+    answers().print(table(("job", "state", "time", ""), rows))
+    say(", ".join(f"{count} {state}" for state, count in sorted(tally.items())))
 
 
 def _show(state: JobStatus, why: bool) -> None:

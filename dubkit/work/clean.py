@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from dubkit.errors import UsageError, WorkError
-from dubkit.work.folder import CONFIG, SCRATCH, explain
+from dubkit.work.folder import CONFIG, LOG, SCRATCH, explain
 from dubkit.work.lock import ATTEND, LOCK, hold
 from dubkit.work.manifest import MANIFEST, read_manifest, read_receipt
 
@@ -132,7 +132,9 @@ def _contents(work: Path, *, books: bool) -> Iterator[tuple[Path, str]]:
             yield from ((unit, "finished unit") for unit in sorted(entry.glob("*/*")))
         elif entry.name == SCRATCH and entry.is_dir():
             yield from ((path, "unfinished work") for path in sorted(entry.iterdir()))
-        elif books and (entry.name in (MANIFEST, CONFIG) or _FILM_LOCK.fullmatch(entry.name)):
+        elif books and (
+            entry.name in (MANIFEST, CONFIG, LOG, f"{LOG}.1") or _FILM_LOCK.fullmatch(entry.name)
+        ):
             yield entry, "book"
 
 

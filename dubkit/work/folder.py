@@ -3,6 +3,7 @@
 ::
 
     manifest.json  config.json  lock  attend.lock
+    run.log                          what was said and started, for people
     video-<digest>/<stage>/<unit>/   depends on the picture only: shared by all dubs of a film
     dub-<digest>/<stage>/<unit>/     depends on picture, sound and script
     scratch/<random>/                work in progress; swept at start and end
@@ -33,8 +34,9 @@ from dubkit.work.manifest import (
 
 CONFIG = "config.json"
 SCRATCH = "scratch"
+LOG = "run.log"
 _OURS = re.compile(
-    rf"{MANIFEST}|{CONFIG}|{LOCK}|{ATTEND}|{SCRATCH}|(video|dub)-[0-9a-f]{{12}}|\..*"
+    rf"{MANIFEST}|{CONFIG}|{LOCK}|{ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
 )
 
 

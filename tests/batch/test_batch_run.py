@@ -10,12 +10,15 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
+import dubkit
 from dubkit.batch import Request, open_batch, run_batch
 from dubkit.batch.run import BatchResult
 from dubkit.cli.app import app
+from dubkit.config import Config
 from dubkit.engines import licence
 from dubkit.errors import EXIT_PARTIAL, WorkError
 from dubkit.progress import NoProgress
+from dubkit.records import Job
 from tests.clips import film, tone
 from tests.engines.test_licence import Whisperx
 
@@ -219,3 +222,47 @@ def test_weights_that_are_not_for_paid_work_stop_a_batch_before_it_begins(
     ).checked.problems
     assert ["CC-BY-NC-4.0" in problem.message for problem in problems] == [True]
     assert not (studio / "out").exists()
+
+
+def test_jobs_side_by_side_give_the_same_films_as_one_after_another(studio: Path) -> None:
+    together = do(studio)
+    alone = studio / "alone"
+    for outcome in together.outcomes:
+        film_name, language = outcome.name.split(".")
+        result = dubkit.run(
+            studio / "films" / f"{film_name}.mp4",
+            studio / "dubs" / f"{outcome.name}.wav",
+            out=studio / f"alone.{outcome.name}.mp4",
+            work=alone / outcome.name,
+            settings=(*CHEAP, f"speech.language={language}"),
+            jobs=1,
+        )
+        assert result.output is not None
+        assert result.output.read_bytes() == outcome.output.read_bytes()
+
+
+def test_a_bug_ends_its_job_only_and_is_told(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(job: Job, config: Config) -> str | None:
+        if job.output.name == "one.fr.mp4":
+            raise ZeroDivisionError("a bug")
+        return None
+
+    monkeypatch.setattr("dubkit.pipeline.room_warning", broken)
+    result = do(studio)
+    states = {o.name: (o.state, o.exit_code) for o in result.outcomes}
+    assert states == {"one.fr": ("failed", 1), "one.de": ("done", 0), "two.fr": ("done", 0)}
+    assert "ZeroDivisionError" in str(next(o.error for o in result.outcomes if o.error))
+
+
+def test_every_film_has_a_log_and_the_folder_a_status(studio: Path) -> None:
+    do(studio, "parallel.jobs=1")
+    log = (studio / "out" / "work" / "one.fr" / "run.log").read_text()
+    assert "stitch job: 0 frames in" in log
+    assert "ended with code 0" in log
+    assert "ffmpeg" in log  # stitch starts it; its arguments are kept
+    shown = runner.invoke(app, ["status", str(studio / "out"), "--json"])
+    jobs = {job["name"]: job["state"] for job in json.loads(shown.stdout)["jobs"]}
+    assert jobs == {"one.de": "done", "one.fr": "done", "two.fr": "done"}
+    (studio / "out" / "batch.json").write_text('{"outcomes":{},"version":1,"kind":"dubkit batch"}')
+    shown = runner.invoke(app, ["status", str(studio / "out")])
+    assert "3 unfinished" in shown.stdout
