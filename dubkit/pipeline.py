@@ -19,13 +19,14 @@ from dubkit.deliver import (
     room_warning,
 )
 from dubkit.errors import EXIT_OK, DubkitError, Interrupted, OutputError, WorkError
+from dubkit.execute import find_devices
 from dubkit.gates import read_gates
 from dubkit.joblog import Logged, rotate, write
 from dubkit.outcome import GO_ON, RunResult, summarize
 from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
-from dubkit.runner import Runner, find_devices
+from dubkit.runner import Runner
 from dubkit.stages import adapt, faces, gate, generate, link, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.units import Run, ShotConfig
@@ -64,7 +65,7 @@ def prepare(
     """Check a request and digest its inputs; writes nothing."""
     chosen = select(stages, until, force)
     check_request(job)
-    if config.parallel.device != "auto":
+    if config.parallel.device != "auto" and config.parallel.backend != "dask":
         find_devices(config.parallel.device)  # raises for one that is not there
     check_work(job.work)
     known = read_manifest(job.work) if job.work.is_dir() else None
