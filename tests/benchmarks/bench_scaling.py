@@ -6,8 +6,8 @@
 
 A film of that many shots of 2 s goes through the whole pipeline with the pass-through synthesizer, in turns with
 one worker, two, and two of a Dask cluster; no picture is generated, so all that is measured is overhead: decoding,
-one encode, books, receipts, the queue. Processor seconds count parent and workers; on a busy machine they tell more than
-the clock. Then the queue alone, with calls that do nothing, and what lies on the disk for one shot.
+one encode, books, receipts, the queue. Processor seconds count parent and workers; on a busy machine they tell
+more than the clock. Then the queue alone, with calls that do nothing, and what lies on the disk for one shot.
 """
 
 from __future__ import annotations
