@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,3 +78,18 @@ def test_the_crop_holds_the_whole_mean_face_and_scales_with_its_size() -> None:
         assert points.min() > 0
         assert points.max() < size - 1
         assert np.isclose(scale_of(crop_from_canonical(size)), size / CROP_SIDE)
+
+
+def test_transforms_written_out_agree_with_the_algebra_of_numpy() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        one, other = rng.normal(size=(2, 2, 3))
+        points = rng.normal(size=(7, 2))
+        after = apply(one, apply(other, points).astype(np.float64))
+        np.testing.assert_allclose(apply(compose(one, other), points), after, atol=1e-5)
+        np.testing.assert_allclose(invert(one)[:, :2], np.linalg.inv(one[:, :2]), rtol=1e-9)
+        np.testing.assert_allclose(compose(invert(one), one), np.eye(2, 3), atol=1e-9)
+        size = np.sqrt(abs(np.linalg.det(one[:, :2])))
+        assert scale_of(one) == pytest.approx(size, rel=1e-9)
+    with pytest.raises(np.linalg.LinAlgError):
+        invert(np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]))

@@ -10,8 +10,10 @@ import pytest
 
 from dubkit.errors import InputError
 from dubkit.progress import NoProgress
-from dubkit.training.footage import find_sources
+from dubkit.training.footage import Source, find_sources
 from dubkit.training.prepare import prepare
+from dubkit.training.prepare_book import FootageFile
+from dubkit.training.prepare_units import dealt
 from dubkit.training.prepared import CROP, PreparedSet
 from dubkit.training.sc_footage import load_footage
 from dubkit.training.stills import StillTask, cut_still
@@ -120,3 +122,11 @@ def test_a_face_that_comes_late_keeps_its_place_in_the_film(tmp_path: Path) -> N
     (facts,) = found.clips.values()
     assert facts.start == 20
     assert facts.frames == 11
+
+
+def test_files_are_dealt_so_that_an_interrupted_preparation_holds_something_of_everybody() -> None:
+    def file(name: str, person: str) -> FootageFile:
+        return FootageFile(Source(name, name, person, "", None, None, None, None), "", "")
+
+    files = [file("a1", "a"), file("a2", "a"), file("a3", "a"), file("b1", "b"), file("c1", "c")]
+    assert [f.source.name for f in dealt(files)] == ["a1", "b1", "c1", "a2", "a3"]
