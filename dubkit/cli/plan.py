@@ -50,6 +50,7 @@ def plan(
     setting: o.Settings = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
+    gate: o.Gate = None,
     jobs: o.Jobs = None,
     device: o.Device = None,
     offline: o.Offline = False,
@@ -70,7 +71,7 @@ def plan(
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
     trusting = ["speech.trust_script=true"] if trust_script else []
-    flags = trusting + o.flags(language=language, synth=synth, faces=faces)
+    flags = trusting + o.flags(language=language, synth=synth, faces=faces, gate=gate)
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             config = lazy.presets.load_config(
