@@ -74,6 +74,10 @@ class FaceSettings(Section):
     max_pitch: float = Field(
         35.0, gt=0, le=90, description="Faces tilted further stay untouched, degrees."
     )
+    max_covered: Unit = Field(
+        0.14,
+        description="Share of the lower face before which something may pass; more stays untouched; 1: all is dubbed.",
+    )
     bridge_seconds: float = Field(
         0.3, ge=0, description="Longest gap in a track that is filled in."
     )

@@ -117,6 +117,7 @@ class FaceTrack:
     pose: Floats  # (T, 3) yaw pitch roll in degrees
     scores: Floats  # (T,) landmark confidence 0..1
     state: NDArray[np.int8]  # (T,) FaceState
+    strange: Floats  # (T,) how much of the lower face looks like something else, `faces.cover`
 
     def __len__(self) -> int:
         return len(self.state)

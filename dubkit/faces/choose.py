@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config import FaceSettings
+from dubkit.faces.cover import covered
 from dubkit.faces.finish import median_width
 from dubkit.faces.smooth import segments
 from dubkit.faces.speaking import MIN_MOTION, Series, Voice, mouth_motion, voice
@@ -30,7 +31,7 @@ class Untouched:
 
     start: int
     end: int
-    reason: str  # absent | too small | turned away | tilted | unsure | too short
+    reason: str  # absent | too small | turned away | tilted | covered | unsure | too short
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def untouched(track: FaceTrack, settings: FaceSettings, rate: float) -> tuple[Un
         ("too small", _beyond(settings.min_size / np.maximum(width, 1e-3), 1.0)),
         ("turned away", _beyond(yaw, settings.max_yaw)),
         ("tilted", _beyond(pitch, settings.max_pitch)),
+        ("covered", covered(track.strange, settings.max_covered, rate)),
         ("unsure", doubtful),
     ]
     cause = np.full(len(track), -1)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import layout, link
+from dubkit.faces.cover import strangeness
 from dubkit.faces.smooth import local_mean, segments, smooth_run
 from dubkit.faces.trail import Rules, Trail
 from dubkit.records import FaceState, FaceTrack, Floats
@@ -20,7 +21,7 @@ def finish(trails: Iterable[Trail], rules: Rules) -> list[FaceTrack]:
     tracks = [_track(t, rules) for t in trails if _worthy(t, rules)]
     tracks.sort(key=lambda t: (-median_width(t), t.start, float(t.boxes[0, 0])))
     return [
-        FaceTrack(n, t.start, t.boxes, t.landmarks, t.pose, t.scores, t.state)
+        FaceTrack(n, t.start, t.boxes, t.landmarks, t.pose, t.scores, t.state, t.strange)
         for n, t in enumerate(tracks)
     ]
 
@@ -50,7 +51,19 @@ def _track(trail: Trail, rules: Rules) -> FaceTrack:
         landmarks[run] = smooth_run(landmarks[run], rules.rate, rules.smoothing)
         sigma = POSE_SECONDS * rules.smoothing * rules.rate
         pose[run] = local_mean(pose[run].astype(np.float64), sigma)
-    return FaceTrack(0, start, link.bounds(landmarks), landmarks, pose, scores, state)
+    strange = _strange(trail, start, count, rules)
+    return FaceTrack(0, start, link.bounds(landmarks), landmarks, pose, scores, state, strange)
+
+
+def _strange(trail: Trail, start: int, count: int, rules: Rules) -> Floats:
+    """(T,) `cover.strangeness`; between sightings as at the next ones."""
+    frames = sorted(trail.sightings)
+    seen = [trail.sightings[frame] for frame in frames]
+    at = np.array(frames) - start
+    skin, pose = (np.stack([getattr(s, name) for s in seen]) for name in ("skin", "pose"))
+    scores = np.array([s.score for s in seen], np.float32)
+    found = strangeness(skin, pose, scores, at / rules.rate)
+    return np.interp(np.arange(count), at, found).astype(np.float32)
 
 
 def _bridge(landmarks: Floats, pose: Floats, state: NDArray[np.int8], longest: int) -> None:

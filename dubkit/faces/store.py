@@ -14,7 +14,7 @@ from dubkit.work.arrays import open_arrays
 from dubkit.work.store import read_record, write_record
 
 TRACKS, CHOICES = "tracks.npz", "chosen.json"
-_ARRAYS = ("boxes", "landmarks", "pose", "scores", "state")
+_ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "strange")
 
 
 def save_tracks(folder: Path, tracks: list[FaceTrack]) -> None:

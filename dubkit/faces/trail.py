@@ -22,6 +22,7 @@ from dubkit.faces.align import (
     mean_face,
     scale_of,
 )
+from dubkit.faces.cover import Skin, skin_of
 from dubkit.records import Detection, Floats
 
 KEEP_SCORE = 0.4  # a face that is being followed stays while its confidence is above this
@@ -93,6 +94,7 @@ class Sighting:
     pose: Floats  # (3,) yaw pitch roll, degrees, relative to the display
     score: float
     look: Floats  # `link.look`; forgotten once it has been learnt, to keep long shots small
+    skin: Skin  # `cover.skin_of`
 
     @property
     def points(self) -> Floats:
@@ -121,7 +123,8 @@ def locate(view: View, locator: Locator, ways: Sequence[Matrix]) -> list[Sightin
         roll = np.degrees(np.arctan2(back[1, 0], back[0, 0]))
         pose = (poses[i] + (0.0, 0.0, roll)).astype(np.float32)
         face = apply(back, landmarks[i])
-        seen.append(Sighting(face, pose, float(scores[i]), link.look(crops[i])))
+        skin = skin_of(crops[i], landmarks[i])
+        seen.append(Sighting(face, pose, float(scores[i]), link.look(crops[i]), skin))
     return seen
 
 

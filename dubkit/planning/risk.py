@@ -91,7 +91,7 @@ def _of_face(track: FaceTrack, choice: TrackChoice, settings: FaceSettings) -> I
     yield from _turned("profile", "turned", yaw, settings.max_yaw, left_out.get("turned away", 0.0))
     yield from _turned("tilted", "tilted", pitch, settings.max_pitch, left_out.get("tilted", 0.0))
     yield from _tiny(choice, settings, left_out.get("too small", 0.0))
-    yield from _occluded(track, known)
+    yield from _occluded(track, known, settings)
 
 
 def _turned(kind: str, word: str, most: float, limit: float, lost: float) -> Iterator[Reason]:
@@ -109,10 +109,13 @@ def _tiny(choice: TrackChoice, settings: FaceSettings, lost: float) -> Iterator[
         yield Reason("tiny", Level.MEDIUM, f"tiny: {choice.width:.0f} px wide")
 
 
-def _occluded(track: FaceTrack, known: NDArray[np.bool_]) -> Iterator[Reason]:
+def _occluded(
+    track: FaceTrack, known: NDArray[np.bool_], settings: FaceSettings
+) -> Iterator[Reason]:
     if not known.any():
         return
     doubtful = (track.scores < UNSURE) | (track.state == FaceState.BRIDGED)
+    doubtful |= track.strange > settings.max_covered
     share = float(doubtful[known].mean())
     if share >= SOME:
         level = Level.HIGH if share >= MANY else Level.MEDIUM

@@ -87,7 +87,7 @@ def run(context: StageContext) -> StageReport:
         engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
         notes=(
             *_engine_notes(settings, detector),
-            *_notes(shot, choices, note),
+            *_notes(shot, choices, note, times - float(pts[0] * info.time_base)),
         ),
         facts=_facts(shot, tracks, choices),
     )
@@ -114,7 +114,9 @@ def _sound(
     return Sound(shot.start, sound_features(samples, middle))
 
 
-def _notes(shot: Shot, choices: Sequence[TrackChoice], note: str | None) -> Iterator[str]:
+def _notes(
+    shot: Shot, choices: Sequence[TrackChoice], note: str | None, seconds: NDArray[np.float64]
+) -> Iterator[str]:
     if note:
         yield f"shot {shot.name}: {note}"
     if choices and not any(c.dubbed for c in choices):
@@ -127,6 +129,16 @@ def _notes(shot: Shot, choices: Sequence[TrackChoice], note: str | None) -> Iter
                 lost[span.reason] += span.end - span.start
             what = ", ".join(f"{count} frames {reason}" for reason, count in sorted(lost.items()))
             yield f"shot {shot.name}: face {choice.track} keeps its own mouth in {what}"
+            for span in choice.untouched:
+                if span.reason == "covered":
+                    first, last = (seconds[t - shot.start] for t in (span.start, span.end - 1))
+                    yield f"shot {shot.name}: face {choice.track} covered {_clock(first)}-{_clock(last)}"
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds of the film."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"
 
 
 def _facts(
@@ -147,6 +159,13 @@ def _facts(
         "bridged": int((state == FaceState.BRIDGED).sum()),
         "absent": int((state == FaceState.ABSENT).sum()),
         "untouched": sum(u.end - u.start for c in choices if c.dubbed for u in c.untouched),
+        "covered": sum(
+            u.end - u.start
+            for c in choices
+            if c.dubbed
+            for u in c.untouched
+            if u.reason == "covered"
+        ),
         "no_face": int((~seen).sum()),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from dubkit.config import FaceSettings
@@ -30,6 +32,7 @@ def track(number: int, landmarks: Floats, start: int = 500, yaw: Floats | None =
         pose,
         scores.astype(np.float32),
         state.astype(np.int8),
+        np.zeros(count, np.float32),
     )
 
 
@@ -63,6 +66,14 @@ def test_a_face_at_the_limit_does_not_flicker() -> None:
     yaw = np.full(100, SETTINGS.max_yaw, np.float32)
     yaw[::2] += 1
     assert len(reasons(track(0, still(60), yaw=yaw))) == 1
+
+
+def test_a_mouth_that_is_covered_keeps_its_own_picture_meanwhile() -> None:
+    strange = np.zeros(100, np.float32)
+    strange[40:60] = 0.5
+    one = replace(track(0, still(60)), strange=strange)
+    assert reasons(one) == [(538, 562, "covered")]
+    assert reasons(one, SETTINGS.model_copy(update={"max_covered": 0.6})) == []
 
 
 def test_absent_frames_are_listed() -> None:

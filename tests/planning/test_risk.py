@@ -25,6 +25,7 @@ def track(
         pose,
         np.full(frames, score, np.float32),
         np.full(frames, FaceState.SEEN, np.int8),
+        np.zeros(frames, np.float32),
     )
 
 

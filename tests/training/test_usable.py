@@ -25,7 +25,7 @@ def track(number: int = 0, *, width: float = 100.0, yaw: float = 0.0, turned: in
     landmarks = points.astype(np.float32)
     seen = np.full(FRAMES, FaceState.SEEN, np.int8)
     scores = np.ones(FRAMES, np.float32)
-    return FaceTrack(number, 0, bounds(landmarks), landmarks, pose, scores, seen)
+    return FaceTrack(number, 0, bounds(landmarks), landmarks, pose, scores, seen, 0 * scores)
 
 
 def chosen(*tracks: FaceTrack) -> Choices:
