@@ -84,7 +84,8 @@ def covered(strange: Floats, limit: float, rate: float) -> Mask:
         high = [h for h in segments(strange[run] > limit) if h.stop - h.start >= _SHORTEST]
         over[run] = bool(high)
     margin = max(1, round(_MARGIN * rate))
-    return np.asarray(np.convolve(over, np.ones(2 * margin + 1), "same") > 0)
+    wide = np.convolve(over, np.ones(2 * margin + 1))[margin:]
+    return np.asarray(wide[: len(over)] > 0)
 
 
 def _off(values: Floats, usual: Floats) -> Floats:
