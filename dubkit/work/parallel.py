@@ -203,10 +203,11 @@ class Processes(LocalWorkers):
         self._hold(key, place, worker.submit(function, argument), worker)
 
     def close(self, *, kill: bool) -> None:
-        for worker in self._all:  # first all are told, so that they end side by side
-            worker.shutdown(wait=False, kill_workers=kill)
-        for worker in self._all:
-            worker.shutdown(wait=True, kill_workers=kill)
+        if not self._all:
+            return
+        with ThreadPoolExecutor(len(self._all)) as side_by_side:
+            for worker in self._all:
+                side_by_side.submit(worker.shutdown, wait=True, kill_workers=kill)
 
     def _new(self) -> ProcessPoolExecutor:
         threads = {} if "OMP_NUM_THREADS" in os.environ else _ONE_THREAD

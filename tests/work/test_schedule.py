@@ -252,3 +252,10 @@ def test_a_stop_while_calls_are_under_way_comes_after_the_answer_is_in_the_book(
             list(ended)
     assert len(booked) == 1
     assert closed == ["closed"]
+
+
+def test_no_worker_is_left_when_a_schedule_ends() -> None:
+    (ended,) = Schedule[int, Any](open_workers(2)).run([(0, in_rounds([call("a"), call("b")]))])
+    for _, process in ended.result:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
