@@ -19,7 +19,7 @@ MARK = '<meta name="generator" content="dubkit report">'  # by which a page of o
 
 def build(data: Mapping[str, Any], clips: Iterable[tuple[str, bytes]], title: str) -> Iterator[str]:
     """The parts of the page in order; ``clips`` are names of shots and MP4 files."""
-    assets = files("dubkit.report") / "page"
+    assets = files("dubkit.report") / "assets"
     names = sorted(path.name for path in assets.iterdir())
     style = (assets / "page.css").read_text(encoding="utf-8")
     script = "\n".join(
