@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from dubkit.faces import cover, layout
 from dubkit.faces.align import apply, crop_from_canonical, mean_face
+from dubkit.faces.choose import TrackChoice, Untouched
 from dubkit.faces.cover import POINTS, covered, skin_of, strangeness
-from dubkit.records import Floats
+from dubkit.records import Floats, Shot
+from dubkit.stages.faces import _clock, _notes
 
 COUNT, RATE = 120, 25.0
 SECONDS = np.arange(COUNT) / RATE
@@ -108,3 +110,12 @@ def test_skin_is_read_where_the_landmarks_are() -> None:
     assert not red[np.isin(POINTS, layout.CHEEKS[:2])].any()
     assert skin_of(crop, points * 100).shape == (len(POINTS), 3)  # landmarks outside of the crop
     assert cover.SOFT * side > 2
+
+
+def test_the_notes_say_when_a_face_was_covered() -> None:
+    spans = (Untouched(122, 141, "covered"),)
+    choice = TrackChoice(0, 100, 200, True, "the only face", 90.0, None, spans)
+    notes = list(_notes(Shot(100, 200), [choice], None, 58 + np.arange(100) / RATE))
+    assert notes[0].endswith("face 0 keeps its own mouth in 19 frames covered")
+    assert notes[1].endswith("face 0 covered 0:58.9-0:59.6")
+    assert _clock(125.04) == "2:05.0"
