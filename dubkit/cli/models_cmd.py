@@ -152,12 +152,17 @@ def _bars(*, hidden: bool) -> Iterator[Report]:
     tasks: dict[str, TaskID] = {}
 
     def report(name: str, done: int, total: int | None) -> None:
+        if not tasks:
+            bars.start()
         if name not in tasks:
             tasks[name] = bars.add_task(name, total=total)
         bars.update(tasks[name], completed=done, total=total)
 
-    with bars:
+    try:
         yield report
+    finally:
+        if tasks:  # a display of nothing would still be a blank line
+            bars.stop()
 
 
 def _entry(weight: Weight) -> dict[str, object]:

@@ -65,7 +65,14 @@ class Recogniser:
         ) as error:  # no Whisper, or no such arithmetic on the device
             if "out of memory" in str(error).lower():
                 raise
-            raise ModelError(f"the recogniser in {folder} cannot be used: {error}") from error
+            hint = (
+                "--set speech.compute_type=default takes what suits the device"
+                if "compute type" in str(error)
+                else None
+            )
+            raise ModelError(
+                f"the recogniser in {folder} cannot be used: {error}", hint=hint
+            ) from error
 
     def language_of(self, samples: Floats) -> tuple[str, float]:
         """The language spoken in the first 30 s, and its probability."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from dubkit.catalogue.entries import WEIGHTS, File, Weight
 from dubkit.cli.app import app
+from tests.web import serve
 
 RUN = CliRunner()
 
@@ -34,6 +37,31 @@ def test_offline_pulls_nothing_and_says_how_to() -> None:
     done = RUN.invoke(app, ["models", "pull", "syncnet", "--offline"])
     assert done.exit_code == 7
     assert "dubkit models pull syncnet" in done.stderr
+
+
+def test_a_weight_is_pulled_with_its_progress_and_then_listed_as_verified(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(3_000_000)
+    with serve() as site:
+        site.files["/toy.pth"] = content
+        file = File("toy.pth", None, hashlib.sha256(content).hexdigest(), f"{site.url}/toy.pth")
+        entry = Weight("toy", "a test", "MIT", True, "https://example.org", (file,), folder=False)
+        monkeypatch.setitem(WEIGHTS, "toy", entry)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        done = RUN.invoke(app, ["models", "pull", "toy"])
+        again = RUN.invoke(app, ["models", "pull", "toy", "--json"])
+    assert done.exit_code == 0
+    assert done.stdout == f"toy  {cache / 'toy' / 'toy.pth'}\n"
+    assert "toy.pth" in done.stderr
+    assert json.loads(again.stdout) == [{"name": "toy", "path": str(cache / "toy" / "toy.pth")}]
+    assert again.stderr == ""
+    (row,) = [
+        row
+        for row in json.loads(RUN.invoke(app, ["models", "list", "--json"]).stdout)
+        if row["name"] == "toy"
+    ]
+    assert (row["state"], row["size"]) == ("verified", len(content))
 
 
 def test_a_wrong_file_fails_verification(cache: Path) -> None:

@@ -229,6 +229,21 @@ def test_folders_that_are_no_models_are_named(
         broken.align(ten.samples, None, "en")
 
 
+def test_the_arithmetic_is_as_asked_and_one_that_the_device_lacks_is_said(
+    folders: dict[str, str], clips: list[Spoken]
+) -> None:
+    with released(make(**folders, compute_type="int8")) as aligner:
+        assert aligner.align(clips[0].samples, None, "en").words
+        net = next(iter(aligner._loaded.values()))
+        assert net._pipeline.model.model.compute_type.startswith("int8")
+    with (
+        released(make(**folders, compute_type="float16")) as aligner,
+        pytest.raises(ModelError, match="float16") as caught,
+    ):
+        aligner.align(clips[0].samples, None, "en")
+    assert "speech.compute_type" in str(caught.value.hint)
+
+
 def test_a_language_that_the_recogniser_does_not_know_is_said(
     folders: dict[str, str], ten: Spoken
 ) -> None:
