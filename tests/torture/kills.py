@@ -77,8 +77,15 @@ def stop(case: Case, folder: Path, number: int, seed: int) -> Outcome:
 
 
 def _rudeness(trial: Trial, code: int | None, stage: str, folder: Path) -> list[str]:
-    """A stopped run says so, ends with 130 and sweeps; before it began, Python itself may end it."""
-    allowed = (0, 10, 130) if stage != "start" else (0, 10, 130, -signal.SIGINT, -signal.SIGTERM)
+    """A stopped run says so, ends with 130 and sweeps; before it began, Python itself may end it.
+
+    Ended by the second Ctrl-C in its last breath, it is still 130 for a shell.
+    """
+    allowed = (
+        (0, 10, 130, -signal.SIGINT)
+        if stage != "start"
+        else (0, 10, 130, -signal.SIGINT, -signal.SIGTERM)
+    )
     found = []
     if code not in allowed:
         found.append(f"the stopped run ended with {code}: {trial.err()[-600:]}")
@@ -89,6 +96,8 @@ def _rudeness(trial: Trial, code: int | None, stage: str, folder: Path) -> list[
 
 def _go_on(case: Case, folder: Path, trial: Trial, outcome: Outcome) -> Outcome:
     outcome.faults += [f"still alive: {line}" for line in trial.left_over()]
+    shared = [path.name for path in Path("/dev/shm").glob(f"*_{trial.process.pid}_*")]
+    outcome.faults += [f"left in /dev/shm: {name}" for name in shared]
     before = finished(folder / "work")
     outcome.finished = len(before)
     went_on = trial.process.returncode in (0, 10)
