@@ -34,7 +34,7 @@ def open_arrays(path: Path) -> NpzFile:
             for entry in packed.infolist():
                 with packed.open(entry) as stream:
                     _check_header(stream, entry.file_size)
-    except (NotImplementedError, RuntimeError, zlib.error) as error:
+    except (RuntimeError, zlib.error) as error:
         raise ValueError(str(error)) from error
     opened: NpzFile = np.load(path, allow_pickle=False)
     return opened
