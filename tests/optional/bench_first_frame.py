@@ -4,8 +4,8 @@
 
 The demo's film and a dub made for it, one worker on one core. The models of WhisperX are those that the tests make on
 the spot: what is told is the time that library and stages take, without loading gigabytes. RetinaFace has the trained
-weights of its small network, or the ResNet-50 with random ones, which takes as long as any. The first frame is there
-when the first bytes of an encoded shot are.
+weights of its small network; the ResNet-50 has random ones, which find faces everywhere: its row says only that it
+runs. The first frame is there when the first bytes of an encoded shot are.
 """
 
 from __future__ import annotations
