@@ -23,17 +23,19 @@ class GateSettings(Section):
     )
     min_found: Unit = Field(0.6, description="Share of frames in which the dubbed face is found.")
     max_silence: float = Field(
-        0.01, ge=0, description="Movement of the lips where nobody speaks, of the face's width."
+        0.008, ge=0, description="Movement of the lips where nobody speaks, of the face's width."
     )
     min_closures: Unit = Field(0.3, description="Share of P, B, M in which the lips nearly meet.")
     max_offset_ms: float = Field(
         120.0, ge=0, description="How far lips and phonemes may be apart in time."
     )
     min_movement: float = Field(
-        0.25, ge=0, description="Movement of the lips in speech over what the phonemes ask for."
+        0.22, ge=0, description="Movement of the lips in speech over what the phonemes ask for."
     )
     max_seam: float = Field(
-        0.02, ge=0, description="Detail of the skin that lasts and is not the source's, 0..1."
+        0.025,
+        ge=0,
+        description="Detail on the skin that stays and is not the source's, over the source's nearby.",
     )
     max_flicker: float = Field(
         0.006, ge=0, description="Change of brightness against the source, frame by frame, 0..1."
@@ -42,7 +44,7 @@ class GateSettings(Section):
         0.02, ge=0, description="Difference from the source away from the lower face, 0..1."
     )
     min_likeness: float = Field(
-        0.96, ge=-1, le=1, description="How alike the dubbed face and the source's look."
+        0.94, ge=-1, le=1, description="How alike the dubbed face and the source's look."
     )
     min_sharpness: float = Field(
         0.35, ge=0, description="Sharpness of the mouth over the source's."

@@ -16,7 +16,11 @@ from dubkit.measures.picture import Luma, lower_face
 from dubkit.records import Floats
 
 REACH = 0.35  # face widths around the lower face that a dub may change
-_MARK = 95  # percentile of the lasting detail of D that is told
+_MARK = 85  # percentile of the skin that is told
+_NEAR, _PLAIN = (
+    9,
+    0.02,
+)  # pixels within which the source's detail counts; detail that plain skin is given
 _LIPS = 1 / 16  # of the crop's side around the lips: what moves there lasts by chance
 _WORST = 95  # percentile of the frames
 _FINE = 1 / 16  # of the crop's side: coarser than this is light, not looks
@@ -86,7 +90,7 @@ class CropSums:
         share = np.float32(1 / len(self._rows))
         a, b = self._source[0] * share, self._made[0] * share
         found = {
-            "seam": _marks(b - a, self._zones.skin),
+            "seam": _marks(a, b, self._zones.skin),
             "outside": float(np.percentile(self._outside, _WORST)),
         }
         if self._zones.lower.any():
@@ -110,11 +114,23 @@ def _mean(values: Luma, where: NDArray[np.bool_]) -> float:
     return float(values[where].mean()) if where.any() else 0.0
 
 
-def _marks(difference: Luma, where: NDArray[np.bool_]) -> float:
-    """How strong the detail of the lasting difference is: a border that stands still adds up, texture does not."""
-    smooth = cv2.GaussianBlur(difference, (0, 0), 1.0)
-    detail = np.abs(smooth - cv2.GaussianBlur(smooth, (0, 0), len(difference) / 32))
-    return float(np.percentile(detail[where], _MARK)) if where.any() else 0.0
+def _marks(source: Luma, made: Luma, where: NDArray[np.bool_]) -> float:
+    """How much detail the lasting difference has, beside what the source has nearby.
+
+    A border that stands still adds up over the frames, texture does not; jaw, beard and folds that move have their
+    own detail beside them.
+    """
+    if not where.any():
+        return 0.0
+    reach = np.ones((_NEAR, _NEAR), np.uint8)
+    near = cv2.dilate(np.abs(_detail(source)), reach)
+    return float(np.percentile((np.abs(_detail(made - source)) / (near + _PLAIN))[where], _MARK))
+
+
+def _detail(picture: Luma) -> Luma:
+    """A pass band: neither noise nor light."""
+    smooth, light = (cv2.GaussianBlur(picture, (0, 0), len(picture) / part) for part in (85, 30))
+    return np.asarray(smooth - light, np.float32)
 
 
 def _alike(a: Luma, b: Luma, where: NDArray[np.bool_]) -> float:

@@ -22,7 +22,7 @@ LEAST = 15  # frames of speech, or of silence
 AFTER, BEFORE = 0.35, 0.6  # seconds of a silence in which a mouth comes to rest, and draws breath
 REACH, PART = 0.3, 0.3  # seconds, and share of what was looked at, of offset looked for
 # another offset is believed where the lips go with the speech there, and clearly better than at none
-SURE = 0.8  # correlation there
+SURE = 0.85  # correlation there
 BETTER = 0.15  # of correlation that it wins
 LESS = 0.4  # or: of what is missing from 1 at none, at most so much is missing there
 _FINE = 0.01
