@@ -70,8 +70,9 @@ def plan(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    trusting = ["speech.trust_script=true"] if trust_script else []
-    flags = trusting + o.flags(language=language, synth=synth, faces=faces, gate=gate)
+    flags = o.flags(
+        language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
+    )
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             config = lazy.presets.load_config(

@@ -65,13 +65,15 @@ def run(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    trusting = ["speech.trust_script=true"] if trust_script else []
-    flags = trusting + o.flags(
+    flags = o.flags(
         language=language,
+        trust_script=trust_script,
         length=length,
         silence=silence,
         synth=synth,
         faces=faces,
+        adapt=adapt,
+        actor=actor,
         on_failure=on_failure,
         gate=gate,
     )
@@ -87,12 +89,7 @@ def run(
             verdicts=verdicts,
             junit=junit,
             presets=preset or (),
-            settings=[
-                *(setting or ()),
-                *flags,
-                *o.person(adapt, actor),
-                *o.workers(backend, scheduler),
-            ],
+            settings=[*(setting or ()), *flags, *o.workers(backend, scheduler)],
             until=until,
             force=force or (),
             licence=licence or "any",
