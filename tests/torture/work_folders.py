@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.torture.films import Inputs
 from tests.torture.processes import Trial, run, start
 
-OWN = {"manifest.json", "config.json", "lock", "attend.lock", "scratch"}
+OWN = {"run.log", "manifest.json", "config.json", "lock", "attend.lock", "scratch"}
 Units = Mapping[str, tuple[int, int]]  # "stage/unit" -> what changes where it is done again
 
 
