@@ -119,7 +119,15 @@ class AdaptSettings(Section):
     enabled: bool = Field(
         False, description="Tune to the film's own footage and sound; kept only if it helps."
     )
-    min_seconds: float = Field(10.0, ge=5, description="Least usable speech to tune on.")
+    min_seconds: float = Field(
+        10.0, ge=5, description="Least usable speech of a person to tune on."
+    )
+    persons: Literal["apart", "one"] = Field(
+        "apart", description="Tune to every person apart, or take all faces for one person's."
+    )
+    likeness: float = Field(
+        0.9, gt=0, le=1, description="How alike two faces must look to be taken for one person."
+    )
     language: str | None = Field(
         None, description="Language of the film's own sound (ISO 639-1); None: en."
     )

@@ -11,7 +11,7 @@ from dubkit.presets import load_config
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
 from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
-from dubkit.stages.adapt import VERDICT, AdaptVerdict, actor_of
+from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
 from dubkit.work.digest import short
 from dubkit.work.manifest import read_manifest, write_atomic
 from dubkit.work.store import read_record
@@ -36,7 +36,7 @@ def make_profile(
     device: str | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
-) -> AdaptVerdict:
+) -> PersonVerdict:
     """Tune the generator to the person in a film and write the profile ``out``.
 
     Raises InputError where there is too little speech, or where tuning made held-out speech no better; then no
@@ -50,23 +50,23 @@ def make_profile(
     if not out.parent.is_dir():
         raise OutputError(f"the folder {out.parent} does not exist")
     given = {"parallel.device": device, "parallel.jobs": jobs}
-    config = load_config(presets, [*settings, "adapt.enabled=true"], given)
+    config = load_config(presets, ["adapt.persons=one", *settings, "adapt.enabled=true"], given)
     folder = Path(work).expanduser().absolute() if work else out.with_suffix(".dubkit")
     list_of_shots = Path(shots).expanduser().absolute() if shots else None
     # the film is its own dub: nothing before the stage adapt listens to it
     job = Job(video, video, video.with_suffix(".dubbed.mp4"), folder, shots=list_of_shots)
     run_job(job, config, progress=progress or NoProgress(), until="adapt", stages=_STAGES)
     result = _result(job)
-    verdict = read_record(result / VERDICT, AdaptVerdict)
-    actor = actor_of(result)
-    if actor is None:
+    persons = read_record(result / VERDICT, AdaptVerdict).persons
+    person = max(persons, key=lambda p: (p.kept, p.seconds))
+    if person.profile is None:
         raise InputError(
-            f"no profile was written: {verdict.seconds:.0f} s of speech made held-out speech no better "
-            f"(correlation {verdict.before:.2f} -> {verdict.after:.2f})",
+            f"no profile was written: {person.seconds:.0f} s of speech made held-out speech no better "
+            f"(correlation {person.before:.2f} -> {person.after:.2f})",
             hint="give footage with more speech of this person",
         )
-    write_atomic(out, actor.read_bytes())
-    return verdict
+    write_atomic(out, (result / person.profile).read_bytes())
+    return person
 
 
 def _result(job: Job) -> Path:

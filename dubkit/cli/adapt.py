@@ -74,7 +74,7 @@ def adapt(
             raise failure from None
         facts: dict[str, object] = {
             "speech_seconds": round(verdict.seconds, 2),
-            "faces": verdict.faces,
+            "faces": len(verdict.faces),
             "held_out_before": verdict.before,
             "held_out_after": verdict.after,
         }

@@ -16,20 +16,18 @@ import numpy as np
 from dubkit.engines.g2p import IPA
 from dubkit.engines.pronounce import Pronouncer
 from dubkit.records import Floats
-from dubkit.synthesis.features import FEATURES, articulation, letters
+from dubkit.synthesis import ipa
+from dubkit.synthesis.features import FEATURES, articulation
 
-# what tells sounds apart by ear more, or less, than the other columns do
-_WEIGHTS = {
-    "silence": 9.0, "vowel": 4.0, "stop": 2.0, "fricative": 2.0, "nasal": 3.0, "lateral": 1.5,
-    "rhotic": 1.5, "rounded": 0.6, "open": 2.5, "back": 2.0, "voiced": 0.8, "approximant": 1.0,
-}  # fmt: skip
 # sounds far from every English one, by what they are heard as; a letter counts with its marks
 _BY_EAR = {
     "x": "HH", "χ": "HH", "ħ": "HH", "ç": "SH", "r": "R", "ɾ": "R", "ɽ": "R", "ʁ": "R", "ʀ": "R",
     "ɣ": "G", "β": "V", "ʋ": "V", "ɸ": "F", "ʈ": "T", "ɖ": "D", "ɟ": "D", "c": "K", "ɯ": "UH",
-    "ɨ": "IH", "ø": "ER", "œ": "ER", "ʕ": "AA", "ʔ": "T",
+    "ɨ": "IH", "ø": "ER", "œ": "ER", "ʕ": "AA", "ʔ": "T", "a": "AE", "e": "EY", "o": "OW", "y": "IY", "ɲ": "N",
+    "ɐ": "AH", "ɘ": "IH", "ɵ": "UH", "ɻ": "R",
 }  # fmt: skip
-_TWO = 1.0  # two phones for one symbol must be nearer than one by this
+_SILENCE = 9.0  # weight of its column
+_TWO = 0.6  # two phones for one symbol must be nearer than one by this
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +67,21 @@ def spoken(pronouncer: Pronouncer, word: str) -> Spoken | None:
 @cache
 def nearest(symbol: str) -> tuple[str, ...]:
     """The phones (one or two, ARPAbet) that sound most like an IPA symbol."""
-    parts = _distinct(letters(symbol))
+    parts = _distinct(ipa.segments(symbol))
     if len(parts) == 1 and parts[0] in _BY_EAR:
         return (_BY_EAR[parts[0]],)
     one, distance = _closest(articulation(symbol))
     if len(parts) < 2 or symbol in IPA.values():
         return (one,)
-    ends = [_closest(articulation(part)) for part in (parts[0], parts[-1])]
-    if sum(far for _, far in ends) + _TWO < distance:
-        return tuple(phone for phone, _ in ends)
+    first, last = parts[0], parts[-1]
+    ends = [_closest(articulation(part)) for part in (first, last)]
+    if _vowel(first) != _vowel(last) or sum(far for _, far in ends) + _TWO < distance:
+        return (nearest(first)[0], nearest(last)[0])
     return (one,)
+
+
+def _vowel(segment: str) -> bool:
+    return float(ipa.vector(segment)[ipa.PHONOLOGICAL.index("syl")]) > 0
 
 
 def _distinct(parts: Sequence[str]) -> list[str]:
@@ -100,4 +103,5 @@ def _table() -> tuple[list[str], Floats]:
 
 @cache
 def _column_weights() -> Floats:
-    return np.array([_WEIGHTS.get(name, 1.0) for name in FEATURES] * 2, np.float32)
+    known = ipa.weights()
+    return np.array([known.get(name, _SILENCE) for name in FEATURES] * 2, np.float32)

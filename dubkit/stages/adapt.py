@@ -1,8 +1,8 @@
-"""Tune the generator to the film's own speakers, from their faces and the film's own sound.
+"""Tune the generator to the film's own speakers, each by what their face does with the film's own sound.
 
-Publishes ``verdict.json`` and, where held-out speech got better, ``actor.safetensors``. There is no recognition
-of persons: the dubbed face of each shot is taken (the largest where several are dubbed), the longest first, and
-only where its lips go with the sound; what was used is said in the notes. Does nothing unless it is asked to.
+Publishes ``verdict.json`` and, for every person whose held-out speech got better, ``person_N.safetensors``. Nobody
+is recognised: dubbed faces that look alike in one set-up are taken for one person (or all of them, where a
+setting says so), and only where their lips go with the sound. Does nothing unless it is asked to.
 """
 
 from __future__ import annotations
@@ -16,28 +16,45 @@ from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_module
 from dubkit.errors import UsageError
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.store import write_record
+from dubkit.work.store import read_record, write_record
 
-ACTOR = "actor.safetensors"
 VERDICT = "verdict.json"
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptVerdict:
-    """What came of it."""
+class PersonVerdict:
+    """What came of one person."""
 
-    asked: bool
-    kept: bool = False
-    faces: int = 0
-    seconds: float = 0.0  # of usable speech
+    name: str
+    faces: tuple[str, ...]  # all that look like this person, each as SHOT/TRACK
+    heard: int  # of them, those that move with the film's own sound
+    seconds: float  # of their usable speech
     before: float = 0.0  # correlation of the opening on held-out speech
     after: float = 0.0
+    profile: str | None = None  # file, where it was kept
+
+    @property
+    def kept(self) -> bool:
+        return self.profile is not None
 
 
-def actor_of(folder: Path) -> Path | None:
-    """The profile that this stage published, if it kept one."""
-    path = folder / ACTOR
-    return path if path.is_file() else None
+@dataclass(frozen=True, slots=True)
+class AdaptVerdict:
+    """What came of it, person by person."""
+
+    asked: bool
+    persons: tuple[PersonVerdict, ...] = ()
+
+
+def actors_of(folder: Path) -> dict[str, Path]:
+    """The profiles that this stage kept, by the faces (SHOT/TRACK) that they are for."""
+    verdict = read_record(folder / VERDICT, AdaptVerdict)
+    return {
+        face: folder / person.profile
+        for person in verdict.persons
+        if person.profile is not None
+        for face in person.faces
+    }
 
 
 def identity(config: Config) -> str:
@@ -73,7 +90,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=1,
+    version=2,
     sections=("adapt",),
     files=("video",),
     identity=identity,

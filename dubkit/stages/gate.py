@@ -74,13 +74,14 @@ def _faces(context: StageContext) -> Iterator[FaceChecks]:
             if meter.wants(source.index):
                 meter.look(source, frame)
     timing = load_timing(context.folder("timing"))
-    wanted = _wanted(timing, generate.adapted(context))
+    cast = generate.Cast(context)
     still = context.config.generate.silence != "original"
     assert context.shot is not None
     for meter in meters:
         row = meter.track.start - context.shot.start
         rows = slice(row, row + len(meter.track))
-        found = meter.values(timing.times[rows], timing.phonemes, wanted[rows], still)
+        wanted = _wanted(timing, cast.config(meter.track))[rows]
+        found = meter.values(timing.times[rows], timing.phonemes, wanted, still)
         yield FaceChecks(meter.track.track, meter.frames, check(found, context.config.gate))
 
 

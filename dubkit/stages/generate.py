@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import cv2
@@ -26,7 +27,7 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
 from dubkit.records import FaceTrack, Shot, VideoInfo
-from dubkit.stages.adapt import actor_of
+from dubkit.stages.adapt import actors_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.link import load_lender
 from dubkit.stages.probe import load_film
@@ -65,19 +66,19 @@ def identity(config: Config) -> str:
 
 def run(context: StageContext) -> StageReport:
     """Generate one shot."""
-    engine = synthesizer(adapted(context), context.device)
+    cast = Cast(context)
     info, _ = load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
     choices = {choice.track: choice for choice in load_choice(folder)}
     renderers = [
-        _face(context, engine, info, timing, track, choices[track.track])
+        _face(context, cast.engine(track), info, timing, track, choices[track.track])
         for track in load_tracks(folder)
         if choices[track.track].dubbed and choices[track.track].usable.any()
     ]
     result = _render(context, renderers)
     return StageReport(
-        engine=f"{engine.name} {engine.version}",
+        engine=cast.names(),
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )
 
@@ -100,14 +101,42 @@ def _face(
     return engine.face(info, track, choice.usable, timing, row)
 
 
-def adapted(context: StageContext) -> Config:
-    """The settings, with the profile that this film's footage gave, if one was kept."""
-    config = context.config
-    found = [path for folder in context.inputs.get("adapt", ()) if (path := actor_of(folder))]
-    if not found:
-        return config
-    generate = config.generate.model_copy(update={"actor": str(found[0])})
-    return config.model_copy(update={"generate": generate})
+class Cast:
+    """The generator of each face: with the profile that this film's footage gave of the person, if one was kept."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._profiles: dict[str, Path] = {}
+        for folder in context.inputs.get("adapt", ()):
+            self._profiles |= actors_of(folder)
+        self._engines: dict[Path | None, Synthesizer] = {}
+
+    def config(self, track: FaceTrack) -> Config:
+        """The settings for a face of this shot."""
+        return self._config(self._profile(track))
+
+    def engine(self, track: FaceTrack) -> Synthesizer:
+        """The generator of a face of this shot."""
+        profile = self._profile(track)
+        if profile not in self._engines:
+            self._engines[profile] = synthesizer(self._config(profile), self._context.device)
+        return self._engines[profile]
+
+    def names(self) -> str:
+        """All generators in use, with their versions."""
+        engines = [*self._engines.values()]
+        engines = engines or [synthesizer(self._context.config, self._context.device)]
+        return ", ".join(sorted({f"{engine.name} {engine.version}" for engine in engines}))
+
+    def _profile(self, track: FaceTrack) -> Path | None:
+        return self._profiles.get(f"{_shot(self._context).name}/{track.track}")
+
+    def _config(self, profile: Path | None) -> Config:
+        config = self._context.config
+        if profile is None:
+            return config
+        generate = config.generate.model_copy(update={"actor": str(profile)})
+        return config.model_copy(update={"generate": generate})
 
 
 def keep_original(context: StageContext) -> StageReport:

@@ -15,10 +15,10 @@ import numpy as np
 
 from dubkit.errors import WorkError
 from dubkit.faces import align, references, title
+from dubkit.faces.looks import looks
 from dubkit.faces.store import load_choice, load_tracks
 from dubkit.faces.title import Lender
 from dubkit.media.frames import FrameReader
-from dubkit.media.planes import rgb_crop
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
@@ -26,7 +26,6 @@ from dubkit.work.arrays import open_arrays
 from dubkit.work.store import read_record, write_record
 
 LINKS, LENT = "links.json", "lent.npz"
-LOOKS = (0.2, 0.5, 0.8)  # where in a track its look is taken
 LENDS = 24  # frames that a track lends
 MOST_LENDERS = 8
 _PARTS = ("frames", "landmarks", "pose")
@@ -95,18 +94,7 @@ def _faces(context: StageContext) -> Iterator[_Face]:
             rows = np.flatnonzero(choice.usable & (track.state == FaceState.SEEN))
             if choice.dubbed and len(rows):
                 name = f"{folder.name}/{track.track}"
-                yield _Face(name, _looks(reader, track, rows), _lends(track, rows))
-
-
-def _looks(reader: FrameReader, track: FaceTrack, rows: np.ndarray) -> Floats:
-    places = sorted({int(rows[int(part * (len(rows) - 1))]) for part in LOOKS})
-    looks = []
-    for row in places:
-        frame = next(iter(reader.read(track.start + row, track.start + row + 1)))
-        way = align.canonical_from_face(track.landmarks[row])
-        matrix = align.compose(title.square_from_canonical(), way)
-        looks.append(title.descriptor(rgb_crop(frame, matrix, title.SIDE)))
-    return np.stack(looks)
+                yield _Face(name, looks(reader, track, rows), _lends(track, rows))
 
 
 def _lends(track: FaceTrack, rows: np.ndarray) -> Lender:

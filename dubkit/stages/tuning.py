@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dubkit.config import Config
+from dubkit.config import AdaptSettings, Config
 from dubkit.engines.base import Aligner
 from dubkit.engines.registry import released
 from dubkit.errors import InputError
 from dubkit.faces import align, shape, wanted
+from dubkit.faces.looks import looks, persons
 from dubkit.faces.store import load_choice, load_tracks
+from dubkit.media.frames import FrameReader
 from dubkit.media.span import load_span
 from dubkit.models.actor import save_actor
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
-from dubkit.stages.adapt import ACTOR, VERDICT, AdaptVerdict
+from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
 from dubkit.stages.base import StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import aligner
@@ -27,7 +29,7 @@ from dubkit.synthesis.sound import listen
 from dubkit.synthesis.timing import cut_timing
 from dubkit.work.store import write_record
 
-MAX_SECONDS = 180.0  # of footage: more brings little
+MAX_SECONDS = 180.0  # of a person's footage: more brings little
 _CONTEXT = 1.0  # seconds of sound around a face
 _FEWEST = 25  # frames: shorter glimpses say nothing
 
@@ -36,6 +38,7 @@ _FEWEST = 25  # frames: shorter glimpses say nothing
 class Face:
     """A face that may be learnt from."""
 
+    name: str  # SHOT/TRACK
     track: FaceTrack
     usable: np.ndarray  # (T,)
 
@@ -47,75 +50,146 @@ def articulator(config: Config) -> Articulator:
 
 
 def adapt(context: StageContext) -> StageReport:
-    """Tune, judge on held-out speech, publish what is better."""
+    """Tune to each person, judge on held-out speech, publish what is better."""
     settings = context.config.adapt
     net = articulator(context.config)
-    faces = _faces(context.inputs["faces"])
-    passages = tune.convincing(net, list(_passages(context, faces)))
-    seconds = tune.seconds_of(passages)
-    if seconds < settings.min_seconds:
-        raise InputError(
-            f"only {seconds:.1f} s of usable speech was found to adapt to, {settings.min_seconds:g} s are needed: "
-            f"{len(faces)} faces seen, {len(passages)} of them move with the film's own sound",
-            hint="run without --adapt, or with --actor and a profile from other footage",
-        )
-    verdict = tune.tune(net, passages)
-    if verdict.layer is not None:
-        save_actor(context.out / ACTOR, verdict.layer, verdict.facts)
-    told = AdaptVerdict(
-        True, verdict.kept, len(passages), seconds, verdict.facts.before, verdict.facts.after
-    )
-    write_record(context.out / VERDICT, told)
+    found: list[PersonVerdict] = []
+    with released(aligner(context.config, context.device)) as engine:
+        for number, faces in enumerate(_persons(context), 1):
+            found.append(_person(context, engine, net, f"person_{number}", faces))
+    longest = max((person.seconds for person in found), default=0.0)
+    if longest < settings.min_seconds:
+        raise _too_little(settings, found, longest)
+    write_record(context.out / VERDICT, AdaptVerdict(True, tuple(found)))
     return StageReport(
         engine=f"tc {net.digest}",
-        notes=(_note(told),),
-        facts={
-            "kept": told.kept,
-            "faces": told.faces,
-            "speech_seconds": round(seconds, 2),
-            "held_out_before": told.before,
-            "held_out_after": told.after,
-        },
+        notes=_notes(found, settings.min_seconds),
+        facts=_facts(found),
     )
 
 
-def _note(told: AdaptVerdict) -> str:
-    whom = "one face" if told.faces == 1 else f"{told.faces} faces, taken for one person,"
-    measured = (
-        f"correlation of the opening on held-out speech {told.before:.2f} -> {told.after:.2f}"
+def _person(
+    context: StageContext, engine: Aligner, net: Articulator, name: str, faces: Sequence[Face]
+) -> PersonVerdict:
+    """What one person's footage brings; the profile is written where it is kept."""
+    names = tuple(sorted(face.name for face in faces))
+    passages = tune.convincing(net, list(_passages(context, engine, faces)))
+    told = PersonVerdict(name, names, len(passages), round(tune.seconds_of(passages), 2))
+    if told.seconds < context.config.adapt.min_seconds:
+        return told
+    verdict = tune.tune(net, passages)
+    profile = f"{name}.safetensors"
+    if verdict.layer is not None:
+        save_actor(context.out / profile, verdict.layer, verdict.facts)
+    return replace(
+        told,
+        before=verdict.facts.before,
+        after=verdict.facts.after,
+        profile=profile if verdict.kept else None,
     )
-    if told.kept:
-        return f"adapted to {told.seconds:.0f} s of speech of {whom} ({measured})"
-    return f"not adapted: {told.seconds:.0f} s of speech of {whom} made nothing better ({measured})"
 
 
-def _faces(folders: Sequence[Path]) -> list[Face]:
-    """The dubbed face of each shot, longest first."""
-    found: list[Face] = []
+def _too_little(
+    settings: AdaptSettings, found: Sequence[PersonVerdict], longest: float
+) -> InputError:
+    faces = sum(len(person.faces) for person in found)
+    heard = sum(person.heard for person in found)
+    whose = f" of one person ({len(found)} told apart)" if len(found) > 1 else ""
+    return InputError(
+        f"only {longest:.1f} s of usable speech{whose} was found to adapt to, {settings.min_seconds:g} s are needed: "
+        f"{faces} faces seen, {heard} of them move with the film's own sound",
+        hint="run without --adapt, or with --actor and a profile from other footage; "
+        "where all faces are one person's, --set adapt.persons=one",
+    )
+
+
+def _notes(found: Sequence[PersonVerdict], least: float) -> tuple[str, ...]:
+    """A line for each person with enough speech, and one for all others."""
+    notes = []
+    for person in found:
+        if person.seconds >= least:
+            what = (
+                f"{person.seconds:.0f} s of speech, correlation of the opening on held-out speech "
+                f"{person.before:.2f} -> {person.after:.2f}"
+            )
+            many = "one face" if len(person.faces) == 1 else f"{len(person.faces)} faces"
+            told = "adapted to" if person.kept else "not adapted, nothing got better, to"
+            notes.append(f"{told} {person.name} ({many}): {what}")
+    rest = [person for person in found if person.seconds < least]
+    if rest:
+        faces = sum(len(person.faces) for person in rest)
+        notes.append(
+            f"{faces} faces of others are not adapted to: under {least:g} s of speech each"
+        )
+    return tuple(notes)
+
+
+def _facts(found: Sequence[PersonVerdict]) -> dict[str, str | int | float | bool | None]:
+    """The figures, for the manifest."""
+    facts: dict[str, str | int | float | bool | None] = {
+        "persons": len(found),
+        "kept": sum(person.kept for person in found),
+    }
+    for person in found:
+        facts |= {
+            f"{person.name}_kept": person.kept,
+            f"{person.name}_faces": len(person.faces),
+            f"{person.name}_seconds": person.seconds,
+            f"{person.name}_before": person.before,
+            f"{person.name}_after": person.after,
+        }
+    return facts
+
+
+def _persons(context: StageContext) -> list[list[Face]]:
+    """The dubbed faces of the film by person, each person's longest first."""
+    settings = context.config.adapt
+    faces = list(_faces(context.inputs["faces"]))
+    if not faces:
+        return []
+    groups = [list(range(len(faces)))]
+    if settings.persons == "apart":
+        info, pts = load_film(context.folder("probe"))
+        reader = FrameReader(context.job.video, info, pts, threads=context.cores)
+        seen = [
+            looks(reader, face.track, np.flatnonzero(face.usable & _seen(face.track)))
+            for face in faces
+        ]
+        groups = persons(seen, settings.likeness)
+    sorted_groups = [[faces[k] for k in group] for group in groups]
+    return [sorted(g, key=lambda f: (-int(f.usable.sum()), f.name)) for g in sorted_groups]
+
+
+def _seen(track: FaceTrack) -> np.ndarray:
+    return np.asarray(track.state == FaceState.SEEN)
+
+
+def _faces(folders: Sequence[Path]) -> Iterator[Face]:
+    """The dubbed faces of a film, in its order."""
     for folder in folders:
         choices = {choice.track: choice for choice in load_choice(folder)}
-        dubbed = [t for t in load_tracks(folder) if choices[t.track].dubbed]
-        if dubbed:
-            largest = max(dubbed, key=lambda t: choices[t.track].width)
-            found.append(Face(largest, choices[largest.track].usable))
-    return sorted(found, key=lambda face: (-int(face.usable.sum()), face.track.start))
+        for track in load_tracks(folder):
+            choice = choices[track.track]
+            if choice.dubbed and (choice.usable & _seen(track)).any():
+                yield Face(f"{folder.name}/{track.track}", track, choice.usable)
 
 
-def _passages(context: StageContext, faces: Sequence[Face]) -> Iterator[tune.Passage]:
-    """The footage, `MAX_SECONDS` of it at most."""
+def _passages(
+    context: StageContext, engine: Aligner, faces: Sequence[Face]
+) -> Iterator[tune.Passage]:
+    """A person's footage, `MAX_SECONDS` of it at most."""
     seconds = 0.0
-    with released(aligner(context.config, context.device)) as engine:
-        for face in faces:
-            found = _passage(context, engine, face) if seconds < MAX_SECONDS else None
-            if found is not None:
-                seconds += tune.seconds_of([found])
-                yield found
+    for face in faces:
+        found = _passage(context, engine, face) if seconds < MAX_SECONDS else None
+        if found is not None:
+            seconds += tune.seconds_of([found])
+            yield found
 
 
 def _passage(context: StageContext, engine: Aligner, face: Face) -> tune.Passage | None:
     """What one face did and what the film said meanwhile; None where there is nothing to learn."""
     track = face.track
-    usable = face.usable & (track.state == FaceState.SEEN)
+    usable = face.usable & _seen(track)
     if usable.sum() < _FEWEST:
         return None
     info, pts = load_film(context.folder("probe"))

@@ -18,6 +18,7 @@ from torch import Tensor
 from dubkit.config import TcTraining
 from dubkit.records import Floats
 from dubkit.synthesis import features
+from dubkit.synthesis.articulation import SHUT
 from dubkit.synthesis.features import STEP
 from dubkit.synthesis.sound import BANDS, SCALE_DB
 from dubkit.training.tc_data import Clip
@@ -113,8 +114,9 @@ class Windows:
         cells[:, features.COUNT :] = heard_otherwise(cells[:, features.COUNT :], random, settings)
         starts = np.array([begin for _, begin, _ in clip.phonemes[path]]) * stretch
         runs = np.searchsorted(starts, times[chosen], "right")
+        shut = np.array([False, *(symbol[0] in SHUT for symbol, _, _ in clip.phonemes[path])])[runs]
         shapes = clip.shapes[chosen] / self._gains[clip.name]
-        return _pack(cells, times[chosen] / STEP - first - base, shapes, runs)
+        return _pack(cells, times[chosen] / STEP - first - base, shapes, shut, runs)
 
 
 def _stretched(clip: Clip, places: NDArray[np.float64]) -> Floats:
@@ -148,7 +150,9 @@ def heard_otherwise(
     return np.concatenate([levels, heard[:, -1:]], 1)
 
 
-def _pack(cells: Floats, place: NDArray[np.float64], shapes: Floats, runs: np.ndarray) -> Rows:
+def _pack(
+    cells: Floats, place: NDArray[np.float64], shapes: Floats, shut: np.ndarray, runs: np.ndarray
+) -> Rows:
     """One window, padded: cells, low, part, shapes, mask, shut, runs."""
     low = np.clip(np.floor(place), 0, len(cells) - 2).astype(np.int64)
     pad = (0, FRAMES - len(place))
@@ -158,6 +162,6 @@ def _pack(cells: Floats, place: NDArray[np.float64], shapes: Floats, runs: np.nd
         np.pad((place - low).astype(np.float32), pad)[:, None],
         np.pad(shapes.astype(np.float32), (pad, (0, 0))),
         np.pad(np.ones(len(place), np.float32), pad),
-        np.pad(cells[low, features.FEATURES.index("bilabial")].astype(np.float32), pad),
+        np.pad(shut.astype(np.float32), pad),
         np.pad(runs.astype(np.int64), pad),
     )

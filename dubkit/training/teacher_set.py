@@ -130,7 +130,7 @@ def prepare(data: Path, labels: Path, target: Path) -> None:
     """Write the set, or go on with it."""
     (target / "clips").mkdir(parents=True, exist_ok=True)
     average, known = template(labels), transcripts()
-    aligner = PocketsphinxAligner(SpeechSettings())
+    aligner = PocketsphinxAligner(SpeechSettings(trust_script=True))
     before = read_book(target)
     clips = dict(before.clips) if before else {}
     for row in rows(data):

@@ -11,7 +11,7 @@ from dubkit.engines.phones import nearest, spoken
 from dubkit.engines.pronounce import Pronouncer, check, guess
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, MissingDependency, UsageError
-from dubkit.synthesis.features import letters
+from dubkit.synthesis import ipa
 
 needs_espeak = pytest.mark.skipif(not espeak.available(), reason="espeak-ng is not installed")
 
@@ -74,7 +74,7 @@ def test_every_language_of_espeak_counts_to_ten_in_known_sounds() -> None:
         pronouncer = Pronouncer(code)
         for word in ("1", "2", "7", "10"):
             for symbol in pronouncer.ipa(word) or ():
-                assert letters(symbol), (code, symbol)
+                assert ipa.segments(symbol), (code, symbol)
                 assert set(nearest(symbol)) <= set(g2p.IPA)
 
 

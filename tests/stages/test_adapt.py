@@ -18,6 +18,7 @@ from dubkit.stages.base import StageContext
 from dubkit.synthesis.articulation import Articulator
 from dubkit.work.manifest import read_manifest
 from dubkit.work.store import read_record
+from tests.clips import ffmpeg
 
 WEIGHTS = Path(str(files("dubkit") / "weights"))
 
@@ -27,7 +28,7 @@ def test_nothing_is_done_unless_it_is_asked_for(tmp_path: Path) -> None:
     report = adapt.run(StageContext(job, Config(), tmp_path, {"faces": (), "probe": ()}))
     assert report.notes == ()
     assert not read_record(tmp_path / adapt.VERDICT, adapt.AdaptVerdict).asked
-    assert adapt.actor_of(tmp_path) is None
+    assert adapt.actors_of(tmp_path) == {}
     assert adapt.identity(Config()) == "off"
 
 
@@ -79,5 +80,45 @@ def test_a_speaker_is_adapted_to_or_refused_with_the_reason(data: Path, tmp_path
     assert actor.facts.seconds > 5
     manifest = read_manifest(work)
     assert manifest is not None
-    assert manifest.results["adapt/job"].facts["kept"] is True
+    assert manifest.results["adapt/job"].facts["kept"] == 1
+    assert manifest.results["adapt/job"].facts["person_1_after"] == verdict.after
     assert any("adapted to" in note for note in manifest.results["adapt/job"].notes)
+
+
+@pytest.mark.slow
+def test_two_people_of_a_film_are_adapted_to_apart(data: Path, tmp_path: Path) -> None:
+    film, cuts = _in_turns(data, tmp_path)
+    settings = ["faces.which=largest", "adapt.enabled=true", "adapt.min_seconds=5"]
+    work = tmp_path / "work"
+    dubkit.run(
+        film, film, out=tmp_path / "o.mp4", work=work, shots=cuts, settings=settings, until="adapt"
+    )
+    manifest = read_manifest(work)
+    assert manifest is not None
+    facts = manifest.results["adapt/job"].facts
+    assert facts["persons"] == 2
+    assert facts["person_1_faces"] == facts["person_2_faces"] == 2
+    assert all(float(str(facts[f"person_{n}_seconds"])) >= 5 for n in (1, 2))
+    folder = next(work.glob("video-*/adapt/job"))
+    verdict = read_record(folder / adapt.VERDICT, adapt.AdaptVerdict)
+    one, two = verdict.persons
+    assert {face[:7] for face in one.faces} == {"0000000", "0000200"}
+    assert {face[:7] for face in two.faces} == {"0000100", "0000300"}
+    profiles = adapt.actors_of(folder)
+    for person in verdict.persons:
+        assert person.kept == (person.name in {path.stem for path in profiles.values()})
+        assert all((face in profiles) == person.kept for face in person.faces)
+    assert len({path.read_bytes() for path in profiles.values()}) == facts["kept"]
+
+
+def _in_turns(data: Path, folder: Path) -> tuple[Path, Path]:
+    """A film of two people who speak in turns, four seconds each, and its list of shots."""
+    film, cuts = folder / "film.mp4", folder / "cuts.txt"
+    inputs: list[str | Path] = []
+    for at in (0, 4):
+        for name in ("RD_Radio34.mp4", "WDA_BobMenendez.mp4"):
+            inputs += ["-ss", str(at), "-t", "4", "-i", data / "hdtf" / name]
+    shots = "".join(f"[{n}:v][{n}:a]" for n in range(4)) + "concat=n=4:v=1:a=1"
+    ffmpeg(*inputs, "-filter_complex", shots, "-c:v", "libx264", "-preset", "veryfast", film)
+    cuts.write_text("0\n100\n200\n300\n")
+    return film, cuts

@@ -22,13 +22,17 @@ from dubkit.faces.store import CHOICES, TRACKS, load_choice, load_tracks
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
+from dubkit.models.actor import ActorFacts, ActorLayer, save_actor
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.stages import faces, generate
 from dubkit.stages import probe as probe_stage
+from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
+from dubkit.synthesis.articulation import Articulator
 from dubkit.synthesis.sound import listen
 from dubkit.synthesis.timing import cut_timing, load_timing, save_timing
+from dubkit.work.store import write_record
 from tests.clips import pictures_film
 
 FRAMES = 36
@@ -164,3 +168,27 @@ def test_faces_are_the_same_however_many_cores_decode(scene: Scene, tmp_path: Pa
         faces.run(context)
         for name in (TRACKS, CHOICES):
             assert (context.out / name).read_bytes() == (scene.root / "faces" / name).read_bytes()
+
+
+def test_each_face_speaks_with_the_profile_of_its_own_person(scene: Scene, tmp_path: Path) -> None:
+    """A profile for this face changes what is painted; one for a face of another shot does not."""
+    net = Articulator()
+    weight, bias = net.last_layer
+    layer = ActorLayer(weight.shape[1], len(bias))
+    facts = ActorFacts(net.digest, weight.shape[1], len(bias), 12.0, 0.5, 0.6)
+    face = f"{SHOT.name}/{load_tracks(scene.root / 'faces')[0].track}"
+    made: dict[str, tuple[str | None, bytes]] = {}
+    for whose in (face, "0000900-0000990/0"):
+        folder = tmp_path / f"adapt-{len(made)}"
+        folder.mkdir()
+        save_actor(folder / "person_1.safetensors", layer, facts)
+        person = PersonVerdict("person_1", (whose,), 1, 12.0, 0.5, 0.6, "person_1.safetensors")
+        write_record(folder / VERDICT, AdaptVerdict(True, (person,)))
+        context = scene.context(tmp_path / f"out-{len(made)}", synthesizer="warp")
+        report = generate.run(replace(context, inputs={**context.inputs, "adapt": (folder,)}))
+        made[whose] = (report.engine, (context.out / generate.SEGMENT).read_bytes())
+    plain = scene.context(tmp_path / "plain", synthesizer="warp")
+    expected = (generate.run(plain).engine, (plain.out / generate.SEGMENT).read_bytes())
+    assert made["0000900-0000990/0"] == expected
+    assert made[face][1] != expected[1]
+    assert "+" in str(made[face][0]).removeprefix(str(expected[0]))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dubkit.engines.g2p import IPA
-from dubkit.synthesis import features
+from dubkit.synthesis import features, ipa
 from dubkit.synthesis.features import COUNT, FEATURES, STEP, articulation, cells, grid
 from dubkit.synthesis.timing import Timed
 
@@ -41,13 +46,14 @@ def test_cells_tell_what_sounds_when() -> None:
     rows = cells(SPEECH, grid(0, 1))
     assert rows.shape == (51, COUNT)
     assert rows[10, column("silence")] == 1
-    assert rows[22, column("bilabial")] == 1
-    assert rows[25, column("open")] > rows[33, column("open")]
+    assert rows[22, column("lab")] == 1
+    assert rows[25, column("lo")] > rows[33, column("lo")]
 
 
 def test_a_cell_over_a_boundary_is_shared() -> None:
     rows = cells([("b", 0.0, 0.4), ("a", 0.4, 1.0)], np.array([20]))
-    assert rows[0, column("bilabial")] == pytest.approx(0.5)
+    lips = column("lab")
+    assert rows[0, lips] == pytest.approx((articulation("b")[0] + articulation("a")[0])[lips] / 2)
 
 
 def test_cells_depend_on_nothing_farther_than_their_reach() -> None:
@@ -67,8 +73,38 @@ def test_nothing_said_is_silence() -> None:
 
 
 def test_letters_that_few_languages_have_are_described_too() -> None:
-    bilabial, stop = FEATURES.index("bilabial"), FEATURES.index("stop")
-    for letter in "ɓʘ":
-        assert articulation(letter)[0][[bilabial, stop]].tolist() == [1.0, 1.0]
+    lips = [column("lab"), column("cons")]
+    for letter in "ɓʙ":
+        assert articulation(letter)[0][lips].tolist() == [1.0, 1.0]
     neutral = articulation("ə")[0]
-    assert all((articulation(letter)[0] != neutral).any() for letter in "ɗʄɠʛɧɺʟǀǃǂǁ")
+    assert all((articulation(letter)[0] != neutral).any() for letter in "ɗʄɠʛɧɺʟǀǃǂǁʘ")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "parts"),
+    [
+        ("t͡s", ("t", "s")), ("aɪ", ("a", "ɪ")), ("ɑ̃ː", ("ɑ",)), ("g", ("ɡ",)), ("ç", ("ç",)), ("ˈn̩", ("n",)),
+        ("kʷ", ("kʷ",)), ("ʤ", ("d", "ʒ")), ("ɝ", ("ɹ̩",)), ("tɕʰ", ("t", "ɕ")), ("♪5", ()), ("", ()),
+    ],
+)  # fmt: skip
+def test_symbols_are_read_as_sounds_without_marks(symbol: str, parts: tuple[str, ...]) -> None:
+    assert ipa.segments(symbol) == parts
+
+
+def test_lips_that_round_a_consonant_are_seen() -> None:
+    rounded = column("round")
+    for plain, round_ in (("k", "kʷ"), ("s", "ʃ"), ("l", "ɹ"), ("i", "y"), ("e", "o")):
+        assert articulation(round_)[0][rounded] > articulation(plain)[0][rounded]
+
+
+@given(st.text(max_size=6))
+def test_no_symbol_whatever_is_beyond_description(symbol: str) -> None:
+    first, last = articulation(symbol)
+    assert first.shape == last.shape == (len(FEATURES),)
+    assert np.isfinite([first, last]).all()
+    assert np.abs([first, last]).max() <= 1
+
+
+def test_help_does_not_load_panphon() -> None:
+    code = "import sys, dubkit.cli.app; sys.exit('panphon' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
