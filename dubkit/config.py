@@ -126,7 +126,7 @@ class AdaptSettings(Section):
         "apart", description="Tune to every person apart, or take all faces for one person's."
     )
     likeness: float = Field(
-        0.9, gt=0, le=1, description="How alike two faces must look to be taken for one person."
+        0.85, gt=0, le=1, description="How alike two faces must look to be taken for one person."
     )
     language: str | None = Field(
         None, description="Language of the film's own sound (ISO 639-1); None: en."

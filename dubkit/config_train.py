@@ -86,9 +86,9 @@ class TcTraining(LoopSettings):
     deaf: Unit = Field(0.25, description="Share of windows without the sound.")
     noisy: Unit = Field(0.5, description="Share of windows with noise under the sound.")
     adaptive: bool = Field(True, description="The adaptive lip weight of phoneme runs.")
-    motion: float = Field(1.0, ge=0, description="Weight of the motion inside phoneme runs.")
+    motion: float = Field(0.3, ge=0, description="Weight of the motion inside phoneme runs.")
     closures: float = Field(2.0, ge=0, description="Additional weight of P B M.")
-    course: float = Field(2.0, ge=0, description="Weight of the correlation of a window.")
+    course: float = Field(5.0, ge=0, description="Weight of the correlation of a window.")
     scale: float = Field(
         1.25, gt=0, description="Widens the answer at the end: regression is too timid."
     )

@@ -14,11 +14,13 @@ from dubkit.records import FaceTrack, Floats
 PLACES = (0.2, 0.5, 0.8)  # where in a track its look is taken
 
 
-def looks(reader: FrameReader, track: FaceTrack, rows: np.ndarray) -> Floats:
+def looks(
+    reader: FrameReader, track: FaceTrack, rows: np.ndarray, places: Sequence[float] = PLACES
+) -> Floats:
     """(N, D) descriptors of a track (`faces.title`), from some of its ``rows``, one at least."""
-    places = sorted({int(rows[int(part * (len(rows) - 1))]) for part in PLACES})
+    chosen = sorted({int(rows[int(part * (len(rows) - 1))]) for part in places})
     found = []
-    for row in places:
+    for row in chosen:
         frame = next(iter(reader.read(track.start + row, track.start + row + 1)))
         way = align.canonical_from_face(track.landmarks[row])
         matrix = align.compose(title.square_from_canonical(), way)

@@ -31,6 +31,7 @@ from dubkit.work.store import write_record
 
 MAX_SECONDS = 180.0  # of a person's footage: more brings little
 _CONTEXT = 1.0  # seconds of sound around a face
+_PLACES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # where in a track its look is taken
 _FEWEST = 25  # frames: shorter glimpses say nothing
 
 
@@ -152,7 +153,7 @@ def _persons(context: StageContext) -> list[list[Face]]:
         info, pts = load_film(context.folder("probe"))
         reader = FrameReader(context.job.video, info, pts, threads=context.cores)
         seen = [
-            looks(reader, face.track, np.flatnonzero(face.usable & _seen(face.track)))
+            looks(reader, face.track, np.flatnonzero(face.usable & _seen(face.track)), _PLACES)
             for face in faces
         ]
         groups = persons(seen, settings.likeness)

@@ -23,6 +23,7 @@ from dubkit.synthesis.features import STEP
 from dubkit.synthesis.sound import BANDS, SCALE_DB
 from dubkit.training.tc_data import Clip
 
+SHARE = 0.2  # power of a person's seconds by which they are heard: many people matter more than much of one
 MARGIN = 0.7  # seconds around a clip, and lost at each side of a window
 FRAMES = 72  # frames of a training window at most
 PATHS = {"script": 0.7, "recognition": 0.15, "loop": 0.15}
@@ -62,7 +63,7 @@ class Windows:
         self._names = sorted(self._people)
         # who speaks long is heard more often, but not in proportion
         seconds = [sum(c.duration for c in self._people[name]) for name in self._names]
-        share = np.sqrt(seconds)
+        share = np.power(seconds, SHARE)
         self._share = share / share.sum()
         self._gains = {clip.name: clip.gain for clip in clips}
         self._known: dict[tuple[str, str, float], tuple[int, Floats]] = {}

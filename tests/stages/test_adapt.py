@@ -118,7 +118,8 @@ def _in_turns(data: Path, folder: Path) -> tuple[Path, Path]:
     for at in (0, 4):
         for name in ("RD_Radio34.mp4", "WDA_BobMenendez.mp4"):
             inputs += ["-ss", str(at), "-t", "4", "-i", data / "hdtf" / name]
-    shots = "".join(f"[{n}:v][{n}:a]" for n in range(4)) + "concat=n=4:v=1:a=1"
+    small = "".join(f"[{n}:v]scale=256:256[v{n}];" for n in range(4))
+    shots = small + "".join(f"[v{n}][{n}:a]" for n in range(4)) + "concat=n=4:v=1:a=1"
     ffmpeg(*inputs, "-filter_complex", shots, "-c:v", "libx264", "-preset", "veryfast", film)
     cuts.write_text("0\n100\n200\n300\n")
     return film, cuts
