@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import STOPPED, say, set_verbosity
 from dubkit.cli.events import Result
@@ -62,7 +62,7 @@ def adapt(
                 work=work,
                 shots=shots,
                 presets=preset or (),
-                settings=[*(setting or ()), *o.flags(faces=faces)],
+                settings=[*(setting or ()), *as_settings.flags(faces=faces)],
                 overwrite=overwrite,
                 device=device,
                 jobs=jobs,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import STOPPED, answers, say, set_verbosity, table
 from dubkit.cli.events import Result
@@ -135,7 +135,9 @@ def batch(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure)
+    flags = as_settings.flags(
+        length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure
+    )
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             part = lazy.batch.Shard.parse(shard) if shard else None
@@ -148,7 +150,7 @@ def batch(
                 work=work,
                 analysis=analysis,
                 presets=preset or (),
-                settings=[*(setting or ()), *flags, *o.workers(backend, scheduler)],
+                settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
                 flags={"parallel.device": device, "parallel.jobs": jobs},
                 licence=licence or "any",
             )

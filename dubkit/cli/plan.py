@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dubkit.cli import lazy
+from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import STOPPED, answers, say, set_verbosity
 from dubkit.cli.events import Result, ShotPlanned
@@ -70,7 +70,7 @@ def plan(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(
+    flags = as_settings.flags(
         language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
     )
     with reporting(as_json=json, quiet=quiet) as reporter:

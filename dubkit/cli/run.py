@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from dubkit.cli import lazy
+from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import set_verbosity
 from dubkit.cli.perform import perform
@@ -65,7 +65,7 @@ def run(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = o.flags(
+    flags = as_settings.flags(
         language=language,
         trust_script=trust_script,
         length=length,
@@ -89,7 +89,7 @@ def run(
             verdicts=verdicts,
             junit=junit,
             presets=preset or (),
-            settings=[*(setting or ()), *flags, *o.workers(backend, scheduler)],
+            settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
             until=until,
             force=force or (),
             licence=licence or "any",
