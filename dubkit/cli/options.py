@@ -72,11 +72,7 @@ Overwrite = Annotated[
 ]
 Wait = Annotated[
     bool,
-    typer.Option(
-        "--wait",
-        help="Wait where another process has the work folder, instead of being refused.",
-        rich_help_panel=RUNNING,
-    ),
+    typer.Option("--wait", help="Wait for a work folder in use.", rich_help_panel=RUNNING),
 ]
 Presets = Annotated[
     list[str] | None,
