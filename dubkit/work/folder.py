@@ -89,8 +89,9 @@ def sweep(root: Path) -> None:
     """Remove what interrupted work left behind. Only the holder of the lock may."""
     for entry in (root / SCRATCH).glob("*"):
         shutil.rmtree(entry, ignore_errors=True)
-    for beside in root.glob(f".{MANIFEST}.*"):
-        beside.unlink(missing_ok=True)
+    for name in (MANIFEST, CONFIG):
+        for beside in root.glob(f".{name}.*"):
+            beside.unlink(missing_ok=True)
 
 
 def publish(scratch: Path, target: Path) -> None:

@@ -98,11 +98,15 @@ def write_receipt(folder: Path, result: StageResult) -> None:
 def write_atomic(path: Path, content: bytes) -> None:
     """Write beside, fsync, rename, fsync the folder."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 
