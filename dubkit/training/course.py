@@ -31,6 +31,7 @@ from dubkit.errors import Interrupted, ModelError, OutputError
 from dubkit.progress import Progress
 from dubkit.training.loop import Lesson, Outcome, Pace, batches, course_of_rate, seed_of
 from dubkit.training.state import Standing, load_state, save_state, write_whole
+from dubkit.work.folder import explain
 from dubkit.work.lock import hold
 
 STATE, METRICS, PREVIEWS = "state.safetensors", "metrics.jsonl", "previews"
@@ -54,11 +55,14 @@ def run_lesson(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
-    with hold(folder), _stop_requests() as asked:
-        course = _Course(lesson, settings, folder, dict(identity), device, progress)
-        course.begin()
-        course.run(asked)
-        return course.outcome()
+    try:
+        with hold(folder), _stop_requests() as asked:
+            course = _Course(lesson, settings, folder, dict(identity), device, progress)
+            course.begin()
+            course.run(asked)
+            return course.outcome()
+    except OSError as error:
+        raise explain(error, folder) from error
 
 
 class _Course:
