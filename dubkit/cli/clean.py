@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import answers, errors, say, say_json, table
-from dubkit.errors import WorkError
+from dubkit.errors import DubkitError, WorkError
 
 Folders = Annotated[
     list[Path],
@@ -49,14 +50,18 @@ def clean(
     folders = [found for path in work for found in lazy.clean.find_work(path)]
     gone: list[dict[str, object]] = []
     busy: list[str] = []
+    names: Counter[tuple[int, int]] = Counter()
     for folder in dict.fromkeys(folders):
-        leftovers = lazy.clean.survey(folder, "all" if every else "stale", age)
-        if leftovers and not dry_run:
-            try:
-                lazy.clean.remove(folder, leftovers)
-            except WorkError as error:
-                busy.append(error.message)
-                continue
+        what: Literal["stale", "all"] = "all" if every else "stale"
+        try:
+            leftovers = (
+                lazy.clean.survey(folder, what, age, names)
+                if dry_run
+                else lazy.clean.remove(folder, what, age)
+            )
+        except DubkitError as error:
+            busy.append(error.message)
+            continue
         gone += [
             {"path": str(x.path), "work": str(x.work), "what": x.what, "bytes": x.size}
             for x in leftovers

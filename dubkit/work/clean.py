@@ -1,28 +1,36 @@
 """What a work folder holds beyond its last job, and how it goes away; nothing that dubkit did not make.
 
-Only names that dubkit gives are looked at (`folder.py`, `library.py`); links are never followed.
+Only names that dubkit gives are looked at (`folder.py`, `library.py`), and of a unit only what its receipt lists;
+links are neither followed nor deleted.
 """
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from dubkit.errors import UsageError, WorkError
-from dubkit.work.folder import CONFIG, LOG, SCRATCH, explain
-from dubkit.work.lock import ATTEND, LOCK, hold
-from dubkit.work.manifest import MANIFEST, read_manifest, read_receipt
+from dubkit.work.folder import CONFIG, LOG, SCRATCH, explain, is_inside
+from dubkit.work.lock import ATTEND, LOCK, hold, take
+from dubkit.work.manifest import MANIFEST, RECEIPT, read_manifest, read_receipt
 
 What = Literal["stale", "all"]
+Names = Counter[tuple[int, int]]  # how many names of each file (device, inode) go
 DEEPEST = 6  # folders below the one that was named
 _SOURCE = re.compile(r"(video|dub)-[0-9a-f]{12}")
 _FILM_LOCK = re.compile(r"video-[0-9a-f]{12}\.lock")
+_BOOK = re.compile(rf"{MANIFEST}|{CONFIG}|{LOG}(\.1)?|{_FILM_LOCK.pattern}")
+_STAGE = re.compile(r"[a-z_]+")
+_UNIT = re.compile(r"job|\d{7,}-\d{7,}")
+_UNDER_WAY = re.compile(rf"tmp[a-z0-9_]{{8}}(\.old)?|{_SOURCE.pattern}")
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -34,6 +42,7 @@ class Leftover:
     path: Path
     work: Path  # the work folder that it lies in
     what: str  # finished unit, unfinished work, book
+    files: tuple[Path, ...]  # of it that dubkit made
     size: int  # bytes that no other name still holds
     age: float  # seconds since it was written
 
@@ -48,7 +57,10 @@ def parse_age(text: str) -> float:
 
 def find_work(folder: Path) -> list[Path]:
     """The work folders and analysis libraries at and below a folder. Raises WorkError for none."""
-    found = list(_work_below(folder, 0)) if folder.is_dir() else []
+    try:
+        found = list(_work_below(folder, 0)) if folder.is_dir() else []
+    except OSError as error:
+        raise explain(error, folder) from error
     if not found:
         raise WorkError(
             f"there is no work folder of dubkit in {folder}", hint="they end in .dubkit"
@@ -60,54 +72,95 @@ def _work_below(folder: Path, depth: int) -> Iterator[Path]:
     if is_work(folder):
         yield folder
     elif depth < DEEPEST:
-        for entry in sorted(folder.iterdir()):
-            if entry.is_dir() and not entry.is_symlink():
-                yield from _work_below(entry, depth + 1)
+        for entry in _folders(folder):
+            yield from _work_below(entry, depth + 1)
 
 
 def is_work(folder: Path) -> bool:
     """Whether dubkit made this folder: by its book, or by a library's lock beside its film."""
+    if any((folder / name).is_symlink() for name in (MANIFEST, LOCK, ATTEND, SCRATCH)):
+        return False
     try:
         if read_manifest(folder) is not None:
             return True
     except WorkError:
         return False
-    names = {entry.name for entry in folder.iterdir()}
-    films = {name.removesuffix(".lock") for name in names if _FILM_LOCK.fullmatch(name)}
-    return bool(films) and SCRATCH in names
+    return any(_film_locks(folder)) and (folder / SCRATCH).is_dir()
 
 
-def survey(work: Path, what: What, older_than: float = 0.0) -> list[Leftover]:
-    """What may go from a work folder: with ``stale`` only what its last job does not use, with ``all`` everything."""
+def survey(
+    work: Path, what: What, older_than: float = 0.0, names: Names | None = None
+) -> list[Leftover]:
+    """What may go from a work folder: with ``stale`` only what its last job does not use, with ``all`` everything.
+
+    ``names`` counts the names that go, for what is surveyed together: a file takes room until its last one does.
+    """
+    names = Counter() if names is None else names
     used = _used(work) if what == "stale" else set()
     now = time.time()
     found: list[Leftover] = []
     for path, kind in _contents(work, books=what == "all"):
-        if path in used:
+        files = tuple(_files(path, kind))
+        if path in used or not files:
             continue
-        newest = max((p.lstat().st_mtime for p in _files(path)), default=path.lstat().st_mtime)
-        size = sum(s.st_size for s in map(Path.lstat, _files(path)) if s.st_nlink == 1)
-        if now - newest >= older_than:
-            found.append(Leftover(path, work, kind, size, now - newest))
+        age = now - max(file.lstat().st_mtime for file in files)
+        if age >= older_than:
+            size = sum(_room(file, names) for file in files)
+            found.append(Leftover(path, work, kind, files, size, age))
     return found
 
 
-def remove(work: Path, leftovers: Sequence[Leftover]) -> None:
-    """Delete them, and folders that are empty then. Raises WorkError where the folder is in use."""
+def remove(work: Path, what: What, older_than: float = 0.0) -> list[Leftover]:
+    """Delete what `survey` finds, and folders that are empty then. Raises WorkError where the folder is in use."""
+    try:
+        if not survey(work, what, older_than):
+            return []
+        with _alone(work):
+            leftovers = survey(work, what, older_than)  # nobody changes it from here on
+            for leftover in leftovers:
+                _delete(leftover)
+            _drop_empty(work / SCRATCH, work)
+            if {path.name for path in work.iterdir()} <= {LOCK, ATTEND}:
+                for name in (LOCK, ATTEND):
+                    (work / name).unlink(missing_ok=True)
+                work.rmdir()
+            return leftovers
+    except OSError as error:
+        raise explain(error, work) from error
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """No run uses the folder: the job's own, or of a library any of its films."""
     with ExitStack() as held:
         if read_manifest(work) is not None:
             held.enter_context(hold(work))
-        try:
-            for leftover in leftovers:
-                if leftover.path.is_dir() and not leftover.path.is_symlink():
-                    shutil.rmtree(leftover.path)
-                else:
-                    leftover.path.unlink(missing_ok=True)
-            _drop_empty(work)
-        except OSError as error:
-            raise explain(error, work) from error
-    if not any(path.name not in (LOCK, ATTEND) for path in work.iterdir()):
-        shutil.rmtree(work)
+        for path in _film_locks(work):
+            stream = held.enter_context(path.open("a+"))
+            if not take(stream.fileno(), fcntl.LOCK_EX):
+                raise WorkError(
+                    f"the analysis folder {work} is in use: a run analyses a film in it",
+                    hint="wait for it, or stop it",
+                )
+        yield
+
+
+def _delete(leftover: Leftover) -> None:
+    if leftover.what == "unfinished work":
+        shutil.rmtree(leftover.path)
+        return
+    for file in leftover.files:
+        file.unlink(missing_ok=True)
+    for folder in sorted({file.parent for file in leftover.files}, reverse=True):
+        _drop_empty(folder, leftover.work)
+
+
+def _drop_empty(folder: Path, work: Path) -> None:
+    """Remove a folder, and those above it, as far as they are empty."""
+    with suppress(OSError):
+        while folder != work:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _used(work: Path) -> set[Path]:
@@ -125,30 +178,54 @@ def _used(work: Path) -> set[Path]:
 
 
 def _contents(work: Path, *, books: bool) -> Iterator[tuple[Path, str]]:
-    for entry in sorted(work.iterdir()):
-        if entry.is_symlink():
-            continue
-        if _SOURCE.fullmatch(entry.name) and entry.is_dir():
-            yield from ((unit, "finished unit") for unit in sorted(entry.glob("*/*")))
-        elif entry.name == SCRATCH and entry.is_dir():
-            yield from ((path, "unfinished work") for path in sorted(entry.iterdir()))
-        elif books and (
-            entry.name in (MANIFEST, CONFIG, LOG, f"{LOG}.1") or _FILM_LOCK.fullmatch(entry.name)
-        ):
+    for source in _folders(work, _SOURCE):
+        for stage in _folders(source, _STAGE):
+            yield from ((unit, "finished unit") for unit in _folders(stage, _UNIT))
+    for scratch in _folders(work, re.compile(SCRATCH)):
+        yield from ((path, "unfinished work") for path in _folders(scratch, _UNDER_WAY))
+    for entry in sorted(work.iterdir()) if books else ():
+        if _BOOK.fullmatch(entry.name) and _is_plain(entry):
             yield entry, "book"
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir() and not path.is_symlink():
-        yield from (p for p in path.rglob("*") if not p.is_dir() or p.is_symlink())
-    else:
+def _folders(folder: Path, named: re.Pattern[str] | None = None) -> list[Path]:
+    """The folders in a folder, links left out."""
+    return [
+        entry
+        for entry in sorted(folder.iterdir())
+        if (named is None or named.fullmatch(entry.name))
+        and entry.is_dir()
+        and not entry.is_symlink()
+    ]
+
+
+def _film_locks(work: Path) -> list[Path]:
+    return [p for p in sorted(work.iterdir()) if _FILM_LOCK.fullmatch(p.name) and _is_plain(p)]
+
+
+def _files(path: Path, kind: str) -> Iterator[Path]:
+    """The files of something that are dubkit's own; of unfinished work also the folder itself."""
+    if kind == "book":
         yield path
+    elif kind == "unfinished work":
+        yield path
+        yield from (p for p in path.rglob("*") if not p.is_dir() or p.is_symlink())
+    elif receipt := read_receipt(path):
+        for name in filter(is_inside, (RECEIPT, *receipt.outputs)):
+            above = [path / folder for folder in PurePosixPath(name).parents]
+            if _is_plain(path / name) and not any(folder.is_symlink() for folder in above):
+                yield path / name
 
 
-def _drop_empty(work: Path) -> None:
-    for source in [p for p in work.iterdir() if _SOURCE.fullmatch(p.name) or p.name == SCRATCH]:
-        for folder in sorted(source.rglob("*"), reverse=True):
-            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-                folder.rmdir()
-        if not any(source.iterdir()):
-            source.rmdir()
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _room(file: Path, names: Names) -> int:
+    """Bytes that are free once this name is gone too."""
+    facts = file.lstat()
+    if file.is_dir() and not file.is_symlink():
+        return 0
+    inode = (facts.st_dev, facts.st_ino)
+    names[inode] += 1
+    return facts.st_size if names[inode] == facts.st_nlink else 0

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dubkit.cli.app import app
 from dubkit.errors import UsageError, WorkError
 from dubkit.work.clean import find_work, parse_age, survey
+from dubkit.work.library import take_film
 from dubkit.work.lock import hold
 from tests.clips import film, tone
 
@@ -84,6 +85,100 @@ def test_a_link_inside_is_never_followed(job: Path) -> None:
     (job / "w" / "scratch" / "old" / "l").symlink_to(outside)
     clean(job / "w", "--all")
     assert (outside / "file").read_text() == "x"
+
+
+def test_nothing_foreign_goes_wherever_it_lies(job: Path) -> None:
+    work, outside = job / "w", job / "outside"
+    (outside / "0000000-0000010").mkdir(parents=True)
+    (outside / "0000000-0000010" / "receipt.json").write_text("{}")
+    (outside / "empty").mkdir()
+    source = next(work.glob("dub-*"))
+    unit = next(source.glob("generate/*"))
+    foreign = [
+        source / "notes.txt",
+        source / "generate" / "notes.txt",
+        source / "generate" / "my shot" / "receipt.json",
+        source / "My Stage" / "job" / "receipt.json",
+        unit / "notes.txt",
+        unit / "deeper" / "notes.txt",
+        work / "scratch" / "notes.txt",
+        work / "scratch" / "tmp-mine" / "notes.txt",
+        work / "video-0123456789ab" / "0000000-0000010" / "notes.txt",
+        work / "dub-0123456789abc" / "faces" / "job" / "receipt.json",
+        work / "dub-ba9876543210",  # a file with the name of a folder
+    ]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    empty = source / "generate" / "mine"
+    empty.mkdir()
+    links = [
+        source / "faces",
+        work / "video-ffffffffffff",
+        work / "scratch" / "tmpabcdefgh",
+        unit / "l",
+    ]
+    for link in links:
+        link.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    clean(work)
+    clean(work, "--all")
+    assert [path for path in foreign if not path.is_file()] == []
+    assert [path for path in links if not path.is_symlink()] == []
+    assert empty.is_dir()
+    assert sorted(outside.rglob("*")) == before
+    assert not (unit / "receipt.json").exists()
+
+
+def test_a_receipt_cannot_name_what_lies_elsewhere(job: Path) -> None:
+    precious = job / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    receipt = next((job / "w").glob("dub-*/stitch/job/receipt.json"))
+    (receipt.parent / "sub").symlink_to(precious)
+    book = json.loads(receipt.read_text())
+    for name in ("../../../../precious/file", str(precious / "file"), "sub/file"):
+        book["outputs"][name] = "0" * 64
+    receipt.write_text(json.dumps(book))
+    clean(job / "w", "--all")
+    assert (precious / "file").read_text() == "x"
+    assert not receipt.exists()
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(job: Path) -> None:
+    (job / "mine").write_text("x")
+    (job / "w" / "lock").unlink()
+    (job / "w" / "lock").symlink_to(job / "mine")
+    assert runner.invoke(app, ["clean", str(job / "w"), "--all"]).exit_code == 6
+    assert (job / "mine").read_text() == "x"
+
+
+def test_a_file_that_two_folders_hold_counts_once_and_when_both_go(job: Path) -> None:
+    clean(job / "w", "--all")
+    dub(job, "a.wav", "--analysis", str(job / "lib"))
+    one, both = (
+        clean(*folders, "--all", "--dry-run")["bytes"] for folders in ([job / "lib"], [job])
+    )
+    shared = sum(path.stat().st_size for path in (job / "lib").glob("video-*/*/*/*"))
+    assert shared > 0
+    lock = next((job / "lib").glob("*.lock")).stat().st_size
+    assert one == lock
+    alone = clean(job / "w", "--all", "--dry-run")["bytes"]
+    assert both == alone + shared + lock  # type: ignore[operator]
+    assert clean(job, "--all")["bytes"] == both
+
+
+def test_an_analysis_in_use_is_left_alone(job: Path) -> None:
+    dub(job, "a.wav", "--analysis", str(job / "lib"))
+    (lock,) = (job / "lib").glob("*.lock")
+    before = sorted((job / "lib").rglob("*"))
+    held = take_film(job / "lib", lock.stem)
+    assert held is not None
+    with held:
+        result = runner.invoke(app, ["clean", str(job / "lib"), "--all"])
+    assert result.exit_code == 6
+    assert "in use" in result.stderr
+    assert sorted((job / "lib").rglob("*")) == before
 
 
 def test_a_dry_run_tells_the_same_and_deletes_nothing(job: Path) -> None:
