@@ -37,11 +37,13 @@ def _valid(stdout: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_schema_names_every_event_with_its_fields(schema: dict[str, Any]) -> None:
-    for kind in events.Event.__subclasses__():
+    kinds = events.Event.__subclasses__()
+    for kind in kinds:
         written = schema["$defs"][kind.event]
         names = {field.name for field in fields(kind)}
         assert names == {*written["required"]} == {*written["properties"]} - {"event"}
-    assert len(schema["oneOf"]) == len(events.Event.__subclasses__())
+    # a class with slots is made twice, and the first may still be about
+    assert len(schema["oneOf"]) == len({kind.event for kind in kinds})
 
 
 def test_the_schema_names_every_exit_code(schema: dict[str, Any]) -> None:

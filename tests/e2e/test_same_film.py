@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import dubkit
-from dubkit import runner
 from dubkit.demo.build import SHOTS, render
 from dubkit.media.audio import save_wav
+from dubkit.work import schedule
 from tests.clips import pictures_film
 
 LENGTHS = (24, 12, 20, 14)
@@ -61,15 +59,21 @@ def test_two_workers_make_the_same_film(footage: Path, one_by_one: bytes, tmp_pa
 def test_any_order_of_the_shots_makes_the_same_film(
     footage: Path, one_by_one: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    orders = []
+    chance = random.Random(seed)
+    orders: list[list[int]] = []
 
-    def shuffled(
-        function: Callable[[Any], Any], tasks: Sequence[Any], **_: object
-    ) -> Iterator[tuple[int, Any]]:
-        order = random.Random(seed).sample(range(len(tasks)), len(tasks))
-        orders.append(order)
-        return ((index, function(tasks[index])) for index in order)
+    def shuffled(queue: schedule._Queue, call: schedule.Call, number: int) -> None:
+        queue.heap.append((not call.whole, -call.size, number, call))
+        chance.shuffle(queue.heap)
+        queue.left += call.size
+        orders.append([entry[2] for entry in queue.heap])
 
-    monkeypatch.setattr(runner, "stream", shuffled)
+    def first(queue: schedule._Queue) -> tuple[schedule.Call, int]:
+        call, left = queue.heap.pop(0)[-1], queue.left
+        queue.left -= call.size
+        return call, left
+
+    monkeypatch.setattr(schedule._Queue, "push", shuffled)
+    monkeypatch.setattr(schedule._Queue, "pop", first)
     assert film(footage, tmp_path / "out.mp4", jobs=2) == one_by_one
     assert any(order != sorted(order) for order in orders)
