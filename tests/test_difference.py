@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
+from dubkit.records import StageResult
+from dubkit.work.manifest import read_manifest
 from tests.clips import film, shots_film, tone
 
 CHEAP = ["--set", "speech.aligner=even", "--set", "generate.synthesizer=passthrough"]
@@ -64,6 +66,26 @@ def test_what_diff_foretells_is_what_a_run_then_does(dubbed: Path) -> None:
     subtitles(dubbed / "new.srt", [LINES[0], ("fort five six", 5, 6), LINES[2]])
     run(dubbed, "new", "new.srt")
     assert list(told([str(dubbed / "old"), str(dubbed / "new")])) == ["0000100-0000200"]
+
+
+def test_after_a_corrected_line_the_same_work_folder_renders_that_shot_alone(dubbed: Path) -> None:
+    before = generated(dubbed / "old")
+    subtitles(dubbed / "dub.srt", [LINES[0], ("fort five six", 5, 6), LINES[2]])
+    (dubbed / "old.mkv").unlink()
+    run(dubbed, "old", "dub.srt")
+    after = generated(dubbed / "old")
+    assert {shot: after[shot].outputs == before[shot].outputs for shot in after} == dict.fromkeys(
+        before, True
+    )
+    anew = [shot for shot in after if after[shot].fingerprint != before[shot].fingerprint]
+    assert anew == ["generate/0000100-0000200"]
+
+
+def generated(work: Path) -> dict[str, StageResult]:
+    """What the book says of the rendered shots."""
+    manifest = read_manifest(work)
+    assert manifest is not None
+    return {k: r for k, r in manifest.results.items() if k.startswith("generate/")}
 
 
 def test_the_same_dub_changes_nothing(dubbed: Path) -> None:

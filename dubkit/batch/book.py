@@ -31,6 +31,7 @@ class Outcome:
     asked: str  # digest of what was asked: files, settings, version
     made: str = ""  # size and time of the result as it was left
     seconds: float = 0.0
+    worked: float = 0.0  # seconds of workers, over all tries of the same request
     frames: int = 0
     error: str | None = None
     hint: str | None = None

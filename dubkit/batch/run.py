@@ -30,6 +30,7 @@ from dubkit.outcome import RunResult
 from dubkit.pipeline import job_course, run_courses
 from dubkit.progress import BatchProgress, Progress
 from dubkit.work.folder import explain
+from dubkit.work.parallel import cores
 from dubkit.work.schedule import Course, Ended
 
 log = logging.getLogger(__name__)
@@ -80,10 +81,11 @@ class Batch:
 
     @property
     def frames_a_second(self) -> float | None:
-        """Speed of this batch's finished jobs; None before there are any."""
-        ended = [o for o in self.book.outcomes.values() if o.frames and o.seconds]
-        seconds = sum(o.seconds for o in ended)
-        return sum(o.frames for o in ended) / seconds if seconds else None
+        """Speed of this batch's finished jobs, with as many workers as now; None before there are any."""
+        ended = [o for o in self.book.outcomes.values() if o.frames and o.worked]
+        workers = self.checked.parallel.jobs or cores()
+        worked = sum(o.worked for o in ended)
+        return workers * sum(o.frames for o in ended) / worked if worked else None
 
 
 def open_batch(request: Request, shard: Shard | None = None) -> Batch:
@@ -146,6 +148,30 @@ def in_turn(todo: Sequence[Todo]) -> list[Todo]:
     return [todo[number] for _, _, number in sorted(keyed)]
 
 
+class _Begun:
+    """A job under way: passes on what it says, and adds up what its units took of the workers."""
+
+    def __init__(self, item: Todo, progress: Progress) -> None:
+        self.item = item
+        before = item.before
+        same = before is not None and not item.done and before.asked == item.asked
+        self.worked = before.worked if before and same else 0.0
+        self.note, self.warn, self.plan = progress.note, progress.warn, progress.plan
+        self._progress = progress
+        self._began = time.monotonic()
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        self.worked += seconds
+        self._progress.advance(stage, unit, frames, seconds, error)
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """Seconds by the clock, and of workers."""
+        return round(time.monotonic() - self._began, 3), round(self.worked, 3)
+
+
 class _Night:
     """The book of a batch while it runs."""
 
@@ -154,32 +180,31 @@ class _Night:
         self._file = batch.book_file
         self._progress = progress
         self._overwrite = overwrite
-        self._begun: dict[str, tuple[Todo, float]] = {}
+        self._begun: dict[str, _Begun] = {}
 
     def courses(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, Course[RunResult]]]:
         """The jobs, each begun when it is asked for."""
         for number, item in enumerate(work, 1):
             name = item.ready.entry.name
-            self._begun[name] = (item, time.monotonic())
-            heard = self._progress.begin_job(name, number, len(work))
+            heard = _Begun(item, self._progress.begin_job(name, number, len(work)))
+            self._begun[name] = heard
             yield item, _course(item, heard, self._overwrite)
 
     def end(self, job: Ended[Todo, RunResult]) -> None:
         """Write down how a job ended."""
-        item, began = self._begun.pop(job.key.ready.entry.name)
-        seconds = time.monotonic() - began
+        begun = self._begun.pop(job.key.ready.entry.name)
         if job.error is None:
-            outcome = _finished(item, job.result, seconds)
+            outcome = _finished(begun, job.result)
         else:
-            outcome = _ended(item, "failed", _as_ours(job.error, item), seconds)
+            outcome = _ended(begun, "failed", _as_ours(job.error, begun.item))
         self.known[outcome.name] = outcome
         _save(self._file, self.known)
         self._progress.end_job(outcome.name, outcome.state, outcome.exit_code, outcome.error)
 
     def interrupt(self, stop: Interrupted) -> None:
         """Write down that the jobs under way were stopped."""
-        for name, (item, began) in self._begun.items():
-            self.known[name] = _ended(item, "interrupted", stop, time.monotonic() - began)
+        for name, begun in self._begun.items():
+            self.known[name] = _ended(begun, "interrupted", stop)
         _save(self._file, self.known)
 
 
@@ -209,7 +234,8 @@ def _as_ours(error: Exception, item: Todo) -> DubkitError:
     )
 
 
-def _finished(item: Todo, result: RunResult, seconds: float) -> Outcome:
+def _finished(begun: _Begun, result: RunResult) -> Outcome:
+    item, (seconds, worked) = begun.item, begun.times
     ready = item.ready
     return Outcome(
         name=ready.entry.name,
@@ -219,14 +245,16 @@ def _finished(item: Todo, result: RunResult, seconds: float) -> Outcome:
         work=ready.job.work,
         asked=item.asked,
         made=state_of(ready.job.output),
-        seconds=round(seconds, 3),
+        seconds=seconds,
+        worked=worked,
         frames=result.frames,
         kept=result.kept,
         warnings=result.warnings,
     )
 
 
-def _ended(item: Todo, state: State, error: DubkitError, seconds: float) -> Outcome:
+def _ended(begun: _Begun, state: State, error: DubkitError) -> Outcome:
+    item, (seconds, worked) = begun.item, begun.times
     return Outcome(
         name=item.ready.entry.name,
         state=state,
@@ -235,7 +263,8 @@ def _ended(item: Todo, state: State, error: DubkitError, seconds: float) -> Outc
         work=item.ready.job.work,
         asked=item.asked,
         made=item.before.made if item.before else "",
-        seconds=round(seconds, 3),
+        seconds=seconds,
+        worked=worked,
         error=error.message,
         hint=error.hint,
     )

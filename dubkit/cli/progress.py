@@ -223,11 +223,17 @@ class LiveReporter:
         meter = Meter(units, current, frames, time.monotonic(), unit_word(stage))
         if stage in self._meters:
             self.bars.remove_task(self._meters[stage][0])
+        if self._about:
+            self._drop_finished()
         total = max(units, 1)
-        task = self.bars.add_task(
-            f"{self._about}{stage}", total=total, completed=current, meter=meter
-        )
+        task = self.bars.add_task(f"{self._about}{stage}", total=total, meter=meter)
+        self.bars.update(task, completed=current if units else total)  # add_task ends no bar
         self._meters[stage] = (task, meter)
+
+    def _drop_finished(self) -> None:
+        """Of many jobs, each shows only what it does now: a terminal has few lines."""
+        for stage in [stage for stage, (_, meter) in self._meters.items() if meter.finished]:
+            self.bars.remove_task(self._meters.pop(stage)[0])
 
     def advance(
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None

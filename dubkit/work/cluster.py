@@ -31,6 +31,9 @@ Result = TypeVar("Result")
 ANSWER_SECONDS = 10.0  # a scheduler that does not answer by then is none
 WORKER_SECONDS = 30.0  # a scheduler without workers is waited for so long
 LOOK_SECONDS = 2.0  # how often workers are counted
+RETURN_SECONDS = 300.0  # when all workers are gone, one is waited for so long
+log = logging.getLogger(__name__)
+
 START = "start one with: dask scheduler; and on each machine: dask worker tcp://HOST:8786 --nthreads 1 --nworkers N"
 _DECIDING = ("torch", "numpy", "av", "opencv-python-headless", "safetensors", "pocketsphinx")
 
@@ -48,6 +51,7 @@ class Cluster:
         self._client = _connect(address if address else self._own)
         self._held: dict[Future[Any], Hashable] = {}
         self._counted = (0, 0.0)  # threads, when
+        self._deserted: float | None = None  # since when there is no worker
         self._pool = self._client.get_executor(pure=False)
         try:
             self._muster()
@@ -60,11 +64,7 @@ class Cluster:
         return len(self._held)
 
     def room(self, place: str) -> int:
-        threads, when = self._counted
-        if time.monotonic() - when > LOOK_SECONDS:
-            threads = sum(self._client.nthreads().values())
-            self._counted = (threads, time.monotonic())
-        return max(1, threads)
+        return max(1, self._count())
 
     def idle(self, places: Sequence[str]) -> str | None:
         # one ahead for each, so that none waits for this process
@@ -82,10 +82,10 @@ class Cluster:
         while True:
             left = LOOK_SECONDS if until is None else max(0.0, until - time.monotonic())
             ended, _ = wait(self._held, min(left, LOOK_SECONDS), FIRST_COMPLETED)
+            if not ended and self._held:
+                self._look()
             if ended or not self._held or (until is not None and time.monotonic() >= until):
                 return [(self._held.pop(future), _translated(future)) for future in ended]
-            if self._client.status not in ("running", "connecting"):
-                raise self._gone()
 
     def close(self, *, kill: bool) -> None:
         for future in self._held:
@@ -93,6 +93,33 @@ class Cluster:
         self._client.close(timeout=ANSWER_SECONDS)
         if self._own is not None:
             self._own.close(timeout=ANSWER_SECONDS)
+
+    def _count(self) -> int:
+        """Threads of all workers, as they were at most `LOOK_SECONDS` ago."""
+        threads, when = self._counted
+        if time.monotonic() - when > LOOK_SECONDS:
+            threads = sum(self._client.nthreads().values())
+            self._counted = (threads, time.monotonic())
+        return threads
+
+    def _look(self) -> None:
+        """Raise WorkError where the scheduler is gone, or all workers are and none comes back."""
+        if self._client.status not in ("running", "connecting"):
+            raise self._gone()
+        if self._count():
+            self._deserted = None
+        elif self._deserted is None:
+            self._deserted = time.monotonic()
+            log.warning(
+                "no worker of the Dask scheduler at %s is left; waiting for one to join",
+                self._where,
+            )
+        elif time.monotonic() - self._deserted > RETURN_SECONDS:
+            raise WorkError(
+                f"all workers of the Dask scheduler at {self._where} are gone, and none came back "
+                f"in {RETURN_SECONDS:.0f} s",
+                hint=f"the same command goes on; {START}",
+            )
 
     def _gone(self) -> WorkError:
         return WorkError(

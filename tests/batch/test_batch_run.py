@@ -266,3 +266,16 @@ def test_every_film_has_a_log_and_the_folder_a_status(studio: Path) -> None:
     (studio / "out" / "batch.json").write_text('{"outcomes":{},"version":1,"kind":"dubkit batch"}')
     shown = runner.invoke(app, ["status", str(studio / "out")])
     assert "3 unfinished" in shown.stdout
+
+
+def test_the_speed_foretold_counts_the_workers_and_not_the_waiting(studio: Path) -> None:
+    assert open_batch(request(studio)).frames_a_second is None
+    do(studio)
+    path = studio / "out" / "batch.json"
+    book = json.loads(path.read_text())
+    for outcome in book["outcomes"].values():
+        assert 0 < outcome["worked"] <= 2 * outcome["seconds"] + 1
+        outcome |= {"worked": 4.0, "frames": 12, "seconds": 100.0}  # in the queue for most of it
+    path.write_text(json.dumps(book))
+    for jobs in (1, 4):
+        assert open_batch(request(studio, f"parallel.jobs={jobs}")).frames_a_second == 3 * jobs

@@ -153,6 +153,22 @@ def test_the_live_display_shows_every_stage_and_its_state() -> None:
     assert "stitch" in text
 
 
+def test_of_many_jobs_each_shows_only_what_it_does_now() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    reporter = LiveReporter(console)
+    first, second = (reporter.begin_job(name, i, 2) for i, name in enumerate("ab", 1))
+    first.plan("faces", 2, 2, 0)  # done earlier: its bar is at its end at once
+    assert [task.finished for task in reporter.bars.tasks] == [True]
+    first.plan("timing", 2, 1, 0)
+    second.plan("probe", 1, 0, 0)
+    assert [task.description for task in reporter.bars.tasks] == ["a: timing", "b: probe"]
+    first.advance("timing", "x", 0, 1.0, None)
+    first.plan("generate", 2, 0, 50)
+    assert [task.description for task in reporter.bars.tasks] == ["b: probe", "a: generate"]
+    reporter.end_job("a", "done", 0, None)
+    assert [task.description for task in reporter.bars.tasks] == ["b: probe"]
+
+
 def test_a_pipe_gets_lines_and_json_wins_over_quiet() -> None:
     with reporting(as_json=False, quiet=False) as lines:
         assert isinstance(lines, LineReporter)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import LocalCluster
 
 from dubkit.config import Config
 from dubkit.errors import WorkError
@@ -146,3 +147,36 @@ def test_without_a_scheduler_a_cluster_of_its_own_is_started(tmp_path: Path) -> 
     parallel = bench.config.parallel.model_copy(update={"scheduler": None})
     bench.config = bench.config.model_copy(update={"parallel": parallel})
     assert bench.run().exit_code == 0
+
+
+def test_workers_that_all_vanish_are_waited_for_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "RETURN_SECONDS", 1.0)
+    with LocalCluster(1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as own:
+        workers = open_workers(1, "dask", own.scheduler_address)
+        own.scale(0)
+        own.sync(own._correct_state)
+        schedule: Schedule[int, list[Any]] = Schedule(workers)
+        with pytest.raises(WorkError, match="are gone, and none came back in 1 s") as caught:
+            list(schedule.run([(0, _all(_call(_pid, 0)))]))
+    assert "dask worker" in str(caught.value.hint)
+    assert [r.message for r in caplog.records if "waiting for one to join" in r.message]
+
+
+def test_a_worker_that_joins_after_all_have_vanished_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
+    with LocalCluster(1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as own:
+        workers = open_workers(1, "dask", own.scheduler_address)
+        own.scale(0)
+        own.sync(own._correct_state)
+        workers.start("call", "cpu", _pid, 0)
+        assert workers.wait(1.0) == []
+        own.scale(1)
+        ((key, future),) = workers.wait(None)
+        assert key == "call"
+        assert isinstance(future.result(), int)
+        workers.close(kill=False)
