@@ -127,7 +127,9 @@ class PaintedLandmarker:
         self.noise = noise  # pixels of the crop
         self._random = np.random.default_rng(0)
 
-    def locate(self, crops: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
+    def locate(
+        self, crops: NDArray[np.uint8], *, together: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
         rows = [self._one(crop) for crop in crops]
         return (
             np.stack([r[0] for r in rows]).astype(np.float32),

@@ -61,9 +61,14 @@ class Landmarker(Engine, Protocol):
 
     crop_size: int  # pixels, side of the square crop it wants
 
-    def locate(self, crops: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
+    def locate(
+        self, crops: NDArray[np.uint8], *, together: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
         """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) in crop pixels, pose (N, 3) degrees relative
         to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face.
+
+        A crop's results do not depend on the others, unless they may be looked at ``together``, which is faster:
+        then their last bits do.
         """
 
 

@@ -58,7 +58,9 @@ class Locator(Protocol):
 
     crop_size: int
 
-    def locate(self, crops: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]: ...
+    def locate(
+        self, crops: NDArray[np.uint8], *, together: bool = False
+    ) -> tuple[Floats, Floats, Floats]: ...
 
 
 @dataclass(frozen=True, slots=True)

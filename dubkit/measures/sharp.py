@@ -12,7 +12,6 @@ from dubkit.measures.picture import box, gradient
 from dubkit.media.planes import Plane
 from dubkit.records import Floats
 
-EVERY = 5  # frames: every so many are looked at
 _MARGIN, _LEAST = 0.25, 8  # of the lips' box; pixels
 
 

@@ -6,7 +6,7 @@ does what the net asks cannot fail here, however wrong the net is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -63,17 +63,30 @@ def _settled(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
 
 def _met(opened: Series, times: Series, phonemes: Sequence[Timed]) -> float | None:
     """Share of P B M in which the lips come nearer than `MET`, a frame's slack at either side."""
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
     least = []
-    for symbol, start, end in phonemes:
-        if symbol.rstrip(MARKS) in LABIALS:
-            near = opened[(times >= start - step) & (times < end + step)]
-            near = near[np.isfinite(near)]
-            if len(near):
-                least.append(float(near.min()))
+    for where in _labials(times, phonemes):
+        near = opened[where]
+        near = near[np.isfinite(near)]
+        if len(near):
+            least.append(float(near.min()))
     if len(least) < LEAST_LABIALS:
         return None
     return float(np.mean([gap < MET for gap in least]))
+
+
+def labial_rows(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
+    """(T,) frames in which the lips are to meet, with the slack that the measure gives."""
+    found = np.zeros(len(times), np.bool_)
+    for where in _labials(times, phonemes):
+        found |= where
+    return found
+
+
+def _labials(times: Series, phonemes: Sequence[Timed]) -> Iterator[np.ndarray]:
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
+    for symbol, start, end in phonemes:
+        if symbol.rstrip(MARKS) in LABIALS:
+            yield (times >= start - step) & (times < end + step)
 
 
 def offset(opened: Series, wanted: Series, times: Series) -> float | None:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 
-from dubkit.config import Config
+from dubkit.config import Config, FaceSettings
 from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine, load_module
 from dubkit.errors import WorkError
 from dubkit.faces.store import load_choice, load_tracks
+from dubkit.faces.trail import Locator
 from dubkit.faces.wanted import FADE_SECONDS
 from dubkit.measures.checks import GATE, FaceChecks, GateResult, check, judge
 from dubkit.measures.lips import Series
 from dubkit.measures.meter import FaceMeter
+from dubkit.measures.sampling import looks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
-from dubkit.records import FaceState, VideoInfo
+from dubkit.records import FaceState, FaceTrack, VideoInfo
 from dubkit.stages import generate
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
@@ -68,19 +72,17 @@ def _faces(context: StageContext) -> Iterator[FaceChecks]:
     if not read_record(made / generate.RESULT, generate.GenerateResult).touched:
         return
     info, pts = load_film(context.folder("probe"))
-    meters = _meters(context, info)
-    for source, frame in _pairs(context, info, pts, made / generate.SEGMENT):
+    timing = load_timing(context.folder("timing"))
+    meters = _meters(context, info, timing)
+    for source, frame in _pairs(context, info, pts, made / generate.SEGMENT) if meters else ():
         for meter in meters:
             if meter.wants(source.index):
                 meter.look(source, frame)
-    timing = load_timing(context.folder("timing"))
-    cast = generate.Cast(context)
+    voices = generate.Cast(context)
     still = context.config.generate.silence != "original"
-    assert context.shot is not None
     for meter in meters:
-        row = meter.track.start - context.shot.start
-        rows = slice(row, row + len(meter.track))
-        wanted = _wanted(timing, cast.config(meter.track))[rows]
+        rows = _span(context, meter.track)
+        wanted = _wanted(timing, voices.config(meter.track))[rows]
         found = meter.values(timing.times[rows], timing.phonemes, wanted, still)
         yield FaceChecks(meter.track.track, meter.frames, check(found, context.config.gate))
 
@@ -93,18 +95,35 @@ def _wanted(timing: Timing, config: Config) -> Series:
     return found
 
 
-def _meters(context: StageContext, info: VideoInfo) -> list[FaceMeter]:
+@lru_cache(maxsize=1)
+def _locator(settings: FaceSettings, device: str, _weights: str) -> Locator:
+    """The landmarker, once a process: loading it takes as long as ten frames, and a film has many shots."""
+    return cast(Locator, load_engine("landmarker", settings.landmarker, settings, device))
+
+
+def _span(context: StageContext, track: FaceTrack) -> slice:
+    """A track's rows among the shot's."""
+    assert context.shot is not None
+    row = track.start - context.shot.start
+    return slice(row, row + len(track))
+
+
+def _meters(context: StageContext, info: VideoInfo, timing: Timing) -> list[FaceMeter]:
     settings = context.config.faces
-    locator = load_engine("landmarker", settings.landmarker, settings, context.device)
+    name = engine_identity("landmarker", settings.landmarker, settings)
+    locator = _locator(settings, context.device, name)
+    rate = float(info.average_rate)
     folder = context.folder("faces")
     choices = {choice.track: choice for choice in load_choice(folder)}
-    edge = max(1, round(FADE_SECONDS * float(info.average_rate)))
+    edge = max(1, round(FADE_SECONDS * rate))
     meters = []
     for track in load_tracks(folder):
         choice = choices[track.track]
         rows = choice.usable & (track.state == FaceState.SEEN)
         if choice.dubbed and rows.any():
-            meters.append(FaceMeter(track, _inside(rows, edge), locator))
+            times = timing.times[_span(context, track)]
+            chosen = looks(_inside(rows, edge), times, timing.phonemes, rate)
+            meters.append(FaceMeter(track, chosen, locator))
     return meters
 
 
@@ -122,8 +141,9 @@ def _pairs(
     assert shot is not None
     there, times = probe(segment)
     like = replace(info, pixel_format=there.pixel_format, frames=there.frames, video_stream=0)
-    filmed = FrameReader(context.job.video, info, pts).read(shot.start, shot.end)
-    made = FrameReader(segment, like, times).read(0, there.frames)
+    threads = context.cores
+    filmed = FrameReader(context.job.video, info, pts, threads).read(shot.start, shot.end)
+    made = FrameReader(segment, like, times, threads).read(0, there.frames)
     yield from zip(filmed, made, strict=True)
 
 
@@ -140,7 +160,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "adapt", "timing", "generate"),
     run=run,
-    version=1,
+    version=2,
     sections=("gate", "generate"),
     files=("video",),
     identity=identity,

@@ -33,6 +33,7 @@ from dubkit.faces.trail import Locator
 from dubkit.measures import speech
 from dubkit.measures.checks import LIMITS, check
 from dubkit.measures.meter import FaceMeter
+from dubkit.measures.sampling import looks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
@@ -190,7 +191,11 @@ class Scene:
         return Rendered(self.source[0].info, self.track, self.files.shot.start, pictures)
 
     def meter(self, locator: Locator, frames: Sequence[Frame]) -> FaceMeter:
-        meter = FaceMeter(self.track, self.rows, locator)
+        timing = load_timing(self.files.folder("timing"))
+        rows = slice(self.track.start - self.files.shot.start, None)
+        times = timing.times[rows][: len(self.track)]
+        rate = float(self.source[0].info.average_rate)
+        meter = FaceMeter(self.track, looks(self.rows, times, timing.phonemes, rate), locator)
         for source, made in zip(self.source, frames, strict=True):
             if meter.wants(source.index):
                 meter.look(source, made)

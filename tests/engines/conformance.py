@@ -166,6 +166,16 @@ class LandmarkerSuite:
             for a, b in zip(together, alone, strict=True):
                 np.testing.assert_array_equal(a[i], b[0])
 
+    def test_looking_at_crops_together_changes_last_bits_alone(
+        self, landmarker: Landmarker
+    ) -> None:
+        size = landmarker.crop_size
+        crops = np.random.default_rng(1).integers(0, 256, (8, size, size, 3)).astype(np.uint8)
+        for a, b in zip(
+            landmarker.locate(crops, together=True), landmarker.locate(crops), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-2)
+
     def test_crops_without_a_face_have_no_confidence(self, landmarker: Landmarker) -> None:
         size = landmarker.crop_size
         crops = np.zeros((2, size, size, 3), np.uint8)
