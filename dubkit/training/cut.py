@@ -6,7 +6,7 @@ The product's own engines follow the faces; runs of usable frames of the one who
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,11 +88,16 @@ class Cut:
 
 def cut(task: CutTask) -> Cut:
     """Make the clips of one piece; what cannot be used is a result with the reason, never an error."""
+    return cut_with(_cut, task)
+
+
+def cut_with(make: Callable[[CutTask, VideoInfo, NDArray[np.int64]], Cut], task: CutTask) -> Cut:
+    """What ``make`` makes of a piece whose film can be read."""
     cv2.setNumThreads(1)  # workers share the cores; results must not depend on how many there are
     try:
         info, pts = film(task.video)
         task.out.mkdir(parents=True, exist_ok=True)
-        return _cut(task, info, pts)
+        return make(task, info, pts)
     except InputError as error:
         reason = error.message.replace(str(task.video), "it")
         return Cut(refused=(Refused(task.start, task.end, reason),))

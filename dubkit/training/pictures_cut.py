@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.errors import InputError
 from dubkit.faces import align
 from dubkit.faces.choose import choose
 from dubkit.faces.track import track_shot
@@ -24,8 +22,8 @@ from dubkit.media.planes import rgb_crop
 from dubkit.records import Shot, VideoInfo
 from dubkit.stages.faces import FrameView
 from dubkit.training import quality
-from dubkit.training.cut import Cut, CutTask, Kept, crop_from_display, face_engines
-from dubkit.training.look import film, times_of
+from dubkit.training.cut import Cut, CutTask, Kept, crop_from_display, cut_with, face_engines
+from dubkit.training.look import times_of
 from dubkit.training.prepared import CROP, PreparedClip, write_clip
 from dubkit.training.usable import Choices, Refused, Run, face_settings, refusals, usable_runs
 
@@ -49,14 +47,7 @@ class _Thinned:
 
 def cut_pictures(task: CutTask) -> Cut:
     """Make the clips of one piece; what cannot be used is a result with the reason, never an error."""
-    cv2.setNumThreads(1)  # workers share the cores; results must not depend on how many there are
-    try:
-        info, pts = film(task.video)
-        task.out.mkdir(parents=True, exist_ok=True)
-        return _cut(task, info, pts)
-    except InputError as error:
-        reason = error.message.replace(str(task.video), "it")
-        return Cut(refused=(Refused(task.start, task.end, reason),))
+    return cut_with(_cut, task)
 
 
 def _cut(task: CutTask, info: VideoInfo, pts: NDArray[np.int64]) -> Cut:
