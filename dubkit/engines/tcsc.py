@@ -22,7 +22,7 @@ from dubkit.synthesis.articulation import Articulator
 from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
-_VERSION = 12
+_VERSION = 13
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
 
 
@@ -108,7 +108,7 @@ class WarpSynthesizer:
         poses = references.pose_features(pose, seconds)
         features = np.concatenate([references.mouth_features(current), poses], 1)
         goal = np.concatenate([references.mouth_features(target), poses], 1)
-        lendable = good & (track.state == FaceState.SEEN)
+        lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
         frames = track.start + np.arange(len(track))
         pool = title.join(title.Pool(frames, matrices, current, features, goal), seconds, lender)
         bank, mix = self._borrow(pool, lendable if lendable.any() else good)

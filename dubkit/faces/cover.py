@@ -1,10 +1,11 @@
 """What is before a mouth: frames in which much of the lower face suddenly looks like something else.
 
 The colour of the skin is read at landmarks around the mouth, so that it does not change when the mouth moves. Each
-point is compared with what it shows in other frames of the track, those of the nearest head pose and time; light that
-changes on all points at once is taken out. A hand, a microphone or a cup changes many points at once, by more than
-they ever differ otherwise, and makes the landmarks less sure. What covers a face through most of a shot is part of
-its look and is not seen.
+point is compared with what it shows in other frames of the track, those of the nearest head pose and time, and with
+what these foretell of a pose that only this frame has: a head that turns far for a moment shows the light of the other
+side. Light that changes on all points at once is taken out. A hand, a microphone or a cup changes many points at
+once, by more than they ever differ otherwise, and makes the landmarks less sure. What covers a face through most of a
+shot is part of its look and is not seen.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _MODEL, _NEAR = (
     31,
 )  # frames of a track that tell it, and of them those that a frame is compared with
 _DEGREES_A_SECOND = 1.0  # how far in time a frame is as far as in pose
+_STIFF = 3.0  # square degrees, summed over neighbours: poses that differ less tell nothing of other poses
 _LEAVES = 0.35  # of the limit: what is covered stays so until it is well free
 _MARGIN = 0.08  # seconds around: a border of a hand is no measure of where it begins
 _SHORTEST = 2  # frames over the limit in a row
@@ -68,12 +70,16 @@ def strangeness(
     near = min(_NEAR, len(model))
     found = np.zeros(len(values), np.float32)
     for row in range(len(values)):
-        away = np.abs(pose[model, :2] - pose[row, :2]).sum(1)
+        turn = pose[model, :2] - pose[row, :2]
+        away = np.abs(turn).sum(1)
         away = away + _DEGREES_A_SECOND * np.abs(seconds[model] - seconds[row])
-        alike = values[model[np.argpartition(away, near - 1)[:near]]]
+        nearest = np.argpartition(away, near - 1)[:near]
+        alike = values[model[nearest]]
         usual = np.median(alike, 0)
-        spread = np.median(np.abs(alike - usual), 0)
-        found[row] = _strange(values[row], usual, _NEAR_WIDE * spread)
+        spread = _NEAR_WIDE * np.median(np.abs(alike - usual), 0)
+        odd = _odd(values[row], usual, spread)
+        foretold = usual + _foretold(alike, turn[nearest])
+        found[row] = (odd & _odd(values[row], foretold, spread)).mean()
     return np.asarray(found + np.maximum(np.median(scores) - scores, 0), np.float32)
 
 
@@ -94,7 +100,24 @@ def _off(values: Floats, usual: Floats) -> Floats:
     return np.asarray(off - np.median(off, -2, keepdims=True), np.float32)
 
 
+def _foretold(alike: Floats, turn: Floats) -> Floats:
+    """(N, 3) how far the pose of a frame moves colours from the usual: a straight line through its neighbours.
+
+    ``alike`` (n, N, 3) their colours, ``turn`` (n, 2) degrees of yaw and pitch between their poses and the frame's.
+    """
+    middle = turn.mean(0)
+    apart = turn - middle
+    colours = (alike - alike.mean(0)).reshape(len(alike), -1)
+    slope = np.linalg.solve(apart.T @ apart + _STIFF * np.eye(2), apart.T @ colours)
+    return np.asarray((-middle @ slope).reshape(alike.shape[1:]), np.float32)
+
+
+def _odd(values: Floats, usual: Floats, spread: Floats) -> Mask:
+    """(..., N, 3) -> (..., N) points that are far from usual."""
+    odd = np.square(_off(values, usual) / np.maximum(spread, _FLOOR)).sum(-1)
+    return np.asarray(odd > _STRANGE**2)
+
+
 def _strange(values: Floats, usual: Floats, spread: Floats) -> Floats:
     """(..., N, 3) -> (...) share of the points that are far from usual."""
-    odd = np.square(_off(values, usual) / np.maximum(spread, _FLOOR)).sum(-1)
-    return np.asarray((odd > _STRANGE**2).mean(-1), np.float32)
+    return np.asarray(_odd(values, usual, spread).mean(-1), np.float32)

@@ -17,6 +17,7 @@ TOGETHER = 3  # frames at most that one picture is made of
 _SLIGHT = 0.08  # weight below which a frame is left out
 _TAKEN = 1e3  # cost of a frame that is taken
 _INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
+_SHUT, _FAST = 0.035, 0.046  # canonical units of inner-lip gap, and of its change a frame
 HELPING = 0.33  # weight of the second frame; the first must stay ahead of it while it cross-fades
 
 
@@ -33,6 +34,17 @@ def pose_features(pose: Floats, seconds: NDArray[np.floating]) -> Floats:
     return np.concatenate([_POSE_WEIGHT * pose, _TIME_WEIGHT * seconds[:, None]], 1).astype(
         np.float32
     )
+
+
+def settled(canonical: Floats) -> NDArray[np.bool_]:
+    """(T,) frames whose landmarks may be trusted, of (T, L, 2): all but those whose lips just meet or part.
+
+    Smoothed landmarks call a mouth shut a moment before it is; borrowed for a closure, it would stay ajar.
+    """
+    gap = canonical[:, layout.INNER_BOTTOM, 1] - canonical[:, layout.INNER_TOP, 1]
+    if len(gap) < 3:
+        return np.ones(len(gap), np.bool_)
+    return np.asarray((gap > _SHUT) | (np.abs(np.gradient(gap)) < _FAST))
 
 
 def choose_bank(features: Floats, usable: NDArray[np.bool_], count: int) -> NDArray[np.intp]:

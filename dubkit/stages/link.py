@@ -103,7 +103,8 @@ def _lends(track: FaceTrack, rows: np.ndarray) -> Lender:
     current = np.stack([align.apply(m, face) for m, face in zip(matrices, faces, strict=True)])
     pose = references.pose_features(track.pose[rows], np.zeros(len(rows)))
     features = np.concatenate([references.mouth_features(current), pose], 1)
-    kept = rows[title.spread(features, np.ones(len(rows), np.bool_), LENDS)]
+    settled = references.settled(current)
+    kept = rows[title.spread(features, settled if settled.any() else ~settled, LENDS)]
     frames = (track.start + kept).astype(np.int64)
     return Lender(frames, track.landmarks[kept], track.pose[kept])
 
@@ -114,7 +115,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=1,
+    version=2,
     sections=("link",),
     files=("video",),
 )

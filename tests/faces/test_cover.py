@@ -72,6 +72,19 @@ def test_light_that_changes_on_the_whole_face_is_no_cover() -> None:
     assert not found(np.clip(brighter, 0, 255).astype(np.uint8), pose).any()
 
 
+def test_a_head_that_turns_far_for_a_moment_in_light_from_one_side_is_no_cover() -> None:
+    skin, pose = talking()
+    rng = np.random.default_rng(3)
+    turn = np.interp(np.arange(COUNT), [50, 55, 60, 65], [0, 16, 16, 0])
+    turned = (pose + np.stack([turn, 0 * turn, 0 * turn], 1)).astype(np.float32)
+    lit = skin.astype(float)
+    lit[..., 0] += turned[:, :1] * rng.normal(0, 1.5, len(POINTS))
+    lit = np.clip(lit, 0, 255).astype(np.uint8)
+    assert not found(lit, turned).any()
+    assert found(hidden(lit, slice(55, 61), 0.5), turned)[55:61].all()
+    assert found(lit, pose)[55:61].all()  # the same change on a head that is still
+
+
 def test_one_strange_frame_and_a_small_thing_are_no_cover() -> None:
     skin, pose = talking()
     assert not found(hidden(skin, slice(50, 51), 1.0), pose).any()

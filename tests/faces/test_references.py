@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.faces import references
+from dubkit.faces import layout, references
 from tests.faces.faces import talking
 
 
@@ -22,6 +22,16 @@ def test_the_bank_holds_open_and_closed_mouths_and_only_usable_frames() -> None:
     opening = features[:, -4]
     assert opening[bank].min() <= np.quantile(opening[usable], 0.1)
     assert opening[bank].max() >= np.quantile(opening[usable], 0.9)
+
+
+def test_a_mouth_that_just_closes_or_parts_lends_nothing_but_a_shut_and_an_open_one_do() -> None:
+    faces = np.repeat(talking(1), 9, 0)
+    gap = np.array([0.15, 0.15, 0.12, 0.02, 0.0, 0.0, 0.0, 0.15, 0.15], np.float32)
+    middle = faces[:, layout.INNER_TOP, 1].copy()
+    faces[:, layout.INNER_BOTTOM, 1] = middle + gap
+    found = references.settled(faces)
+    assert found.tolist() == [True, True, True, False, True, True, False, True, True]
+    assert references.settled(faces[:2]).all()
 
 
 def test_equal_frames_give_a_bank_of_one() -> None:
