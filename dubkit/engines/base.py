@@ -81,6 +81,19 @@ class Aligner(Engine, Protocol):
         """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
 
 
+@runtime_checkable
+class Listener(Aligner, Protocol):
+    """An aligner that can tell the language of a dub, and what is said in it."""
+
+    def language_of(self, samples: Floats) -> tuple[str, str] | None:
+        """The language of ``samples`` (mono 16 kHz), and what people should know of how that was told; None for
+        silence.
+        """
+
+    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+        """What is said, in lines with times."""
+
+
 class FaceRenderer(Protocol):
     """Paints the mouth of one face of one shot; frames are lent first, then painted in any order.
 

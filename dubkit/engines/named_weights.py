@@ -123,7 +123,9 @@ def align_model(settings: SpeechSettings, language: str) -> AlignModel:
         there = next((f for f in folders if (f / file).is_file()), None)
         if there is not None:
             return AlignModel(language, there, label)
-    elif folder is not None:
+    elif folder is None and name in WEIGHTS:
+        folder = _hub_snapshot(WEIGHTS[name].hub or "")
+    if language not in TORCHAUDIO and folder is not None:
         return AlignModel(language, folder)
     way = "--set speech.align_model=FOLDER names a model of your own, speech.aligner=pocketsphinx needs none"
     raise ModelError(
@@ -132,10 +134,33 @@ def align_model(settings: SpeechSettings, language: str) -> AlignModel:
     )
 
 
+def align_models(settings: SpeechSettings) -> tuple[AlignModel, ...]:
+    """Every alignment model that a dub may get: the one of the language that is said, or all that are here.
+
+    Raises ModelError where there is none.
+    """
+    if settings.language is not None:
+        return (align_model(settings, settings.language.lower().split("-")[0]),)
+    if settings.align_model is not None:
+        return (align_model(settings, "en"),)
+    languages = [name.removeprefix("align-") for name in WEIGHTS if name.startswith("align-")]
+    found = [model for language in languages if (model := _align_model_or_none(settings, language))]
+    return tuple(found) if found else (align_model(settings, "en"),)
+
+
+def _align_model_or_none(settings: SpeechSettings, language: str) -> AlignModel | None:
+    try:
+        return align_model(settings, language)
+    except ModelError:
+        return None
+
+
 def whisperx(settings: SpeechSettings) -> Path:
-    """What the engine needs before it can do anything: its recogniser and, where known, its aligner."""
+    """What the engine needs before it can do anything: its recogniser and an aligner, that of the language
+    where it is known.
+    """
     folder = recogniser(settings)
-    align_model(settings, settings.language or "en")
+    align_models(settings)
     return folder
 
 

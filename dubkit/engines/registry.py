@@ -107,11 +107,21 @@ def choose(kind: str, name: str, settings: object = None) -> tuple[str, str]:
         return name, "named in the settings"
     passed: list[str] = []
     for key, entry in known.items():
-        obstacle = _obstacle(entry, settings)
+        obstacle = _obstacle(key, entry, settings)
         if obstacle is None:
             return key, f"auto: {'; '.join(passed)}" if passed else BEST
-        passed.append(f"{key} {obstacle}")
+        passed.append(obstacle)
     raise MissingDependency(f"no {kind} engine can run: {'; '.join(passed)}", hint=MANDATORY)
+
+
+def runnable(kind: str, settings: object = None) -> list[str]:
+    """The engines of a kind that could run with a stage's ``settings``, best first."""
+    return [key for key, entry in ENGINES[kind].items() if _obstacle(key, entry, settings) is None]
+
+
+def needs_weights(kind: str, name: str) -> bool:
+    """Whether an engine of the table needs weights that do not come with it."""
+    return ENGINES[kind][name].weights is not None
 
 
 def chosen_line(kind: str, name: str, settings: object) -> str | None:
@@ -185,15 +195,16 @@ def _entry(kind: str, name: str) -> Entry:
     raise ConfigError(f"there is no {kind} engine named {name!r}", hint=hint)
 
 
-def _obstacle(entry: Entry, settings: object) -> str | None:
-    """What keeps ``auto`` from an engine, as it goes after its name; None where nothing does."""
+def _obstacle(key: str, entry: Entry, settings: object) -> str | None:
+    """What keeps ``auto`` from an engine, in words; None where nothing does."""
     if (entry.needs or entry.package) and entry.library is None:
-        return "is not installed"
+        return f"{key} is not installed"
     if entry.weights is not None and settings is not None:
         try:
             entry.weights(settings)
         except ModelError as error:
-            return f"has no weights here ({error.hint})" if error.hint else "has no weights here"
+            first_way = (error.hint or "").partition(", or ")[0]
+            return f"{error.message} ({first_way})" if first_way else error.message
     return None
 
 

@@ -82,7 +82,11 @@ class WhisperxAligner:
             _tell(track, "the dub is silent: mouths will rest")
             return self._speech(track, language or "en", "silence", [])
         with quiet():
-            language = language or self._language(track, script)
+            if language is None and script:
+                language = guess(line.text for line in script)
+            if language is None:
+                language, remark = self._told(track)
+                _tell(track, remark)
             speaker = Pronouncer(language)
             if script:
                 words, chunks = self._scripted(track, script, language, speaker)
@@ -92,14 +96,30 @@ class WhisperxAligner:
         path = "script" if script else "recognition"
         return self._speech(track, language, path, timed, speaker)
 
-    def _language(self, track: Track, script: tuple[ScriptLine, ...] | None) -> str:
-        if script:
-            return guess(line.text for line in script)
+    def language_of(self, samples: Floats) -> tuple[str, str] | None:
+        """See `engines.base.Listener`."""
+        track = Track.of(samples)
+        if not track.spans:
+            return None
+        with quiet():
+            return self._told(track)
+
+    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+        """See `engines.base.Listener`."""
+        track = Track.of(samples)
+        with quiet():
+            heard = self._with_recogniser(
+                track, lambda net, n: net.hear(track.samples, language, n)
+            )
+        lines = (ScriptLine(h.text, h.start, min(h.end, track.duration)) for h in heard if h.text)
+        return tuple(lines)
+
+    def _told(self, track: Track) -> tuple[str, str]:
+        """The language that is heard, and what is to be said of it."""
         speech = track.speech(_TELLING)
         code, sure = self._with_recogniser(track, lambda net, _: net.language_of(speech))
         doubt = "" if sure >= _SURE else f", but hardly (probability {sure:.2f})"
-        _tell(track, f"no language was said: the dub sounds like {code!r}{doubt}")
-        return str(code)
+        return str(code), f"no language was said: the dub sounds like {code!r}{doubt}"
 
     def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
         """The words of a text as they are said: numbers and signs spoken out."""
@@ -256,8 +276,9 @@ def _tell(track: Track, warning: str) -> None:
 def _weights(settings: SpeechSettings) -> tuple[str, ...]:
     """Marks of the weights that will be used, as far as that can be known before the dub is heard.
 
-    Raises ModelError where the engine could do nothing: without an alignment model for the language that
-    is stated; without both kinds of model where none is.
+    Of alignment models it is the one for the language that is stated, or all that are here. Raises ModelError
+    where the engine could do nothing: without an alignment model for the language that is stated; without both
+    kinds of model where none is.
     """
     marks: list[str] = []
     missing: list[ModelError] = []
@@ -267,8 +288,8 @@ def _weights(settings: SpeechSettings) -> tuple[str, ...]:
     except ModelError as error:
         missing.append(error)
     try:
-        language = (settings.language or "en").split("-")[0]
-        marks.append(mark(*named_weights.align_model(settings, language).marks))
+        models = named_weights.align_models(settings)
+        marks.append(mark(*(path for model in models for path in model.marks)))
     except ModelError as error:
         if settings.language or missing:
             raise (missing[0] if missing and not settings.language else error) from None

@@ -13,6 +13,7 @@ from dubkit.opened import OpenedJob
 from dubkit.outcome import about
 from dubkit.pipeline import STAGES
 from dubkit.presets import list_presets
+from dubkit.records import Speech
 from dubkit.report.facts import ShotFacts, load_words, stage_rows
 from dubkit.report.weights import used_weights
 from dubkit.stages.probe import load_film
@@ -28,14 +29,16 @@ def page_data(
     failures = [about(r, r.error) for r in results if r.error and r.unit == "job"]
     stages = stage_rows(opened, [stage.name for stage in STAGES])
     engines = [engine for stage in stages for engine in stage["engines"]]
+    speech = load_words(opened)
+    weights = used_weights(engines, opened.config, speech.language if speech else None)
     for fact in facts:
         _complete(fact)
     return {
         "version": dubkit.__version__,
-        "film": _film(opened),
+        "film": _film(opened, speech),
         "shots": [fact.table for fact in facts],
         "stages": stages,
-        "weights": [asdict(weight) for weight in used_weights(engines, opened.config)],
+        "weights": [asdict(weight) for weight in weights],
         "warnings": list(dict.fromkeys([*failures, *told])),
         "presets": _presets(opened.config),
         "videos": videos,
@@ -60,7 +63,7 @@ def _complete(fact: ShotFacts) -> None:
     fact.table["frames"] = fact.shot.frames
 
 
-def _film(opened: OpenedJob) -> dict[str, Any]:
+def _film(opened: OpenedJob, speech: Speech | None) -> dict[str, Any]:
     job, inputs = opened.manifest.job, opened.manifest.inputs
     film = inputs.get("video")
     facts: dict[str, Any] = {
@@ -81,7 +84,6 @@ def _film(opened: OpenedJob) -> dict[str, Any]:
         width, height = info.display_size
         rate = f"{float(info.average_rate):.5g}{'' if info.rate else ' (varying)'}"
         facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
-    speech = load_words(opened)
     if speech:
         facts["speech"] = f"{speech.language}, by {speech.path}, {len(speech.words)} words"
     return facts

@@ -27,11 +27,14 @@ class UsedWeight:
     digest: str = ""
 
 
-def used_weights(engines: Iterable[str], config: Config) -> list[UsedWeight]:
-    """The weights that the engines of a job, as its manifest names them, have used."""
+def used_weights(
+    engines: Iterable[str], config: Config, language: str | None = None
+) -> list[UsedWeight]:
+    """The weights that the engines of a job, as its manifest names them, have used on a dub in ``language``."""
+    speech = config.speech.model_copy(update={"language": config.speech.language or language})
     told = " ".join(engines)
     found = [weight for weight in _own() if weight.digest in told]
-    for kind, settings in (("aligner", config.speech), ("detector", config.faces)):
+    for kind, settings in (("aligner", speech), ("detector", config.faces)):
         for name, entry in ENGINES[kind].items():
             if entry.weights is not None and f"{name} " in told:
                 found += _of_engine(kind, name, settings)

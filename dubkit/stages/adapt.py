@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from dubkit.config import Config
-from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_module
 from dubkit.errors import UsageError
+from dubkit.stages import speech
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import read_record, write_record
 
@@ -66,7 +66,7 @@ def identity(config: Config) -> str:
             "an actor profile is given, and another is to be made",
             hint="give --adapt or --actor, not both",
         )
-    heard_by = engine_identity("aligner", config.speech.aligner, config.speech)
+    heard_by = speech.identity(config)
     return f"{heard_by}, {_work().articulator(config).digest}"
 
 

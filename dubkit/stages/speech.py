@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from dubkit.config import Config
+from dubkit.engines import by_language
 from dubkit.engines.base import Aligner
 from dubkit.engines.identity import identity as engine_identity
-from dubkit.engines.registry import chosen_line, load_engine, released
+from dubkit.engines.registry import AUTO, released
 from dubkit.media.audio import load_samples
 from dubkit.media.script import read_script
 from dubkit.records import Speech
@@ -33,12 +33,14 @@ def load_speech(folder: Path) -> Speech:
 
 
 def aligner(config: Config, device: str) -> Aligner:
-    """The aligner that a configuration names."""
-    return cast(Aligner, load_engine("aligner", config.speech.aligner, config.speech, device))
+    """The aligner that a configuration names, or for ``auto`` the one that takes the best by language."""
+    return by_language.aligner_of(config.speech, device)
 
 
 def identity(config: Config) -> str:
-    """Aligner and version."""
+    """Aligner and version; for ``auto`` of all that the dub may get."""
+    if config.speech.aligner == AUTO:
+        return by_language.AlignerByLanguage(config.speech).version
     return engine_identity("aligner", config.speech.aligner, config.speech)
 
 
@@ -58,7 +60,7 @@ def run(context: StageContext) -> StageReport:
     return StageReport(
         engine=speech.engine,
         warnings=speech.warnings,
-        notes=(line,) if (line := chosen_line("aligner", settings.aligner, settings)) else (),
+        notes=tuple(getattr(engine, "notes", ())),
         facts={
             "path": speech.path,
             "language": speech.language,

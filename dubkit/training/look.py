@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dubkit.config import Config
 from dubkit.engines.base import Aligner, ShotDetector
+from dubkit.engines.by_language import aligner_of
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError, InputError
 from dubkit.media.probe import probe
@@ -58,7 +59,7 @@ def film(path: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
 @lru_cache(maxsize=4)
 def aligner(config: Config, device: str) -> Aligner:
     """The product's own aligner, one a process."""
-    return cast(Aligner, load_engine("aligner", config.speech.aligner, config.speech, device))
+    return aligner_of(config.speech, device)
 
 
 def times_of(info: VideoInfo, pts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -69,17 +69,23 @@ def test_auto_takes_the_best_one_and_says_why() -> None:
 
 @pytest.mark.usefixtures("empty_machine")
 @pytest.mark.parametrize(
-    ("kind", "best", "next_best", "way"),
+    ("kind", "best", "next_best", "lacks", "way"),
     [
-        ("aligner", "whisperx", "pocketsphinx", "dubkit models pull whisper-small"),
-        ("detector", "retinaface", "embedded", "dubkit models pull retinaface-resnet50"),
+        (
+            *("aligner", "whisperx", "pocketsphinx", "whisperx's recogniser 'small' is not here"),
+            "dubkit models pull whisper-small",
+        ),
+        (
+            *("detector", "retinaface", "embedded", "the engine retinaface has no weights here"),
+            "dubkit models pull retinaface-resnet50",
+        ),
     ],
 )
 def test_auto_passes_over_an_engine_without_weights_and_a_named_one_asks_for_them(
-    kind: str, best: str, next_best: str, way: str
+    kind: str, best: str, next_best: str, lacks: str, way: str
 ) -> None:
     settings = Config().speech if kind == "aligner" else Config().faces
-    line = f"{kind}: {next_best} (auto: {best} has no weights here ({way}))"
+    line = f"{kind}: {next_best} (auto: {lacks} ({way}))"
     assert chosen_line(kind, "auto", settings) == line
     assert load_engine(kind, "auto", settings).name == next_best
     assert chosen_line(kind, best, settings) is None
