@@ -28,6 +28,10 @@ class ProbeSettings(Section):
         8192 * 8192, gt=0, le=2**28, description="Largest picture accepted, in pixels."
     )
     max_hours: float = Field(24.0, gt=0, description="Longest film accepted.")
+    max_damaged: Unit = Field(
+        0.001,
+        description="Share of pictures that cannot be decoded and may repeat their neighbour; two may always.",
+    )
 
 
 class ShotSettings(Section):

@@ -46,7 +46,10 @@ class ShotDetector(Engine, Protocol):
     """Finds the cuts of a film."""
 
     def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
-        """Shots that tile ``0 .. info.frames`` without gap; ``pts`` (frames,) in ``info.time_base``."""
+        """Shots that tile ``0 .. info.frames`` without gap; ``pts`` (frames,) in ``info.time_base``.
+
+        An engine that decodes every picture keeps in an attribute ``repaired`` how many could not be.
+        """
 
 
 class FaceDetector(Engine, Protocol):

@@ -30,10 +30,14 @@ class AdaptiveShots:
 
     def __init__(self, settings: ShotSettings, device: str = "cpu") -> None:
         self._threshold = settings.threshold
+        self.repaired = 0
 
     def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
         wanted = {} if self._threshold is None else {"adaptive_threshold": self._threshold}
-        return _detect(AdaptiveDetector(min_scene_len=1, **wanted), video, info, pts)
+        reader = FrameReader(video, info, pts)
+        shots = _detect(AdaptiveDetector(min_scene_len=1, **wanted), reader)
+        self.repaired = reader.repaired
+        return shots
 
 
 class ContentShots:
@@ -44,19 +48,24 @@ class ContentShots:
 
     def __init__(self, settings: ShotSettings, device: str = "cpu") -> None:
         self._threshold = settings.threshold
+        self.repaired = 0
 
     def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
         wanted = {} if self._threshold is None else {"threshold": self._threshold}
-        return _detect(ContentDetector(min_scene_len=1, **wanted), video, info, pts)
+        reader = FrameReader(video, info, pts)
+        shots = _detect(ContentDetector(min_scene_len=1, **wanted), reader)
+        self.repaired = reader.repaired
+        return shots
 
 
-def _detect(detector: Any, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+def _detect(detector: Any, reader: FrameReader) -> list[Shot]:
     cuts: list[Any] = []
+    frames = reader.info.frames
     code = scenedetect.FrameTimecode(0, _COUNTING_RATE)
-    for frame in FrameReader(video, info, pts).read(0, info.frames):
+    for frame in reader.read(0, frames):
         code = scenedetect.FrameTimecode(frame.index, _COUNTING_RATE)
         small = np.ascontiguousarray(frame.picture(_LONG_SIDE)[:, :, ::-1])
         cuts += detector.process_frame(code, small)
     cuts += detector.post_process(code)
-    starts = sorted({0, *(c.frame_num for c in cuts if 0 < c.frame_num < info.frames)})
-    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], info.frames], strict=True)]
+    starts = sorted({0, *(c.frame_num for c in cuts if 0 < c.frame_num < frames)})
+    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], frames], strict=True)]

@@ -23,6 +23,7 @@ from dubkit.records import Colour, StreamInfo, VideoInfo
 Pts = NDArray[np.int64]
 
 _FIRST_LOOK = 24  # pictures decoded to see what the film really holds
+_WHOLE = {"mov", "matroska"}  # their first picture stands for itself; a stream may begin anywhere
 _ENCRYPTED = ("encv", "enca", "encs")
 _USUAL_RATES = tuple(
     Fraction(rate)
@@ -45,9 +46,10 @@ class _Look:
 def probe(path: Path, max_pixels: int = MOST_PIXELS) -> tuple[VideoInfo, Pts]:
     """Facts of a film and the times of its pictures, (frames,) in ``info.time_base``, rising.
 
-    Pictures that a player does not show (edit lists, pictures before the first that can be decoded)
-    are left out. Raises `InputError` with the reason where the file cannot be dubbed; pictures of more
-    than ``max_pixels`` are refused before one is decoded.
+    Pictures that a player does not show (edit lists, pictures before the first that can be decoded) are left
+    out; where a format begins with a picture that stands for itself, those before count as damaged. Raises
+    `InputError` with the reason where the file cannot be dubbed; pictures of more than ``max_pixels`` are
+    refused before one is decoded.
     """
     with open_media(path) as container:
         stream = _film(container, path)
@@ -88,6 +90,8 @@ def _first_look(container: InputContainer, stream: VideoStream, path: Path) -> _
         try:
             frames += packet.decode()
         except av.FFmpegError:
+            if frames:  # times that come after damage say nothing of the file's
+                break
             continue
         if len(frames) >= _FIRST_LOOK:
             break
@@ -128,6 +132,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
         time_base = stream.time_base or Fraction(1, 1000)
         codec = stream.codec_context.codec.canonical_name
         seen: list[tuple[int, int]] = []
+        names = container.format.name.split(",")
         end = 0.0
         try:
             for packet in container.demux():
@@ -145,6 +150,8 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
             if not seen:
                 raise
     first = look.frame.pts or 0
+    if seen and not _WHOLE.isdisjoint(names):
+        first = min(first, seen[0][0])  # what cannot be decoded from there on is damaged
     shown = dict(pair for pair in sorted(seen) if pair[0] >= first)
     if not shown:
         return _count(path)

@@ -79,6 +79,7 @@ def run(context: StageContext) -> StageReport:
     result = _render(context, renderers)
     return StageReport(
         engine=cast.names(),
+        warnings=_damage(result),
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )
 
@@ -143,8 +144,16 @@ def keep_original(context: StageContext) -> StageReport:
     """Encode the shot as it is: what remains where its faces could not be dubbed."""
     result = _render(context, [])
     return StageReport(
-        engine="original", facts={"faces": 0, "painted": 0, "repaired": result.repaired}
+        engine="original",
+        warnings=_damage(result),
+        facts={"faces": 0, "painted": 0, "repaired": result.repaired},
     )
+
+
+def _damage(result: GenerateResult) -> tuple[str, ...]:
+    if not result.repaired:
+        return ()
+    return (f"{result.repaired} pictures cannot be decoded: each repeats its neighbour",)
 
 
 def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> GenerateResult:

@@ -13,6 +13,7 @@ from dubkit.engines.base import ShotDetector
 from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine
 from dubkit.errors import WorkError
+from dubkit.media.damage import refuse_damaged
 from dubkit.media.shotlist import read_shots, write_shots
 from dubkit.records import Shot, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -36,12 +37,19 @@ def run(context: StageContext) -> StageReport:
     else:
         detector = _detector(context.config)
         found = detector.detect(context.job.video, info, pts)
+        _refuse_damaged(context, detector, info.frames)
         shots = without_short(found, pts, info, context.config.shots.min_seconds)
         engine = f"{detector.name} {detector.version}"
     check_tiling(shots, info.frames)
     write_record(context.out / SHOTS, shots, list[Shot])
     write_shots(context.out / LIST, shots)
     return StageReport(engine=engine, facts={"shots": len(shots)})
+
+
+def _refuse_damaged(context: StageContext, detector: ShotDetector, frames: int) -> None:
+    """An engine that looks at every picture may say how many are none, long before the film is made."""
+    damaged = getattr(detector, "repaired", 0)
+    refuse_damaged(context.job.video, damaged, frames, context.config.probe.max_damaged)
 
 
 def without_short(
@@ -85,7 +93,7 @@ STAGE = Stage(
     after=("probe",),
     run=run,
     version=1,
-    sections=("shots",),
+    sections=("shots", "probe"),
     files=("video", "shots"),
     identity=identity,
 )

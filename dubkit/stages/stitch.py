@@ -14,6 +14,7 @@ from dubkit.config import Config
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.measures.checks import GateResult
 from dubkit.media.audio import AudioInfo, audio_info
+from dubkit.media.damage import refuse_damaged
 from dubkit.media.edit import (
     Parts,
     check_container,
@@ -89,7 +90,10 @@ def _picture(
 ) -> Picture:
     """Choose the segments and the length."""
     settings = context.config.stitch
-    segments, touched = _segments(context)
+    segments, results = _segments(context)
+    damaged = sum(result.repaired for result in results)
+    refuse_damaged(context.job.video, damaged, info.frames, context.config.probe.max_damaged)
+    as_it_was = not damaged and not any(result.touched for result in results)
     wanted = _CODECS[context.config.generate.codec]
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
@@ -99,13 +103,13 @@ def _picture(
     if settings.length == "shortest" and sound < info.duration - step / 2:
         elapsed = (pts - pts[0]) * float(info.time_base)
         pts = pts[: max(1, int(np.searchsorted(elapsed, sound - step / 2)))]
-    if not touched and info.codec == wanted and can_copy(context.job.video, info):
+    if as_it_was and info.codec == wanted and can_copy(context.job.video, info):
         return Picture((context.job.video,), pts, True)
     return Picture(segments, pts, False)
 
 
-def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
-    """The segment of every shot in film order, and whether any picture was changed."""
+def _segments(context: StageContext) -> tuple[tuple[Path, ...], list[GenerateResult]]:
+    """The segment of every shot in film order, and what was made of each."""
     shots = load_shots(context.folder("shots"))
     gates = [load_gate(folder) for folder in context.inputs["gate"]]
     _refuse(gates)
@@ -124,7 +128,7 @@ def _segments(context: StageContext) -> tuple[tuple[Path, ...], bool]:
     segments = [folder / SEGMENT for folder in folders]
     if context.config.gate.border == "fade" and any(kept):
         segments = _faded(context, shots, kept, segments)
-    return tuple(segments), any(r.touched for r in results)
+    return tuple(segments), results
 
 
 def _faded(
@@ -268,7 +272,7 @@ STAGE = Stage(
     after=("probe", "shots", "generate", "gate"),
     run=run,
     version=2,
-    sections=("stitch", "generate", "gate"),
+    sections=("stitch", "generate", "gate", "probe"),
     files=("video", "audio"),
     identity=identity,
 )

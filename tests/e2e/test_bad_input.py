@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
@@ -31,7 +32,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("originals")
     picture = "testsrc2=size=160x120:rate=25:duration=1"
     tone = "sine=frequency=300:duration=1"
-    codecs = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    codecs = ["-c:v", "libx264", "-g", "5", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     film = str(folder / "film.mp4")
     ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, *codecs, film)
     ffmpeg("-i", film, "-map", "0:v", "-c", "copy", str(folder / "mute.mp4"))
@@ -82,6 +83,45 @@ def test_a_truncated_film_exits_3(here: Path) -> None:
     whole = (here / "film.mp4").read_bytes()
     (here / "film.mp4").write_bytes(whole[: len(whole) // 2])
     refused(dub("film.mp4", "dub.wav"), 3, "film.mp4")
+
+
+def zero(path: Path, begin: float, end: float) -> None:
+    """Zeros in a part of a film's coded pictures; its index stays whole and promises all of them."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    size = int.from_bytes(data[start - 8 : start - 4], "big") - 8
+    first, last = start + int(begin * size), start + int(end * size)
+    data[first:last] = bytes(last - first)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 0.5), (0.3, 0.7), (0.5, 1)])
+def test_a_film_with_a_hole_in_its_pictures_exits_3_early_and_says_how_large(
+    here: Path, begin: float, end: float
+) -> None:
+    zero(here / "film.mp4", begin, end)
+    refused(dub("film.mp4", "dub.wav"), 3, "film.mp4 is damaged", "of its 25 pictures cannot be")
+    assert not list(here.glob("film.dubbed.dubkit/dub-*/generate"))
+
+
+def test_a_hole_that_no_search_for_cuts_met_is_found_before_there_is_a_film(here: Path) -> None:
+    zero(here / "film.mp4", 0.5, 1)
+    flags = ["--set", "shots.detector=fixed", "--set", "generate.synthesizer=passthrough"]
+    refused(dub("film.mp4", "dub.wav", *flags), 3, "film.mp4 is damaged")
+    assert not (here / "film.dubbed.mp4").exists()
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 0.5), (0.5, 1)])
+def test_a_hole_that_is_allowed_keeps_the_length_and_is_told(
+    here: Path, begin: float, end: float
+) -> None:
+    zero(here / "film.mp4", begin, end)
+    result = dub("film.mp4", "dub.wav", "--set", "probe.max_damaged=1", "-q", "--json")
+    assert result.exit_code == 0, result.output
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert any("cannot be decoded" in warning for warning in last["facts"]["warnings"])
+    with av.open(str(here / "film.dubbed.mp4")) as made:
+        assert sum(1 for _ in made.decode(video=0)) == 25
 
 
 def test_a_film_without_pictures_exits_3(here: Path) -> None:
