@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dubkit.cli.app import main
+from dubkit.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import Annotated
 
 import typer
@@ -28,7 +26,7 @@ from dubkit.cli import (
     train,
 )
 from dubkit.cli.console import DubkitGroup, say
-from dubkit.errors import Interrupted
+from dubkit.cli.entry import main as main
 
 EPILOG = (
     "Exit codes: 0 done, 2 wrong request, 3 unusable media, 4 something is not installed, "
@@ -75,13 +73,3 @@ def main_options(
     ] = False,
 ) -> None:
     """Make the faces of a film speak a new audio track."""
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    try:
-        app()
-    finally:  # all is said and done: a second Ctrl-C ends the process at once, with the same code
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, lambda *_: os._exit(Interrupted.exit_code))

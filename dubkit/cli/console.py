@@ -16,11 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from dubkit.errors import DubkitError, Interrupted
-
-STOPPED = Interrupted(
-    "Stopped; finished work is kept.", hint="run the same command again to go on where it stopped"
-)
+from dubkit.cli.entry import STOPPED as STOPPED
+from dubkit.errors import DubkitError
 
 
 class DubkitGroup(TyperGroup):

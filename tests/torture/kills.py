@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.torture.processes import Trial, is_ffmpeg, is_worker
+from tests.torture.processes import Trial, catches, is_ffmpeg, is_worker
 from tests.torture.work_folders import Case, faults, finished, strangers
 
 VICTIMS = ("parent", "worker", "ffmpeg", "all")
 STOPS = ("SIGINT once", "SIGINT twice", "SIGTERM once", "SIGTERM twice")
 _WITH_WORKERS = ("faces", "timing", "generate")
-PATIENCE = 600.0
+PATIENCE = 600.0  # seconds for a run to its end, on a machine that others use as well
+STOPPED = 120.0  # seconds for a run that was asked to stop, likewise
 
 
 @dataclass
@@ -49,8 +50,9 @@ def kill(case: Case, folder: Path, number: int, seed: int) -> Outcome:
     if victim != "ffmpeg":
         time.sleep(delay)
     hit = _strike(trial, victim, chance)
-    trial.wait(PATIENCE)
-    outcome = Outcome(f"kill -9 {victim}", stage, hit, trial.process.returncode)
+    code = trial.wait(PATIENCE)
+    outcome = Outcome(f"kill -9 {victim}", stage, hit, code)
+    outcome.faults += _endless(trial, code, PATIENCE)
     return _go_on(case, folder, trial, outcome)
 
 
@@ -62,7 +64,8 @@ def stop(case: Case, folder: Path, number: int, seed: int) -> Outcome:
     case.lay(folder, stage)
     trial = case.start(folder)
     await_stage(trial, stage)
-    time.sleep(chance.uniform(0.2 if stage == "start" else 0, case.seconds.get(stage, 1.0)))
+    await_listening(trial)  # before that it is not dubkit yet that is stopped
+    time.sleep(chance.uniform(0, case.seconds.get(stage, 1.0)))
     hit = trial.process.poll() is None
     send = os.killpg if what.startswith("SIGINT") else os.kill
     number_sent = signal.SIGINT if what.startswith("SIGINT") else signal.SIGTERM
@@ -70,27 +73,27 @@ def stop(case: Case, folder: Path, number: int, seed: int) -> Outcome:
         time.sleep(pause)
         if trial.process.poll() is None:
             send(trial.process.pid, number_sent)
-    code = trial.wait(30)
+    code = trial.wait(STOPPED)
     outcome = Outcome(what, stage, hit, code)
-    outcome.faults += _rudeness(trial, code, stage, folder)
+    outcome.faults += _endless(trial, code, STOPPED)
+    outcome.faults += _rudeness(trial, code, folder)
     return _go_on(case, folder, trial, outcome)
 
 
-def _rudeness(trial: Trial, code: int | None, stage: str, folder: Path) -> list[str]:
-    """A stopped run says so, ends with 130 and sweeps; before it began, Python itself may end it.
+def _endless(trial: Trial, code: int | None, limit: float) -> list[str]:
+    """A run that has not ended is a fault; what it is at lies in the file that is named."""
+    return [] if code is not None else [f"no end within {limit:.0f} s: {trial.tell_stacks()}"]
 
-    Ended by the second Ctrl-C in its last breath, it is still 130 for a shell.
-    """
-    allowed = (
-        (0, 10, 130, -signal.SIGINT)
-        if stage != "start"
-        else (0, 10, 130, -signal.SIGINT, -signal.SIGTERM)
-    )
+
+def _rudeness(trial: Trial, code: int | None, folder: Path) -> list[str]:
+    """A stopped run says so, ends with 130 and sweeps, unless it had made the film already."""
     found = []
-    if code not in allowed:
+    if code not in (0, 10, 130):
         found.append(f"the stopped run ended with {code}: {trial.err()[-600:]}")
-    if code == 130 and stage != "start" and "Traceback" in trial.err():
+    if "Traceback" in trial.err():
         found.append(f"a traceback: {trial.err()[-600:]}")
+    if code == 130 and "error: " not in trial.err():
+        found.append(f"it did not say that it was stopped: {trial.err()[-600:]}")
     return found + [f"left behind at once: {name}" for name in strangers(folder)]
 
 
@@ -116,6 +119,15 @@ def await_stage(trial: Trial, stage: str) -> None:
         if f'"stage": "{stage}"' in trial.out():
             return
         time.sleep(0.005)
+
+
+def await_listening(trial: Trial) -> None:
+    """Wait until a run answers to SIGTERM."""
+    deadline = time.monotonic() + PATIENCE
+    while trial.process.poll() is None and time.monotonic() < deadline:
+        if catches(trial.process.pid, signal.SIGTERM):
+            return
+        time.sleep(0.002)
 
 
 def _strike(trial: Trial, victim: str, chance: random.Random) -> bool:

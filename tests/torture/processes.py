@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,22 @@ class Trial:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+
+    def tell_stacks(self) -> Path:
+        """Write down what all of its processes are at, for a run that lasts too long; by py-spy, where it is."""
+        path = self.folder / "stacks.txt"
+        with path.open("ab") as target:
+            for pid in self.family():
+                state = _read(pid, "stat").rpartition(b")")[2][:2].decode()
+                target.write(
+                    f"{pid}{state} {_read(pid, 'wchan')!r}: {command_line(pid)}\n".encode()
+                )
+                target.flush()
+                spy = shutil.which("py-spy")
+                if spy is not None:
+                    words = [spy, "dump", "--nonblocking", "--pid", str(pid)]
+                    subprocess.run(words, stdout=target, stderr=target, timeout=60, check=False)
+        return path
 
     def left_over(self, patience: float = 15.0) -> list[str]:
         """What still lives of it after some patience, as command lines; those are then ended."""
@@ -112,6 +129,7 @@ def run(
     """The same to its end; a run that takes longer than ``seconds`` is ended (its code is then -9)."""
     trial = start(words, folder, environment, before, prefix)
     if trial.wait(seconds) is None:
+        trial.tell_stacks()
         trial.end()
     return trial
 
@@ -134,6 +152,13 @@ def is_worker(pid: int) -> bool:
 
 def is_ffmpeg(pid: int) -> bool:
     return Path(command_line(pid).split(" ")[0]).name.startswith("ffmpeg")
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    lines = _read(pid, "status").splitlines()
+    caught = next((line.split()[1] for line in lines if line.startswith(b"SigCgt:")), b"0")
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @dataclass(slots=True)

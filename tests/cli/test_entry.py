@@ -1,0 +1,38 @@
+"""A stop ends the command with one code from its very start."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.torture.processes import catches
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="handlers are looked up in /proc")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_stop_while_libraries_are_loaded_ends_with_130_and_a_sentence(
+    tmp_path: Path, number: signal.Signals, times: int
+) -> None:
+    words = [sys.executable, "-m", "dubkit", "run", "film.mp4", "--audio", "dub.wav"]
+    process = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while not catches(process.pid, signal.SIGTERM) and process.poll() is None:
+        time.sleep(0.001)
+    for _ in range(times):
+        process.send_signal(number)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130, said
+    assert said.startswith("error: Stopped")
+    assert "Traceback" not in said
