@@ -88,6 +88,7 @@ class Runner:
                 adopt(self.run.job.work, unit.twin, unit.folder)
             if unit.current and unit.receipt:
                 self._record(unit.receipt, fresh=False)
+                self._share(unit, unit.receipt)
         current = sum(unit.current for unit in units)
         frames = sum(unit.frames for unit in units if not unit.current)
         self.progress.plan(stage.name, len(units), current, frames)
@@ -152,12 +153,16 @@ class Runner:
 
     def _finish(self, unit: Unit, result: StageResult) -> None:
         self._record(result, fresh=True)
-        shared = self.run.library(unit.stage)
-        if shared and result.fingerprint and result.error is None:
-            contribute(shared, unit.folder, result)
+        self._share(unit, result)
         self.progress.advance(unit.stage.name, unit.name, unit.frames, result.seconds, result.error)
         if time.monotonic() > self._next_save:
             self.save()
+
+    def _share(self, unit: Unit, result: StageResult) -> None:
+        """Put a finished unit of the picture into the library, also one of a run that knew of none."""
+        shared = self.run.library(unit.stage)
+        if shared and result.fingerprint and result.error is None:
+            contribute(shared, unit.folder, result)
 
     def _record(self, result: StageResult, *, fresh: bool) -> None:
         name = key(result.stage, result.unit)

@@ -166,6 +166,19 @@ def test_a_second_dub_of_a_film_shares_what_belongs_to_the_picture(bench: Bench)
     }
 
 
+def test_an_analysis_named_late_gets_what_was_found_before_it_was_named(bench: Bench) -> None:
+    bench.run()
+    shared = bench.folder / "analysis"
+    bench.job = dataclasses.replace(bench.job, analysis=shared)
+    bench.run()
+    bench.counts()
+    elsewhere = bench.folder / "elsewhere.dubkit"
+    bench.job = dataclasses.replace(bench.job, work=elsewhere, output=bench.folder / "b.txt")
+    bench.run()
+    found = {line.split("/")[0] for line in bench.counts()}
+    assert found == {"speech", "timing", "generate", "stitch"}
+
+
 def test_forcing_a_stage_repeats_it_and_stops_where_results_are_equal(bench: Bench) -> None:
     bench.run()
     bench.counts()

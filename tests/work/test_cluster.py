@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from dubkit.config import Config
 from dubkit.errors import WorkError
@@ -27,9 +30,13 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-def _dask(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+def _dask(program: str, *arguments: str, prefix: str = "") -> subprocess.Popen[bytes]:
+    """A scheduler or a worker; a ``prefix`` is what a shell does first, in a mount namespace of its own."""
+    argv = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments]
+    if prefix:
+        argv = ["unshare", "--mount", "sh", "-c", prefix + shlex.join(argv)]
     return subprocess.Popen(
-        [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments],
+        argv,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -37,10 +44,9 @@ def _dask(program: str, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A scheduler with two workers on this machine."""
-    folder = tmp_path_factory.mktemp("dask")
+@contextmanager
+def _own_scheduler(folder: Path, workers: int = 1, prefix: str = "") -> Iterator[str]:
+    """The address of a scheduler with workers on this machine."""
     file = folder / "scheduler.json"
     local = ("--no-dashboard", "--host", "127.0.0.1")
     started = [_dask("scheduler", "--port", "0", "--scheduler-file", str(file), *local)]
@@ -50,14 +56,21 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert time.monotonic() < deadline, "no scheduler came up"
             time.sleep(0.1)
         found: str = json.loads(file.read_text())["address"]
-        places = ("--local-directory", str(folder), "--nthreads", "1", "--nworkers", "2")
-        started.append(_dask("worker", found, *places, *local))
+        places = ("--local-directory", str(folder), "--nthreads", "1", "--nworkers", str(workers))
+        started.append(_dask("worker", found, *places, *local, prefix=prefix))
         yield found
     finally:
         for process in reversed(started):
             process.terminate()
         for process in started:
             process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A scheduler with two workers on this machine."""
+    with _own_scheduler(tmp_path_factory.mktemp("dask"), workers=2) as found:
+        yield found
 
 
 def _config(scheduler: str | None) -> Config:
@@ -109,6 +122,61 @@ def test_a_worker_that_is_killed_costs_only_what_it_had_in_hand(
     (ended,) = schedule.run([(0, _all(*calls))])
     assert len(ended.result) == 7
     assert all(isinstance(pid, int) and pid != os.getpid() for pid in ended.result)
+
+
+@contextmanager
+def _sharing(address: str, bench: Bench) -> Iterator[set[int]]:
+    """The two workers' processes; the first that is inside ``generate`` with the other is killed."""
+    with Client(address) as client:
+        pids = set(client.run(os.getpid).values())
+    assert len(pids) == 2
+    killed: set[int] = set()
+
+    def kill_one() -> None:
+        while len(list(bench.job.work.glob("scratch/*"))) < 2 or not _all_timed(bench):
+            time.sleep(0.01)
+        killed.add(min(pids))
+        os.kill(min(pids), signal.SIGKILL)
+
+    thread = threading.Thread(target=kill_one, daemon=True)
+    thread.start()
+    yield killed
+    thread.join(60)
+
+
+def _all_timed(bench: Bench) -> bool:
+    return len(list(bench.job.work.glob("dub-*/timing/*/receipt.json"))) == 4
+
+
+def test_a_worker_killed_amid_a_film_costs_its_own_shots_and_no_other(
+    address: str, tmp_path: Path
+) -> None:
+    here = Bench(tmp_path / "here", config=_config(None))
+    here.run()
+    there = Bench(tmp_path / "there", config=_config(address))
+    there.trouble(generate="1.0")
+    with _sharing(address, there) as killed:
+        assert there.run().exit_code == 0
+    assert killed
+    assert here.job.output.read_bytes() == there.job.output.read_bytes()
+    assert sorted(there.counts()) == sorted(here.counts())  # a shot counts when it is finished
+    assert there.scratch() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts need root")
+def test_a_worker_that_does_not_see_the_folder_says_so_and_leaves_the_work_whole(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path / "film")
+    masked = f"mount -t tmpfs tmpfs {shlex.quote(str(bench.folder))} && exec "
+    with _own_scheduler(tmp_path, prefix=masked) as address:
+        bench.config = _config(address)
+        with pytest.raises(WorkError, match="does not see the work folder") as caught:
+            bench.run()
+    assert "same folders under the same paths" in str(caught.value.hint)
+    assert bench.counts() == []
+    bench.config = _config(None)
+    assert bench.run().exit_code == 0
 
 
 def test_a_failed_shot_fails_as_it_does_here(address: str, tmp_path: Path) -> None:
