@@ -164,6 +164,29 @@ def whisperx(settings: SpeechSettings) -> Path:
     return folder
 
 
+def marks_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
+    """Marks of the weights that will be used, as far as that can be known before the dub is heard.
+
+    Of alignment models it is the one for the language that is stated, or all that are here. Raises ModelError
+    where the engine could do nothing: without an alignment model for the language that is stated; without both
+    kinds of model where none is.
+    """
+    marks: list[str] = []
+    missing: list[ModelError] = []
+    try:
+        folder = recogniser(settings)
+        marks.append(mark(folder / "model.bin"))
+    except ModelError as error:
+        missing.append(error)
+    try:
+        models = align_models(settings)
+        marks.append(mark(*(path for model in models for path in model.marks)))
+    except ModelError as error:
+        if settings.language or missing:
+            raise (missing[0] if missing and not settings.language else error) from None
+    return tuple(marks)
+
+
 def names_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
     """The catalogue's names of what `whisperx` would load, from whichever cache; none for local folders."""
     own_model = Path(settings.model).expanduser().is_dir()

@@ -16,7 +16,6 @@ from typing import Any
 from dubkit.config import SpeechSettings
 from dubkit.engines import anchors, named_weights, voiced
 from dubkit.engines.anchors import Chunk
-from dubkit.engines.named_weights import mark
 from dubkit.engines.pronounce import Pronouncer, guess
 from dubkit.engines.quiet import quiet
 from dubkit.engines.registry import load_module
@@ -30,7 +29,7 @@ from dubkit.engines.whisperx_words import (
     phones_of,
     timed_words,
 )
-from dubkit.errors import InputError, ModelError, UsageError
+from dubkit.errors import InputError, UsageError
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
 from dubkit.work.parallel import cores
 
@@ -52,7 +51,7 @@ class WhisperxAligner:
         self.settings = settings
         self.device = device
         self._loaded: dict[tuple[object, ...], Any] = {}
-        self._found = _weights(settings)
+        self._found = named_weights.marks_of_whisperx(settings)
 
     @property
     def version(self) -> str:
@@ -271,29 +270,6 @@ class WhisperxAligner:
 def _tell(track: Track, warning: str) -> None:
     if warning not in track.warnings:
         track.warnings.append(warning)
-
-
-def _weights(settings: SpeechSettings) -> tuple[str, ...]:
-    """Marks of the weights that will be used, as far as that can be known before the dub is heard.
-
-    Of alignment models it is the one for the language that is stated, or all that are here. Raises ModelError
-    where the engine could do nothing: without an alignment model for the language that is stated; without both
-    kinds of model where none is.
-    """
-    marks: list[str] = []
-    missing: list[ModelError] = []
-    try:
-        folder = named_weights.recogniser(settings)
-        marks.append(mark(folder / "model.bin"))
-    except ModelError as error:
-        missing.append(error)
-    try:
-        models = named_weights.align_models(settings)
-        marks.append(mark(*(path for model in models for path in model.marks)))
-    except ModelError as error:
-        if settings.language or missing:
-            raise (missing[0] if missing and not settings.language else error) from None
-    return tuple(marks)
 
 
 def _short(track: Track, chunk: Chunk) -> list[Chunk]:
