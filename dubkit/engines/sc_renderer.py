@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, borrow, composite, view, warp
+from dubkit.faces import align, borrow, composite, unfold, view, warp
 from dubkit.faces.references import Mix
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -49,7 +49,6 @@ class Renderer:
         layout = plane_format(info)
         self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
         self._coding = view.Coding(layout.depth, layout.is_rgb)
-        self._anchors = warp.anchors()
         self._lent: dict[int, borrow.Reference] = {}
         self._small: dict[int, borrow.Reference] = {}
         used = {plan.bank[entry] for mix in plan.mix for entry, _ in mix}
@@ -62,7 +61,7 @@ class Renderer:
 
     def _cut(self, planes: Sequence[Plane], row: int) -> borrow.Reference:
         """The face's surroundings in a frame."""
-        vertices = np.concatenate([self._plan.current[row], self._anchors])
+        vertices = unfold.vertices(self._plan.current[row])
         return borrow.cut_reference(planes, self._plane_from_canonical(row), vertices)
 
     def lend(self, frame: Frame) -> None:
@@ -94,7 +93,7 @@ class Renderer:
     def _warped(self, row: int, mask: Floats, scale: float) -> composite.Patch:
         """The patch as the warp alone makes it."""
         plan = self._plan
-        vertices = np.concatenate([plan.target[row], self._anchors])
+        vertices = unfold.vertices(plan.target[row])
         size = int(np.clip(_GRID_PER_PIXEL * scale * warp.SIDE, _MIN_GRID, _MAX_GRID))
         ids = warp.triangle_map(vertices, size)
         warps: list[Lent] = []

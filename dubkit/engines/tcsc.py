@@ -101,9 +101,12 @@ class WarpSynthesizer:
         # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
         gain = 1.0 if self.settings.actor else shape.gain(frontal[good], rest) ** 0.5
         spoken = self._articulator.predict(timing, gain * self.settings.amplitude)
-        shot_shapes, shown = self._in_silence(spoken.coefficients, spoken.speaking)
-        coefficients, audible = shot_shapes[row:][: len(track)], shown[row:][: len(track)]
+        shot_shapes, heard = self._in_silence(spoken.coefficients, spoken.speaking)
+        coefficients, audible = shot_shapes[row:][: len(track)], heard[row:][: len(track)]
+        fade = wanted.fade(good, max(1, round(wanted.FADE_SECONDS * float(info.average_rate))))
+        shaped, shown = wanted.two_steps(np.minimum(fade, audible))
         target = wanted.wanted_landmarks(current, pose, rest, coefficients)
+        target = current + shaped[:, None, None] * (target - current)
         seconds = np.arange(len(current)) / float(info.average_rate)
         poses = references.pose_features(pose, seconds)
         features = np.concatenate([references.mouth_features(current), poses], 1)
@@ -112,14 +115,13 @@ class WarpSynthesizer:
         frames = track.start + np.arange(len(track))
         pool = title.join(title.Pool(frames, matrices, current, features, goal), seconds, lender)
         bank, mix = self._borrow(pool, lendable if lendable.any() else good)
-        fade = wanted.fade(good, max(1, round(wanted.FADE_SECONDS * float(info.average_rate))))
         return FacePlan(
             start=track.start,
             frames=pool.frames,
             display_from_canonical=[align.invert(m) for m in pool.matrices],
             current=pool.current,
             target=target,
-            alpha=np.minimum(fade, audible),
+            alpha=shown,
             bank=tuple(int(row) for row in bank),
             mix=mix,
             trust=_trust(pose),

@@ -73,3 +73,13 @@ def fade(usable: NDArray[np.bool_], frames: int) -> Floats:
         ramp = np.abs(np.arange(low, high) - k) / (frames + 1)
         alpha[low:high] = np.minimum(alpha[low:high], ramp)
     return alpha
+
+
+def two_steps(strength: Floats) -> tuple[Floats, Floats]:
+    """How a new mouth of ``strength`` (T,) 0..1 goes over into the filmed one: its shape, then its picture.
+
+    (T,) how far the mouth has the wanted shape, and (T,) how much of its picture is shown. A patch that is not wholly
+    shown has the filmed mouth's shape: two mouths of other shapes over one another would be seen as two.
+    """
+    shaped, shown = np.clip(2 * strength - 1, 0, 1), np.clip(2 * strength, 0, 1)
+    return np.asarray(shaped, np.float32), np.asarray(shown, np.float32)

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import borrow, composite, layout, references, view, warp
+from dubkit.faces import borrow, composite, layout, references, unfold, view, warp
 from dubkit.records import Floats
-from dubkit.training.sc_footage import Footage, vertices
+from dubkit.training.sc_footage import Footage
 from dubkit.training.sc_maps import Maps, Random, as_tensor
 
 COUNT = 3  # references of a sample
@@ -98,7 +98,7 @@ def with_mouth(canonical: Floats, push: Floats) -> Floats:
 
 def _pretended(true: borrow.Reference, canonical: Floats, push: Floats) -> borrow.Reference:
     """A picture made to show another mouth."""
-    points = vertices(with_mouth(canonical, push))
+    points = unfold.vertices(with_mouth(canonical, push))
     made = warp.warp(points, true.vertices, warp.triangle_map(points, _GRID))
     planes = []
     for k, matrix in enumerate(true.plane_from_canonical):
@@ -138,14 +138,14 @@ def assemble(
     rng: Random | None,
 ) -> Maps:
     """All maps of a sample; without ``rng`` the light is left as it is."""
-    points = vertices(target)
+    points = unfold.vertices(target)
     ids = warp.triangle_map(points, _GRID)
     mask = composite.soft_mask(current, target, FEATHER)
     ring = composite.skin_ring(current, mask)
     drawn = view.outline(current, target, mask, ring)
     truth = filmed = view.as_filmed(true, _CODING)
     if current is not target:
-        other = vertices(current)
+        other = unfold.vertices(current)
         back = warp.warp(other, points, warp.triangle_map(other, _GRID))
         filmed = view.as_warped(true, back, _CODING)
     pictures, shades = [], []

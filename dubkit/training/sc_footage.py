@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import align, borrow, references, warp
+from dubkit.faces import align, borrow, references, unfold, warp
 from dubkit.records import Floats
 from dubkit.training.prepared import CROP, PreparedSet
 
@@ -29,12 +29,7 @@ class Footage:
     def reference(self, row: int) -> borrow.Reference:
         """A frame as the product keeps it."""
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
-        return borrow.Reference(vertices(self.canonical[row]), planes, matrices())
-
-
-def vertices(canonical: Floats) -> Floats:
-    """(L, 2) landmarks -> (L + A, 2) vertices of the mesh."""
-    return np.asarray(np.concatenate([canonical, warp.anchors()]), np.float32)
+        return borrow.Reference(unfold.vertices(self.canonical[row]), planes, matrices())
 
 
 def matrices() -> tuple[align.Matrix, ...]:

@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.faces import align, borrow, warp
+from dubkit.faces import align, borrow, unfold, warp
 from dubkit.models.sc import ScNet, load_sc
 from dubkit.training import sc_data
 from dubkit.training.prepared import PreparedSet
-from dubkit.training.sc_footage import Footage, load_footage, matrices, vertices
+from dubkit.training.sc_footage import Footage, load_footage, matrices
 from dubkit.training.sc_losses import Made, compose, energy, without_net
 from dubkit.training.sc_maps import Maps
 
@@ -103,7 +103,7 @@ class Boxed(Footage):
         """A frame as it would be kept."""
         points, ways = BOXES[self.name]
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
-        return borrow.Reference(vertices(points[row]), planes, ways[row])
+        return borrow.Reference(unfold.vertices(points[row]), planes, ways[row])
 
 
 BOXES: dict[str, tuple[np.ndarray, list[tuple[align.Matrix, ...]]]] = {}

@@ -70,3 +70,12 @@ def test_absent_rows_take_the_nearest_present_one(present: list[bool]) -> None:
             assert abs(filled[t] - t) == min(abs(k - t) for k in np.flatnonzero(mask))
     else:
         assert (filled == 0).all()
+
+
+def test_a_mouth_that_is_partly_shown_has_the_filmed_shape() -> None:
+    strength = np.linspace(0, 1, 11, dtype=np.float32)
+    shaped, shown = wanted.two_steps(strength)
+    assert (shaped[shown < 1] == 0).all()
+    assert (shaped[0], shown[0], shaped[-1], shown[-1]) == (0, 0, 1, 1)
+    assert (np.diff(shaped) >= 0).all()
+    assert (np.diff(shown) >= 0).all()
