@@ -110,6 +110,12 @@ class ScTraining(LoopSettings):
     frames: int = Field(
         300, ge=30, description="Frames of a clip that are kept in memory, spread evenly."
     )
+    adversarial: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How hard a judge of mouths, which learns beside, pulls; 1: as all losses. 0: no judge.",
+    )
 
 
 class LandmarkTraining(LoopSettings):

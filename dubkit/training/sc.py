@@ -1,7 +1,8 @@
 """Train the SC net: warped own frames in, one picture with the wanted mouth out.
 
 The lesson that `training.loop` runs for ``dubkit train sc``. What is kept is a running average of the
-weights; what decides is the sum of the losses on people of the validation split.
+weights; what decides is the sum of the losses on people of the validation split, or, where a judge of mouths teaches
+as well, likeness and sharpness around their lips.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from dubkit.errors import InputError
 from dubkit.models.sc import KIND, ScConfig, ScNet, load_sc, save_sc
 from dubkit.training.loop import Pace, descend, follow
 from dubkit.training.prepared import PreparedSet
+from dubkit.training.sc_adversary import Adversary
 from dubkit.training.sc_data import Samples, moving_sample
 from dubkit.training.sc_footage import load_footage
-from dubkit.training.sc_losses import losses
+from dubkit.training.sc_losses import compose, losses
 from dubkit.training.sc_maps import Maps, stacked
 from dubkit.training.sc_report import Picture, contact_sheet, measures
 from dubkit.training.state import Modules, Optimizers
@@ -36,7 +38,6 @@ class ScLesson:
     """See `training.loop.Lesson`."""
 
     kind = KIND
-    goal = "loss"
 
     def __init__(
         self, samples: Samples, held_out: Sequence[Maps], net: ScNet, settings: ScTraining
@@ -49,14 +50,20 @@ class ScLesson:
         self._optimizer = torch.optim.AdamW(
             net.parameters(), settings.rate, weight_decay=settings.decay
         )
+        self.goal = "unlike" if settings.adversarial else "loss"
+        self._adversary: Adversary | None = None
+        if settings.adversarial:
+            self._adversary = Adversary(settings.adversarial, settings.rate, self._device)
 
     def modules(self) -> Modules:
-        """The net and the running average of its weights."""
-        return {"net": self._net, "average": self._average}
+        """The net and the running average of its weights, and what it is opposed by."""
+        judge = {} if self._adversary is None else {"judge": self._adversary.judge}
+        return {"net": self._net, "average": self._average, **judge}
 
     def optimizers(self) -> Optimizers:
-        """The only one."""
-        return {"net": self._optimizer}
+        """The net's and, where there is one, the judge's."""
+        judge = {} if self._adversary is None else {"judge": self._adversary.optimizer}
+        return {"net": self._optimizer, **judge}
 
     def draw(self, rng: np.random.Generator) -> Maps:
         """A batch; all its samples have equally many references."""
@@ -68,11 +75,19 @@ class ScLesson:
         """One step."""
         maps = batch.to(pace.device)
         with pace.autocast():
-            parts = losses(maps, self._call(maps.given()))
+            said = self._call(maps.given())
+            made = compose(maps, said)
+            parts = dict(losses(maps, said, made))
             total = torch.stack(list(parts.values())).sum()
+            if self._adversary is not None:
+                parts["adversarial"] = self._adversary.term(maps, made, total, pace.step)
+                total = total + parts["adversarial"]
         descend(self._net, self._optimizer, total, _LONGEST)
         follow(self._average, self._net, min(self._settings.average, pace.step / (pace.step + 10)))
-        return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+        found = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+        if self._adversary is not None:
+            found["judge"] = self._adversary.learn(maps, made, pace)
+        return found
 
     def examine(self) -> Mapping[str, float]:
         """Measures on held-out people, see `sc_report.measures`."""

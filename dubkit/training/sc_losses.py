@@ -52,9 +52,8 @@ def energy(picture: Tensor) -> Tensor:
     return (F.avg_pool2d(squared, _CELL) + 1e-6).sqrt()
 
 
-def losses(maps: Maps, said: ScOutput) -> Mapping[str, Tensor]:
-    """Each loss with its weight in it; their sum is what is descended."""
-    made = compose(maps, said)
+def losses(maps: Maps, said: ScOutput, made: Made) -> Mapping[str, Tensor]:
+    """Each loss with its weight in it; their sum is what is descended. ``made`` is what was said comes to."""
     weight = maps.mask * (1 + _LIPS * maps.core)
     total = weight.sum()
     colour = torch.tensor([1.0, _CHROMA, _CHROMA], device=weight.device)[:, None, None]

@@ -26,13 +26,16 @@ def measures(maps: Maps, net: ScNet) -> Mapping[str, float]:
       range, under the mask and around the lips. Lower is better.
     - ``sharpness``, ``sharpness_lips``: slope energy over the real frame's; 1 is as sharp as real.
     - ``ssim``, ``ssim_lips``: likeness of the light, 1 is equal.
+    - ``unlike``: ``1 - ssim_lips + abs(1 - sharpness_lips)``, what decides where a judge teaches as well: then the
+      picture that is least wrong in the mean is no longer the aim. Lower is better.
     - ``mask``: how much of the geometric mask is used, 0..1.
     - The same with ``warp_`` before it: of the warp alone.
     """
     said = net(maps.given())
     made = compose(maps, said)
-    found = {"loss": float(torch.stack(list(losses(maps, said).values())).sum())}
+    found = {"loss": float(torch.stack(list(losses(maps, said, made).values())).sum())}
     found |= _figures(maps, made)
+    found["unlike"] = 1 - found["ssim_lips"] + abs(1 - found["sharpness_lips"])
     found["mask"] = float((made.mask.sum() / maps.mask.sum()).item())
     return found | {f"warp_{k}": v for k, v in _figures(maps, without_net(maps)).items()}
 

@@ -126,11 +126,11 @@ def test_a_perfect_patch_costs_nothing_but_mixing(prepared: PreparedSet) -> None
     alone = torch.zeros(1, 3, *maps.truth.shape[-2:])
     alone[:, 0] = 1
     said = ScOutput(alone, torch.zeros_like(maps.truth), torch.ones_like(maps.mask))
-    parts = sc_losses.losses(maps, said)
+    parts = sc_losses.losses(maps, said, sc_losses.compose(maps, said))
     assert all(float(value) == pytest.approx(0, abs=1e-6) for value in parts.values())
     blurred = torch.nn.functional.avg_pool2d(maps.truth, 5, 1, 2)
     soft = replace(said, residual=blurred - maps.truth)
-    assert sc_losses.losses(maps, soft)["texture"] > 1e-3
+    assert sc_losses.losses(maps, soft, sc_losses.compose(maps, soft))["texture"] > 1e-3
 
 
 def test_a_short_training_gets_nearer_to_the_real_mouth(
