@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
-from dubkit.errors import InputError
+from dubkit.errors import InputError, OutputError
 from dubkit.work.lock import LOCK, hold
 from tests.fakes import Bench, Recorder
 
@@ -94,6 +98,46 @@ def test_another_command_in_a_folder_does_not_hide_that_its_last_run_was_cut_off
     told = Recorder()
     bench.run(progress=told)
     assert any("cut off" in note for note in told.notes)
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+def test_a_clock_that_jumps_makes_no_finished_work_old(bench: Bench, years: int) -> None:
+    bench.run(until="timing")
+    bench.counts()
+    then = time.time() + years * 365.25 * 86400
+    for path in [bench.job.work, *bench.job.work.rglob("*")]:
+        os.utime(path, (then, then))
+    assert bench.run().exit_code == 0
+    assert {line.split("/")[0] for line in bench.counts()} == {"generate", "stitch"}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A folder as a disk that may not be written: for root, only a mount says no."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounts need root")
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("until", ["probe", "faces", "generate"])
+def test_a_folder_that_became_read_only_is_one_sentence_and_goes_on_later(
+    bench: Bench, until: str
+) -> None:
+    bench.run(until=until)
+    with locked(bench.job.work), pytest.raises(OutputError, match="Read-only file system"):
+        bench.run()
+    done = bench.counts()
+    bench.run()
+    assert not {line.split("/")[0] for line in done} & {
+        line.split("/")[0] for line in bench.counts()
+    }
+    with locked(bench.folder), pytest.raises(OutputError, match="Read-only file system"):
+        bench.run(force=("stitch",))
 
 
 def _hold(root: Path, ready: Event, seconds: float) -> None:

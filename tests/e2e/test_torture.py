@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import kills
+from tests.torture import kills, power
 from tests.torture.films import small_inputs
 from tests.torture.work_folders import Case, undisturbed
 
@@ -28,4 +28,22 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.mark.parametrize("number", [32, 21, 2, 31])
 def test_what_is_killed_goes_on_to_the_same_film(case: Case, tmp_path: Path, number: int) -> None:
     outcome = kills.kill(case, tmp_path / "trial", number, SEED)
+    assert outcome.faults == []
+
+
+# by number: Ctrl-C twice in generate, SIGTERM once while it starts
+@pytest.mark.parametrize("number", [33, 2])
+def test_what_is_stopped_ends_with_130_and_goes_on_to_the_same_film(
+    case: Case, tmp_path: Path, number: int
+) -> None:
+    outcome = kills.stop(case, tmp_path / "trial", number, SEED)
+    assert outcome.faults == []
+
+
+# by number: a receipt cut in half in stitch, all files of a unit zeroed in timing
+@pytest.mark.parametrize("number", [1, 14])
+def test_a_power_cut_costs_the_unit_that_it_damaged(
+    case: Case, tmp_path: Path, number: int
+) -> None:
+    outcome = power.cut_power(case, tmp_path / "trial", number, SEED)
     assert outcome.faults == []

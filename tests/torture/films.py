@@ -105,7 +105,7 @@ class LongInputs:
 
 
 def long_inputs(folder: Path, minutes: int, size: tuple[int, int] = (192, 144)) -> LongInputs:
-    """A film joined from short clips by stream copy, ten seconds of speech in each minute of its dub."""
+    """A film joined from short clips by stream copy, ten seconds of speech in each two minutes of its dub."""
     folder.mkdir(parents=True, exist_ok=True)
     marked, plain = _clips(folder, size)
     order, frames = [marked], 4 * RATE
@@ -142,10 +142,10 @@ def _clips(folder: Path, size: tuple[int, int]) -> tuple[tuple[Path, int], list[
 
 
 _SEQUENCE: tuple[tuple[DemoShot | str, int], ...] = (
-    (_FACE, 3), ("mandelbrot=size={}:rate=25:start_scale=2", 7), ("testsrc2=size={}:rate=25", 6),
-    (_WIDE, 4), ("cellauto=size={}:rate=25:rule=30:random_seed=7", 5),
+    (_FACE, 1), ("mandelbrot=size={}:rate=25:start_scale=2", 7), ("testsrc2=size={}:rate=25", 6),
+    (_WIDE, 1), ("cellauto=size={}:rate=25:rule=30:random_seed=7", 5),
     ("mandelbrot=size={}:rate=25:start_x=0.3:start_y=0.03:start_scale=0.5", 9),
-    (_mirrored(_FACE), 2), ("life=size={}:rate=25:random_seed=3:mold=8", 8),
+    (_mirrored(_FACE), 1), ("life=size={}:rate=25:random_seed=3:mold=8", 8),
 )  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def _speech(frames: int, marks: tuple[int, int]) -> Iterator[Samples]:
     room = 0.001 * np.random.default_rng(3).standard_normal(SOUND_RATE)
     for second in range(frames // RATE):
         block = room.astype(np.float32)
-        at = second % 60 - 10  # the speech of a minute begins at its tenth second
+        at = second % 120 - 10  # the speech of two minutes begins at their tenth second
         if at >= 0:
             said = words[at * SOUND_RATE : (at + 1) * SOUND_RATE]
             block[: len(said)] += said
