@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -27,7 +28,7 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 import joblib
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
 from dubkit.errors import MissingDependency
 
@@ -272,7 +273,11 @@ def is_lost(future: Future[Any]) -> bool:
 
 
 def _prepare_worker(parent: int) -> None:
-    """What a worker does first: leave Ctrl-C to its parent, and watch that it lives."""
+    """What a worker does first: leave Ctrl-C to its parent, watch that it lives, and stay while it does.
+
+    Where psutil is installed, loky takes the first use of torch for a leak and ends the worker, with a warning.
+    """
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from dubkit.errors import MissingDependency
-from dubkit.work.parallel import WorkerLost, share_of_cores
-from dubkit.work.schedule import stream
+from dubkit.work.parallel import WorkerLost, open_workers, share_of_cores
+from dubkit.work.schedule import Call, Course, Schedule, stream
 
 
 def _square(number: int) -> int:
@@ -68,6 +69,31 @@ def test_results_stream_as_they_finish() -> None:
 def test_one_job_stays_in_this_process_and_more_never_do() -> None:
     assert [result for _, result in stream(_identify, [0, 0], jobs=1)] == [os.getpid()] * 2
     assert os.getpid() not in [result for _, result in stream(_identify, [0], jobs=2)]
+
+
+_kept: list[bytearray] = []
+
+
+def _grow(megabytes: int) -> int:
+    _kept.append(bytearray(b"x") * (megabytes << 20))
+    return os.getpid()
+
+
+def _in_turn(*megabytes: int) -> Course[list[int]]:
+    found = []
+    for wanted in megabytes:
+        answer = yield [Call(_grow, lambda _place, _cores, wanted=wanted: wanted)]  # type: ignore[misc]
+        assert answer is not None
+        found.append(answer.result)
+        time.sleep(1.1)  # as often as loky looks at its workers' memory
+    return found
+
+
+@pytest.mark.skipif(find_spec("psutil") is None, reason="loky looks at memory with psutil")
+def test_a_worker_that_loads_large_libraries_is_not_taken_for_leaking() -> None:
+    schedule: Schedule[int, list[int]] = Schedule(open_workers(2))
+    (ended,) = schedule.run([(0, _in_turn(1, 400, 1, 1))])
+    assert len(set(ended.result)) == 1
 
 
 def test_libraries_use_one_thread_in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
