@@ -2,7 +2,7 @@
 
 from dubkit.batch.check import Checked, Request
 from dubkit.batch.entries import Shard
-from dubkit.batch.junit import write_junit
+from dubkit.batch.junit import open_report, write_junit
 from dubkit.batch.pairing import PATTERNS
 from dubkit.batch.run import Batch, BatchResult, open_batch, run_batch
 from dubkit.batch.status import JobState, batch_status, books
@@ -18,6 +18,7 @@ __all__ = [
     "batch_status",
     "books",
     "open_batch",
+    "open_report",
     "run_batch",
     "write_junit",
 ]

@@ -19,8 +19,11 @@ from dubkit.cli.run import forbid_downloads
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dubkit.batch.book import Outcome
     from dubkit.batch.check import Checked
+    from dubkit.batch.entries import Problem
     from dubkit.batch.run import Batch, BatchResult
 
 FRAMES_A_SECOND = 20.0  # guessed where this batch has not measured its own speed yet
@@ -141,6 +144,8 @@ def batch(
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             part = lazy.batch.Shard.parse(shard) if shard else None
+            if junit and not dry_run:
+                lazy.batch.open_report(junit)
             request = lazy.batch.Request(
                 source=source,
                 out=out,
@@ -167,7 +172,7 @@ def batch(
             code = max(code, result.exit_code)
         reporter.finish(_answer(chosen, None if dry_run else result, code))
     if not json:
-        _show_plan(chosen) if dry_run else _show(result, quiet)
+        _show_plan(chosen) if dry_run else _show(result, chosen.checked.problems, quiet)
     if code != EXIT_OK:
         raise typer.Exit(code)
 
@@ -255,7 +260,7 @@ def _show_plan(chosen: Batch) -> None:
     )
 
 
-def _show(result: BatchResult, quiet: bool) -> None:
+def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None:
     rows = [
         (
             outcome.name,
@@ -266,5 +271,6 @@ def _show(result: BatchResult, quiet: bool) -> None:
         for outcome in result.outcomes
         if not quiet or outcome.state != "done"
     ]
+    rows += [(problem.job, "invalid", "", problem.message) for problem in problems]
     if rows:
         answers().print(table(("job", "state", "time", "result"), rows))

@@ -120,7 +120,7 @@ def test_shards_share_a_folder_and_do_all_between_them(studio: Path) -> None:
 def test_all_problems_are_told_and_nothing_starts(studio: Path) -> None:
     (studio / "films" / "two.mp4").write_bytes(b"no film")
     (studio / "dubs" / "one.de.wav").write_bytes(b"")
-    junit = studio / "report.xml"
+    junit = studio / "reports" / "report.xml"  # a folder that nobody has made yet
     arguments = ["batch", str(studio / "films"), "--dubs", str(studio / "dubs")]
     arguments += ["--out", str(studio / "out"), "--junit", str(junit)]
     result = runner.invoke(app, arguments)
@@ -147,6 +147,17 @@ def test_the_good_jobs_can_be_started_anyway(studio: Path) -> None:
     assert events[-1]["status"] == "partial"
     assert [e["name"] for e in events if e["event"] == "job_end"] == ["one.de", "one.fr"]
     assert events[-1]["facts"]["problems"][0]["job"] == "two.fr"
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(studio: Path) -> None:
+    (studio / "file").write_text("mine")
+    arguments = ["batch", str(studio / "films"), "--dubs", str(studio / "dubs")]
+    arguments += ["--out", str(studio / "out")]
+    for place in (studio, studio / "file" / "report.xml"):
+        result = runner.invoke(app, [*arguments, "--junit", str(place)])
+        assert result.exit_code == 8, result.output
+        assert "error: the report" in result.stderr
+        assert not (studio / "out").exists()
 
 
 def test_a_dry_run_shows_every_job_and_writes_nothing(studio: Path) -> None:
