@@ -261,7 +261,7 @@ def _show_plan(chosen: Batch) -> None:
 
 
 def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             outcome.name,
             "done before" if outcome.name in result.skipped else outcome.state,
