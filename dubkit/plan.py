@@ -48,7 +48,7 @@ def select(stages: Sequence[Stage], until: str | None, force: Iterable[str]) -> 
 def digest_inputs(job: Job, known: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
     """Digests of the input files; those unchanged in size and times since ``known`` are not read."""
     return {
-        name: _digest_input(path, known.get(name))
+        name: digest_input(path, known.get(name))
         for name in INPUTS
         if (path := getattr(job, name)) is not None
     }
@@ -124,7 +124,8 @@ def check_unchanged(given: Mapping[str, FileDigest]) -> None:
             )
 
 
-def _digest_input(path: Path, known: FileDigest | None) -> FileDigest:
+def digest_input(path: Path, known: FileDigest | None) -> FileDigest:
+    """The digest of a file, which is not read where it has not changed since ``known``. Raises InputError."""
     path = path.absolute()
     try:
         facts = path.stat()

@@ -86,7 +86,7 @@ def request_digest(entry: Entry, config: Config, version: str) -> str:
     """What decides a job's result, told from names, sizes and times: cheap, and enough to skip it."""
     files = [
         [str(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
-        for path in (entry.video, entry.audio, entry.script)
+        for path in (entry.video, entry.audio, entry.script, entry.verdicts)
         if path
     ]
     settings = config.model_dump(mode="json", exclude={"parallel"})

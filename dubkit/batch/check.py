@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.api import make_job
 from dubkit.batch.entries import Entry, Problem, under
 from dubkit.batch.listing import Row, read_list
 from dubkit.batch.pairing import PATTERNS, pair
+from dubkit.batch.verdict_files import Films, check_verdicts, deal
 from dubkit.config import Config, ParallelSettings
 from dubkit.deliver import check_request
 from dubkit.engines.licence import check_licence
@@ -38,6 +39,7 @@ class Request:
     settings: Sequence[str] = ()
     flags: Mapping[str, object] | None = None
     licence: str = "any"  # as for a single run
+    verdicts: Path | None = None  # a verdict file, or a folder of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,18 @@ def check(request: Request) -> Checked:
     else:
         entries, problems, warnings = _from_list(request)
     problems += _clashes(entries)
+    films = Films()
+    if request.verdicts is not None:
+        dealt = deal(entries, request.verdicts, films)
+        entries = dealt.entries
+        problems += dealt.problems
+        warnings += dealt.warnings
     parallel = load_config(request.presets, request.settings, request.flags).parallel
     bad = {problem.job for problem in problems}
     ready: list[Ready] = []
     for entry in entries:
         try:
-            found = _examine(entry, request)
+            found = _examine(entry, request, films)
         except DubkitError as error:
             problems.append(Problem(entry.name, entry.origin, error.message, error.hint))
             continue
@@ -145,7 +153,7 @@ def _from_list(request: Request) -> tuple[list[Entry], list[Problem], list[str]]
         if not entry.output.resolve().is_relative_to(request.out.resolve()):
             problems.append(Problem(name, row.origin, f"out lies outside {request.out}: {row.out}"))
             continue
-        entry = under(entry, row.presets, row.settings)
+        entry = under(replace(entry, verdicts=row.verdicts), row.presets, row.settings)
         entries.append(under(entry, request.presets, request.settings))
     return entries, problems, []
 
@@ -203,7 +211,7 @@ def _clashes(entries: Sequence[Entry]) -> list[Problem]:
     return problems
 
 
-def _examine(entry: Entry, request: Request) -> Ready:
+def _examine(entry: Entry, request: Request, films: Films) -> Ready:
     config = load_config(entry.presets, entry.all_settings(), request.flags)
     check_licence(request.licence, config)
     job = make_job(
@@ -214,6 +222,7 @@ def _examine(entry: Entry, request: Request) -> Ready:
         out=entry.output,
         work=entry.work,
         analysis=request.analysis or (request.work or request.out / "work") / "analysis",
+        verdicts=entry.verdicts,
     )
     check_request(job)
     check_delivery(job.output, config.generate.codec)
@@ -228,4 +237,6 @@ def _examine(entry: Entry, request: Request) -> Ready:
             raise UsageError(f"{entry.video} has no moving pictures")
         seconds = float(film.duration or 0) / 1e6
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        return Ready(entry, job, config, seconds, stream.frames or round(seconds * rate))
+        frames = stream.frames or round(seconds * rate)
+    check_verdicts(entry, job, config, request.licence, films)
+    return Ready(entry, job, config, seconds, frames)

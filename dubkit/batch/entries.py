@@ -24,6 +24,7 @@ class Entry:
     work: Path
     script: Path | None = None
     language: str | None = None
+    verdicts: Path | None = None  # what a person said of its shots
     presets: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()  # ``section.key=value``
 

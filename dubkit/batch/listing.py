@@ -20,8 +20,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
-COLUMNS = ("video", "audio", "script", "language", "preset", "out")
-_FILES = ("video", "audio", "script")
+COLUMNS = ("video", "audio", "script", "verdicts", "language", "preset", "out")
+_FILES = ("video", "audio", "script", "verdicts")
 _MOST = 100_000  # jobs
 _LARGEST = 64 * 2**20  # bytes of a list
 
@@ -34,6 +34,7 @@ class Row:
     video: Path | None
     audio: Path | None
     script: Path | None = None
+    verdicts: Path | None = None
     language: str | None = None
     presets: tuple[str, ...] = ()
     out: str | None = None  # relative to the batch's output folder
@@ -132,6 +133,7 @@ def _row(origin: str, table: Mapping[str, Any], base: Path) -> Row:
         video=draft.paths.get("video"),
         audio=draft.paths.get("audio"),
         script=draft.paths.get("script"),
+        verdicts=draft.paths.get("verdicts"),
         language=_text("language", table, draft.problems),
         presets=_names(table.get("preset"), base, draft.problems),
         out=_text("out", table, draft.problems),

@@ -71,6 +71,14 @@ JUnit = Annotated[
         "--junit", metavar="FILE", help="JUnit XML, a test case a job.", rich_help_panel=o.FILES
     ),
 ]
+Verdicts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE",
+        help="What you said of single shots: verdict files of reports, each for the jobs of its film.",
+        rich_help_panel=o.FILES,
+    ),
+]
 RetryFailed = Annotated[
     bool,
     typer.Option("--retry-failed", help="Only jobs that failed before.", rich_help_panel=o.RUNNING),
@@ -102,6 +110,7 @@ def batch(
     root: Root = None,
     work: o.Work = None,
     analysis: o.Analysis = None,
+    verdicts: Verdicts = None,
     junit: JUnit = None,
     preset: o.Presets = None,
     setting: o.Settings = None,
@@ -135,6 +144,7 @@ def batch(
       dubkit batch films/ --dubs dubs/ --out dubbed/ --dry-run
       dubkit batch films/ --dubs dubs/ --out dubbed/ --pattern '{lang}/{film}' --junit report.xml
       dubkit batch jobs.csv --out dubbed/ --shard 2/8 --retry-failed
+      dubkit batch films/ --dubs dubs/ --out dubbed/ --verdicts reviewed/
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
@@ -158,6 +168,7 @@ def batch(
                 settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
                 flags={"parallel.device": device, "parallel.jobs": jobs},
                 licence=licence or "any",
+                verdicts=verdicts,
             )
             chosen = lazy.batch.open_batch(request, part)
             _complain(chosen.checked, reporter)
