@@ -6,6 +6,8 @@ picture or crop at a time, so a result never depends on what else was asked.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -29,18 +31,46 @@ OVERLAP = 0.4  # of two boxes with a larger intersection over union, the better 
 LARGEST_STEP = STRIDES[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it is now, so that what was loaded from it is not taken for what replaced it."""
+
+    path: Path
+    state: tuple[int, int] | None
+
+
+def _file(path: Path) -> _File:
+    facts = (
+        path.stat() if path.is_file() else None
+    )  # a file that is not there is told when it is loaded
+    return _File(path, (facts.st_size, facts.st_mtime_ns) if facts else None)
+
+
+# a net is loaded once a process: each shot of a film has engines of its own
+@lru_cache(maxsize=1)
+def _detector(file: _File, device: torch.device) -> tuple[torch.nn.Module, str]:
+    net, checkpoint = load_detector(file.path)
+    return for_inference(net).to(device), checkpoint.digest
+
+
+@lru_cache(maxsize=1)
+def _landmarker(file: _File, device: torch.device) -> tuple[torch.nn.Module, int, str]:
+    net, checkpoint = load_landmarker(file.path)
+    if checkpoint.config["count"] != layout.COUNT:
+        raise ModelError("the landmarker's weights are for another landmark layout")
+    return for_inference(net).to(device), net.size, checkpoint.digest
+
+
 class EmbeddedDetector:
     """Finds faces from about 19 pixels in the picture it looks at (`FaceSettings.detect_size`)."""
 
     name = "embedded"
 
     def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
-        with as_file(files("dubkit") / "weights" / "detector.safetensors") as path:
-            net, checkpoint = load_detector(path)
         self.device = place(device)
-        self.net = for_inference(net).to(self.device)
+        with as_file(files("dubkit") / "weights" / "detector.safetensors") as path:
+            self.net, self._digest = _detector(_file(path), self.device)
         self.long_side, self.min_score = settings.detect_size, settings.min_score
-        self._digest = checkpoint.digest
 
     @property
     def version(self) -> str:
@@ -80,15 +110,11 @@ class EmbeddedLandmarker:
     name = "embedded"
 
     def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
+        self.device = place(device)
         with as_file(files("dubkit") / "weights" / "landmarker.safetensors") as path:
             own = settings.landmarker_weights
-            net, checkpoint = load_landmarker(Path(own).expanduser() if own else path)
-        if checkpoint.config["count"] != layout.COUNT:
-            raise ModelError("the landmarker's weights are for another landmark layout")
-        self.device = place(device)
-        self.crop_size = net.size
-        self.net = for_inference(net).to(self.device)
-        self._digest = checkpoint.digest
+            chosen = Path(own).expanduser() if own else path
+            self.net, self.crop_size, self._digest = _landmarker(_file(chosen), self.device)
 
     @property
     def version(self) -> str:
