@@ -38,9 +38,10 @@ _CROSSED = -0.002  # opening below which lips would pass through one another
 # seconds: in shorter silences the mouth does what the net says. Real speakers keep it open in four fifths of such
 # frames; no longer than the context that a shot knows
 _PAUSE = 0.8
-_BREATH = 0.6  # seconds before speech in which a mouth opens: people draw breath
-_FADE = 0.3  # seconds in which it comes to rest after speech
-_RULES = 3  # changes with the rules
+# seconds before speech in which a mouth opens, for people draw breath, and in which it comes to rest after it: so
+# mouths are open in as much of the pauses as real ones
+_BREATH, _FADE = 0.8, 0.5
+_RULES = 4  # changes with the rules
 
 
 @dataclass(frozen=True, slots=True)
