@@ -56,6 +56,7 @@ class TcLesson:
         torch.manual_seed(settings.seed)
         self.net, self.average = (_net(settings, start).to(self.device) for _ in range(2))
         self.average.load_state_dict(self.net.state_dict())
+        self._call = torch.compile(self.net) if settings.compile else self.net
         self._optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=settings.rate, weight_decay=settings.decay
         )
@@ -73,7 +74,7 @@ class TcLesson:
         here = batch.to(pace.device)
         self.net.train()
         with pace.autocast():
-            made = tc_losses.at_frames(self.net(here.cells), here).float()
+            made = tc_losses.at_frames(self._call(here.cells), here).float()
         terms = tc_losses.losses(made, here, self.settings)
         total = sum(terms.values(), made.new_zeros(()))
         loop.descend(self.net, self._optimizer, total, _LONGEST)
@@ -132,7 +133,8 @@ def tc_lesson(
     clips = load(prepared, prepared.names("train") or prepared.names())
     held_out = load(prepared, prepared.held_out())
     given = {clip.name: clip.offset for clip in [*clips, *held_out]}
-    short = settings.model_copy(update={"steps": min(OFFSET_STEPS, settings.steps)})
+    changes = {"steps": min(OFFSET_STEPS, settings.steps), "compile": False}
+    short = settings.model_copy(update=changes)
     net = learnt(TcLesson(clips, held_out, given, short, device, start))
     offsets = estimate_offsets(net, [*clips, *held_out])
     return TcLesson(clips, held_out, offsets, settings, device, start)

@@ -125,6 +125,23 @@ def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
     np.testing.assert_allclose(after, 1.5 * before, rtol=1e-4, atol=1e-5)
 
 
+def test_a_net_is_compiled_where_it_is_asked_for(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[object] = []
+
+    def kept(net: object) -> object:
+        compiled.append(net)
+        return net
+
+    monkeypatch.setattr(torch, "compile", kept)
+    for wanted in (False, True):
+        settings = TcTraining(steps=2, batch=2, width=8, compile=wanted)
+        lesson = tc.TcLesson(clips, clips, {}, settings)
+        tc.learnt(lesson)
+        assert compiled == ([lesson.net] if wanted else [])
+
+
 def test_the_preview_shows_the_held_out_clips(clips: list[Clip]) -> None:
     picture = lesson(clips, steps=1).preview()
     assert picture is not None
