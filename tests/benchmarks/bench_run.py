@@ -2,6 +2,11 @@
 
     python tests/benchmarks/bench_run.py CLIP SOUND FOLDER [--minutes 1 10] [RUN_FLAGS]
 
+The films of the README, on a machine that does nothing else (``DATA``: its clips)::
+
+    bench_run.py DATA/hdtf/RD_Radio2.mp4 DATA/audio/en_1.flac FOLDER --minutes 1.17             # nine shots
+    bench_run.py DATA/usgov/trump_10s.mp4 DATA/audio/en_1.flac FOLDER --minutes 1 10 --set speech.aligner=even
+
 A film of each length is made in FOLDER from CLIP (repeated, scaled to fit 1280 x 720, a cut at each repeat),
 dubbed with SOUND (repeated likewise) by ``dubkit run``, and a line tells frames a second from start to end and
 the peak of the resident memory of all processes together (sampled ten times a second; shared pages count
@@ -57,8 +62,8 @@ def resident(root: int) -> int:
     return total
 
 
-def measure(film: Path, dub: Path, flags: list[str]) -> tuple[float, int]:
-    """Seconds and peak bytes of one run."""
+def measure(film: Path, dub: Path, flags: list[str]) -> tuple[float, int, int]:
+    """Seconds, peak bytes and shots of one run."""
     out = film.with_name(f"{film.stem}.dubbed.mp4")
     work = film.with_name(f"{film.stem}.work{time.time_ns()}")
     argv = [sys.executable, "-m", "dubkit", "run", str(film), "--audio", str(dub)]
@@ -70,7 +75,8 @@ def measure(film: Path, dub: Path, flags: list[str]) -> tuple[float, int]:
         time.sleep(0.1)
     if process.returncode:
         sys.exit(f"dubkit run ended with {process.returncode}")
-    return time.monotonic() - started, peak
+    shots = len(list(work.glob("video-*/faces/*/receipt.json")))
+    return time.monotonic() - started, peak, shots
 
 
 def main() -> None:
@@ -84,9 +90,10 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     for minutes in args.minutes:
         film, dub = make(args.clip, args.sound, args.folder, minutes)
-        seconds, peak = measure(film, dub, flags)
+        seconds, peak, shots = measure(film, dub, flags)
         speed = FRAMES_PER_MINUTE * minutes / seconds
-        sys.stdout.write(f"{minutes:g} min: {speed:.1f} frames/s, peak {peak / 2**20:.0f} MiB\n")
+        told = f"{speed:.1f} frames/s, peak {peak / 2**20:.0f} MiB"
+        sys.stdout.write(f"{minutes:g} min, {shots} shots: {told}\n")
         sys.stdout.flush()
 
 

@@ -4,10 +4,12 @@
 
     python tests/benchmarks/bench_scaling.py [SHOTS]
 
-A film of that many shots of 2 s goes through the whole pipeline with the pass-through synthesizer, in turns with
-one worker, two, and two of a Dask cluster; no picture is generated, so all that is measured is overhead: decoding,
-one encode, books, receipts, the queue. Processor seconds count parent and workers; on a busy machine they tell
-more than the clock. Then the queue alone, with calls that do nothing, and what lies on the disk for one shot.
+A film of that many shots of 2 s, and one of six, go through the whole pipeline with the pass-through synthesizer,
+in turns with one worker, two, and two of a Dask cluster; no picture is generated, so all that is measured is
+overhead: decoding, one encode, books, receipts, the queue. The difference of both films is told for a shot, the
+start of processes and libraries thus left out. Processor seconds count parent and workers; on a busy machine they
+tell more than the clock, and the clock's figures tell nothing there. Then the queue alone, with calls that do
+nothing, and what lies on the disk for one shot.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +37,8 @@ SETTINGS = (
     "generate.synthesizer=passthrough",
     "generate.speed=ultrafast",
 )
-ROUNDS = 1
+WAYS = (("loky", 1), ("loky", 2), ("dask", 2))
+FEW = 6  # shots of the film that is compared with
 CALLS = 400
 
 
@@ -44,15 +48,23 @@ def spent() -> float:
     return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, kinds))
 
 
-def measure(name: str, work: Callable[[], object], units: int) -> None:
-    """Print what a piece of work took, in all and for each unit."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a piece of work took."""
+
+    wall: float
+    cpu: float
+
+
+def measure(name: str, work: Callable[[], object], units: int) -> Cost:
+    """Print and return what a piece of work took, in all and for each unit."""
     began, used, idle = time.perf_counter(), spent(), _idle()
     work()
     wall, cpu, rest = time.perf_counter() - began, spent() - used, _idle() - idle
     share = rest / (wall * (os.cpu_count() or 1))
-    say(
-        f"{name:28} {wall:7.1f} s  {cpu:7.1f} cpu s  {1e3 * cpu / units:7.1f} cpu ms a unit  machine idle {share:4.0%}"
-    )
+    each = f"{1e3 * cpu / units:7.1f} cpu ms a unit"
+    say(f"{name:28} {wall:7.1f} s  {cpu:7.1f} cpu s  {each}  machine idle {share:4.0%}")
+    return Cost(wall, cpu)
 
 
 def say(text: str) -> None:
@@ -104,22 +116,38 @@ def _queue_alone(backend: str) -> None:
         pass
 
 
+def _film(folder: Path, shots: int) -> dict[str, Cost]:
+    """A film of so many shots by each kind of workers; the films must be the same."""
+    folder.mkdir()
+    film(folder / "film.mp4", seconds=2.0 * shots, rate="25", size="160x90")
+    tone(folder / "dub.wav", 2.0 * shots)
+    costs = {}
+    for backend, jobs in WAYS:
+        name = f"{backend}-{jobs}"
+        costs[name] = measure(
+            f"{shots} shots, {name}", partial(_run, folder, name, jobs, backend), shots
+        )
+    same = {(folder / f"{name}.mp4").read_bytes() for name in costs}
+    say(f"the films are {'the same' if len(same) == 1 else 'DIFFERENT'}")
+    return costs
+
+
 def main(shots: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        film(folder / "film.mp4", seconds=2.0 * shots, rate="25", size="160x90")
-        tone(folder / "dub.wav", 2.0 * shots)
-        for turn in range(ROUNDS):
-            for backend, jobs in (("loky", 1), ("loky", 2), ("dask", 2)):
-                work = f"{backend}-{jobs}-{turn}"
-                measure(work, partial(_run, folder, work, jobs, backend), shots)
-        same = {(folder / f"{b}.mp4").read_bytes() for b in ("loky-1-0", "loky-2-0", "dask-2-0")}
-        say(f"the films are {'the same' if len(same) == 1 else 'DIFFERENT'}")
-        _books(folder / "loky-2-0")
+        few, many = _film(folder / "few", FEW), _film(folder / "many", shots)
+        more = shots - FEW
+        for way, cost in many.items():
+            wall, cpu = cost.wall - few[way].wall, cost.cpu - few[way].cpu
+            say(f"a shot more, {way}: {1e3 * wall / more:.0f} ms, {1e3 * cpu / more:.0f} cpu ms")
+        alone = many["loky-1"].wall - few["loky-1"].wall
+        both = many["loky-2"].wall - few["loky-2"].wall
+        say(f"two workers are {alone / both:.2f} times as fast as one, by the clock")
+        _books(folder / "many" / "loky-2")
     for backend in ("loky", "dask"):
         measure(f"{CALLS} empty calls, {backend}", partial(_queue_alone, backend), CALLS)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 24)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 36)

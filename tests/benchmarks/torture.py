@@ -117,6 +117,8 @@ def _damaged(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
         place = folder / f"case{number}"
         case = damage.damaged(good, place, number, args.seed)
         verdict = end(case.what, case.words(place), place / "log")
+        if verdict.code in (0, 10):
+            verdict.faults += bounds.hollow(place / "out.mp4")
         if not verdict.faults:
             shutil.rmtree(place)
         yield {"number": number, **asdict(verdict)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import resource
 import signal
 import sys
@@ -13,11 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
+
 from tests.torture.processes import MARK, Trial, run
 
 MEMORY = 4 * 2**30  # of address space
 SECONDS = 120  # of processor time
 PATIENCE = 600.0  # of wall time
+_REMARK = re.compile(r"^\[\w+ @ 0x", re.MULTILINE)  # as FFmpeg marks its own lines
 CODES = (0, 2, 3, 4, 5, 6, 7, 8, 10)  # as documented; neither a bug nor a signal
 
 
@@ -117,6 +121,18 @@ def _children_of_group(group: int) -> list[str]:
     return ["a process of its group"]
 
 
+def hollow(film: Path) -> list[str]:
+    """What is wrong with a film that was made of damaged inputs: every picture it promises is to be there."""
+    if not film.is_file():
+        return ["there is no film"]
+    with av.open(str(film)) as container:
+        promised = container.streams.video[0].frames
+        shown = sum(1 for _ in container.decode(video=0))
+    return (
+        [] if shown == promised else [f"{shown} of {promised} pictures of the film can be decoded"]
+    )
+
+
 def _judge(verdict: Verdict, stderr: str, alive: list[str]) -> Verdict:
     lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
     verdict.said = lines[-1][7:] if lines else ""
@@ -130,5 +146,7 @@ def _judge(verdict: Verdict, stderr: str, alive: list[str]) -> Verdict:
         told = [line for line in after if line and not line.startswith(("error: ", "hint: "))]
         if len(lines) != 1 or told:
             found.append(f"not one sentence: {stderr[-800:]}")
+    if _REMARK.search(stderr):
+        found.append(f"a library speaks for itself: {stderr[-800:]}")
     found += [f"still alive: {line}" for line in alive]
     return verdict
