@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -21,6 +22,10 @@ from dubkit.records import ScriptLine
 
 SUBTITLES = {".srt", ".vtt", ".ass", ".ssa", ".sub", ".sbv"}
 TIMED_XML = {".ttml", ".dfxp", ".xml"}
+_UNREADABLE = (
+    *(pysubs2.Pysubs2Error, ParseError, ValueError, LookupError, ArithmeticError),
+    NotImplementedError,  # a TTML time in a notation that pysubs2 does not know
+)
 MAX_BYTES = 16 * 2**20
 
 # what scripts carry beside the spoken words: (laughs), [door slams], <i>tags</i>, music signs
@@ -143,8 +148,10 @@ def _looks_timed(text: str) -> bool:
 
 def _subtitles(path: Path, text: str, form: str | None) -> list[ScriptLine]:
     try:
-        events = pysubs2.SSAFile.from_string(text, form)
-    except (pysubs2.Pysubs2Error, ParseError, ValueError, KeyError, IndexError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # margins and layers that are no numbers
+            events = pysubs2.SSAFile.from_string(text, form)
+    except _UNREADABLE as error:
         raise InputError(
             f"the subtitles {path} cannot be read: {error or 'unknown format'}",
             hint="give SRT, WebVTT, TTML, ASS or plain text",

@@ -171,6 +171,26 @@ def test_other_encodings_are_told_by_their_bytes(tmp_path: Path, text: str, enco
     assert read_script(path) == (ScriptLine(text),)
 
 
+@pytest.mark.parametrize("end", ["00:00:0-1.5", "10f", "-2s", "1e999s", ""])
+def test_a_time_that_is_none_is_refused_in_a_sentence(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "dub.ttml"
+    text = f'<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="0s" end="{end}">hi</p>'
+    path.write_text(f"{text}</div></body></tt>", encoding="utf-8")
+    with pytest.raises(InputError, match=r"dub\.ttml cannot be read"):
+        read_script(path)
+
+
+def test_what_is_odd_but_not_needed_is_passed_over_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "dub.ass"
+    fields = "Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"
+    path.write_text(
+        f"[Script Info]\nScriptType: v4.00+\n\n[Events]\nFormat: {fields}\n"
+        "Dialogue: 0,0:00:00.20,0:00:01.50,Default,,wide,0,0,,My portrait\n",
+        encoding="utf-8",
+    )
+    assert read_script(path) == (ScriptLine("My portrait", 0.2, 1.5),)
+
+
 @pytest.mark.parametrize("name", ["dub.ttml", "dub.srt", "dub.ass"])
 def test_broken_subtitles_of_any_kind_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
