@@ -184,7 +184,7 @@ def test_what_is_odd_but_not_needed_is_passed_over_without_a_word(tmp_path: Path
     path = tmp_path / "dub.ass"
     fields = "Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"
     path.write_text(
-        f"[Script Info]\nScriptType: v4.00+\n\n[Events]\nFormat: {fields}\n"
+        f"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\nFormat: {fields}\n"
         "Dialogue: 0,0:00:00.20,0:00:01.50,Default,,wide,0,0,,My portrait\n",
         encoding="utf-8",
     )

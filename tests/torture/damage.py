@@ -58,8 +58,9 @@ def whole(folder: Path) -> Whole:
         "dub.vtt": "WEBVTT\n\n00:00.200 --> 00:01.500\nMy portrait has been <i>silent</i>\n",
         "dub.ttml": '<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="00:00:00.2" '
         'end="00:00:01.5">My portrait has been silent</p></div></body></tt>',
-        "dub.ass": "[Script Info]\nScriptType: v4.00+\n\n[Events]\nFormat: Start, End, Text\n"
-        "Dialogue: 0:00:00.20,0:00:01.50,My portrait has been silent\n",
+        "dub.ass": "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\nFormat: Layer, Start, "
+        "End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+        "Dialogue: 0,0:00:00.20,0:00:01.50,Default,,0,0,0,,My portrait has been silent\n",
         "shots.txt": "0\n14\n28\n",
         "shots.csv": "Scene Number,Start Frame,End Frame\n1,1,14\n2,15,28\n3,29,42\n",
     }
