@@ -149,7 +149,7 @@ def test_a_job_list_names_verdicts_and_they_must_be_of_its_film(studio: Path) ->
 
 @pytest.mark.parametrize("given", ["absent", "films"])
 def test_a_place_without_verdict_files_is_refused(studio: Path, given: str) -> None:
-    with pytest.raises(UsageError, match="there is no|there are no verdict files"):
+    with pytest.raises(UsageError, match=r"there is no|there are no verdict files"):
         check(request(studio, studio / given))
 
 
