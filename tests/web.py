@@ -22,10 +22,18 @@ class Site:
     untold: bool = False  # no Content-Length
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
     url: str = ""
+    commits: dict[str, str] = field(default_factory=dict)  # what a revision of a repository is
 
     def repository(self, name: str, revision: str, files: dict[str, bytes]) -> None:
-        """Serve files as the Hugging Face hub does; those that end in .bin are large ones."""
+        """Serve files as the Hugging Face hub does; those that end in .bin are large ones.
+
+        Earlier commits stay there, as they do on the hub.
+        """
         rows = []
+        commit = hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
+        self.commits[name] = commit
+        about = json.dumps({"id": name, "sha": commit}).encode()
+        self.files[f"/api/models/{name}/revision/{revision}"] = about
         for path, content in files.items():
             git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
             row: dict[str, object] = {
@@ -37,9 +45,9 @@ class Site:
             if path.endswith(".bin"):
                 row["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}
             rows.append(row)
-            self.files[f"/{name}/resolve/{revision}/{path}"] = content
+            self.files[f"/{name}/resolve/{commit}/{path}"] = content
         rows.append({"type": "directory", "path": "language_model", "size": 0, "oid": "0"})
-        self.files[f"/api/models/{name}/tree/{revision}"] = json.dumps(rows).encode()
+        self.files[f"/api/models/{name}/tree/{commit}"] = json.dumps(rows).encode()
 
 
 @contextmanager

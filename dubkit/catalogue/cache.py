@@ -1,31 +1,35 @@
 """The one folder where weights lie: find them, check them, pull them.
 
-``<root>/<name>/<files>``, beside them ``.dubkit.json``, the receipt: what each file was checked against,
-and its size and time then, so that gigabytes are not hashed again for every run. Files brought by hand are
-taken once they have passed the same check.
+``<root>/<name>/<files>``, beside them the receipt (`receipts`), so that gigabytes are not hashed again for every
+run. Files brought by hand are taken once they have passed the same check.
 """
 
 from __future__ import annotations
 
 import difflib
 import fcntl
-import hashlib
-import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
+from dubkit.catalogue.checksum import checksum, is_first
 from dubkit.catalogue.entries import WEIGHTS, File, Weight
 from dubkit.catalogue.fetch import Report, download, silent
-from dubkit.catalogue.hub import listing
+from dubkit.catalogue.hub import commit, listing
+from dubkit.catalogue.locked import (
+    Locked,
+    LockedFile,
+    check_locked,
+    forget,
+    read_locked,
+    write_locked,
+)
+from dubkit.catalogue.place import cache_root as cache_root
+from dubkit.catalogue.receipts import RECEIPT, Receipt, is_current, read_receipt, write_receipt
 from dubkit.errors import ModelError, OutputError, UsageError
 
-RECEIPT = ".dubkit.json"
 LOCK = ".lock"
 
 
@@ -36,6 +40,7 @@ class State(Enum):
     PARTIAL = "incomplete"
     DAMAGED = "wrong checksum"
     UNPINNED = "here, not pinned"  # nothing to check it against
+    LOCKED = "as first pulled"  # nobody said what is right, but it has not changed since
     OK = "verified"
 
 
@@ -50,18 +55,7 @@ class Finding:
     @property
     def good(self) -> bool:
         """Whether an engine may use it."""
-        return self.state in (State.OK, State.UNPINNED)
-
-
-def cache_root() -> Path:
-    """``$DUBKIT_CACHE``, else the system's usual place for what can be downloaded again."""
-    own = os.environ.get("DUBKIT_CACHE")
-    if own:
-        return Path(own).expanduser() / "models"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "dubkit" / "models"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dubkit" / "models"
+        return self.state in (State.OK, State.LOCKED, State.UNPINNED)
 
 
 def weight(name: str) -> Weight:
@@ -117,8 +111,7 @@ def glance(name: str) -> State:
     entry = weight(name)
     receipt = _receipt(entry)
     if receipt and _current(entry, receipt):
-        sure = any(line.get("check") for line in receipt.values())
-        return State.OK if sure else State.UNPINNED
+        return _known(any(line.get("check") for line in receipt.values()), name)
     folder = place(name) if entry.folder else place(name).parent
     here = folder.is_dir() and any(p.name not in (RECEIPT, LOCK) for p in folder.iterdir())
     return State.PARTIAL if here else State.ABSENT
@@ -140,14 +133,22 @@ def unfinished() -> list[str]:
     return [name for name in WEIGHTS if glance(name) is State.PARTIAL]
 
 
-def weight_path(name: str, offline: bool = False, report: Report = silent) -> Path:
+def first_pulled(name: str) -> dict[str, str]:
+    """The sha256 of each file that was first pulled, of a weight that the catalogue does not pin."""
+    first = _first(weight(name))
+    return {file: told.sha256 for file, told in first.files.items()} if first else {}
+
+
+def weight_path(
+    name: str, offline: bool = False, report: Report = silent, *, trust_new: bool = False
+) -> Path:
     """A complete weight, pulled where it is not here and ``offline`` allows. Raises ModelError."""
     path = find(name)
     if path is None and offline:
         raise ModelError(
             f"the weight {name} is not here, and --offline forbids to download it", hint=hint(name)
         )
-    return path or pull(name, report)
+    return path or pull(name, report, trust_new=trust_new)
 
 
 def inspect(name: str) -> Finding:
@@ -161,54 +162,86 @@ def inspect(name: str) -> Finding:
     lacking = _lacking(entry, set(here))
     if lacking:
         return Finding(State.PARTIAL, folder, f"lacks {', '.join(lacking)}")
-    unsure = []
+    locked, unsure = _first(entry), []
     for file in here:
-        told, check = _told(folder / file, checks[file]), checks[file]
+        told, check = checksum(folder / file, checks[file]), checks[file]
+        first = locked.files.get(file) if locked else None
+        if first and not is_first(folder / file, first, told):
+            return Finding(State.DAMAGED, folder, f"{file} is not what was first pulled")
         if check and not told.startswith(check):
             return Finding(State.DAMAGED, folder, f"{file} is {told}, not {check}")
         if not _same_size(entry, folder / file):
             return Finding(State.DAMAGED, folder, f"{file} has another size")
         unsure += [f"{file} {told}"] if not check else []
-    _write_receipt(entry, {file: checks[file] for file in here})
-    sure = any(checks.values())
-    return Finding(State.OK if sure else State.UNPINNED, place(name), "; ".join(unsure))
+    write_receipt(folder, entry, {file: checks[file] for file in here})
+    return Finding(_known(any(checks.values()), name), place(name), "; ".join(unsure))
 
 
-def pull(name: str, report: Report = silent) -> Path:
-    """Bring a weight here, or go on bringing it, and check it.
+def _known(checked: bool, name: str) -> State:
+    if checked:
+        return State.OK
+    return State.LOCKED if _first(weight(name)) else State.UNPINNED
+
+
+def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path:
+    """Bring a weight here, or go on bringing it, and check it: against the catalogue, against what its hub says,
+    and against what was brought first (`locked`), unless ``trust_new`` forgets that.
 
     Raises ModelError where the net refuses or a checksum is wrong, OutputError where the disk does.
     """
     entry = weight(name)
     folder = cache_root() / name
     with _alone(folder):
+        if trust_new:
+            forget(name)
         path = find(name)
         if path is not None:
             return path
-        checks = {}
-        for file, url, check in _remote(entry):
+        first, checks, files = _first(entry), {}, {}
+        revision = _revision(entry, first)
+        for file, url, check in _remote(entry, revision):
             target = folder / file
             if not target.is_file():
                 download(url, target, report)
-            told = _told(target, check)
+            told = checksum(target, check)
             if check and not told.startswith(check):
                 target.unlink()
                 raise ModelError(
                     f"{url} is {told}, not {check}: it was thrown away",
                     hint="try again; if that fails, a proxy or the owner has changed the file",
                 )
-            checks[file] = check
-        _write_receipt(entry, checks)
+            sha256 = (told if told.startswith("sha256:") else checksum(target))[len("sha256:") :]
+            try:
+                check_locked(first, file, sha256, url)
+            except ModelError:
+                target.unlink()
+                raise
+            checks[file], files[file] = check, LockedFile(sha256, target.stat().st_size)
+        write_receipt(folder, entry, checks)
+        if not entry.pinned:
+            write_locked(Locked(name, revision, files))
     return place(name)
 
 
-def _remote(entry: Weight) -> Iterator[tuple[str, str, str]]:
+def _first(entry: Weight) -> Locked | None:
+    """What was brought first of a weight of which the catalogue does not say what it is."""
+    return None if entry.pinned else read_locked(entry.name)
+
+
+def _revision(entry: Weight, first: Locked | None) -> str:
+    """The commit of a repository that is taken: the catalogue's, the one of the first pull, or what is newest."""
+    if entry.hub is None:
+        return ""
+    return (first.revision if first else "") or commit(entry, cache_root() / entry.name)
+
+
+def _remote(entry: Weight, revision: str) -> Iterator[tuple[str, str, str]]:
     """Name, address and check of each file to bring."""
     pins = {file.name: _pin(file) for file in entry.files}
     if entry.hub is None:
         yield from ((file.name, file.url or "", pins[file.name]) for file in entry.files)
         return
-    for file in listing(entry, cache_root() / entry.name):
+    for file in listing(entry, cache_root() / entry.name, revision):
         yield file.name, file.url, pins.get(file.name) or file.check
 
 
@@ -237,48 +270,12 @@ def _same_size(entry: Weight, path: Path) -> bool:
     return wanted is None or path.stat().st_size == wanted
 
 
-def _told(path: Path, check: str) -> str:
-    """The file's own ``sha256:...``, or ``git:...`` where the check is one."""
-    size = path.stat().st_size
-    digest = hashlib.sha1(b"blob %d\0" % size) if check.startswith("git:") else hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return f"{'git' if check.startswith('git:') else 'sha256'}:{digest.hexdigest()}"
+def _receipt(entry: Weight) -> Receipt:
+    return read_receipt(cache_root() / entry.name)
 
 
-def _receipt(entry: Weight) -> dict[str, dict[str, Any]]:
-    try:
-        text = (cache_root() / entry.name / RECEIPT).read_text(encoding="utf-8")
-        return dict(json.loads(text)["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _current(entry: Weight, receipt: dict[str, dict[str, Any]]) -> bool:
-    folder = cache_root() / entry.name
-    for name, line in receipt.items():
-        path = folder / name
-        if not path.is_file():
-            return False
-        now = path.stat()
-        if (now.st_size, now.st_mtime_ns) != (line.get("size"), line.get("mtime_ns")):
-            return False
-    return not _lacking(entry, set(receipt))
-
-
-def _write_receipt(entry: Weight, checks: dict[str, str]) -> None:
-    folder, files = cache_root() / entry.name, {}
-    for name, check in checks.items():
-        now = (folder / name).stat()
-        files[name] = {"check": check, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
-    scratch = folder / f"{RECEIPT}.{os.getpid()}"
-    try:
-        text = json.dumps({"weight": entry.name, "source": entry.source, "files": files}, indent=1)
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(folder / RECEIPT)
-    except OSError:
-        return  # a cache that is shared and read-only works without; it is hashed each time
+def _current(entry: Weight, receipt: Receipt) -> bool:
+    return is_current(cache_root() / entry.name, receipt) and not _lacking(entry, set(receipt))
 
 
 @contextmanager

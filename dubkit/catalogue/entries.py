@@ -16,6 +16,9 @@ _RECOGNISER_FILES = ("config.json", "preprocessor_config.json", "model.bin", "to
                      "vocabulary.*")  # fmt: skip
 
 
+_DIGITS_OF_COMMIT, _DIGITS_OF_SHA256 = 40, 64
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """One file of a weight; ``sha256`` may be its beginning only, as release names carry it."""
@@ -51,8 +54,10 @@ class Weight:
 
     @property
     def pinned(self) -> bool:
-        """Whether the weights themselves, the largest file, have a checksum here."""
-        return any(file.sha256 for file in self.files)
+        """Whether it is said here which files these are: by their commit, or by whole checksums."""
+        if self.hub is not None:
+            return len(self.revision) == _DIGITS_OF_COMMIT
+        return all(len(file.sha256 or "") == _DIGITS_OF_SHA256 for file in self.files)
 
 
 def _recogniser(size: str, repo: str, revision: str, sha256: str, sizes: dict[str, int]) -> Weight:

@@ -37,6 +37,15 @@ Names = Annotated[
 ]
 
 
+TrustNew = Annotated[
+    bool,
+    typer.Option(
+        "--trust-new",
+        help="Take what the owner offers now, though it is not what was taken the first time.",
+    ),
+]
+
+
 @app.command("list")
 def list_(json: o.Json = False) -> None:
     """List every weight: use, size, licence, source, checksum, and whether it is here.
@@ -52,7 +61,13 @@ def list_(json: o.Json = False) -> None:
     rows = [(weight, cache.glance(weight.name)) for weight in cache.everything()]
     if json:
         found = [
-            {**_entry(w), "size": cache.size(w.name), "state": state.value} for w, state in rows
+            {
+                **_entry(w),
+                "size": cache.size(w.name),
+                "state": state.value,
+                "locked": cache.first_pulled(w.name),
+            }
+            for w, state in rows
         ]
         say_json(found)
         return
@@ -64,7 +79,7 @@ def list_(json: o.Json = False) -> None:
             _size(cache.size(w.name)),
             w.licence,
             _paid(w.paid),
-            _known(w),
+            _known(w, cache.first_pulled(w.name)),
             s.value,
             w.source.split("//")[1],
         )
@@ -75,11 +90,16 @@ def list_(json: o.Json = False) -> None:
 
 @app.command()
 def pull(
-    names: Names = None, offline: o.Offline = False, json: o.Json = False, quiet: o.Quiet = False
+    names: Names = None,
+    trust_new: TrustNew = False,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
 ) -> None:
     """Download weights and check them; what was interrupted goes on where it stopped.
 
-    Without NAME: those that are here in part, and nothing else.
+    Without NAME: those that are here in part, and nothing else. Where no checksum is known, what is pulled first is
+    taken on trust, and everything later has to be the same.
 
     \b
     Examples:
@@ -91,7 +111,7 @@ def pull(
     found = []
     with _bars(hidden=quiet or json) as report:
         for name in wanted:
-            path = cache.weight_path(name, offline=offline, report=report)
+            path = cache.weight_path(name, offline=offline, report=report, trust_new=trust_new)
             found.append({"name": name, "path": str(path)})
     if json:
         say_json(found)
@@ -184,6 +204,10 @@ def _paid(paid: bool | None) -> str:
     return {True: "yes", False: "no", None: "not stated"}[paid]
 
 
-def _known(weight: Weight) -> str:
+def _known(weight: Weight, first: dict[str, str]) -> str:
     known = next((file.sha256 for file in weight.files if file.sha256), "")
-    return f"{known[:12]}" if known else ("the hub's own" if weight.hub else "not pinned")
+    if known:
+        return known[:12]
+    if len(first) == 1:
+        return f"{next(iter(first.values()))[:12]} (first pull)"
+    return "the hub's own" if weight.hub else "not pinned"

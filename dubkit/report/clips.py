@@ -68,13 +68,13 @@ class Clip:
     dubbed: list[int | None]  # `facts.openings` of the rendered picture
 
 
-def make_clip(task: ClipTask) -> Clip | None:
-    """Render one video; None where original or segment cannot be read any more."""
+def make_clip(task: ClipTask) -> Clip | str:
+    """Render one video; where original or segment cannot be read any more, why."""
     cv2.setNumThreads(1)
     try:
         return _make(task)
-    except DubkitError:
-        return None
+    except DubkitError as error:
+        return error.message
 
 
 def _make(task: ClipTask) -> Clip:

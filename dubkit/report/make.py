@@ -172,15 +172,17 @@ def _clips(
     found: dict[str, Clip] = {}
     taken = 0
     for some in _waves(wanted, _WAVE * workers):
-        made: dict[int, Clip | None] = {}
+        made: dict[int, Clip | str] = {}
         for index, clip in stream(make_clip, [_task(opened, f) for f in some], jobs=workers):
-            made[index] = None if isinstance(clip, WorkerLost) else clip
+            made[index] = "the process that made it died" if isinstance(clip, WorkerLost) else clip
             progress.advance("videos", some[index].shot.name, 0, 0.0, None)
         for index, fact in enumerate(
             some
         ):  # in their order, so that the same ones are taken always
             clip = made[index]
-            if clip is None:
+            if isinstance(clip, str):
+                fact.table["notes"].append(f"no video: {clip}")
+                progress.warn(f"shot {fact.shot.name} has no video: {clip}")
                 continue
             taken += len(clip.video) * 4 // 3
             if taken > limit:
@@ -225,10 +227,12 @@ def _said(
     elif len(clips) == could:
         said = f"All {could} dubbed shots have a video."
     else:
-        said = (
-            f"The worst {len(clips)} of {could} dubbed shots have a video, {room:g} MB of them: "
-            "--videos all or a larger --room shows more."
+        why = (
+            f"{room:g} MB of them: --videos all or a larger --room shows more"
+            if videos == "worst"
+            else "the notes of the others tell why they have none"
         )
+        said = f"The worst {len(clips)} of {could} dubbed shots have a video, {why}."
     return {"count": len(clips), "said": said}
 
 

@@ -60,7 +60,8 @@ def request(studio: Path, given: Path | None, *more: str) -> Request:
 def taken(studio: Path, given: Path) -> dict[str, str | None]:
     found = check(request(studio, given))
     assert found.problems == ()
-    return {r.entry.name: r.entry.verdicts and r.entry.verdicts.name for r in found.ready}
+    verdicts = {r.entry.name: r.entry.verdicts for r in found.ready}
+    return {name: path.name if path else None for name, path in verdicts.items()}
 
 
 def test_verdicts_of_a_folder_are_dealt_out_by_film_and_by_the_name_of_the_job(
@@ -158,6 +159,11 @@ def test_a_film_is_read_once_for_all_its_dubs(
 ) -> None:
     say(studio, "x", "one")
     read: list[Path] = []
-    monkeypatch.setattr("dubkit.plan.digest_file", lambda path: read.append(path) or "0" * 64)
+
+    def digest(path: Path) -> str:
+        read.append(path)
+        return "0" * 64
+
+    monkeypatch.setattr("dubkit.plan.digest_file", digest)
     check(request(studio, studio / "said"))
     assert sorted(path.name for path in read) == ["one.mp4", "two.mp4"]

@@ -112,7 +112,7 @@ def test_a_hub_that_cannot_be_reached_says_where_files_brought_by_hand_belong(
         pull("hub-toy")
     assert "Errno" not in raised.value.message
     assert str(cache / "hub-toy") in str(raised.value.hint)
-    del site.files["/api/models/owner/toy/tree/main"]
+    del site.files["/api/models/owner/toy/revision/main"]
     monkeypatch.setenv("HF_ENDPOINT", site.url)
     with pytest.raises(ModelError, match="404") as raised:
         pull("hub-toy")
@@ -191,15 +191,19 @@ def test_a_repository_is_pulled_whole_and_checked_against_the_hub(site: Site, ca
 
 @pytest.mark.parametrize("name", ["config.json", "pytorch_model.bin"])
 def test_a_repository_file_that_is_not_what_the_hub_says_is_refused(site: Site, name: str) -> None:
-    site.files[f"/owner/toy/resolve/main/{name}"] = b"x" * len(REPOSITORY[name])
+    site.files[f"/owner/toy/resolve/{site.commits['owner/toy']}/{name}"] = b"x" * len(
+        REPOSITORY[name]
+    )
     with pytest.raises(ModelError, match="thrown away"):
         pull("hub-toy")
     assert find("hub-toy") is None
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b'{"error": "gone"}', b"[1]"])
-def test_a_hub_that_answers_something_else_is_refused(site: Site, answer: bytes) -> None:
-    site.files["/api/models/owner/toy/tree/main"] = answer
+@pytest.mark.parametrize("answer", [b"<html>", b'{"error": "gone"}', b"[1]", b'{"sha": "main"}'])
+@pytest.mark.parametrize("what", ["revision/main", "tree"])
+def test_a_hub_that_answers_something_else_is_refused(site: Site, what: str, answer: bytes) -> None:
+    what = f"tree/{site.commits['owner/toy']}" if what == "tree" else what
+    site.files[f"/api/models/owner/toy/{what}"] = answer
     with pytest.raises(ModelError):
         pull("hub-toy")
 

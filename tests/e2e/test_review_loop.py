@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from dubkit.demo.build import build_demo
 from dubkit.media.frames import FrameReader
+from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
 from dubkit.work.digest import digest_file
 from tests.report.conftest import Browser, browser
@@ -46,7 +46,14 @@ class Review:
         return self.folder / "dubbed.mkv"
 
     def run(self, *more: str | Path) -> tuple[int, list[dict[str, Any]]]:
-        words = ["run", self.film, "--audio", self.folder / "dub.wav", "--out", self.result]
+        words: list[str | Path] = [
+            "run",
+            self.film,
+            "--audio",
+            self.folder / "dub.wav",
+            "--out",
+            self.result,
+        ]
         words += ["--shots", self.folder / "shots.txt", "--json", *FLAGS, *more]
         done = dubkit(*words)
         assert done.returncode in (0, 10), done.stderr
@@ -59,7 +66,7 @@ class Review:
         return {s: (digest_file(path), path.stat().st_mtime_ns) for s, path in files.items()}
 
 
-def pictures(path: Path, shot: str) -> list[NDArray[np.uint8]]:
+def pictures(path: Path, shot: str) -> list[Plane]:
     """All planes of a shot's frames."""
     info, pts = probe(path)
     start, end = map(int, shot.split("-"))
@@ -67,7 +74,7 @@ def pictures(path: Path, shot: str) -> list[NDArray[np.uint8]]:
     return [plane for frame in frames for plane in frame.planes]
 
 
-def same(a: list[NDArray[np.uint8]], b: list[NDArray[np.uint8]]) -> bool:
+def same(a: list[Plane], b: list[Plane]) -> bool:
     return len(a) == len(b) > 0 and all(map(np.array_equal, a, b))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job
 from dubkit.report import Report, make_report
-from dubkit.work.digest import digest_file
+from dubkit.work.digest import digest_value
 from tests.clips import shots_film, tone
 from tests.fakes import make_config
 
@@ -80,13 +81,31 @@ def test_the_page_holds_all_that_the_work_folder_knows(
 
 
 def test_the_same_folder_gives_the_same_page(job: Job, tmp_path: Path) -> None:
-    """Each made by a process of its own: in this one, other tests may have set threads."""
-    pages = [tmp_path / "one.html", tmp_path / "again.html"]
-    for page in pages:
+    """Each made by a process of its own: in this one, other tests may have set threads. The second has two
+    workers, another order of sets, other bytes in fresh memory.
+    """
+    ways = [("one", {}), ("two", {"PYTHONHASHSEED": "7", "MALLOC_PERTURB_": "165"})]
+    pages = []
+    for number, (name, more) in enumerate(ways, 1):
+        page = tmp_path / f"{name}.html"
         command = [sys.executable, "-m", "dubkit", "report", str(job.work), "--out", str(page)]
-        subprocess.run([*command, "--jobs", "1", "--quiet"], check=True)
-    # digests: a difference of megabytes would be explained for minutes
-    assert digest_file(pages[0]) == digest_file(pages[1])
+        command += ["--jobs", str(number), "--json"]
+        told = subprocess.run(
+            command, check=True, env={**os.environ, **more}, capture_output=True, text=True
+        )
+        assert (json.loads(told.stdout)["videos"], told.stderr) == (2, ""), "nothing is left out"
+        pages.append(parts_of(page))
+    assert pages[0] == pages[1]
+
+
+def parts_of(page: Path) -> dict[str, str]:
+    """A digest of each part of a page, so that a difference says where it is."""
+    text = page.read_text(encoding="utf-8")
+    data = data_of(page)
+    shots = {shot["name"]: shot for shot in data.pop("shots")}
+    clips = dict(re.findall(r'id="(clip-[^"]*)">(.*?)</script>', text, re.DOTALL))
+    parts = {**data, **shots, **clips, "page": text}
+    return {name: digest_value(part) for name, part in parts.items()}
 
 
 def test_videos_play_with_the_sound_of_the_dub(
@@ -117,6 +136,17 @@ def test_what_there_is_no_room_for_is_left_out_and_told(job: Job, tmp_path: Path
     report, data = write(job.work, tmp_path / "none.html", videos="none")
     assert report.videos == 0
     assert "--videos none" in data["videos"]["said"]
+
+
+def test_a_video_that_cannot_be_made_is_missed_aloud(job: Job, tmp_path: Path) -> None:
+    work = tmp_path / "copy.dubkit"
+    shutil.copytree(job.work, work)
+    segment = sorted(work.glob("dub-*/generate/*/segment.nut"))[0]
+    segment.write_bytes(b"damaged")
+    report, data = write(work, tmp_path / "page.html", videos="all")
+    assert report.videos == 1
+    assert any(note.startswith("no video: ") for note in data["shots"][0]["notes"])
+    assert "The worst 1 of 2 dubbed shots have a video, the notes" in data["videos"]["said"]
 
 
 @pytest.mark.parametrize(("action", "state"), [("keep-original", "kept"), ("warn", "warned")])
