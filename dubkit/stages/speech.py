@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from dubkit.config import Config
@@ -28,8 +29,16 @@ UNTOLD = ("recognition", "phone-loop")  # `Speech.path` of alignments that were 
 
 
 def load_speech(folder: Path) -> Speech:
-    """What this stage published."""
-    return read_record(folder / SPEECH, Speech)
+    """What this stage published. Raises WorkError where it cannot be read."""
+    path = folder / SPEECH
+    facts = path.stat() if path.is_file() else None
+    return _loaded(path, (facts.st_ino, facts.st_size, facts.st_mtime_ns) if facts else None)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, _state: tuple[int, int, int] | None) -> Speech:
+    """A film's speech is long, and each of its shots wants a little of it."""
+    return read_record(path, Speech)
 
 
 def aligner(config: Config, device: str) -> Aligner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,11 @@ Record = TypeVar("Record")
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return _made(kind)
+
+
+@cache  # making one takes longer than reading a small record
+def _made(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

@@ -104,3 +104,15 @@ def test_a_change_elsewhere_leaves_the_files_of_a_shot_equal(tmp_path: Path) -> 
 def test_timing_without_a_shot_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkError):
         timed(tmp_path, SAID, None, Config())
+
+
+def test_a_speech_that_was_made_anew_is_read_anew(tmp_path: Path) -> None:
+    """It is kept by each process between the shots of a film."""
+    for language in ("en", "de"):
+        made = Speech(language, 1.0, (), (Phoneme("sil", 0.0, 1.0),), "test", "script")
+        write_record(tmp_path / "new.json", made)
+        (tmp_path / "new.json").replace(tmp_path / speech.SPEECH)
+        assert speech.load_speech(tmp_path).language == language
+    (tmp_path / speech.SPEECH).unlink()
+    with pytest.raises(WorkError, match="cannot be read"):
+        speech.load_speech(tmp_path)
