@@ -24,7 +24,7 @@ SUBTITLES = {".srt", ".vtt", ".ass", ".ssa", ".sub", ".sbv"}
 TIMED_XML = {".ttml", ".dfxp", ".xml"}
 _UNREADABLE = (
     *(pysubs2.Pysubs2Error, ParseError, ValueError, LookupError, ArithmeticError),
-    NotImplementedError,  # a TTML time in a notation that pysubs2 does not know
+    RuntimeError,  # pysubs2 meets a TTML time in a notation that it does not know
 )
 MAX_BYTES = 16 * 2**20
 
