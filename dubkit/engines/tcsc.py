@@ -22,7 +22,7 @@ from dubkit.synthesis.articulation import Articulator
 from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
-_VERSION = 13
+_VERSION = 14
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
 
 

@@ -22,8 +22,9 @@ _MASK_GRID = 128
 _MATCH = 24  # side of the coarse grid on which colours are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
 _DETAIL = 1.5  # box of what counts as detail, in deviations of `_TEXTURE`
-_MOST_GAIN = 1.25  # of detail, where mixing smoothed it
-_RESAMPLED = 1.02  # of all detail: what reading between samples takes away
+# of all detail, which reading between samples takes away, and at most, where mixing smoothed it: of the mixed
+# references, and of what an image net, which is nearer to the truth but softer, made of them
+_MIXED, _MADE = (1.02, 1.25), (1.04, 1.35)
 _FACE_WIDTH = 2.3  # canonical units
 
 
@@ -163,7 +164,7 @@ def _fused(
             others = [w * (p - mixed) for w, p in zip(weights, parts, strict=True)]
             mixed = mixed + cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
         if index == 0:
-            mixed = _with_detail(mixed, list(zip(parts, weights, strict=True)), sigma)
+            mixed = _with_detail(mixed, list(zip(parts, weights, strict=True)), sigma, _MIXED)
         fused.append(mixed)
     return fused
 
@@ -174,12 +175,15 @@ def _texture_sigma(local: Matrix) -> float:
 
 
 def _with_detail(
-    mixed: Floats, lent: Sequence[tuple[Floats, Floats | float]], sigma: float
+    mixed: Floats,
+    lent: Sequence[tuple[Floats, Floats | float]],
+    sigma: float,
+    gains: tuple[float, float],
 ) -> Floats:
     """``mixed`` with as much detail as what it was mixed from: mixing and resampling smooth.
 
     The local energy of detail, (H, W), is compared with that of the references ``lent`` under their weights; what
-    is missing is given back by amplifying the detail that is there.
+    is missing is given back by amplifying the detail that is there, by ``gains`` at least and at most.
     """
     reach = 2 * round(_DETAIL * sigma) + 1
 
@@ -190,7 +194,8 @@ def _with_detail(
     detail = mixed - smooth(mixed)
     wanted = sum(weight * (p - smooth(p)) ** 2 for p, weight in lent)
     ratio = (smooth(np.asarray(wanted)) + 1) / (smooth(detail**2) + 1)
-    gain = _RESAMPLED * np.clip(np.sqrt(ratio), 1, _MOST_GAIN)
+    always, most = gains
+    gain = always * np.clip(np.sqrt(ratio), 1, most)
     return np.asarray(mixed + (gain - 1) * detail, np.float32)
 
 
@@ -231,7 +236,7 @@ def _painted(
         for part, change in zip(made, changes, strict=True):
             part += cv2.GaussianBlur(change, (0, 0), sigma)
     if lent:
-        made[0] = _with_detail(made[0], lent, sigma)
+        made[0] = _with_detail(made[0], lent, sigma, _MADE)
     return made
 
 

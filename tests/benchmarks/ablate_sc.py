@@ -1,12 +1,13 @@
 """What each part of the image net is worth, on people that training never saw.
 
-    python tests/benchmarks/ablate_sc.py PREPARED [CHECKPOINT] [--samples 160]
+    python tests/benchmarks/ablate_sc.py PREPARED [CHECKPOINT] [--samples 160] [--beside OTHER ...]
 
-PREPARED is a prepared set with a validation split (``dubkit train prepare``). Each sample is a frame whose mouth
-is made from other frames of its clip, at least 0.4 s away, chosen by mouth shape and pose from 40 of them; the
-frame's own jaw is hidden. Printed for each variant: mean absolute error of the light under the mask and around
-the lips (of 255), SSIM under the mask, and slope energy around the lips over the real frame's (1: as sharp as
-real).
+PREPARED is a prepared set with a validation split (``dubkit train prepare``); of that, people who are trained on
+in other clips are left out. ``--beside`` adds a row for another checkpoint, as of a training without its judge.
+Each sample is a frame whose mouth is made from other frames of its clip, at least 0.4 s away, chosen by mouth shape
+and pose from 40 of them; the frame's own jaw is hidden. Printed for each variant: mean absolute error of the light
+under the mask and around the lips (of 255), SSIM under the mask, and slope energy around the lips over the real
+frame's (1: as sharp as real).
 """
 
 from __future__ import annotations
@@ -156,11 +157,17 @@ def main() -> None:
     parser.add_argument("prepared", type=Path)
     parser.add_argument("checkpoint", type=Path, nargs="?", default=PACKAGED)
     parser.add_argument("--samples", type=int, default=160)
+    parser.add_argument("--beside", type=Path, nargs="*", default=[])
     args = parser.parse_args()
     torch.set_num_threads(1)
     net, _ = load_sc(args.checkpoint)
-    clips = [c for c in load_footage(PreparedSet(args.prepared), "val", 200) if c.times[-1] > 1]
+    prepared = PreparedSet(args.prepared)
+    known = {prepared.clips[name].person for name in prepared.names("train")}
+    held_out = load_footage(prepared, "val", 200)
+    clips = [c for c in held_out if c.times[-1] > 1 and c.person not in known]
     ways = variants(net)
+    for path in args.beside:
+        ways[f"{path.stem}, 3 references"] = variants(load_sc(path)[0])["net, 3 references"]
     aligned = drawn(clips, args.samples)
     table = {name: rows(aligned, way) for name, way in ways.items()}
     last = ways["net, 3 references"]

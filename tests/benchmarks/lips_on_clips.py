@@ -17,12 +17,15 @@ import json
 import subprocess
 import sys
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 
 import dubkit
+from dubkit.faces.store import load_tracks
+from dubkit.measures.picture import PictureSums
 from dubkit.training.teacher_set import GRID_WORDS
 
 JUDGE = Path(__file__).with_name("judge_lips.py")
@@ -86,6 +89,24 @@ def judge(python: Path, result: Path, real: Path | None, work: Path) -> dict[str
     return rows
 
 
+def seam(result: Path, real: Path, work: Path) -> float:
+    """Steepness along the lower face's border over the real one's, as ``dubkit evaluate`` has it; 1 is no seam."""
+    faces = [max(load_tracks(f), key=len) for f in sorted(work.glob("video-*/faces/*-*"))]
+    points = {t.start + row: face for t in faces for row, face in enumerate(t.landmarks)}
+    sums = PictureSums()
+    for index, pair in enumerate(zip(luma(result), luma(real), strict=False)):
+        if index in points and np.isfinite(points[index]).all():
+            sums.add(*pair, points[index])
+    return sums.rows()["seam"]
+
+
+def luma(path: Path) -> Iterator[np.ndarray]:
+    """The light of a video's frames, 0 to 1."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="gray").astype(np.float32) / 255
+
+
 def main() -> None:
     """Dub, judge, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -110,7 +131,7 @@ def main() -> None:
             sound = silence(out.with_suffix(".wav"), 10)
         work = dub(video, sound, out, args.settings, args.analysis)
         rows = judge(args.judge, out, video if args.mode == "own" else None, work)
-        table[video.stem] = rows
+        table[video.stem] = rows = {**rows, "seam": seam(out, video, work)}
         sys.stdout.write(
             f"{video.stem:20s} {json.dumps({k: round(v, 3) for k, v in rows.items()})}\n"
         )

@@ -158,10 +158,13 @@ def test_detail_that_mixing_smoothed_is_given_back_and_never_more_than_there_was
     def slope(picture: np.ndarray) -> float:
         return float((np.diff(picture[16:-16, 16:-16], axis=1) ** 2).mean())
 
-    made, real = composite._with_detail(mixed, lent, 2.0), np.mean([slope(p) for p, _ in lent])
+    made, real = (
+        composite._with_detail(mixed, lent, 2.0, composite._MIXED),
+        np.mean([slope(p) for p, _ in lent]),
+    )
     assert slope(mixed) < 0.6 * real
     assert 1.3 * slope(mixed) < slope(made) < real
-    alone = composite._with_detail(lent[0][0], [(lent[0][0], 1.0)], 2.0)
+    alone = composite._with_detail(lent[0][0], [(lent[0][0], 1.0)], 2.0, composite._MIXED)
     assert slope(alone) == pytest.approx(slope(lent[0][0]), rel=0.05)
 
 
