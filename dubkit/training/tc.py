@@ -25,7 +25,7 @@ from dubkit.synthesis.sound import BANDS
 from dubkit.training import loop, tc_losses
 from dubkit.training.prepared import PreparedSet
 from dubkit.training.tc_data import Clip, load
-from dubkit.training.tc_measures import correlation, predict
+from dubkit.training.tc_measures import correlation, predict, predictions
 from dubkit.training.tc_windows import Batch, Windows
 
 OFFSET_STEPS = 250  # of the training that offsets are estimated with
@@ -156,7 +156,8 @@ def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
     """Seconds that each clip's picture is behind its sound; one value for all short clips of a person."""
     found: dict[str, float] = {}
     for clip in clips:
-        scores = [correlation(predict(net, clip, clip.best_path, lag), clip) for lag in LAGS]
+        shifted = predictions(net, clip, clip.best_path, LAGS.tolist())
+        scores = [correlation(shapes, clip) for shapes in shifted]
         found[clip.name] = float(LAGS[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))])
     people = {clip.person for clip in clips}
     for person in people:

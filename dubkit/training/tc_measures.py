@@ -33,15 +33,23 @@ OPEN_VOWELS = frozenset(("ɑ", "æ", "ʌ", "ɛ", "aɪ", "aʊ", "eɪ", "ɔ"))  # 
 
 def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
     """(T, K) shapes of a clip by the bare net."""
-    times = clip.times - offset
-    numbers = features.grid(float(times[0]) - 0.7, float(times[-1]) + 0.7)
+    return predictions(net, clip, path, [offset])[0]
+
+
+def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> list[Floats]:
+    """The same for each of several ``offsets``, from one pass of the net."""
+    first, last = clip.times[0] - max(offsets), clip.times[-1] - min(offsets)
+    numbers = features.grid(float(first) - 0.7, float(last) + 0.7)
     given = features.inputs(clip.phonemes[path], numbers, clip.sound, net.config.bands)
     with torch.inference_mode():
         rows = net(torch.from_numpy(given)[None])[0].numpy()
-    place = times / features.STEP - numbers[0]
-    low = np.floor(place).astype(np.intp)
-    part = (place - low)[:, None]
-    return np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32)
+    found = []
+    for offset in offsets:
+        place = (clip.times - offset) / features.STEP - numbers[0]
+        low = np.floor(place).astype(np.intp)
+        part = (place - low)[:, None]
+        found.append(np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32))
+    return found
 
 
 def correlation(shapes: Floats, clip: Clip) -> float:
