@@ -13,6 +13,7 @@ from dubkit.errors import InputError, ModelError
 from dubkit.faces import shape
 from dubkit.faces.shape import gap_effect
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
+from dubkit.synthesis import features
 from dubkit.synthesis.sound import BANDS, Sound
 from dubkit.synthesis.timing import Timed
 from dubkit.training import tc, tc_losses
@@ -28,7 +29,7 @@ from dubkit.training.prepared import (
     write_clip,
 )
 from dubkit.training.tc_data import Clip, clip_of
-from dubkit.training.tc_measures import correlation, evaluate, predict
+from dubkit.training.tc_measures import correlation, evaluate, predict, predictions
 from dubkit.training.tc_merge import merged
 from dubkit.training.tc_windows import Windows, heard_otherwise
 from dubkit.training.teacher_set import rows, sentence, transcripts
@@ -78,6 +79,14 @@ def test_a_short_training_learns_what_opens_a_mouth_and_finds_a_late_picture(
     unseen = clip("unseen", "e", late=0.12, seed=99)
     assert correlation(predict(net, unseen, "script", 0.12), unseen) > 0.7
     assert tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
+
+
+def test_one_pass_tells_what_passes_for_each_offset_tell(clips: list[Clip]) -> None:
+    net = TcNet(TcConfig(features.COUNT + BANDS + 1, 12, width=8, bands=BANDS)).eval()
+    offsets = [-0.2, 0.0, 0.13]
+    for offset, shapes in zip(offsets, predictions(net, clips[0], "script", offsets), strict=True):
+        alone = predict(net, clips[0], "script", offset)
+        np.testing.assert_allclose(shapes, alone, atol=1e-5)
 
 
 def test_equal_seeds_give_equal_nets(clips: list[Clip]) -> None:
