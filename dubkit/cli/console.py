@@ -23,6 +23,14 @@ from dubkit.errors import DubkitError
 class DubkitGroup(TyperGroup):
     """Ends every deliberate error as a message, a hint and its own exit code."""
 
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Read the command line; stopped meanwhile, say so (Typer would not)."""
+        try:
+            return super().make_context(*arguments, **more)
+        except KeyboardInterrupt:
+            show_error(STOPPED)
+            raise typer.Exit(STOPPED.exit_code) from None
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the chosen command; bugs pass through as tracebacks (exit 1)."""
         try:

@@ -1,11 +1,13 @@
 """Where the ``dubkit`` command begins: from here on a stop ends it with one code, whenever it comes.
 
 Ctrl-C and SIGTERM mean the same. While libraries are loaded, and once all is said, they end the process at once;
-in between they raise KeyboardInterrupt, which commands answer in order. Loads nothing before it listens.
+in between they raise KeyboardInterrupt, which commands answer in order. In its last moments, when Python has taken
+handlers down, the process hears nothing any more. Loads nothing before it listens.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -23,6 +25,7 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 def main() -> None:
     """Entry point of the console script."""
     _listen(_leave_with_a_word)
+    atexit.register(_listen, signal.SIG_IGN)  # the first to be registered is the last to be called
     app = import_module("dubkit.cli.app").app
     try:
         try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -31,13 +29,13 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
 from dubkit.errors import MissingDependency
+from dubkit.work.child import children_unheard, leave_to_parent
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 LOKY = "loky"
 CPU = "cpu"
-WATCH_SECONDS = 0.5  # how often a worker looks whether its parent lives
 _ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -201,7 +199,9 @@ class Processes(LocalWorkers):
                 return
             self._bury(worker)
         worker = self._new()
-        self._hold(key, place, worker.submit(function, argument), worker)
+        with children_unheard():
+            future = worker.submit(function, argument)
+        self._hold(key, place, future, worker)
 
     def close(self, *, kill: bool) -> None:
         if not self._all:
@@ -278,11 +278,4 @@ def _prepare_worker(parent: int) -> None:
     Where psutil is installed, loky takes the first use of torch for a leak and ends the worker, with a warning.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
+    leave_to_parent(parent)

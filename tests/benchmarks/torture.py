@@ -7,6 +7,7 @@ A trial that broke leaves its folder for a look::
     python tests/benchmarks/torture.py kills /tmp/torture --count 100
     python tests/benchmarks/torture.py stops /tmp/torture --count 40
     python tests/benchmarks/torture.py power /tmp/torture --count 15
+    python tests/benchmarks/torture.py cluster /tmp/torture --count 8
     python tests/benchmarks/torture.py places /tmp/torture          # needs root, for mounts
     python tests/benchmarks/torture.py damaged /tmp/torture --count 240
     python tests/benchmarks/torture.py damaged /tmp/torture --first 240 --count 60 --real
@@ -28,7 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.torture import bounds, damage, endurance, kills, places, power
+from tests.torture import bounds, cluster, damage, endurance, kills, places, power
 from tests.torture.films import small_inputs
 from tests.torture.kills import Outcome
 from tests.torture.work_folders import Case, undisturbed
@@ -38,6 +39,7 @@ _SERIES: dict[str, Callable[[Case, Path, int, int], Outcome]] = {
     "kills": kills.kill,
     "stops": kills.stop,
     "power": power.cut_power,
+    "cluster": cluster.kill_worker,
 }
 
 

@@ -15,6 +15,26 @@ from tests.torture.processes import catches
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="handlers are looked up in /proc")
 
 
+LATE = """
+import os, sys
+from dubkit.cli import app, entry
+app.app = lambda: sys.exit(130)
+
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid()):  # when modules and handlers are gone
+        kill(process, {number})
+
+sys.late = Late()
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_in_the_last_moments_changes_no_code(number: signal.Signals) -> None:
+    code = LATE.format(number=int(number))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 130
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_stop_while_libraries_are_loaded_ends_with_130_and_a_sentence(

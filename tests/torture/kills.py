@@ -49,7 +49,7 @@ def kill(case: Case, folder: Path, number: int, seed: int) -> Outcome:
     delay = chance.uniform(0, case.seconds.get(stage, 1.0))
     if victim != "ffmpeg":
         time.sleep(delay)
-    hit = _strike(trial, victim, chance)
+    hit = _hit(trial, victim, chance)
     code = trial.wait(PATIENCE)
     outcome = Outcome(f"kill -9 {victim}", stage, hit, code)
     outcome.faults += _endless(trial, code, PATIENCE)
@@ -130,22 +130,22 @@ def await_listening(trial: Trial) -> None:
         time.sleep(0.002)
 
 
-def _strike(trial: Trial, victim: str, chance: random.Random) -> bool:
+def _hit(trial: Trial, victim: str, chance: random.Random) -> bool:
     if victim == "parent":
-        return _kill([trial.process.pid] if trial.process.poll() is None else [])
+        return strike([trial.process.pid] if trial.process.poll() is None else [])
     if victim == "all":
-        return _kill(trial.family())
+        return strike(trial.family())
     wanted = is_worker if victim == "worker" else is_ffmpeg
     while trial.process.poll() is None:
         found = [pid for pid in trial.family() if wanted(pid)]
         if found:
             if victim == "ffmpeg":
                 time.sleep(chance.uniform(0, 0.03))
-            return _kill([chance.choice(found)])
+            return strike([chance.choice(found)])
     return False
 
 
-def _kill(pids: Sequence[int]) -> bool:
+def strike(pids: Sequence[int]) -> bool:
     hit = False
     for pid in pids:
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -25,52 +23,16 @@ from dubkit.work import cluster
 from dubkit.work.parallel import open_workers
 from dubkit.work.schedule import Call, Course, Schedule
 from tests.fakes import Bench
+from tests.torture.cluster import cluster as running_cluster
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
-def _dask(program: str, *arguments: str, prefix: str = "") -> subprocess.Popen[bytes]:
-    """A scheduler or a worker; a ``prefix`` is what a shell does first, in a mount namespace of its own."""
-    argv = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments]
-    if prefix:
-        argv = ["unshare", "--mount", "sh", "-c", prefix + shlex.join(argv)]
-    return subprocess.Popen(
-        argv,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=ROOT,
-    )
-
-
-@contextmanager
-def _own_scheduler(folder: Path, workers: int = 1, prefix: str = "") -> Iterator[str]:
-    """The address of a scheduler with workers on this machine."""
-    file = folder / "scheduler.json"
-    local = ("--no-dashboard", "--host", "127.0.0.1")
-    started = [_dask("scheduler", "--port", "0", "--scheduler-file", str(file), *local)]
-    try:
-        deadline = time.monotonic() + 60
-        while not file.is_file():
-            assert time.monotonic() < deadline, "no scheduler came up"
-            time.sleep(0.1)
-        found: str = json.loads(file.read_text())["address"]
-        places = ("--local-directory", str(folder), "--nthreads", "1", "--nworkers", str(workers))
-        started.append(_dask("worker", found, *places, *local, prefix=prefix))
-        yield found
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            process.wait(30)
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A scheduler with two workers on this machine."""
-    with _own_scheduler(tmp_path_factory.mktemp("dask"), workers=2) as found:
-        yield found
+    with running_cluster(tmp_path_factory.mktemp("dask")) as found:
+        yield found.address
 
 
 def _config(scheduler: str | None) -> Config:
@@ -169,8 +131,8 @@ def test_a_worker_that_does_not_see_the_folder_says_so_and_leaves_the_work_whole
 ) -> None:
     bench = Bench(tmp_path / "film")
     masked = f"mount -t tmpfs tmpfs {shlex.quote(str(bench.folder))} && exec "
-    with _own_scheduler(tmp_path, prefix=masked) as address:
-        bench.config = _config(address)
+    with running_cluster(tmp_path, workers=1, prefix=masked) as blind:
+        bench.config = _config(blind.address)
         with pytest.raises(WorkError, match="does not see the work folder") as caught:
             bench.run()
     assert "same folders under the same paths" in str(caught.value.hint)
