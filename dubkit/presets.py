@@ -199,7 +199,7 @@ def _read(path: Path) -> Table:
         return table
     except RecursionError as error:
         raise ConfigError(f"the preset {path} is nested too deeply") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"the preset {path} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"the preset {path} cannot be read: {error.strerror}") from error
@@ -208,7 +208,7 @@ def _read(path: Path) -> Table:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None if text.lower() in ("none", "null") else text
 
 

@@ -102,7 +102,7 @@ def _csv_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _toml_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise InputError(f"the job list {path} is not valid TOML: {error}") from error
     except RecursionError as error:
         raise InputError(f"the job list {path} is nested too deeply") from error

@@ -57,11 +57,17 @@ def _plain(path: Path, lines: Sequence[str]) -> list[tuple[int, int]]:
 
 def _scenes(path: Path, lines: Sequence[str], header: int) -> list[tuple[int, int]]:
     rows = csv.reader(lines[header:])
-    column = [name.strip() for name in next(rows)].index(_START)
     starts: list[tuple[int, int]] = []
-    for number, row in enumerate(rows, header + 2):
-        if len(row) > column:
-            starts.append((number, _whole(path, number, row[column]) - 1))
+    try:
+        names = [name.strip() for name in next(rows)]
+        if _START not in names:
+            raise InputError(f"the shot list {path} has no column {_START!r}", hint=_HINT)
+        column = names.index(_START)
+        for number, row in enumerate(rows, header + 2):
+            if len(row) > column:
+                starts.append((number, _whole(path, number, row[column]) - 1))
+    except csv.Error as error:
+        raise InputError(f"the shot list {path} is no CSV: {error}", hint=_HINT) from error
     return starts
 
 

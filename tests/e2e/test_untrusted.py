@@ -193,7 +193,7 @@ def test_a_job_list_leads_to_no_file_elsewhere(tmp_path: Path, video: str) -> No
     assert row.problems
 
 
-def test_tables_nested_beyond_reason_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_tables_nested_or_long_beyond_reason_are_told_in_a_sentence(tmp_path: Path) -> None:
     deep = "x = " + "[" * 100_000
     (tmp_path / "deep.toml").write_text(deep)
     with pytest.raises(ConfigError):
@@ -202,6 +202,13 @@ def test_tables_nested_beyond_reason_are_told_in_a_sentence(tmp_path: Path) -> N
         read_list(tmp_path / "deep.toml")
     with pytest.raises(ConfigError):
         load_config(settings=["faces.which=" + "[" * 100_000])
+    (tmp_path / "long.toml").write_text("x = " + "3" * 5000)
+    with pytest.raises(ConfigError):
+        load_config([str(tmp_path / "long.toml")])
+    with pytest.raises(InputError):
+        read_list(tmp_path / "long.toml")
+    with pytest.raises(ConfigError):
+        load_config(settings=["faces.which=" + "3" * 5000])
     (tmp_path / "wide.csv").write_text('"' + "x" * 200_000 + '",audio\n')
     with pytest.raises(InputError):
         read_list(tmp_path / "wide.csv")

@@ -62,3 +62,18 @@ def test_a_list_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
         read_shots(path, 40)
     with pytest.raises(InputError, match="cannot be read"):
         read_shots(tmp_path / "nothing", 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Scene Number,Start Frame\n1," + "word " * 40_000, "is no CSV"),
+        ("Scene Number,The Start Frames\n1,1\n", "no column 'Start Frame'"),
+    ],
+    ids=["endless line", "other column"],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "shots.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=fault):
+        read_shots(path, 40)
