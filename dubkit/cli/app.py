@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from dubkit import __version__
 from dubkit.cli import (
@@ -63,6 +65,11 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         say(f"dubkit {__version__}")
         raise typer.Exit
+
+
+def command() -> Callable[[], object]:
+    """The whole command, ready to be called."""
+    return get_command(app)
 
 
 @app.callback()

@@ -11,6 +11,8 @@ import atexit
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 
@@ -25,16 +27,35 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 def main() -> None:
     """Entry point of the console script."""
     _listen(_leave_with_a_word)
-    atexit.register(_listen, signal.SIG_IGN)  # the first to be registered is the last to be called
-    app = import_module("dubkit.cli.app").app
+    stopped: list[int] = []
+    atexit.register(_end, stopped)  # the first to be registered is the last to be called
+    command = import_module("dubkit.cli.app").command()
     try:
         try:
             _listen(_interrupt)
-            app()
+            command()
         finally:
             _listen(_leave)
     except KeyboardInterrupt:  # a second one, before the first was answered in full
-        sys.exit(STOPPED.exit_code)
+        stopped.append(STOPPED.exit_code)
+    except SystemExit as end:
+        if end.code == STOPPED.exit_code:
+            stopped.append(STOPPED.exit_code)
+        raise
+
+
+def _end(stopped: Sequence[int]) -> None:
+    """The last that is called: from here on Python takes handlers down.
+
+    A stopped process ends here: where Ctrl-C came inside ``exec``, ``python -m`` would kill itself by SIGINT in
+    the end, although that was answered.
+    """
+    _listen(signal.SIG_IGN)
+    if stopped:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(stopped[0])
 
 
 def _listen(handler: object) -> None:

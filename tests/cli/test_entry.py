@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture.processes import catches
+from tests.torture.processes import ROOT, catches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="handlers are looked up in /proc")
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="handlers are lo
 LATE = """
 import os, sys
 from dubkit.cli import app, entry
-app.app = lambda: sys.exit(130)
+app.command = lambda: lambda: sys.exit(130)
 
 class Late:
     def __del__(self, kill=os.kill, process=os.getpid()):  # when modules and handlers are gone
@@ -33,6 +34,30 @@ entry.main()
 def test_a_stop_in_the_last_moments_changes_no_code(number: signal.Signals) -> None:
     code = LATE.format(number=int(number))
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 130
+
+
+INSIDE_EXEC = """
+import os, sys
+from dubkit.cli import app, entry
+
+def stopped():
+    try:
+        exec("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")
+    except KeyboardInterrupt:
+        print("told")
+        sys.exit(130)
+
+app.command = lambda: stopped
+entry.main()
+"""
+
+
+def test_a_stop_that_came_while_a_library_made_a_class_changes_no_code(tmp_path: Path) -> None:
+    (tmp_path / "inside_exec.py").write_text(INSIDE_EXEC)
+    words = [sys.executable, "-m", "inside_exec"]
+    path = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    done = subprocess.run(words, stdout=subprocess.PIPE, env=path, check=False)
+    assert (done.returncode, done.stdout) == (130, b"told\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
