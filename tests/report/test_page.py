@@ -244,6 +244,16 @@ def test_two_thousand_shots_are_no_burden(
     assert option.get_attribute("aria-posinset") == "2000"
 
 
+def test_the_colours_under_the_film_strip_are_in_sight(small: Path, browser: Browser) -> None:
+    """A scroll bar that takes room of its own covers nothing."""
+    below = browser.js(
+        "const cell = document.querySelector('#strip figure').getBoundingClientRect(), strip = $('strip');"
+        "return strip.getBoundingClientRect().top + strip.clientTop + strip.clientHeight - cell.bottom"
+    )
+    assert below >= 0
+    assert browser.js("return $('strip').offsetHeight > $('strip').clientHeight + 2"), "it has one"
+
+
 def test_a_job_without_shots_says_so(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path / "page.html", []))
     assert "No shots are known yet" in browser.text("#detail")
