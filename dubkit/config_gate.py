@@ -14,7 +14,7 @@ class GateSettings(Section):
 
     action: Literal["off", "warn", "keep-original", "stop"] = Field(
         "keep-original",
-        description="A shot that fails: say so, keep its original picture, or make no film; off: measure nothing.",
+        description="A shot that fails: say so, keep its original picture, or make no film; off: judge nothing.",
     )
     border: Literal["hard", "fade"] = Field(
         "fade",
@@ -41,7 +41,7 @@ class GateSettings(Section):
         0.006, ge=0, description="Change of brightness against the source, frame by frame, 0..1."
     )
     max_outside: float = Field(
-        0.02, ge=0, description="Difference from the source away from the lower face, 0..1."
+        0.01, ge=0, description="Difference from the source away from the lower face, 0..1."
     )
     min_likeness: float = Field(
         0.94, ge=-1, le=1, description="How alike the dubbed face and the source's look."

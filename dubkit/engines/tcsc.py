@@ -8,6 +8,7 @@ picture's own resolution, and lays it over the native planes under a soft mask.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,21 @@ def named(weights: str | None) -> Path | None:
     return Path(weights).expanduser() if weights else None
 
 
-def wanted_opening(timing: Timing, settings: GenerateSettings) -> NDArray[np.float64]:
-    """(T,) the opening over face width that the phonemes ask of a mean speaker, resting in long silences."""
-    articulator = Articulator("cpu", named(settings.tc), named(settings.actor))
-    spoken = articulator.predict(timing)
-    opening = (spoken.coefficients * spoken.speaking[:, None]) @ shape.gap_effect()
-    return np.asarray(opening, np.float64)
+def wanted_shapes(timing: Timing, settings: GenerateSettings) -> Floats:
+    """(T, K) the mouth shapes that the phonemes ask of a mean speaker, resting in long silences."""
+    own = settings.tc is None and settings.actor is None
+    spoken = (_articulator() if own else _articulator_of(settings)).predict(timing)
+    return np.asarray(spoken.coefficients * spoken.speaking[:, None], np.float32)
+
+
+@cache
+def _articulator() -> Articulator:
+    """The package's own, read once a process: a film has many shots."""
+    return Articulator()
+
+
+def _articulator_of(settings: GenerateSettings) -> Articulator:
+    return Articulator("cpu", named(settings.tc), named(settings.actor))
 
 
 class WarpSynthesizer:

@@ -24,7 +24,6 @@ _NEAR, _PLAIN = (
 _LIPS = 1 / 16  # of the crop's side around the lips: what moves there lasts by chance
 _WORST = 95  # percentile of the frames
 _FINE = 1 / 16  # of the crop's side: coarser than this is light, not looks
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +66,15 @@ class CropSums:
     _light: list[float] = field(default_factory=list)  # mean of D on the lower skin
     _outside: list[float] = field(default_factory=list)  # mean of abs D far away
 
-    def add(
-        self, row: int, source: NDArray[np.uint8], made: NDArray[np.uint8], points: Floats
-    ) -> None:
-        """One frame: crops (S, S, 3) RGB and the source's landmarks (L, 2) in them."""
+    def add(self, row: int, source: Luma, made: Luma, points: Floats) -> None:
+        """One frame: crops (S, S) and the source's landmarks (L, 2) in them."""
         if self._zones is None:
             self._zones = zones(points, len(source))
-            blank = np.zeros(source.shape[:2], np.float32)
+            blank = np.zeros(source.shape, np.float32)
             self._source, self._made = [blank], [blank.copy()]
-        a, b = _luma(source), _luma(made)
-        self._source[0] += a
-        self._made[0] += b
-        difference = b - a
+        self._source[0] += source
+        self._made[0] += made
+        difference = made - source
         self._rows.append(row)
         self._light.append(_mean(difference, self._zones.lower))
         self._outside.append(_mean(np.abs(difference), self._zones.far))
@@ -104,10 +100,6 @@ class CropSums:
         """Second differences in time, of frames that follow one another."""
         light, rows = np.array(self._light), np.array(self._rows)
         return np.asarray(np.diff(light, 2)[(rows[2:] - rows[:-2]) == 2], np.float64)
-
-
-def _luma(crop: NDArray[np.uint8]) -> Luma:
-    return np.asarray(crop.astype(np.float32) @ _LUMA, np.float32)
 
 
 def _mean(values: Luma, where: NDArray[np.bool_]) -> float:

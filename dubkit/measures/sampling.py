@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dubkit.measures.speech import labial_rows
 from dubkit.synthesis.timing import Timed
 
-ENOUGH = 4.0  # seconds of a face: of fewer every frame is looked at, of more about half
-LIPS_RATE = 12  # looks a second in speech; P, B and M are followed in every frame
+ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
+LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every frame
 RUN, PERIOD = 4, 8  # frames: pictures are compared in runs, as flicker needs neighbours
 SHARP = 5  # frames: every so many are looked at for sharpness
 

@@ -190,6 +190,20 @@ def rgb_crop(frame: Sampled, crop_from_display: Matrix, size: int) -> NDArray[np
     return to_rgb(parts, layout)
 
 
+def luma_crop(frame: Sampled, crop_from_display: Matrix, size: int) -> NDArray[np.float32]:
+    """The same square in grey alone: (S, S) luma, 0 black to 1 white; of RGB, its luma by the film's own weights."""
+    layout = frame.format
+    display_from_crop: Any = cv2.invertAffineTransform(np.asarray(crop_from_display, np.float64))
+    black, peak, _, _ = _levels(layout)
+    red, blue = layout.weights
+    shares = (red, 1 - red - blue, blue) if layout.is_rgb else (1.0,)
+    luma = np.zeros((size, size), np.float32)
+    for index, share in enumerate(shares):
+        way = _after(plane_from_display(frame.info, layout, index), display_from_crop)
+        luma += np.float32(share) * warp_plane(frame.planes[index], way, size)
+    return np.asarray((luma - black) / np.float32(peak - black), np.float32)
+
+
 def _after(outer: Matrix, inner: Matrix) -> Matrix:
     return np.hstack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]])
 

@@ -2,8 +2,8 @@
 
 Two passes over the shot's frames, none of which is kept: the first lends the generator the few frames it
 borrows texture from, the second paints and encodes. Where cores are idle, several frames are painted at once;
-that changes nothing, since no frame depends on how another was painted. Publishes ``segment.nut`` and
-``result.json``.
+that changes nothing, since no frame depends on how another was painted. Before a frame is coded it is looked at
+for the gate. Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.measures.store`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
 from dubkit.records import FaceTrack, Shot, VideoInfo
+from dubkit.stages import looking
 from dubkit.stages.adapt import actors_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.link import load_lender
@@ -60,8 +61,9 @@ def synthesizer(config: Config, device: str) -> Synthesizer:
 
 
 def identity(config: Config) -> str:
-    """Generator and weights."""
-    return engine_identity("synthesizer", config.generate.synthesizer, config.generate)
+    """Generator and weights, and the landmarker that looks at what it makes."""
+    made = engine_identity("synthesizer", config.generate.synthesizer, config.generate)
+    return f"{made}, {looking.identity(config)}"
 
 
 def run(context: StageContext) -> StageReport:
@@ -71,12 +73,14 @@ def run(context: StageContext) -> StageReport:
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
     choices = {choice.track: choice for choice in load_choice(folder)}
+    pairs = [(track, choices[track.track]) for track in load_tracks(folder)]
+    faces = [(track, choice) for track, choice in pairs if choice.dubbed and choice.usable.any()]
     renderers = [
-        _face(context, cast.engine(track), info, timing, track, choices[track.track])
-        for track in load_tracks(folder)
-        if choices[track.track].dubbed and choices[track.track].usable.any()
+        _face(context, cast.engine(track), info, timing, track, choice) for track, choice in faces
     ]
-    result = _render(context, renderers)
+    eyes = looking.onlooker(info, _shot(context), timing, faces, context.config, context.device)
+    result = _render(context, renderers, eyes)
+    eyes.save(context.out)
     return StageReport(
         engine=cast.names(),
         warnings=_damage(result),
@@ -142,7 +146,9 @@ class Cast:
 
 def keep_original(context: StageContext) -> StageReport:
     """Encode the shot as it is: what remains where its faces could not be dubbed."""
-    result = _render(context, [])
+    eyes = looking.Onlooker()
+    result = _render(context, [], eyes)
+    eyes.save(context.out)
     return StageReport(
         engine="original",
         warnings=_damage(result),
@@ -156,7 +162,9 @@ def _damage(result: GenerateResult) -> tuple[str, ...]:
     return (f"{result.repaired} pictures cannot be decoded: each repeats its neighbour",)
 
 
-def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> GenerateResult:
+def _render(
+    context: StageContext, renderers: Sequence[FaceRenderer], eyes: looking.Onlooker
+) -> GenerateResult:
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
     info, pts = load_film(context.folder("probe"))
@@ -166,8 +174,9 @@ def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> Generat
     painted = 0
     with FrameWriter(context.out / SEGMENT, info, context.config.generate) as writer:
         for made in in_order(partial(_paint, renderers), frames, context.cores):
-            writer.write(made.planes, made.pts)
+            writer.write(made.planes, made.source.pts)
             painted += made.painted
+            eyes.look(made.source, made.planes)
     result = GenerateResult(shot.frames, painted > 0, painted, len(renderers), reader.repaired)
     write_record(context.out / RESULT, result)
     return result
@@ -177,8 +186,8 @@ def _render(context: StageContext, renderers: Sequence[FaceRenderer]) -> Generat
 class _Made:
     """A picture of the result."""
 
+    source: Frame
     planes: tuple[Plane, ...]
-    pts: int
     painted: bool
 
 
@@ -186,11 +195,11 @@ def _paint(renderers: Sequence[FaceRenderer], frame: Frame) -> _Made:
     """One frame with its new mouths. Called by several threads at once, each with a frame of its own."""
     active = [r for r in renderers if r.touches(frame.index)]
     if not active:
-        return _Made(frame.planes, frame.pts, False)
+        return _Made(frame, frame.planes, False)
     planes = tuple(plane.copy() for plane in frame.planes)
     for renderer in active:
         renderer.paint(frame, planes)
-    return _Made(planes, frame.pts, True)
+    return _Made(frame, planes, True)
 
 
 def _lend(reader: FrameReader, renderers: Sequence[FaceRenderer]) -> None:
@@ -225,7 +234,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "adapt", "link", "timing"),
     run=run,
-    version=1,
+    version=2,
     sections=("generate", "link"),
     files=("video",),
     identity=identity,

@@ -1,291 +1,211 @@
 """Hold the gate's limits to real video, to dubkit's own renders and to renders spoilt on purpose.
 
-    python tests/benchmarks/calibrate_gate.py DATA OUT [--part I/N] [--table] [--preset NAME]
+    python tests/benchmarks/calibrate_gate.py DATA OUT [--group NAME] [--table] [--preset NAME]
 
-DATA is the folder of clips with its ``clips.csv``. Every clip that training never saw is cut into shots of 1 to 2 s
-and dubbed with its own sound; then each shot is measured as the stage ``gate`` measures it: the source in place of
-the result (real video), the result, and the result spoilt (`spoil_shots.py`) and coded anew. Dubs and measures are
-kept in OUT and not made again; ``--part`` shares the work among processes, ``--table`` shows what there is.
+DATA is the folder of clips with its ``clips.csv``. The clips of three groups (`gate_clips.py`) are cut into shots and
+dubbed with their own sound; then each shot is measured as the gate measures it: the source in place of the result
+(real video), the result, and the result spoilt (`spoil_shots.py`). Dubs and measures are kept in OUT and not made
+again; ``--group`` takes one group only, ``--table`` shows what there is.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-import dubkit
 from dubkit.config import Config
 from dubkit.engines.registry import load_engine
-from dubkit.engines.tcsc import wanted_opening
 from dubkit.errors import DubkitError
-from dubkit.faces.store import load_choice, load_tracks
 from dubkit.faces.trail import Locator
-from dubkit.measures import speech
 from dubkit.measures.checks import LIMITS, check
-from dubkit.measures.meter import FaceMeter
-from dubkit.measures.sampling import looks
-from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.probe import probe
-from dubkit.media.writer import FrameWriter
 from dubkit.presets import load_config
-from dubkit.records import FaceState, Shot
-from dubkit.stages.probe import load_film
-from dubkit.synthesis.timing import SILENCE, load_timing
-from dubkit.training.teacher_set import GRID_WORDS
-from dubkit.work.manifest import read_manifest
 from tests.benchmarks import spoil_shots
-from tests.benchmarks.spoil_shots import Planes, Rendered, Spoil
+from tests.benchmarks.gate_clips import SETS, Clip, ShotFiles, clips, dub
+from tests.benchmarks.gate_scenes import Scene, Values, load_scene
+from tests.benchmarks.gate_witness import witness
+from tests.benchmarks.spoil_shots import Rendered, Spoil
 
-SETS = ("grid_other", "hdtf", "film", "grid_s1", "arabic")
-MOST_ARABIC = 30  # one-word clips: real video and renders only
-LATE = 0.2  # seconds
-SPOILT = ("frozen", "wrong face", "seam", "flicker", "blurred")
-Values = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class ShotFiles:
-    """One dubbed shot of a clip in its work folder."""
-
-    clip: str
-    video: Path
-    work: Path
-    shot: Shot
-
-    @property
-    def name(self) -> str:
-        return f"{self.clip}/{self.shot.name}"
-
-    def folder(self, stage: str) -> Path:
-        source = "video" if stage in ("probe", "faces") else "dub"
-        unit = "job" if stage == "probe" else self.shot.name
-        return next(self.work.glob(f"{source}-*/{stage}/{unit}"))
-
-
-def clips(data: Path) -> list[Path]:
-    """The clips of people that training never saw."""
-    with (data / "clips.csv").open(encoding="utf-8", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] in ("val", "test")]
-    found = []
-    for name in SETS:
-        files = [data / r["file"] for r in rows if r["set"] == name]
-        found += files[:MOST_ARABIC] if name == "arabic" else files
-    return found
-
-
-def dub(video: Path, out: Path) -> Iterator[ShotFiles]:
-    """Dub a clip with its own sound, unless that was done; its shots."""
-    clip = f"{video.parent.name}_{video.stem}"
-    made, work = out / f"{clip}.mp4", out / clip
-    if not made.exists():
-        info, _ = probe(video)
-        grid = video.parent.name.startswith("grid")
-        step = 37 if grid else round(2 * float(info.average_rate))
-        listed, script = out / f"{clip}.txt", out / f"{clip}.script.txt"
-        starts = range(0, max(1, info.frames - step // 2), step)
-        listed.write_text("\n".join(map(str, starts)) + "\n")
-        if grid:
-            words = zip(GRID_WORDS, video.stem, strict=True)
-            script.write_text(" ".join(table[letter] for table, letter in words))
-        settings = ["faces.which=largest", "gate.action=off"]
-        dubkit.run(
-            *(video, video),
-            script=script if grid else None,
-            out=made,
-            work=work,
-            shots=listed,
-            settings=settings,
-            overwrite=True,
-            jobs=1,
-        )
-    manifest = read_manifest(work)
-    assert manifest is not None
-    for folder in sorted(next(work.glob("dub-*")).joinpath("generate").iterdir()):
-        start, end = map(int, folder.name.split("-"))
-        yield ShotFiles(clip, manifest.job.video, work, Shot(start, end))
+IN_SYNC, HEARD = "real, in sync", "heard"
+# what is told of each kind of shot, in the table's order
+KINDS: Mapping[str, str] = {
+    "real": "real video, held against its own sound",
+    IN_SYNC: "the same without clips that their sound alone shows to be out of sync",
+    "rendered": "dubkit's own renders, own sound",
+    "frozen": "renders whose mouth is frozen",
+    "wrong face": "renders with someone else's lower face, colours brought near",
+    "seam": "renders with a patch 12 of 255 levels too bright and a hard border",
+    "flicker": "renders whose patch jumps by 6 levels (standard deviation)",
+    "blurred": "renders with a soft mouth",
+    "open lips": "renders whose lips stay open in P, B and M",
+    "beside": "renders whose eyes and forehead are 12 levels too bright",
+    "lost": "renders whose face is one stain",
+    "rendered, talks in silence": "renders that talk in silence",
+    "rendered, 200 ms late": "renders with lips 200 ms late",
+    "rendered, 200 ms early": "renders with lips 200 ms early",
+    "real, talks in silence": "real video held against silence",
+    "real, 200 ms late": "real video with lips 200 ms late",
+    "real, 200 ms early": "real video with lips 200 ms early",
+}
+PASS = ("real", IN_SYNC, "rendered")
+# lips can only be late, or frozen, where there is speech
+IN_SPEECH = frozenset(kind for kind in KINDS if "200 ms" in kind or kind == "frozen")
 
 
 class Bench:
-    """Measures shots as the gate does."""
+    """Measures shots as the gate does, and keeps what was measured."""
 
-    def __init__(self, out: Path, part: int) -> None:
-        settings = Config().faces
-        self.locator: Locator = load_engine("landmarker", "auto", settings, "cpu")
-        self.coded = out / f"coded-{part}.nut"
-        self.book = out / f"measures-{part}.jsonl"
+    def __init__(self, out: Path) -> None:
+        self.locator: Locator = load_engine("landmarker", "auto", Config().faces, "cpu")
+        self.book = out / "measures.jsonl"
         self.known: set[tuple[str, str]] = set()
         self.donors: dict[str, Rendered] = {}
-        for path in out.glob("measures-*.jsonl"):
-            self.known |= {(r["shot"], r["what"]) for r in map(json.loads, path.open())}
+        if self.book.exists():
+            self.known = {(r["shot"], r["what"]) for r in map(json.loads, self.book.open())}
 
-    def note(self, files: ShotFiles, what: str, values: Values) -> None:
+    def note(self, files: ShotFiles, what: str, values: Values | None) -> None:
+        """``None``: this kind cannot be made of this shot."""
+        self._write(files.clip, files.name, what, values)
+
+    def _write(self, clip: Clip, name: str, what: str, values: Values | None) -> None:
+        entry = {"group": clip.group, "shot": name, "what": what, "values": values}
         with self.book.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"shot": files.name, "what": what, "values": values}) + "\n")
-        self.known.add((files.name, what))
+            file.write(json.dumps(entry) + "\n")
+        self.known.add((name, what))
 
-    def measure(self, files: ShotFiles, spoil: bool) -> None:
+    def hear(self, clip: Clip, shots: Sequence[ShotFiles]) -> None:
+        """What the sound alone says of the clip's sync."""
+        if (clip.name, HEARD) not in self.known:
+            found = witness(shots)
+            values = None if found is None else asdict(found) | {"off": found.out_of_sync}
+            self._write(clip, clip.name, HEARD, values)
+
+    def measure(self, files: ShotFiles) -> None:
         """All measures of a shot; nothing where no single face was dubbed in it."""
-        wanted = [what for what in SPOILT if (files.name, what) not in self.known]
-        if (files.name, "rendered") in self.known and not (spoil and wanted):
+        kinds = ["real", "rendered", *self._ways(files)]
+        if all((files.name, what) in self.known for what in kinds):
             return
         scene = load_scene(files)
         if scene is None:
             return
-        if (files.name, "rendered") not in self.known:
-            for base, frames in (("real", scene.source), ("rendered", scene.made)):
-                meter = scene.meter(self.locator, frames)
-                for what, values in scene.told(base, meter):
+        for base, frames in (("real", scene.source), ("rendered", scene.made)):
+            if (files.name, base) not in self.known:
+                told = [*scene.told(base, scene.seen(self.locator, frames))]
+                for what, values in reversed(told):
                     self.note(files, what, values)
+        self._spoil(files, scene)
+
+    def _spoil(self, files: ShotFiles, scene: Scene) -> None:
         rendered = scene.rendered()
-        others = [d for clip, d in self.donors.items() if not _same_person(clip, files.clip)]
-        if spoil:
-            ways: dict[str, Spoil] = {
-                "frozen": spoil_shots.frozen,
-                "seam": spoil_shots.seam,
-                "flicker": spoil_shots.flicker,
-                "blurred": spoil_shots.blurred,
-            }
-            if others:
-                ways["wrong face"] = spoil_shots.wrong_face(others[len(self.known) % len(others)])
-            for what in wanted:
-                if what in ways:
-                    count = range(len(scene.made))
-                    frames = self.coded_anew([ways[what](rendered, i) for i in count], scene)
-                    meter = scene.meter(self.locator, frames)
-                    self.note(files, what, scene.values(meter))
-        self.donors[files.clip] = rendered
-        if len(self.donors) > 6:
+        for what, way in self._ways(files).items():
+            if (files.name, what) in self.known:
+                continue
+            spoil = way(scene, rendered)
+            values = None
+            if spoil is not None:
+                pictures = [spoil(rendered, i) for i in range(len(scene.made))]
+                seen = scene.seen(self.locator, scene.with_pictures(pictures))
+                values = seen.values(scene.said, True)
+            self.note(files, what, values)
+        self.donors[files.clip.person] = rendered
+        if len(self.donors) > 4:
             self.donors.pop(next(iter(self.donors)))
 
-    def coded_anew(self, pictures: Sequence[Planes], scene: Scene) -> list[Frame]:
-        info = scene.source[0].info
-        step = round(1 / float(info.average_rate * info.time_base))
-        with FrameWriter(self.coded, info, Config().generate) as writer:
-            for number, planes in enumerate(pictures):
-                writer.write(planes, number * step)
-        return read_segment(self.coded, scene)
+    def _ways(self, files: ShotFiles) -> Mapping[str, Callable[[Scene, Rendered], Spoil | None]]:
+        """How a shot is spoilt. Shots of one word, and long ones that say nothing new, are spared what is slow."""
+
+        def plain(spoil: Spoil) -> Callable[[Scene, Rendered], Spoil]:
+            return lambda scene, rendered: spoil
+
+        ways: dict[str, Callable[[Scene, Rendered], Spoil | None]] = {
+            "open lips": self._open_lips,
+            "lost": plain(spoil_shots.lost),
+        }
+        if not files.clip.name.startswith("arabic"):
+            ways |= {
+                "frozen": plain(spoil_shots.frozen),
+                "seam": plain(spoil_shots.seam),
+                "flicker": plain(spoil_shots.flicker),
+                "blurred": plain(spoil_shots.blurred),
+                "beside": plain(spoil_shots.beside),
+                "wrong face": lambda scene, rendered: self._stranger(files),
+            }
+        return ways
+
+    def _open_lips(self, scene: Scene, rendered: Rendered) -> Spoil | None:
+        seen = scene.seen(self.locator, scene.made)
+        return spoil_shots.open_lips(rendered, seen.lips.opening(), scene.said)
+
+    def _stranger(self, files: ShotFiles) -> Spoil | None:
+        others = [donor for name, donor in self.donors.items() if name != files.clip.person]
+        return spoil_shots.wrong_face(others[len(self.known) % len(others)]) if others else None
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A shot with its one dubbed face, all pictures in memory."""
-
-    files: ShotFiles
-    source: list[Frame]
-    made: list[Frame]
-    track: dubkit.records.FaceTrack
-    rows: np.ndarray  # (T,) of the track
-
-    def rendered(self) -> Rendered:
-        pictures = [frame.planes for frame in self.made]
-        return Rendered(self.source[0].info, self.track, self.files.shot.start, pictures)
-
-    def meter(self, locator: Locator, frames: Sequence[Frame]) -> FaceMeter:
-        timing = load_timing(self.files.folder("timing"))
-        rows = slice(self.track.start - self.files.shot.start, None)
-        times = timing.times[rows][: len(self.track)]
-        rate = float(self.source[0].info.average_rate)
-        meter = FaceMeter(self.track, looks(self.rows, times, timing.phonemes, rate), locator)
-        for source, made in zip(self.source, frames, strict=True):
-            if meter.wants(source.index):
-                meter.look(source, made)
-        return meter
-
-    def values(self, meter: FaceMeter) -> Values:
-        timing = load_timing(self.files.folder("timing"))
-        rows = slice(self.track.start - self.files.shot.start, None)
-        wanted = wanted_opening(timing, Config().generate)[rows][: len(self.track)]
-        times = timing.times[rows][: len(self.track)]
-        return dict(meter.values(times, timing.phonemes, wanted, True))
-
-    def told(self, base: str, meter: FaceMeter) -> Iterator[tuple[str, Values]]:
-        """As it is, with its lips 200 ms late and early, and held against silence."""
-        values = self.values(meter)
-        timing = load_timing(self.files.folder("timing"))
-        rows = slice(self.track.start - self.files.shot.start, None)
-        wanted = wanted_opening(timing, Config().generate)[rows][: len(self.track)]
-        times = timing.times[rows][: len(self.track)]
-        opened = meter.opening()
-        lips = ("silence", "closures", "movement", "offset_ms")
-        rest = {name: value for name, value in values.items() if name not in lips}
-        shift = max(1, round(LATE / float(np.median(np.diff(times)))))
-        at = np.arange(len(opened))
-        for word, back in (("late", shift), ("early", -shift)):
-            moved = opened[np.clip(at - back, 0, len(at) - 1)]
-            found = speech.measures(moved, times, timing.phonemes, wanted, True)
-            yield f"{base}, 200 ms {word}", rest | found
-        silent = [(SILENCE, float(times[0]) - 1, float(times[-1]) + 1)]
-        quiet = speech.measures(opened, times, silent, np.zeros_like(wanted), True)
-        if wanted.std() >= speech.SPEAKS:  # a face that hardly speaks does not talk in silence
-            yield f"{base}, talks in silence", rest | quiet
-        yield base, values
-
-
-def load_scene(files: ShotFiles) -> Scene | None:
-    """A shot's pictures and face; None where not one face was dubbed for long enough."""
-    info, pts = load_film(files.folder("probe"))
-    folder = files.folder("faces")
-    choices = {choice.track: choice for choice in load_choice(folder)}
-    tracks = [track for track in load_tracks(folder) if choices[track.track].dubbed]
-    if len(tracks) != 1 or files.shot.frames < speech.LEAST:
-        return None
-    rows = choices[tracks[0].track].usable & (tracks[0].state == FaceState.SEEN)
-    source = list(FrameReader(files.video, info, pts).read(files.shot.start, files.shot.end))
-    bare = Scene(files, source, source, tracks[0], rows)
-    made = read_segment(files.folder("generate") / "segment.nut", bare)
-    return replace(bare, made=made) if rows.sum() >= speech.LEAST else None
-
-
-def read_segment(path: Path, scene: Scene) -> list[Frame]:
-    there, times = probe(path)
-    info = scene.source[0].info
-    like = replace(info, pixel_format=there.pixel_format, frames=there.frames, video_stream=0)
-    return list(FrameReader(path, like, times).read(0, there.frames))
-
-
-def _same_person(a: str, b: str) -> bool:
-    return a == b or (a.startswith("grid_s1") and b.startswith("grid_s1"))
+def load_book(out: Path) -> dict[tuple[str, str], list[tuple[str, Values]]]:
+    """Shots and their measures by kind and group."""
+    entries = [json.loads(line) for line in (out / "measures.jsonl").open(encoding="utf-8")]
+    entries = [entry for entry in entries if entry["values"] is not None]
+    off = {e["shot"] for e in entries if e["what"] == HEARD and e["values"]["off"]}
+    speak = {e["shot"] for e in entries if e["what"] == "rendered" and "movement" in e["values"]}
+    rows: dict[tuple[str, str], list[tuple[str, Values]]] = defaultdict(list)
+    for entry in entries:
+        if entry["what"] == HEARD:
+            continue
+        if entry["shot"] in speak or entry["what"] not in IN_SPEECH:
+            rows[entry["what"], entry["group"]].append((entry["shot"], entry["values"]))
+        if entry["what"] == "real" and entry["shot"].partition("/")[0] not in off:
+            rows[IN_SYNC, entry["group"]].append((entry["shot"], entry["values"]))
+    return rows
 
 
 def table(out: Path, config: Config) -> None:
-    """What share of the shots passes, or is caught, and by which measures."""
-    entries = [
-        json.loads(line)
-        for path in sorted(out.glob("measures-*.jsonl"))
-        for line in path.open(encoding="utf-8")
-    ]
-    speak = {e["shot"] for e in entries if e["what"] == "rendered" and "movement" in e["values"]}
-    rows: dict[str, list[Values]] = defaultdict(list)
-    for entry in entries:
-        # lips can only be late, or frozen, where there is speech
-        if entry["shot"] in speak or not ("200 ms" in entry["what"] or entry["what"] == "frozen"):
-            rows[entry["what"]].append(entry["values"])
-    for what in sorted(rows):
-        failed = [[c.measure for c in check(v, config.gate) if not c.passed] for v in rows[what]]
-        by = Counter(name for names in failed for name in names)
-        count = sum(bool(names) for names in failed)
+    """What share of the shots passes, or is caught, group by group."""
+    rows = load_book(out)
+    sys.stdout.write(f"| shots | {' | '.join(SETS)} |\n|---|{'---|' * len(SETS)}\n")
+    for kind, told in KINDS.items():
+        cells = []
+        for group in SETS:
+            verdicts = [
+                any(not c.passed for c in check(values, config.gate))
+                for _, values in rows[kind, group]
+            ]
+            count = sum(v != (kind in PASS) for v in verdicts)
+            word = "pass" if kind in PASS else "refused"
+            share = f"{100 * count / max(1, len(verdicts)):.1f} %"
+            cells.append(f"{count} of {len(verdicts)} {word} ({share})" if verdicts else "none")
+        sys.stdout.write(f"| {told} | {' | '.join(cells)} |\n")
+
+
+def reasons(out: Path, config: Config) -> None:
+    """By which measures each kind is refused, and which real video and renders are."""
+    rows = load_book(out)
+    for (kind, group), shots in sorted(rows.items()):
+        failed = [
+            (shot, [c for c in check(values, config.gate) if not c.passed])
+            for shot, values in shots
+        ]
+        by = Counter(c.measure for _, checks in failed for c in checks)
         told = ", ".join(f"{name} {n}" for name, n in by.most_common())
-        sys.stdout.write(
-            f"{what:28s} {len(failed):4d} shots, {count:4d} refused "
-            f"({100 * count / len(failed):5.1f} %) {told}\n"
-        )
+        sys.stdout.write(f"{group:7s} {kind:28s} {len(shots):4d}  {told}\n")
+        if kind in PASS:
+            for shot, checks in failed:
+                if checks:
+                    sys.stdout.write(f"    {shot}: {'; '.join(c.reason for c in checks)}\n")
     for name in LIMITS:
         sys.stdout.write(f"\n{name}: 1, 5, 50, 95, 99 % of the shots\n")
-        for what in sorted(rows):
-            values = [v[name] for v in rows[what] if name in v]
+        for kind, group in sorted(rows):
+            values = [v[name] for _, v in rows[kind, group] if name in v]
             if values:
                 spread = "  ".join(f"{x:8.4f}" for x in np.percentile(values, (1, 5, 50, 95, 99)))
-                sys.stdout.write(f"  {what:28s} {len(values):4d}  {spread}\n")
+                sys.stdout.write(f"  {group:7s} {kind:28s} {len(values):4d}  {spread}\n")
 
 
 def main() -> None:
@@ -293,27 +213,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--part", default="0/1", help="I/N: every N-th shot from I on")
+    parser.add_argument("--group", choices=SETS, action="append", default=[])
     parser.add_argument("--table", action="store_true", help="only show what was measured")
+    parser.add_argument("--reasons", action="store_true", help="the same, measure by measure")
     parser.add_argument("--preset", action="append", default=[])
     args = parser.parse_args()
-    if not args.table:
+    if not (args.table or args.reasons):
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        part, parts = map(int, args.part.split("/"))
         (args.out / "work").mkdir(parents=True, exist_ok=True)
-        bench = Bench(args.out, part)
-        shots: list[ShotFiles] = []
-        for video in clips(args.data)[part::parts]:
-            try:
-                shots += dub(video, args.out / "work")
-            except DubkitError as error:
-                sys.stderr.write(f"{video.name}: {error.message}\n")
-        np.random.default_rng(0).shuffle(shots)
-        for spoil in (False, True):
-            for files in shots:
-                bench.measure(files, spoil and not files.clip.startswith("arabic"))
-    table(args.out, load_config(args.preset))
+        bench = Bench(args.out)
+        for group in args.group or SETS:
+            for clip in clips(args.data, group):
+                try:
+                    shots = [*dub(clip, args.out / "work")]
+                    bench.hear(clip, shots)
+                    for files in shots:
+                        bench.measure(files)
+                except DubkitError as error:
+                    sys.stderr.write(f"{clip.name}: {error.message}\n")
+    (reasons if args.reasons else table)(args.out, load_config(args.preset))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,18 @@ from numpy.typing import NDArray
 
 from dubkit.faces import align, composite
 from dubkit.faces.warp import grid_from_canonical
+from dubkit.measures.lips import LABIALS, MARKS
+from dubkit.measures.speech import LEAST_LABIALS, Speech, labial_rows
 from dubkit.media.planes import Plane, plane_format, plane_from_display
 from dubkit.records import FaceTrack, VideoInfo
 
 Planes = tuple[Plane, ...]
 SEAM, FLICKER, BLUR = 12.0, 6.0, 0.06  # 8-bit levels, 8-bit levels, canonical units
+BESIDE = 12.0  # 8-bit levels
+OPEN, NEAR = 0.045, 0.06  # opening over face width of open lips; seconds beside P, B and M
+# canonical left, top, right, bottom
+_UPPER = (-1.1, -1.1, 1.1, 0.25)  # eyes and forehead
+_FACE = (-1.2, -1.1, 1.2, 2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,17 @@ class Rendered:
         to_plane = align.compose(matrix, align.invert(grid_from_canonical(len(grid))))
         height, width = self.pictures[number][plane].shape
         return np.asarray(cv2.warpAffine(grid, to_plane, (width, height)), np.float32)
+
+    def box(
+        self, number: int, plane: int, sides: tuple[float, float, float, float]
+    ) -> NDArray[np.float32]:
+        """(H, W) 1 inside a canonical rectangle, else 0."""
+        left, top, right, bottom = sides
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+        laid = align.apply(self.plane_from_canonical(number, plane), corners)
+        mask = np.zeros(self.pictures[number][plane].shape, np.float32)
+        cv2.fillConvexPoly(mask, np.round(laid).astype(np.int32), 1.0)
+        return mask
 
 
 Spoil = Callable[[Rendered, int], Planes]
@@ -115,3 +133,44 @@ def _pasted(shot: Rendered, number: int, donor: Rendered, other: int) -> Planes:
         offset = float((ring * (plane - there)).sum() / max(float(ring.sum()), 1e-6))
         made.append(_rounded(plane + mask * (there + offset - plane.astype(np.float32)), plane))
     return tuple(made)
+
+
+def beside(shot: Rendered, number: int) -> Planes:
+    """Eyes and forehead, which no dub may touch, too bright."""
+    luma, *rest = shot.pictures[number]
+    return (_rounded(luma + BESIDE * shot.box(number, 0, _UPPER), luma), *rest)
+
+
+def lost(shot: Rendered, number: int) -> Planes:
+    """The whole face is one stain: a patch that failed."""
+    made = []
+    for k, plane in enumerate(shot.pictures[number]):
+        mask = shot.box(number, k, _FACE)
+        mean = float((mask * plane).sum() / max(float(mask.sum()), 1e-6))
+        made.append(_rounded(plane + mask * (mean - plane.astype(np.float32)), plane))
+    return tuple(made)
+
+
+def open_lips(shot: Rendered, opened: NDArray[np.float64], speech: Speech) -> Spoil | None:
+    """In P, B and M the lower face of the nearest picture with open lips; None where there are too few of either.
+
+    ``opened`` (T,) is the opening of the lips in the rows of the track.
+    """
+    count = sum(
+        symbol.rstrip(MARKS) in LABIALS
+        for symbol, start, _ in speech.phonemes
+        if speech.times[0] <= start <= speech.times[-1]
+    )
+    wide = np.flatnonzero(np.nan_to_num(opened) >= OPEN)
+    if count < LEAST_LABIALS or not len(wide):
+        return None
+    shut = labial_rows(speech.times, speech.phonemes, NEAR)
+
+    def spoil(shot: Rendered, number: int) -> Planes:
+        row = shot.row(number)
+        if not shut[row]:
+            return shot.pictures[number]
+        other = int(wide[np.abs(wide - row).argmin()]) + shot.track.start - shot.start
+        return _pasted(shot, number, shot, other)
+
+    return spoil

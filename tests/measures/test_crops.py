@@ -14,10 +14,10 @@ ZONES = zones(POINTS, SIDE)
 
 
 def skin(seed: int = 0) -> np.ndarray:
-    """(S, S, 3) something with texture."""
+    """(S, S) something with texture."""
     random = np.random.default_rng(seed)
     grey = 120 + 10 * np.kron(random.standard_normal((32, 32)), np.ones((4, 4)))
-    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    return np.asarray(np.clip(grey, 0, 255) / 255, np.float32)
 
 
 def measured(made: list[np.ndarray], source: np.ndarray) -> dict[str, float]:
@@ -28,7 +28,8 @@ def measured(made: list[np.ndarray], source: np.ndarray) -> dict[str, float]:
 
 
 def brighter(source: np.ndarray, amount: float, where: np.ndarray) -> np.ndarray:
-    return np.clip(source + amount * where[..., None], 0, 255).astype(np.uint8)
+    """By 8-bit levels."""
+    return np.asarray(np.clip(source + amount / 255 * where, 0, 1), np.float32)
 
 
 def test_equal_pictures_differ_in_nothing() -> None:
@@ -57,7 +58,7 @@ def test_light_that_jumps_is_flicker_and_light_that_drifts_is_not() -> None:
 
 
 def test_someone_elses_skin_is_not_alike() -> None:
-    other = np.where(ZONES.lower[..., None], skin(1), skin())
+    other = np.where(ZONES.lower, skin(1), skin())
     assert measured([other] * 5, skin())["likeness"] < 0.3
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dubkit.media.planes import (
     Matrix,
     PlaneFormat,
+    luma_crop,
     planar_name,
     plane_format,
     plane_from_display,
@@ -102,6 +103,21 @@ def test_a_crop_takes_luma_and_chroma_from_the_same_place(pixels: str) -> None:
     parts = [(x + 40).astype(np.uint8), (y + 30).astype(np.uint8), np.full((64, 64), 128, np.uint8)]
     wanted = to_rgb(parts, replace(plane_format(info), depth=8))
     assert np.abs(rgb.astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "pixels", ["yuv420p", "yuv422p10le", "gray", "gray12le", "gbrp", "gbrp10le"]
+)
+def test_the_luma_of_a_crop_is_that_of_its_colours(pixels: str) -> None:
+    info = facts(pixels, width=200, height=160, colour=Colour(range=2, matrix=5))
+    still = ramp(info)
+    crop = np.array([[0.8, 0.1, -40], [-0.1, 0.8, -10]])
+    rgb = rgb_crop(still, crop, 48).astype(np.float64)
+    luma = luma_crop(still, crop, 48)
+    inside = ((rgb > 0) & (rgb < 255)).all(2)  # where no colour was cut off
+    assert inside.any()
+    wanted = rgb @ (0.299, 0.587, 0.114) / 255
+    assert np.abs(luma - wanted)[inside].max() < 3 / 255
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])

@@ -19,6 +19,7 @@ from dubkit.config import Config, GenerateSettings
 from dubkit.demo.build import SHOTS, render
 from dubkit.engines.base import FaceRenderer
 from dubkit.faces.store import CHOICES, TRACKS, load_choice, load_tracks
+from dubkit.measures.store import LIPS, SEEN
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
@@ -157,9 +158,9 @@ def test_the_number_of_cores_changes_no_byte(
     for run, cores in enumerate((1, 1, 2, 5)):
         context = scene.context(tmp_path / str(run), cores, synthesizer=engine, codec=codec)
         generate.run(context)
-        made.add((context.out / generate.SEGMENT).read_bytes())
-        made.add((context.out / generate.RESULT).read_bytes())
-    assert len(made) == 2
+        for name in (generate.SEGMENT, generate.RESULT, SEEN, LIPS):
+            made.add((context.out / name).read_bytes())
+    assert len(made) == 4
 
 
 def test_faces_are_the_same_however_many_cores_decode(scene: Scene, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_shots_that_fail_keep_their_picture_and_nothing_is_rendered_again(film: 
     assert (again.exit_code, again.done) == (10, 0), "the outcome is remembered, not measured again"
 
 
-def test_warn_says_so_and_off_measures_nothing(film: Film) -> None:
+def test_warn_says_so_and_off_judges_nothing(film: Film) -> None:
     warned = film.run(BAD, "gate.action=warn")
     assert warned.exit_code == 0
     assert any("fails the gate: the mouth is blurred" in text for text in warned.warnings)

@@ -1,0 +1,126 @@
+"""A dubbed shot in memory, and the gate's measures of it: as it is, against another moment of the sound, spoilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dubkit.config import Config
+from dubkit.engines.tcsc import wanted_shapes
+from dubkit.faces.store import load_choice, load_tracks
+from dubkit.faces.trail import Locator
+from dubkit.measures import speech, sync
+from dubkit.measures.meter import FaceMeter, Seen
+from dubkit.measures.sampling import looks
+from dubkit.media.frames import Frame, FrameReader
+from dubkit.media.probe import probe
+from dubkit.records import FaceState, FaceTrack
+from dubkit.stages.probe import load_film
+from dubkit.stages.speech import load_speech
+from dubkit.synthesis.timing import SILENCE, Timing, cut_timing, load_sound, load_timing
+from tests.benchmarks.gate_clips import ShotFiles
+from tests.benchmarks.spoil_shots import Planes, Rendered
+
+APART = 0.2  # seconds by which lips are made late or early
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A shot with its one dubbed face, all pictures in memory."""
+
+    files: ShotFiles
+    source: list[Frame]
+    made: list[Frame]
+    track: FaceTrack
+    rows: np.ndarray  # (T,) of the track
+    said: speech.Speech
+
+    @property
+    def rate(self) -> float:
+        return float(self.source[0].info.average_rate)
+
+    def rendered(self) -> Rendered:
+        pictures = [frame.planes for frame in self.made]
+        return Rendered(self.source[0].info, self.track, self.files.shot.start, pictures)
+
+    def with_pictures(self, pictures: Sequence[Planes]) -> list[Frame]:
+        return [
+            replace(frame, planes=planes) for frame, planes in zip(self.made, pictures, strict=True)
+        ]
+
+    def seen(self, locator: Locator, frames: Sequence[Frame]) -> Seen:
+        """What the gate sees in ``frames`` beside the source."""
+        said = self.said
+        meter = FaceMeter(
+            self.track, looks(self.rows, said.times, said.phonemes, self.rate), locator
+        )
+        for source, made in zip(self.source, frames, strict=True):
+            if meter.wants(source.index):
+                meter.look(source, made)
+        return meter.seen()
+
+    def heard(self, late: float) -> speech.Speech:
+        """What the face says where the sound comes so many seconds before it."""
+        return _speech(self._moved(late), self.files, self.track)
+
+    def _moved(self, seconds: float) -> Timing:
+        """The timing of the same shot with the sound so much earlier, cut as the stage ``timing`` cuts it."""
+        folder = self.files.folder("speech")
+        times = load_timing(self.files.folder("timing")).times + seconds
+        context = Config().timing.context_seconds
+        phonemes = load_speech(folder).phonemes
+        return cut_timing(phonemes, self.files.shot, times, context, load_sound(folder))
+
+    def told(self, base: str, seen: Seen) -> Iterator[tuple[str, Values]]:
+        """As it is, with its lips late and early, and held against silence."""
+        said = self.said
+        yield base, seen.values(said, True)
+        for word, late in (("late", APART), ("early", -APART)):
+            yield f"{base}, 200 ms {word}", seen.values(self.heard(late), True)
+        if (
+            said.opening().std() >= speech.SPEAKS
+        ):  # a face that hardly speaks does not talk in silence
+            silent = [(SILENCE, float(said.times[0]) - 1, float(said.times[-1]) + 1)]
+            quiet = speech.Speech(said.times, silent, 0 * said.asked)
+            yield f"{base}, talks in silence", seen.values(quiet, True)
+
+
+def dubbed_tracks(files: ShotFiles) -> list[FaceTrack]:
+    """The faces of a shot that are dubbed."""
+    folder = files.folder("faces")
+    chosen = {choice.track for choice in load_choice(folder) if choice.dubbed}
+    return [track for track in load_tracks(folder) if track.track in chosen]
+
+
+def load_scene(files: ShotFiles) -> Scene | None:
+    """A shot's pictures and face; None where not one face was dubbed for long enough."""
+    info, pts = load_film(files.folder("probe"))
+    choices = {choice.track: choice for choice in load_choice(files.folder("faces"))}
+    tracks = dubbed_tracks(files)
+    if len(tracks) != 1 or files.shot.frames < speech.LEAST:
+        return None
+    rows = choices[tracks[0].track].usable & (tracks[0].state == FaceState.SEEN)
+    if rows.sum() < speech.LEAST:
+        return None
+    source = list(FrameReader(files.video, info, pts).read(files.shot.start, files.shot.end))
+    made = _read(files.folder("generate") / "segment.nut", source)
+    said = _speech(load_timing(files.folder("timing")), files, tracks[0])
+    return Scene(files, source, made, tracks[0], rows, said)
+
+
+def _speech(timing: Timing, files: ShotFiles, track: FaceTrack) -> speech.Speech:
+    times = timing.times[track.start - files.shot.start :][: len(track)]
+    asked = replace(timing, times=sync.moments(times))
+    return speech.Speech(times, timing.phonemes, wanted_shapes(asked, Config().generate))
+
+
+def _read(path: Path, source: Sequence[Frame]) -> list[Frame]:
+    """The pictures of a segment, with the film's own facts."""
+    there, times = probe(path)
+    info = source[0].info
+    like = replace(info, pixel_format=there.pixel_format, frames=there.frames, video_stream=0)
+    return list(FrameReader(path, like, times).read(0, there.frames))
