@@ -50,10 +50,13 @@ class Speech:
     phonemes: Sequence[Timed]
     asked: Floats  # (M, K) mouth shapes that the phonemes ask for at `sync.moments` of ``times``
 
+    def course(self) -> Series:
+        """(M,) the opening over face width that is asked for at those moments, before and after the face too."""
+        return np.asarray(self.asked @ shape.gap_effect(), np.float64)
+
     def opening(self) -> Series:
-        """(T,) the opening over face width that is asked for."""
-        course = self.asked @ shape.gap_effect()
-        return np.asarray(np.interp(self.times, sync.moments(self.times), course), np.float64)
+        """(T,) the same in the face's frames."""
+        return np.interp(self.times, sync.moments(self.times), self.course())
 
 
 def measures(lips: Lips, speech: Speech, still: bool) -> dict[str, float]:
@@ -70,6 +73,9 @@ def measures(lips: Lips, speech: Speech, still: bool) -> dict[str, float]:
     good, wanted = np.isfinite(opened), speech.opening()
     if good.sum() >= LEAST and wanted[good].std() >= SPEAKS:
         found["movement"] = float(opened[good].std() / wanted[good].std())
+    if (
+        speech.course().std() >= SPEAKS
+    ):  # lips may be in it that are late or early, and are to rest now
         late = sync.offset(times, lips.rows, lips.shapes, speech.asked)
         if late is not None:
             found["offset_ms"] = abs(1000 * late)

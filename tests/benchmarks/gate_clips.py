@@ -20,11 +20,12 @@ from dubkit.training.teacher_set import GRID_WORDS
 from dubkit.work.manifest import read_manifest
 
 SETS = ("first", "second", "long")
-LONG = 5.0  # seconds of a long shot
+LONG = 4.0  # seconds of a long shot
 MOST = 20.0  # seconds taken of one clip
 _MOST_ARABIC = 30  # one-word clips
 _MOST_OTHERS = 24  # of them in the second group
 _MOST_GRID = 10
+_MOST_LONG = 4  # clips of a kind in the third group
 Row = Mapping[str, str]
 
 
@@ -93,9 +94,12 @@ def _others(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def _long(rows: Sequence[Row]) -> Iterator[Row]:
-    for row in rows:
-        if row["set"] in ("hdtf", "usgov", "webcam", "film") and "turkish" not in row["file"]:
-            yield row
+    kinds = (("hdtf", "val"), ("film", "test"), ("webcam", "train"), ("hdtf", "train"))
+    for name, split in kinds:
+        found = [r for r in rows if r["set"] == name and r["split"] == split]
+        if name == "film":
+            found = [row for row in found if "side_by_side" in row["file"]]  # others are shorter
+        yield from found[:_MOST_LONG]
 
 
 def _clip(video: Path, person: str, group: str) -> Clip:

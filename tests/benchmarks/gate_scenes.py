@@ -29,6 +29,43 @@ Values = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """What the one dubbed face of a shot says."""
+
+    files: ShotFiles
+    track: FaceTrack
+
+    def said(self, late: float = 0.0) -> speech.Speech:
+        """As it was dubbed; ``late``: where the sound comes so many seconds before the lips."""
+        timing = self._moved(late) if late else load_timing(self.files.folder("timing"))
+        times = timing.times[self.track.start - self.files.shot.start :][: len(self.track)]
+        asked = replace(timing, times=sync.moments(times))
+        return speech.Speech(times, timing.phonemes, wanted_shapes(asked, Config().generate))
+
+    def _moved(self, seconds: float) -> Timing:
+        """The timing of the same shot with the sound so much earlier, cut as the stage ``timing`` cuts it."""
+        folder = self.files.folder("speech")
+        times = load_timing(self.files.folder("timing")).times + seconds
+        context = Config().timing.context_seconds
+        phonemes = load_speech(folder).phonemes
+        return cut_timing(phonemes, self.files.shot, times, context, load_sound(folder))
+
+    def told(self, seen: Mapping[str, Seen]) -> Iterator[tuple[str, Values]]:
+        """Measures of what was seen; of real video and renders also with lips late and early, and held to silence."""
+        said = self.said()
+        moved = {word: self.said(late) for word, late in (("late", APART), ("early", -APART))}
+        silent = [(SILENCE, float(said.times[0]) - 1, float(said.times[-1]) + 1)]
+        quiet = speech.Speech(said.times, silent, 0 * said.asked)
+        for what, sight in seen.items():
+            yield what, sight.values(said, True)
+            if what in ("real", "rendered"):
+                for word, heard in moved.items():
+                    yield f"{what}, 200 ms {word}", sight.values(heard, True)
+                if said.opening().std() >= speech.SPEAKS:  # else it does not talk in silence
+                    yield f"{what}, talks in silence", sight.values(quiet, True)
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """A shot with its one dubbed face, all pictures in memory."""
 
@@ -54,39 +91,12 @@ class Scene:
 
     def seen(self, locator: Locator, frames: Sequence[Frame]) -> Seen:
         """What the gate sees in ``frames`` beside the source."""
-        said = self.said
-        meter = FaceMeter(
-            self.track, looks(self.rows, said.times, said.phonemes, self.rate), locator
-        )
+        chosen = looks(self.rows, self.said.times, self.said.phonemes, self.rate)
+        meter = FaceMeter(self.track, chosen, locator)
         for source, made in zip(self.source, frames, strict=True):
             if meter.wants(source.index):
                 meter.look(source, made)
         return meter.seen()
-
-    def heard(self, late: float) -> speech.Speech:
-        """What the face says where the sound comes so many seconds before it."""
-        return _speech(self._moved(late), self.files, self.track)
-
-    def _moved(self, seconds: float) -> Timing:
-        """The timing of the same shot with the sound so much earlier, cut as the stage ``timing`` cuts it."""
-        folder = self.files.folder("speech")
-        times = load_timing(self.files.folder("timing")).times + seconds
-        context = Config().timing.context_seconds
-        phonemes = load_speech(folder).phonemes
-        return cut_timing(phonemes, self.files.shot, times, context, load_sound(folder))
-
-    def told(self, base: str, seen: Seen) -> Iterator[tuple[str, Values]]:
-        """As it is, with its lips late and early, and held against silence."""
-        said = self.said
-        yield base, seen.values(said, True)
-        for word, late in (("late", APART), ("early", -APART)):
-            yield f"{base}, 200 ms {word}", seen.values(self.heard(late), True)
-        if (
-            said.opening().std() >= speech.SPEAKS
-        ):  # a face that hardly speaks does not talk in silence
-            silent = [(SILENCE, float(said.times[0]) - 1, float(said.times[-1]) + 1)]
-            quiet = speech.Speech(said.times, silent, 0 * said.asked)
-            yield f"{base}, talks in silence", seen.values(quiet, True)
 
 
 def dubbed_tracks(files: ShotFiles) -> list[FaceTrack]:
@@ -108,14 +118,7 @@ def load_scene(files: ShotFiles) -> Scene | None:
         return None
     source = list(FrameReader(files.video, info, pts).read(files.shot.start, files.shot.end))
     made = _read(files.folder("generate") / "segment.nut", source)
-    said = _speech(load_timing(files.folder("timing")), files, tracks[0])
-    return Scene(files, source, made, tracks[0], rows, said)
-
-
-def _speech(timing: Timing, files: ShotFiles, track: FaceTrack) -> speech.Speech:
-    times = timing.times[track.start - files.shot.start :][: len(track)]
-    asked = replace(timing, times=sync.moments(times))
-    return speech.Speech(times, timing.phonemes, wanted_shapes(asked, Config().generate))
+    return Scene(files, source, made, tracks[0], rows, Spoken(files, tracks[0]).said())
 
 
 def _read(path: Path, source: Sequence[Frame]) -> list[Frame]:
