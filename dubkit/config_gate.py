@@ -30,7 +30,7 @@ class GateSettings(Section):
         120.0, ge=0, description="How far lips and phonemes may be apart in time."
     )
     min_movement: float = Field(
-        0.2, ge=0, description="Movement of the lips in speech over what the phonemes ask for."
+        0.18, ge=0, description="Movement of the lips in speech over what the phonemes ask for."
     )
     max_seam: float = Field(
         0.025,

@@ -103,6 +103,7 @@ def test_an_honest_render_passes_and_every_measure_has_its_value(film: Film) -> 
         assert values["movement"] is not None
         assert values["movement"] > 0.5
         assert values["found"] == 1
+        assert values["outside"] == 0, "beside the mouth every sample is the film's own"
     assert not any(film.same())
 
 
