@@ -53,12 +53,10 @@ def listen(samples: Floats) -> Sound:
     if not len(samples):
         return Sound(0, np.zeros((0, BANDS), np.float32))
     numbers = np.arange(int(np.ceil(len(samples) / SAMPLE_RATE / STEP)) + 1)
-    clean = np.nan_to_num(np.asarray(samples, np.float32), posinf=0.0, neginf=0.0)
-    padded = np.pad(clean, WINDOW)
-    starts = np.round(numbers * STEP * SAMPLE_RATE).astype(np.intp) + WINDOW - WINDOW // 2
-    starts = np.minimum(starts, len(padded) - WINDOW)
+    starts = np.round(numbers * STEP * SAMPLE_RATE).astype(np.intp) - WINDOW // 2
+    starts = np.minimum(starts, len(samples))
     pieces = [starts[at : at + _CHUNK] for at in range(0, len(starts), _CHUNK)]
-    power = np.concatenate([_power(padded, piece) for piece in pieces])
+    power = np.concatenate([_power(samples, piece) for piece in pieces])
     reach = round(NEAR / STEP)
     window = np.hanning(2 * reach + 1) / reach
     mean = np.stack([np.convolve(band, window, "full")[reach:-reach] for band in power.T], 1)
@@ -71,8 +69,18 @@ def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(10 * np.log10(power + 1e-8))
 
 
-def _power(padded: Floats, starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    pieces = padded[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
+def stretch(samples: Floats, start: int, end: int) -> Floats:
+    """Samples ``start`` to ``end``, silence where there are none; a film's sound must not be copied whole."""
+    first, last = min(max(start, 0), len(samples)), min(max(end, 0), len(samples))
+    part = np.asarray(samples[first:last], np.float32)
+    clean = np.nan_to_num(part, posinf=0.0, neginf=0.0)
+    return np.pad(clean, (first - start, end - last))
+
+
+def _power(samples: Floats, starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Of windows whose starts rise."""
+    near = stretch(samples, int(starts[0]), int(starts[-1]) + WINDOW)
+    pieces = near[(starts - starts[0])[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
     return np.asarray(np.abs(np.fft.rfft(pieces, axis=1)) ** 2 @ _filters())
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.records import Floats, Phoneme
-from dubkit.synthesis.sound import SAMPLE_RATE, STEP
+from dubkit.synthesis.sound import SAMPLE_RATE, STEP, stretch
 from dubkit.synthesis.timing import SILENCE
 
 REACH = 0.75  # seconds to either side
@@ -91,17 +91,21 @@ def _is_breath(voicing: Cells, level: Cells, reach: int) -> Mask:
 
 def _voice(samples: Floats) -> tuple[Cells, Cells, Cells]:
     """Per cell: how periodic the sound is (-1..1), its pitch in octaves over 1 Hz, its level in dB of full scale."""
-    clean = np.nan_to_num(np.asarray(samples, np.float64), posinf=0.0, neginf=0.0)
-    count = -(-len(clean) // _HOP)
-    padded = np.pad(clean, (0, 2 * _WINDOW + _HOP))
+    count = -(-len(samples) // _HOP)
     parts = [
-        _periodicity(padded[np.arange(at, min(at + _CHUNK, count))[:, None] * _HOP + _SPAN])
+        _periodicity(_windows(samples, at, min(at + _CHUNK, count)))
         for at in range(0, count, _CHUNK)
     ]
     if not parts:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     voicing, pitch, level = (np.concatenate(column) for column in zip(*parts, strict=True))
     return voicing, pitch, level
+
+
+def _windows(samples: Floats, first: int, last: int) -> Cells:
+    """(last - first, 2 W) the sound from each of these cells on."""
+    near = stretch(samples, first * _HOP, last * _HOP + 2 * _WINDOW).astype(np.float64)
+    return near[np.arange(last - first)[:, None] * _HOP + _SPAN]
 
 
 def _periodicity(pieces: Cells) -> tuple[Cells, Cells, Cells]:

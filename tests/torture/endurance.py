@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,27 @@ def endure(folder: Path, minutes: int = 120, jobs: int = 2) -> dict[str, Any]:
         "cpu_ms_a_shot": round(1000 * spent / shots),  # nothing is generated: all of it is overhead
         "left_over": trial.left_over(),
         "peak_mb": round(memory.peak),
-        **_flatness(memory, began),
+        **_flatness(memory, began, trial),
         "offsets_in_frames": _offsets(inputs, Path(result["output"])),
         "lengths": _lengths(Path(result["output"])),
         "stage_seconds": _stage_seconds(trial),
     }
 
 
-def _flatness(memory: Memory, began: float) -> dict[str, Any]:
-    """The highest of the first ten minutes and of the time after them."""
-    early = [used for at, used in zip(memory.times, memory.used, strict=True) if at - began < 600]
-    late = memory.used[len(early) :]
-    growth = round(100 * (max(late) / max(early) - 1), 1) if late and early else None
+def _flatness(memory: Memory, began: float, trial: Trial) -> dict[str, Any]:
+    """The highest of each tenth of the run, and of each third of the stages that go from shot to shot."""
     tenth = max(1, len(memory.used) // 10)
-    return {
-        "peak_mb_by_tenths": [
-            round(max(memory.used[i : i + tenth])) for i in range(0, len(memory.used), tenth)
-        ],
-        "growth_after_ten_minutes_percent": growth,
-    }
+    tenths = [max(memory.used[i : i + tenth]) for i in range(0, len(memory.used), tenth)]
+    thirds = {}
+    for stage in ("faces", "generate"):
+        ends = [e["time"] for e in trial.events() if e["event"] == "unit" and e["stage"] == stage]
+        edges = np.linspace(min(ends), max(ends), 4) + began
+        inside = [
+            [used for at, used in zip(memory.times, memory.used, strict=True) if a <= at <= b]
+            for a, b in pairwise(edges)
+        ]
+        thirds[stage] = [round(max(used, default=0.0)) for used in inside]
+    return {"peak_mb_by_tenths": [round(used) for used in tenths], "peak_mb_by_thirds": thirds}
 
 
 def _stage_seconds(trial: Trial) -> dict[str, float]:
