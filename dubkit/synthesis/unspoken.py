@@ -104,8 +104,9 @@ def _voice(samples: Floats) -> tuple[Cells, Cells, Cells]:
 
 def _windows(samples: Floats, first: int, last: int) -> Cells:
     """(last - first, 2 W) the sound from each of these cells on."""
-    near = stretch(samples, first * _HOP, last * _HOP + 2 * _WINDOW).astype(np.float64)
-    return near[np.arange(last - first)[:, None] * _HOP + _SPAN]
+    near: Cells = stretch(samples, first * _HOP, last * _HOP + 2 * _WINDOW).astype(np.float64)
+    pieces: Cells = near[np.arange(last - first)[:, None] * _HOP + _SPAN]
+    return pieces
 
 
 def _periodicity(pieces: Cells) -> tuple[Cells, Cells, Cells]:
