@@ -8,6 +8,7 @@ import numpy as np
 
 from dubkit.engines import voiced
 from dubkit.engines.voiced import Levels, Span
+from dubkit.media.audio import let_go
 from dubkit.records import Floats
 
 _CLEAR = 15.0  # dB under the loud part of a track: voices, not breath and rooms
@@ -32,6 +33,7 @@ class Track:
 
     def cut(self, start: float, end: float) -> Floats:
         """The samples of a stretch."""
+        let_go(self.samples)
         return self.samples[round(start * voiced.RATE) : round(end * voiced.RATE)]
 
     def speech(self, seconds: float) -> Floats:

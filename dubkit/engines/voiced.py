@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.media.audio import parts
 from dubkit.records import Floats
 
 RATE = 16000
@@ -31,8 +32,8 @@ Levels = NDArray[np.float64]
 def clean(samples: Floats) -> Floats:
     """Samples that any engine can take: one finite row."""
     flat = np.asarray(samples, np.float32).reshape(-1)
-    blocks = range(0, len(flat), _BLOCK)  # a film's track must not be copied whole without need
-    if all(bool(np.isfinite(flat[at : at + _BLOCK]).all()) for at in blocks):
+    # a film's track must not be copied whole without need
+    if all(bool(np.isfinite(part).all()) for part in parts(flat, _BLOCK)):
         return flat
     return np.nan_to_num(flat, posinf=0.0, neginf=0.0)
 
@@ -50,11 +51,13 @@ def levels(samples: Floats) -> Levels:
     """Level of every 10 ms frame in dB of full scale without its offset, a last part of a frame included."""
     count = -(-len(samples) // FRAME)
     power = np.empty(count)
-    step = 60 * FRAMES_A_SECOND  # a minute at a time: a film's track must not be copied whole
-    for at in range(0, count, step):
-        part = samples[at * FRAME : (at + step) * FRAME].astype(np.float64)
+    at = 0
+    # a minute at a time: a film's track must not be copied whole
+    for minute in parts(samples, 60 * RATE):
+        part = minute.astype(np.float64)
         part = np.pad(part, (0, -len(part) % FRAME)).reshape(-1, FRAME)
         power[at : at + len(part)] = part.var(1)
+        at += len(part)
     return np.asarray(10 * np.log10(power + 1e-12))
 
 

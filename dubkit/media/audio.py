@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import tempfile
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,19 +93,64 @@ def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
     # room for as much as there seems to be; pages that are not written take no memory
     held = np.empty(round((min(audio_end(path), LONGEST) + 1) * rate), np.float32)
     done = 0
-    for block in stream_samples(path, rate):
+    for block in _bounded(path, rate):
         end = done + len(block)
-        if end > LONGEST * rate:
-            raise InputError(
-                f"the sound of {path} is longer than {LONGEST / 3600:g} hours", hint="split it"
-            )
         if end > len(held):
             held = np.concatenate([held[:done], np.empty(len(held) // 4 + len(block), np.float32)])
         held[done:end] = block
         done = end
-    if not done:
+    return _some(held[:done], path)
+
+
+def map_samples(path: Path, folder: Path, rate: int = SPEECH_RATE) -> Floats:
+    """The same, lying in a file without a name in ``folder``: a film's sound need not be in memory as a whole.
+
+    What was read of it leaves memory again with `let_go`. It is not written to.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        count = 0
+        for block in _bounded(path, rate):
+            file.write(
+                block.tobytes()
+            )  # a full disk is an error here; in mapped memory it is a crash
+            count += len(block)
+        file.flush()
+        if not count:
+            return _some(np.zeros(0, np.float32), path)
+        return np.asarray(np.memmap(file, np.float32, "c"))
+
+
+def let_go(samples: Floats) -> None:
+    """Lets what was read of mapped samples leave memory; they are read again where they are wanted."""
+    owner: object = samples
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
+def parts(samples: Floats, size: int) -> Iterator[Floats]:
+    """The samples from one end to the other, ``size`` at a time; none of them stays in memory for it."""
+    for at in range(0, len(samples), size):
+        yield samples[at : at + size]
+        let_go(samples)
+
+
+def _bounded(path: Path, rate: int) -> Iterator[Floats]:
+    count = 0
+    for block in stream_samples(path, rate):
+        count += len(block)
+        if count > LONGEST * rate:
+            raise InputError(
+                f"the sound of {path} is longer than {LONGEST / 3600:g} hours", hint="split it"
+            )
+        yield block
+
+
+def _some(samples: Floats, path: Path) -> Floats:
+    if not len(samples):
         raise InputError(f"{path} has a sound stream, but nothing of it can be decoded")
-    return held[:done]
+    return samples
 
 
 def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:

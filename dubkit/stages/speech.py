@@ -15,7 +15,7 @@ from dubkit.engines import by_language
 from dubkit.engines.base import Aligner
 from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import AUTO, released
-from dubkit.media.audio import load_samples
+from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
 from dubkit.records import Speech
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -57,7 +57,7 @@ def run(context: StageContext) -> StageReport:
     """Align the dub with its script, or find out what it says."""
     settings = context.config.speech
     script = read_script(context.job.script) if context.job.script is not None else None
-    samples = load_samples(context.job.audio)
+    samples = map_samples(context.job.audio, context.out)
     with released(aligner(context.config, context.device)) as engine:
         speech = engine.align(samples, script, settings.language)
     if speech.path in UNTOLD:  # a script says where speech is; what was only heard may be music

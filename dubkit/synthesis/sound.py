@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.media.audio import let_go
 from dubkit.records import Floats
 
 STEP = 0.02  # seconds of a cell of the grid that the TC net works on
@@ -74,6 +75,7 @@ def stretch(samples: Floats, start: int, end: int) -> Floats:
     first, last = min(max(start, 0), len(samples)), min(max(end, 0), len(samples))
     part = np.asarray(samples[first:last], np.float32)
     clean = np.nan_to_num(part, posinf=0.0, neginf=0.0)
+    let_go(samples)
     return np.pad(clean, (first - start, end - last))
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import wave
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dubkit.errors import InputError
-from dubkit.media.audio import audio_info, load_samples, save_wav, stream_samples
+from dubkit.media.audio import (
+    audio_info,
+    load_samples,
+    map_samples,
+    parts,
+    save_wav,
+    stream_samples,
+)
 from tests.clips import ffmpeg, film, tone
 
 
@@ -96,3 +104,22 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     samples = np.linspace(-1, 1, 16000, dtype=np.float32)
     save_wav(tmp_path / "a.wav", samples)
     assert np.abs(load_samples(tmp_path / "a.wav") - samples).max() < 1e-4
+
+
+def test_mapped_samples_are_the_same_and_leave_nothing_behind(tmp_path: Path) -> None:
+    path, folder = tmp_path / "a.wav", tmp_path / "room"
+    folder.mkdir()
+    samples = np.sin(np.arange(50000) / 9).astype(np.float32)
+    save_wav(path, samples)
+    mapped = map_samples(path, folder)
+    np.testing.assert_array_equal(mapped, load_samples(path))
+    for size in (1, 4096, 70000):
+        found = list(islice(parts(mapped, size), 20))
+        np.testing.assert_array_equal(np.concatenate(found), mapped[: 20 * size])
+    assert not list(folder.iterdir())
+
+
+def test_a_file_of_nothing_is_refused_when_it_is_mapped(tmp_path: Path) -> None:
+    save_wav(tmp_path / "a.wav", np.zeros(0, np.float32))
+    with pytest.raises(InputError, match="nothing of it can be decoded"):
+        map_samples(tmp_path / "a.wav", tmp_path)
