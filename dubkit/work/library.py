@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -47,6 +48,8 @@ def contribute(library: Path, folder: Path, result: StageResult) -> None:
         raise explain(error, library) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # not empty: something else is on its way
+            scratch.parent.rmdir()
 
 
 def take_film(library: Path, film: str) -> IO[str] | None:

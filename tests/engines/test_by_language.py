@@ -64,6 +64,7 @@ def test_a_language_that_is_said_and_has_no_aligner_here_gets_the_next_engine(
 
 
 def test_the_language_of_the_script_decides_where_none_was_said(cache: Path) -> None:
+    pytest.importorskip("py3langid", reason="needs the extra languages")
     spoken = speak("guten Morgen liebe Freunde heute ist ein schöner Tag", voice="de", seed=3)
     aligner = aligner_of(settings(cache, trust_script=True), "cpu")
     found = aligner.align(spoken.samples, GERMAN, None)
