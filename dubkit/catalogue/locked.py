@@ -8,7 +8,6 @@ other machines.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dubkit.catalogue.place import cache_root
 from dubkit.errors import ModelError, OutputError
+from dubkit.work.manifest import write_atomic
 
 _KIND: Literal["dubkit-locked-weight"] = "dubkit-locked-weight"
 
@@ -61,11 +61,9 @@ def read_locked(name: str) -> Locked | None:
 def write_locked(locked: Locked) -> None:
     """Keep what was taken. Raises OutputError."""
     path = _path(locked.name)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(_LOCKED.dump_json(locked, indent=1) + b"\n")
-        scratch.replace(path)
+        write_atomic(path, _LOCKED.dump_json(locked, indent=1) + b"\n")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -40,9 +40,8 @@ class _File:
 
 
 def _file(path: Path) -> _File:
-    facts = (
-        path.stat() if path.is_file() else None
-    )  # a file that is not there is told when it is loaded
+    # a file that is not there is told when it is loaded
+    facts = path.stat() if path.is_file() else None
     return _File(path, (facts.st_size, facts.st_mtime_ns) if facts else None)
 
 

@@ -73,9 +73,8 @@ def measures(lips: Lips, speech: Speech, still: bool) -> dict[str, float]:
     good, wanted = np.isfinite(opened), speech.opening()
     if good.sum() >= LEAST and wanted[good].std() >= SPEAKS:
         found["movement"] = float(opened[good].std() / wanted[good].std())
-    if (
-        speech.course().std() >= SPEAKS
-    ):  # lips may be in it that are late or early, and are to rest now
+    # a face may rest now whose lips, being late or early, speak
+    if speech.course().std() >= SPEAKS:
         late = sync.offset(times, lips.rows, lips.shapes, speech.asked)
         if late is not None:
             found["offset_ms"] = abs(1000 * late)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import layout, shape
+from dubkit.measures.lips import Series
 from dubkit.records import Floats
-
-Series = NDArray[np.float64]
 
 REACH = 0.3  # seconds of offset looked for
 STEP = 0.02  # seconds between moments of what is wanted

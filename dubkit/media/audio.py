@@ -110,9 +110,8 @@ def map_samples(path: Path, folder: Path, rate: int = SPEECH_RATE) -> Floats:
     with tempfile.TemporaryFile(dir=folder) as file:
         count = 0
         for block in _bounded(path, rate):
-            file.write(
-                block.tobytes()
-            )  # a full disk is an error here; in mapped memory it is a crash
+            # a full disk is an error here; in mapped memory it would be a crash
+            file.write(block.tobytes())
             count += len(block)
         file.flush()
         if not count:

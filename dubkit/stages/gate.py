@@ -80,11 +80,6 @@ def _speech(context: StageContext, timing: Timing, track: FaceTrack, config: Con
     return Speech(times, timing.phonemes, asked)
 
 
-def identity(config: Config) -> str:
-    """What looks, and what says which mouth was wanted."""
-    return generate.identity(config)
-
-
 STAGE = Stage(
     name="gate",
     per=Per.SHOT,
@@ -94,5 +89,6 @@ STAGE = Stage(
     version=3,
     sections=("gate", "generate"),
     files=("video",),
-    identity=identity,
+    # what looks, and what says which mouth was wanted
+    identity=generate.identity,
 )
