@@ -7,10 +7,12 @@ The films of the README, on a machine that does nothing else (``DATA``: its clip
     bench_run.py DATA/hdtf/RD_Radio2.mp4 DATA/audio/en_1.flac FOLDER --minutes 1.17             # nine shots
     bench_run.py DATA/usgov/trump_10s.mp4 DATA/audio/en_1.flac FOLDER --minutes 1 10 --set speech.aligner=even
 
-A film of each length is made in FOLDER from CLIP (repeated, scaled to fit 1280 x 720, a cut at each repeat),
-dubbed with SOUND (repeated likewise) by ``dubkit run``, and a line tells frames a second from start to end and
-the peak of the resident memory of all processes together (sampled ten times a second; shared pages count
-once a process, so it is an upper bound).
+The second clip ends as it begins, so that its repeats are one single shot.
+
+A film of each length is made in FOLDER from CLIP (repeated, scaled to fit 1280 x 720, a cut at each repeat), dubbed
+with SOUND (repeated likewise) by ``dubkit run``, and a line tells frames a second from start to end and the peak of
+the resident memory of all processes together (sampled ten times a second; shared pages count once a process, so it is
+an upper bound).
 """
 
 from __future__ import annotations
