@@ -172,8 +172,9 @@ class GenerateSettings(Section):
     actor: str | None = Field(
         None, description="Profile of the person in the film, made with dubkit adapt."
     )
-    silence: Literal["closed", "original", "hold"] = Field(
-        "closed", description="The mouth where nobody speaks."
+    silence: Literal["rest", "closed", "original", "hold"] = Field(
+        "rest",
+        description="The mouth where nobody speaks: as this person rests in the shot, shut, as filmed, or as it was.",
     )
     amplitude: float = Field(1.0, ge=0, le=2, description="Strength of articulation.")
     references: int = Field(

@@ -104,8 +104,8 @@ Length = Annotated[
 Silence = Annotated[
     str | None,
     typer.Option(
-        metavar="closed|original|hold",
-        help="The mouth where nobody speaks.",
+        metavar="rest|closed|original|hold",
+        help="The mouth where nobody speaks: as the person rests, shut, as filmed, or held.",
         rich_help_panel=PICTURE,
     ),
 ]

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from dubkit.config import GenerateSettings
 from dubkit.engines.devices import place
 from dubkit.engines.sc_renderer import FacePlan, Renderer
-from dubkit.faces import align, references, shape, title, wanted
+from dubkit.faces import align, references, resting, shape, title, wanted
 from dubkit.records import FaceState, FaceTrack, Floats, VideoInfo
-from dubkit.synthesis.articulation import Articulator
+from dubkit.synthesis.articulation import Articulator, at_rest
 from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
-_VERSION = 14
+_VERSION = 15
+# half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
+_HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
 
 
@@ -108,10 +110,10 @@ class WarpSynthesizer:
         good = usable & present
         frontal = shape.frontal(current, pose)
         rest = shape.resting_mouth(frontal[good])
-        # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
-        gain = 1.0 if self.settings.actor else shape.gain(frontal[good], rest) ** 0.5
-        spoken = self._articulator.predict(timing, gain * self.settings.amplitude)
-        shot_shapes, heard = self._in_silence(spoken.coefficients, spoken.speaking)
+        gain = 1.0 if self.settings.actor else shape.gain(frontal[good], rest) ** _HALFWAY
+        seen = good & (track.state == FaceState.SEEN)
+        posture = resting.posture(frontal, rest, seen, float(info.average_rate))
+        shot_shapes, heard = self._spoken(timing, gain, posture)
         coefficients, audible = shot_shapes[row:][: len(track)], heard[row:][: len(track)]
         fade = wanted.fade(good, max(1, round(wanted.FADE_SECONDS * float(info.average_rate))))
         shaped, shown = wanted.two_steps(np.minimum(fade, audible))
@@ -149,17 +151,23 @@ class WarpSynthesizer:
             references.blend_weights(path), references.blend_weights(second)
         )
 
-    def _in_silence(self, coefficients: Floats, speaking: Floats) -> tuple[Floats, Floats]:
-        """Apply the silence policy: (T, K) shapes and (T,) how much of them is shown."""
-        policy = self.settings.silence
-        if policy == "closed":
-            return coefficients * speaking[:, None], np.ones_like(speaking)
+    def _spoken(self, timing: Timing, gain: float, posture: Floats) -> tuple[Floats, Floats]:
+        """(T, K) shapes by the silence policy, and (T,) how much of them is shown.
+
+        ``gain`` is how widely the speaker articulates, ``posture`` (K,) how the mouth rests.
+        """
+        spoken = self._articulator.predict(timing, gain * self.settings.amplitude)
+        policy, coefficients, speaking = self.settings.silence, spoken.coefficients, spoken.speaking
         if policy == "original":
             return coefficients, speaking
-        held = coefficients.copy()
-        for t in range(1, len(held)):
-            held[t] = held[t - 1] + speaking[t] * (coefficients[t] - held[t - 1])
-        return held, np.ones_like(speaking)
+        shown = np.ones_like(speaking)
+        if policy == "hold":
+            held = coefficients.copy()
+            for t in range(1, len(held)):
+                held[t] = held[t - 1] + speaking[t] * (coefficients[t] - held[t - 1])
+            return held, shown
+        closed = coefficients * speaking[:, None]
+        return (at_rest(closed, posture, timing) if policy == "rest" else closed), shown
 
 
 class TcscSynthesizer(WarpSynthesizer):

@@ -12,7 +12,6 @@ from functools import cache
 from importlib.resources import as_file, files
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from dubkit.faces import layout
@@ -62,18 +61,20 @@ def gap(points: Floats) -> Floats:
     return np.asarray((points[..., _BOTTOM, 1] - points[..., _TOP, 1]) / _FACE_WIDTH, np.float32)
 
 
-def resting_mouth(points: Floats, quiet: NDArray[np.bool_] | None = None) -> Floats:
-    """(T, M, 2) frontal moving points -> (M, 2): this speaker's mouth at rest.
+def resting_mouth(points: Floats) -> Floats:
+    """(T, M, 2) frontal moving points -> (M, 2): this speaker's shut mouth, from which shapes are offsets.
 
-    The median of the most closed frames; of the ``quiet`` ones (T,), where the speaker is known to be
-    silent, if there are enough of them. What gap remains is closed, with the smallest change of shape: a
-    speaker is seldom seen quite shut, and a mouth that stays ajar in silence is the first thing one notices.
+    The median of the most closed frames. What gap remains is closed, with the smallest change of shape: a speaker is
+    seldom seen quite shut, and lips that do not meet in a closure are the first thing one notices.
     """
-    if quiet is not None and quiet.sum() >= 10:
-        points = points[quiet]
     opening = gap(points)
     closed = opening <= np.quantile(opening, _REST_SHARE)
     return _shut(np.asarray(np.median(points[closed], 0), np.float32))
+
+
+def closed_gap(opening: Floats) -> float:
+    """The opening (T,) of the most closed frames: where lips meet, if they ever do."""
+    return float(np.median(opening[opening <= np.quantile(opening, _REST_SHARE)]))
 
 
 def gap_effect() -> Floats:

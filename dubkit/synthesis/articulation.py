@@ -41,6 +41,7 @@ _PAUSE = 0.8
 # seconds before speech in which a mouth opens, for people draw breath, and in which it comes to rest after it: so
 # mouths are open in as much of the pauses as real ones
 _BREATH, _FADE = 0.8, 0.5
+_SETTLE = 0.15  # seconds in which a mouth comes to the posture of rest, if that is open
 _RULES = 4  # changes with the rules
 
 
@@ -148,9 +149,33 @@ def speaking(timing: Timing) -> Floats:
     for begin, finish in silences(timing.phonemes):
         if finish - begin >= _PAUSE:
             after, before = (timing.times - begin) / _FADE, (finish - timing.times) / _BREATH
-            depth = np.clip(np.minimum(after, before), 0.0, 1.0)
-            level = np.minimum(level, 1 - depth * depth * (3 - 2 * depth))
+            level = np.minimum(level, 1 - _smooth(np.minimum(after, before)))
     return np.asarray(level, np.float32)
+
+
+def at_rest(shapes: Floats, posture: Floats, timing: Timing) -> Floats:
+    """(T, K) shapes whose mouth is never more closed in pauses than in ``posture`` (K,), the speaker's at rest.
+
+    Where nothing is said in all of the shot, they stay as they are: a mouth ajar would look as if it were about to
+    speak.
+    """
+    effect = shape.gap_effect()
+    wide = float(posture @ effect)
+    if wide <= 0 or not speaking(timing).any():
+        return shapes
+    hold = np.zeros(len(timing.times))
+    for begin, finish in silences(timing.phonemes):
+        if finish - begin >= _PAUSE:
+            inside = np.minimum(timing.times - begin, finish - timing.times) / _SETTLE
+            hold = np.maximum(hold, _smooth(inside))
+    lacking = 1 - np.clip(shapes @ effect / wide, 0.0, 1.0)
+    return np.asarray(shapes + (hold * lacking)[:, None] * posture, np.float32)
+
+
+def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 to 1 as ``part`` goes from 0 to 1, without a kink."""
+    part = np.clip(part, 0.0, 1.0)
+    return np.asarray(part * part * (3 - 2 * part))
 
 
 def silences(phonemes: tuple[Timed, ...]) -> list[tuple[float, float]]:

@@ -46,16 +46,6 @@ def unit_of_opening() -> Floats:
     return np.asarray(effect / (effect @ effect), np.float32)
 
 
-def test_rest_is_taken_from_the_frames_known_to_be_silent() -> None:
-    moving = points()
-    quiet = np.arange(FRAMES) < 15
-    smiling = moving.copy()
-    smiling[quiet] = moving[0] + np.array([0.05, 0.0], np.float32)
-    found = shape.resting_mouth(smiling, quiet)
-    assert np.abs(found - smiling[0]).max() < 0.03  # but for what shuts the lips
-    assert np.abs(found[:, 0] - moving[0, :, 0]).min() > 0.02
-
-
 def test_who_opens_wider_has_a_larger_gain_within_limits() -> None:
     gains = []
     for widen in (0.3, 0.6, 0.9, 3.0):

@@ -179,12 +179,12 @@ def test_silence_policies(tmp_path: Path) -> None:
     scene = publish(tmp_path, "yuv420p", SILENT, ())
     source = pictures(scene.root / "film.mkv")
     results = {}
-    for policy in ("closed", "original", "hold"):
+    for policy in ("rest", "closed", "original", "hold"):
         context = scene.context(out=policy, silence=policy)
         generate.run(context)
         results[policy] = pictures(context.out / generate.SEGMENT)
     assert all(np.array_equal(a, b) for a, b in zip(source, results["original"], strict=True))
-    for policy in ("closed", "hold"):
+    for policy in ("rest", "closed", "hold"):
         assert np.ptp([darkness(p) for p in results[policy]]) < 25
         assert np.ptp([darkness(p) for p in source]) > 40
 

@@ -8,7 +8,7 @@ import pytest
 from dubkit.faces import shape
 from dubkit.faces.shape import gap_effect
 from dubkit.records import Phoneme, Shot
-from dubkit.synthesis.articulation import Articulation, Articulator, speaking
+from dubkit.synthesis.articulation import Articulation, Articulator, at_rest, speaking
 from dubkit.synthesis.timing import Timing, cut_timing
 
 SENTENCE = [
@@ -110,6 +110,50 @@ def test_speaking_is_one_in_speech_and_short_pauses_and_ramps_without_jumps() ->
     assert level[30] > 0.02  # people draw breath before they speak
     assert level[230] > 0.02
     assert np.abs(np.diff(level)).max() < 0.12
+
+
+POSTURE = np.asarray(gap_effect() * 0.04 / (gap_effect() @ gap_effect()), np.float32)
+
+
+def test_who_rests_ajar_is_ajar_in_long_pauses_only(articulator: Articulator) -> None:
+    phonemes = speech(silence=1.3)
+    moments = np.arange(int(phonemes[-1].end * 25)) / 25
+    timing = cut_timing(phonemes, Shot(0, len(moments)), moments, 0.8)
+    found = articulator.predict(timing)
+    closed = found.coefficients * found.speaking[:, None]
+    rested = at_rest(closed, POSTURE, timing)
+    before, after = closed @ gap_effect(), rested @ gap_effect()
+    paused = np.zeros(len(before), np.bool_)
+    for symbol, start, end in timing.phonemes:
+        if symbol == "sil":
+            paused |= (timing.times >= start) & (timing.times <= end)
+    assert (after[paused] >= before[paused] - 1e-6).all()
+    well_inside = np.convolve(paused, np.ones(9), "same") == 9
+    assert well_inside.any()
+    assert (after[well_inside] > 0.0399).all()
+    np.testing.assert_array_equal(rested[~paused], closed[~paused])
+
+
+def test_short_pauses_stay_as_the_net_says() -> None:
+    phonemes = [Phoneme("a", 0, 1), Phoneme("sil", 1, 1.7), Phoneme("a", 1.7, 2)]
+    timing = cut_timing(phonemes, Shot(0, 50), np.arange(50) / 25, 0.8)
+    shapes = np.zeros((50, len(POSTURE)), np.float32)
+    assert not at_rest(shapes, POSTURE, timing).any()
+
+
+def test_where_nothing_is_said_who_rests_ajar_is_shut() -> None:
+    timing = cut_timing([Phoneme("sil", 0, 2)], Shot(0, 50), np.arange(50) / 25, 0.8)
+    shapes = np.zeros((50, len(POSTURE)), np.float32)
+    assert not at_rest(shapes, POSTURE, timing).any()
+
+
+def test_the_way_to_rest_has_no_jumps() -> None:
+    phonemes = [Phoneme("sil", 0, 1), Phoneme("m", 1, 1.1), Phoneme("sil", 1.1, 3)]
+    timing = cut_timing(phonemes, Shot(0, 300), np.arange(300) / 100, 0.8)
+    course = at_rest(np.zeros((300, len(POSTURE)), np.float32), POSTURE, timing) @ gap_effect()
+    assert course[105] == 0
+    assert course[50] == pytest.approx(0.04, abs=1e-4)
+    assert np.abs(np.diff(course)).max() < 0.005
 
 
 def test_a_shot_alone_equals_the_same_frames_of_the_whole_film(articulator: Articulator) -> None:
