@@ -6,7 +6,7 @@
 
 Measured with mediapipe's FaceMesh, which dubkit never uses, in a venv of its own (mediapipe brings OpenCV):
 
-    uv run tests/benchmarks/judge_lips.py RESULT [REAL] [--speech speech.json] [--lossless] [--json FILE]
+    uv run tests/benchmarks/judge_lips.py RESULT [REAL] [--speech speech.json] [--late MS] [--lossless] [--json FILE]
 
 or, without uv:
 
@@ -14,7 +14,9 @@ or, without uv:
     judge/bin/python tests/benchmarks/judge_lips.py RESULT [REAL] ...
 
 RESULT is the rendered video; REAL the real one with the same pictures and, for the rows that follow its lips,
-the same sound ("own audio"; ``--other-sound`` leaves those out). ``--speech`` is the ``speech.json`` that a
+the same sound ("own audio"; ``--other-sound`` leaves those out). Where REAL's own picture and sound are apart, right
+lips cannot go with the real ones; ``--late`` says by how many milliseconds its lips are late, and rows ``..._in_sync``
+measure what is left when that is taken out. ``--speech`` is the ``speech.json`` that a
 dubkit work folder holds, for the rows about phonemes. ``--lossless`` says that RESULT was encoded without
 loss: then every sample outside the lower face must equal REAL's. Prints a table with the bar of each row;
 ``--json`` writes the rows to a file, or to stdout for ``-``, in place of the table. Inner-lip opening is the
@@ -55,6 +57,8 @@ BARS: dict[str, tuple[str, str]] = {
     "vowel_closure_ratio": ("4.0 to 5.7", ">= 4.0"),
     "open_in_silence": ("-", "<= 0.01"),
     "offset_ms": ("0", "-20 to 20"),
+    "correlation_in_sync": ("1", ">= 0.80"),
+    "offset_in_sync_ms": ("0", "-20 to 20"),
     "jitter": ("1", "<= 1.1"),
     "ssim": ("1", ">= 0.95"),
     "sharpness": ("1", "0.9 to 1.1"),
@@ -189,8 +193,8 @@ def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
     return planes
 
 
-def follow(made: Watched, real: Watched) -> dict[str, float]:
-    """The rows that compare lips with those of the real video of the same sound."""
+def follow(made: Watched, real: Watched, late_ms: float | None = None) -> dict[str, float]:
+    """The rows that compare lips with those of the real video of the same sound; ``late_ms`` are the real lips."""
     n = min(len(made.times), len(real.times))
     a, b = opening(made.points[:n]), opening(real.points[:n])
     good = np.isfinite(a) & np.isfinite(b)
@@ -199,13 +203,20 @@ def follow(made: Watched, real: Watched) -> dict[str, float]:
     index, fill = np.flatnonzero(good), np.arange(n)
     a_full, b_full = (np.interp(fill, index, v[index]) for v in (a, b))
     offset, best = lag_of(a_full, b_full, real.step)
-    return {
+    rows = {
         "correlation": float(np.corrcoef(a[good], b[good])[0, 1]),
         "amplitude": float(a[good].std() / b[good].std()),
         "offset_ms": offset,
         "correlation_there": best,
         "jitter": lip_motion(made.points[:n]) / lip_motion(real.points[:n]),
     }
+    if late_ms is not None:
+        then = fill * real.step + late_ms / 1000  # when real lips do what they should do now
+        known = (then >= 0) & (then <= (n - 1) * real.step)
+        in_time = np.interp(then[known], fill * real.step, b_full)
+        rows["correlation_in_sync"] = float(np.corrcoef(a_full[known], in_time)[0, 1])
+        rows["offset_in_sync_ms"] = offset + late_ms
+    return rows
 
 
 def look(made: Path, real: Path, seen: Watched, lossless: bool) -> dict[str, float]:
@@ -262,6 +273,7 @@ def judge(
     speech: dict[str, Any] | None = None,
     *,
     own_sound: bool = True,
+    late_ms: float | None = None,
     lossless: bool = False,
     watching: Callable[[Path], Watched] = watch,
 ) -> dict[str, float]:
@@ -274,7 +286,7 @@ def judge(
         seen, kept = (np.isfinite(w.points[:n, 0, 0]) for w in (there, made))
         rows["faces_lost"] = float((seen & ~kept).sum())
         if own_sound:
-            rows |= follow(made, there)
+            rows |= follow(made, there, late_ms)
         rows |= look(result, real, there, lossless)
     if speech is not None:
         rows |= speak(made, speech)
@@ -310,12 +322,18 @@ def main() -> None:
     parser.add_argument("real", type=Path, nargs="?")
     parser.add_argument("--speech", type=Path, help="the dub's phonemes, of a work folder")
     parser.add_argument("--other-sound", action="store_true", help="REAL says something else")
+    parser.add_argument("--late", type=float, metavar="MS", help="REAL's lips are late by")
     parser.add_argument("--lossless", action="store_true", help="compare samples outside the mask")
     parser.add_argument("--json", nargs="?", const="-", help="where to write the rows; - is stdout")
     args = parser.parse_args()
     speech = json.loads(args.speech.read_text(encoding="utf-8")) if args.speech else None
     rows = judge(
-        args.result, args.real, speech, own_sound=not args.other_sound, lossless=args.lossless
+        args.result,
+        args.real,
+        speech,
+        own_sound=not args.other_sound,
+        late_ms=args.late,
+        lossless=args.lossless,
     )
     if args.json and args.json != "-":
         Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/lips_on_clips.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent] [--set K=V]
 
-DATA is the folder of clips with its ``clips.csv``; every clip of the validation split (people that training
-never saw; of the one GRID speaker, four clips) is dubbed with its own sound, with the next clip's sound, or
-with silence. JUDGE_PYTHON runs ``judge_lips.py`` in a venv of its own. Prints a line a clip and the mean;
-writes ``results-MODE.json`` into OUT, beside the dubbed films. Give each variant (``--set
+DATA is the folder of clips with its ``clips.csv``; every clip of the validation split (people that training never saw;
+of the one GRID speaker, four clips) is dubbed with its own sound, with the next clip's sound, or with silence. By how
+much a real clip's own lips are late is asked of ``dubkit evaluate CLIP``, which sees no dub; lips are compared as they
+are and with that taken out. JUDGE_PYTHON runs ``judge_lips.py`` in a venv of its own. Prints a line a clip and the
+mean; writes ``results-MODE.json`` into OUT, beside the dubbed films. Give each variant (``--set
 generate.synthesizer=tcsc``) an OUT of its own; ``--analysis`` lets them share what was found in the clips.
 """
 
@@ -78,10 +79,24 @@ def silence(out: Path, seconds: float) -> Path:
     return out
 
 
-def judge(python: Path, result: Path, real: Path | None, work: Path) -> dict[str, float]:
+def lateness(video: Path, out: Path) -> float | None:
+    """Milliseconds by which the lips of a real clip are late to its own sound; None where it cannot be told."""
+    script = out.with_suffix(".txt")
+    argv = [sys.executable, "-m", "dubkit", "evaluate", str(video), "--json", "--quiet"]
+    argv += ["--work", str(out.with_suffix(".real.dubkit")), "--set", "faces.which=largest"]
+    argv += ["--script", str(script)] if script.is_file() else []
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    late: float | None = json.loads(done.stdout)["films"][0]["rows"].get("sound_offset_ms")
+    return late
+
+
+def judge(
+    python: Path, result: Path, real: Path | None, work: Path, late: float | None = None
+) -> dict[str, float]:
     """What `judge_lips.py` says."""
     speech = next(work.glob("dub-*/speech/job/speech.json"))
     argv = [str(python), str(JUDGE), str(result), *([str(real)] if real else [])]
+    argv += [] if late is None else [f"--late={late}"]
     done = subprocess.run(
         [*argv, "--speech", str(speech), "--json"], check=True, capture_output=True, text=True
     )
@@ -130,7 +145,10 @@ def main() -> None:
         elif args.mode == "silent":
             sound = silence(out.with_suffix(".wav"), 10)
         work = dub(video, sound, out, args.settings, args.analysis)
-        rows = judge(args.judge, out, video if args.mode == "own" else None, work)
+        if args.mode == "own":
+            rows = judge(args.judge, out, video, work, lateness(video, out))
+        else:
+            rows = judge(args.judge, out, None, work)
         table[video.stem] = rows = {**rows, "seam": seam(out, video, work)}
         sys.stdout.write(
             f"{video.stem:20s} {json.dumps({k: round(v, 3) for k, v in rows.items()})}\n"

@@ -82,6 +82,17 @@ def test_late_small_and_trembling_lips_are_found_out() -> None:
     assert judge.follow(talker(speech_gap(), jitter=1.0), real)["jitter"] > 3
 
 
+def test_what_the_real_lips_are_late_themselves_can_be_taken_out() -> None:
+    made = talker(speech_gap())
+    for shift in (0.08, -0.08):
+        rows = judge.follow(made, talker(speech_gap(shift)), late_ms=1000 * shift)
+        assert rows["correlation"] < 0.95
+        assert rows["correlation_in_sync"] > 0.99
+        assert rows["offset_in_sync_ms"] == pytest.approx(0, abs=10)
+    wrong = judge.follow(made, talker(speech_gap(0.08)), late_ms=-80)
+    assert wrong["correlation_in_sync"] < rows["correlation"]
+
+
 def test_phonemes_are_held_against_the_opening() -> None:
     gap = np.full(FRAMES, 0.1)
     gap[:25], gap[50:53], gap[75:78] = 0.0, 0.01, 0.05
