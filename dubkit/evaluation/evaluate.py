@@ -5,7 +5,9 @@ The film is analysed by the pipeline's own stages in a work folder, so that a se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from dubkit.evaluation.fid import ROWS as FID_ROWS
 from dubkit.evaluation.fid import FidTask, fid, obstacle, spacing
 from dubkit.evaluation.measures import MEASURES
 from dubkit.evaluation.shots import ShotMeasures, ShotTask, Side, measure
+from dubkit.evaluation.sync_crops import write_sound
 from dubkit.measures.lips import Tally
 from dubkit.media.audio import audio_info
-from dubkit.media.probe import probe
+from dubkit.media.container import open_media
+from dubkit.media.probe import moving_pictures, probe
 from dubkit.media.shotlist import write_shots
 from dubkit.models.syncnet import load_syncnet
 from dubkit.pipeline import STAGES, run_job
@@ -71,6 +75,8 @@ def evaluate(
     films that cannot be measured or compared, UsageError for a reference that is another film, ModelError for weights
     of another net; each before anything long is done.
     """
+    with open_media(result) as film:
+        moving_pictures(film, result)
     if reference is not None:
         _check_alike(result, reference)
     syncnet = syncnet or find("syncnet")
@@ -90,9 +96,9 @@ def evaluate(
         write_shots(listed, shots)
         place = work / f"reference-{reference.stem}"
         real = _analyse(reference, reference, None, config, place, progress, False, listed)
-    spoken = sound if heard else None
-    tasks = [_task(shot, made, real, spoken, same_sound, syncnet) for shot in shots]
-    found = _measure_all(tasks, config, progress)
+    with _for_syncnet(sound if heard and syncnet else None, work) as spoken:
+        tasks = [_task(shot, made, real, heard, same_sound, spoken, syncnet) for shot in shots]
+        found = _measure_all(tasks, config, progress)
     rows = totals(found)
     if real is not None:
         _check_same_film(result, reference, found)
@@ -203,16 +209,29 @@ def _analyse(
     return Run(job, config, STAGES, digest_inputs(job, {}), {})
 
 
+@contextmanager
+def _for_syncnet(sound: Path | None, work: Path) -> Iterator[Path | None]:
+    """The sound in a file from which every face reads its part, while it is measured."""
+    if sound is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        spoken = Path(folder) / "sound.wav"
+        write_sound(sound, spoken)
+        yield spoken
+
+
 def _task(
     shot: Shot,
     made: Run,
     real: Run | None,
-    sound: Path | None,
+    heard: bool,
     same_sound: bool,
+    sound: Path | None,
     syncnet: Path | None,
 ) -> ShotTask:
     other = _side(real, shot, heard=False) if real else None
-    own = _side(made, shot, heard=sound is not None)
+    own = _side(made, shot, heard=heard)
     return ShotTask(shot, own, other, same_sound, sound, syncnet)
 
 

@@ -50,7 +50,7 @@ class ShotTask:
     made: Side
     real: Side | None
     same_sound: bool  # whether both speak the same words, so that lips can be compared
-    sound: Path | None = None  # what the face should speak
+    sound: Path | None = None  # what the face should speak, from `sync_crops.write_sound`
     syncnet: Path | None = None  # SyncNet's weights
 
 

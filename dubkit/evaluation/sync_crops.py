@@ -8,6 +8,7 @@ pictures are not compressed once more on the way.
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.evaluation.sync import RATE, Sync, sync_of
-from dubkit.media.audio import load_samples
+from dubkit.media.audio import stream_samples
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.models.syncnet import SIDE, load_syncnet
@@ -37,7 +38,10 @@ def sync_of_face(
     face: FaceTrack,
     sound: Path,
 ) -> Sync | None:
-    """LSE-D and LSE-C of one face with ``sound``; None where it is too short. Raises ModelError."""
+    """LSE-D and LSE-C of one face with ``sound``, a file of `write_sound`; None where it is too short.
+
+    Raises ModelError.
+    """
     net = load_syncnet(weights)
     count = len(face)
     if count < LEAST:
@@ -45,11 +49,24 @@ def sync_of_face(
     step = float(info.time_base)
     start = float(pts[face.start] - pts[0]) * step
     last = float(pts[face.start + count - 1] - pts[0]) * step + float(1 / info.average_rate)
-    samples = load_samples(sound, SAMPLE_RATE)[
-        round(start * SAMPLE_RATE) : round(last * SAMPLE_RATE)
-    ]
+    samples = read_sound(sound, round(start * SAMPLE_RATE), round(last * SAMPLE_RATE))
     reader = FrameReader(video, info, pts)
-    return sync_of(net, _crops(reader, face, start, last), whole_numbers(samples))
+    return sync_of(net, _crops(reader, face, start, last), samples)
+
+
+def write_sound(source: Path, path: Path) -> None:
+    """Write the whole sound of a file as SyncNet hears it, so that every face may read its own part."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        for block in stream_samples(source, SAMPLE_RATE):
+            file.writeframesraw(whole_numbers(block).astype("<i2").tobytes())
+
+
+def read_sound(path: Path, start: int, end: int) -> NDArray[np.int16]:
+    """Samples ``start .. end`` of a file of `write_sound`, fewer where it ends before."""
+    with wave.open(str(path), "rb") as file:
+        file.setpos(min(start, file.getnframes()))
+        return np.frombuffer(file.readframes(end - start), "<i2").astype(np.int16)
 
 
 def whole_numbers(samples: NDArray[np.float32]) -> NDArray[np.int16]:

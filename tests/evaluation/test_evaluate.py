@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
@@ -14,6 +15,7 @@ from dubkit.errors import InputError, UsageError
 from dubkit.evaluation import BY_NAME, MEASURES, pairs_of
 from dubkit.media.audio import load_samples, save_wav
 from tests.clips import film, shots_film
+from tests.evaluation.test_sync import random_net
 
 runner = CliRunner()
 CHEAP = ["--set", "speech.aligner=even", "--jobs", "1"]
@@ -54,8 +56,13 @@ def test_a_film_against_itself_is_perfect_where_there_is_something_to_measure(
 
 def test_a_real_face_against_itself_is_perfect(data: Path, tmp_path: Path) -> None:
     clip = sorted((data / "grid_other").glob("*.mp4"))[0]
-    found = told(clip, "--reference", clip, "--work", tmp_path / "w", "--same-words")
+    weights = tmp_path / "syncnet.model"
+    torch.save(random_net().state_dict(), weights)
+    work = tmp_path / "w"
+    found = told(clip, "--reference", clip, "--work", work, "--same-words", "--syncnet", weights)
     rows = found["rows"]
+    assert rows["lse_d"] > 0
+    assert not list(work.glob("*/sound.wav"))
     ones = ("opening_correlation", "amplitude", "jitter", "ssim", "sharpness", "seam")
     assert {name: rows[name] for name in ones} == {name: pytest.approx(1.0) for name in ones}
     assert rows["offset_ms"] == 0
@@ -123,6 +130,8 @@ def test_sound_that_is_none_and_weights_that_are_others_are_refused_first(tmp_pa
     (tmp_path / "wrong.pth").write_bytes(b"no weights")
     code, text = refused(made, "--syncnet", tmp_path / "wrong.pth")
     assert (code, "holds no SyncNet weights" in text) == (7, True)
+    assert refused(tmp_path / "none.mp4")[0] == 3
+    assert refused(tone(tmp_path))[0] == 3
     assert not list(tmp_path.glob("*.evaluated.dubkit"))
 
 

@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 from dubkit.errors import ModelError
 from dubkit.evaluation.cepstra import cepstra
 from dubkit.evaluation.sync import score, sync_of
-from dubkit.evaluation.sync_crops import crop, smoothed, whole_numbers
-from dubkit.media.audio import load_samples
+from dubkit.evaluation.sync_crops import crop, read_sound, smoothed, write_sound
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
@@ -115,7 +114,10 @@ def test_sixteen_bit_sound_is_heard_as_it_was(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
-    np.testing.assert_array_equal(whole_numbers(load_samples(tmp_path / "a.wav")), samples)
+    write_sound(tmp_path / "a.wav", tmp_path / "b.wav")
+    np.testing.assert_array_equal(read_sound(tmp_path / "b.wav", 0, 2000), samples)
+    np.testing.assert_array_equal(read_sound(tmp_path / "b.wav", 7, 11), samples[7:11])
+    assert not len(read_sound(tmp_path / "b.wav", 5000, 6000))
 
 
 def test_sound_that_is_late_is_found_late() -> None:
