@@ -103,16 +103,16 @@ def _met(opened: Series, times: Series, phonemes: Sequence[Timed]) -> float | No
     return float(np.mean([gap < MET for gap in least]))
 
 
-def labial_rows(times: Series, phonemes: Sequence[Timed], beside: float = 0.0) -> np.ndarray:
-    """(T,) frames in which the lips are to meet, with the slack that the measure gives and ``beside`` more seconds."""
+def labial_rows(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
+    """(T,) frames in which the lips are to meet, with the slack that the measure gives."""
     found = np.zeros(len(times), np.bool_)
-    for where in _labials(times, phonemes, beside):
+    for where in _labials(times, phonemes):
         found |= where
     return found
 
 
-def _labials(times: Series, phonemes: Sequence[Timed], beside: float = 0.0) -> Iterator[np.ndarray]:
-    slack = beside + (float(np.median(np.diff(times))) if len(times) > 1 else 0.04)
+def _labials(times: Series, phonemes: Sequence[Timed]) -> Iterator[np.ndarray]:
+    slack = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
     for symbol, start, end in phonemes:
         if symbol.rstrip(MARKS) in LABIALS:
             yield (times >= start - slack) & (times < end + slack)

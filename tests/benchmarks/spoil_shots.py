@@ -164,7 +164,8 @@ def open_lips(shot: Rendered, opened: NDArray[np.float64], speech: Speech) -> Sp
     wide = np.flatnonzero(np.nan_to_num(opened) >= OPEN)
     if count < LEAST_LABIALS or not len(wide):
         return None
-    shut = labial_rows(speech.times, speech.phonemes, NEAR)
+    wider = [(symbol, start - NEAR, end + NEAR) for symbol, start, end in speech.phonemes]
+    shut = labial_rows(speech.times, wider)
 
     def spoil(shot: Rendered, number: int) -> Planes:
         row = shot.row(number)
