@@ -12,11 +12,11 @@ from dubkit.batch.listing import Row, read_list
 from dubkit.batch.pairing import PATTERNS, pair
 from dubkit.batch.verdict_files import Films, check_verdicts, deal
 from dubkit.config import Config, ParallelSettings
-from dubkit.deliver import check_request
+from dubkit.deliver import check_media
 from dubkit.engines.licence import check_licence
 from dubkit.errors import DubkitError, UsageError
-from dubkit.media.container import film_stream, open_media
-from dubkit.media.script import read_script
+from dubkit.media.container import FILMS, open_media
+from dubkit.media.probe import moving_pictures
 from dubkit.presets import load_config
 from dubkit.records import Job
 from dubkit.stages.stitch import check_delivery
@@ -104,15 +104,23 @@ def check(request: Request) -> Checked:
     return Checked(tuple(ready), tuple(problems), tuple(warnings), tuple(entries), parallel)
 
 
+def _nothing_fits(request: Request, dubs: Path) -> UsageError:
+    if not any(path.suffix.lower() in FILMS for path in request.source.rglob("*")):
+        known = ", ".join(sorted(FILMS))
+        return UsageError(f"there is no film in {request.source}", hint=f"films end in {known}")
+    patterns = ", ".join(request.patterns)
+    own = "" if request.dubs else "--dubs names the folder of the dubs; "
+    return UsageError(
+        f"no dub in {dubs} fits a film in {request.source}",
+        hint=f"{own}a dub is looked for as {patterns}; --pattern names another way",
+    )
+
+
 def _from_folders(request: Request) -> tuple[list[Entry], list[Problem], list[str]]:
     dubs = request.dubs or request.source
     found = pair(request.source, dubs, request.patterns)
     if not found.pairs and not found.unclear:
-        patterns = " ".join(request.patterns)
-        raise UsageError(
-            f"no dub in {dubs} fits a film in {request.source}",
-            hint=f"dubs are looked for as {patterns}; --pattern names another way",
-        )
+        raise _nothing_fits(request, dubs)
     entries = [
         under(
             _entry(
@@ -224,17 +232,10 @@ def _examine(entry: Entry, request: Request, films: Films) -> Ready:
         analysis=request.analysis or (request.work or request.out / "work") / "analysis",
         verdicts=entry.verdicts,
     )
-    check_request(job)
+    check_media(job)
     check_delivery(job.output, config.generate.codec)
-    if entry.script:
-        read_script(entry.script)
-    with open_media(entry.audio) as sound:
-        if not sound.streams.audio:
-            raise UsageError(f"{entry.audio} holds no sound")
     with open_media(entry.video) as film:
-        stream = film_stream(film)
-        if stream is None:
-            raise UsageError(f"{entry.video} has no moving pictures")
+        stream = moving_pictures(film, entry.video)
         seconds = float(film.duration or 0) / 1e6
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         frames = stream.frames or round(seconds * rate)

@@ -51,6 +51,8 @@ class _Draft:
 
 def read_list(path: Path, root: Path | None = None) -> list[Row]:
     """The rows of a ``.csv`` or ``.toml`` list. Raises InputError where it cannot be read at all."""
+    if not path.exists():
+        raise InputError(f"there is no folder or job list {path}")
     if path.suffix.lower() not in (".csv", ".toml"):
         raise InputError(
             f"{path} is neither a folder nor a job list", hint="lists end in .csv or .toml"

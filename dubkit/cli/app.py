@@ -79,4 +79,11 @@ def main_options(
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
-    """Make the faces of a film speak a new audio track."""
+    """Make the faces of a film speak a new audio track.
+
+    \b
+    Examples:
+      dubkit demo
+      dubkit run movie.mp4 --audio dub.wav --script dub.txt
+      dubkit run --help
+    """

@@ -118,6 +118,8 @@ def batch(
     silence: o.Silence = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
+    adapt: o.Adapt = False,
+    gate: o.Gate = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
     backend: o.Backend = None,
@@ -148,9 +150,8 @@ def batch(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = as_settings.flags(
-        length=length, silence=silence, synth=synth, faces=faces, on_failure=on_failure
-    )
+    given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
+    flags = as_settings.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
     with reporting(as_json=json, quiet=quiet) as reporter:
         try:
             part = lazy.batch.Shard.parse(shard) if shard else None
@@ -172,20 +173,23 @@ def batch(
             )
             chosen = lazy.batch.open_batch(request, part)
             _complain(chosen.checked, reporter)
+            result = None
             if not dry_run:
                 result = _run(chosen, junit, reporter, retry_failed, overwrite, skip_invalid)
         except (DubkitError, KeyboardInterrupt) as error:
             failure = error if isinstance(error, DubkitError) else STOPPED
             reporter.finish(failed(failure))
             raise failure from None
-        code = EXIT_PARTIAL if chosen.checked.problems else EXIT_OK
-        if not dry_run:
-            code = max(code, result.exit_code)
-        reporter.finish(_answer(chosen, None if dry_run else result, code))
+        code = max(_code(chosen), result.exit_code if result else EXIT_OK)
+        reporter.finish(_answer(chosen, result, code))
     if not json:
-        _show_plan(chosen) if dry_run else _show(result, chosen.checked.problems, quiet)
+        _show(result, chosen.checked.problems, quiet) if result else _show_plan(chosen)
     if code != EXIT_OK:
         raise typer.Exit(code)
+
+
+def _code(chosen: Batch) -> int:
+    return EXIT_PARTIAL if chosen.checked.problems else EXIT_OK
 
 
 def _complain(checked: Checked, reporter: Reporter) -> None:

@@ -16,7 +16,7 @@ from dubkit.errors import DubkitError, WorkError
 Folders = Annotated[
     list[Path],
     typer.Argument(
-        metavar="WORK...", help="Work folders, or folders that hold some.", show_default=False
+        metavar="WORK", help="Work folders, or folders that hold some.", show_default=False
     ),
 ]
 All = Annotated[

@@ -5,6 +5,7 @@ Logs, progress and errors go to stderr; stdout carries answers only.
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,19 @@ from dubkit.errors import DubkitError
 
 
 class DubkitGroup(TyperGroup):
-    """Ends every deliberate error as a message, a hint and its own exit code."""
+    """Ends every deliberate error as a message, a hint and its own exit code; its help is easy to read."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read its own flags."""
+        _tidy(self, ctx)
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: typer.Context, name: str) -> Any:  # type: ignore[override]
+        """One of its commands."""
+        command = super().get_command(ctx, name)
+        if command is not None:
+            _tidy(command, ctx)
+        return command
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         """Read the command line; stopped meanwhile, say so (Typer would not)."""
@@ -41,6 +54,15 @@ class DubkitGroup(TyperGroup):
         except KeyboardInterrupt:
             show_error(STOPPED)
             raise typer.Exit(STOPPED.exit_code) from None
+
+
+def _tidy(command: Any, ctx: typer.Context) -> None:
+    """Flags take no value, which Typer would show as ``<bool>``; its help breaks lines where the source does."""
+    for option in (*command.params, command.get_help_option(ctx)):
+        if getattr(option, "is_flag", False) or getattr(option, "count", False):
+            option.metavar = ""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(p if "\b" in p else p.replace("\n", " ") for p in paragraphs)
 
 
 def errors() -> Console:

@@ -12,9 +12,7 @@ from dubkit.cli import options as o
 from dubkit.cli.console import say, set_verbosity
 from dubkit.cli.perform import perform
 
-Folder = Annotated[
-    Path, typer.Argument(metavar="[DIR]", help="Where film, dub and result are put.")
-]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where film, dub and result are put.")]
 
 
 def demo(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say_json, table
+from dubkit.cli.console import answers, say, say_json, table
 
 
 def doctor(json: o.Json = False) -> None:
@@ -31,3 +31,5 @@ def doctor(json: o.Json = False) -> None:
     error = lazy.checks.main_job_error(found)
     if error:
         raise error
+    if not json:
+        say("dubkit run works here; what is not installed is optional")

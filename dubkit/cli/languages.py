@@ -10,7 +10,7 @@ from dubkit.cli.console import answers, say, say_json, table
 def languages(json: o.Json = False) -> None:
     """List the languages that scripts can be read in, by the codes for --language.
 
-    English needs nothing; the others need espeak-ng, which pip install 'dubkit[languages]' brings.
+    English needs nothing; the others need espeak-ng, which pip install 'dubkit\\[languages]' brings.
 
     \b
     Examples:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dubkit.catalogue.entries import Weight
     from dubkit.catalogue.fetch import Report
 
+ALL_COLUMNS = 150  # characters that all columns take side by side
+NARROW = 5  # columns of the list where there are fewer
+
 app = typer.Typer(
     cls=DubkitGroup,
     no_args_is_help=True,
@@ -33,7 +36,7 @@ app = typer.Typer(
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Names that the list shows.", show_default=False),
+    typer.Argument(metavar="NAME", help="Names that the list shows.", show_default=False),
 ]
 
 
@@ -71,21 +74,25 @@ def list_(json: o.Json = False) -> None:
         ]
         say_json(found)
         return
-    heads = ("weight", "for", "size", "licence", "paid work", "sha256", "state", "source")
+    console = answers()
+    heads = ("weight", "for", "size", "paid work", "state", "licence", "sha256", "source")
     cells = [
         (
             w.name,
             w.use,
             _size(cache.size(w.name)),
-            w.licence,
             _paid(w.paid),
-            _known(w, cache.first_pulled(w.name)),
             s.value,
+            w.licence,
+            _known(w, cache.first_pulled(w.name)),
             w.source.split("//")[1],
         )
         for w, s in rows
     ]
-    answers().print(table(heads, cells))
+    shown = len(heads) if console.width >= ALL_COLUMNS else NARROW
+    console.print(table(heads[:shown], (row[:shown] for row in cells)))
+    if shown < len(heads):
+        say("a wider terminal, a pipe or --json shows licence, checksum and source too")
 
 
 @app.command()

@@ -28,7 +28,7 @@ Script = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="What is said in the dub: plain text or SRT. Makes the lips more exact.",
+        help="What is said in the dub, as plain text or subtitles. Makes the lips more exact.",
         rich_help_panel=FILES,
     ),
 ]
@@ -72,7 +72,11 @@ Overwrite = Annotated[
 ]
 Wait = Annotated[
     bool,
-    typer.Option("--wait", help="Wait for a work folder in use.", rich_help_panel=RUNNING),
+    typer.Option(
+        "--wait",
+        help="Where another process has the work folder, wait for it.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 Presets = Annotated[
     list[str] | None,
@@ -97,7 +101,7 @@ Length = Annotated[
     str | None,
     typer.Option(
         metavar="keep-video|shortest|freeze",
-        help="When sound and picture differ in length.",
+        help="Where the dub is longer or shorter than the film; the film's length is kept if not given.",
         rich_help_panel=PICTURE,
     ),
 ]
@@ -157,7 +161,13 @@ Junit = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", metavar="N", help="Worker processes.", rich_help_panel=RUNNING),
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="How many work at once; as many as there are cores if not given.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 Backend = Annotated[
     str | None,
@@ -177,7 +187,11 @@ Scheduler = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Device.", rich_help_panel=RUNNING),
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where the nets run; a GPU if there is one.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 Until = Annotated[
     str | None,

@@ -19,13 +19,19 @@ app = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show and ch
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Presets' names or TOML files.", show_default=False),
+    typer.Argument(metavar="NAME", help="Presets' names or TOML files.", show_default=False),
 ]
 
 
 @app.command("list")
 def list_(json: o.Json = False) -> None:
-    """List the presets that come with dubkit."""
+    """List the presets that come with dubkit.
+
+    \b
+    Examples:
+      dubkit presets list
+      dubkit presets list --json
+    """
     found = lazy.presets.list_presets()
     if json:
         say_json([{"name": p.name, "description": p.description} for p in found])

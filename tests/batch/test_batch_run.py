@@ -51,6 +51,27 @@ def do(studio: Path, *more: str, retry_failed: bool = False) -> BatchResult:
     return run_batch(open_batch(request(studio, *more)), NoProgress(), retry_failed=retry_failed)
 
 
+def test_a_source_without_films_or_dubs_is_told_as_what_it_lacks(studio: Path) -> None:
+    (studio / "empty").mkdir()
+    for source, said in (
+        ("nothing", "no folder or job list"),
+        ("empty", "no film in"),
+        ("films", "--dubs names the folder"),
+    ):
+        result = runner.invoke(app, ["batch", str(studio / source), "--out", str(studio / "out")])
+        assert result.exit_code in (2, 3)
+        assert said in result.stderr
+    assert not (studio / "out").exists()
+
+
+def test_the_gate_of_all_jobs_is_a_flag(studio: Path) -> None:
+    words = [str(studio / "films"), "--dubs", str(studio / "dubs"), "--out", str(studio / "out")]
+    assert runner.invoke(app, ["batch", *words, "--gate", "warn", "--dry-run"]).exit_code == 0
+    wrong = runner.invoke(app, ["batch", *words, "--gate", "never", "--dry-run"])
+    assert wrong.exit_code == 2
+    assert "gate.action" in wrong.stderr
+
+
 def test_a_second_run_does_nothing_and_a_changed_dub_is_done_alone(studio: Path) -> None:
     first = do(studio)
     assert [o.state for o in first.outcomes] == ["done"] * 3

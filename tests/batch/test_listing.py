@@ -109,5 +109,5 @@ def test_a_list_that_is_none_gets_one_sentence(
 
 
 def test_a_list_that_is_not_there_gets_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no folder or job list"):
         read_list(tmp_path / "none.csv")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -40,6 +43,34 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     result = runner.invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.stdout
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    """All commands by their names, with the names of the groups that they are in."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield " ".join((*before, name)), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_has_an_example_and_breaks_lines_only_where_the_terminal_ends(name: str) -> None:
+    shown = runner.invoke(app, [*name.split(), "--help"], env={"COLUMNS": "1000"}).stdout
+    assert f"  dubkit {name}" in shown
+    assert "<bool>" not in shown
+    paragraphs = inspect.cleandoc(COMMANDS[name].callback.__doc__).split("\n\n")
+    lines = {line.strip() for line in shown.splitlines()}
+    told = [" ".join(p.split()).replace("\\[", "[") for p in paragraphs if "\b" not in p]
+    assert not {paragraph for paragraph in told if paragraph not in lines}
+
+
+def test_help_shows_what_stands_in_brackets() -> None:
+    shown = runner.invoke(app, ["languages", "--help"]).stdout
+    assert "dubkit[languages]" in " ".join(shown.split())
 
 
 def test_help_loads_no_heavy_library() -> None:

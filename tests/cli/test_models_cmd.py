@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from dubkit.catalogue.cache import everything
 from dubkit.catalogue.entries import WEIGHTS, File, Weight
+from dubkit.cli import models_cmd
 from dubkit.cli.app import app
 from tests.web import serve
 
@@ -31,6 +34,14 @@ def test_the_list_tells_size_licence_and_state() -> None:
     shown = RUN.invoke(app, ["models", "list"]).stdout
     assert "retinaface-resnet50" in shown
     assert "CC-BY-NC-4.0" in shown
+
+
+def test_a_narrow_terminal_gets_the_columns_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models_cmd, "answers", lambda: Console(width=90))
+    shown = RUN.invoke(app, ["models", "list"]).stdout
+    assert max(len(line) for line in shown.splitlines()) <= 90
+    assert len(shown.splitlines()) == len(everything()) + 2
+    assert "a wider terminal" in shown.splitlines()[-1]
 
 
 def test_offline_pulls_nothing_and_says_how_to() -> None:
