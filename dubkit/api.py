@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dubkit.config import Config
+from dubkit.deliver import check_media
 from dubkit.engines.licence import check_licence
 from dubkit.errors import OutputError
+from dubkit.media.container import local_path
 from dubkit.outcome import RunResult
 from dubkit.pipeline import plan_job, run_job
 from dubkit.plan import PlannedUnit
@@ -82,8 +84,12 @@ def run(
     for used in _of_single_shots(job, config):
         check_licence(licence, used)
     check_delivery(job.output, config.generate.codec)
-    if junit is not None and not _path(junit).parent.is_dir():
-        raise OutputError(f"there is no folder {_path(junit).parent} for {Path(junit).name}")
+    if junit is not None and not local_path(junit).parent.is_dir():
+        raise OutputError(
+            f"there is no folder {local_path(junit).parent} for {Path(junit).name}",
+            hint="make it, or choose another --junit",
+        )
+    check_media(job)
     try:
         return run_job(
             job,
@@ -97,7 +103,7 @@ def run(
         )
     finally:
         if junit is not None and not dry_run:
-            write_gate_junit(_path(junit), job.work)
+            write_gate_junit(local_path(junit), job.work)
 
 
 def _of_single_shots(job: Job, config: Config) -> Iterable[Config]:
@@ -120,17 +126,19 @@ def make_job(
     verdicts: Path | str | None = None,
 ) -> Job:
     """A job with its defaults: where the result goes, and where the work lies."""
-    video = _path(video)
-    output = _path(out) if out else video.with_name(f"{video.stem}.dubbed{_suffix(video, config)}")
+    video = local_path(video)
+    output = (
+        local_path(out) if out else video.with_name(f"{video.stem}.dubbed{_suffix(video, config)}")
+    )
     return Job(
         video=video,
-        audio=_path(audio),
+        audio=local_path(audio),
         output=output,
-        work=_path(work) if work else output.with_name(f"{output.stem}.dubkit"),
-        script=_path(script) if script else None,
-        shots=_path(shots) if shots else None,
-        analysis=_path(analysis) if analysis else None,
-        verdicts=_path(verdicts) if verdicts else None,
+        work=local_path(work) if work else output.with_name(f"{output.stem}.dubkit"),
+        script=local_path(script) if script else None,
+        shots=local_path(shots) if shots else None,
+        analysis=local_path(analysis) if analysis else None,
+        verdicts=local_path(verdicts) if verdicts else None,
     )
 
 
@@ -139,7 +147,3 @@ def _suffix(video: Path, config: Config) -> str:
     if needed:
         return video.suffix if video.suffix.lower() in (needed, ".mkv") else needed
     return video.suffix if video.suffix.lower() in WRITABLE else ".mp4"
-
-
-def _path(path: Path | str) -> Path:
-    return Path(path).expanduser().absolute()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from dubkit.config import Config
 from dubkit.errors import InputError, OutputError, UsageError
+from dubkit.media.audio import sound_stream
+from dubkit.media.container import open_media
+from dubkit.media.probe import moving_pictures
 from dubkit.media.script import read_script
 from dubkit.plan import INPUTS
 from dubkit.records import Job
@@ -41,6 +44,23 @@ def check_request(job: Job) -> None:
         raise UsageError(
             f"{job.output} is both the output and the work folder", hint="choose another --work"
         )
+
+
+def check_media(job: Job) -> None:
+    """Raise what `check_request` does, and InputError for a film without moving pictures or a dub without sound.
+
+    For commands: nothing is left beside the film of one that was called with the wrong file.
+    """
+    check_request(job)
+    with open_media(job.video) as film:
+        heard = bool(film.streams.audio)
+        try:
+            moving_pictures(film, job.video)
+        except InputError as error:
+            swapped = "is it the dub? The film comes first, the dub after --audio"
+            raise InputError(error.message, hint=swapped if heard else error.hint) from None
+    with open_media(job.audio) as dub:
+        sound_stream(dub, job.audio)
 
 
 def check_destination(output: Path) -> None:

@@ -81,7 +81,8 @@ def load_config(
     settings: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Defaults < presets < ``a.b=c`` settings < flags (dotted path -> value, None: not given).
+    """Defaults < presets < ``a.b=c`` settings < flags (dotted path -> value, None: not given), whose
+    last part is their name.
 
     Raises ConfigError that lists every bad key with its file.
     """
@@ -89,7 +90,7 @@ def load_config(
     layers += [Layer(f"--set {text}", parse_setting(text)) for text in settings]
     for path, value in (flags or {}).items():
         if value is not None:
-            layers.append(Layer(f"flag for {path}", _nest(path, value)))
+            layers.append(Layer(f"--{path.rpartition('.')[2]}", _nest(path, value)))
     return validate(layers)
 
 

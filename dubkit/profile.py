@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dubkit.errors import InputError, OutputError
+from dubkit.media.container import local_path, open_media
+from dubkit.media.probe import moving_pictures
 from dubkit.pipeline import run_job
 from dubkit.presets import load_config
 from dubkit.progress import NoProgress, Progress
@@ -42,17 +44,22 @@ def make_profile(
     Raises InputError where there is too little speech, or where tuning made held-out speech no better; then no
     profile is written. Raises other `dubkit.errors.DubkitError` as a run does.
     """
-    video, out = Path(video).expanduser().absolute(), Path(out).expanduser().absolute()
+    video, out = local_path(video), local_path(out)
     if out.suffix != SUFFIX:
         out = out.with_name(out.name + SUFFIX)
     if out.exists() and not overwrite:
         raise OutputError(f"{out} exists already", hint="--overwrite replaces it")
     if not out.parent.is_dir():
-        raise OutputError(f"the folder {out.parent} does not exist")
+        raise OutputError(
+            f"there is no folder {out.parent} for {out.name}",
+            hint="make it, or choose another --out",
+        )
     given = {"parallel.device": device, "parallel.jobs": jobs}
+    with open_media(video) as film:
+        moving_pictures(film, video)
     config = load_config(presets, ["adapt.persons=one", *settings, "adapt.enabled=true"], given)
-    folder = Path(work).expanduser().absolute() if work else out.with_suffix(".dubkit")
-    list_of_shots = Path(shots).expanduser().absolute() if shots else None
+    folder = local_path(work) if work else out.with_suffix(".dubkit")
+    list_of_shots = local_path(shots) if shots else None
     # the film is its own dub: nothing before the stage adapt listens to it
     job = Job(video, video, video.with_suffix(".dubbed.mp4"), folder, shots=list_of_shots)
     run_job(job, config, progress=progress or NoProgress(), until="adapt", stages=_STAGES)

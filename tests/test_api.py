@@ -63,5 +63,5 @@ def test_paths_may_be_relative_and_begin_with_a_dash(
 def test_a_wrong_request_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         run(tmp_path / "no.mp4", tmp_path / "no.wav")
-    with pytest.raises(ConfigError, match=r"parallel\.jobs \(flag for parallel\.jobs\)"):
+    with pytest.raises(ConfigError, match=r"parallel\.jobs \(--jobs\)"):
         run(tmp_path / "no.mp4", tmp_path / "no.wav", jobs=0)

@@ -42,7 +42,7 @@ class AudioInfo:
 def audio_info(path: Path) -> AudioInfo:
     """What the sound of a file is; raises `InputError` where there is none."""
     with open_media(path) as container:
-        stream = _sound(container, path)
+        stream = sound_stream(container, path)
         context = stream.codec_context
         facts = (stream.index, context.codec.canonical_name, context.sample_rate, stream.channels)
         end = _end(container, stream)
@@ -53,7 +53,7 @@ def audio_info(path: Path) -> AudioInfo:
 
 def _is_finite(path: Path) -> bool:
     with open_media(path) as container:
-        stream = _sound(container, path)
+        stream = sound_stream(container, path)
         try:
             return all(
                 bool((np.abs(frame.to_ndarray()) < LOUDEST).all())
@@ -66,7 +66,7 @@ def _is_finite(path: Path) -> bool:
 def audio_end(path: Path) -> float:
     """Seconds from the file's start to the end of its sound."""
     with open_media(path) as container:
-        return _end(container, _sound(container, path))
+        return _end(container, sound_stream(container, path))
 
 
 def _end(container: InputContainer, stream: AudioStream) -> float:
@@ -155,7 +155,7 @@ def _some(samples: Floats, path: Path) -> Floats:
 def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
     """The same in blocks, for long files: memory stays small."""
     with open_media(path) as container:
-        stream = _sound(container, path)
+        stream = sound_stream(container, path)
         resampler = AudioResampler(format="flt", layout="mono", rate=rate)
         origin = (container.start_time or 0) / av.time_base
         done = 0
@@ -173,7 +173,8 @@ def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
             yield samples
 
 
-def _sound(container: InputContainer, path: Path) -> AudioStream:
+def sound_stream(container: InputContainer, path: Path) -> AudioStream:
+    """The first stream of sound. Raises `InputError` where there is none that can be decoded."""
     if not container.streams.audio:
         raise InputError(f"{path} has no sound", hint="give a file with an audio stream as the dub")
     stream = container.streams.audio[0]

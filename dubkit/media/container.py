@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,8 +36,22 @@ SOUNDS = frozenset((
     ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".ogg", ".opus", ".aiff", ".aif",
     ".mka", ".w64",
 ))  # fmt: skip
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _ABSENT_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+
+
+def local_path(path: Path | str) -> Path:
+    """The absolute path of a file of this machine. Raises `InputError` for an address."""
+    found = Path(path).expanduser().absolute()
+    address = _ADDRESS.match(str(path))
+    if address and not found.exists():
+        whole = f"{address[1]}://{str(path)[address.end() :]}"  # a Path has lost a slash
+        raise InputError(
+            f"{whole} is an address, and dubkit works on files of this machine only",
+            hint="download it first",
+        )
+    return found
 
 
 @contextmanager

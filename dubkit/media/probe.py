@@ -52,14 +52,15 @@ def probe(path: Path, max_pixels: int = MOST_PIXELS) -> tuple[VideoInfo, Pts]:
     refused before one is decoded.
     """
     with open_media(path) as container:
-        stream = _film(container, path)
+        stream = moving_pictures(container, path)
         _refuse_large(path, stream, max_pixels)
         look = _first_look(container, stream, path)
         scan = _scan(path, stream.index, look) if look.timed else _count(path)
         return _describe(path, container, stream, look, scan)
 
 
-def _film(container: InputContainer, path: Path) -> VideoStream:
+def moving_pictures(container: InputContainer, path: Path) -> VideoStream:
+    """The stream that is the film. Raises `InputError` where there is none that can be decoded."""
     stream = film_stream(container)
     if stream is None:
         kinds = sorted({s.type for s in container.streams if s.type != "video"})

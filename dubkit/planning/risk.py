@@ -129,7 +129,7 @@ def _of_shot(seen: Seen) -> Iterator[Reason]:
     if seen.seconds < QUICK_SECONDS:
         yield Reason("fast cut", Level.MEDIUM, f"fast cut: {seen.seconds:.1f} s")
     if seen.spoken and any(choice.reason == UNCLEAR for choice in seen.choices):
-        yield Reason("speaker", Level.MEDIUM, f"unclear which of {len(seen.tracks)} faces speaks")
+        yield Reason("speaker", Level.MEDIUM, "unclear which face speaks")
 
 
 def _most(values: NDArray[np.floating]) -> float:

@@ -79,6 +79,26 @@ def test_an_empty_or_foreign_file_exits_3(here: Path, name: str, content: bytes)
     refused(dub("film.mp4", "dub.wav"), 3, name)
 
 
+@pytest.mark.parametrize(
+    "files", [("dub.wav", "film.mp4"), ("notes.txt", "dub.wav"), ("film.mp4", "notes.txt")]
+)
+def test_a_wrong_file_is_refused_before_anything_is_left_beside_it(
+    here: Path, files: tuple[str, str]
+) -> None:
+    (here / "notes.txt").write_text("call the studio")
+    before = sorted(here.iterdir())
+    result = dub(*files)
+    refused(result, 3, "notes.txt" if "notes.txt" in files else "dub.wav has no moving pictures")
+    assert ("The film comes first" in result.stderr) == (files[0] == "dub.wav")
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["https://example.org/film.mp4", "s3://films/film.mp4"])
+def test_an_address_is_refused_as_what_it_is(here: Path, name: str) -> None:
+    refused(dub(name, "dub.wav"), 3, f"{name} is an address")
+    refused(dub("film.mp4", name), 3, f"{name} is an address")
+
+
 def test_a_truncated_film_exits_3(here: Path) -> None:
     whole = (here / "film.mp4").read_bytes()
     (here / "film.mp4").write_bytes(whole[: len(whole) // 2])
