@@ -38,6 +38,7 @@ SOUNDS = frozenset((
 ))  # fmt: skip
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
 _ABSENT_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
 
@@ -107,6 +108,8 @@ def _refusal(path: Path, error: Exception) -> str:
         head = file.read(64).lstrip(b"\xef\xbb\xbf \r\n")
     if head.startswith(_PLAYLISTS):
         return f"{path} is a playlist or manifest, not a media file"
+    if head.startswith(_PICTURES) or head[8:12] == b"WEBP":
+        return f"{path} is a still picture, not a film and not a sound"
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
         return f"{path} is truncated or damaged: its index cannot be read"
     if isinstance(error, av.InvalidDataError):

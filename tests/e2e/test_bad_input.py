@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
@@ -91,6 +92,12 @@ def test_a_wrong_file_is_refused_before_anything_is_left_beside_it(
     refused(result, 3, "notes.txt" if "notes.txt" in files else "dub.wav has no moving pictures")
     assert ("The film comes first" in result.stderr) == (files[0] == "dub.wav")
     assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
+def test_a_still_picture_is_refused_as_one(here: Path, suffix: str) -> None:
+    assert cv2.imwrite(str(here / f"face{suffix}"), np.zeros((16, 16, 3), np.uint8))
+    refused(dub(f"face{suffix}", "dub.wav"), 3, "is a still picture")
 
 
 @pytest.mark.parametrize("name", ["https://example.org/film.mp4", "s3://films/film.mp4"])

@@ -18,7 +18,7 @@ from dubkit.stages.base import StageContext
 from dubkit.synthesis.articulation import Articulator
 from dubkit.work.manifest import read_manifest
 from dubkit.work.store import read_record
-from tests.clips import ffmpeg
+from tests.clips import ffmpeg, film, tone
 
 WEIGHTS = Path(str(files("dubkit") / "weights"))
 
@@ -54,11 +54,10 @@ def test_a_profile_is_not_overwritten_unasked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tc.safetensors", "nobody.safetensors", "tc.md"])
 def test_what_is_no_profile_is_refused_before_the_first_frame(tmp_path: Path, name: str) -> None:
-    assets = Path(str(files("dubkit") / "demo" / "assets"))
     with pytest.raises(ModelError):
         dubkit.run(
-            assets / "portrait.jpg",
-            assets / "dub.flac",
+            film(tmp_path / "film.mp4", seconds=0.2),
+            tone(tmp_path / "dub.wav", 0.2),
             out=tmp_path / "o.mp4",
             settings=(f"generate.actor={WEIGHTS / name}",),
         )
