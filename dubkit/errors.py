@@ -24,6 +24,8 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_PARTIAL = 10
+STOPPED_MESSAGE = "stopped; finished work is kept"
+GO_ON = "the same command goes on where it stopped"
 
 
 class DubkitError(Exception):

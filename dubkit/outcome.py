@@ -9,6 +9,7 @@ from pathlib import Path
 from dubkit.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
+    GO_ON,
     DubkitError,
     InputError,
     MissingDependency,
@@ -24,7 +25,6 @@ from dubkit.records import StageResult
 from dubkit.stages.base import Per
 
 Fact = str | int | float | bool | None
-GO_ON = "the same command goes on where it stopped"
 _KINDS: dict[int, type[DubkitError]] = {
     kind.exit_code: kind
     for kind in (

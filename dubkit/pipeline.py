@@ -18,11 +18,19 @@ from dubkit.deliver import (
     is_same,
     room_warning,
 )
-from dubkit.errors import EXIT_OK, DubkitError, Interrupted, OutputError, WorkError
+from dubkit.errors import (
+    EXIT_OK,
+    GO_ON,
+    STOPPED_MESSAGE,
+    DubkitError,
+    Interrupted,
+    OutputError,
+    WorkError,
+)
 from dubkit.execute import find_devices
 from dubkit.gates import read_gates
 from dubkit.joblog import Logged, rotate, write
-from dubkit.outcome import GO_ON, RunResult, summarize
+from dubkit.outcome import RunResult, summarize
 from dubkit.plan import PlannedUnit, digest_inputs, plan, select
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
@@ -155,7 +163,7 @@ def run_courses(
             with closing(schedule.run(courses)) as ended:
                 yield from ended
     except KeyboardInterrupt:
-        raise Interrupted("stopped; finished work is kept", hint=GO_ON) from None
+        raise Interrupted(STOPPED_MESSAGE, hint=GO_ON) from None
 
 
 def job_course(

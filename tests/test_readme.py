@@ -74,6 +74,14 @@ def test_the_preset_shown_is_valid(tmp_path: Path) -> None:
     assert load_config([str(path)]).faces.which == "all"
 
 
+def test_every_link_within_the_page_leads_to_a_heading() -> None:
+    heads = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.+?```", "", README, flags=re.DOTALL), re.MULTILINE
+    )
+    anchors = {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
+    assert not set(re.findall(r"\]\(#([^)]+)\)", README)) - anchors
+
+
 def test_every_file_linked_is_there() -> None:
     root = Path(__file__).resolve().parents[1]
     assert all((root / target).exists() for target in LOCAL_LINK.findall(README))

@@ -16,11 +16,9 @@ from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 
-from dubkit.errors import Interrupted
+from dubkit.errors import GO_ON, STOPPED_MESSAGE, Interrupted
 
-STOPPED = Interrupted(
-    "Stopped; finished work is kept.", hint="run the same command again to go on where it stopped"
-)
+STOPPED = Interrupted(STOPPED_MESSAGE, hint=GO_ON)
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 

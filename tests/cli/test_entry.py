@@ -79,5 +79,5 @@ def test_a_stop_while_libraries_are_loaded_ends_with_130_and_a_sentence(
         process.send_signal(number)
     said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130, said
-    assert said.startswith("error: Stopped")
+    assert said.startswith("error: stopped")
     assert "Traceback" not in said
