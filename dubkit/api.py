@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dubkit.config import Config
-from dubkit.deliver import check_media
+from dubkit.deliver import check_media, length_warning
 from dubkit.engines.licence import check_licence
 from dubkit.errors import OutputError
 from dubkit.media.container import local_path
@@ -90,11 +90,14 @@ def run(
             hint="make it, or choose another --junit",
         )
     check_media(job)
+    progress = progress or NoProgress()
+    if warning := length_warning(job, config):
+        progress.warn(warning)
     try:
         return run_job(
             job,
             config,
-            progress=progress or NoProgress(),
+            progress=progress,
             until=until,
             force=force,
             overwrite=overwrite,

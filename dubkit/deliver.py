@@ -6,9 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+import av
+
 from dubkit.config import Config
 from dubkit.errors import InputError, OutputError, UsageError
-from dubkit.media.audio import sound_stream
+from dubkit.media.audio import audio_end, sound_stream
 from dubkit.media.container import open_media
 from dubkit.media.probe import moving_pictures
 from dubkit.media.script import read_script
@@ -20,6 +22,7 @@ from dubkit.work.manifest import sync
 
 _ROOM = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
 _LEAST_ROOM = 100 * 2**20
+_NOTED = 1.0  # seconds between the ends of film and dub that are no accident
 
 
 def check_request(job: Job) -> None:
@@ -110,6 +113,22 @@ def deliver(film: Path, output: Path) -> None:
         raise explain(error, output) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def length_warning(job: Job, config: Config) -> str | None:
+    """What is lost, or silent, because film and dub differ by more than `_NOTED` seconds; None where nothing is."""
+    with open_media(job.video) as film, open_media(job.audio) as dub:
+        seconds, heard = ((media.duration or 0) / av.time_base for media in (film, dub))
+    if not seconds or abs(heard - seconds) <= _NOTED:
+        return None
+    more = audio_end(job.audio) - seconds  # what headers say of sound may be a guess
+    if abs(more) <= _NOTED:
+        return None
+    if more > 0 and config.stitch.length != "freeze":
+        return f"the dub is {more:.1f} s longer than the film: its end is cut off, unless --length freeze is given"
+    if more < 0 and config.stitch.length != "shortest":
+        return f"the dub ends {-more:.1f} s before the film: silence follows, unless --length shortest is given"
+    return None
 
 
 def room_warning(job: Job, config: Config) -> str | None:

@@ -12,7 +12,7 @@ from dubkit.batch.listing import Row, read_list
 from dubkit.batch.pairing import PATTERNS, pair
 from dubkit.batch.verdict_files import Films, check_verdicts, deal
 from dubkit.config import Config, ParallelSettings
-from dubkit.deliver import check_media
+from dubkit.deliver import check_media, length_warning
 from dubkit.engines.licence import check_licence
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media.container import FILMS, open_media
@@ -101,6 +101,8 @@ def check(request: Request) -> Checked:
             )
         elif entry.name not in bad:
             ready.append(found)
+            if warning := length_warning(found.job, found.config):
+                warnings.append(f"{entry.name}: {warning}")
     return Checked(tuple(ready), tuple(problems), tuple(warnings), tuple(entries), parallel)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dubkit.config import Config
-from dubkit.deliver import check_media
+from dubkit.deliver import check_media, length_warning
 from dubkit.errors import WorkError
 from dubkit.execute import find_devices
 from dubkit.opened import OpenedJob
@@ -64,6 +64,8 @@ def plan_film(
     ``picture`` is a PNG with all shots; long films get several. Raises DubkitError.
     """
     check_media(job)
+    if warning := length_warning(job, config):
+        progress.warn(warning)
     run_job(job, config, progress=progress, until=ANALYSED)
     opened = OpenedJob(job.work)
     done = _rendered(job, config)

@@ -164,6 +164,32 @@ def test_a_folder_in_place_of_a_film_exits_3(here: Path) -> None:
     refused(dub("folder.mp4", "dub.wav"), 3, "folder.mp4")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "length", "said"),
+    [
+        (3.5, "keep-video", "2.5 s longer than the film: its end is cut off"),
+        (3.5, "freeze", ""),
+        (1.5, "keep-video", ""),
+        (0.5, "keep-video", ""),
+    ],
+)
+def test_a_dub_of_another_length_is_told_before_the_first_frame(
+    here: Path, seconds: float, length: str, said: str
+) -> None:
+    save_wav(here / "dub.wav", np.zeros(round(16000 * seconds), np.float32))
+    result = dub("film.mp4", "dub.wav", "--length", length, "--dry-run")
+    assert result.exit_code == 0
+    assert ("warning" in result.stderr) == bool(said)
+    assert said in result.stderr
+
+
+def test_a_dub_that_ends_long_before_the_film_is_told(here: Path) -> None:
+    ffmpeg("-stream_loop", "2", "-i", "film.mp4", "-c", "copy", "long.mp4")
+    result = dub("long.mp4", "dub.wav", "--dry-run")
+    assert "the dub ends 2.0 s before the film: silence follows" in result.stderr
+    assert "warning" not in dub("long.mp4", "dub.wav", "--length", "shortest", "--dry-run").stderr
+
+
 def test_a_film_without_a_face_comes_out_with_the_new_sound_and_a_warning(here: Path) -> None:
     result = dub("film.mp4", "dub.wav")
     assert result.exit_code == 0, result.output
