@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, borrow, composite, unfold, view, warp
+from dubkit.faces import align, borrow, composite, masks, unfold, view, warp
 from dubkit.faces.references import Mix
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -82,7 +82,7 @@ class Renderer:
             return False
         row = frame.index - self._plan.start
         matrices, plan = self._plane_from_canonical(row), self._plan
-        mask = composite.soft_mask(plan.current[row], plan.target[row], self._feather)
+        mask = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
         patch = self._warped(row, mask, composite.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
@@ -100,7 +100,7 @@ class Renderer:
         for entry, weight in plan.mix[row]:
             reference = self._lent[plan.bank[entry]]
             warps.append((reference, warp.warp(vertices, reference.vertices, ids), weight))
-        ring = composite.skin_ring(plan.current[row], mask)
+        ring = masks.skin_ring(plan.current[row], mask)
         return composite.Patch(mask, ring, tuple(warps))
 
     def _painted(
@@ -108,7 +108,9 @@ class Renderer:
     ) -> composite.Patch:
         """The same patch, fused and completed by the net."""
         plan, coding = self._plan, self._coding
-        outline = view.outline(plan.current[row], plan.target[row], patch.mask, patch.ring)
+        current, target = plan.current[row], plan.target[row]
+        hidden = np.maximum(masks.whole_mask(current, target, self._feather), patch.mask)
+        outline = view.outline(current, target, hidden, patch.ring)
         filmed = view.as_filmed(view.shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
         for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):

@@ -12,60 +12,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dubkit.faces import layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
 from dubkit.faces.borrow import Plane, Reference, to_plane, warped
+from dubkit.faces.masks import GRID
 from dubkit.faces.warp import Warp, grid_from_canonical
 from dubkit.records import Floats
 
-_MASK_GRID = 128
 _MATCH = 24  # side of the coarse grid on which colours are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
 _DETAIL = 1.5  # box of what counts as detail, in deviations of `_TEXTURE`
 # of all detail, which reading between samples takes away, and at most, where mixing smoothed it: of the mixed
 # references, and of what an image net, which is nearer to the truth but softer, made of them
 _MIXED, _MADE = (1.02, 1.25), (1.04, 1.35)
-_FACE_WIDTH = 2.3  # canonical units
-
-
-def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
-    """(128, 128) 0..1 on the canonical warp grid: the lower face as it is and as it will be.
-
-    ``current`` and ``target`` (L, 2) canonical landmarks; ``feather`` is the edge's width in face widths.
-    The edge runs under the nose, over the cheeks and around both jaws; it is exactly 0 outside.
-    """
-    to_grid = grid_from_canonical(_MASK_GRID)
-    mask = np.zeros((_MASK_GRID, _MASK_GRID), np.uint8)
-    for face in (current, target):
-        jaw = face[layout.JAW[2:-2]]
-        centre = face[layout.LIPS_OUTER].mean(0)
-        nose = face[layout.NOSE_TIP[2]]
-        top = np.stack(
-            [nose * (1 - w) + jaw[k] * w for k, w in ((-1, 0.6), (-1, 0.25), (0, 0.25), (0, 0.6))]
-        )
-        outline = np.concatenate([jaw, top]) + 0.02 * (np.concatenate([jaw, top]) - centre)
-        points = np.round(apply(to_grid, outline) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
-    width = max(feather * _FACE_WIDTH * to_grid[0, 0], 1.0)
-    soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), width / 3)
-    ramp = np.clip(soft * 1.1 - 0.05, 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
-
-
-def skin_ring(current: Floats, mask: Floats) -> Floats:
-    """(128, 128) weights where a patch must agree with the picture: the mask's edge on the face's own skin."""
-    to_grid = grid_from_canonical(_MASK_GRID)
-    skin = np.zeros((_MASK_GRID, _MASK_GRID), np.uint8)
-    cv2.fillPoly(
-        skin,
-        [np.round(apply(to_grid, current[layout.OVAL]) * 16).astype(np.int32)],
-        255,
-        cv2.LINE_8,
-        4,
-    )
-    inside = cv2.erode(skin, np.ones((5, 5), np.uint8)).astype(np.float32) / 255
-    edge = np.clip(4 * mask * (1 - mask), 0, 1)
-    return np.asarray(edge * (0.03 + inside), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +70,7 @@ def _alike(planes: Sequence[Plane], matrices: Sequence[Matrix]) -> list[list[int
 def _compose_alike(
     planes: Sequence[Plane], matrix: Matrix, patch: Patch, group: Sequence[int], depth: int
 ) -> None:
-    mask_grid = grid_from_canonical(_MASK_GRID)
+    mask_grid = grid_from_canonical(GRID)
     rows, columns = np.flatnonzero(patch.mask.any(1)), np.flatnonzero(patch.mask.any(0))
     if not len(rows):
         return

@@ -61,6 +61,10 @@ CHEEKS = _group("cheeks")
 LIPS: Index = np.concatenate([LIPS_OUTER, LIPS_INNER])
 # the ring's lower part, ear to ear through the chin (152 in the middle)
 JAW: Index = OVAL[9:28]
+# (19, 1) how far each point of JAW keeps its filmed place: speech moves the chin, hardly the jaw's sides
+JAW_HELD: NDArray[np.float32] = np.clip((np.abs(np.arange(19) - 9) - 2) / 5, 0, 1).astype(
+    np.float32
+)[:, None]
 # what speech does not move: similarity transforms come from these alone
 STABLE: Index = np.concatenate([EYE_LEFT, EYE_RIGHT, NOSE_BRIDGE])
 # what speech moves: the mouth shape is made of these

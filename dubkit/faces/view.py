@@ -38,7 +38,7 @@ _YUV_FROM_RGB = np.array(
 class Outline:
     """The geometry of one frame's patch on the grid; all (S, S) in 0..1 but the sketch."""
 
-    mask: Floats  # the soft mask of `composite.soft_mask`
+    mask: Floats  # that of `masks.whole_mask`
     visible: Floats  # 0 or 1: what the net may see of the frame, nothing of its jaw
     core: Floats  # around the lips: only the patch is right there
     ring: Floats  # where the patch must agree with the frame
@@ -73,7 +73,7 @@ def outline(current: Floats, target: Floats, mask: Floats, ring: Floats) -> Outl
     """All maps of one frame.
 
     ``current`` and ``target`` (L, 2) canonical landmarks as filmed and as wanted; ``mask`` and ``ring`` as
-    `composite` makes them.
+    `masks` makes them.
     """
     seen = from_warp_grid(mask)
     return Outline(

@@ -18,13 +18,15 @@ def wanted_landmarks(canonical: Floats, pose: Floats, rest: Floats, coefficients
     """Canonical landmarks (T, L, 2) of the same frames with the mouth shape ``coefficients`` (T, K).
 
     ``rest`` (M, 2) is the speaker's resting mouth, ``pose`` (T, 3) degrees. The frame's own shape is taken
-    out and the wanted one put in, so what speech does not explain (identity, pose, a smile) stays. The
-    inner lips are then set to the wanted gap exactly, because a closure that is nearly shut is open.
+    out and the wanted one put in, so what speech does not explain (identity, pose, a smile) stays. The jaw's
+    sides stay as filmed (`layout.JAW_HELD`). The inner lips are then set to the wanted gap exactly, because a
+    closure that is nearly shut is open.
     """
     frontal = shape.frontal(canonical, pose)
     own = shape.encode(frontal - rest)
     target = canonical.copy()
     target[:, layout.MOVING] += shape.decode(coefficients) - shape.decode(own)
+    target[:, layout.JAW] -= layout.JAW_HELD * (target - canonical)[:, layout.JAW]
     wanted = rest + shape.decode(coefficients)
     return _with_gap(target, _inner_gap(_placed(wanted, len(canonical))))
 

@@ -22,6 +22,7 @@ from dubkit.records import Floats
 LEFT, TOP, SIDE = -1.5, 0.0, 3.0
 _OPEN = 0.35  # how far the template's mouth is opened before it is triangulated
 _TEETH = 0.75  # the upper part of an open mouth that belongs to the upper teeth
+_RIGID = 0.5  # the upper part that never stretches
 _SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
@@ -124,8 +125,8 @@ def _mouth(
     """Extra displacement (N, 2) and shade (N,) between the lips.
 
     Teeth do not stretch: the upper ones hang on the upper lip, the lower ones stand on the lower lip, both
-    at the source's scale. Where the target opens wider than the source, the middle is filled with the
-    source's middle, darkened, since nothing of it was ever seen.
+    at the source's scale. Where the target opens wider than the source, the source's middle is stretched over
+    the middle and darkened, since what is there was never seen.
     """
     values = np.zeros((len(target), 4), np.float32)
     ring = layout.LIPS_INNER
@@ -142,8 +143,11 @@ def _mouth(
     ratio = np.maximum(gap, 1e-4) / np.maximum(vector[:, 1], 1e-4)  # above 1: wider than the source
     place = np.clip(place, 0, 1)
     from_top, from_bottom = place * ratio, (1 - place) * ratio
-    upper_part = np.where(ratio < 1, place < _TEETH, from_top < _TEETH)
-    wanted = np.where(upper_part, from_top, 1 - np.minimum(from_bottom, 1 - _TEETH))
+    less = np.where(place < _TEETH, from_top, 1 - np.minimum(from_bottom, 1 - _TEETH))
+    stretch = (_TEETH - _RIGID) / (np.maximum(ratio, 1) - 1 + _TEETH - _RIGID)
+    more = np.where(from_top < _RIGID, from_top, _RIGID + stretch * (from_top - _RIGID))
+    more = np.where(from_bottom < 1 - _TEETH, 1 - from_bottom, more)
+    wanted = np.where(ratio < 1, less, more)
     unseen = np.clip(np.minimum(from_top - _TEETH, from_bottom - (1 - _TEETH)), 0, 0.4)
     return (wanted - place)[:, None] * vector, np.asarray(1 - 1.5 * unseen, np.float32)
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import borrow, composite, layout, references, unfold, view, warp
+from dubkit.faces import borrow, layout, masks, references, unfold, view, warp
 from dubkit.records import Floats
 from dubkit.training.sc_footage import Footage
 from dubkit.training.sc_maps import Maps, Random, as_tensor
@@ -140,8 +140,8 @@ def assemble(
     """All maps of a sample; without ``rng`` the light is left as it is."""
     points = unfold.vertices(target)
     ids = warp.triangle_map(points, _GRID)
-    mask = composite.soft_mask(current, target, FEATHER)
-    ring = composite.skin_ring(current, mask)
+    mask = masks.whole_mask(current, target, FEATHER)
+    ring = masks.skin_ring(current, mask)
     drawn = view.outline(current, target, mask, ring)
     truth = filmed = view.as_filmed(true, _CODING)
     if current is not target:

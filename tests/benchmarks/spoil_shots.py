@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, composite
+from dubkit.faces import align, masks
 from dubkit.faces.warp import grid_from_canonical
 from dubkit.measures.lips import LABIALS, MARKS
 from dubkit.measures.speech import LEAST_LABIALS, Speech, labial_rows
@@ -51,7 +51,7 @@ class Rendered:
         """(H, W) the lower face, soft."""
         face = self.face(number)
         canonical = align.apply(align.canonical_from_face(face), face)
-        grid = composite.soft_mask(canonical, canonical, 0.12)
+        grid = masks.soft_mask(canonical, canonical, 0.12)
         matrix = self.plane_from_canonical(number, plane)
         to_plane = align.compose(matrix, align.invert(grid_from_canonical(len(grid))))
         height, width = self.pictures[number][plane].shape

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.faces import align, borrow, composite, layout, warp
+from dubkit.faces import align, borrow, composite, layout, masks, warp
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = warp.anchors()
@@ -25,8 +25,8 @@ def patch_of(
     reference = borrow.cut_reference([picture], [matrix], vertices)
     goal = np.concatenate([target, ANCHORS])
     made = warp.warp(goal, vertices, warp.triangle_map(goal, 192))
-    mask = composite.soft_mask(current, target, 0.12)
-    ring = composite.skin_ring(current, mask)
+    mask = masks.soft_mask(current, target, 0.12)
+    ring = masks.skin_ring(current, mask)
     return composite.Patch(mask * alpha, ring, ((reference, made, 1.0),))
 
 
@@ -91,10 +91,8 @@ def test_an_open_target_opens_the_mouth_in_the_picture() -> None:
     vertices = np.concatenate([opened, ANCHORS])
     reference = borrow.cut_reference([wide], [align.invert(lender)], vertices)
     made_warp = warp.warp(vertices, vertices, warp.triangle_map(vertices, 192))
-    mask = composite.soft_mask(current, opened, 0.12)
-    patch = composite.Patch(
-        mask, composite.skin_ring(current, mask), ((reference, made_warp, 1.0),)
-    )
+    mask = masks.soft_mask(current, opened, 0.12)
+    patch = composite.Patch(mask, masks.skin_ring(current, mask), ((reference, made_warp, 1.0),))
     made = picture.copy()
     composite.compose_patch([made], [matrix], patch, 8)
     inside = tuple(np.round(align.apply(matrix, np.array([0.0, 1.3]))).astype(int)[::-1])
@@ -119,10 +117,8 @@ def test_light_that_changed_between_source_and_frame_is_matched() -> None:
     vertices = np.concatenate([current, ANCHORS])
     reference = borrow.cut_reference([picture], [matrix], vertices)
     made_warp = warp.warp(vertices, vertices, warp.triangle_map(vertices, 192))
-    mask = composite.soft_mask(current, current, 0.12)
-    patch = composite.Patch(
-        mask, composite.skin_ring(current, mask), ((reference, made_warp, 1.0),)
-    )
+    mask = masks.soft_mask(current, current, 0.12)
+    patch = composite.Patch(mask, masks.skin_ring(current, mask), ((reference, made_warp, 1.0),))
     made = brighter.copy()
     composite.compose_patch([made], [matrix], patch, 8)
     assert np.abs(made.astype(int) - brighter).mean() < 1
@@ -136,8 +132,8 @@ def test_two_references_keep_the_texture_of_one() -> None:
     other = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
     noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
     lenders = [borrow.cut_reference([p], [matrix], vertices) for p in (noisy, other)]
-    mask = composite.soft_mask(current, current, 0.12)
-    ring = composite.skin_ring(current, mask)
+    mask = masks.soft_mask(current, current, 0.12)
+    ring = masks.skin_ring(current, mask)
 
     def roughness(weights: tuple[float, float]) -> float:
         made = picture.copy()
@@ -176,8 +172,8 @@ def test_planes_that_lie_alike_come_out_as_each_would_alone() -> None:
     vertices = np.concatenate([current, ANCHORS])
     made_warp = warp.warp(vertices, vertices, warp.triangle_map(vertices, 192))
     lender = borrow.cut_reference(planes, [matrix] * 3, vertices)
-    mask = composite.soft_mask(current, current, 0.12)
-    ring = composite.skin_ring(current, mask)
+    mask = masks.soft_mask(current, current, 0.12)
+    ring = masks.skin_ring(current, mask)
     patch = composite.Patch(mask, ring, ((lender, made_warp, 1.0),))
     together = [p.copy() for p in planes]
     composite.compose_patch(together, [matrix] * 3, patch, 8)

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from dubkit.faces import align, borrow, composite, layout, view, warp
+from dubkit.faces import align, borrow, layout, masks, view, warp
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = warp.anchors()
 
 
 def outline_of(current: np.ndarray, target: np.ndarray) -> view.Outline:
-    mask = composite.soft_mask(current, target, 0.12)
-    return view.outline(current, target, mask, composite.skin_ring(current, mask))
+    mask = masks.whole_mask(current, target, 0.12)
+    return view.outline(current, target, mask, masks.skin_ring(current, mask))
 
 
 def reference(scale: float, size: int) -> borrow.Reference:

@@ -33,6 +33,18 @@ def test_what_speech_does_not_move_stays() -> None:
     assert np.array_equal(made[:, still], faces[:, still])
 
 
+def test_the_chin_moves_and_the_sides_of_the_jaw_stay_as_filmed() -> None:
+    faces = talking(FRAMES)
+    silent = np.zeros((FRAMES, len(shape.basis().decode)), np.float32)
+    made = wanted.wanted_landmarks(faces, POSE, at_rest(faces), silent)
+    moved = np.abs(made - faces)[:, layout.JAW].max((0, 2))
+    assert np.array_equal(
+        made[:, layout.JAW[[0, 1, 2, -3, -2, -1]]], faces[:, layout.JAW[[0, 1, 2, -3, -2, -1]]]
+    )
+    assert moved[9] > 0.03
+    assert (np.diff(moved[2:10]) > 0).all()
+
+
 def test_lips_never_pass_through_each_other() -> None:
     faces = talking(FRAMES)
     shapes = np.random.default_rng(0).normal(0, 3, (FRAMES, len(shape.basis().decode)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from dubkit.faces import align, layout, warp
 from tests.faces.faces import LOWER, UPPER, with_gap
@@ -68,6 +69,20 @@ def test_teeth_keep_their_size_when_the_mouth_opens_wider_than_the_source() -> N
     found = top + (0, 1) * steps[:, None]
     found = found + sample(made.displacement, found)
     assert np.allclose(np.diff(found[:, 1]), np.diff(steps), atol=0.012)
+
+
+@pytest.mark.parametrize("opening", [0.22, 0.28, 0.4])
+def test_a_mouth_wider_than_its_source_draws_no_row_of_it_out_to_a_streak(opening: float) -> None:
+    target, source = vertices(with_gap(opening)), vertices(with_gap(0.2))
+    ids = warp.triangle_map(target, SIZE)
+    made = warp.warp(target, source, ids)
+    column = SIZE // 2
+    rows = np.flatnonzero(np.append(warp.mesh().inner, False)[ids[:, column]])
+    down = warp.grid_points(SIZE)[rows, column, 1]
+    steps = np.diff(down + made.displacement[rows, column, 1]) / np.diff(down)
+    assert len(rows) > 15
+    assert steps.min() > 0.15
+    assert steps.max() < 1.2
 
 
 def test_what_the_source_never_showed_is_darkened() -> None:
