@@ -9,11 +9,10 @@ import typer
 
 from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import STOPPED, say, set_verbosity
+from dubkit.cli.console import say, set_verbosity
 from dubkit.cli.events import Result
-from dubkit.cli.perform import failed
-from dubkit.cli.progress import reporting
-from dubkit.errors import EXIT_OK, DubkitError
+from dubkit.cli.perform import telling
+from dubkit.errors import EXIT_OK
 
 Profile = Annotated[
     Path,
@@ -54,24 +53,19 @@ def adapt(
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
     set_verbosity(verbose, quiet)
-    with reporting(as_json=json, quiet=quiet) as reporter:
-        try:
-            verdict = lazy.profile.make_profile(
-                movie,
-                out,
-                work=work,
-                shots=shots,
-                presets=preset or (),
-                settings=[*(setting or ()), *as_settings.flags(faces=faces)],
-                overwrite=overwrite,
-                device=device,
-                jobs=jobs,
-                progress=reporter,
-            )
-        except (DubkitError, KeyboardInterrupt) as error:
-            failure = error if isinstance(error, DubkitError) else STOPPED
-            reporter.finish(failed(failure))
-            raise failure from None
+    with telling(as_json=json, quiet=quiet) as reporter:
+        verdict = lazy.profile.make_profile(
+            movie,
+            out,
+            work=work,
+            shots=shots,
+            presets=preset or (),
+            settings=[*(setting or ()), *as_settings.flags(faces=faces)],
+            overwrite=overwrite,
+            device=device,
+            jobs=jobs,
+            progress=reporter,
+        )
         facts: dict[str, object] = {
             "speech_seconds": round(verdict.seconds, 2),
             "faces": len(verdict.faces),

@@ -10,13 +10,13 @@ import typer
 
 from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import STOPPED, answers, say, set_verbosity, table
+from dubkit.cli.console import answers, say, set_verbosity, table
 from dubkit.cli.events import Result
 from dubkit.cli.meter import clock_text
-from dubkit.cli.perform import failed
-from dubkit.cli.progress import Reporter, reporting
+from dubkit.cli.perform import telling
+from dubkit.cli.progress import Reporter
 from dubkit.cli.run import forbid_downloads
-from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, UsageError
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,34 +152,29 @@ def batch(
     forbid_downloads(offline)
     given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
     flags = as_settings.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
-    with reporting(as_json=json, quiet=quiet) as reporter:
-        try:
-            part = lazy.batch.Shard.parse(shard) if shard else None
-            if junit and not dry_run:
-                lazy.batch.open_report(junit)
-            request = lazy.batch.Request(
-                source=source,
-                out=out,
-                dubs=dubs,
-                patterns=pattern or lazy.batch.PATTERNS,
-                root=root,
-                work=work,
-                analysis=analysis,
-                presets=preset or (),
-                settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
-                flags={"parallel.device": device, "parallel.jobs": jobs},
-                licence=licence or "any",
-                verdicts=verdicts,
-            )
-            chosen = lazy.batch.open_batch(request, part)
-            _complain(chosen.checked, reporter)
-            result = None
-            if not dry_run:
-                result = _run(chosen, junit, reporter, retry_failed, overwrite, skip_invalid)
-        except (DubkitError, KeyboardInterrupt) as error:
-            failure = error if isinstance(error, DubkitError) else STOPPED
-            reporter.finish(failed(failure))
-            raise failure from None
+    with telling(as_json=json, quiet=quiet) as reporter:
+        part = lazy.batch.Shard.parse(shard) if shard else None
+        if junit and not dry_run:
+            lazy.batch.open_report(junit)
+        request = lazy.batch.Request(
+            source=source,
+            out=out,
+            dubs=dubs,
+            patterns=pattern or lazy.batch.PATTERNS,
+            root=root,
+            work=work,
+            analysis=analysis,
+            presets=preset or (),
+            settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
+            flags={"parallel.device": device, "parallel.jobs": jobs},
+            licence=licence or "any",
+            verdicts=verdicts,
+        )
+        chosen = lazy.batch.open_batch(request, part)
+        _complain(chosen.checked, reporter)
+        result = None
+        if not dry_run:
+            result = _run(chosen, junit, reporter, retry_failed, overwrite, skip_invalid)
         code = max(_code(chosen), result.exit_code if result else EXIT_OK)
         reporter.finish(_answer(chosen, result, code))
     if not json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import typer
 from dubkit.cli.console import STOPPED, answers, say, table
 from dubkit.cli.events import Failure, Gated, Result, Status
 from dubkit.cli.meter import clock_text
-from dubkit.cli.progress import reporting
+from dubkit.cli.progress import Reporter, reporting
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError
 from dubkit.progress import Progress
 
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
 
 def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
     """Do ``work``, show its result, end with its exit code."""
-    with reporting(as_json=as_json, quiet=quiet) as reporter:
-        try:
-            result = work(reporter)
-        except (DubkitError, KeyboardInterrupt) as error:
-            failure = error if isinstance(error, DubkitError) else STOPPED
-            reporter.finish(failed(failure))
-            raise failure from None
+    with telling(as_json=as_json, quiet=quiet) as reporter:
+        result = work(reporter)
         if result.facts.get("faces.dubbed") == 0:
             reporter.warn("no face is dubbed anywhere in this film: only its sound is new")
         for event in _gated(result):
@@ -41,7 +37,19 @@ def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool
         raise typer.Exit(result.exit_code)
 
 
-def failed(error: DubkitError) -> Result:
+@contextmanager
+def telling(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
+    """Progress for a command that ends with a ``result``: of a deliberate error and of a stop there is one too."""
+    with reporting(as_json=as_json, quiet=quiet) as reporter:
+        try:
+            yield reporter
+        except (DubkitError, KeyboardInterrupt) as error:
+            failure = error if isinstance(error, DubkitError) else STOPPED
+            reporter.finish(_failed(failure))
+            raise failure from None
+
+
+def _failed(error: DubkitError) -> Result:
     status: Status = "interrupted" if error.exit_code == STOPPED.exit_code else "failed"
     failure = Failure(type(error).__name__, error.message, error.hint)
     return Result(status, error.exit_code, error=failure)

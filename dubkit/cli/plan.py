@@ -12,13 +12,12 @@ from rich.text import Text
 
 from dubkit.cli import as_settings, lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import STOPPED, answers, say, set_verbosity
+from dubkit.cli.console import answers, say, set_verbosity
 from dubkit.cli.events import Result, ShotPlanned
 from dubkit.cli.meter import clock_text
-from dubkit.cli.perform import failed
-from dubkit.cli.progress import reporting
+from dubkit.cli.perform import telling
 from dubkit.cli.run import forbid_downloads
-from dubkit.errors import EXIT_OK, DubkitError
+from dubkit.errors import EXIT_OK
 
 if TYPE_CHECKING:
     from dubkit.planning import FilmPlan, ShotPlan
@@ -73,28 +72,23 @@ def plan(
     flags = as_settings.flags(
         language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
     )
-    with reporting(as_json=json, quiet=quiet) as reporter:
-        try:
-            config = lazy.presets.load_config(
-                preset or (),
-                [*(setting or ()), *flags],
-                {"parallel.device": device, "parallel.jobs": jobs},
-            )
-            job = lazy.api.make_job(
-                movie,
-                audio,
-                config,
-                script=script,
-                out=out,
-                work=work,
-                shots=shots,
-                analysis=analysis,
-            )
-            found = lazy.planning.plan_film(job, config, progress=reporter, picture=picture)
-        except (DubkitError, KeyboardInterrupt) as error:
-            failure = error if isinstance(error, DubkitError) else STOPPED
-            reporter.finish(failed(failure))
-            raise failure from None
+    with telling(as_json=json, quiet=quiet) as reporter:
+        config = lazy.presets.load_config(
+            preset or (),
+            [*(setting or ()), *flags],
+            {"parallel.device": device, "parallel.jobs": jobs},
+        )
+        job = lazy.api.make_job(
+            movie,
+            audio,
+            config,
+            script=script,
+            out=out,
+            work=work,
+            shots=shots,
+            analysis=analysis,
+        )
+        found = lazy.planning.plan_film(job, config, progress=reporter, picture=picture)
         if json:
             for shot, minutes, done in _rows(found):
                 reporter.tell(ShotPlanned(**_fields(shot, minutes, done)))

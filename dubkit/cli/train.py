@@ -12,12 +12,11 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import STOPPED, DubkitGroup, answers, say, set_verbosity, table
+from dubkit.cli.console import DubkitGroup, answers, say, set_verbosity, table
 from dubkit.cli.events import Result
 from dubkit.cli.meter import clock_text
-from dubkit.cli.perform import failed
-from dubkit.cli.progress import reporting
-from dubkit.errors import EXIT_OK, DubkitError
+from dubkit.cli.perform import telling
+from dubkit.errors import EXIT_OK
 from dubkit.progress import Progress
 
 if TYPE_CHECKING:
@@ -212,13 +211,8 @@ def _perform(
     quiet: bool,
 ) -> None:
     """Do ``work`` with progress, then tell its answer."""
-    with reporting(as_json=as_json, quiet=quiet) as reporter:
-        try:
-            answer = work(reporter)
-        except (DubkitError, KeyboardInterrupt) as error:
-            failure = error if isinstance(error, DubkitError) else STOPPED
-            reporter.finish(failed(failure))
-            raise failure from None
+    with telling(as_json=as_json, quiet=quiet) as reporter:
+        answer = work(reporter)
         output, found = facts(answer)
         where = str(output) if output else None
         reporter.finish(Result("done", EXIT_OK, output=where, facts=found))

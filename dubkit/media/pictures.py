@@ -30,6 +30,20 @@ _BT601, _MPEG, _JPEG = 5, 1, 2
 _EXACT = {"fflags": "+bitexact"}
 
 
+def to_frame(picture: Picture, pts: int, time_base: Fraction) -> VideoFrame:
+    """An RGB picture as encoders take it: 4:2:0, limited range, BT.601; shown at ``pts``."""
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    frame = frame.reformat(
+        format="yuv420p",
+        dst_colorspace=_BT601,
+        src_color_range=_JPEG,
+        dst_color_range=_MPEG,
+        interpolation=Interpolation.BICUBIC,
+    )
+    frame.pts, frame.time_base = pts, time_base
+    return frame
+
+
 class PictureWriter:
     """Writes square RGB pictures; a context manager. An error inside the block leaves no file."""
 
@@ -54,15 +68,7 @@ class PictureWriter:
 
     def write(self, picture: Picture, pts: int) -> None:
         """Add one picture (S, S, 3), shown at ``pts`` in the time base."""
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = frame.reformat(
-            format="yuv420p",
-            dst_colorspace=_BT601,
-            src_color_range=_JPEG,
-            dst_color_range=_MPEG,
-            interpolation=Interpolation.BICUBIC,
-        )
-        frame.pts, frame.time_base = pts, self._time_base
+        frame = to_frame(picture, pts, self._time_base)
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:

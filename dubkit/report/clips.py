@@ -17,8 +17,6 @@ import cv2
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -28,6 +26,7 @@ from dubkit.errors import DubkitError
 from dubkit.faces.align import Matrix, canonical_from_face
 from dubkit.faces.trail import locate
 from dubkit.media.frames import Frame, FrameReader
+from dubkit.media.pictures import Picture, to_frame
 from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
 from dubkit.media.span import load_span
@@ -40,10 +39,7 @@ ROOM = 2.1  # side of what is shown, over the face's height
 LONGEST = 20.0  # seconds; what is longer is cut there, and the page says so
 SOUND_RATE, SOUND_BITS = 32000, 56000
 _VIDEO: dict[str, str] = {"crf": "27", "preset": "veryfast", "bf": "0", "g": "50"}
-_BT601, _MPEG, _JPEG = 5, 1, 2
 _MILLISECONDS = Fraction(1, 1000)
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +171,7 @@ class _Writer:
 
     def write(self, picture: Picture, at: int) -> None:
         """Add a picture, shown from ``at`` milliseconds."""
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        shown = frame.reformat(
-            format="yuv420p",
-            src_color_range=_JPEG,
-            dst_colorspace=_BT601,
-            dst_color_range=_MPEG,
-            interpolation=Interpolation.BICUBIC,
-        )
-        shown.pts, shown.time_base = at, _MILLISECONDS
-        self._container.mux(self._stream.encode(shown))
+        self._container.mux(self._stream.encode(to_frame(picture, at, _MILLISECONDS)))
 
     def close(self) -> bytes:
         """The finished file."""
