@@ -49,6 +49,10 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
+# of a process that was killed, loky's tracker removes the semaphores, and would tell each by name on stderr
+_UNSAID = "ignore:resource_tracker:UserWarning"
+
+
 class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a result
     """A worker died each time it held a task: killed, or crashed in native code."""
 
@@ -186,6 +190,8 @@ class Processes(LocalWorkers):
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
+        if _UNSAID not in sys.warnoptions:  # handed on to Pythons that are started
+            sys.warnoptions.append(_UNSAID)
         self._resting: dict[str, list[ProcessPoolExecutor]] = defaultdict(list)
         self._all: list[ProcessPoolExecutor] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -55,6 +56,27 @@ def _divide(number: int) -> float:
 def test_all_results_come_with_the_index_of_their_task(jobs: int, backend: str) -> None:
     found = dict(stream(_square, range(6), jobs=jobs, backend=backend))
     assert found == {index: index * index for index in range(6)}
+
+
+def test_of_a_killed_parent_nothing_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import math, os, signal\n"
+        "from dubkit.work.parallel import open_workers\n"
+        "if __name__ == '__main__':\n"
+        "    workers = open_workers(2)\n"
+        "    for key in range(2):\n"
+        "        workers.start(key, 'cpu', math.sqrt, 4.0)\n"
+        "    while workers.running:\n"
+        "        workers.wait(1)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, str(script)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said, _ = parent.communicate(timeout=120)  # ends when workers and trackers have ended too
+    assert parent.returncode == -signal.SIGKILL
+    assert said == ""
+    assert not list(Path("/dev/shm").glob(f"sem.loky-{parent.pid}-*"))
 
 
 def test_no_tasks_no_results() -> None:
