@@ -143,9 +143,12 @@ def guess(texts: Iterable[str]) -> str:
 
 
 def _unknown(language: str) -> UsageError:
+    known = espeak().languages().values() if available() else ()
+    named = [k for k in known if k.name.split(" (")[0].lower() == language.lower()]
+    meant = " or ".join(f"{k.code} ({k.name})" for k in named[:3])
     return UsageError(
         f"the language {language!r} is not known",
-        hint="dubkit languages shows those that are, by their codes",
+        hint=f"{f'did you mean {meant}? ' if meant else ''}dubkit languages shows all, by their codes",
     )
 
 

@@ -158,6 +158,15 @@ def test_every_sound_of_english_goes_to_itself() -> None:
     assert {ipa: nearest(ipa) for ipa in g2p.IPA.values()} == {i: (p,) for p, i in g2p.IPA.items()}
 
 
+@needs_espeak
+@pytest.mark.parametrize(("name", "code"), [("german", "de"), ("French", "fr"), ("turkish", "tr")])
+def test_a_language_by_its_name_is_answered_with_its_code(name: str, code: str) -> None:
+    with pytest.raises(UsageError, match="is not known") as caught:
+        check(name)
+    assert caught.value.hint is not None
+    assert f" {code} (" in caught.value.hint
+
+
 def test_words_of_the_dictionary_keep_its_variants() -> None:
     word = spoken(Pronouncer("en"), "blue")
     assert word is not None
