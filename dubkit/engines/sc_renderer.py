@@ -15,8 +15,8 @@ from dubkit.media.planes import Plane, plane_format, plane_from_display
 from dubkit.records import Floats, VideoInfo
 from dubkit.synthesis.mouths import MouthPainter
 
-# the warp is smooth but at the lips: finer than this would cost time and show nothing
-_MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 96, 288, 0.6
+# the warp is smooth but at the lips, whose border a coarser grid blurs: a small face can afford a finer one
+_MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 192, 288, 0.6
 _UNSEEN = 0.01  # a reference that weighs less than this everywhere is left out
 
 Lent = tuple[borrow.Reference, warp.Warp, float]
