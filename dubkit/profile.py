@@ -69,7 +69,7 @@ def make_profile(
     if person.profile is None:
         raise InputError(
             f"no profile was written: {person.seconds:.0f} s of speech made held-out speech no better "
-            f"(correlation {person.before:.2f} -> {person.after:.2f})",
+            f"(error {person.before:.2f} -> {person.after:.2f})",
             hint="give footage with more speech of this person",
         )
     write_atomic(out, (result / person.profile).read_bytes())

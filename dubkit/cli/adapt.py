@@ -74,7 +74,5 @@ def adapt(
         }
         reporter.finish(Result("done", EXIT_OK, output=str(out), facts=facts))
     if not json:
-        say(
-            f"held-out speech: correlation of the opening {verdict.before:.2f} -> {verdict.after:.2f}"
-        )
+        say(f"error on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}")
         say(str(out))

@@ -6,8 +6,10 @@ is predicted with that much context equals the same cells of the whole film.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from dubkit.errors import ModelError
 from dubkit.models.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 
 KIND = "tc"
+_MOST = 4096  # channels that a file may ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,22 @@ def save_tc(path: Path, net: TcNet, step: int) -> None:
 def load_tc(path: Path) -> tuple[TcNet, Checkpoint]:
     """The net of a checkpoint file, ready to predict."""
     checkpoint = load_checkpoint(path, KIND)
-    arguments = dict(checkpoint.config)
-    try:
-        arguments["dilations"] = tuple(arguments["dilations"])
-        net = TcNet(TcConfig(**arguments))
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"the configuration in {path} does not fit: {error}") from error
+    net = tc_of(path, checkpoint.config)
     restore(net, checkpoint)
     return net.eval().requires_grad_(False), checkpoint
+
+
+def tc_of(path: Path, config: Mapping[str, Any]) -> TcNet:
+    """A net of the arguments in the file ``path``, without its weights. Raises `ModelError` where they do not fit."""
+    arguments = dict(config)
+    try:
+        arguments["dilations"] = tuple(arguments["dilations"])
+        sane = all(0 < int(arguments[name]) <= _MOST for name in ("features", "coefficients"))
+        if not sane or not 0 < int(arguments.get("width", 1)) <= _MOST:
+            raise ModelError(f"the configuration in {path} has impossible sizes")
+        return TcNet(TcConfig(**arguments))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the configuration in {path} does not fit: {error}") from error
 
 
 def debug_tc(features: int = 4, coefficients: int = 2) -> TcNet:

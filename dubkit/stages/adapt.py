@@ -29,7 +29,7 @@ class PersonVerdict:
     faces: tuple[str, ...]  # all that look like this person, each as SHOT/TRACK
     heard: int  # of them, those that move with the film's own sound
     seconds: float  # of their usable speech
-    before: float = 0.0  # correlation of the opening on held-out speech
+    before: float = 0.0  # error on held-out speech, `synthesis.lesson`
     after: float = 0.0
     profile: str | None = None  # file, where it was kept
 
@@ -90,7 +90,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=2,
+    version=3,
     sections=("adapt",),
     files=("video",),
     identity=identity,

@@ -80,8 +80,8 @@ def _person(
         return told
     verdict = tune.tune(net, passages)
     profile = f"{name}.safetensors"
-    if verdict.layer is not None:
-        save_actor(context.out / profile, verdict.layer, verdict.facts)
+    if verdict.net is not None:
+        save_actor(context.out / profile, verdict.net, verdict.facts)
     return replace(
         told,
         before=verdict.facts.before,
@@ -110,7 +110,7 @@ def _notes(found: Sequence[PersonVerdict], least: float) -> tuple[str, ...]:
     for person in found:
         if person.seconds >= least:
             what = (
-                f"{person.seconds:.0f} s of speech, correlation of the opening on held-out speech "
+                f"{person.seconds:.0f} s of speech, error on held-out speech "
                 f"{person.before:.2f} -> {person.after:.2f}"
             )
             many = "one face" if len(person.faces) == 1 else f"{len(person.faces)} faces"

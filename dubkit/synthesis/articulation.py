@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dubkit.errors import ModelError
 from dubkit.faces import shape
 from dubkit.models.actor import Actor, load_actor
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.tc import TcNet, load_tc
 from dubkit.records import Floats
 from dubkit.synthesis import features
+from dubkit.synthesis.asked import asked
 from dubkit.synthesis.timing import SILENCE, Timed, Timing
 
 SHUT = frozenset("pbm")
@@ -75,15 +75,11 @@ class Articulator:
     def _actor(self) -> Actor | None:
         if self._actor_path is None:
             return None
-        net, checkpoint = self._loaded
-        actor = load_actor(self._actor_path, checkpoint.digest)
-        if actor.facts.width != net.config.width:
-            raise ModelError(f"the actor profile {self._actor_path} does not fit the TC net")
-        return actor
+        return load_actor(self._actor_path, self.digest)
 
     @property
     def net(self) -> TcNet:
-        """The net itself, for what tunes it."""
+        """The net itself without any actor, for what tunes it."""
         return self._loaded[0]
 
     @property
@@ -102,38 +98,19 @@ class Articulator:
         ``gain`` is how widely this speaker articulates against the mean (`faces.shape.gain`); an actor's
         profile knows that already, so a known actor's gain is to be 1.
         """
-        coefficients = _obey(self._shapes(timing) * gain, timing)
+        coefficients = _obey(self.shapes(timing) * gain, timing)
         return Articulation(coefficients, speaking(timing))
 
-    def hidden(self, timing: Timing) -> Floats:
-        """(T, C) what the net's last layer sees at each frame's moment."""
-        net = self._loaded[0]
-        reach = features.STEP * (net.reach + 1)
-        first, last = float(timing.times.min()), float(timing.times.max())
-        numbers = features.grid(first - reach, last + reach)
-        given = features.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
-        with _one_thread(), torch.inference_mode():
-            rows = net.hidden(torch.from_numpy(given)[None])[0].T.numpy()
-        place = timing.times / features.STEP - numbers[0]
-        low = np.floor(place).astype(np.intp)
-        part = (place - low)[:, None]
-        return np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32)
-
-    def _shapes(self, timing: Timing) -> Floats:
-        weight, bias = self.last_layer
-        return np.asarray(self.hidden(timing) @ weight.T + bias, np.float32)
-
-    @cached_property
-    def last_layer(self) -> tuple[Floats, Floats]:
-        """Weight (K, C) and bias (K,) that make mouth shapes of `hidden`: the actor's, else the net's."""
-        layer = self._actor.layer.last if self._actor else self._loaded[0].last
-        state = layer.state_dict()
-        bias: Floats = state["bias"].numpy()
-        return state["weight"].numpy().reshape(len(bias), -1), bias
+    def shapes(self, timing: Timing) -> Floats:
+        """(T, K) the net's bare answer at each frame's moment: the actor's net, else the package's."""
+        net = self._actor.net if self._actor else self._loaded[0]
+        with one_thread(), torch.inference_mode():
+            return np.asarray(asked(net, timing).answer(net).numpy(), np.float32)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch on one thread."""
     # sums in another order differ in their last bits; results must not depend on the number of workers
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

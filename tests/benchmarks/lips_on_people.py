@@ -3,11 +3,12 @@
     python tests/benchmarks/lips_on_people.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent]
         [--count 30] [--set K=V]
 
-DATA is the folder of clips with its ``clips.csv``. Taken are `count` one-word clips of news anchors that look as
-different from one another as they can, and every clip of the test split: footage that may be used to judge by, and
-for nothing else. Each goes through the whole pipeline as a user would send it, but for the gate, which warns only: with its own sound, with the next clip's of the
-same set, or with silence. Every face that is dubbed is cut out of the film and of the original, so that the judge sees
-that face and no other. Prints a line a face, then the mean of each set; writes ``people-MODE.json`` into OUT, beside the films.
+DATA is the folder of clips with its ``clips.csv``. Taken are ``--count`` one-word clips of news anchors that look as
+different from one another as they can, and every clip of the test split: footage that may be used to judge by, and for
+nothing else. Each goes through the whole pipeline as a user would send it, but for the gate, which warns only: with its
+own sound, with that of the next clip of its set, or with silence. Every face that is dubbed is cut out of the film and
+of the original, so that the judge sees that face and no other. Prints a line a face, then the mean of each set; writes
+``people-MODE.json`` into OUT, beside the films.
 """
 
 from __future__ import annotations

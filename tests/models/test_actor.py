@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from dubkit.errors import ModelError
-from dubkit.models.actor import ActorFacts, ActorLayer, load_actor, save_actor
+from dubkit.models.actor import ActorFacts, load_actor, save_actor
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.models.tc import debug_tc, save_tc
 
-FACTS = ActorFacts("0123", 8, 2, 30.0, 0.6, 0.7)
+FACTS = ActorFacts("0123", 30.0, 0.6, 0.7)
 
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
     path = tmp_path / "anna.safetensors"
-    save_actor(path, ActorLayer(8, 2), FACTS)
+    save_actor(path, debug_tc(), FACTS)
     return path
 
 
 def test_a_profile_comes_back_as_it_was(profile: Path) -> None:
-    torch.manual_seed(1)
-    layer = ActorLayer(8, 2)
-    save_actor(profile, layer, FACTS)
+    net = debug_tc()
+    with torch.no_grad():
+        net.last.weight += 1
+    save_actor(profile, net, FACTS)
     found = load_actor(profile, "0123")
     assert found.facts == FACTS
-    assert torch.equal(found.layer.last.weight, layer.last.weight)
+    assert found.net.config == net.config
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(found.net.state_dict()[name], tensor)
     assert len(found.digest) == 16
 
 
@@ -53,18 +56,38 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, profile: Path) -> None:
         load_actor(profile)
 
 
-@pytest.mark.parametrize("change", [{"width": 9}, {"coefficients": 3}])
-def test_sizes_that_do_not_fit_the_tensors_are_refused(
-    profile: Path, change: dict[str, int]
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 9},
+        {"coefficients": 3},
+        {"width": 10**9},
+        {"coefficients": 0},
+        {"width": "many"},
+        {"dilations": 3},
+        {"ears": 2},
+    ],
+)
+def test_sizes_that_do_not_fit_the_tensors_or_make_no_sense_are_refused(
+    profile: Path, change: dict[str, object]
 ) -> None:
-    save_actor(profile, ActorLayer(8, 2), replace(FACTS, **change))  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="shape"):
-        load_actor(profile)
-
-
-@pytest.mark.parametrize("facts", [{}, {"width": 10**9, "coefficients": 2}, {"width": "many"}])
-def test_facts_that_make_no_sense_are_refused(profile: Path, facts: dict[str, object]) -> None:
-    rest = {"net": "0", "seconds": 1.0, "before": 0.0, "after": 0.0, "coefficients": 2}
-    save_checkpoint(profile, "actor", ActorLayer(8, 2), {**rest, **facts} if facts else {}, 0)
+    config = {**asdict(FACTS), "tc": {**asdict(debug_tc().config), **change}}
+    save_checkpoint(profile, "actor", debug_tc(), config, 0)
     with pytest.raises(ModelError):
         load_actor(profile)
+
+
+@pytest.mark.parametrize("facts", [{"seconds": 1.0}, {"mood": "good"}])
+def test_facts_that_make_no_sense_are_refused(profile: Path, facts: dict[str, object]) -> None:
+    known = {**asdict(FACTS), **facts} if "mood" in facts else facts
+    save_checkpoint(profile, "actor", debug_tc(), {**known, "tc": asdict(debug_tc().config)}, 0)
+    with pytest.raises(ModelError, match="do not fit"):
+        load_actor(profile)
+
+
+def test_a_profile_of_the_time_when_it_held_a_layer_only_is_refused(profile: Path) -> None:
+    known = {**asdict(FACTS), "width": 8, "coefficients": 2}
+    save_checkpoint(profile, "actor", debug_tc(), known, 0)
+    with pytest.raises(ModelError, match="another version") as caught:
+        load_actor(profile)
+    assert "dubkit adapt" in str(caught.value.hint)

@@ -5,6 +5,7 @@ The film is the demo's portrait under a moving camera: a real face, seen by the 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ from dubkit.measures.store import LIPS, SEEN
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
-from dubkit.models.actor import ActorFacts, ActorLayer, save_actor
+from dubkit.models.actor import ActorFacts, save_actor
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.stages import faces, generate
 from dubkit.stages import probe as probe_stage
@@ -174,15 +176,16 @@ def test_faces_are_the_same_however_many_cores_decode(scene: Scene, tmp_path: Pa
 def test_each_face_speaks_with_the_profile_of_its_own_person(scene: Scene, tmp_path: Path) -> None:
     """A profile for this face changes what is painted; one for a face of another shot does not."""
     net = Articulator()
-    weight, bias = net.last_layer
-    layer = ActorLayer(weight.shape[1], len(bias))
-    facts = ActorFacts(net.digest, weight.shape[1], len(bias), 12.0, 0.5, 0.6)
+    facts = ActorFacts(net.digest, 12.0, 0.5, 0.6)
+    tuned = copy.deepcopy(net.net)
+    with torch.no_grad():
+        tuned.last.weight *= 1.5
     face = f"{SHOT.name}/{load_tracks(scene.root / 'faces')[0].track}"
     made: dict[str, tuple[str | None, bytes]] = {}
     for whose in (face, "0000900-0000990/0"):
         folder = tmp_path / f"adapt-{len(made)}"
         folder.mkdir()
-        save_actor(folder / "person_1.safetensors", layer, facts)
+        save_actor(folder / "person_1.safetensors", tuned, facts)
         person = PersonVerdict("person_1", (whose,), 1, 12.0, 0.5, 0.6, "person_1.safetensors")
         write_record(folder / VERDICT, AdaptVerdict(True, (person,)))
         context = scene.context(tmp_path / f"out-{len(made)}", synthesizer="warp")
