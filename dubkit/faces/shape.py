@@ -65,7 +65,8 @@ def resting_mouth(points: Floats) -> Floats:
     """(T, M, 2) frontal moving points -> (M, 2): this speaker's shut mouth, from which shapes are offsets.
 
     The median of the most closed frames. What gap remains is closed, with the smallest change of shape: a speaker is
-    seldom seen quite shut, and lips that do not meet in a closure are the first thing one notices.
+    seldom seen quite shut, and lips that do not meet in a closure are the first thing one notices. Lips that seem to
+    overlap are left so: under a beard shut lips look like that, and drawn apart until they seem to meet they gape.
     """
     opening = gap(points)
     closed = opening <= np.quantile(opening, _REST_SHARE)
@@ -83,9 +84,9 @@ def gap_effect() -> Floats:
 
 
 def _shut(mouth: Floats) -> Floats:
-    """(M, 2) -> the same with its inner lips meeting."""
+    """(M, 2) -> the same with its inner lips meeting, if they do not."""
     effect = gap_effect()
-    step = -float(gap(mouth)) * effect / float(effect @ effect)
+    step = -max(float(gap(mouth)), 0.0) * effect / float(effect @ effect)
     return np.asarray(mouth + decode(step[None])[0], np.float32)
 
 

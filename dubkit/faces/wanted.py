@@ -28,7 +28,10 @@ def wanted_landmarks(canonical: Floats, pose: Floats, rest: Floats, coefficients
     target[:, layout.MOVING] += shape.decode(coefficients) - shape.decode(own)
     target[:, layout.JAW] -= layout.JAW_HELD * (target - canonical)[:, layout.JAW]
     wanted = rest + shape.decode(coefficients)
-    return _with_gap(target, _inner_gap(_placed(wanted, len(canonical))))
+    shut = np.minimum(
+        _inner_gap(_placed(rest[None], 1)), 0
+    )  # as lips of this speaker look when they meet
+    return _with_gap(target, np.maximum(_inner_gap(_placed(wanted, len(canonical))), shut))
 
 
 def _placed(moving: Floats, frames: int) -> Floats:
@@ -39,8 +42,8 @@ def _placed(moving: Floats, frames: int) -> Floats:
 
 
 def _inner_gap(points: Floats) -> Floats:
-    """(T, 9) vertical gap between the inner lips, corner to corner, never negative."""
-    return np.asarray(np.maximum(points[:, _LOWER, 1] - points[:, _UPPER, 1], 0), np.float32)
+    """(T, 9) vertical gap between the inner lips, corner to corner; negative where they seem to overlap."""
+    return np.asarray(points[:, _LOWER, 1] - points[:, _UPPER, 1], np.float32)
 
 
 def _with_gap(target: Floats, gap: Floats) -> Floats:
