@@ -23,7 +23,7 @@ from dubkit.synthesis.articulation import Articulator, at_rest
 from dubkit.synthesis.mouths import MouthPainter
 from dubkit.synthesis.timing import Timing
 
-_VERSION = 16
+_VERSION = 17
 # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out

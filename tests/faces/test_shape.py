@@ -40,6 +40,14 @@ def test_a_mouth_that_never_shuts_in_the_shot_rests_shut_all_the_same() -> None:
     assert np.abs(mouth - shape.resting_mouth(points())).max() < 0.2
 
 
+def test_lips_that_seem_to_overlap_at_rest_are_not_drawn_apart() -> None:
+    pressed = shape.decode(np.tile(-0.02 * unit_of_opening(), (FRAMES, 1)))
+    moving = points() + pressed
+    mouth = shape.resting_mouth(moving)
+    assert float(shape.gap(mouth)) == pytest.approx(float(shape.gap(moving).min()), abs=4e-3)
+    assert float(shape.gap(mouth)) < -0.01
+
+
 def unit_of_opening() -> Floats:
     """The smallest shape that opens the mouth by one face width."""
     effect = shape.gap_effect()
