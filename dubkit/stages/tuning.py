@@ -98,7 +98,7 @@ def _too_little(
     whose = f" of one person ({len(found)} told apart)" if len(found) > 1 else ""
     return InputError(
         f"only {longest:.1f} s of usable speech{whose} was found to adapt to, {settings.min_seconds:g} s are needed: "
-        f"{faces} faces seen, {heard} of them move with the film's own sound",
+        f"{heard} of {faces} faces move with the film's own sound",
         hint="run without --adapt, or with --actor and a profile from other footage; "
         "where all faces are one person's, --set adapt.persons=one",
     )
