@@ -42,7 +42,9 @@ def test_two_profiles_at_once_are_refused() -> None:
 def test_a_film_without_faces_has_nobody_to_adapt_to(tmp_path: Path) -> None:
     job = Job(tmp_path / "film.mp4", tmp_path / "dub.wav", tmp_path / "o.mp4", tmp_path / "w")
     asked = Config(adapt=AdaptSettings(enabled=True))
-    with pytest.raises(InputError, match=r"only 0\.0 s of usable speech.*10 s are needed: 0 of 0 faces"):
+    with pytest.raises(
+        InputError, match=r"only 0\.0 s of usable speech.*10 s are needed: 0 of 0 faces"
+    ):
         adapt.run(StageContext(job, asked, tmp_path, {"faces": (), "probe": ()}))
 
 
