@@ -63,6 +63,7 @@ class Verdict:
     dubbed: dict[int, str]
     voices: dict[int, Voice]
     note: str | None = None
+    others: str = "not the largest face"  # why their rivals are not
 
 
 def choose(
@@ -76,24 +77,24 @@ def choose(
     able = [
         t for t, s in zip(tracks, spans, strict=True) if sum(u.end - u.start for u in s) < len(t)
     ]
-    verdict = _decide(able, settings, rate, sound)
+    dubbed, refused, voices, note = _decide(able, settings, rate, sound)
     choices = []
     for track, span in zip(tracks, spans, strict=True):
-        measured = verdict.voices.get(track.track)
-        reason = verdict.dubbed.get(track.track) or _why_not(track, able, span, settings)
+        measured = voices.get(track.track)
+        reason = dubbed.get(track.track) or refused.get(track.track) or _unable(span)
         choices.append(
             TrackChoice(
                 track=track.track,
                 start=track.start,
                 end=track.start + len(track),
-                dubbed=track.track in verdict.dubbed,
+                dubbed=track.track in dubbed,
                 reason=reason,
                 width=round(median_width(track), 1),
                 correlation=None if measured is None else round(measured.correlation, 3),
                 untouched=span,
             )
         )
-    return choices, verdict.note
+    return choices, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +149,22 @@ def _beyond(values: NDArray[np.floating], limit: float) -> Mask:
 
 def _decide(
     able: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: Sound | None
-) -> Verdict:
-    """Faces compete only with those that are in the picture at the same time."""
+) -> tuple[dict[int, str], dict[int, str], dict[int, Voice], str | None]:
+    """Tracks that are dubbed and those that are not, with their reasons; voices; a note.
+
+    Faces compete only with those that are in the picture at the same time.
+    """
     dubbed: dict[int, str] = {}
+    refused: dict[int, str] = {}
     voices: dict[int, Voice] = {}
     notes: list[str] = []
     for rivals in _rivals(able):
         verdict = _contest(rivals, settings, rate, sound)
         dubbed |= verdict.dubbed
+        refused |= {t.track: verdict.others for t in rivals if t.track not in verdict.dubbed}
         voices |= verdict.voices
         notes += [verdict.note] if verdict.note and verdict.note not in notes else []
-    return Verdict(dubbed, voices, "; ".join(notes) or None)
+    return dubbed, refused, voices, "; ".join(notes) or None
 
 
 def _rivals(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
@@ -192,7 +198,7 @@ def _contest(
     voices = _voices(able, rate, sound)
     speaking = _speaking(voices)
     if speaking:
-        return Verdict(speaking, voices)
+        return Verdict(speaking, voices, others="another face speaks")
     note = f"no face clearly speaks among {len(able)}, so the largest is dubbed"
     return Verdict({largest.track: UNCLEAR}, voices, note)
 
@@ -216,15 +222,8 @@ def _speaking(voices: dict[int, Voice]) -> dict[int, str]:
     }
 
 
-def _why_not(
-    track: FaceTrack,
-    able: Sequence[FaceTrack],
-    spans: Sequence[Untouched],
-    settings: FaceSettings,
-) -> str:
-    if all(track is not other for other in able):
-        lengths: dict[str, int] = {}
-        for span in spans:
-            lengths[span.reason] = lengths.get(span.reason, 0) + span.end - span.start
-        return f"{max(lengths, key=lambda r: lengths[r])} in all its frames"
-    return "not the largest face" if settings.which == "largest" else "another face speaks"
+def _unable(spans: Sequence[Untouched]) -> str:
+    lengths: dict[str, int] = {}
+    for span in spans:
+        lengths[span.reason] = lengths.get(span.reason, 0) + span.end - span.start
+    return f"{max(lengths, key=lambda r: lengths[r])} in all its frames"

@@ -116,6 +116,7 @@ def test_the_face_that_speaks_is_dubbed_though_another_is_larger() -> None:
     choices, note = choose(two_talkers(mine), SETTINGS, RATE, sound_of(samples, 100))
     assert [c.dubbed for c in choices] == [False, True]
     assert choices[1].correlation is not None
+    assert choices[0].reason == "another face speaks"
     assert note is None
 
 
@@ -135,6 +136,7 @@ def test_where_nobody_clearly_speaks_the_largest_is_dubbed_and_a_note_says_so() 
     ]
     choices, note = choose(tracks, SETTINGS, RATE, sound_of(samples * 0, 100))
     assert [c.dubbed for c in choices] == [True, False]
+    assert choices[1].reason == "not the largest face"
     assert note is not None
     assert len(other) == 100
 
