@@ -48,10 +48,19 @@ class Rendered:
         return align.compose(plane_from_display(self.info, layout, plane), way)
 
     def mask(self, number: int, plane: int) -> NDArray[np.float32]:
-        """(H, W) the lower face, soft."""
+        """(H, W) what a patch covers, soft."""
+        return self._laid(masks.soft_mask, number, plane)
+
+    def lower_face(self, number: int, plane: int) -> NDArray[np.float32]:
+        """(H, W) all of the lower face, soft."""
+        return self._laid(masks.whole_mask, number, plane)
+
+    def _laid(
+        self, covered: Callable[..., NDArray[np.float32]], number: int, plane: int
+    ) -> NDArray[np.float32]:
         face = self.face(number)
         canonical = align.apply(align.canonical_from_face(face), face)
-        grid = masks.soft_mask(canonical, canonical, 0.12)
+        grid = covered(canonical, canonical, 0.12)
         matrix = self.plane_from_canonical(number, plane)
         to_plane = align.compose(matrix, align.invert(grid_from_canonical(len(grid))))
         height, width = self.pictures[number][plane].shape
@@ -128,7 +137,7 @@ def _pasted(shot: Rendered, number: int, donor: Rendered, other: int) -> Planes:
         source = donor.pictures[other][k].astype(np.float32)
         mode = cv2.BORDER_REPLICATE
         there = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR, borderMode=mode)
-        mask = shot.mask(number, k)
+        mask = shot.lower_face(number, k)
         ring = 4 * mask * (1 - mask)
         offset = float((ring * (plane - there)).sum() / max(float(ring.sum()), 1e-6))
         made.append(_rounded(plane + mask * (there + offset - plane.astype(np.float32)), plane))
