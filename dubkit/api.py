@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dubkit.config import Config
-from dubkit.deliver import check_media, length_warning
-from dubkit.engines.licence import check_licence
+from dubkit.config.presets import load_config
+from dubkit.config.schema import Config
+from dubkit.engines.license import check_licence
 from dubkit.errors import OutputError
 from dubkit.media.container import local_path
-from dubkit.outcome import RunResult
-from dubkit.pipeline import plan_job, run_job
-from dubkit.plan import PlannedUnit
-from dubkit.presets import load_config
+from dubkit.pipeline.delivery import check_media, length_warning
+from dubkit.pipeline.dry_run import PlannedUnit
+from dubkit.pipeline.inspect import JobStatus, StageStatus, job_status, verify, write_gate_junit
+from dubkit.pipeline.job import plan_job, run_job
+from dubkit.pipeline.result import RunResult
+from dubkit.pipeline.verdicts import configs, read_verdicts
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
 from dubkit.stages.stitch import check_delivery
-from dubkit.status import JobStatus, StageStatus, job_status, verify, write_gate_junit
-from dubkit.verdicts import configs, read_verdicts
 
 __all__ = [
     "JobStatus",
@@ -67,7 +67,7 @@ def run(
     call. With ``dry_run`` nothing is done and the result holds the plan; with ``wait``, another
     process in that folder is waited for. ``licence="commercial"``
     refuses engines whose weights may not be used for paid work. ``verdicts`` is what a person said of single
-    shots (`dubkit.verdicts`); ``junit`` is where the gate's findings are written, one case a shot and measure.
+    shots (`dubkit.pipeline.verdicts`); ``junit`` is where the gate's findings are written, one case a shot and measure.
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dubkit.pipeline import STAGES
-from dubkit.plan import read_shots
+from dubkit.pipeline.dry_run import read_shots
+from dubkit.pipeline.fingerprint import Run
+from dubkit.pipeline.inspect import read_config, read_job
+from dubkit.pipeline.job import STAGES
 from dubkit.records import Shot, StageResult
-from dubkit.status import read_config, read_job
-from dubkit.units import Run
 from dubkit.work.manifest import read_receipt
 
 

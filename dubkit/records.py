@@ -113,11 +113,11 @@ class FaceTrack:
     track: int  # number inside the shot, largest face first
     start: int  # frame index of row 0
     boxes: Floats  # (T, 4)
-    landmarks: Floats  # (T, L, 2), `faces.layout`; NaN where absent
+    landmarks: Floats  # (T, L, 2), `faces.landmark_layout`; NaN where absent
     pose: Floats  # (T, 3) yaw pitch roll in degrees
     scores: Floats  # (T,) landmark confidence 0..1
     state: NDArray[np.int8]  # (T,) FaceState
-    strange: Floats  # (T,) how much of the lower face looks like something else, `faces.cover`
+    strange: Floats  # (T,) how much of the lower face looks like something else, `faces.occlusion`
 
     def __len__(self) -> int:
         return len(self.state)

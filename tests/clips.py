@@ -12,8 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import GenerateSettings
-from dubkit.media.join import join_segments
+from dubkit.config.schema import GenerateSettings
+from dubkit.media.concat import join_segments
 from dubkit.media.planes import Plane, plane_format
 from dubkit.media.process import find_program, run
 from dubkit.media.writer import FrameWriter

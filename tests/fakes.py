@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError
-from dubkit.outcome import RunResult
-from dubkit.pipeline import run_job
+from dubkit.pipeline.job import run_job
+from dubkit.pipeline.result import RunResult
 from dubkit.progress import NoProgress
 from dubkit.records import Job, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -249,6 +249,6 @@ def main(folder: str, jobs: str) -> int:
 
 
 if __name__ == "__main__":
-    from tests import fakes
+    pass
 
-    sys.exit(fakes.main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

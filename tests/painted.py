@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import CROP_SIDE, Matrix, apply, invert, mean_face
-from dubkit.faces.link import bounds, five_points
+from dubkit.faces.association import bounds, five_points
 from dubkit.records import Detection, Floats
 
 CENTRE = np.array([0.0, 0.55])
@@ -55,7 +55,7 @@ Scene = Callable[[int], Sequence[Person]]
 def face(opening: float) -> Floats:
     """(L, 2) canonical landmarks of a painted face."""
     points: Floats = mean_face().copy()
-    rings = [layout.LIPS_INNER[1:10], layout.LIPS_OUTER[1:10]]
+    rings = [landmark_layout.LIPS_INNER[1:10], landmark_layout.LIPS_OUTER[1:10]]
     points[np.concatenate(rings), 1] += DROP * opening
     return points
 
@@ -141,7 +141,7 @@ class PaintedLandmarker:
         middle = np.array([self.crop_size / 2, self.crop_size / 2 - 0.14 * self.crop_size])
         faces = read(crop)
         if not faces:
-            return np.zeros((layout.COUNT, 2), np.float32), np.zeros(3, np.float32), 0.0
+            return np.zeros((landmark_layout.COUNT, 2), np.float32), np.zeros(3, np.float32), 0.0
         _, matrix, opening, visible = min(
             faces, key=lambda f: float(np.linalg.norm(f[1][:, 2] - middle))
         )

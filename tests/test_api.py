@@ -10,13 +10,13 @@ import pytest
 
 import dubkit
 from dubkit.api import make_job, run
+from dubkit.config.presets import load_config
 from dubkit.errors import ConfigError, InputError
-from dubkit.presets import load_config
 
 
 def test_importing_dubkit_loads_nothing_heavy() -> None:
     code = (
-        "import sys, dubkit, dubkit.errors, dubkit.config\n"
+        "import sys, dubkit, dubkit.errors, dubkit.config.schema\n"
         "heavy = {'torch', 'numpy', 'cv2', 'av', 'joblib', 'scenedetect'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dubkit import errors
 from dubkit.cli import events
 from dubkit.cli.app import app
-from dubkit.presets import load_config
+from dubkit.config.presets import load_config
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 SHELL = "".join(re.findall(r"```sh\n(.+?)```", README, re.DOTALL))

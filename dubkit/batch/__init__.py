@@ -1,10 +1,10 @@
 """Many films with many dubs: found, checked, done, told."""
 
 from dubkit.batch.check import Checked, Request
-from dubkit.batch.entries import Shard
+from dubkit.batch.jobs import Shard
 from dubkit.batch.junit import open_report, write_junit
 from dubkit.batch.pairing import PATTERNS
-from dubkit.batch.run import Batch, BatchResult, open_batch, run_batch
+from dubkit.batch.run_batch import Batch, BatchResult, open_batch, run_batch
 from dubkit.batch.status import JobState, batch_status, books
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from dubkit.batch.entries import Entry, Shard
-from dubkit.config import Config
+from dubkit.batch.jobs import Entry, Shard
+from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.work.digest import digest_value
 from dubkit.work.manifest import write_atomic

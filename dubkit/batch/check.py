@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.api import make_job
-from dubkit.batch.entries import Entry, Problem, under
+from dubkit.batch.jobs import Entry, Problem, under
 from dubkit.batch.listing import Row, read_list
 from dubkit.batch.pairing import PATTERNS, pair
 from dubkit.batch.verdict_files import Films, check_verdicts, deal
-from dubkit.config import Config, ParallelSettings
-from dubkit.deliver import check_media, length_warning
-from dubkit.engines.licence import check_licence
+from dubkit.config.presets import load_config
+from dubkit.config.schema import Config, ParallelSettings
+from dubkit.engines.license import check_licence
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media.container import FILMS, open_media
 from dubkit.media.probe import moving_pictures
-from dubkit.presets import load_config
+from dubkit.pipeline.delivery import check_media, length_warning
 from dubkit.records import Job
 from dubkit.stages.stitch import check_delivery
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dubkit.batch.book import Outcome
-from dubkit.batch.entries import Entry, Problem
+from dubkit.batch.jobs import Entry, Problem
 from dubkit.errors import OutputError
 from dubkit.work.folder import explain
 from dubkit.work.junit import Case, write_cases

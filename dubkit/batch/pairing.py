@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubkit.batch.entries import LANGUAGE
+from dubkit.batch.jobs import LANGUAGE
 from dubkit.errors import UsageError
 from dubkit.media.container import FILMS, SOUNDS
 

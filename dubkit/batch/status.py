@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dubkit.batch.book import Outcome, read_book
 from dubkit.errors import WorkError
-from dubkit.work.clean import find_work
+from dubkit.work.cleanup import find_work
 from dubkit.work.lock import holder
 from dubkit.work.manifest import read_manifest
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dubkit.batch.entries import Entry, Problem
-from dubkit.config import Config
-from dubkit.engines.licence import check_licence
+from dubkit.batch.jobs import Entry, Problem
+from dubkit.config.schema import Config
+from dubkit.engines.license import check_licence
 from dubkit.errors import DubkitError, UsageError
-from dubkit.pipeline import STAGES, prepare
-from dubkit.plan import digest_input, read_shots
+from dubkit.pipeline.dry_run import digest_input, read_shots
+from dubkit.pipeline.job import STAGES, prepare
+from dubkit.pipeline.verdicts import check_film, configs, read_verdicts
 from dubkit.records import Job
-from dubkit.verdicts import check_film, configs, read_verdicts
 from dubkit.work.manifest import read_manifest
 
 SUFFIX = ".verdicts.json"  # after the job's name: as a report's page calls the file

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dubkit.catalogue.entries import Weight
+from dubkit.weights.entries import Weight
 
 RECEIPT = ".dubkit.json"
 Receipt = dict[str, dict[str, Any]]  # by file

@@ -10,22 +10,22 @@ from typer.main import get_command
 
 from dubkit import __version__
 from dubkit.cli import (
-    adapt,
-    batch,
-    clean,
-    demo,
-    diff,
-    doctor,
-    evaluate,
-    languages,
+    adapt_cmd,
+    batch_cmd,
+    clean_cmd,
+    demo_cmd,
+    diff_cmd,
+    doctor_cmd,
+    evaluate_cmd,
+    languages_cmd,
     models_cmd,
-    plan,
+    plan_cmd,
     presets_cmd,
-    report,
-    run,
-    schema,
-    status,
-    train,
+    report_cmd,
+    run_cmd,
+    schema_cmd,
+    status_cmd,
+    train_cmd,
 )
 from dubkit.cli.console import DubkitGroup, say
 from dubkit.cli.entry import main as main
@@ -43,22 +43,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("plan")(plan.plan)
-app.command("batch")(batch.batch)
-app.command("adapt")(adapt.adapt)
-app.command("status")(status.status)
-app.command("report")(report.report)
-app.command("diff")(diff.diff)
-app.command("clean")(clean.clean)
-app.command("evaluate")(evaluate.evaluate)
+app.command("run")(run_cmd.run)
+app.command("plan")(plan_cmd.plan)
+app.command("batch")(batch_cmd.batch)
+app.command("adapt")(adapt_cmd.adapt)
+app.command("status")(status_cmd.status)
+app.command("report")(report_cmd.report)
+app.command("diff")(diff_cmd.diff)
+app.command("clean")(clean_cmd.clean)
+app.command("evaluate")(evaluate_cmd.evaluate)
 app.add_typer(presets_cmd.app, name="presets")
 app.add_typer(models_cmd.app, name="models")
-app.command("languages")(languages.languages)
-app.add_typer(train.app, name="train")
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.command("schema")(schema.schema)
+app.command("languages")(languages_cmd.languages)
+app.add_typer(train_cmd.app, name="train")
+app.command("doctor")(doctor_cmd.doctor)
+app.command("demo")(demo_cmd.demo)
+app.command("schema")(schema_cmd.schema)
 
 
 def _show_version(wanted: bool) -> None:

@@ -13,13 +13,13 @@ from importlib import metadata
 from pathlib import Path
 
 import dubkit
-from dubkit.config import Config
-from dubkit.engines.devices import list_devices
+from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, Entry, load_engine, load_module
 from dubkit.errors import DubkitError, MissingDependency, ModelError
 from dubkit.media.process import find_program, program_version
 from dubkit.models.checkpoint import digest
-from dubkit.work.parallel import cores
+from dubkit.models.devices import list_devices
+from dubkit.parallel.workers import cores
 
 MIN_FREE = 2 * 2**30  # bytes; short films need less, a feature film more
 DEVELOPER_EXTRAS = ("test", "lint", "full")
@@ -110,7 +110,7 @@ def _engines() -> Iterator[Check]:
 
 def _stages() -> Check:
     try:
-        stages = load_module("dubkit.pipeline", what="the pipeline").STAGES
+        stages = load_module("dubkit.pipeline.job", what="the pipeline").STAGES
     except DubkitError as error:
         return Check("engine", "stages", State.FAILED, error.message, error.hint)
     return Check("engine", "stages", State.OK, ", ".join(stage.name for stage in stages))

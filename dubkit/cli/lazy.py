@@ -8,36 +8,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dubkit import api as api
     from dubkit import batch as batch
-    from dubkit import difference as difference
     from dubkit import evaluation as evaluation
     from dubkit import planning as planning
-    from dubkit import presets as presets
-    from dubkit import profile as profile
     from dubkit import report as report
-    from dubkit import status as status
-    from dubkit.catalogue import cache as cache
     from dubkit.cli import checks as checks
-    from dubkit.demo import build as build
-    from dubkit.engines import espeak as espeak
-    from dubkit.training import studio as studio
-    from dubkit.work import clean as clean
 
 _MODULES = {
     "api": "dubkit.api",
     "batch": "dubkit.batch",
-    "clean": "dubkit.work.clean",
-    "difference": "dubkit.difference",
+    "clean": "dubkit.work.cleanup",
+    "difference": "dubkit.pipeline.diff",
     "evaluation": "dubkit.evaluation",
-    "build": "dubkit.demo.build",
-    "cache": "dubkit.catalogue.cache",
+    "build": "dubkit.demo.demo_film",
+    "cache": "dubkit.weights.cache",
     "checks": "dubkit.cli.checks",
-    "espeak": "dubkit.engines.espeak",
+    "espeak": "dubkit.speech.espeak",
     "planning": "dubkit.planning",
-    "presets": "dubkit.presets",
-    "profile": "dubkit.profile",
+    "presets": "dubkit.config.presets",
+    "profile": "dubkit.pipeline.actor_profile",
     "report": "dubkit.report",
-    "status": "dubkit.status",
-    "studio": "dubkit.training.studio",
+    "status": "dubkit.pipeline.inspect",
+    "studio": "dubkit.training.commands",
 }
 
 

@@ -22,8 +22,8 @@ from dubkit.cli.console import DubkitGroup, answers, errors, say, say_json, tabl
 from dubkit.errors import ModelError
 
 if TYPE_CHECKING:
-    from dubkit.catalogue.entries import Weight
-    from dubkit.catalogue.fetch import Report
+    from dubkit.weights.download import Report
+    from dubkit.weights.entries import Weight
 
 ALL_COLUMNS = 150  # characters that all columns take side by side
 NARROW = 5  # columns of the list where there are fewer

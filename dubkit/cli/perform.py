@@ -11,13 +11,13 @@ import typer
 
 from dubkit.cli.console import STOPPED, answers, say, table
 from dubkit.cli.events import Failure, Gated, Result, Status
-from dubkit.cli.meter import clock_text
-from dubkit.cli.progress import Reporter, reporting
+from dubkit.cli.progress_bar import Reporter, reporting
+from dubkit.cli.time_left import clock_text
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError
 from dubkit.progress import Progress
 
 if TYPE_CHECKING:
-    from dubkit.outcome import RunResult
+    from dubkit.pipeline.result import RunResult
 
 
 def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:

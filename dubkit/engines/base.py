@@ -1,7 +1,7 @@
 """What can be swapped: one protocol per ability. `registry.load_engine` finds them by name.
 
 Every engine is built with ``Engine(settings, device=...)`` where ``settings`` is its stage's section of
-`dubkit.config`, states its ``name`` and a ``version`` that changes whenever its results may change
+`dubkit.config.schema`, states its ``name`` and a ``version`` that changes whenever its results may change
 (engines with weights put the weights' digest into it), and may say in ``notes`` what the user should know.
 An engine that holds much memory has a ``close()``, which is called when its stage is done; one whose weights
 do not come with it has a static ``weights(settings)``: their names in `dubkit.catalogue`.
@@ -28,7 +28,7 @@ from dubkit.records import (
     Speech,
     VideoInfo,
 )
-from dubkit.synthesis.timing import Timing
+from dubkit.speech.timing import Timing
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -60,7 +60,7 @@ class FaceDetector(Engine, Protocol):
 
 
 class Landmarker(Engine, Protocol):
-    """Places dense landmarks (`faces.layout`) on canonical face crops."""
+    """Places dense landmarks (`faces.landmark_layout`) on canonical face crops."""
 
     crop_size: int  # pixels, side of the square crop it wants
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import GenerateSettings
+from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
 from dubkit.records import FaceTrack, VideoInfo
-from dubkit.synthesis.timing import Timing
+from dubkit.speech.timing import Timing
 
 
 class PassthroughRenderer:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import ShotSettings
+from dubkit.config.schema import ShotSettings
 from dubkit.records import Shot, VideoInfo
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, TypeVar
 
-from dubkit.engines import named_weights
 from dubkit.errors import ConfigError, MissingDependency, ModelError
+from dubkit.weights import locate
 
 AUTO = "auto"
 Loaded = TypeVar("Loaded")
@@ -50,44 +50,44 @@ class Entry:
 
 ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``auto`` tries
     "shots": {
-        "adaptive": Entry("dubkit.engines.scenedetect:AdaptiveShots", "scenedetect"),
-        "content": Entry("dubkit.engines.scenedetect:ContentShots", "scenedetect"),
+        "adaptive": Entry("dubkit.engines.shot_detectors:AdaptiveShots", "scenedetect"),
+        "content": Entry("dubkit.engines.shot_detectors:ContentShots", "scenedetect"),
         "fixed": Entry("dubkit.engines.plain:FixedShots"),
     },
     "detector": {
         "retinaface": Entry(
-            "dubkit.engines.retinaface:RetinafaceDetector",
+            "dubkit.faces.retinaface:RetinafaceDetector",
             "retinaface",
             "retinaface",
             "retinaface-pytorch",
-            named_weights.retinaface,
+            locate.retinaface,
         ),
-        "embedded": Entry("dubkit.engines.embedded_faces:EmbeddedDetector", "torch"),
+        "embedded": Entry("dubkit.faces.embedded:EmbeddedDetector", "torch"),
     },
-    "landmarker": {"embedded": Entry("dubkit.engines.embedded_faces:EmbeddedLandmarker", "torch")},
+    "landmarker": {"embedded": Entry("dubkit.faces.embedded:EmbeddedLandmarker", "torch")},
     "aligner": {
         "whisperx": Entry(
-            "dubkit.engines.whisperx:WhisperxAligner",
+            "dubkit.speech.whisperx:WhisperxAligner",
             "whisperx",
             "whisperx",
             "whisperx",
-            named_weights.whisperx,
+            locate.whisperx,
         ),
-        "pocketsphinx": Entry("dubkit.engines.pocketsphinx:PocketsphinxAligner", "pocketsphinx"),
-        "even": Entry("dubkit.engines.even:EvenAligner"),
+        "pocketsphinx": Entry("dubkit.speech.pocketsphinx:PocketsphinxAligner", "pocketsphinx"),
+        "even": Entry("dubkit.speech.uniform:EvenAligner"),
     },
     "synthesizer": {
-        "tcsc": Entry("dubkit.engines.tcsc:TcscSynthesizer", "torch"),
-        "warp": Entry("dubkit.engines.tcsc:WarpSynthesizer", "torch"),
+        "tcsc": Entry("dubkit.lips.generator:TcscSynthesizer", "torch"),
+        "warp": Entry("dubkit.lips.generator:WarpSynthesizer", "torch"),
         "passthrough": Entry("dubkit.engines.passthrough:PassthroughSynthesizer"),
     },
     "features": {
         "inception": Entry(
-            "dubkit.engines.inception:InceptionFeatures",
+            "dubkit.evaluation.inception:InceptionFeatures",
             "torch_fidelity",
             "fid",
             "torch-fidelity",
-            named_weights.inception,
+            locate.inception,
         )
     },
 }

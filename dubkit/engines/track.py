@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dubkit.engines import voiced
-from dubkit.engines.voiced import Levels, Span
 from dubkit.media.audio import let_go
 from dubkit.records import Floats
+from dubkit.speech import activity
+from dubkit.speech.activity import Levels, Span
 
 _CLEAR = 15.0  # dB under the loud part of a track: voices, not breath and rooms
 
@@ -27,33 +27,34 @@ class Track:
     @classmethod
     def of(cls, samples: Floats) -> Track:
         """A track of any samples."""
-        sound = voiced.clean(samples)
-        level = voiced.levels(sound)
-        return cls(sound, len(samples) / voiced.RATE, level, voiced.voiced_spans(level, 0.12))
+        sound = activity.clean(samples)
+        level = activity.levels(sound)
+        return cls(sound, len(samples) / activity.RATE, level, activity.voiced_spans(level, 0.12))
 
     def cut(self, start: float, end: float) -> Floats:
         """The samples of a stretch."""
         let_go(self.samples)
-        return self.samples[round(start * voiced.RATE) : round(end * voiced.RATE)]
+        return self.samples[round(start * activity.RATE) : round(end * activity.RATE)]
 
     def speech(self, seconds: float) -> Floats:
         """The first ``seconds`` of what is not silent, one stretch after the other."""
         parts = [self.cut(start, end) for start, end in self.windows()]
         sound = np.concatenate([*parts, np.zeros(0, np.float32)])
-        return np.asarray(sound[: round(seconds * voiced.RATE)], np.float32)
+        return np.asarray(sound[: round(seconds * activity.RATE)], np.float32)
 
     def windows(self, start: float = 0.0, end: float = float("inf")) -> list[Span]:
         """The windows that hold speech between two moments."""
-        whole = voiced.windows(self.spans, self.duration)
+        whole = activity.windows(self.spans, self.duration)
         cut = [(max(a, start), min(b, end)) for a, b in whole]
         return [(a, b) for a, b in cut if b - a > 0.05]
 
     def clear(self, start: float, end: float) -> float:
         """Seconds of a stretch that are about as loud as this track's speech."""
-        low, high = (round(time * voiced.FRAMES_A_SECOND) for time in (start, end))
+        low, high = (round(time * activity.FRAMES_A_SECOND) for time in (start, end))
         level = self.level[max(0, low) : max(0, high)]
         return (
-            float((level > voiced.speech_level(self.level) - _CLEAR).sum()) / voiced.FRAMES_A_SECOND
+            float((level > activity.speech_level(self.level) - _CLEAR).sum())
+            / activity.FRAMES_A_SECOND
         )
 
     def pauses(self) -> list[Span]:

@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.base import Moments, Picture, PictureFeatures
 from dubkit.engines.registry import ENGINES, load_engine
 from dubkit.errors import InputError, ModelError
-from dubkit.evaluation.shots import Side, main_face
-from dubkit.faces.store import load_tracks
+from dubkit.evaluation.against_reference import Side, main_face
+from dubkit.faces.track_store import load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
+from dubkit.parallel.scheduler import stream
+from dubkit.parallel.workers import WorkerLost, cores
 from dubkit.progress import Progress
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.probe import load_film
-from dubkit.work.parallel import WorkerLost, cores
-from dubkit.work.schedule import stream
 
 NAME = "fid"
 PICTURES = 500  # of a film

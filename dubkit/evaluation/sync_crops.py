@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.evaluation.sync import RATE, Sync, sync_of
 from dubkit.media.audio import stream_samples
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
+from dubkit.metrics.syncnet import RATE, Sync, sync_of
 from dubkit.models.syncnet import SIDE, load_syncnet
 from dubkit.records import FaceTrack, VideoInfo
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.records import Floats
 
 Matrix = NDArray[np.float64]
@@ -37,8 +37,8 @@ def mean_face() -> Floats:
 
 def eye_centres(landmarks: Floats) -> Floats:
     """(..., L, 2) -> (..., 2, 2): centres of the picture's left and right eye."""
-    left = landmarks[..., layout.EYE_LEFT, :].mean(-2)
-    right = landmarks[..., layout.EYE_RIGHT, :].mean(-2)
+    left = landmarks[..., landmark_layout.EYE_LEFT, :].mean(-2)
+    right = landmarks[..., landmark_layout.EYE_RIGHT, :].mean(-2)
     return np.stack([left, right], -2)
 
 
@@ -58,7 +58,7 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Ma
 
 def canonical_from_face(landmarks: Floats) -> Matrix:
     """The similarity that brings one face, (L, 2), to canonical coordinates."""
-    return similarity(landmarks[layout.STABLE], mean_face()[layout.STABLE])
+    return similarity(landmarks[landmark_layout.STABLE], mean_face()[landmark_layout.STABLE])
 
 
 def canonical_from_points(points: Floats) -> Matrix:
@@ -67,9 +67,9 @@ def canonical_from_points(points: Floats) -> Matrix:
     five = np.stack(
         [
             *eye_centres(mean),
-            mean[layout.NOSE_TIP[0]],
-            mean[layout.MOUTH_LEFT],
-            mean[layout.MOUTH_RIGHT],
+            mean[landmark_layout.NOSE_TIP[0]],
+            mean[landmark_layout.MOUTH_LEFT],
+            mean[landmark_layout.MOUTH_RIGHT],
         ]
     )
     return similarity(points, five)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.faces.warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
+from dubkit.lips.mesh_warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
 from dubkit.records import Floats
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]

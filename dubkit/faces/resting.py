@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from dubkit.faces import shape
+from dubkit.lips import mouth_shape
 from dubkit.records import Floats
 
 _STILL, _STILL_SECONDS = (
@@ -28,15 +28,15 @@ def posture(points: Floats, rest: Floats, seen: NDArray[np.bool_], rate: float) 
     ``points`` (T, M, 2) frontal moving points, ``rest`` (M, 2) the shut mouth (`shape.resting_mouth`), ``seen`` (T,)
     the frames to go by, ``rate`` frames a second.
     """
-    shapes = shape.encode(points - rest)
+    shapes = mouth_shape.encode(points - rest)
     shut = np.zeros(shapes.shape[1], np.float32)
-    opening = shapes @ shape.gap_effect()
+    opening = shapes @ mouth_shape.gap_effect()
     still = _still(opening, seen, max(2, round(_STILL_SECONDS * rate)))
     if still.sum() < _LEAST_SECONDS * rate:
         return shut
     held = opening[still]
     # lips that meet may be seen a little apart
-    if np.quantile(held, _SHUT_SHARE) - shape.closed_gap(opening[seen]) < _AJAR:
+    if np.quantile(held, _SHUT_SHARE) - mouth_shape.closed_gap(opening[seen]) < _AJAR:
         return shut
     # the modest half: a smile or a word held long is no rest
     return np.asarray(np.median(shapes[still][held <= np.median(held)], 0), np.float32)

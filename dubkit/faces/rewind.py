@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from dubkit.faces.align import Matrix, canonical_from_face, compose, crop_from_canonical
-from dubkit.faces.trail import Locator, Region, Rules, Sighting, Trail, View, locate
+from dubkit.faces.tracklet import Locator, Region, Rules, Sighting, Trail, View, locate
 from dubkit.records import Shot
 
 REGION = 3  # side of the kept square, in canonical crops

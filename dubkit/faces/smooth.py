@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import apply, canonical_from_face, invert
 from dubkit.records import Floats
 
@@ -22,7 +22,12 @@ WINDOW_SECONDS = 0.12  # standard deviation of the window at full strength
 MAX_NOISE = 0.015  # inter-ocular distances; what is larger is motion, not noise
 REMOVED = 2.0  # what is taken for noise at full strength, in standard deviations of the noise
 BLOCK = 1000  # frames smoothed at once
-_GROUPS = (layout.LIPS, layout.EYE_LEFT, layout.EYE_RIGHT, layout.IRISES)
+_GROUPS = (
+    landmark_layout.LIPS,
+    landmark_layout.EYE_LEFT,
+    landmark_layout.EYE_RIGHT,
+    landmark_layout.IRISES,
+)
 
 
 def segments(present: NDArray[np.bool_]) -> Iterator[slice]:
@@ -74,7 +79,7 @@ def smooth_run(landmarks: Floats, rate: float, strength: float) -> Floats:
     sigma = WINDOW_SECONDS * strength * rate
     matrices = np.stack([canonical_from_face(face) for face in landmarks])
     shape = np.stack([apply(m, f) for m, f in zip(matrices, landmarks, strict=True)])
-    stable = shape[:, layout.STABLE].reshape(len(shape), -1).astype(np.float64)
+    stable = shape[:, landmark_layout.STABLE].reshape(len(shape), -1).astype(np.float64)
     noise = min(noise_level(stable), MAX_NOISE)
     ways_back = _smooth_similarity(matrices, sigma, strength)
     still = _smooth_shape(shape, sigma, noise * REMOVED * strength)

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, references
+from dubkit.faces import align
 from dubkit.faces.align import Matrix
+from dubkit.lips import references
 from dubkit.records import Floats
 
 WIDTH, HEIGHT = 32, 24  # pixels of the aligned upper face

@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import mean_face
-from dubkit.faces.warp import anchors, mesh
+from dubkit.lips.mesh_warp import anchors, mesh
 from dubkit.records import Floats
 
 _LEAST = 0.25  # of a triangle's area on the mean face
@@ -32,8 +32,10 @@ def _rest() -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
     area = _areas(every[triangles])
     triangles[area < 0] = triangles[area < 0][:, [0, 2, 1]]
     free = np.zeros(len(every))
-    free[np.concatenate([layout.CHEEKS, layout.CHIN, layout.NOSTRILS])] = _CHEEK
-    free[layout.JAW] = 1
+    free[
+        np.concatenate([landmark_layout.CHEEKS, landmark_layout.CHIN, landmark_layout.NOSTRILS])
+    ] = _CHEEK
+    free[landmark_layout.JAW] = 1
     held = free[triangles].sum(1) > 0
     return triangles[held], _LEAST * np.abs(area[held]), free
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import layout
-from dubkit.measures.picture import Luma, lower_face
+from dubkit.faces import landmark_layout
+from dubkit.metrics.picture import Luma, lower_face
 from dubkit.records import Floats
 
 REACH = 0.35  # face widths around the lower face that a dub may change
@@ -38,9 +38,11 @@ class Zones:
 def zones(points: Floats, side: int) -> Zones:
     """From landmarks (L, 2) in crop pixels."""
     shape = (side, side)
-    face = _hull(points[layout.OVAL], side)
+    face = _hull(points[landmark_layout.OVAL], side)
     reach = 2 * round(_LIPS * side) + 1
-    lips = cv2.dilate(_hull(points[layout.LIPS], side), np.ones((reach, reach), np.uint8)) > 0
+    lips = (
+        cv2.dilate(_hull(points[landmark_layout.LIPS], side), np.ones((reach, reach), np.uint8)) > 0
+    )
     skin = (cv2.erode(face, np.ones((5, 5), np.uint8)) > 0) & ~lips
     far = ~lower_face(points, shape, REACH)
     edge = np.zeros(shape, np.bool_)

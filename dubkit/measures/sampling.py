@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.measures.speech import labial_rows
-from dubkit.synthesis.timing import Timed
+from dubkit.speech.timing import Timed
 
 ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
 LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every frame

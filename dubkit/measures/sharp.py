@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import Matrix, apply
-from dubkit.measures.picture import box, gradient
 from dubkit.media.planes import Plane
+from dubkit.metrics.picture import box, gradient
 from dubkit.records import Floats
 
 _MARGIN, _LEAST = 0.25, 8  # of the lips' box; pixels
@@ -24,7 +24,7 @@ class SharpSums:
 
     def add(self, source: Plane, made: Plane, landmarks: Floats, from_display: Matrix) -> None:
         """One frame: the first planes (H, W) of both, the source's landmarks (L, 2)."""
-        lips = apply(from_display, landmarks[layout.LIPS])
+        lips = apply(from_display, landmarks[landmark_layout.LIPS])
         where = box(lips, source.shape, _MARGIN, least=_LEAST)
         if where is not None:
             top = float(np.iinfo(source.dtype).max)

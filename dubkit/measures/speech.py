@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import shape
+from dubkit.lips import mouth_shape
 from dubkit.measures import sync
-from dubkit.measures.lips import LABIALS, MARKS, Series
+from dubkit.metrics.lips import LABIALS, MARKS, Series
 from dubkit.records import Floats
-from dubkit.synthesis.timing import SILENCE, Timed
+from dubkit.speech.timing import SILENCE, Timed
 
 MET = 0.03  # opening over face width under which lips nearly meet
 LEAST_LABIALS = 3  # P B M in a shot, under which their share says nothing
@@ -32,7 +32,7 @@ class Lips:
     painted: NDArray[np.bool_]  # (T,) where the new mouth is shown wholly
     rows: NDArray[np.intp]  # (N,) where it was looked at, in order
     opened: Series  # (N,) opening over face width
-    shapes: Floats  # (N, K) as in `faces.shape`, but for a constant
+    shapes: Floats  # (N, K) as in `lips.mouth_shape`, but for a constant
 
     def opening(self) -> Series:
         """(T,) interpolated between the rows looked at; NaN where the new mouth is not shown wholly."""
@@ -52,7 +52,7 @@ class Speech:
 
     def course(self) -> Series:
         """(M,) the opening over face width that is asked for at those moments, before and after the face too."""
-        return np.asarray(self.asked @ shape.gap_effect(), np.float64)
+        return np.asarray(self.asked @ mouth_shape.gap_effect(), np.float64)
 
     def opening(self) -> Series:
         """(T,) the same in the face's frames."""

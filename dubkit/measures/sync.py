@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import layout, shape
-from dubkit.measures.lips import Series
+from dubkit.faces import landmark_layout
+from dubkit.lips import mouth_shape
+from dubkit.metrics.lips import Series
 from dubkit.records import Floats
 
 REACH = 0.3  # seconds of offset looked for
@@ -22,7 +23,7 @@ SURE = 0.65  # correlation there
 BETTER = 0.15  # of correlation that it wins
 LESS = 0.4  # or: of what is missing from 1 at none, at most so much is missing there
 _FINE = 0.01
-_LIPS = np.isin(layout.MOVING, layout.LIPS)
+_LIPS = np.isin(landmark_layout.MOVING, landmark_layout.LIPS)
 
 
 def moments(times: Series) -> Series:
@@ -34,7 +35,7 @@ def moments(times: Series) -> Series:
 def offset(times: Series, rows: NDArray[np.intp], seen: Floats, asked: Floats) -> float | None:
     """Seconds by which the lips are late; 0 unless another offset explains them clearly better.
 
-    ``seen`` (N, K) mouth shapes (`faces.shape`) in ``rows`` (N,) of the frames at ``times`` (T,), ``asked`` (M, K)
+    ``seen`` (N, K) mouth shapes (`lips.mouth_shape`) in ``rows`` (N,) of the frames at ``times`` (T,), ``asked`` (M, K)
     those wanted at the `moments` of ``times``. None where it cannot be told: too few frames, or
     lips that go well with the speech at no offset.
     """
@@ -56,7 +57,7 @@ def offset(times: Series, rows: NDArray[np.intp], seen: Floats, asked: Floats) -
 
 def _heights(shapes: Floats) -> Series:
     """(T, K) -> (T, P) how low each point of the lips is."""
-    return shape.decode(shapes)[:, _LIPS, 1].astype(np.float64)
+    return mouth_shape.decode(shapes)[:, _LIPS, 1].astype(np.float64)
 
 
 def _at(values: Series, place: Series) -> Series:

@@ -14,7 +14,7 @@ import cv2
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from dubkit.config import GenerateSettings
+from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ConfigError, OutputError
 from dubkit.media.planes import Plane, plane_format, plane_rows
 from dubkit.records import VideoInfo

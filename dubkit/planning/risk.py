@@ -14,8 +14,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import FaceSettings
-from dubkit.faces.choose import UNCLEAR, TrackChoice
+from dubkit.config.schema import FaceSettings
+from dubkit.faces.selection import UNCLEAR, TrackChoice
 from dubkit.records import FaceState, FaceTrack
 
 NEAR = 0.75  # of a limit of pose: from here on it is told

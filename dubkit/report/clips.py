@@ -20,11 +20,11 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
 from dubkit.faces.align import Matrix, canonical_from_face
-from dubkit.faces.trail import locate
+from dubkit.faces.tracklet import locate
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import Picture, to_frame
 from dubkit.media.planes import rgb_crop

@@ -7,17 +7,17 @@ from dataclasses import asdict
 from typing import Any
 
 import dubkit
-from dubkit.config import Config
+from dubkit.config.presets import list_presets
+from dubkit.config.schema import Config
 from dubkit.errors import ConfigError
 from dubkit.opened import OpenedJob
-from dubkit.outcome import about
-from dubkit.pipeline import STAGES
-from dubkit.presets import list_presets
+from dubkit.pipeline.job import STAGES
+from dubkit.pipeline.result import about
+from dubkit.pipeline.verdicts import PRESET, Verdict, config_with
 from dubkit.records import Speech
 from dubkit.report.facts import ShotFacts, load_words, stage_rows
 from dubkit.report.weights import used_weights
 from dubkit.stages.probe import load_film
-from dubkit.verdicts import PRESET, Verdict, config_with
 
 
 def page_data(

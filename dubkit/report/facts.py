@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from dubkit.errors import DubkitError, WorkError
-from dubkit.faces.store import load_choice, load_tracks
-from dubkit.measures.checks import GateResult
-from dubkit.measures.lips import LABIALS, MARKS, opening
+from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.metrics.gate_limits import GateResult
+from dubkit.metrics.lips import LABIALS, MARKS, opening
 from dubkit.opened import OpenedJob
 from dubkit.planning.risk import Seen, main_face
 from dubkit.records import FaceState, FaceTrack, Shot, Speech, StageResult
 from dubkit.report.measures import gate_rows
+from dubkit.speech.timing import SILENCE, Timing, load_timing
 from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.speech import load_speech
-from dubkit.synthesis.timing import SILENCE, Timing, load_timing
 from dubkit.work.store import read_record
 
 THOUSAND = 1000  # openings are told in thousandths of the face's width

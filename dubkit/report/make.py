@@ -12,8 +12,10 @@ from typing import Any
 
 from dubkit.errors import DubkitError, OutputError, UsageError, WorkError
 from dubkit.opened import OpenedJob
+from dubkit.parallel.scheduler import stream
+from dubkit.parallel.workers import WorkerLost, cores
 from dubkit.planning.risk import Level
-from dubkit.planning.shots import LookTask, ShotPlan, look
+from dubkit.planning.shot_plan import LookTask, ShotPlan, look
 from dubkit.progress import Progress
 from dubkit.report.clips import LONGEST, Clip, ClipTask, make_clip
 from dubkit.report.data import page_data
@@ -21,8 +23,6 @@ from dubkit.report.facts import STATES, THOUSAND, ShotFacts, load_words, shot_fa
 from dubkit.report.measures import lip_rows
 from dubkit.report.page import MARK, build
 from dubkit.stages.generate import SEGMENT
-from dubkit.work.parallel import WorkerLost, cores
-from dubkit.work.schedule import stream
 
 VIDEOS = ("worst", "all", "none")
 MEGABYTE = 2**20

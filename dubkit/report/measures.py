@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dubkit.errors import WorkError
-from dubkit.evaluation.measures import BY_NAME
-from dubkit.measures import lips
-from dubkit.measures.checks import GateResult
-from dubkit.synthesis.timing import load_timing
+from dubkit.metrics import lips
+from dubkit.metrics.gate_limits import GateResult
+from dubkit.metrics.table import BY_NAME
+from dubkit.speech.timing import load_timing
 
 
 def row(

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
-from dubkit.catalogue.entries import WEIGHTS
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import DubkitError
+from dubkit.weights.entries import WEIGHTS
 from dubkit.work.digest import digest_file
 
 OWN_LICENCE = "Apache-2.0"

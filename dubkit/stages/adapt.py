@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import load_module
 from dubkit.errors import UsageError
 from dubkit.stages import speech

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.records import Job, Shot
 

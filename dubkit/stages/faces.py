@@ -1,6 +1,6 @@
 """Stage ``faces``: the faces of one shot, followed from frame to frame, and which of them are dubbed.
 
-Writes ``tracks.npz`` and ``chosen.json`` (`dubkit.faces.store`). A shot without a face is a normal result
+Writes ``tracks.npz`` and ``chosen.json`` (`dubkit.faces.track_store`). A shot without a face is a normal result
 with no tracks.
 """
 
@@ -14,17 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import Config, FaceSettings
+from dubkit.config.schema import Config, FaceSettings
 from dubkit.engines.base import FaceDetector, Picture
-from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import chosen_line, load_engine
+from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces import store
+from dubkit.faces import track_store
+from dubkit.faces.active_speaker import sound_features
 from dubkit.faces.align import Matrix
-from dubkit.faces.choose import Sound, TrackChoice, choose
-from dubkit.faces.speaking import sound_features
-from dubkit.faces.track import track_shot
-from dubkit.faces.trail import Rules, View
+from dubkit.faces.selection import Sound, TrackChoice, choose
+from dubkit.faces.tracker import track_shot
+from dubkit.faces.tracklet import Rules, View
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.media.span import load_span
@@ -81,8 +81,8 @@ def run(context: StageContext) -> StageReport:
     wants_sound = settings.which == "speaking" and len(tracks) > 1
     sound = _sound(context, shot, times, rate) if wants_sound else None
     choices, note = choose(tracks, settings, rate, sound)
-    store.save_tracks(context.out, tracks)
-    store.save_choice(context.out, choices)
+    track_store.save_tracks(context.out, tracks)
+    track_store.save_choice(context.out, choices)
     return StageReport(
         engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
         notes=(
@@ -172,8 +172,8 @@ def _facts(
 
 def run_without(context: StageContext) -> StageReport:
     """The shot as if it had no face: what is used of it where following its faces failed."""
-    store.save_tracks(context.out, [])
-    store.save_choice(context.out, [])
+    track_store.save_tracks(context.out, [])
+    track_store.save_choice(context.out, [])
     return StageReport(facts={"faces": 0, "dubbed": 0})
 
 

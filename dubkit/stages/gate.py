@@ -1,7 +1,7 @@
 """Judge what was made of one shot, and keep its original picture where that is better.
 
 What is judged was seen by the stage ``generate`` while it made the pictures (`dubkit.stages.looking`). Publishes
-``gate.json`` (`dubkit.measures.checks.GateResult`) and, where the shot keeps its picture, files of its own in place of
+``gate.json`` (`dubkit.metrics.gate_limits.GateResult`) and, where the shot keeps its picture, files of its own in place of
 those of the stage ``generate``.
 """
 
@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import load_module
 from dubkit.errors import WorkError
-from dubkit.faces.store import load_tracks
+from dubkit.faces.track_store import load_tracks
 from dubkit.measures import sync
-from dubkit.measures.checks import GATE, FaceChecks, GateResult, check, judge
 from dubkit.measures.speech import Speech
-from dubkit.measures.store import load_seen
+from dubkit.metrics.gate_limits import GATE, FaceChecks, GateResult, check, judge
+from dubkit.metrics.metrics_store import load_seen
 from dubkit.records import FaceTrack, Floats
+from dubkit.speech.timing import Timing, load_timing
 from dubkit.stages import generate
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.synthesis.timing import Timing, load_timing
 from dubkit.work.store import read_record, write_record
 
 
@@ -74,7 +74,7 @@ def _speech(context: StageContext, timing: Timing, track: FaceTrack, config: Con
     """What a face says, and how the phonemes ask it to."""
     assert context.shot is not None
     times = timing.times[track.start - context.shot.start :][: len(track)]
-    asked: Floats = load_module("dubkit.engines.tcsc", what="the gate").wanted_shapes(
+    asked: Floats = load_module("dubkit.lips.generator", what="the gate").wanted_shapes(
         replace(timing, times=sync.moments(times)), config.generate
     )
     return Speech(times, timing.phonemes, asked)

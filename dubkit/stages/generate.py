@@ -3,7 +3,7 @@
 Two passes over the shot's frames, none of which is kept: the first lends the generator the few frames it
 borrows texture from, the second paints and encodes. Where cores are idle, several frames are painted at once;
 that changes nothing, since no frame depends on how another was painted. Before a frame is coded it is looked at
-for the gate. Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.measures.store`.
+for the gate. Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.metrics.metrics_store`.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import cast
 
 import cv2
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.base import FaceRenderer, Synthesizer, TitleSynthesizer
-from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine
+from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces.choose import TrackChoice
-from dubkit.faces.store import load_choice, load_tracks
+from dubkit.faces.selection import TrackChoice
+from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
+from dubkit.parallel.threads import in_order
 from dubkit.records import FaceTrack, Shot, VideoInfo
+from dubkit.speech.timing import Timing, load_timing
 from dubkit.stages import looking
 from dubkit.stages.adapt import actors_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.link import load_lender
 from dubkit.stages.probe import load_film
-from dubkit.synthesis.timing import Timing, load_timing
 from dubkit.work.store import write_record
-from dubkit.work.threads import in_order
 
 _LONGEST_READ = 250  # frames that are decoded for nothing rather than sought over
 SEGMENT = "segment.nut"

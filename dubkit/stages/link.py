@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from dubkit.errors import WorkError
-from dubkit.faces import align, references, title
-from dubkit.faces.looks import looks
-from dubkit.faces.store import load_choice, load_tracks
+from dubkit.faces import align, title
+from dubkit.faces.appearance import looks
 from dubkit.faces.title import Lender
+from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.lips import references
 from dubkit.media.frames import FrameReader
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport

@@ -9,19 +9,19 @@ from typing import cast
 
 import numpy as np
 
-from dubkit.config import Config
-from dubkit.engines.identity import identity as engine_identity
+from dubkit.config.schema import Config
 from dubkit.engines.registry import load_engine
-from dubkit.faces.choose import TrackChoice
-from dubkit.faces.trail import Locator
-from dubkit.faces.wanted import FADE_SECONDS
-from dubkit.measures.meter import FaceMeter
+from dubkit.engines.versions import identity as engine_identity
+from dubkit.faces.selection import TrackChoice
+from dubkit.faces.tracklet import Locator
+from dubkit.lips.retarget import FADE_SECONDS
 from dubkit.measures.sampling import looks
-from dubkit.measures.store import save_seen
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
+from dubkit.metrics.metrics_store import save_seen
+from dubkit.metrics.shot_meter import FaceMeter
 from dubkit.records import FaceState, FaceTrack, Shot, VideoInfo
-from dubkit.synthesis.timing import Timing
+from dubkit.speech.timing import Timing
 
 
 def identity(config: Config) -> str:
@@ -43,7 +43,7 @@ class Onlooker:
                 meter.look(source, made)
 
     def save(self, folder: Path) -> None:
-        """Write the files of `dubkit.measures.store`."""
+        """Write the files of `dubkit.metrics.metrics_store`."""
         save_seen(folder, [meter.seen() for meter in self.meters])
 
 

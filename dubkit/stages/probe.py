@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import ProbeSettings
+from dubkit.config.schema import ProbeSettings
 from dubkit.errors import InputError, WorkError
 from dubkit.media.probe import probe
 from dubkit.records import VideoInfo

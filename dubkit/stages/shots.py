@@ -8,10 +8,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.base import ShotDetector
-from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import load_engine
+from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.media.damage import refuse_damaged
 from dubkit.media.shotlist import read_shots, write_shots

@@ -1,6 +1,6 @@
 """What the dub says and when: words and phonemes with times, and how it sounds.
 
-Publishes ``speech.json`` and ``sound.npz`` (`synthesis.sound`).
+Publishes ``speech.json`` and ``sound.npz`` (`speech.mel_levels`).
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from dubkit.config import Config
-from dubkit.engines import by_language
+from dubkit.config.schema import Config
 from dubkit.engines.base import Aligner
-from dubkit.engines.identity import identity as engine_identity
 from dubkit.engines.registry import AUTO, released
+from dubkit.engines.versions import identity as engine_identity
 from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
 from dubkit.records import Speech
+from dubkit.speech import auto
+from dubkit.speech.mel_levels import listen
+from dubkit.speech.nonspeech import silence_unspoken
+from dubkit.speech.timing import save_sound
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.synthesis.sound import listen
-from dubkit.synthesis.timing import save_sound
-from dubkit.synthesis.unspoken import silence_unspoken
 from dubkit.work.store import read_record, write_record
 
 SPEECH = "speech.json"
@@ -43,13 +43,13 @@ def _loaded(path: Path, _state: tuple[int, int, int] | None) -> Speech:
 
 def aligner(config: Config, device: str) -> Aligner:
     """The aligner that a configuration names, or for ``auto`` the one that takes the best by language."""
-    return by_language.aligner_of(config.speech, device)
+    return auto.aligner_of(config.speech, device)
 
 
 def identity(config: Config) -> str:
     """Aligner and version; for ``auto`` of all that the dub may get."""
     if config.speech.aligner == AUTO:
-        return by_language.AlignerByLanguage(config.speech).version
+        return auto.AlignerByLanguage(config.speech).version
     return engine_identity("aligner", config.speech.aligner, config.speech)
 
 

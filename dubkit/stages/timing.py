@@ -1,12 +1,12 @@
-"""Lay the dub's phonemes on the frames of one shot. Publishes the files of `dubkit.synthesis.timing`."""
+"""Lay the dub's phonemes on the frames of one shot. Publishes the files of `dubkit.speech.timing`."""
 
 from __future__ import annotations
 
 from dubkit.errors import WorkError
+from dubkit.speech.timing import SILENCE, cut_timing, load_sound, save_timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import load_speech
-from dubkit.synthesis.timing import SILENCE, cut_timing, load_sound, save_timing
 
 
 def run(context: StageContext) -> StageReport:

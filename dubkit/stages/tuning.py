@@ -8,25 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from dubkit.config import AdaptSettings, Config
+from dubkit.config.schema import AdaptSettings, Config
 from dubkit.engines.base import Aligner
 from dubkit.engines.registry import released
 from dubkit.errors import InputError
-from dubkit.faces import align, shape, wanted
-from dubkit.faces.looks import looks, persons
-from dubkit.faces.store import load_choice, load_tracks
+from dubkit.faces import align
+from dubkit.faces.appearance import looks, persons
+from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.lips import adaptation, mouth_shape, retarget
+from dubkit.lips.articulation import Articulator
 from dubkit.media.frames import FrameReader
 from dubkit.media.span import load_span
 from dubkit.models.actor import save_actor
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
+from dubkit.speech.mel_levels import listen
+from dubkit.speech.timing import cut_timing
 from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
 from dubkit.stages.base import StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import aligner
-from dubkit.synthesis import tune
-from dubkit.synthesis.articulation import Articulator
-from dubkit.synthesis.sound import listen
-from dubkit.synthesis.timing import cut_timing
 from dubkit.work.store import write_record
 
 MAX_SECONDS = 180.0  # of a person's footage: more brings little
@@ -74,11 +74,11 @@ def _person(
 ) -> PersonVerdict:
     """What one person's footage brings; the profile is written where it is kept."""
     names = tuple(sorted(face.name for face in faces))
-    passages = tune.convincing(net, list(_passages(context, engine, faces)))
-    told = PersonVerdict(name, names, len(passages), round(tune.seconds_of(passages), 2))
+    passages = adaptation.convincing(net, list(_passages(context, engine, faces)))
+    told = PersonVerdict(name, names, len(passages), round(adaptation.seconds_of(passages), 2))
     if told.seconds < context.config.adapt.min_seconds:
         return told
-    verdict = tune.tune(net, passages)
+    verdict = adaptation.tune(net, passages)
     profile = f"{name}.safetensors"
     if verdict.net is not None:
         save_actor(context.out / profile, verdict.net, verdict.facts)
@@ -177,17 +177,17 @@ def _faces(folders: Sequence[Path]) -> Iterator[Face]:
 
 def _passages(
     context: StageContext, engine: Aligner, faces: Sequence[Face]
-) -> Iterator[tune.Passage]:
+) -> Iterator[adaptation.Passage]:
     """A person's footage, `MAX_SECONDS` of it at most."""
     seconds = 0.0
     for face in faces:
         found = _passage(context, engine, face) if seconds < MAX_SECONDS else None
         if found is not None:
-            seconds += tune.seconds_of([found])
+            seconds += adaptation.seconds_of([found])
             yield found
 
 
-def _passage(context: StageContext, engine: Aligner, face: Face) -> tune.Passage | None:
+def _passage(context: StageContext, engine: Aligner, face: Face) -> adaptation.Passage | None:
     """What one face did and what the film said meanwhile; None where there is nothing to learn."""
     track = face.track
     usable = face.usable & _seen(track)
@@ -203,14 +203,14 @@ def _passage(context: StageContext, engine: Aligner, face: Face) -> tune.Passage
     speech = engine.align(samples, None, context.config.adapt.language)
     shot = Shot(track.start, track.start + len(track))
     timing = cut_timing(speech.phonemes, shot, clock - begin, _CONTEXT, listen(samples))
-    return tune.Passage(timing, _shapes(track, usable), usable)
+    return adaptation.Passage(timing, _shapes(track, usable), usable)
 
 
 def _shapes(track: FaceTrack, usable: np.ndarray) -> Floats:
     """(T, K) mouth shapes of a track as offset from its resting mouth."""
     present = track.state != FaceState.ABSENT
-    landmarks = wanted.fill_absent(track.landmarks, present)
-    pose = wanted.fill_absent(track.pose, present)
+    landmarks = retarget.fill_absent(track.landmarks, present)
+    pose = retarget.fill_absent(track.pose, present)
     canonical = np.stack([align.apply(align.canonical_from_face(f), f) for f in landmarks])
-    frontal = shape.frontal(canonical, pose)
-    return shape.encode(frontal - shape.resting_mouth(frontal[usable]))
+    frontal = mouth_shape.frontal(canonical, pose)
+    return mouth_shape.encode(frontal - mouth_shape.resting_mouth(frontal[usable]))

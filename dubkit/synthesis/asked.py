@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dubkit.models.tc import TcNet
-from dubkit.synthesis import features
-from dubkit.synthesis.timing import Timing
+from dubkit.speech import articulatory
+from dubkit.speech.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Asked:
 
 def asked(net: TcNet, timing: Timing) -> Asked:
     """What ``net`` is given for a stretch, with as much context as it sees."""
-    reach = features.STEP * (net.reach + 1)
+    reach = articulatory.STEP * (net.reach + 1)
     first, last = float(timing.times.min()), float(timing.times.max())
-    numbers = features.grid(first - reach, last + reach)
-    given = features.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
-    place = timing.times / features.STEP - numbers[0]
+    numbers = articulatory.grid(first - reach, last + reach)
+    given = articulatory.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
+    place = timing.times / articulatory.STEP - numbers[0]
     low = np.floor(place).astype(np.int64)
     part = (place - low).astype(np.float32)[:, None]
     return Asked(torch.from_numpy(given)[None], torch.from_numpy(low), torch.from_numpy(part))

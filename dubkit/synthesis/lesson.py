@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dubkit.faces import shape
+from dubkit.lips import mouth_shape
 from dubkit.models.tc import TcNet
 from dubkit.records import Floats
+from dubkit.speech.articulatory import STEP
+from dubkit.speech.timing import Timing
 from dubkit.synthesis.asked import Asked, asked
-from dubkit.synthesis.features import STEP
-from dubkit.synthesis.timing import Timing
 
 RATE = 1e-4
 # a step for each second of speech: more of them learn the footage by heart. Chosen on people whom the nets had not seen
@@ -97,8 +97,8 @@ def _optimizer(net: TcNet) -> tuple[torch.optim.Optimizer, tuple[float, float]]:
 
 def _loss(net: TcNet, speech: Sequence[Spoken], masks: Sequence[Tensor]) -> Tensor:
     """Mean over the frames that are learnt from."""
-    effect = torch.from_numpy(shape.gap_effect())
-    size = torch.from_numpy(np.linalg.norm(shape.basis().decode, axis=1) ** 2).float()
+    effect = torch.from_numpy(mouth_shape.gap_effect())
+    size = torch.from_numpy(np.linalg.norm(mouth_shape.basis().decode, axis=1) ** 2).float()
     weights = size / size.sum()
     total = torch.zeros(())
     for stretch, mask in zip(speech, masks, strict=True):

@@ -2,7 +2,7 @@
 
 All that is random in step n follows from the seed and n, so a training that is interrupted and goes on ends
 with the same weights, to the bit, as one that never stopped (on the CPU, with equally many threads).
-`dubkit.training.course` runs a lesson.
+`dubkit.training.trainer` runs a lesson.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubkit.config import LoopSettings
-from dubkit.training.state import Modules, Optimizers
+from dubkit.config.schema import LoopSettings
+from dubkit.training.resume import Modules, Optimizers
 
 _WARM_UP = 200  # steps, or a tenth of the training
 

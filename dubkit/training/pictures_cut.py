@@ -1,6 +1,6 @@
 """The second unit of preparing where pictures alone are wanted (``train.prepare.pictures``), a few a second.
 
-The product's own engines follow the faces as in `training.cut`, but through every n-th frame only, and nothing
+The product's own engines follow the faces as in `training.clips`, but through every n-th frame only, and nothing
 is asked of the sound: a set for the SC net in a fraction of the time.
 """
 
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import align
-from dubkit.faces.choose import choose
-from dubkit.faces.track import track_shot
-from dubkit.faces.trail import Rules, View
+from dubkit.faces.selection import choose
+from dubkit.faces.tracker import track_shot
+from dubkit.faces.tracklet import Rules, View
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import PictureWriter
 from dubkit.media.planes import rgb_crop
 from dubkit.records import Shot, VideoInfo
 from dubkit.stages.faces import FrameView
 from dubkit.training import quality
-from dubkit.training.cut import Cut, CutTask, Kept, crop_from_display, cut_with, face_engines
-from dubkit.training.look import times_of
-from dubkit.training.prepared import CROP, PreparedClip, write_clip
+from dubkit.training.analyse import times_of
+from dubkit.training.clips import Cut, CutTask, Kept, crop_from_display, cut_with, face_engines
+from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.usable import Choices, Refused, Run, face_settings, refusals, usable_runs
 
 

@@ -1,7 +1,7 @@
 """Prepare footage for training: from a folder of videos to a set that trainings read.
 
-Two kinds of units run side by side in workers: a *look* at every file (`training.look`), then a *cut* of every
-piece of it (`training.cut`). The parent publishes their files, then notes the unit as done, so a run that is
+Two kinds of units run side by side in workers: a *look* at every file (`training.analyse`), then a *cut* of every
+piece of it (`training.clips`). The parent publishes their files, then notes the unit as done, so a run that is
 killed at any moment goes on where it was. Only the parent writes ``set.json``.
 """
 
@@ -12,18 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError, Interrupted, WorkError
 from dubkit.progress import Progress
+from dubkit.training.dataset import BOOK, CLIPS, LABELS, Book, read_book
 from dubkit.training.footage import find_sources
 from dubkit.training.prepare_units import Preparation
-from dubkit.training.prepared import (
-    BOOK,
-    CLIPS,
-    LABELS,
-    Book,
-    read_book,
-)
 from dubkit.training.receipts import (
     DIGESTS,
     DONE,

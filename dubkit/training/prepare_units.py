@@ -9,26 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from dubkit.config import Config
-from dubkit.execute import find_devices
+from dubkit.config.schema import Config
+from dubkit.parallel.scheduler import stream
+from dubkit.parallel.workers import WorkerLost, cores
+from dubkit.pipeline.worker import find_devices
 from dubkit.progress import Progress
 from dubkit.stages import faces as faces_stage
 from dubkit.stages import shots as shots_stage
 from dubkit.stages import speech as speech_stage
-from dubkit.training.corrected import Gathered, LabelTask, gather
-from dubkit.training.cut import Cut, CutTask, cut
+from dubkit.training.analyse import Look, LookTask, look
+from dubkit.training.clips import Cut, CutTask, cut
+from dubkit.training.dataset import CLIPS, CROP, LABELS, Book, clip_path, write_book
+from dubkit.training.dataset_index import FootageFile, make_book
 from dubkit.training.footage import Source
-from dubkit.training.look import Look, LookTask, look
+from dubkit.training.lab.corrected import Gathered, LabelTask, gather
 from dubkit.training.pictures_cut import cut_pictures
-from dubkit.training.prepare_book import FootageFile, make_book
-from dubkit.training.prepared import (
-    CLIPS,
-    CROP,
-    LABELS,
-    Book,
-    clip_path,
-    write_book,
-)
 from dubkit.training.receipts import (
     SCRATCH,
     digests,
@@ -39,8 +34,6 @@ from dubkit.training.receipts import (
 )
 from dubkit.training.stills import StillTask, cut_still
 from dubkit.work.digest import digest_value, short
-from dubkit.work.parallel import WorkerLost, cores
-from dubkit.work.schedule import stream
 
 VERSION = 2  # of the results: a change makes every unit stale
 BOOK_SECONDS = 10.0  # between two savings of the book

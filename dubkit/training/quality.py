@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import PrepareSettings
-from dubkit.faces.speaking import (
+from dubkit.config.schema import PrepareSettings
+from dubkit.faces.active_speaker import (
     KINDS,
     LIMIT,
     MIN_MOTION,
@@ -22,7 +22,7 @@ from dubkit.faces.speaking import (
     without_slow,
 )
 from dubkit.records import Floats
-from dubkit.synthesis.timing import SILENCE, Timed
+from dubkit.speech.timing import SILENCE, Timed
 
 Series = NDArray[np.float64]
 

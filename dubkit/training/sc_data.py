@@ -1,6 +1,6 @@
 """What the SC net learns from: a frame of a clip, and other frames of the same clip carried to its mouth.
 
-Self-reconstruction by the product's own means (`faces.warp`, `faces.view`): the references are chosen by mouth
+Self-reconstruction by the product's own means (`lips.mesh_warp`, `lips.refiner_grid`): the references are chosen by mouth
 shape and pose, never from the moment itself and now and then on purpose of a far mouth shape, because a dub
 asks for mouths that a shot does not show. The frame under the patch is given another mouth half of the time,
 so that the mask learns what it must cover. A clip of a single picture (a portrait) lends itself, its mouth
@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import borrow, layout, masks, references, unfold, view, warp
+from dubkit.faces import borrow, landmark_layout, unfold
+from dubkit.lips import masks, mesh_warp, references, refiner_grid
 from dubkit.records import Floats
 from dubkit.training.sc_footage import Footage
 from dubkit.training.sc_maps import Maps, Random, as_tensor
@@ -27,7 +28,7 @@ _GRID = 96  # of the warp
 _APART = 0.4  # seconds between a frame and what it may borrow from
 _BANK = 40  # frames that a choice is made from
 _STILLS = 0.2  # share of the samples that are of single pictures
-_CODING = view.Coding(8, False)
+_CODING = refiner_grid.Coding(8, False)
 
 
 class Samples:
@@ -42,7 +43,7 @@ class Samples:
         frames = {p: sum(len(c.times) for c in self.moving if c.person == p) for p in set(people)}
         share = np.array([len(c.times) / frames[c.person] ** 0.6 for c in self.moving])
         self._share = np.cumsum(share / share.sum())
-        gap = (layout.INNER_BOTTOM, layout.INNER_TOP)
+        gap = (landmark_layout.INNER_BOTTOM, landmark_layout.INNER_TOP)
         self._rows = []
         for clip in self.moving:
             opening = np.maximum(np.subtract(*(clip.canonical[:, k, 1] for k in gap)), 0)
@@ -88,8 +89,8 @@ def _weights(rng: Random, count: int) -> list[float]:
 def with_mouth(canonical: Floats, push: Floats) -> Floats:
     """(L, 2) landmarks with their moving points pushed, the inner lips never crossed."""
     moved: Floats = canonical.copy()
-    moved[layout.MOVING] += push[layout.MOVING]
-    lower, upper = layout.LIPS_INNER[1:10], layout.LIPS_INNER[:10:-1]
+    moved[landmark_layout.MOVING] += push[landmark_layout.MOVING]
+    lower, upper = landmark_layout.LIPS_INNER[1:10], landmark_layout.LIPS_INNER[:10:-1]
     crossed = np.maximum(moved[upper, 1] - moved[lower, 1], 0)
     moved[lower, 1] += crossed / 2
     moved[upper, 1] -= crossed / 2
@@ -99,7 +100,7 @@ def with_mouth(canonical: Floats, push: Floats) -> Floats:
 def _pretended(true: borrow.Reference, canonical: Floats, push: Floats) -> borrow.Reference:
     """A picture made to show another mouth."""
     points = unfold.vertices(with_mouth(canonical, push))
-    made = warp.warp(points, true.vertices, warp.triangle_map(points, _GRID))
+    made = mesh_warp.warp(points, true.vertices, mesh_warp.triangle_map(points, _GRID))
     planes = []
     for k, matrix in enumerate(true.plane_from_canonical):
         size = (true.planes[k].shape[1], true.planes[k].shape[0])
@@ -139,23 +140,23 @@ def assemble(
 ) -> Maps:
     """All maps of a sample; without ``rng`` the light is left as it is."""
     points = unfold.vertices(target)
-    ids = warp.triangle_map(points, _GRID)
+    ids = mesh_warp.triangle_map(points, _GRID)
     mask = masks.whole_mask(current, target, FEATHER)
     ring = masks.skin_ring(current, mask)
-    drawn = view.outline(current, target, mask, ring)
-    truth = filmed = view.as_filmed(true, _CODING)
+    drawn = refiner_grid.outline(current, target, mask, ring)
+    truth = filmed = refiner_grid.as_filmed(true, _CODING)
     if current is not target:
         other = unfold.vertices(current)
-        back = warp.warp(other, points, warp.triangle_map(other, _GRID))
-        filmed = view.as_warped(true, back, _CODING)
+        back = mesh_warp.warp(other, points, mesh_warp.triangle_map(other, _GRID))
+        filmed = refiner_grid.as_warped(true, back, _CODING)
     pictures, shades = [], []
     for reference, _ in lent:
-        made = warp.warp(points, reference.vertices, ids)
-        picture = view.as_warped(reference, made, _CODING)
+        made = mesh_warp.warp(points, reference.vertices, ids)
+        picture = refiner_grid.as_warped(reference, made, _CODING)
         if rng is not None and rng.random() < 0.3:
             picture = _other_light(picture, rng)
-        pictures.append(picture + view.colour_offset(filmed, picture, drawn.ring))
-        shades.append(view.from_warp_grid(made.shade))
+        pictures.append(picture + refiner_grid.colour_offset(filmed, picture, drawn.ring))
+        shades.append(refiner_grid.from_warp_grid(made.shade))
     if rng is not None:
         filmed, truth, *pictures = _relit([filmed, truth, *pictures], rng)
     return Maps(
@@ -174,7 +175,7 @@ def assemble(
 
 def _other_light(picture: Floats, rng: Random) -> Floats:
     """A reference filmed under a light that falls from elsewhere."""
-    ramp = np.linspace(-1, 1, view.SIZE, dtype=np.float32)
+    ramp = np.linspace(-1, 1, refiner_grid.SIZE, dtype=np.float32)
     slope = rng.normal(0, 0.06, 2).astype(np.float32)
     gain = 1 + slope[0] * ramp[:, None] + slope[1] * ramp[None]
     lit: Floats = picture.copy()

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import align, borrow, references, unfold, warp
+from dubkit.faces import align, borrow, unfold
+from dubkit.lips import mesh_warp, references
 from dubkit.records import Floats
-from dubkit.training.prepared import CROP, PreparedSet
+from dubkit.training.dataset import CROP, PreparedSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Footage:
     luma: NDArray[np.uint8]  # (T, CROP, CROP)
     chroma: NDArray[np.uint8]  # (T, 2, CROP / 2, CROP / 2)
     canonical: Floats  # (T, L, 2)
-    features: Floats  # (T, F) mouth shape and pose, see `faces.references`
+    features: Floats  # (T, F) mouth shape and pose, see `lips.references`
     times: NDArray[np.float64]
 
     def reference(self, row: int) -> borrow.Reference:
@@ -34,7 +35,7 @@ class Footage:
 
 def matrices() -> tuple[align.Matrix, ...]:
     """``plane_from_canonical`` of a prepared crop's luma and chroma."""
-    luma = warp.grid_from_canonical(CROP)
+    luma = mesh_warp.grid_from_canonical(CROP)
     half = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
     return luma, align.compose(half, luma), align.compose(half, luma)
 
@@ -56,7 +57,7 @@ def _load(prepared: PreparedSet, name: str, most: int) -> Footage:
             coded = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
             luma.append(coded[:CROP])
             chroma.append(coded[CROP:].reshape(2, CROP // 2, CROP // 2))
-    to_canonical = align.invert(warp.grid_from_canonical(CROP))
+    to_canonical = align.invert(mesh_warp.grid_from_canonical(CROP))
     canonical = [
         align.apply(align.compose(to_canonical, matrix), face)
         for matrix, face in zip(clip.crop_from_display[::step], clip.landmarks[::step], strict=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from dubkit.faces import view
+from dubkit.lips import refiner_grid
 from dubkit.models.sc import ScInput
 from dubkit.records import Floats
 
@@ -86,7 +86,7 @@ def stacked(samples: Sequence[Maps], rng: Random | None = None) -> Maps:
 
 def _deformation(rng: Random) -> Tensor:
     """(1, S, S, 2) a sampling grid: mirrored or not, other proportions, smooth bumps."""
-    size = view.SIZE
+    size = refiner_grid.SIZE
     steps = (np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1
     x, y = np.meshgrid(steps, steps)
     if rng.random() < 0.6:

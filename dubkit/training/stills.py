@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import Config, PrepareSettings
+from dubkit.config.schema import Config, PrepareSettings
 from dubkit.errors import InputError
 from dubkit.faces import align
-from dubkit.faces.trail import Locator, Region, Sighting, locate, oddness, plausible
+from dubkit.faces.tracklet import Locator, Region, Sighting, locate, oddness, plausible
 from dubkit.media.pictures import PictureWriter
 from dubkit.records import Detection
 from dubkit.training import quality
-from dubkit.training.cut import Cut, Kept, crop_from_display, face_engines
-from dubkit.training.prepared import CROP, PreparedClip, write_clip
+from dubkit.training.clips import Cut, Kept, crop_from_display, face_engines
+from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.usable import Refused, face_settings
 
 Picture = NDArray[np.uint8]

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.faces import shape
 from dubkit.faces.align import apply, canonical_from_face
+from dubkit.lips import mouth_shape
 from dubkit.records import Floats
-from dubkit.synthesis.sound import Sound
-from dubkit.synthesis.timing import SILENCE, Timed
-from dubkit.training.prepared import PreparedClip, PreparedSet
+from dubkit.speech.mel_levels import Sound
+from dubkit.speech.timing import SILENCE, Timed
+from dubkit.training.dataset import PreparedClip, PreparedSet
 
 OPEN = 0.0175  # opening over face width of an open mouth
 _MEAN_OPENING = 0.07  # upper quartile of the mean speaker's open frames
@@ -24,7 +24,7 @@ _ENOUGH = 10  # frames that say something
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip; T frames, K coefficients of `faces.shape`."""
+    """One clip; T frames, K coefficients of `lips.mouth_shape`."""
 
     name: str
     person: str
@@ -43,7 +43,7 @@ class Clip:
     @property
     def gain(self) -> float:
         """How widely this speaker articulates, from the open frames of the clip alone."""
-        opening = self.shapes @ shape.gap_effect()
+        opening = self.shapes @ mouth_shape.gap_effect()
         wide = opening[opening > OPEN]
         low, high = _GAIN_LIMITS
         if len(wide) <= _ENOUGH:
@@ -54,8 +54,8 @@ class Clip:
 def shapes_of(landmarks: Floats, pose: Floats) -> Floats:
     """(T, L, 2) landmarks and (T, 3) degrees -> (T, K) mouth shapes as offset from rest."""
     canonical = np.stack([apply(canonical_from_face(face), face) for face in landmarks])
-    mouths = shape.frontal(canonical.astype(np.float32), pose)
-    return shape.encode(mouths - shape.resting_mouth(mouths))
+    mouths = mouth_shape.frontal(canonical.astype(np.float32), pose)
+    return mouth_shape.encode(mouths - mouth_shape.resting_mouth(mouths))
 
 
 def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip | None:

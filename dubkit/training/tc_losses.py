@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubkit.config import TcTraining
-from dubkit.faces.shape import basis, gap_effect
+from dubkit.config.schema import TcTraining
+from dubkit.lips.mouth_shape import basis, gap_effect
 from dubkit.training.tc_windows import Batch
 
 OPENING = 0.03  # opening over face width that counts as one unit of error

@@ -1,6 +1,6 @@
 """How well predicted mouth shapes match real ones, on clips that training never saw.
 
-All numbers are about inner-lip opening over face width, with the rules of `synthesis.articulation` applied
+All numbers are about inner-lip opening over face width, with the rules of `lips.articulation` applied
 and each clip's own audio-visual offset removed.
 
 - ``correlation``: with the true opening over a clip's frames; 1 is perfect.
@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dubkit.faces.shape import gap_effect
+from dubkit.lips.articulation import SHUT, Articulator
+from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcNet
 from dubkit.records import Floats, Phoneme, Shot
-from dubkit.synthesis import features
-from dubkit.synthesis.articulation import SHUT, Articulator
-from dubkit.synthesis.timing import Timing, cut_timing
+from dubkit.speech import articulatory
+from dubkit.speech.timing import Timing, cut_timing
 from dubkit.training.tc_data import Clip
 
 CLOSED = 0.02
@@ -39,13 +39,13 @@ def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
 def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> list[Floats]:
     """The same for each of several ``offsets``, from one pass of the net."""
     first, last = clip.times[0] - max(offsets), clip.times[-1] - min(offsets)
-    numbers = features.grid(float(first) - 0.7, float(last) + 0.7)
-    given = features.inputs(clip.phonemes[path], numbers, clip.sound, net.config.bands)
+    numbers = articulatory.grid(float(first) - 0.7, float(last) + 0.7)
+    given = articulatory.inputs(clip.phonemes[path], numbers, clip.sound, net.config.bands)
     with torch.inference_mode():
         rows = net(torch.from_numpy(given)[None])[0].numpy()
     found = []
     for offset in offsets:
-        place = (clip.times - offset) / features.STEP - numbers[0]
+        place = (clip.times - offset) / articulatory.STEP - numbers[0]
         low = np.floor(place).astype(np.intp)
         part = (place - low)[:, None]
         found.append(np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32))

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubkit.config import TcTraining
+from dubkit.config.schema import TcTraining
+from dubkit.lips.articulation import SHUT
 from dubkit.records import Floats
-from dubkit.synthesis import features
-from dubkit.synthesis.articulation import SHUT
-from dubkit.synthesis.features import STEP
-from dubkit.synthesis.sound import BANDS, SCALE_DB
+from dubkit.speech import articulatory
+from dubkit.speech.articulatory import STEP
+from dubkit.speech.mel_levels import BANDS, SCALE_DB
 from dubkit.training.tc_data import Clip
 
 SHARE = 0.2  # power of a person's seconds by which they are heard: many people matter more than much of one
@@ -86,10 +86,10 @@ class Windows:
         key = (clip.name, path, stretch)
         if key not in self._known:
             timed = [(s, a * stretch, b * stretch) for s, a, b in clip.phonemes[path]]
-            numbers = features.grid(-MARGIN, clip.duration * stretch + MARGIN)
-            rows = features.inputs(timed, numbers, None, BANDS)
+            numbers = articulatory.grid(-MARGIN, clip.duration * stretch + MARGIN)
+            rows = articulatory.inputs(timed, numbers, None, BANDS)
             if clip.sound is not None:
-                rows[:, features.COUNT : -1] = _stretched(clip, numbers / stretch)
+                rows[:, articulatory.COUNT : -1] = _stretched(clip, numbers / stretch)
                 rows[:, -1] = 1.0
             self._known[key] = (int(numbers[0]), rows)
         return self._known[key]
@@ -112,7 +112,9 @@ class Windows:
         silent: Floats = np.zeros((size - len(cells), rows.shape[1]), np.float32)
         silent[:, 0] = 1.0
         cells = np.concatenate([cells, silent])
-        cells[:, features.COUNT :] = heard_otherwise(cells[:, features.COUNT :], random, settings)
+        cells[:, articulatory.COUNT :] = heard_otherwise(
+            cells[:, articulatory.COUNT :], random, settings
+        )
         starts = np.array([begin for _, begin, _ in clip.phonemes[path]]) * stretch
         runs = np.searchsorted(starts, times[chosen], "right")
         shut = np.array([False, *(symbol[0] in SHUT for symbol, _, _ in clip.phonemes[path])])[runs]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dubkit.config import Config, FaceSettings, PrepareSettings
-from dubkit.faces.choose import TrackChoice
+from dubkit.config.schema import Config, FaceSettings, PrepareSettings
+from dubkit.faces.selection import TrackChoice
 from dubkit.faces.smooth import segments
 from dubkit.records import FaceTrack, Shot
 
@@ -38,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The faces of a piece and what `faces.choose` decided about them."""
+    """The faces of a piece and what `faces.selection` decided about them."""
 
     shot: Shot
     rate: float

@@ -23,10 +23,11 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.faces import align, borrow, unfold, warp
+from dubkit.faces import align, borrow, unfold
+from dubkit.lips import mesh_warp
 from dubkit.models.sc import ScNet, load_sc
 from dubkit.training import sc_data
-from dubkit.training.prepared import PreparedSet
+from dubkit.training.dataset import PreparedSet
 from dubkit.training.sc_footage import Footage, load_footage, matrices
 from dubkit.training.sc_losses import Made, compose, energy, without_net
 from dubkit.training.sc_maps import Maps
@@ -82,7 +83,7 @@ def by_box(clip: Footage) -> tuple[np.ndarray, list[tuple[align.Matrix, ...]]]:
     """
     mean = align.mean_face()
     low, high = mean.min(0), mean.max(0)
-    crop = warp.grid_from_canonical(192)
+    crop = mesh_warp.grid_from_canonical(192)
     points, ways = [], []
     for face in clip.canonical:
         pixels = align.apply(crop, face)
@@ -120,9 +121,9 @@ def boxed(clip: Footage) -> Footage:
 def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
     """The samples, always the same; ``carried`` False: references as they are, not warped to the mouth."""
     rng = np.random.default_rng(7)
-    plain = warp.warp
+    plain = mesh_warp.warp
     if not carried:
-        warp.warp = lambda target, source, ids: plain(target, target, ids)
+        mesh_warp.warp = lambda target, source, ids: plain(target, target, ids)
     try:
         found = []
         for number in range(count):
@@ -132,7 +133,7 @@ def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
             found.append(sc_data.moving_sample(clip, row, seeded, relight=False))
         return found
     finally:
-        warp.warp = plain
+        mesh_warp.warp = plain
 
 
 def variants(net: ScNet) -> dict[str, Variant]:

@@ -18,17 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dubkit.faces.shape import gap_effect
+from dubkit.lips import adaptation
+from dubkit.lips.adaptation import Passage
+from dubkit.lips.articulation import Articulator
+from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcNet
 from dubkit.records import Phoneme, Shot
-from dubkit.synthesis import tune
-from dubkit.synthesis.articulation import Articulator
+from dubkit.speech.timing import cut_timing
 from dubkit.synthesis.asked import asked
-from dubkit.synthesis.timing import cut_timing
-from dubkit.synthesis.tune import Passage
-from dubkit.training.prepared import PreparedSet
-from dubkit.training.tc import estimate_offsets
+from dubkit.training.dataset import PreparedSet
 from dubkit.training.tc_data import Clip, load
+from dubkit.training.train_tc import estimate_offsets
 
 _PLACES = 4  # of a clip that are tried
 _APART = 1.0  # seconds between what is learnt from and what is judged
@@ -80,7 +80,7 @@ def met(net: TcNet, judged: Sequence[Passage]) -> tuple[float, float]:
     effect = gap_effect()
     made = np.concatenate([asked(net, p.timing).answer(net).numpy() @ effect for p in judged])
     true = np.concatenate([p.shapes @ effect for p in judged])
-    said = np.concatenate([tune.spoken(p) for p in judged])
+    said = np.concatenate([adaptation.spoken(p) for p in judged])
     found = np.corrcoef(made[said], true[said])[0, 1]
     return float(found), float(made[said].std() / true[said].std())
 
@@ -104,8 +104,8 @@ def main() -> None:
         offsets = estimate_offsets(articulator.net, clips)
         for seconds in map(float, args.amounts.split(",")):
             for learnt, judged in trials(clips, args.path, offsets, seconds):
-                heard = tune.convincing(articulator, learnt)
-                verdict = tune.tune(articulator, heard)
+                heard = adaptation.convincing(articulator, learnt)
+                verdict = adaptation.tune(articulator, heard)
                 before, wide = met(articulator.net, judged)
                 after, tuned = met(verdict.net, judged) if verdict.net else (before, wide)
                 found[seconds].append((before, after, verdict.kept))

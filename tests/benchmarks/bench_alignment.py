@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.config import SpeechSettings
-from dubkit.engines.pocketsphinx import PocketsphinxAligner
+from dubkit.config.schema import SpeechSettings
 from dubkit.media.audio import load_samples
 from dubkit.records import ScriptLine
+from dubkit.speech.pocketsphinx import PocketsphinxAligner
 
 CLIPS = 40
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from dubkit.config import FaceSettings
-from dubkit.engines.embedded_faces import EmbeddedDetector, EmbeddedLandmarker
+from dubkit.config.schema import FaceSettings
+from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker
 
 pytestmark = pytest.mark.benchmark
 

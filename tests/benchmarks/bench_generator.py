@@ -18,12 +18,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dubkit.engines.devices import place
-from dubkit.engines.sc_renderer import FacePlan, Renderer
-from dubkit.faces import align, references
+from dubkit.faces import align
+from dubkit.lips import references
+from dubkit.lips.refiner import MouthPainter
+from dubkit.lips.renderer import FacePlan, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import plane_format
-from dubkit.synthesis.mouths import MouthPainter
+from dubkit.models.devices import place
 from tests.clips import facts
 from tests.faces.faces import drawn, placed, talking
 

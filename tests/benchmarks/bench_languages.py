@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dubkit.config import SpeechSettings
-from dubkit.engines.espeak import espeak
-from dubkit.engines.pocketsphinx import PocketsphinxAligner
+from dubkit.config.schema import SpeechSettings
 from dubkit.media.audio import load_samples
 from dubkit.records import Phoneme, ScriptLine
+from dubkit.speech.espeak import espeak
+from dubkit.speech.pocketsphinx import PocketsphinxAligner
 
 SPEAKER = Path(__file__).with_name("espeak_speech.py")
 TEXTS = {

@@ -25,12 +25,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.config import FaceSettings
+from dubkit.config.schema import FaceSettings
 from dubkit.engines.registry import load_engine
-from dubkit.faces import layout
-from dubkit.faces.choose import choose
-from dubkit.faces.track import track_shot
-from dubkit.faces.trail import Rules
+from dubkit.faces import landmark_layout
+from dubkit.faces.selection import choose
+from dubkit.faces.tracker import track_shot
+from dubkit.faces.tracklet import Rules
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.records import FaceTrack, Shot
@@ -93,8 +93,8 @@ def cover_up(video: Path, face: FaceTrack, kind: str, out: Path) -> NDArray[np.f
                 break
             picture = frame.to_ndarray(format="rgb24")
             thing = thing or draw(kind, _skin(picture, points[t]), rng)
-            wide = float(np.ptp(points[t][layout.OVAL, 0]))
-            mouth = points[t][layout.LIPS].mean(0).astype(np.float64)
+            wide = float(np.ptp(points[t][landmark_layout.OVAL, 0]))
+            mouth = points[t][landmark_layout.LIPS].mean(0).astype(np.float64)
             sway = 0.04 * np.sin(t / rate * 5)
             covered, cover = place(picture, thing, mouth, wide, float(level[t]), sway)
             shares.append(_share(cover, points[t]))
@@ -114,14 +114,14 @@ def _filled(face: FaceTrack) -> NDArray[np.float32]:
 
 
 def _skin(picture: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, float, float]:
-    at = np.round(points[layout.CHEEKS]).astype(int)
+    at = np.round(points[landmark_layout.CHEEKS]).astype(int)
     at = np.clip(at, 0, (picture.shape[1] - 1, picture.shape[0] - 1))
     red, green, blue = np.median(picture[at[:, 1], at[:, 0]], 0)
     return float(red), float(green), float(blue)
 
 
 def _share(cover: NDArray[np.float32], points: NDArray[np.float32]) -> float:
-    hull = cv2.convexHull(points[layout.MOVING].astype(np.float32))
+    hull = cv2.convexHull(points[landmark_layout.MOVING].astype(np.float32))
     mask = np.zeros(cover.shape, np.uint8)
     cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)
     return float(cover[mask > 0].mean()) if mask.any() else 0.0

@@ -25,9 +25,9 @@ from functools import partial
 from pathlib import Path
 
 import dubkit
+from dubkit.parallel.scheduler import stream
 from dubkit.records import Manifest
 from dubkit.work.manifest import read_manifest, write_manifest
-from dubkit.work.schedule import stream
 from tests.clips import film, tone
 
 SETTINGS = (

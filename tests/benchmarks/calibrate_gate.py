@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.config import Config
+from dubkit.config.presets import load_config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
-from dubkit.faces.trail import Locator
-from dubkit.measures.checks import LIMITS, check
-from dubkit.measures.meter import Seen
-from dubkit.measures.store import load_seen, save_seen
-from dubkit.presets import load_config
+from dubkit.faces.tracklet import Locator
+from dubkit.metrics.gate_limits import LIMITS, check
+from dubkit.metrics.metrics_store import load_seen, save_seen
+from dubkit.metrics.shot_meter import Seen
 from tests.benchmarks import spoil_shots
 from tests.benchmarks.gate_clips import SETS, ShotFiles, clips, dub
 from tests.benchmarks.gate_scenes import Scene, Spoken, Values, dubbed_tracks, load_scene

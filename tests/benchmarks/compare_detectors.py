@@ -2,7 +2,7 @@
 
     python tests/benchmarks/compare_detectors.py WEIGHTS CLIPS LABELS [--every 5] [--resnet]
 
-LABELS are what ``dubkit/training/teacher.py CLIPS LABELS`` (mediapipe) made of the clips; pictures in which it finds
+LABELS are what ``dubkit/training/lab/teacher.py CLIPS LABELS`` (mediapipe) made of the clips; pictures in which it finds
 no face are left out. Told for each engine: the share of those pictures in which the face is found (a detection over
 0.5 that shares 0.35 of the box around the labels), detections beside it, the mean distance of the five points to the
 labels' as a part of the eyes' distance, and processor time a picture on one core. The points have other places by
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dubkit.config import FaceSettings
+from dubkit.config.schema import FaceSettings
 from dubkit.engines.base import FaceDetector, Picture
 from dubkit.engines.registry import load_engine
 from dubkit.media.frames import FrameReader

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import cast
 
 import dubkit
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.base import ShotDetector
 from dubkit.engines.registry import load_engine
 from dubkit.media.probe import probe
 from dubkit.media.process import run
 from dubkit.records import Shot
-from dubkit.training.teacher_set import GRID_WORDS
+from dubkit.training.lab.teacher_set import GRID_WORDS
 from dubkit.work.manifest import read_manifest
 
 SETS = ("first", "second", "long")

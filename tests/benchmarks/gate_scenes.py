@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from dubkit.config import Config
-from dubkit.engines.tcsc import wanted_shapes
-from dubkit.faces.store import load_choice, load_tracks
-from dubkit.faces.trail import Locator
+from dubkit.config.schema import Config
+from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.tracklet import Locator
+from dubkit.lips.generator import wanted_shapes
 from dubkit.measures import speech, sync
-from dubkit.measures.meter import FaceMeter, Seen
 from dubkit.measures.sampling import looks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
+from dubkit.metrics.shot_meter import FaceMeter, Seen
 from dubkit.records import FaceState, FaceTrack
+from dubkit.speech.timing import SILENCE, Timing, cut_timing, load_sound, load_timing
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import load_speech
-from dubkit.synthesis.timing import SILENCE, Timing, cut_timing, load_sound, load_timing
 from tests.benchmarks.gate_clips import ShotFiles
 from tests.benchmarks.spoil_shots import Planes, Rendered
 

@@ -1,6 +1,6 @@
 """Which clips are out of sync by themselves: a witness that knows neither phonemes nor the gate.
 
-Lips are foretold from the sound alone (`dubkit.faces.speaking`) and compared with the real ones at every offset, over
+Lips are foretold from the sound alone (`dubkit.faces.active_speaker`) and compared with the real ones at every offset, over
 the whole clip. Of some clips nobody has verified the sync; the gate cannot be blamed where it refuses those.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubkit.faces import speaking
+from dubkit.faces import active_speaker
 from dubkit.media.audio import load_samples
-from dubkit.synthesis.timing import load_timing
+from dubkit.speech.timing import load_timing
 from tests.benchmarks.gate_clips import ShotFiles
 from tests.benchmarks.gate_scenes import dubbed_tracks
 
@@ -48,7 +48,7 @@ def witness(shots: Sequence[ShotFiles]) -> Witness | None:
             timing = load_timing(files.folder("timing"))
             times = timing.times[track.start - files.shot.start :][: len(track)]
             rate = (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6)
-            shown = speaking.without_slow(speaking.mouth_motion(track.landmarks), rate)
+            shown = active_speaker.without_slow(active_speaker.mouth_motion(track.landmarks), rate)
             samples = load_samples(files.video)
             total += len(track) * np.array(
                 [_agreement(shown, samples, times - lag * STEP, rate) for lag in lags]
@@ -64,11 +64,11 @@ def witness(shots: Sequence[ShotFiles]) -> Witness | None:
 
 def _agreement(shown: np.ndarray, samples: np.ndarray, times: np.ndarray, rate: float) -> float:
     """Weighted correlation of (T, 3) motions with those that the sound foretells at ``times``."""
-    features = speaking.without_slow(speaking.sound_features(samples, times), rate)
-    told = features @ speaking.lips_from_sound()
+    features = active_speaker.without_slow(active_speaker.sound_features(samples, times), rate)
+    told = features @ active_speaker.lips_from_sound()
     found = 0.0
-    for kind, weight in enumerate(speaking.KINDS):
+    for kind, weight in enumerate(active_speaker.KINDS):
         x, y = shown[:, kind] - shown[:, kind].mean(), told[:, kind] - told[:, kind].mean()
         power = float(np.sqrt((x @ x) * (y @ y)))
         found += weight * float(x @ y) / power if power > 1e-9 else 0.0
-    return found / sum(speaking.KINDS)
+    return found / sum(active_speaker.KINDS)

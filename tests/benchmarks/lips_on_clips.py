@@ -25,9 +25,9 @@ import av
 import numpy as np
 
 import dubkit
-from dubkit.faces.store import load_tracks
-from dubkit.measures.picture import PictureSums
-from dubkit.training.teacher_set import GRID_WORDS
+from dubkit.faces.track_store import load_tracks
+from dubkit.metrics.picture import PictureSums
+from dubkit.training.lab.teacher_set import GRID_WORDS
 
 JUDGE = Path(__file__).with_name("judge_lips.py")
 KEEP_S1 = 4

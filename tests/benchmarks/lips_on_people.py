@@ -28,10 +28,10 @@ import numpy as np
 
 import dubkit
 from dubkit.errors import DubkitError
-from dubkit.faces.store import load_choice, load_tracks
-from dubkit.measures.checks import GateResult
+from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.media.probe import probe
 from dubkit.media.process import run
+from dubkit.metrics.gate_limits import GateResult
 from dubkit.records import FaceTrack, VideoInfo
 from tests.benchmarks.lips_on_clips import judge, seam, silence
 

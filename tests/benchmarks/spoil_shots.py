@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, masks
-from dubkit.faces.warp import grid_from_canonical
-from dubkit.measures.lips import LABIALS, MARKS
+from dubkit.faces import align
+from dubkit.lips import masks
+from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.measures.speech import LEAST_LABIALS, Speech, labial_rows
 from dubkit.media.planes import Plane, plane_format, plane_from_display
+from dubkit.metrics.lips import LABIALS, MARKS
 from dubkit.records import FaceTrack, VideoInfo
 
 Planes = tuple[Plane, ...]

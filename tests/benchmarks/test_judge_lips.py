@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.config import GenerateSettings
+from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from dubkit.cli import checks, lazy
 from dubkit.cli.app import app
 from dubkit.cli.checks import Check, State
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, Entry
 from dubkit.errors import MissingDependency
 

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dubkit.catalogue.cache import everything
-from dubkit.catalogue.entries import WEIGHTS, File, Weight
 from dubkit.cli import models_cmd
 from dubkit.cli.app import app
+from dubkit.weights.cache import everything
+from dubkit.weights.entries import WEIGHTS, File, Weight
 from tests.web import serve
 
 RUN = CliRunner()

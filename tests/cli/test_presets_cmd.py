@@ -8,7 +8,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
-from dubkit.config import Config
+from dubkit.config.schema import Config
 
 runner = CliRunner()
 

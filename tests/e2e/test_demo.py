@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dubkit.demo.build import SHOTS
+from dubkit.demo.demo_film import SHOTS
 from dubkit.media.audio import load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
-from dubkit.pipeline import STAGES
+from dubkit.pipeline.job import STAGES
 
 LIMIT = 120.0  # seconds, on two cores
 FRAMES = sum(shot.frames for shot in SHOTS)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.demo.build import build_demo
+from dubkit.demo.demo_film import build_demo
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe

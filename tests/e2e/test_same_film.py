@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import dubkit
-from dubkit.demo.build import SHOTS, render
+from dubkit.demo.demo_film import SHOTS, render
 from dubkit.media.audio import save_wav
-from dubkit.work import schedule
+from dubkit.parallel import scheduler
 from tests.clips import pictures_film
 
 LENGTHS = (24, 12, 20, 14)
@@ -62,18 +62,18 @@ def test_any_order_of_the_shots_makes_the_same_film(
     chance = random.Random(seed)
     orders: list[list[int]] = []
 
-    def shuffled(queue: schedule._Queue, call: schedule.Call, number: int) -> None:
+    def shuffled(queue: scheduler._Queue, call: scheduler.Call, number: int) -> None:
         queue.heap.append((not call.whole, -call.size, number, call))
         chance.shuffle(queue.heap)
         queue.left += call.size
         orders.append([entry[2] for entry in queue.heap])
 
-    def first(queue: schedule._Queue) -> tuple[schedule.Call, int]:
+    def first(queue: scheduler._Queue) -> tuple[scheduler.Call, int]:
         call, left = queue.heap.pop(0)[-1], queue.left
         queue.left -= call.size
         return call, left
 
-    monkeypatch.setattr(schedule._Queue, "push", shuffled)
-    monkeypatch.setattr(schedule._Queue, "pop", first)
+    monkeypatch.setattr(scheduler._Queue, "push", shuffled)
+    monkeypatch.setattr(scheduler._Queue, "pop", first)
     assert film(footage, tmp_path / "out.mp4", jobs=2) == one_by_one
     assert any(order != sorted(order) for order in orders)

@@ -19,13 +19,13 @@ from typer.testing import CliRunner, Result
 
 from dubkit.batch.listing import read_list
 from dubkit.cli.app import app
+from dubkit.config.presets import load_config
 from dubkit.errors import ConfigError, InputError, ToolError, WorkError
-from dubkit.faces.store import load_tracks
+from dubkit.faces.track_store import load_tracks
 from dubkit.media.audio import load_samples
-from dubkit.media.edit import Parts, Sound, mux
+from dubkit.media.mux import Parts, Sound, mux
 from dubkit.media.probe import probe
 from dubkit.media.shotlist import read_shots
-from dubkit.presets import load_config
 from dubkit.stages.probe import load_film
 from tests.clips import ffmpeg, film, tone
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dubkit.engines.base import Aligner, FaceDetector, Landmarker
 from dubkit.errors import ModelError
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.records import Floats, ScriptLine, Speech
 
 RATE = 16000
@@ -155,7 +155,11 @@ class LandmarkerSuite:
     def test_no_crops_give_no_results(self, landmarker: Landmarker) -> None:
         size = landmarker.crop_size
         landmarks, pose, sure = landmarker.locate(np.empty((0, size, size, 3), np.uint8))
-        assert (landmarks.shape, pose.shape, sure.shape) == ((0, layout.COUNT, 2), (0, 3), (0,))
+        assert (landmarks.shape, pose.shape, sure.shape) == (
+            (0, landmark_layout.COUNT, 2),
+            (0, 3),
+            (0,),
+        )
 
     def test_results_do_not_depend_on_company(self, landmarker: Landmarker) -> None:
         size = landmarker.crop_size

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dubkit.config import FaceSettings, SpeechSettings
+from dubkit.config.schema import FaceSettings, SpeechSettings
 from dubkit.engines.base import Aligner, FaceDetector, Landmarker
 from dubkit.engines.registry import load_engine
 from dubkit.media.audio import load_samples

@@ -11,12 +11,12 @@ import pytest
 from safetensors.torch import save_file
 from torch import nn
 
-from dubkit.config import Config, FaceSettings, GenerateSettings
+from dubkit.config.presets import load_config
+from dubkit.config.schema import Config, FaceSettings, GenerateSettings
 from dubkit.engines.registry import load_engine
 from dubkit.errors import ModelError
-from dubkit.models.build import debug_landmarker
+from dubkit.models.builders import debug_landmarker
 from dubkit.models.checkpoint import load_checkpoint, save_checkpoint
-from dubkit.presets import load_config
 
 SHIPPED = Path(str(files("dubkit") / "weights"))
 Load = Callable[[str], object]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.engines.registry import (
     ENGINES,
     Entry,

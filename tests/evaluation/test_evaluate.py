@@ -15,7 +15,7 @@ from dubkit.errors import InputError, UsageError
 from dubkit.evaluation import BY_NAME, MEASURES, pairs_of
 from dubkit.media.audio import load_samples, save_wav
 from tests.clips import film, shots_film
-from tests.evaluation.test_sync import random_net
+from tests.metrics.test_syncnet import random_net
 
 runner = CliRunner()
 CHEAP = ["--set", "speech.aligner=even", "--jobs", "1"]

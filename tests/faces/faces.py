@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, layout, shape
+from dubkit.faces import align, landmark_layout
+from dubkit.lips import mouth_shape
 from dubkit.records import Floats
 
-LOWER = layout.LIPS_INNER[1:10]
-UPPER = layout.LIPS_INNER[:10:-1]
+LOWER = landmark_layout.LIPS_INNER[1:10]
+UPPER = landmark_layout.LIPS_INNER[:10:-1]
 
 
 def with_gap(opening: float) -> Floats:
@@ -20,8 +21,8 @@ def with_gap(opening: float) -> Floats:
     middle = (face[LOWER, 1] + face[UPPER, 1]) / 2
     face[LOWER, 1] = middle + opening * profile
     face[UPPER, 1] = middle
-    face[layout.LIPS_OUTER[1:10], 1] += opening * profile
-    face[layout.JAW[4:-4], 1] += opening * 0.5
+    face[landmark_layout.LIPS_OUTER[1:10], 1] += opening * profile
+    face[landmark_layout.JAW[4:-4], 1] += opening * 0.5
     return face
 
 
@@ -43,7 +44,11 @@ def drawn(landmarks: Floats, width: int, height: int, seed: int = 0) -> NDArray[
     picture = cv2.resize(
         rng.integers(60, 120, (height // 4, width // 4), np.uint8), (width, height)
     )
-    for group, grey in ((layout.OVAL, 170), (layout.LIPS_OUTER, 120), (layout.LIPS_INNER, 30)):
+    for group, grey in (
+        (landmark_layout.OVAL, 170),
+        (landmark_layout.LIPS_OUTER, 120),
+        (landmark_layout.LIPS_INNER, 30),
+    ):
         cv2.fillPoly(picture, [np.round(landmarks[group]).astype(np.int32)], grey)
     noise = rng.normal(0, 3, picture.shape)
     return np.asarray(np.clip(picture + noise, 0, 255), np.uint8)
@@ -51,4 +56,4 @@ def drawn(landmarks: Floats, width: int, height: int, seed: int = 0) -> NDArray[
 
 def gap_of(face: Floats) -> float:
     """Signed inner-lip gap of one (L, 2) canonical face, over the mean face's width."""
-    return float(shape.gap(face[layout.MOVING]))
+    return float(mouth_shape.gap(face[landmark_layout.MOVING]))

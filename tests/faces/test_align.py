@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import (
     CROP_SIDE,
     Matrix,
@@ -22,7 +22,7 @@ from dubkit.faces.align import (
     scale_of,
     similarity,
 )
-from dubkit.faces.link import five_points
+from dubkit.faces.association import five_points
 
 
 def placed(size: float, turn: float, x: float, y: float) -> Matrix:
@@ -55,7 +55,7 @@ def test_a_face_of_any_size_place_and_turn_comes_to_the_canonical_one(way: Matri
 def test_speech_does_not_move_the_canonical_position() -> None:
     face = apply(placed(90, 0.2, 300, 200), mean_face())
     speaking = face.copy()
-    speaking[layout.MOVING] += (0, 25)
+    speaking[landmark_layout.MOVING] += (0, 25)
     assert np.array_equal(canonical_from_face(face), canonical_from_face(speaking))
 
 

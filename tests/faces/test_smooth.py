@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dubkit.faces import layout, smooth
+from dubkit.faces import landmark_layout, smooth
 from dubkit.faces.smooth import adaptive, local_mean, noise_level, segments, smooth_run
 from dubkit.records import Floats
 from tests.painted import face
@@ -77,8 +77,10 @@ def test_a_closure_of_one_frame_survives() -> None:
     opening[20] = 0.0
     truth, rough = moving(40, 1.0, 0.3, opening)
     fine = smooth_run(rough, RATE, 0.5)
-    gap = fine[:, layout.LIPS_INNER[5], 1] - fine[:, layout.LIPS_INNER[15], 1]
-    true_gap = truth[:, layout.LIPS_INNER[5], 1] - truth[:, layout.LIPS_INNER[15], 1]
+    gap = fine[:, landmark_layout.LIPS_INNER[5], 1] - fine[:, landmark_layout.LIPS_INNER[15], 1]
+    true_gap = (
+        truth[:, landmark_layout.LIPS_INNER[5], 1] - truth[:, landmark_layout.LIPS_INNER[15], 1]
+    )
     depth = (gap[18] - gap[20]) / (true_gap[18] - true_gap[20])
     assert depth > 0.9
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.config import GenerateSettings
+from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
+from dubkit.media.concat import closed_end, join_segments
 from dubkit.media.frames import FrameReader
-from dubkit.media.join import closed_end, join_segments
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, encoding_for

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dubkit.errors import ModelError
 from dubkit.models.blocks import for_inference
-from dubkit.models.build import (
+from dubkit.models.builders import (
     build_detector,
     debug_detector,
     debug_landmarker,

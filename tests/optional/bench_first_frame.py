@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.demo.build import build_demo
+from dubkit.demo.demo_film import build_demo
 from dubkit.engines.quiet import quiet
 from dubkit.media.audio import save_wav
 from tests.optional.conftest import NUMBERS

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from dubkit.config import SpeechSettings
-from dubkit.engines.by_language import AlignerByLanguage
+from dubkit.config.schema import SpeechSettings
 from dubkit.engines.registry import released
 from dubkit.media.audio import save_wav
 from dubkit.records import ScriptLine
+from dubkit.speech.auto import AlignerByLanguage
 from tests.clips import film
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import Spoken, speak

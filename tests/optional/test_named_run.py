@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.config import FaceSettings
-from dubkit.demo.build import SHOTS, build_demo, render
-from dubkit.engines.embedded_faces import EmbeddedDetector
+from dubkit.config.schema import FaceSettings
+from dubkit.demo.demo_film import SHOTS, build_demo, render
 from dubkit.engines.quiet import quiet
+from dubkit.faces.embedded import EmbeddedDetector
 from dubkit.media.audio import save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dubkit.config import FaceSettings
-from dubkit.engines.embedded_faces import EmbeddedDetector, EmbeddedLandmarker
+from dubkit.config.schema import FaceSettings
 from dubkit.engines.quiet import quiet
 from dubkit.engines.registry import choose, load_engine
-from dubkit.engines.retinaface import RetinafaceDetector
 from dubkit.errors import ModelError
 from dubkit.faces import align
+from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker
+from dubkit.faces.retinaface import RetinafaceDetector
 from tests.engines.conformance import DetectorSuite
 
 pytestmark = [pytest.mark.retinaface, pytest.mark.filterwarnings("ignore")]
@@ -208,7 +208,7 @@ def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_sa
     fresh = tmp_path / "fresh.pth"  # no net of it is loaded yet
     fresh.write_bytes(spots.read_bytes())
     with quiet():
-        from dubkit.engines import retinaface_net
+        from dubkit.faces import retinaface_net
     true, asked = retinaface_net.RetinafaceNet, []
 
     def small_gpu(path: Path, long_side: int, device: str) -> object:

@@ -27,19 +27,19 @@ pytestmark = pytest.mark.whisperx
     ],
 )
 def test_text_as_it_is_spoken(language: str, text: str, words: str) -> None:
-    from dubkit.engines.spoken import spoken_words
+    from dubkit.speech.normalize import spoken_words
 
     assert spoken_words(text, language) == (words.split(), [])
 
 
 @pytest.mark.parametrize("text", ["", "...", "-- ' --", "(!?)"])
 def test_punctuation_is_no_word(text: str) -> None:
-    from dubkit.engines.spoken import spoken_words
+    from dubkit.speech.normalize import spoken_words
 
     assert spoken_words(text, "en") == ([], [])
 
 
 def test_what_a_language_has_no_words_for_here_is_told() -> None:
-    from dubkit.engines.spoken import spoken_words
+    from dubkit.speech.normalize import spoken_words
 
     assert spoken_words("a 3 b & c", "xx") == (["a", "b", "c"], ["3", "&"])

@@ -11,13 +11,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from dubkit.config import SpeechSettings
+from dubkit.config.schema import SpeechSettings
 from dubkit.engines.base import Aligner
 from dubkit.engines.quiet import quiet
 from dubkit.engines.registry import choose, load_engine, released
-from dubkit.engines.whisperx import WhisperxAligner
 from dubkit.errors import ConfigError, InputError, ModelError, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
+from dubkit.speech.whisperx import WhisperxAligner
 from tests.engines.conformance import AlignerSuite, assert_tiles
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, Spoken, speak
@@ -281,7 +281,7 @@ def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_sa
     folders: dict[str, str], clips: list[Spoken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with quiet():
-        from dubkit.engines import whisperx_models
+        from dubkit.speech import whisperx_models
     asked = []
 
     def small_gpu(true: Callable[..., object], place: int) -> Callable[..., object]:
@@ -308,7 +308,7 @@ def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_sa
 
 
 def test_a_device_that_is_not_there_is_an_error() -> None:
-    from dubkit.execute import find_devices
+    from dubkit.pipeline.worker import find_devices
 
     with pytest.raises(ConfigError, match="'cuda:7' is not there"):
         find_devices("cuda:7")

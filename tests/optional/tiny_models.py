@@ -25,8 +25,8 @@ from transformers import (
 )
 from whisperx.audio import N_SAMPLES, log_mel_spectrogram
 
-from dubkit.engines import voiced
 from dubkit.records import Floats
+from dubkit.speech import activity
 from tests.optional.speech import RATE, Spoken
 
 torch.set_num_threads(1)  # the nets are so small that a second thread waits longer than it works
@@ -185,7 +185,7 @@ def _told(tokenizer: Any, tokens: dict[str, int], text: str, language: str) -> l
 
 
 def _mel(samples: Floats) -> torch.Tensor:
-    sound = voiced.clean(samples)  # as loud as the engine makes it
+    sound = activity.clean(samples)  # as loud as the engine makes it
     return torch.as_tensor(log_mel_spectrogram(sound, 80, padding=N_SAMPLES - len(sound)))
 
 

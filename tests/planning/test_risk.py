@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dubkit.config import FaceSettings
-from dubkit.faces import layout
-from dubkit.faces.choose import UNCLEAR, TrackChoice, choose
+from dubkit.config.schema import FaceSettings
+from dubkit.faces import landmark_layout
+from dubkit.faces.selection import UNCLEAR, TrackChoice, choose
 from dubkit.planning.risk import Level, Seen, judge, main_face
 from dubkit.records import FaceState, FaceTrack
 
@@ -21,7 +21,7 @@ def track(
         number,
         0,
         np.tile(box, (frames, 1)),
-        np.zeros((frames, layout.COUNT, 2), np.float32),
+        np.zeros((frames, landmark_layout.COUNT, 2), np.float32),
         pose,
         np.full(frames, score, np.float32),
         np.full(frames, FaceState.SEEN, np.int8),

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dubkit.planning.shots import jpeg
+from dubkit.planning.shot_plan import jpeg
 from dubkit.report.page import build
 
 FILM = "f" * 64

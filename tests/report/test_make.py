@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from dubkit.api import make_job, run_job
 from dubkit.cli.app import app
-from dubkit.config import GateSettings
-from dubkit.demo.build import build_demo
+from dubkit.config.schema import GateSettings
+from dubkit.demo.demo_film import build_demo
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dubkit.verdicts import read_verdicts
+from dubkit.pipeline.verdicts import read_verdicts
 from tests.report.pages import FILM, page, shot
 
 if TYPE_CHECKING:

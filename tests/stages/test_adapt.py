@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import dubkit
-from dubkit.config import AdaptSettings, Config, GenerateSettings
+from dubkit.config.schema import AdaptSettings, Config, GenerateSettings
 from dubkit.errors import InputError, ModelError, OutputError, UsageError
+from dubkit.lips.articulation import Articulator
 from dubkit.models.actor import load_actor
-from dubkit.profile import make_profile
+from dubkit.pipeline.actor_profile import make_profile
 from dubkit.records import Job
 from dubkit.stages import adapt
 from dubkit.stages.base import StageContext
-from dubkit.synthesis.articulation import Articulator
 from dubkit.work.manifest import read_manifest
 from dubkit.work.store import read_record
 from tests.clips import ffmpeg, film, tone

@@ -17,24 +17,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.config import Config, GenerateSettings
-from dubkit.demo.build import SHOTS, render
+from dubkit.config.schema import Config, GenerateSettings
+from dubkit.demo.demo_film import SHOTS, render
 from dubkit.engines.base import FaceRenderer
-from dubkit.faces.store import CHOICES, TRACKS, load_choice, load_tracks
-from dubkit.measures.store import LIPS, SEEN
+from dubkit.faces.track_store import CHOICES, TRACKS, load_choice, load_tracks
+from dubkit.lips.articulation import Articulator
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
+from dubkit.metrics.metrics_store import LIPS, SEEN
 from dubkit.models.actor import ActorFacts, save_actor
 from dubkit.records import Job, Phoneme, Shot
+from dubkit.speech.mel_levels import listen
+from dubkit.speech.timing import cut_timing, load_timing, save_timing
 from dubkit.stages import faces, generate
 from dubkit.stages import probe as probe_stage
 from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
-from dubkit.synthesis.articulation import Articulator
-from dubkit.synthesis.sound import listen
-from dubkit.synthesis.timing import cut_timing, load_timing, save_timing
 from dubkit.work.store import write_record
 from tests.clips import pictures_film
 

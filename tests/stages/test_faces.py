@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from dubkit.config import Config, FaceSettings
-from dubkit.faces.store import load_choice, load_tracks
+from dubkit.config.schema import Config, FaceSettings
+from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.media.probe import probe
 from dubkit.media.process import find_program
 from dubkit.media.process import run as run_program

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.config import FaceSettings
-from dubkit.faces.choose import TrackChoice
-from dubkit.faces.store import load_choice, load_tracks
+from dubkit.config.schema import FaceSettings
+from dubkit.faces.selection import TrackChoice
+from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.records import FaceState, FaceTrack, Shot
 from tests.stages.test_faces import run_stage
 

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 import dubkit
 from dubkit.cli.app import app
 from dubkit.errors import OutputError
-from dubkit.measures.checks import GateResult
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
-from dubkit.outcome import RunResult
-from dubkit.plan import digest_inputs
-from dubkit.status import job_status, read_job
+from dubkit.metrics.gate_limits import GateResult
+from dubkit.pipeline.dry_run import digest_inputs
+from dubkit.pipeline.inspect import job_status, read_job
+from dubkit.pipeline.result import RunResult
 
 CUT = 37
 FIRST, SECOND = "0000000-0000037", "0000037-0000075"

@@ -10,18 +10,19 @@ import av
 import numpy as np
 import pytest
 
-from dubkit.config import Config, GenerateSettings
-from dubkit.faces import align, warp
-from dubkit.faces.choose import TrackChoice, Untouched
-from dubkit.faces.store import load_tracks, save_choice, save_tracks
+from dubkit.config.schema import Config, GenerateSettings
+from dubkit.faces import align
+from dubkit.faces.selection import TrackChoice, Untouched
+from dubkit.faces.track_store import load_tracks, save_choice, save_tracks
+from dubkit.lips import mesh_warp
 from dubkit.media.planes import Plane, plane_format
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
 from dubkit.records import FaceState, FaceTrack, Job, Phoneme, Shot
+from dubkit.speech.timing import cut_timing, save_timing
 from dubkit.stages import generate
 from dubkit.stages import probe as probe_stage
 from dubkit.stages.base import StageContext
-from dubkit.synthesis.timing import cut_timing, save_timing
 from dubkit.work.store import read_record
 from tests import clips
 from tests.faces.faces import drawn, placed, talking
@@ -152,7 +153,7 @@ def test_outside_the_mask_every_sample_is_the_sources(scene: Scene) -> None:
         canonical = align.canonical_from_face(scene.faces[t].astype(np.float32))
         where = align.apply(canonical, np.stack([columns, rows], 1).astype(np.float32))
         assert where[:, 1].min() > 0.5, "nothing above the nose changes"
-        assert np.abs(where[:, 0]).max() < -warp.LEFT
+        assert np.abs(where[:, 0]).max() < -mesh_warp.LEFT
 
 
 def test_frames_that_cannot_be_dubbed_stay_as_they_are(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dubkit
-from dubkit.demo.build import SHOTS, render
+from dubkit.demo.demo_film import SHOTS, render
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.records import Shot
 from dubkit.stages.link import Link, load_lender

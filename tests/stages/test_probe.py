@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
 from dubkit.media.probe import probe
 from dubkit.records import Job

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.media.shotlist import read_shots
 from dubkit.records import Job, Shot

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
 from dubkit.media.audio import load_samples
 from dubkit.records import Job, Phoneme, Shot, Speech
+from dubkit.speech.timing import load_timing
 from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
-from dubkit.synthesis.timing import load_timing
 from dubkit.work.store import write_record
-from tests.synthesis.test_unspoken import music
+from tests.speech.test_nonspeech import music
 from tests.work.test_store import video
 
 ASSETS = Path(str(files("dubkit") / "demo" / "assets"))

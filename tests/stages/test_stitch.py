@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError, UsageError
-from dubkit.measures.checks import GATE, GateResult
 from dubkit.media.audio import audio_info, load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
+from dubkit.metrics.gate_limits import GATE, GateResult
 from dubkit.records import Job, Shot
 from dubkit.stages import probe as probe_stage
 from dubkit.stages import stitch

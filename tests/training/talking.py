@@ -9,11 +9,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dubkit.config import Config
-from dubkit.demo.build import ASSETS
+from dubkit.config.presets import load_config
+from dubkit.config.schema import Config
+from dubkit.demo.demo_film import ASSETS
 from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
-from dubkit.presets import load_config
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
 from tests.painted import Person, paint
 

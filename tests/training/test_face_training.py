@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from dubkit.faces import align, layout
+from dubkit.faces import align, landmark_layout
 from dubkit.models.detector import STRIDES, UNIT, Level, decode
-from dubkit.training import augment, detector, landmarker, textures
-from dubkit.training.face_crops import PictureSource, placement
-from dubkit.training.pose import Template, fit_template, rotation_angles
-from dubkit.training.scenes import Scene, SceneMaker, box_of
-from dubkit.training.transplant import transplant
+from dubkit.training.lab import augment, textures, train_detector, train_landmarker
+from dubkit.training.lab.face_crops import PictureSource, placement
+from dubkit.training.lab.pose import Template, fit_template, rotation_angles
+from dubkit.training.lab.scenes import Scene, SceneMaker, box_of
+from dubkit.training.lab.transplant import transplant
 
 
 def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -55,14 +55,14 @@ def test_yaw_is_positive_when_the_nose_points_to_the_right(
     turned = solid @ turn(25, 0, 0).T
     moved = turned - solid
     eyes = align.eye_centres(turned[:, :2].astype(np.float32)).mean(0)
-    assert turned[layout.NOSE_TIP[0], 0] > eyes[0]
+    assert turned[landmark_layout.NOSE_TIP[0], 0] > eyes[0]
     assert rotation_angles(turned, template)[0] > 0
     assert abs(float(moved.mean())) < 1
 
 
 def test_pitch_is_positive_when_the_nose_points_up(solid: np.ndarray, template: Template) -> None:
     turned = solid @ turn(0, 20, 0).T
-    assert turned[layout.NOSE_TIP[0], 1] < solid[layout.NOSE_TIP[0], 1]
+    assert turned[landmark_layout.NOSE_TIP[0], 1] < solid[landmark_layout.NOSE_TIP[0], 1]
     assert rotation_angles(turned, template)[1] > 0
 
 
@@ -104,11 +104,11 @@ def test_a_transplanted_mouth_brings_its_landmarks() -> None:
     size = 224
     face = align.apply(align.crop_from_canonical(size), align.mean_face())
     donor = face.copy()
-    donor[layout.LIPS_INNER[1:10], 1] += 9
+    donor[landmark_layout.LIPS_INNER[1:10], 1] += 9
     picture, other = np.full((size, size, 3), 120, np.uint8), np.full((size, size, 3), 60, np.uint8)
     mixed, points = transplant(picture, face, other, donor, 1.0)
-    np.testing.assert_allclose(points[layout.LIPS], donor[layout.LIPS], atol=1e-3)
-    np.testing.assert_array_equal(points[layout.EYE_LEFT], face[layout.EYE_LEFT])
+    np.testing.assert_allclose(points[landmark_layout.LIPS], donor[landmark_layout.LIPS], atol=1e-3)
+    np.testing.assert_array_equal(points[landmark_layout.EYE_LEFT], face[landmark_layout.EYE_LEFT])
     # the donor's skin was matched to the recipient's, and nothing changed far from the mouth
     assert np.abs(mixed.astype(int) - 120).max() <= 10
     assert (mixed[:60] == 120).all()
@@ -120,7 +120,7 @@ def test_every_face_has_a_peak_on_a_grid_of_its_scale_and_targets_decode_to_it()
     ]
     points = [np.tile((b[:2] + b[2:]) / 2, (5, 1)).astype(np.float32) for b in boxes]
     scene = Scene(np.zeros((320, 320, 3), np.uint8), boxes, points)
-    targets = [detector.target_of([scene], 320, i) for i in range(len(STRIDES))]
+    targets = [train_detector.target_of([scene], 320, i) for i in range(len(STRIDES))]
     assert [int((t.heat == 1).sum()) for t in targets] == [1, 1, 2]
     for target in targets:
         for cell in (target.heat[0] == 1).nonzero():
@@ -130,7 +130,7 @@ def test_every_face_has_a_peak_on_a_grid_of_its_scale_and_targets_decode_to_it()
 
 def test_nothing_is_asked_where_a_face_is_ignored() -> None:
     scene = Scene(np.zeros((64, 64, 3), np.uint8), ignored=[np.array([0, 0, 32, 32], np.float32)])
-    target = detector.target_of([scene], 64, 0)
+    target = train_detector.target_of([scene], 64, 0)
     assert not target.care[0, :4, :4].any()
     assert bool((target.care[0, 4:] == 1).all())
 
@@ -189,15 +189,15 @@ def test_drawn_pictures_of_any_size_can_be_made(size: int) -> None:
 
 def test_the_opening_is_zero_for_lips_that_meet() -> None:
     landmarks = torch.from_numpy(align.mean_face())[None].clone()
-    lower, upper = layout.LIPS_INNER[1:10], layout.LIPS_INNER[:10:-1].copy()
+    lower, upper = landmark_layout.LIPS_INNER[1:10], landmark_layout.LIPS_INNER[:10:-1].copy()
     landmarks[:, lower, 1] = landmarks[:, upper, 1]
-    assert float(landmarker.gaps(landmarks).abs().max()) < 1e-6
+    assert float(train_landmarker.gaps(landmarks).abs().max()) < 1e-6
     landmarks[:, lower, 1] += 0.1
-    torch.testing.assert_close(landmarker.gaps(landmarks), torch.full((1, 9), 0.1))
+    torch.testing.assert_close(train_landmarker.gaps(landmarks), torch.full((1, 9), 0.1))
 
 
 def test_crop_units_and_pixels_agree() -> None:
-    assert landmarker.to_units(np.array([-0.5, 63.5, 127.5]), 128).tolist() == [-1, 0, 1]
+    assert train_landmarker.to_units(np.array([-0.5, 63.5, 127.5]), 128).tolist() == [-1, 0, 1]
 
 
 def test_decoding_places_boxes_around_their_cells() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError
 from dubkit.records import Shot
+from dubkit.training.analyse import _cut_long
 from dubkit.training.footage import Source, find_sources, read_lines
-from dubkit.training.look import _cut_long
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from dubkit.config import LandmarkTraining
+from dubkit.config.schema import LandmarkTraining
 from dubkit.errors import InputError, ModelError
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import apply
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.progress import NoProgress
-from dubkit.training.corrected import read_labels
-from dubkit.training.landmark_lesson import landmark_lesson
+from dubkit.training.commands import train
+from dubkit.training.dataset import PreparedSet
+from dubkit.training.lab.corrected import read_labels
+from dubkit.training.lab.landmark_lesson import landmark_lesson
 from dubkit.training.loop import Pace
 from dubkit.training.prepare import prepare
-from dubkit.training.prepared import PreparedSet
-from dubkit.training.studio import train
 from tests.painted import face
 from tests.training.talking import config, one_face, write_film
 
@@ -49,9 +49,9 @@ def test_corrections_come_into_the_set_with_their_crops(corrected: Path) -> None
     assert crops.shape == (25, 224, 224, 3)
     assert np.isnan(landmarks[3, 5]).all()
     # painted faces tell in red and green which canonical point a pixel shows: the nose tip's, everywhere
-    tips = landmarks[:, layout.NOSE_TIP[0]].round().astype(int)
+    tips = landmarks[:, landmark_layout.NOSE_TIP[0]].round().astype(int)
     nose = np.stack([crop[y, x] for crop, (x, y) in zip(crops, tips, strict=True)])
-    wanted = 128 + 40 * face(0.3)[layout.NOSE_TIP[0]]
+    wanted = 128 + 40 * face(0.3)[landmark_layout.NOSE_TIP[0]]
     assert np.abs(np.median(nose, 0)[:2] - wanted).max() < 10
 
 
@@ -113,7 +113,10 @@ def test_a_start_that_is_no_landmarker_is_refused(corrected: Path, tmp_path: Pat
     [
         ({"frames": [0]}, "wanted are arrays frames and landmarks"),
         ({"frames": [0], "landmarks": np.zeros((1, 68, 2))}, r"have shape \(1, 68, 2\)"),
-        ({"frames": [0], "landmarks": np.full((1, layout.COUNT, 2), np.nan)}, "hold no frame with"),
+        (
+            {"frames": [0], "landmarks": np.full((1, landmark_layout.COUNT, 2), np.nan)},
+            "hold no frame with",
+        ),
     ],
 )
 def test_a_file_of_corrections_that_does_not_fit_is_refused(

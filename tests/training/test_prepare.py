@@ -16,12 +16,12 @@ import av
 import numpy as np
 import pytest
 
-from dubkit.config import Config
+from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
-from dubkit.faces import layout
+from dubkit.faces import landmark_layout
 from dubkit.progress import NoProgress
+from dubkit.training.dataset import BOOK, CLIPS, PreparedSet, read_clip
 from dubkit.training.prepare import PrepareResult, prepare
-from dubkit.training.prepared import BOOK, CLIPS, PreparedSet, read_clip
 from tests.clips import ffmpeg
 from tests.painted import LEVELS, Person
 from tests.training.talking import ENGINES, config, one_face, speech, write_film
@@ -72,7 +72,7 @@ def test_a_clip_has_one_picture_and_one_row_of_everything_a_frame(done: PrepareR
     pictures = list(found.pictures("bob__first"))
     assert len(pictures) == len(clip.times) == found.clips["bob__first"].frames == 60
     assert {p.shape for p in pictures} == {(found.crop, found.crop, 3)}
-    assert clip.landmarks.shape == (60, layout.COUNT, 2)
+    assert clip.landmarks.shape == (60, landmark_layout.COUNT, 2)
     assert clip.pose.shape == (60, 3)
     np.testing.assert_allclose(clip.times, np.arange(60) / 25, atol=1e-6)
     assert len(clip.energy) == pytest.approx(2.4 / 0.02, abs=2)

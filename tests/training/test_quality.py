@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.config import PrepareSettings
-from dubkit.demo.build import ASSETS, Picture
+from dubkit.config.schema import PrepareSettings
+from dubkit.demo.demo_film import ASSETS, Picture
 from dubkit.training import quality
 from dubkit.training.footage import assign_splits
 

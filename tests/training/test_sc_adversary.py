@@ -11,21 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from dubkit.config import ScTraining
+from dubkit.config.schema import ScTraining
 from dubkit.errors import Interrupted
-from dubkit.faces import view
+from dubkit.lips import refiner_grid
 from dubkit.models.sc import debug_sc, load_sc, save_sc
 from dubkit.progress import NoProgress
-from dubkit.training import sc
-from dubkit.training.course import run_lesson
+from dubkit.training import train_sc
 from dubkit.training.loop import Pace
 from dubkit.training.sc_adversary import Adversary
 from dubkit.training.sc_data import Samples
 from dubkit.training.sc_losses import Made
 from dubkit.training.sc_maps import Maps, stacked
+from dubkit.training.trainer import run_lesson
 
 CPU = torch.device("cpu")
-SIZE = view.SIZE
+SIZE = refiner_grid.SIZE
 
 
 def maps(seed: int, batch: int = 2) -> Maps:
@@ -39,7 +39,7 @@ def maps(seed: int, batch: int = 2) -> Maps:
         filmed=truth,
         truth=truth,
         visible=1 - core,
-        sketch=core.expand(-1, view.SKETCHES, -1, -1),
+        sketch=core.expand(-1, refiner_grid.SKETCHES, -1, -1),
         core=core,
         mask=core,
         ring=torch.zeros_like(core),
@@ -104,7 +104,9 @@ class _Made(Samples):
         return replace(drawn, references=torch.cat(more, 1), weights=weights, shade=shade)
 
 
-def lesson(settings: ScTraining, kind: type[sc.ScLesson] = sc.ScLesson) -> sc.ScLesson:
+def lesson(
+    settings: ScTraining, kind: type[train_sc.ScLesson] = train_sc.ScLesson
+) -> train_sc.ScLesson:
     net = debug_sc().train()
     held_out = [stacked([maps(1, 1)])]
     torch.manual_seed(settings.seed)
@@ -117,7 +119,7 @@ def settings(**changes: object) -> ScTraining:
     )
 
 
-def states(found: sc.ScLesson) -> dict[str, Tensor]:
+def states(found: train_sc.ScLesson) -> dict[str, Tensor]:
     return {
         f"{name}/{key}": value
         for name, module in found.modules().items()
@@ -130,10 +132,10 @@ def test_a_training_with_a_judge_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     whole = lesson(settings())
     how = partial(run_lesson, identity={}, device=CPU, progress=NoProgress())
-    monkeypatch.setattr(sc, "_SHOWN", 1)
+    monkeypatch.setattr(train_sc, "_SHOWN", 1)
     how(whole, settings(), tmp_path / "whole")
 
-    class Stopped(sc.ScLesson):
+    class Stopped(train_sc.ScLesson):
         def learn(self, batch: Maps, pace: Pace) -> dict[str, float]:
             if pace.step == 4:
                 raise Interrupted("stopped")

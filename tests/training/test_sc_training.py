@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from dubkit.config import ScTraining
+from dubkit.config.schema import ScTraining
 from dubkit.errors import InputError
-from dubkit.faces import align, layout, warp
+from dubkit.faces import align, landmark_layout
+from dubkit.lips import mesh_warp
 from dubkit.media.pictures import PictureWriter
 from dubkit.models.sc import ScOutput, debug_sc, load_sc, save_sc
 from dubkit.progress import NoProgress
-from dubkit.training import sc, sc_data, sc_losses
-from dubkit.training.course import run_lesson
-from dubkit.training.prepared import (
+from dubkit.training import sc_data, sc_losses, train_sc
+from dubkit.training.dataset import (
     CLIPS,
     CROP,
     FORMAT,
@@ -33,6 +33,7 @@ from dubkit.training.prepared import (
 )
 from dubkit.training.sc_footage import load_footage
 from dubkit.training.sc_maps import stacked
+from dubkit.training.trainer import run_lesson
 from tests.faces.faces import drawn, talking
 
 RATE, FRAMES = 25, 36
@@ -40,7 +41,7 @@ RATE, FRAMES = 25, 36
 
 def add_clip(root: Path, name: str, frames: int, seed: int) -> None:
     """A face that talks, as `training.prepare` would write it."""
-    matrix = warp.grid_from_canonical(CROP)
+    matrix = mesh_warp.grid_from_canonical(CROP)
     landmarks = np.stack([align.apply(matrix, face) for face in talking(frames)])
     path = clip_path(root, name, ".mp4")
     with PictureWriter(path, CROP, Fraction(RATE), Fraction(1, RATE)) as writer:
@@ -78,13 +79,15 @@ def settings(**changes: object) -> ScTraining:
     return ScTraining.model_validate({"steps": 4, "batch": 2, "check_every": 2, **changes})
 
 
-def small(prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sc.ScLesson:
+def small(
+    prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> train_sc.ScLesson:
     """A lesson of a minute net."""
-    monkeypatch.setattr(sc, "_CHECKED", 8)
+    monkeypatch.setattr(train_sc, "_CHECKED", 8)
     path = tmp_path / "start.safetensors"
     if not path.exists():
         save_sc(path, debug_sc(), 1)
-    return sc.sc_lesson(prepared, settings(), torch.device("cpu"), path)
+    return train_sc.sc_lesson(prepared, settings(), torch.device("cpu"), path)
 
 
 def test_a_sample_hides_the_jaw_and_borrows_from_other_moments(prepared: PreparedSet) -> None:
@@ -167,7 +170,7 @@ def test_a_set_without_film_is_refused(prepared: PreparedSet) -> None:
 def test_a_mouth_that_is_pushed_never_crosses_its_lips() -> None:
     face = talking(2)[0]
     push = np.zeros_like(face)
-    push[layout.LIPS_INNER[1:10], 1] = -0.2
+    push[landmark_layout.LIPS_INNER[1:10], 1] = -0.2
     moved = sc_data.with_mouth(face, push)
-    gap = moved[layout.LIPS_INNER[1:10], 1] - moved[layout.LIPS_INNER[:10:-1], 1]
+    gap = moved[landmark_layout.LIPS_INNER[1:10], 1] - moved[landmark_layout.LIPS_INNER[:10:-1], 1]
     assert gap.min() > -1e-6

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from dubkit.config import TcTraining
+from dubkit.config.schema import TcTraining
 from dubkit.errors import InputError, ModelError
-from dubkit.faces import shape
-from dubkit.faces.shape import gap_effect
+from dubkit.lips import mouth_shape
+from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
-from dubkit.synthesis import features
-from dubkit.synthesis.sound import BANDS, Sound
-from dubkit.synthesis.timing import Timed
-from dubkit.training import tc, tc_losses
-from dubkit.training.prepared import (
+from dubkit.speech import articulatory
+from dubkit.speech.mel_levels import BANDS, Sound
+from dubkit.speech.timing import Timed
+from dubkit.training import tc_losses, train_tc
+from dubkit.training.dataset import (
     CROP,
     FORMAT,
     Book,
@@ -28,11 +28,11 @@ from dubkit.training.prepared import (
     write_book,
     write_clip,
 )
+from dubkit.training.lab.tc_merge import merged
+from dubkit.training.lab.teacher_set import rows, sentence, transcripts
 from dubkit.training.tc_data import Clip, clip_of
 from dubkit.training.tc_measures import correlation, evaluate, predict, predictions
-from dubkit.training.tc_merge import merged
 from dubkit.training.tc_windows import Windows, heard_otherwise
-from dubkit.training.teacher_set import rows, sentence, transcripts
 from tests.faces.faces import talking
 
 
@@ -68,21 +68,21 @@ def settings(**changes: object) -> TcTraining:
     )
 
 
-def lesson(clips: list[Clip], **changes: object) -> tc.TcLesson:
-    return tc.TcLesson(clips, clips[:1], {}, settings(**changes))
+def lesson(clips: list[Clip], **changes: object) -> train_tc.TcLesson:
+    return train_tc.TcLesson(clips, clips[:1], {}, settings(**changes))
 
 
 def test_a_short_training_learns_what_opens_a_mouth_and_finds_a_late_picture(
     clips: list[Clip],
 ) -> None:
-    net = tc.learnt(lesson(clips))
+    net = train_tc.learnt(lesson(clips))
     unseen = clip("unseen", "e", late=0.12, seed=99)
     assert correlation(predict(net, unseen, "script", 0.12), unseen) > 0.7
-    assert tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
+    assert train_tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
 
 
 def test_one_pass_tells_what_passes_for_each_offset_tell(clips: list[Clip]) -> None:
-    net = TcNet(TcConfig(features.COUNT + BANDS + 1, 12, width=8, bands=BANDS)).eval()
+    net = TcNet(TcConfig(articulatory.COUNT + BANDS + 1, 12, width=8, bands=BANDS)).eval()
     offsets = [-0.2, 0.0, 0.13]
     for offset, shapes in zip(offsets, predictions(net, clips[0], "script", offsets), strict=True):
         alone = predict(net, clips[0], "script", offset)
@@ -90,7 +90,7 @@ def test_one_pass_tells_what_passes_for_each_offset_tell(clips: list[Clip]) -> N
 
 
 def test_equal_seeds_give_equal_nets(clips: list[Clip]) -> None:
-    one, two = (tc.learnt(lesson(clips, steps=3)) for _ in range(2))
+    one, two = (train_tc.learnt(lesson(clips, steps=3)) for _ in range(2))
     for mine, other in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(mine, other)
 
@@ -128,9 +128,9 @@ def test_sound_is_heard_otherwise_each_time_and_not_at_all_where_it_is_unknown()
 
 
 def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
-    net = tc.learnt(lesson(clips, steps=2))
+    net = train_tc.learnt(lesson(clips, steps=2))
     before = predict(net, clips[0], "script", 0.0)
-    after = predict(tc.scaled(net, 1.5), clips[0], "script", 0.0)
+    after = predict(train_tc.scaled(net, 1.5), clips[0], "script", 0.0)
     np.testing.assert_allclose(after, 1.5 * before, rtol=1e-4, atol=1e-5)
 
 
@@ -146,8 +146,8 @@ def test_a_net_is_compiled_where_it_is_asked_for(
     monkeypatch.setattr(torch, "compile", kept)
     for wanted in (False, True):
         settings = TcTraining(steps=2, batch=2, width=8, compile=wanted)
-        lesson = tc.TcLesson(clips, clips, {}, settings)
-        tc.learnt(lesson)
+        lesson = train_tc.TcLesson(clips, clips, {}, settings)
+        train_tc.learnt(lesson)
         assert compiled == ([lesson.net] if wanted else [])
 
 
@@ -183,14 +183,14 @@ def prepared_set(root: Path, said: str) -> PreparedSet:
 
 
 def test_a_training_begins_with_a_prepared_set(tmp_path: Path) -> None:
-    found = tc.tc_lesson(prepared_set(tmp_path, "ɑ"), settings(steps=2), torch.device("cpu"))
+    found = train_tc.tc_lesson(prepared_set(tmp_path, "ɑ"), settings(steps=2), torch.device("cpu"))
     measures = found.examine()
     assert measures["error"] == pytest.approx(1 - measures["correlation"])
     found.save(tmp_path / "tc.safetensors", 2)
     net, checkpoint = load_tc(tmp_path / "tc.safetensors")
     assert checkpoint.step == 2
     assert net.config.bands == BANDS
-    going_on = tc.tc_lesson(
+    going_on = train_tc.tc_lesson(
         PreparedSet(tmp_path),
         settings(steps=2),
         torch.device("cpu"),
@@ -202,13 +202,13 @@ def test_a_training_begins_with_a_prepared_set(tmp_path: Path) -> None:
 
 def test_a_set_in_which_nobody_speaks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nobody speaks"):
-        tc.tc_lesson(prepared_set(tmp_path, "sil"), settings(steps=2), torch.device("cpu"))
+        train_tc.tc_lesson(prepared_set(tmp_path, "sil"), settings(steps=2), torch.device("cpu"))
 
 
 def test_a_net_of_another_mouth_shape_is_no_start(tmp_path: Path, clips: list[Clip]) -> None:
     save_tc(tmp_path / "tc.safetensors", TcNet(TcConfig(5, 3, 8)), 1)
     with pytest.raises(ModelError, match="another mouth shape"):
-        tc.TcLesson(clips, clips, {}, settings(), start=tmp_path / "tc.safetensors")
+        train_tc.TcLesson(clips, clips, {}, settings(), start=tmp_path / "tc.safetensors")
 
 
 def test_a_clip_without_speech_is_left_out() -> None:
@@ -225,7 +225,7 @@ def test_a_clip_without_speech_is_left_out() -> None:
 
 
 def test_the_measures_of_a_net_are_told_by_clip_and_path(tmp_path: Path, clips: list[Clip]) -> None:
-    save_tc(tmp_path / "tc.safetensors", tc.learnt(lesson(clips)), 60)
+    save_tc(tmp_path / "tc.safetensors", train_tc.learnt(lesson(clips)), 60)
     found = evaluate(tmp_path / "tc.safetensors", clips[:2], {})
     assert {"a0/script", "a0/loop", "mean/script", "mean/loop"} <= set(found)
     assert found["mean/script"]["closures"] > 0.9
@@ -250,7 +250,7 @@ def test_nothing_that_may_not_ship_is_trained_on(data: Path) -> None:
 
 
 def test_shapes_have_as_many_coefficients_as_the_basis(clips: list[Clip]) -> None:
-    assert clips[0].shapes.shape[1] == len(shape.basis().decode)
+    assert clips[0].shapes.shape[1] == len(mouth_shape.basis().decode)
 
 
 def test_a_merged_net_answers_with_the_mean_of_its_parts() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dubkit.config import PrepareSettings
+from dubkit.config.schema import PrepareSettings
 from dubkit.faces.align import mean_face
-from dubkit.faces.choose import choose
-from dubkit.faces.link import bounds
+from dubkit.faces.association import bounds
+from dubkit.faces.selection import choose
 from dubkit.records import FaceState, FaceTrack, Shot
 from dubkit.training.usable import Choices, face_settings, refusals, usable_runs
 from tests.training.talking import config

@@ -1,0 +1,286 @@
+"""The batch itself: all jobs side by side, none of which can stop the others."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from dubkit import __version__
+from dubkit.batch.book import (
+    KIND,
+    VERSION,
+    Book,
+    Outcome,
+    State,
+    book_path,
+    read_book,
+    request_digest,
+    state_of,
+    write_book,
+)
+from dubkit.batch.check import Checked, Ready, Request, check
+from dubkit.batch.jobs import Shard, take_shard
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted
+from dubkit.parallel.scheduler import Course, Ended
+from dubkit.parallel.workers import cores
+from dubkit.pipeline.job import job_course, run_courses
+from dubkit.pipeline.result import RunResult
+from dubkit.progress import BatchProgress, Progress
+from dubkit.work.folder import explain
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """How a batch ended."""
+
+    outcomes: tuple[Outcome, ...]  # of its jobs, in order; those not reached are missing
+    skipped: tuple[str, ...]  # names of jobs that were done before
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A job with what is known of it from before."""
+
+    ready: Ready
+    asked: str
+    before: Outcome | None
+
+    @property
+    def done(self) -> bool:
+        """Whether the same request has its result already, untouched since."""
+        before = self.before
+        return (
+            before is not None
+            and before.state == "done"
+            and before.asked == self.asked
+            and before.made == state_of(before.output) != ""
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was tried and has no whole result."""
+        return self.before is not None and self.before.state in ("failed", "partial")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch that was checked, and what is known of its jobs from before."""
+
+    checked: Checked
+    todo: tuple[Todo, ...]  # of this shard
+    book_file: Path
+    book: Book
+
+    @property
+    def frames_a_second(self) -> float | None:
+        """Speed of this batch's finished jobs, with as many workers as now; None before there are any."""
+        ended = [o for o in self.book.outcomes.values() if o.frames and o.worked]
+        workers = self.checked.parallel.jobs or cores()
+        worked = sum(o.worked for o in ended)
+        return workers * sum(o.frames for o in ended) / worked if worked else None
+
+
+def open_batch(request: Request, shard: Shard | None = None) -> Batch:
+    """Check all jobs of a request and look each up in the book; nothing is written.
+
+    Raises UsageError and InputError where there is no batch at all, WorkError for a foreign book.
+    """
+    checked = check(request)
+    seconds = {ready.entry.name: ready.seconds for ready in checked.ready}
+    chosen = {entry.name for entry in take_shard(checked.entries, shard, seconds)}
+    book_file = book_path(request.out, shard)
+    book = read_book(book_file)
+    todo = tuple(
+        Todo(r, request_digest(r.entry, r.config, __version__), book.outcomes.get(r.entry.name))
+        for r in checked.ready
+        if r.entry.name in chosen
+    )
+    return Batch(checked, todo, book_file, book)
+
+
+def run_batch(
+    batch: Batch,
+    progress: BatchProgress,
+    *,
+    retry_failed: bool = False,
+    overwrite: bool = False,
+) -> BatchResult:
+    """Do the jobs that are not done; only those that failed before with ``retry_failed``.
+
+    The units of all jobs stand in one queue; a job that fails, whatever the reason, stops no other. The book is
+    saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError where the book
+    itself cannot be kept.
+    """
+    night = _Night(batch, progress, overwrite)
+    skipped = tuple(t.ready.entry.name for t in batch.todo if t.done)
+    work = in_turn([t for t in batch.todo if not t.done and (not retry_failed or t.failed)])
+    try:
+        with closing(run_courses(night.courses(work), batch.checked.parallel)) as jobs:
+            for job in jobs:
+                night.end(job)
+    except Interrupted as stop:
+        night.interrupt(stop)
+        raise
+    chosen = [t.ready.entry.name for t in batch.todo]
+    outcomes = tuple(night.known[name] for name in chosen if name in night.known)
+    return BatchResult(outcomes, skipped, _exit_code(outcomes))
+
+
+def in_turn(todo: Sequence[Todo]) -> list[Todo]:
+    """The order in which jobs begin: first one dub of each film, the longest film first, then the second ...
+
+    So a film is analysed by one job while others work on other films, and what takes longest does not come last.
+    """
+    turns: Counter[Path] = Counter()
+    keyed: list[tuple[int, int, int]] = []
+    for number, item in enumerate(todo):
+        film = item.ready.entry.video
+        keyed.append((turns[film], -item.ready.frames, number))
+        turns[film] += 1
+    return [todo[number] for _, _, number in sorted(keyed)]
+
+
+class _Begun:
+    """A job under way: passes on what it says, and adds up what its units took of the workers."""
+
+    def __init__(self, item: Todo, progress: Progress) -> None:
+        self.item = item
+        before = item.before
+        same = before is not None and not item.done and before.asked == item.asked
+        self.worked = before.worked if before and same else 0.0
+        self.note, self.warn, self.plan = progress.note, progress.warn, progress.plan
+        self._progress = progress
+        self._began = time.monotonic()
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        self.worked += seconds
+        self._progress.advance(stage, unit, frames, seconds, error)
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """Seconds by the clock, and of workers."""
+        return round(time.monotonic() - self._began, 3), round(self.worked, 3)
+
+
+class _Night:
+    """The book of a batch while it runs."""
+
+    def __init__(self, batch: Batch, progress: BatchProgress, overwrite: bool) -> None:
+        self.known = dict(batch.book.outcomes)
+        self._file = batch.book_file
+        self._progress = progress
+        self._overwrite = overwrite
+        self._begun: dict[str, _Begun] = {}
+
+    def courses(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, Course[RunResult]]]:
+        """The jobs, each begun when it is asked for."""
+        for number, item in enumerate(work, 1):
+            name = item.ready.entry.name
+            heard = _Begun(item, self._progress.begin_job(name, number, len(work)))
+            self._begun[name] = heard
+            yield item, _course(item, heard, self._overwrite)
+
+    def end(self, job: Ended[Todo, RunResult]) -> None:
+        """Write down how a job ended."""
+        begun = self._begun.pop(job.key.ready.entry.name)
+        if job.error is None:
+            outcome = _finished(begun, job.result)
+        else:
+            outcome = _ended(begun, "failed", _as_ours(job.error, begun.item))
+        self.known[outcome.name] = outcome
+        _save(self._file, self.known)
+        self._progress.end_job(outcome.name, outcome.state, outcome.exit_code, outcome.error)
+
+    def interrupt(self, stop: Interrupted) -> None:
+        """Write down that the jobs under way were stopped."""
+        for name, begun in self._begun.items():
+            self.known[name] = _ended(begun, "interrupted", stop)
+        _save(self._file, self.known)
+
+
+def _course(item: Todo, progress: Progress, overwrite: bool) -> Course[RunResult]:
+    ready = item.ready
+    # what this batch made earlier may be replaced by what is asked now; what others made may not
+    own = item.before is not None and item.before.made == state_of(ready.job.output) != ""
+    ready.job.output.parent.mkdir(parents=True, exist_ok=True)
+    ready.job.work.parent.mkdir(parents=True, exist_ok=True)
+    return (
+        yield from job_course(
+            ready.job, ready.config, progress=progress, overwrite=overwrite or own
+        )
+    )
+
+
+def _as_ours(error: Exception, item: Todo) -> DubkitError:
+    """Any error as one of ours: in a batch, a bug is the end of one job."""
+    if isinstance(error, DubkitError):
+        return error
+    if isinstance(error, OSError):
+        return explain(error, item.ready.job.output)
+    log.error("%s", item.ready.entry.name, exc_info=error)
+    return DubkitError(
+        f"a bug in dubkit: {type(error).__name__}: {error}",
+        hint="please report it with its traceback",
+    )
+
+
+def _finished(begun: _Begun, result: RunResult) -> Outcome:
+    item, (seconds, worked) = begun.item, begun.times
+    ready = item.ready
+    return Outcome(
+        name=ready.entry.name,
+        state="partial" if result.exit_code == EXIT_PARTIAL else "done",
+        exit_code=result.exit_code,
+        output=ready.job.output,
+        work=ready.job.work,
+        asked=item.asked,
+        made=state_of(ready.job.output),
+        seconds=seconds,
+        worked=worked,
+        frames=result.frames,
+        kept=result.kept,
+        warnings=result.warnings,
+    )
+
+
+def _ended(begun: _Begun, state: State, error: DubkitError) -> Outcome:
+    item, (seconds, worked) = begun.item, begun.times
+    return Outcome(
+        name=item.ready.entry.name,
+        state=state,
+        exit_code=error.exit_code,
+        output=item.ready.job.output,
+        work=item.ready.job.work,
+        asked=item.asked,
+        made=item.before.made if item.before else "",
+        seconds=seconds,
+        worked=worked,
+        error=error.message,
+        hint=error.hint,
+    )
+
+
+def _save(path: Path, known: dict[str, Outcome]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_book(path, Book(known, VERSION, KIND))
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 where all is done; the common code where all failed alike; else PARTIAL."""
+    codes = {outcome.exit_code for outcome in outcomes}
+    if codes <= {EXIT_OK}:
+        return EXIT_OK
+    return codes.pop() if len(codes) == 1 else EXIT_PARTIAL

@@ -1,0 +1,286 @@
+"""``dubkit batch``: a folder of films with a folder of dubs, or a job list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dubkit.cli import as_settings, lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import answers, say, set_verbosity, table
+from dubkit.cli.events import Result
+from dubkit.cli.perform import telling
+from dubkit.cli.progress_bar import Reporter
+from dubkit.cli.run_cmd import forbid_downloads
+from dubkit.cli.time_left import clock_text
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dubkit.batch.book import Outcome
+    from dubkit.batch.check import Checked
+    from dubkit.batch.jobs import Problem
+    from dubkit.batch.run_batch import Batch, BatchResult
+
+FRAMES_A_SECOND = 20.0  # guessed where this batch has not measured its own speed yet
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILMS|LIST",
+        help="A folder of films, or a job list (.csv, .toml).",
+        show_default=False,
+    ),
+]
+OutFolder = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="DIR", help="Where results go.", rich_help_panel=o.FILES),
+]
+Dubs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The folder of dubs and scripts; the films' own if not given.",
+        rich_help_panel=o.FILES,
+    ),
+]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pattern",
+        metavar="P",
+        help="How a dub is named, without its suffix, as in '{lang}/{film}'; may be repeated.",
+        rich_help_panel=o.FILES,
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The folder that a list's paths start from and stay in; the list's own if not given.",
+        rich_help_panel=o.FILES,
+    ),
+]
+JUnit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit", metavar="FILE", help="JUnit XML, a test case a job.", rich_help_panel=o.FILES
+    ),
+]
+Verdicts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE",
+        help="What you said of single shots: verdict files of reports, each for the jobs of its film.",
+        rich_help_panel=o.FILES,
+    ),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Only jobs that failed before.", rich_help_panel=o.RUNNING),
+]
+SkipInvalid = Annotated[
+    bool,
+    typer.Option(
+        "--skip-invalid",
+        help="Start although some jobs cannot be done; they are told and the code is 10.",
+        rich_help_panel=o.RUNNING,
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only this part of the films, for CI matrices: 1/4 to 4/4.",
+        rich_help_panel=o.RUNNING,
+    ),
+]
+
+
+def batch(
+    source: Source,
+    out: OutFolder,
+    dubs: Dubs = None,
+    pattern: Patterns = None,
+    root: Root = None,
+    work: o.Work = None,
+    analysis: o.Analysis = None,
+    verdicts: Verdicts = None,
+    junit: JUnit = None,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    length: o.Length = None,
+    silence: o.Silence = None,
+    synth: o.Synth = None,
+    faces: o.Faces = None,
+    adapt: o.Adapt = False,
+    gate: o.Gate = None,
+    on_failure: o.OnFailure = None,
+    jobs: o.Jobs = None,
+    backend: o.Backend = None,
+    scheduler: o.Scheduler = None,
+    device: o.Device = None,
+    overwrite: o.Overwrite = False,
+    retry_failed: RetryFailed = False,
+    skip_invalid: SkipInvalid = False,
+    shard: ShardOption = None,
+    licence: o.Licence = None,
+    dry_run: o.DryRun = False,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Dub many films. What is done already is skipped, and one failure stops no other job.
+
+    Every job is checked before the first frame. DIR/batch.json tells how each job ended; the same
+    command does what is missing.
+
+    \b
+    Examples:
+      dubkit batch films/ --dubs dubs/ --out dubbed/ --dry-run
+      dubkit batch films/ --dubs dubs/ --out dubbed/ --pattern '{lang}/{film}' --junit report.xml
+      dubkit batch jobs.csv --out dubbed/ --shard 2/8 --retry-failed
+      dubkit batch films/ --dubs dubs/ --out dubbed/ --verdicts reviewed/
+    """
+    set_verbosity(verbose, quiet)
+    forbid_downloads(offline)
+    given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
+    flags = as_settings.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
+    with telling(as_json=json, quiet=quiet) as reporter:
+        part = lazy.batch.Shard.parse(shard) if shard else None
+        if junit and not dry_run:
+            lazy.batch.open_report(junit)
+        request = lazy.batch.Request(
+            source=source,
+            out=out,
+            dubs=dubs,
+            patterns=pattern or lazy.batch.PATTERNS,
+            root=root,
+            work=work,
+            analysis=analysis,
+            presets=preset or (),
+            settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
+            flags={"parallel.device": device, "parallel.jobs": jobs},
+            licence=licence or "any",
+            verdicts=verdicts,
+        )
+        chosen = lazy.batch.open_batch(request, part)
+        _complain(chosen.checked, reporter)
+        result = None
+        if not dry_run:
+            result = _run(chosen, junit, reporter, retry_failed, overwrite, skip_invalid)
+        code = max(_code(chosen), result.exit_code if result else EXIT_OK)
+        reporter.finish(_answer(chosen, result, code))
+    if not json:
+        _show(result, chosen.checked.problems, quiet) if result else _show_plan(chosen)
+    if code != EXIT_OK:
+        raise typer.Exit(code)
+
+
+def _code(chosen: Batch) -> int:
+    return EXIT_PARTIAL if chosen.checked.problems else EXIT_OK
+
+
+def _complain(checked: Checked, reporter: Reporter) -> None:
+    for warning in checked.warnings:
+        reporter.warn(warning)
+    for problem in checked.problems:
+        hint = f" ({problem.hint})" if problem.hint else ""
+        reporter.warn(f"{problem.job} ({problem.origin}): {problem.message}{hint}")
+
+
+def _run(
+    chosen: Batch,
+    junit: Path | None,
+    reporter: Reporter,
+    retry_failed: bool,
+    overwrite: bool,
+    skip_invalid: bool,
+) -> BatchResult:
+    checked = chosen.checked
+    ended: list[Outcome] = []
+    try:
+        if checked.problems and not skip_invalid:
+            wrong = len({problem.job for problem in checked.problems})
+            raise UsageError(
+                f"{wrong} of {wrong + len(checked.ready)} jobs cannot be done; nothing was started",
+                hint="mend them, or start the others with --skip-invalid",
+            )
+        result: BatchResult = lazy.batch.run_batch(
+            chosen, reporter, retry_failed=retry_failed, overwrite=overwrite
+        )
+        ended += result.outcomes
+        return result
+    finally:
+        if junit:
+            entries = [item.ready.entry for item in chosen.todo]
+            lazy.batch.write_junit(junit, entries, ended, checked.problems)
+
+
+def _answer(chosen: Batch, result: BatchResult | None, code: int) -> Result:
+    problems = [asdict(problem) for problem in chosen.checked.problems]
+    if result is None:
+        jobs = [
+            {"job": row[0], **dict(zip(_PLAN[1:], row[1:], strict=True))} for row in _rows(chosen)
+        ]
+        return Result("planned", code, facts={"jobs": jobs, "problems": problems})
+    jobs = [{**asdict(outcome), "output": str(outcome.output)} for outcome in result.outcomes]
+    facts = {"jobs": jobs, "skipped": list(result.skipped), "problems": problems}
+    return Result("partial" if code else "done", code, output=str(chosen.book_file), facts=facts)
+
+
+_PLAN = ("job", "film", "dub", "language", "picture", "about", "state")
+
+
+def _rows(chosen: Batch) -> list[tuple[str, ...]]:
+    speed = chosen.frames_a_second or FRAMES_A_SECOND
+    rows: list[tuple[str, ...]] = []
+    for item in chosen.todo:
+        entry = item.ready.entry
+        state = "done" if item.done else item.before.state if item.before else "to do"
+        rows.append(
+            (
+                entry.name,
+                entry.video.name,
+                entry.audio.name,
+                entry.language or "",
+                clock_text(item.ready.seconds),
+                "" if item.done else clock_text(item.ready.frames / speed),
+                state,
+            )
+        )
+    return rows
+
+
+def _show_plan(chosen: Batch) -> None:
+    answers().print(table(_PLAN, _rows(chosen)))
+    speed = chosen.frames_a_second
+    frames = sum(item.ready.frames for item in chosen.todo if not item.done)
+    basis = "as measured in this batch" if speed else "a guess until the first job is done"
+    took = clock_text(frames / (speed or FRAMES_A_SECOND))
+    left = sum(not item.done for item in chosen.todo)
+    say(
+        f"{left} of {len(chosen.todo)} jobs to do, about {took} at {speed or FRAMES_A_SECOND:.0f} frames/s, {basis}"
+    )
+
+
+def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None:
+    rows: list[tuple[str, ...]] = [
+        (
+            outcome.name,
+            "done before" if outcome.name in result.skipped else outcome.state,
+            clock_text(outcome.seconds),
+            str(outcome.output) if outcome.state in ("done", "partial") else outcome.error or "",
+        )
+        for outcome in result.outcomes
+        if not quiet or outcome.state != "done"
+    ]
+    rows += [(problem.job, "invalid", "", problem.message) for problem in problems]
+    if rows:
+        answers().print(table(("job", "state", "time", "result"), rows))

@@ -1,0 +1,202 @@
+"""``dubkit evaluate``: how good a dubbed film is."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dubkit.cli import lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import answers, say, say_json, set_verbosity, show_error, table
+from dubkit.cli.progress_bar import reporting
+from dubkit.cli.time_left import clock_text
+from dubkit.errors import DubkitError, InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from dubkit.evaluation.against_reference import ShotMeasures
+    from dubkit.evaluation.evaluate_films import Evaluation
+
+Made = Annotated[
+    Path, typer.Argument(metavar="RESULT", help="The dubbed film, or a folder.", show_default=False)
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(metavar="REAL", help="The film that was dubbed, or a folder of such films."),
+]
+Dub = Annotated[
+    Path | None,
+    typer.Option(
+        "--audio",
+        "-a",
+        metavar="DUB",
+        help="What is spoken, or a folder of dubs; RESULT's sound if not given.",
+    ),
+]
+SameWords = Annotated[
+    bool,
+    typer.Option("--same-words", help="REAL speaks the same words: compare the lips too."),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write a table: a line a shot, then the film's."),
+]
+SyncNet = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="syncnet_v2.model, for LSE-D and LSE-C.")
+]
+Inception = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="pt_inception-2015-12-05-6726825d.pth, for FID."),
+]
+PerShot = Annotated[bool, typer.Option("--shots", help="Show every shot, not only the film.")]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Say of each measure its range, its source and what it cannot see."
+    ),
+]
+
+
+def evaluate(
+    result: Made,
+    reference: Reference = None,
+    audio: Dub = None,
+    script: o.Script = None,
+    same_words: SameWords = False,
+    syncnet: SyncNet = None,
+    inception: Inception = None,
+    work: o.Work = None,
+    csv_file: Csv = None,
+    shots: PerShot = False,
+    explain: Explain = False,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    jobs: o.Jobs = None,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure a dubbed film: its lips, its sync, and its pictures against the film that was dubbed.
+
+    Of a folder every film is measured; one that cannot be is told, and its exit code is the command's.
+
+    \b
+    Examples:
+      dubkit evaluate movie.dubbed.mp4 --reference movie.mp4
+      dubkit evaluate movie.dubbed.mp4 --reference movie.mp4 --csv shots.csv --shots
+      dubkit evaluate dubbed/ --reference films/ --audio dubs/ --json
+    """
+    set_verbosity(verbose, quiet)
+    config = lazy.presets.load_config(preset or (), setting or (), {"parallel.jobs": jobs})
+    found: list[Evaluation] = []
+    failed: list[tuple[Path, DubkitError]] = []
+    pairs = lazy.evaluation.pairs_of(result, reference, audio)
+    with reporting(as_json=False, quiet=quiet or json) as reporter:
+        for pair in pairs:
+            try:
+                film = lazy.evaluation.evaluate(
+                    pair.result,
+                    config,
+                    _work_of(pair.result, work, alone=not result.is_dir()),
+                    reporter,
+                    reference=pair.reference,
+                    audio=pair.audio,
+                    script=script,
+                    same_sound=same_words,
+                    syncnet=syncnet,
+                    inception=inception,
+                )
+            except (InputError, UsageError) as error:
+                failed.append((pair.result, error))
+            else:
+                found.append(film)
+    _tell(found, csv_file, json, shots, explain)
+    _raise_first(failed, alone=len(pairs) == 1)
+
+
+def _work_of(result: Path, work: Path | None, *, alone: bool) -> Path:
+    """Where a film's analysis lies; those of a folder each have a place of their own."""
+    if work is None:
+        return result.with_name(f"{result.stem}.evaluated.dubkit")
+    return work if alone else work / result.stem
+
+
+def _tell(
+    found: list[Evaluation], csv_file: Path | None, json: bool, shots: bool, explain: bool
+) -> None:
+    if csv_file and found:
+        _write_csv(csv_file, found)
+    if json and found:
+        say_json({"films": [asdict(film) for film in found]})
+    elif not json:
+        for film in found:
+            _show(film, shots, explain)
+
+
+def _raise_first(failed: list[tuple[Path, DubkitError]], *, alone: bool) -> None:
+    if failed and not alone:
+        for _, error in failed[1:]:
+            show_error(error)
+    if failed:
+        raise failed[0][1]
+
+
+def _show(film: Evaluation, every: bool, explain: bool) -> None:
+    known = lazy.evaluation.BY_NAME
+    say(f"{film.result}")
+    heads = ["measure", "value", "better", "what it says"]
+    heads += ["range", "source", "what it cannot see"] if explain else []
+    rows = []
+    for name, value in film.rows.items():
+        measure = known[name]
+        rows.append([name, _number(value), measure.better, measure.meaning])
+        rows[-1] += [measure.range, measure.source, measure.blind] if explain else []
+    answers().print(table(heads, rows))
+    for reason, names in _by_reason(film.missing).items():
+        say(f"{', '.join(names)}: {reason}")
+    if every:
+        shown = [name for name in film.rows if any(_of(s, name) is not None for s in film.shots)]
+        lines = [
+            (shot.shot, clock_text(shot.start), *(_number(_of(shot, name)) for name in shown))
+            for shot in film.shots
+        ]
+        answers().print(table(("shot", "at", *shown), lines))
+
+
+def _by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        found.setdefault(reason, []).append(name)
+    return found
+
+
+def _of(shot: ShotMeasures, name: str) -> float | None:
+    if name in shot.rows:
+        return shot.rows[name]
+    return shot.tallies[name].share if name in shot.tallies else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _write_csv(path: Path, films: list[Evaluation]) -> None:
+    names = list(lazy.evaluation.BY_NAME)
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["film", "shot", "start", "end", "frames", *names])
+            for film in films:
+                for shot in film.shots:
+                    times = f"{shot.start:.3f}", f"{shot.end:.3f}"
+                    values = (_number(_of(shot, name)) for name in names)
+                    rows.writerow([film.result, shot.shot, *times, shot.frames, *values])
+                total = sum(shot.frames for shot in film.shots)
+                values = (_number(film.rows.get(name)) for name in names)
+                rows.writerow([film.result, "all", "", "", total, *values])
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error

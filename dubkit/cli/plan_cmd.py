@@ -1,0 +1,179 @@
+"""``dubkit plan``: what a film holds and what may go wrong, before anything is rendered."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from dubkit.cli import as_settings, lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import answers, say, set_verbosity
+from dubkit.cli.events import Result, ShotPlanned
+from dubkit.cli.perform import telling
+from dubkit.cli.run_cmd import forbid_downloads
+from dubkit.cli.time_left import clock_text
+from dubkit.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from dubkit.planning import FilmPlan, ShotPlan
+
+PictureFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.png",
+        help="A picture of all shots; long films get several, FILE-2.png and so on.",
+        rich_help_panel=o.FILES,
+    ),
+]
+_STYLES = {"high": "bold red", "medium": "yellow", "low": "green", "none": "dim"}
+_HEADS = ("shot", "at", "length", "faces", "size", "pose", "speech", "risk", "rendering", "why")
+
+
+def plan(
+    movie: o.Movie,
+    audio: o.Dub,
+    script: o.Script = None,
+    out: o.Out = None,
+    work: o.Work = None,
+    picture: PictureFile = None,
+    language: o.Language = None,
+    trust_script: o.TrustScript = False,
+    shots: o.Shots = None,
+    analysis: o.Analysis = None,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    synth: o.Synth = None,
+    faces: o.Faces = None,
+    gate: o.Gate = None,
+    jobs: o.Jobs = None,
+    device: o.Device = None,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Look at MOVIE shot by shot before it is dubbed: faces, speech, risks, and the time it takes.
+
+    The analysis is the real one and stays in the work folder: `dubkit run` goes on from there.
+
+    \b
+    Examples:
+      dubkit plan movie.mp4 --audio dub.wav
+      dubkit plan movie.mp4 --audio dub.wav --picture shots.png
+      dubkit plan movie.mp4 --audio dub.wav --json > plan.jsonl
+    """
+    set_verbosity(verbose, quiet)
+    forbid_downloads(offline)
+    flags = as_settings.flags(
+        language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
+    )
+    with telling(as_json=json, quiet=quiet) as reporter:
+        config = lazy.presets.load_config(
+            preset or (),
+            [*(setting or ()), *flags],
+            {"parallel.device": device, "parallel.jobs": jobs},
+        )
+        job = lazy.api.make_job(
+            movie,
+            audio,
+            config,
+            script=script,
+            out=out,
+            work=work,
+            shots=shots,
+            analysis=analysis,
+        )
+        found = lazy.planning.plan_film(job, config, progress=reporter, picture=picture)
+        if json:
+            for shot, minutes, done in _rows(found):
+                reporter.tell(ShotPlanned(**_fields(shot, minutes, done)))
+        reporter.finish(Result("planned", EXIT_OK, facts=_facts(found)))
+    if not json:
+        _show(found, quiet)
+
+
+def _rows(found: FilmPlan) -> list[tuple[ShotPlan, float | None, bool]]:
+    return list(zip(found.shots, found.minutes, found.rendered, strict=True))
+
+
+def _fields(shot: ShotPlan, minutes: float | None, done: bool) -> dict[str, Any]:
+    table = asdict(shot)
+    for name in ("thumbnail", "box"):
+        del table[name]
+    del table["speech"]["bar"]
+    table["risk"] = shot.risk.word
+    table["reasons"] = [
+        {"kind": r.kind, "level": r.level.word, "text": r.text} for r in shot.reasons
+    ]
+    return {**table, "minutes": None if minutes is None else round(minutes, 3), "rendered": done}
+
+
+def _facts(found: FilmPlan) -> dict[str, object]:
+    return {
+        "shots": len(found.shots),
+        "risks": found.risks,
+        "minutes_left": None if found.left is None else round(found.left, 2),
+        "workers": found.workers,
+        "measured_on": found.speed.basis if found.speed else None,
+        "pictures": [str(path) for path in found.pictures],
+    }
+
+
+def _show(found: FilmPlan, quiet: bool) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in _HEADS:
+        table.add_column(head, overflow="fold", justify="right" if head in _NUMBERS else "left")
+    for shot, minutes, done in _rows(found):
+        if not quiet or shot.risk.word in ("high", "medium"):
+            table.add_row(*_line(shot, minutes, done))
+    answers().print(table)
+    counts = ", ".join(f"{count} {_names(word)}" for word, count in found.risks.items() if count)
+    say(f"{len(found.shots)} shots: {counts}")
+    say(_time(found))
+    for path in found.pictures:
+        say(str(path))
+
+
+_NUMBERS = ("length", "faces", "size", "rendering")
+
+
+def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
+    face, speech = shot.face, shot.speech
+    said = f"{speech.seconds:.1f} s, {speech.phonemes} sounds, {speech.closures} P B M"
+    why = "; ".join(reason.text for reason in shot.reasons)
+    cells = (
+        shot.shot,
+        clock_text(shot.start),
+        f"{shot.end - shot.start:.1f} s",
+        f"{shot.dubbed} of {shot.faces}" if shot.faces else "none",
+        f"{face.width:.0f} px" if face else "",
+        f"{face.yaw:+.0f}° {face.pitch:+.0f}°" if face else "",
+        said if speech.phonemes else "silent",
+        shot.risk.word if shot.faces else "",
+        "done" if done else "" if minutes is None else _short(minutes),
+        why or (shot.who if shot.faces > 1 else ""),
+    )
+    styles = [_STYLES[shot.risk.word] if head == "risk" else "" for head in _HEADS]
+    return [Text(cell, style=style) for cell, style in zip(cells, styles, strict=True)]
+
+
+def _short(minutes: float) -> str:
+    return f"{60 * minutes:.1f} s" if minutes < 1 else f"{minutes:.1f} min"
+
+
+def _names(word: str) -> str:
+    return "without a face" if word == "none" else f"of {word} risk"
+
+
+def _time(found: FilmPlan) -> str:
+    if found.left is None or found.speed is None:
+        return "how long rendering takes could not be measured"
+    if all(found.rendered):
+        return "all shots are rendered already"
+    workers = f"{found.workers} workers" if found.workers > 1 else "one worker"
+    return f"rendering takes about {_short(found.left)} with {workers}, by {found.speed.basis}"

@@ -1,0 +1,292 @@
+"""Progress for people and for programs: a live display, timed lines, or JSON events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from dubkit.cli.console import errors, say
+from dubkit.cli.events import (
+    Advanced,
+    Event,
+    JobBegun,
+    JobEnded,
+    Noted,
+    Planned,
+    Result,
+    Warned,
+    to_line,
+)
+from dubkit.cli.time_left import Meter, clock_text, unit_word
+from dubkit.progress import BatchProgress
+
+Clock = Callable[[], float]
+LINE_EVERY = 5.0  # seconds between two plain lines of one stage
+
+
+class Reporter(BatchProgress, Protocol):
+    """Progress that also shows answers of many lines, and the end."""
+
+    def tell(self, event: Event) -> None:
+        """A line of the answer, for programs."""
+
+    def finish(self, result: Result) -> None:
+        """The command ended."""
+
+
+class LineReporter:
+    """Plain timed lines on stderr, for logs and pipes."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self._about = ""
+        self._meters: dict[str, Meter] = {}
+        self._said: dict[str, float] = {}
+        self._console = errors()
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Open a stage; say only what was kept, the first line of work follows."""
+        self._meters[stage] = Meter(units, current, frames, self._clock(), unit_word(stage))
+        self._said[stage] = self._clock()
+        if current:
+            self._print(f"{stage}: {current} of {units} done earlier, kept")
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """Count a unit; a line now and then, one at the end, one for every failure."""
+        now = self._clock()
+        meter = self._meters[stage]
+        meter.advance(frames, error is not None, now)
+        if error is not None:
+            self._print(f"{stage} {unit}: failed: {error}")
+        if meter.finished or now - self._said[stage] >= LINE_EVERY:
+            self._said[stage] = now
+            self._print(f"{stage}: {meter.describe(now)}")
+
+    def begin_job(self, name: str, number: int, count: int) -> LineReporter:
+        """Say so, and put the job's name before its lines."""
+        self._print(f"job {number} of {count}: {name}")
+        own = LineReporter(self._clock)
+        own._begun, own._about = self._begun, f"{name}: "
+        return own
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """Say how it ended."""
+        self._print(f"{name}: {state}{f': {error}' if error else ''}")
+
+    def note(self, message: str) -> None:
+        """Print a fact."""
+        self._print(message)
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        self._print(f"warning: {message}")
+
+    def tell(self, event: Event) -> None:
+        """Nothing: the command prints its answer."""
+
+    def finish(self, result: Result) -> None:
+        """Nothing: the command prints its answer."""
+
+    def _print(self, text: str) -> None:
+        stamp = clock_text(self._clock() - self._begun).rjust(5)
+        self._console.print(
+            f"{stamp} {self._about}{text}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+class QuietReporter:
+    """Only warnings and failures."""
+
+    def __init__(self, about: str = "") -> None:
+        self._about = about
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Nothing."""
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """A line for a failure only."""
+        if error is not None:
+            self.warn(f"{stage} {unit}: failed: {error}")
+
+    def begin_job(self, name: str, number: int, count: int) -> QuietReporter:
+        """Nothing; the job's name stands before its warnings."""
+        return QuietReporter(f"{name}: ")
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """A line for a failure only."""
+        if error is not None:
+            self.warn(f"{name}: {state}: {error}")
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        text = f"warning: {self._about}{message}"
+        errors().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def tell(self, event: Event) -> None:
+        """Nothing: the command prints its answer."""
+
+    def finish(self, result: Result) -> None:
+        """Nothing: the command prints its answer."""
+
+
+class JsonReporter:
+    """One JSON object a line on stdout; see `dubkit.cli.events`."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self._job: str | None = None
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Write a ``plan`` event."""
+        self._write(Planned(stage, units, current, frames))
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """Write a ``unit`` event."""
+        self._write(Advanced(stage, unit, frames, round(seconds, 3), error))
+
+    def begin_job(self, name: str, number: int, count: int) -> JsonReporter:
+        """Write a ``job`` event; those of the job carry its name."""
+        self._write(JobBegun(name, number, count))
+        own = JsonReporter(self._clock)
+        own._begun, own._job = self._begun, name
+        return own
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """Write a ``job_end`` event."""
+        self._write(JobEnded(name, state, exit_code, error))
+
+    def note(self, message: str) -> None:
+        """Write a ``note`` event."""
+        self._write(Noted(message))
+
+    def warn(self, message: str) -> None:
+        """Write a ``warning`` event."""
+        self._write(Warned(message))
+
+    def tell(self, event: Event) -> None:
+        """Write it."""
+        self._write(event)
+
+    def finish(self, result: Result) -> None:
+        """Write the ``result``."""
+        self._write(result)
+
+    def _write(self, event: Event) -> None:
+        say(to_line(event, self._clock() - self._begun, self._job))
+
+
+class _State(ProgressColumn):
+    """The meter of a task in words."""
+
+    def render(self, task: Task) -> Text:
+        """Draw one cell."""
+        meter: Meter = task.fields["meter"]
+        return Text(meter.describe(time.monotonic()), style="red" if meter.failed else "")
+
+
+class LiveReporter:
+    """A bar for every stage, redrawn in place."""
+
+    def __init__(self, console: Console, bars: Bars | None = None, about: str = "") -> None:
+        self.bars = bars or Bars(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            _State(),
+            console=console,
+            refresh_per_second=4,
+        )
+        self._about = about
+        self._jobs: dict[str, LiveReporter] = {}
+        self._meters: dict[str, tuple[TaskID, Meter]] = {}
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        """Add a bar, or start it anew where a stage is planned again."""
+        meter = Meter(units, current, frames, time.monotonic(), unit_word(stage))
+        if stage in self._meters:
+            self.bars.remove_task(self._meters[stage][0])
+        if self._about:
+            self._drop_finished()
+        total = max(units, 1)
+        task = self.bars.add_task(f"{self._about}{stage}", total=total, meter=meter)
+        self.bars.update(task, completed=current if units else total)  # add_task ends no bar
+        self._meters[stage] = (task, meter)
+
+    def _drop_finished(self) -> None:
+        """Of many jobs, each shows only what it does now: a terminal has few lines."""
+        for stage in [stage for stage, (_, meter) in self._meters.items() if meter.finished]:
+            self.bars.remove_task(self._meters.pop(stage)[0])
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        """Move the bar."""
+        task, meter = self._meters[stage]
+        meter.advance(frames, error is not None, time.monotonic())
+        self.bars.update(task, advance=1)
+        if error is not None:
+            self.warn(f"{stage} {unit}: failed: {error}")
+
+    def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
+        """Bars of its own, which go with it."""
+        own = LiveReporter(self.bars.console, self.bars, f"{name}: ")
+        self._jobs[name] = own
+        return own
+
+    def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
+        """Say how it ended, above the bars of the others."""
+        for task, _ in self._jobs.pop(name)._meters.values():
+            self.bars.remove_task(task)
+        style = "green" if state == "done" else "red"
+        text = f"{name}: {state}{f': {error}' if error else ''}"
+        self.bars.console.print(text, style=style, markup=False, highlight=False)
+
+    def note(self, message: str) -> None:
+        """Print a fact above the bars."""
+        text = f"{self._about}{message}"
+        self.bars.console.print(text, style="dim", markup=False, highlight=False)
+
+    def warn(self, message: str) -> None:
+        """Print a warning above the bars."""
+        text = f"warning: {self._about}{message}"
+        self.bars.console.print(text, style="yellow", markup=False, highlight=False)
+
+    def tell(self, event: Event) -> None:
+        """Nothing: the command prints its answer."""
+
+    def finish(self, result: Result) -> None:
+        """Nothing: the command prints its answer."""
+
+
+@contextmanager
+def reporting(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
+    """The reporter that fits: events for programs, bars on a terminal, lines elsewhere."""
+    console = errors()
+    if as_json:
+        yield JsonReporter()
+    elif quiet:
+        yield QuietReporter()
+    elif console.is_terminal:
+        live = LiveReporter(console)
+        with live.bars:
+            yield live
+    else:
+        yield LineReporter()

@@ -1,0 +1,288 @@
+"""``dubkit train``: nets learn from footage of your own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from dubkit.cli import lazy
+from dubkit.cli import options as o
+from dubkit.cli.console import DubkitGroup, answers, say, set_verbosity, table
+from dubkit.cli.events import Result
+from dubkit.cli.perform import telling
+from dubkit.cli.time_left import clock_text
+from dubkit.errors import EXIT_OK
+from dubkit.progress import Progress
+
+if TYPE_CHECKING:
+    from dubkit.training.loop import Outcome
+    from dubkit.training.prepare import PrepareResult
+
+app = typer.Typer(
+    cls=DubkitGroup, no_args_is_help=True, help="Train dubkit's nets on footage of your own."
+)
+
+Answer = TypeVar("Answer")
+_SHOWN = 40  # refused files listed; the book holds all
+
+Clips = Annotated[
+    Path,
+    typer.Argument(metavar="CLIPS", help="A folder of talking-face videos.", show_default=False),
+]
+SetOut = Annotated[
+    Path, typer.Argument(metavar="OUT", help="The folder of the prepared set.", show_default=False)
+]
+Prepared = Annotated[
+    Path, typer.Argument(metavar="SET", help="What `train prepare` made.", show_default=False)
+]
+Out = Annotated[
+    Path,
+    typer.Argument(metavar="OUT", help="The folder of this training.", show_default=False),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Begin from these weights; landmarks always begin from dubkit's own.",
+        rich_help_panel=o.FILES,
+    ),
+]
+
+
+@app.command()
+def prepare(
+    clips: Clips,
+    out: SetOut,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    jobs: o.Jobs = None,
+    device: o.Device = None,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Make a set that trainings read out of the videos in CLIPS, and say what is refused and why.
+
+    A script may lie beside each video (same name; .txt, .srt, .vtt, .align). The same command goes on where it
+    stopped, and does only what is new.
+
+    \b
+    Examples:
+      dubkit train prepare footage/ set/
+      dubkit train prepare footage/ set/ --jobs 8 --set train.prepare.min_width=96
+      dubkit train prepare footage/ set/ --set train.prepare.pictures=6 --set train.prepare.stills=true
+    """
+    set_verbosity(verbose, quiet)
+    _perform(
+        lambda progress: lazy.studio.prepare_set(
+            clips,
+            out,
+            presets=preset or (),
+            settings=setting or (),
+            device=device,
+            jobs=jobs,
+            progress=progress,
+        ),
+        _prepared_facts,
+        _show_prepared,
+        as_json=json,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def tc(
+    prepared: Prepared,
+    out: Out,
+    start: Start = None,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    device: o.Device = None,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train the net that turns speech into mouth shapes. The result is OUT/tc.safetensors.
+
+    Ctrl-C saves; the same command goes on. OUT/metrics.jsonl and OUT/previews show how it does.
+
+    \b
+    Examples:
+      dubkit train tc set/ my-tc/
+      dubkit train tc set/ my-tc/ --device cuda --set train.tc.steps=4000
+      dubkit run movie.mp4 --audio dub.wav --set generate.tc=my-tc/tc.safetensors
+    """
+    set_verbosity(verbose, quiet)
+    _train("tc", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
+
+
+@app.command()
+def sc(
+    prepared: Prepared,
+    out: Out,
+    start: Start = None,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    device: o.Device = None,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train the net that turns mouth shapes into pictures. The result is OUT/sc.safetensors.
+
+    Ctrl-C saves; the same command goes on. OUT/metrics.jsonl and OUT/previews show how it does.
+
+    \b
+    Examples:
+      dubkit train sc set/ my-sc/ --device cuda
+      dubkit run movie.mp4 --audio dub.wav --set generate.sc=my-sc/sc.safetensors
+    """
+    set_verbosity(verbose, quiet)
+    _train("sc", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
+
+
+@app.command()
+def landmarks(
+    prepared: Prepared,
+    out: Out,
+    start: Start = None,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    device: o.Device = None,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Fine-tune the landmarks on your corrections. The result is OUT/landmarker.safetensors.
+
+    It learns from NAME.landmarks.npz beside a video NAME, from before the set was prepared: ``frames`` (N,) and
+    ``landmarks`` (N, 189, 2) in pixels. Without such files there is nothing to learn, and it says so.
+
+    \b
+    Examples:
+      dubkit train landmarks set/ my-landmarks/
+      dubkit run movie.mp4 --audio dub.wav --set faces.landmarker_weights=my-landmarks/landmarker.safetensors
+    """
+    set_verbosity(verbose, quiet)
+    _train("landmarks", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
+
+
+def _train(
+    kind: str,
+    prepared: Path,
+    out: Path,
+    start: Path | None,
+    preset: list[str] | None,
+    setting: list[str] | None,
+    device: str | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    _perform(
+        lambda progress: lazy.studio.train(
+            kind,
+            prepared,
+            out,
+            start=start,
+            presets=preset or (),
+            settings=setting or (),
+            device=device,
+            progress=progress,
+        ),
+        _trained_facts,
+        _show_trained,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _perform(
+    work: Callable[[Progress], Answer],
+    facts: Callable[[Answer], tuple[Path | None, dict[str, object]]],
+    show: Callable[[Answer], None],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Do ``work`` with progress, then tell its answer."""
+    with telling(as_json=as_json, quiet=quiet) as reporter:
+        answer = work(reporter)
+        output, found = facts(answer)
+        where = str(output) if output else None
+        reporter.finish(Result("done", EXIT_OK, output=where, facts=found))
+    if quiet and not as_json and where:
+        say(where)
+    elif not as_json:
+        show(answer)
+
+
+def _prepared_facts(result: PrepareResult) -> tuple[Path, dict[str, object]]:
+    book = result.book
+    return result.root, {
+        "clips": {name: asdict(facts) for name, facts in book.clips.items()},
+        "refused": dict(book.refused),
+        "left_out": dict(book.left_out),
+        "seconds": round(result.seconds, 2),
+        "held_out": result.held_out,
+        "units_done": result.done,
+        "units_kept": result.units - result.done,
+        "frames": result.frames,
+        "spent_seconds": round(result.spent, 2),
+    }
+
+
+def _show_prepared(result: PrepareResult) -> None:
+    book = result.book
+    for title, files in (("refused", book.refused), ("partly left out", book.left_out)):
+        if files:
+            rows = list(files.items())[:_SHOWN]
+            answers().print(table((title, "why"), rows))
+            if len(files) > _SHOWN:
+                say(f"and {len(files) - _SHOWN} more; all are in {result.root / 'set.json'}")
+    splits = Counter(facts.split for facts in book.clips.values())
+    people = {split: _people(result, split) for split in ("train", "val")}
+    counts = [(s, str(splits[s]), str(people[s]), _length(result, s)) for s in ("train", "val")]
+    answers().print(table(("kept", "clips", "people", "length"), counts))
+    if result.held_out:
+        say(f"note: {result.held_out}")
+    if result.frames:
+        speed = result.frames / max(result.spent, 1e-3)
+        say(f"{result.frames} frames looked at in {clock_text(result.spent)}, {speed:.1f} frames/s")
+    say(str(result.root))
+
+
+def _people(result: PrepareResult, split: str) -> int:
+    return len({facts.person for facts in result.book.clips.values() if facts.split == split})
+
+
+def _length(result: PrepareResult, split: str) -> str:
+    films = (facts for facts in result.book.clips.values() if facts.frames > 1)
+    own = [facts for facts in films if facts.split == split]
+    return clock_text(sum(facts.frames / facts.rate for facts in own))
+
+
+def _trained_facts(outcome: Outcome) -> tuple[Path | None, dict[str, object]]:
+    return outcome.weights, {
+        "steps": outcome.step,
+        "best_step": outcome.best_step,
+        "goal": outcome.goal,
+        "held_out": dict(outcome.measures),
+        "finished": outcome.finished,
+        "spent_seconds": round(outcome.seconds, 1),
+    }
+
+
+def _show_trained(outcome: Outcome) -> None:
+    say(f"{outcome.step} steps in {clock_text(outcome.seconds)}: {outcome.finished}")
+    rows = [(name, f"{value:.4g}") for name, value in outcome.measures.items()]
+    answers().print(table((f"held out, step {outcome.best_step}", ""), rows))
+    if outcome.weights is None:
+        say("nothing was better than the start, so no weights are written")
+    else:
+        say(str(outcome.weights))

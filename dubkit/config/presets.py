@@ -1,0 +1,229 @@
+"""Presets: TOML files that hold differences from the defaults; merged, then validated once.
+
+Precedence: defaults (`dubkit.config.schema`) < presets from left to right < ``--set a.b=c`` < flags.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from dubkit.config.schema import Config
+from dubkit.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+Table = dict[str, Any]
+_LARGEST = 2**20  # bytes of a preset
+_HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One source of settings and the name under which its mistakes are reported."""
+
+    origin: str
+    values: Table
+
+
+@dataclass(frozen=True, slots=True)
+class PresetInfo:
+    """A preset as ``dubkit presets list`` shows it."""
+
+    name: str
+    path: Path
+    description: str
+
+
+def preset_folders() -> list[Path]:
+    """Where named presets live: inside the installed package, or beside it in a source checkout."""
+    return [folder for folder in (_HERE / "_presets", _HERE.parent / "presets") if folder.is_dir()]
+
+
+def list_presets() -> list[PresetInfo]:
+    """All named presets in order of name; one that cannot be read is listed with the reason."""
+    found: dict[str, PresetInfo] = {}
+    for path in (path for folder in preset_folders() for path in sorted(folder.glob("*.toml"))):
+        try:
+            description = str(_read(path).get("description", ""))
+        except ConfigError as error:
+            description = f"cannot be used: {error.message}"
+        found.setdefault(path.stem, PresetInfo(path.stem, path, description))
+    return [found[name] for name in sorted(found)]
+
+
+def find_preset(name: str) -> Path:
+    """The file of a preset: a known name, or a path to a TOML file. Raises ConfigError."""
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        raise ConfigError(f"there is no preset file {path}")
+    for folder in preset_folders():
+        if (folder / f"{name}.toml").is_file():
+            return folder / f"{name}.toml"
+    known = ", ".join(preset.name for preset in list_presets())
+    raise ConfigError(
+        f"there is no preset named {name!r}", hint=f"known: {known}; or give a path to a .toml file"
+    )
+
+
+def load_config(
+    presets: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Defaults < presets < ``a.b=c`` settings < flags (dotted path -> value, None: not given), whose
+    last part is their name.
+
+    Raises ConfigError that lists every bad key with its file.
+    """
+    layers = [layer for name in presets for layer in _chain(find_preset(name), ())]
+    layers += [Layer(f"--set {text}", parse_setting(text)) for text in settings]
+    for path, value in (flags or {}).items():
+        if value is not None:
+            layers.append(Layer(f"--{path.rpartition('.')[2]}", _nest(path, value)))
+    return validate(layers)
+
+
+def load_differences(name: str) -> Table:
+    """What a preset and those that it extends say, merged. Raises ConfigError where it cannot be read."""
+    return merge(_chain(find_preset(name), ()))
+
+
+def over(config: Config, differences: Table, origin: str) -> Config:
+    """A configuration with differences laid over it. Raises ConfigError that names ``origin``."""
+    return validate([Layer("the run", config.model_dump()), Layer(origin, differences)])
+
+
+def parse_setting(text: str) -> Table:
+    """``faces.which=all`` as a nested table; the value is TOML, or a bare string."""
+    path, equals, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise ConfigError(
+            f"cannot read the setting {text!r}",
+            hint="write section.key=value, as in faces.which=all",
+        )
+    return _nest(path.strip(), _value(value.strip()))
+
+
+def merge(layers: Sequence[Layer]) -> Table:
+    """Later layers over earlier ones, table by table; nothing is checked here."""
+    merged: Table = {}
+    for layer in layers:
+        merged = _over(merged, layer.values)
+    return merged
+
+
+def validate(layers: Sequence[Layer]) -> Config:
+    """Merge and validate once. Raises ConfigError that lists every problem and its origin."""
+    try:
+        return Config.model_validate(merge(layers))
+    except ValidationError as error:
+        problems = [_problem(dict(entry), layers) for entry in error.errors(include_url=False)]
+    count = "a setting is" if len(problems) == 1 else f"{len(problems)} settings are"
+    raise ConfigError(
+        f"{count} wrong: " + "; ".join(problems), hint="dubkit presets show lists all settings"
+    )
+
+
+def _problem(entry: Mapping[str, Any], layers: Sequence[Layer]) -> str:
+    location = [str(part) for part in entry["loc"]]
+    origin = next(
+        (layer.origin for layer in reversed(layers) if _holds(layer.values, location)), "?"
+    )
+    path = ".".join(location)
+    if entry["type"] == "extra_forbidden":
+        return f"{path} ({origin}): there is no such setting{_siblings(location)}"
+    return f"{path} ({origin}): {entry['msg'][0].lower()}{entry['msg'][1:]}, not {entry['input']!r}"
+
+
+def _siblings(location: Sequence[str]) -> str:
+    model: type[BaseModel] = Config
+    for key in location[:-1]:
+        kind = model.model_fields[key].annotation
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return ""
+        model = kind
+    return f"; known here: {', '.join(model.model_fields)}"
+
+
+def _holds(values: object, location: Sequence[str]) -> bool:
+    for key in location:
+        if not isinstance(values, dict):
+            return True  # the mistake is a value where a table should be
+        if key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def _chain(path: Path, seen: tuple[Path, ...]) -> list[Layer]:
+    path = path.resolve()
+    if path in seen:
+        names = " -> ".join(step.stem for step in (*seen, path))
+        raise ConfigError(f"presets extend one another in a circle: {names}")
+    table = _read(path)
+    table.pop("description", None)
+    parents = table.pop("extends", [])
+    parents = [parents] if isinstance(parents, str) else parents
+    if not isinstance(parents, list) or not all(isinstance(name, str) for name in parents):
+        raise ConfigError(f"{path}: extends is a preset's name or a list of names")
+    layers = [layer for name in parents for layer in _chain(_parent(name, path), (*seen, path))]
+    return [*layers, Layer(str(path), table)]
+
+
+def _parent(name: str, child: Path) -> Path:
+    """What a preset extends: one beside it, or a named one; never a file that lies elsewhere."""
+    if Path(name).name != name:
+        raise ConfigError(
+            f"{child} extends {name!r}, which is a path", hint="name a preset, or a file beside it"
+        )
+    beside = child.parent / (name if name.endswith(".toml") else f"{name}.toml")
+    return beside if beside.is_file() and beside.resolve() != child else find_preset(name)
+
+
+def _read(path: Path) -> Table:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(f"the preset {path} is larger than {_LARGEST >> 20} MiB")
+        table: Table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return table
+    except RecursionError as error:
+        raise ConfigError(f"the preset {path} is nested too deeply") from error
+    except ValueError as error:
+        raise ConfigError(f"the preset {path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"the preset {path} cannot be read: {error.strerror}") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return None if text.lower() in ("none", "null") else text
+
+
+def _nest(path: str, value: Any) -> Table:
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def _over(base: Table, top: Mapping[str, Any]) -> Table:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = (
+            _over(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+        )
+    return merged

@@ -1,0 +1,243 @@
+"""Every setting, its default and its limits: one frozen section per stage.
+
+A preset holds differences only; see `dubkit.config.presets`. ``parallel`` belongs to no stage: changing it
+invalidates nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dubkit.config.base import Section as Section
+from dubkit.config.base import Unit as Unit
+from dubkit.config.gate import GateSettings as GateSettings
+from dubkit.config.training import LandmarkTraining as LandmarkTraining
+from dubkit.config.training import LoopSettings as LoopSettings
+from dubkit.config.training import PrepareSettings as PrepareSettings
+from dubkit.config.training import ScTraining as ScTraining
+from dubkit.config.training import TcTraining as TcTraining
+from dubkit.config.training import TrainSettings as TrainSettings
+
+
+class ProbeSettings(Section):
+    """What is accepted as a film."""
+
+    max_pixels: int = Field(
+        8192 * 8192, gt=0, le=2**28, description="Largest picture accepted, in pixels."
+    )
+    max_hours: float = Field(24.0, gt=0, description="Longest film accepted.")
+    max_damaged: Unit = Field(
+        0.001,
+        description="Share of pictures that cannot be decoded and may repeat their neighbour; two may always.",
+    )
+
+
+class ShotSettings(Section):
+    """How the film is split into shots."""
+
+    detector: str = Field(
+        "adaptive", description="Shot engine: adaptive, content, fixed, or module:Class."
+    )
+    threshold: float | None = Field(
+        None, gt=0, description="Detector threshold; None takes the engine's own."
+    )
+    min_seconds: float = Field(0.4, ge=0, description="No shot is shorter than this.")
+
+
+class FaceSettings(Section):
+    """How faces are found, followed and chosen."""
+
+    detector: str = Field(
+        "auto", description="Face engine: auto, embedded, retinaface, or module:Class."
+    )
+    landmarker: str = Field(
+        "auto", description="Dense landmark engine: auto, embedded, or module:Class."
+    )
+    weights: str | None = Field(
+        None, description="Weights file of the engine retinaface; None: from the weights cache."
+    )
+    landmarker_weights: str | None = Field(
+        None, description="A landmarker of your own (train landmarks); None: dubkit's."
+    )
+    which: Literal["speaking", "largest", "all"] = Field("speaking", description="Faces to dub.")
+    detect_every: float = Field(
+        0.5, gt=0, description="Seconds between two detections while all is well."
+    )
+    detect_size: int = Field(
+        512, ge=128, le=4096, description="Long side of the picture given to the detector."
+    )
+    min_score: Unit = Field(0.5, description="Detections under this score are ignored.")
+    min_size: float = Field(
+        32.0, gt=0, description="Faces narrower than this many pixels stay untouched."
+    )
+    max_yaw: float = Field(
+        40.0, gt=0, le=90, description="Faces turned further stay untouched, degrees."
+    )
+    max_pitch: float = Field(
+        35.0, gt=0, le=90, description="Faces tilted further stay untouched, degrees."
+    )
+    max_covered: Unit = Field(
+        0.14,
+        description="Share of the lower face before which something may pass; more stays untouched; 1: all is dubbed.",
+    )
+    bridge_seconds: float = Field(
+        0.3, ge=0, description="Longest gap in a track that is filled in."
+    )
+    min_track_seconds: float = Field(0.2, ge=0, description="Shorter tracks are dropped.")
+    smoothing: Unit = Field(0.5, description="Strength of the two-sided landmark smoothing.")
+
+
+class SpeechSettings(Section):
+    """How the dub is turned into words and phonemes."""
+
+    aligner: str = Field(
+        "auto", description="Engine: auto, pocketsphinx, whisperx, even, or module:Class."
+    )
+    language: str | None = Field(
+        None,
+        description="Language of the dub, as dubkit languages lists it; None: the script's, else what is heard.",
+    )
+    trust_script: bool = Field(
+        False, description="Take the script as it is, even where the dub does not seem to say it."
+    )
+    model: str = Field(
+        "small", description="Recogniser of whisperx: a Whisper's name or a CTranslate2 folder."
+    )
+    align_model: str | None = Field(
+        None, description="Alignment model of whisperx: name or folder; None: by language."
+    )
+    vad: Literal["silero", "pyannote", "level"] = Field(
+        "silero", description="What tells speech from other sound for whisperx."
+    )
+    batch: int = Field(8, ge=1, le=256, description="Stretches that whisperx hears at once.")
+    compute_type: Literal["default", "float32", "float16", "bfloat16", "int8", "int8_float16"] = (
+        Field("default", description="Arithmetic of whisperx; default: what suits the device.")
+    )
+
+
+class AdaptSettings(Section):
+    """How the generator is tuned to the film's own speakers."""
+
+    enabled: bool = Field(
+        False, description="Tune to the film's own footage and sound; kept only if it helps."
+    )
+    min_seconds: float = Field(
+        10.0, ge=5, description="Least usable speech of a person to tune on."
+    )
+    persons: Literal["apart", "one"] = Field(
+        "apart", description="Tune to every person apart, or take all faces for one person's."
+    )
+    likeness: float = Field(
+        0.85, gt=0, le=1, description="How alike two faces must look to be taken for one person."
+    )
+    language: str | None = Field(
+        None, description="Language of the film's own sound (ISO 639-1); None: en."
+    )
+
+
+class LinkSettings(Section):
+    """How shots of the same person help one another."""
+
+    enabled: bool = Field(
+        False, description="Borrow mouths from other shots of the same person in the same set-up."
+    )
+    likeness: float = Field(
+        0.9, gt=0, le=1, description="How alike two faces must look to be taken for one person."
+    )
+
+
+class TimingSettings(Section):
+    """How phonemes are laid on frames."""
+
+    context_seconds: float = Field(0.8, ge=0, description="Speech seen beyond each cut.")
+    offset_ms: float = Field(
+        0.0, description="Shift the lips against the sound; positive is later."
+    )
+
+
+class GenerateSettings(Section):
+    """How the mouth is made and the picture encoded."""
+
+    synthesizer: str = Field(
+        "warp", description="Engine: tcsc, warp (no image net), passthrough, or module:Class."
+    )
+    tc: str | None = Field(
+        None, description="A net of your own from speech to mouths (train tc); None: dubkit's."
+    )
+    sc: str | None = Field(
+        None, description="A net of your own from mouths to pictures (train sc); None: dubkit's."
+    )
+    actor: str | None = Field(
+        None, description="Profile of the person in the film, made with dubkit adapt."
+    )
+    silence: Literal["rest", "closed", "original", "hold"] = Field(
+        "rest",
+        description="The mouth where nobody speaks: as this person rests in the shot, shut, as filmed, or as it was.",
+    )
+    amplitude: float = Field(1.0, ge=0, le=2, description="Strength of articulation.")
+    references: int = Field(
+        48, ge=1, le=512, description="Own frames kept to borrow texture from, per face."
+    )
+    feather: float = Field(
+        0.12, gt=0, le=0.5, description="Width of the soft mask edge, in face widths."
+    )
+    codec: Literal["h264", "h265", "ffv1", "prores"] = Field(
+        "h264", description="Picture codec of the result."
+    )
+    quality: float = Field(
+        16.0, ge=0, le=51, description="CRF for h264 and h265; 0 is lossless (h264)."
+    )
+    speed: str = Field("veryfast", description="Encoder preset for h264 and h265.")
+
+
+class StitchSettings(Section):
+    """How the result is joined."""
+
+    length: Literal["keep-video", "shortest", "freeze"] = Field(
+        "keep-video",
+        description="Sound and picture differ in length: keep the picture's (the sound is cut or padded), "
+        "stop at the shorter, or freeze the last frame.",
+    )
+    audio_codec: Literal["auto", "copy", "aac", "flac", "pcm"] = Field(
+        "auto", description="Codec of the dub."
+    )
+    keep_streams: bool = Field(
+        True, description="Carry subtitles, chapters and metadata of the film."
+    )
+
+
+class ParallelSettings(Section):
+    """Where the work runs; changes no result."""
+
+    jobs: int | None = Field(
+        None, ge=1, description="Worker processes; None: as many as cores or GPUs."
+    )
+    backend: Literal["loky", "threading", "dask"] = Field(
+        "loky", description="Processes of this machine, threads, or a Dask cluster."
+    )
+    scheduler: str | None = Field(
+        None, description="Address of a Dask scheduler, tcp://host:8786; None: one of dask's own."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    on_failure: Literal["stop", "original"] = Field(
+        "stop", description="A shot that fails: stop, or keep its picture."
+    )
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    probe: ProbeSettings = ProbeSettings()
+    shots: ShotSettings = ShotSettings()
+    faces: FaceSettings = FaceSettings()
+    speech: SpeechSettings = SpeechSettings()
+    adapt: AdaptSettings = AdaptSettings()
+    link: LinkSettings = LinkSettings()
+    timing: TimingSettings = TimingSettings()
+    generate: GenerateSettings = GenerateSettings()
+    gate: GateSettings = GateSettings()
+    stitch: StitchSettings = StitchSettings()
+    parallel: ParallelSettings = ParallelSettings()
+    train: TrainSettings = TrainSettings()

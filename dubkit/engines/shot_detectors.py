@@ -1,0 +1,71 @@
+"""Find cuts with PySceneDetect's detectors, fed with small pictures of our own reader.
+
+Its own backends count frames; ours are indexed by their time, so every cut is exact in the film's
+index, with variable frame rate too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scenedetect
+from numpy.typing import NDArray
+from scenedetect.detectors import AdaptiveDetector, ContentDetector
+
+from dubkit.config.schema import ShotSettings
+from dubkit.media.frames import FrameReader
+from dubkit.records import Shot, VideoInfo
+
+_LONG_SIDE = 256  # pixels; PySceneDetect shrinks to about as much by itself
+_COUNTING_RATE = 25.0  # its time codes are used as counters only
+
+
+class AdaptiveShots:
+    """Hard cuts, by a threshold relative to the change around them: calm with moving cameras."""
+
+    name = "adaptive"
+    version = f"1 scenedetect {scenedetect.__version__}"
+
+    def __init__(self, settings: ShotSettings, device: str = "cpu") -> None:
+        self._threshold = settings.threshold
+        self.repaired = 0
+
+    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+        wanted = {} if self._threshold is None else {"adaptive_threshold": self._threshold}
+        reader = FrameReader(video, info, pts)
+        shots = _detect(AdaptiveDetector(min_scene_len=1, **wanted), reader)
+        self.repaired = reader.repaired
+        return shots
+
+
+class ContentShots:
+    """Hard cuts, by a fixed threshold on the change between two frames."""
+
+    name = "content"
+    version = f"1 scenedetect {scenedetect.__version__}"
+
+    def __init__(self, settings: ShotSettings, device: str = "cpu") -> None:
+        self._threshold = settings.threshold
+        self.repaired = 0
+
+    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+        wanted = {} if self._threshold is None else {"threshold": self._threshold}
+        reader = FrameReader(video, info, pts)
+        shots = _detect(ContentDetector(min_scene_len=1, **wanted), reader)
+        self.repaired = reader.repaired
+        return shots
+
+
+def _detect(detector: Any, reader: FrameReader) -> list[Shot]:
+    cuts: list[Any] = []
+    frames = reader.info.frames
+    code = scenedetect.FrameTimecode(0, _COUNTING_RATE)
+    for frame in reader.read(0, frames):
+        code = scenedetect.FrameTimecode(frame.index, _COUNTING_RATE)
+        small = np.ascontiguousarray(frame.picture(_LONG_SIDE)[:, :, ::-1])
+        cuts += detector.process_frame(code, small)
+    cuts += detector.post_process(code)
+    starts = sorted({0, *(c.frame_num for c in cuts if 0 < c.frame_num < frames)})
+    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], frames], strict=True)]

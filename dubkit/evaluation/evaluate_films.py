@@ -1,0 +1,292 @@
+"""Measure a dubbed film, shot by shot: with a reference, with the dub, or by itself.
+
+The film is analysed by the pipeline's own stages in a work folder, so that a second call only measures.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dubkit.config.schema import Config
+from dubkit.errors import InputError, UsageError
+from dubkit.evaluation.against_reference import ShotMeasures, ShotTask, Side, measure
+from dubkit.evaluation.fid import ROWS as FID_ROWS
+from dubkit.evaluation.fid import FidTask, fid, obstacle, spacing
+from dubkit.evaluation.sync_crops import write_sound
+from dubkit.media.audio import audio_info
+from dubkit.media.container import open_media
+from dubkit.media.probe import moving_pictures, probe
+from dubkit.media.shotlist import write_shots
+from dubkit.metrics.lips import Tally
+from dubkit.metrics.table import MEASURES
+from dubkit.models.syncnet import load_syncnet
+from dubkit.parallel.scheduler import stream
+from dubkit.parallel.workers import WorkerLost, cores
+from dubkit.pipeline.dry_run import digest_inputs, read_shots
+from dubkit.pipeline.fingerprint import Run
+from dubkit.pipeline.job import STAGES, run_job
+from dubkit.progress import Progress
+from dubkit.records import Job, Shot
+from dubkit.weights.cache import find
+
+NAME = "evaluate"
+SLACK = 1  # frames by which two films may differ in length
+RATE_SLACK = 0.001  # share by which their frame rates may: time stamps of containers are rounded
+OTHER_FILM = 15.0  # dB: a reference less like the result than this in most shots is another film
+OTHER_TAKE = (
+    0.04  # eye distances: and so is one whose eyes are elsewhere (dubs: .006, other takes: .09)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of a film."""
+
+    result: Path
+    reference: Path | None
+    shots: tuple[ShotMeasures, ...]
+    rows: Mapping[str, float]  # over all shots
+    missing: Mapping[str, str]  # measure -> why it is not there
+
+
+def evaluate(
+    result: Path,
+    config: Config,
+    work: Path,
+    progress: Progress,
+    *,
+    reference: Path | None = None,
+    audio: Path | None = None,
+    script: Path | None = None,
+    same_sound: bool = True,
+    syncnet: Path | None = None,
+    inception: Path | None = None,
+) -> Evaluation:
+    """Measure ``result``. Without ``audio`` its own sound is what should be spoken; ``syncnet`` and ``inception`` are
+    their weights, None those of the weights cache.
+
+    ``same_sound`` says that the reference speaks the same words, so that lips can be compared. Raises InputError for
+    films that cannot be measured or compared, UsageError for a reference that is another film, ModelError for weights
+    of another net; each before anything long is done.
+    """
+    with open_media(result) as film:
+        moving_pictures(film, result)
+    if reference is not None:
+        _check_alike(result, reference)
+    syncnet = syncnet or find("syncnet")
+    if syncnet is not None:
+        load_syncnet(syncnet)
+    no_fid = obstacle(inception) if reference is not None else None
+    sound = audio or result
+    heard = _has_sound(sound, given=audio is not None)
+    made = _analyse(
+        result, sound, script if heard else None, config, work / "result", progress, heard
+    )
+    shots = read_shots(made)
+    assert shots is not None  # the analysis went past them
+    real: Run | None = None
+    if reference is not None:
+        listed = work / "shots.csv"
+        write_shots(listed, shots)
+        place = work / f"reference-{reference.stem}"
+        real = _analyse(reference, reference, None, config, place, progress, False, listed)
+    with _for_syncnet(sound if heard and syncnet else None, work) as spoken:
+        tasks = [_task(shot, made, real, heard, same_sound, spoken, syncnet) for shot in shots]
+        found = _measure_all(tasks, config, progress)
+    rows = totals(found)
+    if real is not None:
+        _check_same_film(result, reference, found)
+        if no_fid is None:
+            rows |= _pictures(shots, made, real, config, progress, inception)
+    missing = _missing(heard, real, same_sound, syncnet)
+    if no_fid is not None:
+        missing |= dict.fromkeys(FID_ROWS, no_fid)
+    return Evaluation(
+        result, reference, found, _ordered(rows), _with_the_rest(missing, rows, found)
+    )
+
+
+def _ordered(rows: Mapping[str, float]) -> dict[str, float]:
+    return {m.name: rows[m.name] for m in MEASURES if m.name in rows}
+
+
+def _with_the_rest(
+    missing: dict[str, str], rows: Mapping[str, float], shots: Sequence[ShotMeasures]
+) -> dict[str, str]:
+    """Every row that is not there has its reason."""
+    seen = any(shot.faces for shot in shots)
+    why = "nothing in the film to measure it on" if seen else "no face was found in the film"
+    absent = {m.name: missing.get(m.name, why) for m in MEASURES}
+    return {name: reason for name, reason in absent.items() if name not in rows}
+
+
+def _pictures(
+    shots: Sequence[Shot],
+    made: Run,
+    real: Run,
+    config: Config,
+    progress: Progress,
+    inception: Path | None,
+) -> dict[str, float]:
+    every = spacing(sum(shot.frames for shot in shots))
+    sides = [(_side(made, shot, heard=False), _side(real, shot, heard=False)) for shot in shots]
+    tasks = [
+        FidTask(shot, *pair, every, inception) for shot, pair in zip(shots, sides, strict=True)
+    ]
+    return fid(tasks, config, progress)
+
+
+def totals(shots: Sequence[ShotMeasures]) -> dict[str, float]:
+    """Rows of a whole film: means weighted by frames, counts added up."""
+    found: dict[str, float] = {}
+    for name in (m.name for m in MEASURES):
+        parts = [(s.rows[name], s.frames) for s in shots if name in s.rows]
+        if parts:
+            values, weights = zip(*parts, strict=True)
+            found[name] = float(np.average(values, weights=weights))
+        tally = sum((s.tallies[name] for s in shots if name in s.tallies), Tally())
+        if tally.share is not None:
+            found[name] = tally.share
+    vowels = [v for s in shots for v in s.vowels]
+    closed = [v for s in shots for v in s.closures]
+    if vowels and closed:
+        found["vowel_closure_ratio"] = float(np.mean(vowels) / max(float(np.mean(closed)), 1e-3))
+    return found
+
+
+def _check_alike(result: Path, reference: Path) -> None:
+    a, _ = probe(result)
+    b, _ = probe(reference)
+    if a.display_size != b.display_size:
+        raise InputError(
+            f"{result.name} is {a.display_size[0]} x {a.display_size[1]}, {reference.name} is "
+            f"{b.display_size[0]} x {b.display_size[1]}: pictures of different size are not compared"
+        )
+    if abs(a.average_rate / b.average_rate - 1) > RATE_SLACK:
+        raise InputError(
+            f"{result.name} has {float(a.average_rate):.3f} frames a second, {reference.name} has "
+            f"{float(b.average_rate):.3f}: their pictures are of different moments",
+            hint="the reference must be the film that was dubbed, at its own rate",
+        )
+    if abs(a.frames - b.frames) > SLACK:
+        raise InputError(
+            f"{result.name} has {a.frames} frames, {reference.name} has {b.frames}",
+            hint="the reference must be the film that was dubbed, in its whole length",
+        )
+
+
+def _has_sound(path: Path, *, given: bool) -> bool:
+    try:
+        audio_info(path)
+    except InputError:
+        if given:
+            raise
+        return False
+    return True
+
+
+def _analyse(
+    video: Path,
+    audio: Path,
+    script: Path | None,
+    config: Config,
+    work: Path,
+    progress: Progress,
+    heard: bool,
+    shots: Path | None = None,
+) -> Run:
+    until = "timing" if heard else "faces"
+    output = work / f"none{video.suffix}"
+    job = Job(video.absolute(), audio.absolute(), output, work.absolute(), script, shots)
+    work.parent.mkdir(parents=True, exist_ok=True)
+    run_job(job, config, progress=progress, until=until)
+    return Run(job, config, STAGES, digest_inputs(job, {}), {})
+
+
+@contextmanager
+def _for_syncnet(sound: Path | None, work: Path) -> Iterator[Path | None]:
+    """The sound in a file from which every face reads its part, while it is measured."""
+    if sound is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        spoken = Path(folder) / "sound.wav"
+        write_sound(sound, spoken)
+        yield spoken
+
+
+def _task(
+    shot: Shot,
+    made: Run,
+    real: Run | None,
+    heard: bool,
+    same_sound: bool,
+    sound: Path | None,
+    syncnet: Path | None,
+) -> ShotTask:
+    other = _side(real, shot, heard=False) if real else None
+    own = _side(made, shot, heard=heard)
+    return ShotTask(shot, own, other, same_sound, sound, syncnet)
+
+
+def _side(run: Run, shot: Shot, *, heard: bool) -> Side:
+    stages = {stage.name: stage for stage in STAGES}
+    timing = run.folder(stages["timing"], shot) if heard else None
+    probed, faces = run.folder(stages["probe"], None), run.folder(stages["faces"], shot)
+    return Side(run.job.video, probed, faces, timing)
+
+
+def _measure_all(
+    tasks: Sequence[ShotTask], config: Config, progress: Progress
+) -> tuple[ShotMeasures, ...]:
+    progress.plan(NAME, len(tasks), 0, sum(task.shot.frames for task in tasks))
+    jobs = config.parallel.jobs or cores()
+    found: dict[int, ShotMeasures] = {}
+    for index, measured in stream(measure, tasks, jobs=jobs, backend=config.parallel.backend):
+        shot = tasks[index].shot
+        if isinstance(measured, WorkerLost):
+            raise InputError(f"the process that measured shot {shot.name} died each time")
+        found[index] = measured
+        progress.advance(NAME, shot.name, shot.frames, 0.0, None)
+    return tuple(found[i] for i in range(len(tasks)))
+
+
+def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotMeasures]) -> None:
+    likeness = [s.rows["psnr_frame"] for s in shots if "psnr_frame" in s.rows]
+    apart = [s.apart for s in shots if s.apart is not None]
+    reason = ""
+    if likeness and float(np.median(likeness)) < OTHER_FILM:
+        reason = f"their pictures have nothing in common ({float(np.median(likeness)):.0f} dB)"
+    elif apart and float(np.median(apart)) > OTHER_TAKE:
+        reason = "their faces are not in the same places"
+    if reason:
+        raise UsageError(
+            f"{reference} is another film, or another take, than {result}: {reason}",
+            hint="--reference is the film that was dubbed",
+        )
+
+
+def _missing(
+    heard: bool, real: Run | None, same_sound: bool, syncnet: Path | None
+) -> dict[str, str]:
+    speech = ("closure_recall", "vowel_closure_ratio", "open_in_silence", "sound_offset_ms")
+    lips = ("opening_correlation", "amplitude", "offset_ms", "jitter")
+    absent: dict[str, str] = {}
+    for measure_ in MEASURES:
+        name = measure_.name
+        if name in (*speech, "lse_d", "lse_c") and not heard:
+            absent[name] = "the film has no sound; give the dub with --audio"
+        elif name.startswith("lse"):
+            if syncnet is None:
+                absent[name] = "needs SyncNet's weights: dubkit models pull syncnet, or --syncnet"
+        elif name not in speech and real is None:
+            absent[name] = "needs the film that was dubbed: --reference"
+        elif name in lips and not same_sound:
+            absent[name] = "the reference speaks other words"
+    return absent

@@ -1,0 +1,135 @@
+"""Who speaks: does a mouth move with the sound?
+
+A linear map, trained on people who speak (`dubkit.training.lab.fit_lips_from_sound`), says from the sound around each
+frame how far lips would be open and drawn and how fast they would move. What a mouth really did is correlated
+with that, without the slow part of either, at the best of a few lags: real films are up to a few frames out
+of sync. How much correlation chance alone gives falls with the square root of the time seen, and so does the
+limit for "speaks".
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from dubkit.faces import landmark_layout
+from dubkit.faces.align import canonical_from_face, eye_centres, scale_of
+from dubkit.faces.smooth import local_mean
+from dubkit.records import Floats
+
+Series = NDArray[np.float64]
+
+SAMPLE_RATE = 16000
+BAND_EDGES = (100, 300, 600, 1000, 1500, 2200, 3200, 4800, 7500)  # Hz
+SOUND_LAGS = tuple(round(0.04 * step, 2) for step in range(-7, 8))  # seconds
+WINDOW = 512  # samples
+RANGE_DB = 45.0  # under the loudest of a shot by more than this is silence
+SLOW_SECONDS = 0.6  # standard deviation of the mean that is taken away
+SYNC_SECONDS = 0.12  # largest lag between picture and sound
+MIN_SECONDS = 0.6  # less than this says nothing
+MIN_MOTION = 0.012  # deviation of the opening of a mouth that rests, inter-ocular distances
+KINDS = (1.0, 0.5, 0.5)  # weights of opening, width and speed in the verdict
+LIMIT = 0.5  # correlation that chance does not give in a second
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How far a mouth goes with the sound."""
+
+    correlation: float  # -1..1 at the best lag
+    limit: float  # what it needs, for the time seen, to say that this face speaks
+    motion: float  # deviation of the opening, inter-ocular distances
+
+    @property
+    def speaks(self) -> bool:
+        return self.correlation >= self.limit and self.motion >= MIN_MOTION
+
+
+@cache
+def lips_from_sound() -> Floats:
+    """(features, 3) map from `sound_features` to opening, width and speed."""
+    with as_file(files("dubkit") / "weights" / "lips_from_sound.safetensors") as path:
+        weights: Floats = load_file(path)["lips_from_sound"]
+    return weights
+
+
+def mouth_motion(landmarks: Floats) -> Series:
+    """(T, L, 2) -> (T, 3): opening and width of the mouth in inter-ocular distances, and the opening's speed.
+
+    Gaps (NaN) are filled evenly; a face that is never there gives NaN.
+    """
+    present = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
+    if len(present) < 2:
+        return np.full((len(landmarks), 3), np.nan)
+    seen = landmarks[present]
+    scale = np.array([scale_of(canonical_from_face(face)) for face in seen])
+    gap = np.linalg.norm(
+        seen[:, landmark_layout.INNER_TOP] - seen[:, landmark_layout.INNER_BOTTOM], axis=1
+    )
+    eyes = eye_centres(seen)
+    corners = np.linalg.norm(
+        seen[:, landmark_layout.MOUTH_LEFT] - seen[:, landmark_layout.MOUTH_RIGHT], axis=1
+    )
+    apart = np.maximum(np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=1), 1e-3)
+    rows = np.arange(len(landmarks))
+    opening = np.interp(rows, present, gap * scale)
+    width = np.interp(rows, present, corners / apart)
+    return np.stack([opening, width, np.abs(np.gradient(opening))], 1)
+
+
+def sound_features(samples: Floats, times: Series) -> Series:
+    """(T, lags x bands): levels of the sound in bands around each time, seconds into ``samples`` at 16 kHz."""
+    padded = np.pad(samples, WINDOW)
+    window = np.hanning(WINDOW)
+    frequency = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
+    edges = itertools.pairwise(BAND_EDGES)
+    bands = [np.flatnonzero((frequency >= low) & (frequency < high)) for low, high in edges]
+    levels = np.empty((len(times), len(SOUND_LAGS), len(bands)))
+    for k, lag in enumerate(SOUND_LAGS):
+        first = ((times + lag) * SAMPLE_RATE).astype(int) + WINDOW // 2
+        first = np.clip(first, 0, len(padded) - WINDOW)
+        power = (
+            np.abs(np.fft.rfft(padded[first[:, None] + np.arange(WINDOW)] * window, axis=1)) ** 2
+        )
+        levels[:, k] = np.stack([power[:, band].mean(1) for band in bands], 1)
+    decibel = 10 * np.log10(levels + 1e-8)
+    above = np.maximum(decibel - decibel.max() + RANGE_DB, 0.0) / 20.0
+    return np.asarray(above.reshape(len(times), -1))
+
+
+def without_slow(values: Series, rate: float) -> Series:
+    """(T, N) series without their slow part."""
+    return values - local_mean(values, min(SLOW_SECONDS * rate, len(values) / 4))
+
+
+def voice(motion: Series, features: Series, rate: float) -> Voice | None:
+    """Compare a mouth (T, 3) with the sound (T, K) of the same frames; None where there is too little to say."""
+    count = len(motion)
+    if count < max(8, MIN_SECONDS * rate) or not np.isfinite(motion).all():
+        return None
+    if np.ptp(features) < 0.5:  # one level throughout: silence, or a tone
+        return None
+    told = without_slow(features, rate) @ lips_from_sound()
+    shown = without_slow(motion, rate)
+    reach = round(SYNC_SECONDS * rate)
+    best = max(_agreement(shown, told, lag) for lag in range(-reach, reach + 1))
+    return Voice(best, LIMIT / float(np.sqrt(count / rate)), float(motion[:, 0].std()))
+
+
+def _agreement(shown: Series, told: Series, lag: int) -> float:
+    """Weighted correlation of ``shown[t]`` with ``told[t + lag]``."""
+    count = len(shown)
+    rows = np.arange(max(0, -lag), min(count, count - lag))
+    total = 0.0
+    for kind, weight in enumerate(KINDS):
+        x = shown[rows, kind] - shown[rows, kind].mean()
+        y = told[rows + lag, kind] - told[rows + lag, kind].mean()
+        power = float(np.sqrt((x @ x) * (y @ y)))
+        total += weight * float(x @ y) / power if power > 1e-9 else 0.0
+    return total / sum(KINDS)

@@ -1,0 +1,206 @@
+"""The face engine that every installation carries: a small detector and a dense landmarker.
+
+Both run in plain torch on the CPU or a GPU, with the weights inside the package, and look at one
+picture or crop at a time, so a result never depends on what else was asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dubkit.config.schema import FaceSettings
+from dubkit.engines.base import Picture
+from dubkit.errors import ModelError
+from dubkit.faces import landmark_layout
+from dubkit.models.blocks import for_inference
+from dubkit.models.builders import load_detector, load_landmarker
+from dubkit.models.detector import STRIDES, decode
+from dubkit.models.devices import place
+from dubkit.records import Detection, Floats
+
+SMALLEST = 17.0  # pixels in the picture looked at, longer side; less is guessing
+OVERLAP = 0.4  # of two boxes with a larger intersection over union, the better one stays
+LARGEST_STEP = STRIDES[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it is now, so that what was loaded from it is not taken for what replaced it."""
+
+    path: Path
+    state: tuple[int, int] | None
+
+
+def _file(path: Path) -> _File:
+    # a file that is not there is told when it is loaded
+    facts = path.stat() if path.is_file() else None
+    return _File(path, (facts.st_size, facts.st_mtime_ns) if facts else None)
+
+
+# a net is loaded once a process: each shot of a film has engines of its own
+@lru_cache(maxsize=1)
+def _detector(file: _File, device: torch.device) -> tuple[torch.nn.Module, str]:
+    net, checkpoint = load_detector(file.path)
+    return for_inference(net).to(device), checkpoint.digest
+
+
+@lru_cache(maxsize=1)
+def _landmarker(file: _File, device: torch.device) -> tuple[torch.nn.Module, int, str]:
+    net, checkpoint = load_landmarker(file.path)
+    if checkpoint.config["count"] != landmark_layout.COUNT:
+        raise ModelError("the landmarker's weights are for another landmark layout")
+    return for_inference(net).to(device), net.size, checkpoint.digest
+
+
+class EmbeddedDetector:
+    """Finds faces from about 19 pixels in the picture it looks at (`FaceSettings.detect_size`)."""
+
+    name = "embedded"
+
+    def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
+        self.device = place(device)
+        with as_file(files("dubkit") / "weights" / "detector.safetensors") as path:
+            self.net, self._digest = _detector(_file(path), self.device)
+        self.long_side, self.min_score = settings.detect_size, settings.min_score
+
+    @property
+    def version(self) -> str:
+        return f"1+{self._digest}"
+
+    def detect(self, picture: Picture) -> list[Detection]:
+        """Faces of one upright picture, best first, in its own pixels."""
+        if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+            raise ModelError(f"the detector wants pictures of shape (H, W, 3), not {picture.shape}")
+        small, scale = shrink(picture, self.long_side)
+        with torch.inference_mode():
+            levels = self.net(_padded(small, self.device))
+            parts = [decode(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
+        score, box, five = (torch.cat([p[i] for p in parts], 1)[0].cpu().numpy() for i in range(3))
+        score[(box[:, 2:] - box[:, :2]).max(1) < SMALLEST] = 0
+        keep = suppress(box, score, self.min_score)
+        size = np.array([picture.shape[1], picture.shape[0]], np.float32)
+        edge = np.concatenate([size, size])
+        back = (0.5 / scale) - 0.5  # pixel centres are at integers on both planes
+        return [
+            Detection(
+                box=_four(np.clip(box[i] / np.tile(scale, 2) + np.tile(back, 2), 0, edge)),
+                score=float(score[i]),
+                points=np.asarray(five[i] / scale + back, np.float32),
+            )
+            for i in keep
+        ]
+
+
+class EmbeddedLandmarker:
+    """Places the dense landmarks on canonical crops.
+
+    Pose: yaw is positive when the nose points to the right of the picture, pitch when it points up,
+    roll when the head leans clockwise.
+    """
+
+    name = "embedded"
+
+    def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
+        self.device = place(device)
+        with as_file(files("dubkit") / "weights" / "landmarker.safetensors") as path:
+            own = settings.landmarker_weights
+            chosen = Path(own).expanduser() if own else path
+            self.net, self.crop_size, self._digest = _landmarker(_file(chosen), self.device)
+
+    @property
+    def version(self) -> str:
+        return f"1+{self._digest}"
+
+    def locate(
+        self, crops: NDArray[np.uint8], *, together: bool = False
+    ) -> tuple[Floats, Floats, Floats]:
+        """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) crop pixels, pose (N, 3), confidence
+        (N,).
+
+        ``together`` puts all of them through the net at once: faster, but the last bits of each depend on the others.
+        """
+        size = self.crop_size
+        if crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+            raise ModelError(
+                f"the landmarker wants crops (N, {size}, {size}, 3), not {crops.shape}"
+            )
+        count = len(crops)
+        landmarks = np.empty((count, landmark_layout.COUNT, 2), np.float32)
+        pose, sure = np.empty((count, 3), np.float32), np.empty(count, np.float32)
+        step = max(1, count) if together else 1
+        with torch.inference_mode():
+            for i in range(0, count, step):
+                part = slice(i, i + step)
+                found = self.net(torch.cat([_tensor(crop, self.device) for crop in crops[part]]))
+                landmarks[part] = ((found.landmarks + 1) * (size / 2) - 0.5).cpu().numpy()
+                pose[part] = found.pose.cpu().numpy()
+                sure[part] = found.confidence.sigmoid().flatten().cpu().numpy()
+        return landmarks, pose, sure
+
+
+def shrink(picture: Picture, long_side: int) -> tuple[Picture, Floats]:
+    """The picture with its long side brought down to ``long_side``, and the scale (x, y) it got.
+
+    A smaller picture is kept as it is.
+    """
+    height, width = picture.shape[:2]
+    part = long_side / max(height, width)
+    if part >= 1:
+        return picture, np.ones(2, np.float32)
+    size = (max(1, round(width * part)), max(1, round(height * part)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return small.astype(np.uint8, copy=False), np.array(
+        [size[0] / width, size[1] / height], np.float32
+    )
+
+
+def suppress(boxes: Floats, scores: Floats, least: float) -> list[int]:
+    """Indices of the boxes (N, 4) worth keeping, best score first: one for each face.
+
+    A box almost inside a kept one of a similar size goes too, and equal scores keep their order, so
+    the result is always the same.
+    """
+    order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= least][:400]
+    kept: list[int] = []
+    for i in order:
+        if all(_alike(boxes[i], boxes[k]) <= OVERLAP for k in kept):
+            kept.append(i)
+    return kept
+
+
+def _alike(a: Floats, b: Floats) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    inner = float(width * height)
+    return inner / float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)
+
+
+def _tensor(picture: Picture, device: torch.device) -> torch.Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) -1..1, channels last in memory."""
+    pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
+    return (pixels.float() / 127.5 - 1).permute(2, 0, 1)[None]
+
+
+def _padded(picture: Picture, device: torch.device) -> torch.Tensor:
+    """The same, grown with grey to the right and bottom until the coarsest grid fits."""
+    height, width = picture.shape[:2]
+    down, right = -height % LARGEST_STEP, -width % LARGEST_STEP
+    pixels = _tensor(picture, device)
+    if down or right:
+        pixels = torch.nn.functional.pad(pixels, (0, right, 0, down))
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def _four(box: Floats) -> tuple[float, float, float, float]:
+    return float(box[0]), float(box[1]), float(box[2]), float(box[3])

@@ -1,0 +1,192 @@
+"""Tune the TC net to one person, from their own footage and sound.
+
+All its layers take a few small steps (`synthesis.lesson`); then the answer is made as wide as this person's mouth
+opens. The speech is dealt out in blocks to some parts. Each part in turn is held out and judged by a net that was
+tuned on the others, so every frame is judged by a net that has not seen it: by the very error that is learnt by, which
+tells better what other speech of the person gains than the correlation of so few seconds does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dubkit.lips import mouth_shape
+from dubkit.lips.articulation import Articulator, one_thread
+from dubkit.models.actor import ActorFacts
+from dubkit.models.tc import TcNet
+from dubkit.records import Floats
+from dubkit.speech.timing import SILENCE, Timing
+from dubkit.synthesis import lesson
+from dubkit.synthesis.asked import asked
+
+BLOCK = 1.6  # seconds: speech is dealt out in blocks
+PARTS = 4
+LAGS = np.arange(-26, 27) * 0.01  # seconds
+LEAST = 0.25  # correlation of lips with the sound; less, and it is somebody else who speaks
+_WIDTHS = (0.6, 1.6)  # a person's opening against the net's; beyond it is a wrong measure
+_GAINS = (0.3, 1.6)
+_SURE = 10.0  # seconds of speech whose measure of it is followed half way
+
+Series = NDArray[np.float64]
+Parts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One face that speaks; T frames."""
+
+    timing: Timing  # of the film's own sound
+    shapes: Floats  # (T, K) what the mouth did, as offset from rest
+    usable: NDArray[np.bool_]  # (T,)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What tuning brought. ``net`` is None where held-out speech got no better."""
+
+    net: TcNet | None
+    facts: ActorFacts
+
+    @property
+    def kept(self) -> bool:
+        return self.net is not None
+
+
+def spoken(passage: Passage) -> NDArray[np.bool_]:
+    """(T,) usable frames in which something is said."""
+    said = np.zeros(len(passage.usable), np.bool_)
+    start = passage.timing.runs[0].start if passage.timing.runs else 0
+    for run in passage.timing.runs:
+        if run.symbol != SILENCE:
+            said[run.start - start : run.end - start] = True
+    return said & passage.usable
+
+
+def seconds_of(passages: Sequence[Passage]) -> float:
+    """Usable speech in all passages."""
+    return sum(float(spoken(p).sum()) * _interval(p) for p in passages)
+
+
+def convincing(articulator: Articulator, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages in which the face moves with the sound, picture and sound brought in step."""
+    found = [_in_step(articulator, passage) for passage in passages if spoken(passage).sum() > 2]
+    return [passage for passage, agreed in found if agreed >= LEAST]
+
+
+def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
+    """Learn, judge, and say whether it is worth keeping; ``passages`` are those of `convincing`."""
+    net, seconds = articulator.net, seconds_of(passages)
+    true = np.concatenate([p.shapes @ mouth_shape.gap_effect() for p in passages]).astype(
+        np.float64
+    )
+    part = np.concatenate(_dealt(passages))
+    with one_thread():
+        ordinary = _openings(net, passages)
+        width = _width(true, ordinary, part)
+        gain = np.float32(_gain(true, ordinary, part))
+        speech = [lesson.spoken(net, p.timing, p.shapes / gain) for p in passages]
+        held_out = ordinary.copy()
+        before = after = 0.0
+        for held in range(PARTS):
+            others = _apart((part >= 0) & (part != held), passages)
+            tuned = lesson.learnt(net, speech, others, lesson.steps(seconds * (1 - 1 / PARTS)))
+            held_out[part == held] = _openings(tuned, passages)[part == held]
+            judged, share = _apart(part == held, passages), _share(part, held)
+            before += share * lesson.error(net, speech, judged)
+            after += share * lesson.error(tuned, speech, judged)
+        facts = ActorFacts(articulator.digest, round(seconds, 2), round(before, 4), round(after, 4))
+        if after >= before:
+            return Verdict(None, facts)
+        found = lesson.learnt(net, speech, _apart(part >= 0, passages), lesson.steps(seconds))
+    # tuning makes an answer timid; and so much as is sure of how widely this person speaks
+    _widen(found, _width(ordinary, held_out, part) * width ** (seconds / (seconds + _SURE)))
+    return Verdict(found, facts)
+
+
+def _interval(passage: Passage) -> float:
+    times = passage.timing.times
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+
+
+def _in_step(articulator: Articulator, passage: Passage) -> tuple[Passage, float]:
+    """The passage with the picture moved to where it agrees best with its sound, and how well it does."""
+    effect = mouth_shape.gap_effect()
+    timing, here = passage.timing, spoken(passage)
+    true = passage.shapes[here] @ effect
+    best, chosen = -2.0, 0.0
+    for lag in LAGS:
+        opening = articulator.shapes(_moved(timing, float(lag)))[here] @ effect
+        agreed = _correlation(opening, true)
+        if agreed > best:
+            best, chosen = agreed, float(lag)
+    return Passage(_moved(timing, chosen), passage.shapes, passage.usable), best
+
+
+def _moved(timing: Timing, lag: float) -> Timing:
+    return Timing(timing.times - lag, timing.phonemes, timing.runs, timing.sound)
+
+
+def _dealt(passages: Sequence[Passage]) -> list[Parts]:
+    """(T,) of each passage: which of `PARTS` a frame is dealt to, -1 where nothing is said.
+
+    In blocks, their edges left out; a passage begins a block of its own.
+    """
+    found, first = [], 0
+    for passage in passages:
+        here, interval = spoken(passage), _interval(passage)
+        block = first + (np.cumsum(here) * interval // BLOCK).astype(np.int64)
+        edge = np.zeros(len(here), np.bool_)
+        reach = max(1, round(0.12 / max(interval, 1e-3)))
+        for at in np.flatnonzero(np.diff(block) != 0) + 1:
+            edge[max(0, at - reach) : at + reach] = True
+        found.append(np.where(here & ~edge, block % PARTS, -1))
+        first = int(block[-1]) + 1 if len(block) else first
+    return found
+
+
+def _apart(rows: NDArray[np.bool_], passages: Sequence[Passage]) -> list[np.ndarray]:
+    """Rows of all passages, by passage."""
+    return np.split(rows, np.cumsum([len(p.usable) for p in passages])[:-1])
+
+
+def _openings(net: TcNet, passages: Sequence[Passage]) -> Series:
+    """(T,) what ``net`` says of all passages."""
+    effect = mouth_shape.gap_effect()
+    with torch.inference_mode():
+        answers = [asked(net, p.timing).answer(net).numpy() for p in passages]
+    return np.concatenate([rows @ effect for rows in answers]).astype(np.float64)
+
+
+def _share(part: Parts, held: int) -> float:
+    """Of all that is judged, what lies in one part."""
+    return float((part == held).sum()) / max(int((part >= 0).sum()), 1)
+
+
+def _width(true: Series, made: Series, part: Parts) -> float:
+    """How widely the person opens the mouth against what a net says."""
+    spread = float(made[part >= 0].std()) if (part >= 0).any() else 0.0
+    return float(np.clip(true[part >= 0].std() / spread, *_WIDTHS)) if spread > 1e-9 else 1.0
+
+
+def _gain(true: Series, made: Series, part: Parts) -> float:
+    """The one gain with which a net's answer errs least: so much is known of anybody without tuning."""
+    said, wanted = made[part >= 0], true[part >= 0]
+    said, wanted = said - said.mean(), wanted - wanted.mean()
+    return float(np.clip(said @ wanted / max(float(said @ said), 1e-9), *_GAINS))
+
+
+def _widen(net: TcNet, factor: float) -> None:
+    with torch.no_grad():
+        for parameter in net.last.parameters():
+            parameter.mul_(factor)
+
+
+def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    if len(a) < 3 or a.std() < 1e-9 or b.std() < 1e-9:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,194 @@
+"""Phonemes -> mouth shape: numpy in and out around the TC net, and the rules that speech never breaks.
+
+The net says how the mouth moves; three rules are enforced after it, because a viewer notices each breach:
+lips are shut in the middle of every P, B and M, the lower lip is at the teeth in F and V, and lips never
+pass through one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dubkit.lips import mouth_shape
+from dubkit.models.actor import Actor, load_actor
+from dubkit.models.checkpoint import Checkpoint
+from dubkit.models.tc import TcNet, load_tc
+from dubkit.records import Floats
+from dubkit.speech import articulatory
+from dubkit.speech.timing import SILENCE, Timed, Timing
+from dubkit.synthesis.asked import asked
+
+SHUT = frozenset("pbm")
+TEETH = frozenset("fvɱ")
+TEETH_GAP = 0.02  # opening of F and V over face width; the median of real speech
+# where inside the phoneme the lips are closest, 0 to 1, measured on real speech: an aligner counts the
+# burst and the breath after it to P and B
+_CLOSED_AT = {"p": 0.25, "b": 0.25, "m": 0.5, "f": 0.35, "v": 0.65}
+_RAMP = 0.04  # seconds over which a rule takes hold
+_CROSSED = -0.002  # opening below which lips would pass through one another
+# seconds: in shorter silences the mouth does what the net says. Real speakers keep it open in four fifths of such
+# frames; no longer than the context that a shot knows
+_PAUSE = 0.8
+# seconds before speech in which a mouth opens, for people draw breath, and in which it comes to rest after it: so
+# mouths are open in as much of the pauses as real ones
+_BREATH, _FADE = 0.8, 0.5
+_SETTLE = 0.15  # seconds in which a mouth comes to the posture of rest, if that is open
+_RULES = 4  # changes with the rules
+
+
+@dataclass(frozen=True, slots=True)
+class Articulation:
+    """How a mouth moves; T frames, K coefficients of `lips.mouth_shape`."""
+
+    coefficients: Floats  # (T, K) offsets from rest
+    speaking: Floats  # (T,) 1 in speech, 0 in silence, ramps between
+
+
+class Articulator:
+    """The TC net of the package, or of a checkpoint file. Runs on the CPU: milliseconds a shot.
+
+    With the profile of an ``actor`` it moves the mouth as that person does.
+    """
+
+    def __init__(
+        self, device: str = "cpu", weights: Path | None = None, actor: Path | None = None
+    ) -> None:
+        self._path, self._actor_path = weights, actor
+
+    @cached_property
+    def _loaded(self) -> tuple[TcNet, Checkpoint]:
+        if self._path is not None:
+            return load_tc(self._path)
+        with as_file(files("dubkit") / "weights" / "tc.safetensors") as path:
+            return load_tc(path)
+
+    @cached_property
+    def _actor(self) -> Actor | None:
+        if self._actor_path is None:
+            return None
+        return load_actor(self._actor_path, self.digest)
+
+    @property
+    def net(self) -> TcNet:
+        """The net itself without any actor, for what tunes it."""
+        return self._loaded[0]
+
+    @property
+    def digest(self) -> str:
+        """Names the weights."""
+        return self._loaded[1].digest
+
+    @property
+    def version(self) -> str:
+        """Names the weights, the actor and the rules."""
+        return f"tc{_RULES}-{self.digest}" + (f"+{self._actor.digest}" if self._actor else "")
+
+    def predict(self, timing: Timing, gain: float = 1.0) -> Articulation:
+        """The mouth shape at each frame's moment, as offset from a resting mouth that is shut.
+
+        ``gain`` is how widely this speaker articulates against the mean (`lips.mouth_shape.gain`); an actor's
+        profile knows that already, so a known actor's gain is to be 1.
+        """
+        coefficients = _obey(self.shapes(timing) * gain, timing)
+        return Articulation(coefficients, speaking(timing))
+
+    def shapes(self, timing: Timing) -> Floats:
+        """(T, K) the net's bare answer at each frame's moment: the actor's net, else the package's."""
+        net = self._actor.net if self._actor else self._loaded[0]
+        with one_thread(), torch.inference_mode():
+            return np.asarray(asked(net, timing).answer(net).numpy(), np.float32)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread."""
+    # sums in another order differ in their last bits; results must not depend on the number of workers
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def speaking(timing: Timing) -> Floats:
+    """(T,) 1 where the dub speaks, 0 in silences longer than a short pause, smooth between."""
+    level = np.ones(len(timing.times))
+    for begin, finish in silences(timing.phonemes):
+        if finish - begin >= _PAUSE:
+            after, before = (timing.times - begin) / _FADE, (finish - timing.times) / _BREATH
+            level = np.minimum(level, 1 - _smooth(np.minimum(after, before)))
+    return np.asarray(level, np.float32)
+
+
+def at_rest(shapes: Floats, posture: Floats, timing: Timing) -> Floats:
+    """(T, K) shapes whose mouth is never more closed in pauses than in ``posture`` (K,), the speaker's at rest.
+
+    Where nothing is said in all of the shot, they stay as they are: a mouth ajar would look as if it were about to
+    speak.
+    """
+    effect = mouth_shape.gap_effect()
+    wide = float(posture @ effect)
+    if wide <= 0 or not speaking(timing).any():
+        return shapes
+    hold = np.zeros(len(timing.times))
+    for begin, finish in silences(timing.phonemes):
+        if finish - begin >= _PAUSE:
+            inside = np.minimum(timing.times - begin, finish - timing.times) / _SETTLE
+            hold = np.maximum(hold, _smooth(inside))
+    lacking = 1 - np.clip(shapes @ effect / wide, 0.0, 1.0)
+    return np.asarray(shapes + (hold * lacking)[:, None] * posture, np.float32)
+
+
+def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 to 1 as ``part`` goes from 0 to 1, without a kink."""
+    part = np.clip(part, 0.0, 1.0)
+    return np.asarray(part * part * (3 - 2 * part))
+
+
+def silences(phonemes: tuple[Timed, ...]) -> list[tuple[float, float]]:
+    """Silent spans, what lies before the first and after the last phoneme included."""
+    spans: list[tuple[float, float]] = []
+    at = -np.inf
+    for symbol, start, end in [*phonemes, ("", np.inf, np.inf)]:
+        if symbol == SILENCE:
+            continue
+        if start > at:
+            spans.append((at, start))
+        at = end
+    return spans
+
+
+def _obey(coefficients: Floats, timing: Timing) -> Floats:
+    """Enforce the rules on (T, K) shapes."""
+    effect = mouth_shape.gap_effect()
+    opening = coefficients @ effect
+    wanted = np.maximum(opening, _CROSSED)
+    for symbol, start, end in timing.phonemes:
+        if symbol[0] in SHUT or symbol[0] in TEETH:
+            goal = 0.0 if symbol[0] in SHUT else TEETH_GAP
+            place = _CLOSED_AT.get(symbol[0], 0.5)
+            hold = _hold(timing.times, start + place * (end - start), end - start)
+            wanted = np.minimum(wanted, hold * goal + (1 - hold) * np.maximum(wanted, goal))
+    # the smallest change of shape, in units of how much shapes vary, that gives the wanted opening
+    step = effect / float(effect @ effect)
+    return np.asarray(coefficients + (wanted - opening)[:, None] * step, np.float32)
+
+
+def _hold(times: NDArray[np.float64], centre: float, length: float) -> NDArray[np.float64]:
+    """(T,) how strongly a rule holds: fully around its centre, and in one frame at least."""
+    hold = np.clip((length / 4 + _RAMP - np.abs(times - centre)) / _RAMP, 0.0, 1.0)
+    nearest = int(np.argmin(np.abs(times - centre)))
+    interval = float(np.median(np.diff(times))) if len(times) > 1 else articulatory.STEP
+    if abs(times[nearest] - centre) <= interval:
+        hold[nearest] = 1.0
+    return np.asarray(hold)

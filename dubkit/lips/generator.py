@@ -1,0 +1,186 @@
+"""The TC+SC generator: phoneme runs drive the mouth shape, aligned own frames become its picture.
+
+An independent implementation of the method of Dong, Ma and Zhang (Computer Graphics Forum 43(7), 2024).
+TC is the net of `models.tc`; SC aligns every face by its stable points, borrows texture from the same face's
+own frames (nearest in mouth shape and pose), carries it to the wanted shape by a landmark mesh at the
+picture's own resolution, and lays it over the native planes under a soft mask.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.config.schema import GenerateSettings
+from dubkit.faces import align, resting, title
+from dubkit.lips import mouth_shape, references, retarget
+from dubkit.lips.articulation import Articulator, at_rest
+from dubkit.lips.refiner import MouthPainter
+from dubkit.lips.renderer import FacePlan, Renderer
+from dubkit.models.devices import place
+from dubkit.records import FaceState, FaceTrack, Floats, VideoInfo
+from dubkit.speech.timing import Timing
+
+_VERSION = 17
+# half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
+_HALFWAY = 0.5
+_SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
+
+
+def _trust(pose: Floats) -> Floats:
+    """(T,) how far the image net is followed, from (T, 3) degrees: it never saw heads turned far."""
+    turned = np.abs(pose[:, :2]).max(1)
+    return np.asarray(np.clip((_SEEN + _BEYOND - turned) / _BEYOND, 0, 1), np.float32)
+
+
+def named(weights: str | None) -> Path | None:
+    """The checkpoint file that a setting names; None: the package's own."""
+    return Path(weights).expanduser() if weights else None
+
+
+def wanted_shapes(timing: Timing, settings: GenerateSettings) -> Floats:
+    """(T, K) the mouth shapes that the phonemes ask of a mean speaker, resting in long silences."""
+    own = settings.tc is None and settings.actor is None
+    spoken = (_articulator() if own else _articulator_of(settings)).predict(timing)
+    return np.asarray(spoken.coefficients * spoken.speaking[:, None], np.float32)
+
+
+@cache
+def _articulator() -> Articulator:
+    """The package's own, read once a process: a film has many shots."""
+    return Articulator()
+
+
+def _articulator_of(settings: GenerateSettings) -> Articulator:
+    return Articulator("cpu", named(settings.tc), named(settings.actor))
+
+
+class WarpSynthesizer:
+    """The generator without an image net: the fallback, and the baseline of the net."""
+
+    name = "warp"
+
+    def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        self._articulator = Articulator(device, named(settings.tc), named(settings.actor))
+        self._painter: MouthPainter | None = None
+
+    @property
+    def version(self) -> str:
+        """Changes whenever results may change."""
+        return f"{_VERSION}+{self._articulator.version}"
+
+    def face(
+        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
+    ) -> Renderer:
+        """Plan one face of a shot."""
+        return self.face_of_title(info, track, usable, timing, row, None)
+
+    def face_of_title(
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: NDArray[np.bool_],
+        timing: Timing,
+        row: int,
+        lender: title.Lender | None,
+    ) -> Renderer:
+        """Plan one face of a shot, with what other shots lend."""
+        plan = self._plan(info, track, usable, timing, row, lender)
+        return Renderer(info, plan, self.settings.feather, self._painter)
+
+    def _plan(
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: NDArray[np.bool_],
+        timing: Timing,
+        row: int,
+        lender: title.Lender | None,
+    ) -> FacePlan:
+        present = track.state != FaceState.ABSENT
+        landmarks = retarget.fill_absent(track.landmarks, present)
+        pose = retarget.fill_absent(track.pose, present)
+        matrices = [align.canonical_from_face(face) for face in landmarks]
+        current = np.stack(
+            [align.apply(m, face) for m, face in zip(matrices, landmarks, strict=True)]
+        )
+        good = usable & present
+        frontal = mouth_shape.frontal(current, pose)
+        rest = mouth_shape.resting_mouth(frontal[good])
+        gain = 1.0 if self.settings.actor else mouth_shape.gain(frontal[good], rest) ** _HALFWAY
+        seen = good & (track.state == FaceState.SEEN)
+        posture = resting.posture(frontal, rest, seen, float(info.average_rate))
+        shot_shapes, heard = self._spoken(timing, gain, posture)
+        coefficients, audible = shot_shapes[row:][: len(track)], heard[row:][: len(track)]
+        fade = retarget.fade(good, max(1, round(retarget.FADE_SECONDS * float(info.average_rate))))
+        shaped, shown = retarget.two_steps(np.minimum(fade, audible))
+        target = retarget.wanted_landmarks(current, pose, rest, coefficients)
+        target = current + shaped[:, None, None] * (target - current)
+        seconds = np.arange(len(current)) / float(info.average_rate)
+        poses = references.pose_features(pose, seconds)
+        features = np.concatenate([references.mouth_features(current), poses], 1)
+        goal = np.concatenate([references.mouth_features(target), poses], 1)
+        lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
+        frames = track.start + np.arange(len(track))
+        pool = title.join(title.Pool(frames, matrices, current, features, goal), seconds, lender)
+        bank, mix = self._borrow(pool, lendable if lendable.any() else good)
+        return FacePlan(
+            start=track.start,
+            frames=pool.frames,
+            display_from_canonical=[align.invert(m) for m in pool.matrices],
+            current=pool.current,
+            target=target,
+            alpha=shown,
+            bank=tuple(int(row) for row in bank),
+            mix=mix,
+            trust=_trust(pose),
+        )
+
+    def _borrow(
+        self, pool: title.Pool, own: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.intp], list[references.Mix]]:
+        """Rows to borrow from, and how each frame mixes them; ``own`` (T,) are the own rows that can lend."""
+        bank = references.choose_bank(pool.features[: len(own)], own, self.settings.references)
+        bank = title.enlarge(bank, pool)
+        path = references.choose_path(pool.goal, pool.features[bank])
+        second = references.choose_path(pool.goal, pool.features[bank], taken=path)
+        return bank, references.with_help(
+            references.blend_weights(path), references.blend_weights(second)
+        )
+
+    def _spoken(self, timing: Timing, gain: float, posture: Floats) -> tuple[Floats, Floats]:
+        """(T, K) shapes by the silence policy, and (T,) how much of them is shown.
+
+        ``gain`` is how widely the speaker articulates, ``posture`` (K,) how the mouth rests.
+        """
+        spoken = self._articulator.predict(timing, gain * self.settings.amplitude)
+        policy, coefficients, speaking = self.settings.silence, spoken.coefficients, spoken.speaking
+        if policy == "original":
+            return coefficients, speaking
+        shown = np.ones_like(speaking)
+        if policy == "hold":
+            held = coefficients.copy()
+            for t in range(1, len(held)):
+                held[t] = held[t - 1] + speaking[t] * (coefficients[t] - held[t - 1])
+            return held, shown
+        closed = coefficients * speaking[:, None]
+        return (at_rest(closed, posture, timing) if policy == "rest" else closed), shown
+
+
+class TcscSynthesizer(WarpSynthesizer):
+    """The whole generator; see the module."""
+
+    name = "tcsc"
+
+    def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
+        super().__init__(settings, device)
+        self._painter = MouthPainter(place(device), named(settings.sc))
+
+    @property
+    def version(self) -> str:
+        """Changes whenever results may change."""
+        return f"{super().version}+{self._painter.version if self._painter else ''}"

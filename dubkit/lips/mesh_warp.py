@@ -1,0 +1,199 @@
+"""The warp: a landmark mesh that carries one face's pixels to another mouth shape.
+
+Everything is computed in canonical coordinates on a small grid, so it does not depend on the picture's
+resolution; `composite` applies it to native planes. The mesh is piecewise affine: exact at every landmark,
+and two lips that meet meet without a smear, because the triangles between them vanish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces import landmark_layout
+from dubkit.faces.align import Matrix, apply, mean_face
+from dubkit.records import Floats
+
+# the part of the canonical plane that a warp covers: from under the eyes to the throat
+LEFT, TOP, SIDE = -1.5, 0.0, 3.0
+_OPEN = 0.35  # how far the template's mouth is opened before it is triangulated
+_TEETH = 0.75  # the upper part of an open mouth that belongs to the upper teeth
+_RIGID = 0.5  # the upper part that never stretches
+_SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
+_SHIFT = 6  # fractional bits of OpenCV's polygon filler
+
+
+def grid_from_canonical(size: int) -> Matrix:
+    """Canonical coordinates -> pixels of the (size, size) grid; pixel centres at integers."""
+    scale = size / (2 * -LEFT)
+    return np.array([[scale, 0, -LEFT * scale - 0.5], [0, scale, -TOP * scale - 0.5]])
+
+
+def anchors() -> Floats:
+    """(A, 2) canonical points around the face that no speech moves."""
+    angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+    ring = np.stack([2.3 * np.sin(angle), 0.75 + 2.4 * np.cos(angle)], 1)
+    return ring.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """Triangles over landmarks and anchors."""
+
+    triangles: NDArray[np.intp]  # (N, 3) into landmarks followed by anchors
+    inner: NDArray[np.bool_]  # (N,) the triangle lies between the lips
+
+
+@cache
+def mesh() -> Mesh:
+    """Delaunay triangulation of the mean face with its mouth opened (so that lips are never bridged)."""
+    points = mean_face().copy()
+    upper = np.concatenate(
+        [
+            landmark_layout.LIPS_OUTER[[0, *range(10, 20)]],
+            landmark_layout.LIPS_INNER[[0, *range(10, 20)]],
+        ]
+    )
+    lower = np.setdiff1d(
+        np.flatnonzero(points[:, 1] > points[landmark_layout.MOUTH_LEFT, 1] - 0.01), upper
+    )
+    points[lower, 1] += _OPEN * np.clip(1 - (points[lower, 0] / 0.4) ** 2, 0, 1)
+    every = np.concatenate([points, anchors()])
+    plane = cv2.Subdiv2D((-10, -10, 20, 20))
+    plane.insert([(float(x), float(y)) for x, y in every])
+    corners = np.asarray(plane.getTriangleList()).reshape(-1, 3, 2)
+    corners = corners[(np.abs(corners) < 9).all((1, 2))]  # drop those that touch OpenCV's own frame
+    triangles = np.linalg.norm(corners[:, :, None] - every, axis=-1).argmin(-1)
+    ring = set(landmark_layout.LIPS_INNER.tolist())
+    inner = np.array([all(int(i) in ring for i in row) for row in triangles])
+    return Mesh(triangles, inner)
+
+
+def triangle_map(target: Floats, size: int) -> NDArray[np.int32]:
+    """Which triangle covers each grid pixel, (size, size); -1 where none does.
+
+    ``target`` (L + A, 2) canonical vertices. The mouth's inside is drawn first, so that lips win where a
+    prediction folds them over.
+    """
+    grid = apply(grid_from_canonical(size), target)
+    fixed = np.round(grid * (1 << _SHIFT)).astype(np.int32)
+    ids = np.full((size, size), -1, np.int32)
+    m = mesh()
+    low, high = grid[m.triangles].min(1), grid[m.triangles].max(1)
+    near = ((high > -2) & (low < size + 2)).all(1)
+    order = np.concatenate([np.flatnonzero(near & m.inner), np.flatnonzero(near & ~m.inner)])
+    for t, corners in zip(order.tolist(), fixed[m.triangles[order]], strict=True):
+        cv2.fillConvexPoly(ids, corners, t, cv2.LINE_8, _SHIFT)
+    return ids
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """Where a target's grid pixels come from in a source, in canonical units."""
+
+    displacement: Floats  # (size, size, 2), source point minus target point
+    shade: Floats  # (size, size) 1 everywhere but in the mouth's inside where the source shows less of it
+    closing: Floats  # (size, size) 0..1, along lips that shut over what the source shows open
+
+
+def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
+    """The warp between two vertex sets, (L + A, 2) canonical, of the same mesh; ``ids`` of `triangle_map`."""
+    size = ids.shape[0]
+    points = grid_points(size)
+    # one coefficient at a time: half the time of gathering (size, size, 2, 3) at once
+    table = _affine(target, source - target).reshape(-1, 6).T.copy()
+    field = np.empty((size, size, 2), np.float32)
+    for axis in range(2):
+        value = table[3 * axis].take(ids, mode="wrap")  # -1 takes the last row, which is zero
+        value *= points[..., 0]
+        slope = table[3 * axis + 1].take(ids, mode="wrap")
+        slope *= points[..., 1]
+        value += slope
+        value += table[3 * axis + 2].take(ids, mode="wrap")
+        field[..., axis] = value
+    shade = np.ones((size, size), np.float32)
+    covered = np.append(mesh().inner, False)[ids]
+    if covered.any():
+        inside = _mouth(target, source, ids[covered], points[covered])
+        field[covered] += inside[0]
+        shade[covered] = inside[1]
+    return Warp(field, shade, _closing(target, source, size))
+
+
+def _mouth(
+    target: Floats, source: Floats, ids: NDArray[np.int32], points: Floats
+) -> tuple[Floats, Floats]:
+    """Extra displacement (N, 2) and shade (N,) between the lips.
+
+    Teeth do not stretch: the upper ones hang on the upper lip, the lower ones stand on the lower lip, both
+    at the source's scale. Where the target opens wider than the source, the source's middle is stretched over
+    the middle and darkened, since what is there was never seen.
+    """
+    values = np.zeros((len(target), 4), np.float32)
+    ring = landmark_layout.LIPS_INNER
+    lower, upper = ring[1:10], ring[:10:-1]
+    values[lower, 0] = 1
+    for side in (lower, upper):
+        values[side, 1] = np.maximum(target[lower, 1] - target[upper, 1], 1e-4)
+        values[side, 2:] = source[lower] - source[upper]
+    rows = _affine(target, values)[ids]
+    place, gap, *across = (
+        rows[..., 0] * points[:, :1] + rows[..., 1] * points[:, 1:] + rows[..., 2]
+    ).T
+    vector = np.stack(across, 1)
+    ratio = np.maximum(gap, 1e-4) / np.maximum(vector[:, 1], 1e-4)  # above 1: wider than the source
+    place = np.clip(place, 0, 1)
+    from_top, from_bottom = place * ratio, (1 - place) * ratio
+    less = np.where(place < _TEETH, from_top, 1 - np.minimum(from_bottom, 1 - _TEETH))
+    stretch = (_TEETH - _RIGID) / (np.maximum(ratio, 1) - 1 + _TEETH - _RIGID)
+    more = np.where(from_top < _RIGID, from_top, _RIGID + stretch * (from_top - _RIGID))
+    more = np.where(from_bottom < 1 - _TEETH, 1 - from_bottom, more)
+    wanted = np.where(ratio < 1, less, more)
+    unseen = np.clip(np.minimum(from_top - _TEETH, from_bottom - (1 - _TEETH)), 0, 0.4)
+    return (wanted - place)[:, None] * vector, np.asarray(1 - 1.5 * unseen, np.float32)
+
+
+def _closing(target: Floats, source: Floats, size: int) -> Floats:
+    """(size, size) 0..1 along the line where lips shut that are open in the source.
+
+    Bright teeth would leave a white thread there; `composite` takes it away.
+    """
+    lower, upper = landmark_layout.LIPS_INNER[1:10], landmark_layout.LIPS_INNER[:10:-1]
+    wide, seen = (np.maximum(v[lower, 1] - v[upper, 1], 1e-4) for v in (target, source))
+    shut = np.clip(1.5 * (1 - wide / _SHUT), 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
+    line = np.zeros((size, size), np.uint8)
+    middle = apply(grid_from_canonical(size), (target[lower] + target[upper]) / 2)
+    points = np.round(middle * (1 << _SHIFT)).astype(np.int32).tolist()
+    for k, part in enumerate(np.minimum(shut[:-1], shut[1:])):
+        ends = tuple(points[k]), tuple(points[k + 1])
+        cv2.line(line, *ends, float(255 * part), 3, cv2.LINE_AA, _SHIFT)
+    return np.asarray(cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), 0.7), np.float32)
+
+
+def _affine(target: Floats, values: Floats) -> Floats:
+    """(N + 1, C, 3): per triangle the affine function of the target's point that meets ``values`` (V, C)."""
+    t = target[mesh().triangles].astype(np.float64)
+    v = values[mesh().triangles].astype(np.float64)
+    a, b = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    flat = np.abs(area) <= 1e-7  # a vanished triangle keeps its first corner's value
+    safe = np.where(flat, 1.0, area)[:, None]
+    da, db = v[:, 1] - v[:, 0], v[:, 2] - v[:, 0]
+    gx = np.where(flat[:, None], 0, (da * b[:, 1:] - db * a[:, 1:]) / safe)
+    gy = np.where(flat[:, None], 0, (db * a[:, :1] - da * b[:, :1]) / safe)
+    constant = v[:, 0] - gx * t[:, 0, :1] - gy * t[:, 0, 1:]
+    rows = np.stack([gx, gy, constant], -1)
+    return np.concatenate([rows, np.zeros((1, *rows.shape[1:]))]).astype(np.float32)
+
+
+@cache
+def grid_points(size: int) -> Floats:
+    """(size, size, 2) canonical coordinates of the grid's pixel centres."""
+    m = grid_from_canonical(size)
+    x = (np.arange(size) - m[0, 2]) / m[0, 0]
+    y = (np.arange(size) - m[1, 2]) / m[1, 1]
+    return np.stack(np.meshgrid(x, y), -1).astype(np.float32)

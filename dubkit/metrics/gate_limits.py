@@ -1,0 +1,141 @@
+"""What the gate says of a shot: each measure with its limit, and what follows from them.
+
+`GateResult` is ``gate.json`` in the folder of the stage ``gate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dubkit.config.gate import GateSettings
+
+GATE = "gate.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One measure of one face held to its limit."""
+
+    measure: str  # a name in `LIMITS`
+    value: float | None  # None: there was nothing to measure
+    limit: float
+    better: str  # "lower": ``value`` may be at most ``limit``; "higher": at least
+    passed: bool  # what could not be measured passes
+    reason: str  # a clause: why it failed; why there was nothing to measure; else empty
+
+
+@dataclass(frozen=True, slots=True)
+class FaceChecks:
+    """One dubbed face of a shot."""
+
+    track: int
+    frames: int  # frames looked at
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What was measured of a shot and what was done with it."""
+
+    shot: str
+    action: str  # off | warn | keep-original | stop
+    verdict: str | None  # approve | reject, where a person has spoken
+    note: str  # the person's remark
+    faces: tuple[FaceChecks, ...]  # none where nothing was painted, or nothing is measured
+    passed: bool  # whether the measures are within their limits
+    kept: bool  # whether the shot keeps its original picture
+    reasons: tuple[str, ...]  # why the measures failed, or the person's rejection
+
+    @property
+    def refused(self) -> bool:
+        """Whether there may be no film with this shot in it."""
+        return self.action == "stop" and not self.passed and self.verdict is None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A measure's setting and the sentence of its failure."""
+
+    setting: str  # in `GateSettings`
+    better: str  # lower | higher
+    failure: str  # format of value and limit
+    absent: str  # why it may be missing
+
+
+LIMITS: Mapping[str, Limit] = {
+    "found": Limit(
+        "min_found", "higher", "the face is found in {value:.0%} of its frames only", "no frame"
+    ),
+    "silence": Limit(
+        "max_silence",
+        "lower",
+        "the lips move in silence ({value:.3f})",
+        "nobody is silent long enough",
+    ),
+    "closures": Limit(
+        "min_closures",
+        "higher",
+        "the lips meet in {value:.0%} of P, B and M only",
+        "too few P, B, M",
+    ),
+    "offset_ms": Limit(
+        "max_offset_ms", "lower", "the lips are {value:.0f} ms off the sound", "too little speech"
+    ),
+    "movement": Limit(
+        "min_movement",
+        "higher",
+        "the mouth hardly moves in speech ({value:.2f})",
+        "too little speech",
+    ),
+    "seam": Limit("max_seam", "lower", "a seam shows ({value:.3f})", "no frame"),
+    "flicker": Limit("max_flicker", "lower", "it flickers ({value:.3f})", "too few frames"),
+    "outside": Limit(
+        "max_outside", "lower", "the picture beside the mouth changed ({value:.3f})", "no frame"
+    ),
+    "likeness": Limit(
+        "min_likeness", "higher", "the face does not look like itself ({value:.2f})", "no frame"
+    ),
+    "sharpness": Limit(
+        "min_sharpness", "higher", "the mouth is blurred ({value:.2f})", "the face is too small"
+    ),
+}
+
+
+def check(values: Mapping[str, float], settings: GateSettings) -> tuple[Check, ...]:
+    """Hold measures, by their name in `LIMITS`, to the settings; a missing one passes and says why."""
+    return tuple(_check(name, values.get(name), settings) for name in LIMITS)
+
+
+def _check(name: str, value: float | None, settings: GateSettings) -> Check:
+    rule = LIMITS[name]
+    limit = float(getattr(settings, rule.setting))
+    if value is None:
+        return Check(name, None, limit, rule.better, True, rule.absent)
+    passed = value <= limit if rule.better == "lower" else value >= limit
+    reason = "" if passed else rule.failure.format(value=value, limit=limit)
+    return Check(name, round(value, 5), limit, rule.better, passed, reason)
+
+
+def judge(shot: str, faces: tuple[FaceChecks, ...], settings: GateSettings) -> GateResult:
+    """What follows from the checks, the setting ``action`` and a person's verdict."""
+    many = len(faces) > 1
+    reasons = [
+        f"face {face.track}: {one.reason}" if many else one.reason
+        for face in faces
+        for one in face.failed
+    ]
+    passed = not reasons
+    kept = not passed and settings.action == "keep-original"
+    if settings.verdict == "approve":
+        kept = False
+    elif settings.verdict == "reject":
+        kept = True
+        reasons.insert(0, f"rejected{': ' if settings.note else ''}{settings.note}")
+    return GateResult(
+        shot, settings.action, settings.verdict, settings.note, faces, passed, kept, tuple(reasons)
+    )

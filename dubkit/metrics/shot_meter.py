@@ -1,0 +1,123 @@
+"""Looks at one rendered face frame by frame, beside the source: what the gate's measures are made of.
+
+Both pictures are brought to the canonical crop by the *source's* landmarks. The lips of the result are then found
+anew in its crop by the landmarker, which knows nothing of the shape that was wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.faces import landmark_layout
+from dubkit.faces.align import (
+    apply,
+    canonical_from_face,
+    compose,
+    crop_from_canonical,
+    invert,
+    mean_face,
+)
+from dubkit.faces.tracklet import Locator
+from dubkit.lips import mouth_shape
+from dubkit.measures.crops import CropSums
+from dubkit.measures.sampling import Looks
+from dubkit.measures.sharp import SharpSums
+from dubkit.measures.speech import Lips, Speech, measures
+from dubkit.media.frames import Frame
+from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop
+from dubkit.metrics.lips import opening
+from dubkit.records import FaceTrack, Floats
+
+BATCH = 16  # crops that the landmarker looks at together: a third of the time of one by one
+FOUND = 0.5  # confidence of the landmarker that it looks at a face
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one dubbed face."""
+
+    track: int
+    frames: int  # in which something was looked at
+    pictures: Mapping[str, float]  # measures of the pictures, by their names in `checks.LIMITS`
+    lips: Lips
+
+    def values(self, speech: Speech, still: bool) -> Mapping[str, float]:
+        """All measures, by their names in `checks.LIMITS`; what could not be measured is missing.
+
+        ``still``: whether lips are to rest in silence.
+        """
+        if not len(self.lips.rows):
+            return {}
+        return {**measures(self.lips, speech, still), **self.pictures}
+
+
+@dataclass(slots=True)
+class FaceMeter:
+    """One dubbed face; T rows as in its track."""
+
+    track: FaceTrack
+    looks: Looks  # of the frames that were painted wholly
+    locator: Locator
+    _waiting: dict[int, NDArray[np.uint8]] = field(default_factory=dict)  # crops by row
+    _landmarks: dict[int, Floats] = field(default_factory=dict)  # canonical
+    _scores: list[float] = field(default_factory=list)
+    _crops: CropSums = field(default_factory=CropSums)
+    _sharp: SharpSums = field(default_factory=SharpSums)
+
+    def wants(self, index: int) -> bool:
+        """Whether a frame of the film is to be looked at."""
+        row = index - self.track.start
+        return 0 <= row < len(self.track) and bool(self.looks.any()[row])
+
+    def look(self, source: Frame, made: Frame) -> None:
+        """Take in one frame of the film as filmed and as made."""
+        row = source.index - self.track.start
+        face = self.track.landmarks[row]
+        size = self.locator.crop_size
+        matrix = compose(crop_from_canonical(size), canonical_from_face(face))
+        if self.looks.lips[row]:
+            self._waiting[row] = rgb_crop(made, matrix, size)
+        if self.looks.pictures[row]:
+            filmed, shown = (luma_crop(frame, matrix, size) for frame in (source, made))
+            self._crops.add(row, filmed, shown, apply(matrix, face))
+        if self.looks.sharp[row] and source.format.depth == made.format.depth:
+            to_plane = plane_from_display(source.info, source.format, 0)
+            self._sharp.add(source.planes[0], made.planes[0], face, to_plane)
+        if len(self._waiting) == BATCH:
+            self._locate()
+
+    def _locate(self) -> None:
+        """Find the lips in the crops that wait."""
+        if not self._waiting:
+            return
+        back = invert(crop_from_canonical(self.locator.crop_size))
+        found, _, scores = self.locator.locate(np.stack([*self._waiting.values()]), together=True)
+        for row, face, score in zip(self._waiting, found, scores, strict=True):
+            self._landmarks[row] = apply(back, face)
+            self._scores.append(float(score))
+        self._waiting.clear()
+
+    def seen(self) -> Seen:
+        """What was seen in all frames that were shown to `look`."""
+        self._locate()
+        frames = int(self.looks.any().sum())
+        pictures = self._crops.measures() | self._sharp.measures()
+        if self._scores:
+            pictures["found"] = float(np.mean([score >= FOUND for score in self._scores]))
+        return Seen(self.track.track, frames, pictures, self._lips())
+
+    def _lips(self) -> Lips:
+        rows = np.array(sorted(self._landmarks), np.intp)
+        faces = np.stack([self._landmarks[row] for row in rows]) if len(rows) else _none()
+        mouths = (
+            mouth_shape.frontal(faces, self.track.pose[rows]) - mean_face()[landmark_layout.MOVING]
+        )
+        return Lips(self.looks.painted, rows, opening(faces), mouth_shape.encode(mouths))
+
+
+def _none() -> Floats:
+    return np.zeros((0, landmark_layout.COUNT, 2), np.float32)

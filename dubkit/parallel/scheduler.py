@@ -1,0 +1,291 @@
+"""One queue for the work of many jobs.
+
+A job is a *course*: a generator that hands over calls when they are ready, is sent the answers as they come, and
+returns what came of it::
+
+    def course():
+        answer = yield [call, another]   # both are in the queue; the first answer of either
+        answer = yield []                # the other's
+        return "done"
+
+It reads as if it had the machine for itself. Where it has nothing under way and hands over nothing, it waits for
+something outside and is asked again soon. The schedule opens courses one after another while workers could
+run dry, and gives an idle worker the most urgent call of all jobs: what a whole job waits for, then the longest.
+A course that fails ends alone.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+from dubkit.parallel.signals import Stop
+from dubkit.parallel.workers import (
+    CPU,
+    LOKY,
+    WorkerLost,
+    Workers,
+    is_lost,
+    open_workers,
+    run_here,
+    share_of_cores,
+)
+
+Key = TypeVar("Key")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+ASK_SECONDS = 0.2  # how often a course that waits for something outside is asked again
+MOST_OPEN = 16  # jobs at once, beyond one for each worker: bounds memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """Something to do: ``function(make(place, cores))`` in any of the places, by a worker."""
+
+    function: Callable[[Any], Any]
+    make: Callable[[str, int], Any]
+    size: int = 0  # frames of picture
+    whole: bool = False  # its whole job waits for it
+    places: tuple[str, ...] = (CPU,)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call: its result, or `WorkerLost`."""
+
+    call: Call
+    result: Any
+
+
+Course = Generator[Sequence[Call], Answer | None, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[Key, Result]):
+    """A course that ended: with a result, or with an error."""
+
+    key: Key
+    course_result: Result | None
+    error: Exception | None = None
+
+    @property
+    def result(self) -> Result:
+        if self.error is not None:
+            raise self.error
+        return self.course_result  # type: ignore[return-value]
+
+
+@dataclass(slots=True, eq=False)
+class _Open(Generic[Key]):
+    key: Key
+    course: Course[Any]
+    under_way: int = 0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Calls for the same places, the most urgent first."""
+
+    heap: list[tuple[bool, int, int, Call]] = field(default_factory=list)
+    left: int = 0  # sum of the sizes
+
+    def push(self, call: Call, number: int) -> None:
+        heapq.heappush(self.heap, (not call.whole, -call.size, number, call))
+        self.left += call.size
+
+    def pop(self) -> tuple[Call, int]:
+        """The next call, and the sum of the sizes with it."""
+        call, left = heapq.heappop(self.heap)[-1], self.left
+        self.left -= call.size
+        return call, left
+
+    def drop(self, gone: Callable[[Call], bool]) -> None:
+        self.heap = [entry for entry in self.heap if not gone(entry[-1])]
+        heapq.heapify(self.heap)
+        self.left = sum(entry[-1].size for entry in self.heap)
+
+
+class Schedule(Generic[Key, Result]):
+    """Courses over workers, who are closed at its end."""
+
+    def __init__(self, workers: Workers, stop: Stop | None = None, most_open: int = MOST_OPEN):
+        self._workers = workers
+        self._stop = stop or Stop()
+        self._most_open = most_open
+        self._queues: dict[tuple[str, ...], _Queue] = {}
+        self._open: list[_Open[Key]] = []
+        self._asking: list[_Open[Key]] = []
+        self._owners: dict[Call, _Open[Key]] = {}
+        self._deaths: dict[Call, int] = {}
+        self._alone: list[Call] = []  # died twice in company
+        self._ended: deque[Ended[Key, Result]] = deque()
+        self._numbers = count()
+        self._more = True
+
+    def run(
+        self, courses: Iterable[tuple[Key, Course[Result]]]
+    ) -> Generator[Ended[Key, Result], None, None]:
+        """Do all courses; yields them as they end. Close it to stop the work where it is."""
+        source = iter(courses)
+        whole = False
+        try:
+            while self._more or self._open:
+                self._start()
+                if self._more and self._wants_more():
+                    self._open_next(source)
+                elif not self._ended:
+                    self._collect()
+                while self._ended:
+                    yield self._ended.popleft()
+            whole = True
+        finally:
+            with self._stop.held():
+                self._workers.close(kill=not whole)
+                for entry in self._open:
+                    entry.course.close()
+
+    def _ready(self) -> int:
+        return sum(len(queue.heap) for queue in self._queues.values())
+
+    def _wants_more(self) -> bool:
+        room = self._workers.room(CPU)
+        return self._ready() < room and len(self._open) < self._most_open + room
+
+    def _open_next(self, source: Iterator[tuple[Key, Course[Result]]]) -> None:
+        entry = next(source, None)
+        if entry is None:
+            self._more = False
+            return
+        opened = _Open(*entry)
+        self._open.append(opened)
+        self._step(opened, lambda: next(opened.course))
+
+    def _start(self) -> None:
+        """Give idle workers what is ready."""
+        for places, queue in self._queues.items():
+            while queue.heap and (place := self._workers.idle(places)):
+                only = self._is_only(queue.heap[0][-1])
+                if only and self._more and self._wants_more():
+                    return  # first see whether another job brings company
+                call, left = queue.pop()
+                if only and not self._more:
+                    share = share_of_cores(call.size, left, self._workers.cores, 1)
+                    self._settle(call, run_here(call.function, call.make(place, share)))
+                    return
+                self._begin(call, place, left)
+        if self._alone and not self._workers.running:
+            call = self._alone.pop()
+            place = self._workers.idle(call.places)
+            if place:
+                self._begin(call, place, call.size)
+
+    def _is_only(self, call: Call) -> bool:
+        """Whether a worker of its own would bring nothing: a whole job, and maybe all jobs, wait for this call."""
+        alone = self._workers.near and not self._workers.running and self._ready() == 1
+        return alone and call.whole
+
+    def _begin(self, call: Call, place: str, left: int) -> None:
+        jobs = sum(self._workers.room(place) for place in call.places)
+        share = share_of_cores(call.size, left, self._workers.cores, jobs)
+        self._workers.start(call, place, call.function, call.make(place, share))
+
+    def _collect(self) -> None:
+        """Wait until something ends, or until it is time to ask those who wait."""
+        for call, future in self._workers.wait(ASK_SECONDS if self._asking else None):
+            assert isinstance(call, Call)
+            self._settle(call, future)
+        asking, self._asking = self._asking, []
+        for entry in asking:
+            self._step(entry, partial(entry.course.send, None))
+
+    def _settle(self, call: Call, future: Future[Any]) -> None:
+        entry = self._owners.get(call)
+        if entry is None:  # its course failed meanwhile
+            return
+        if is_lost(future) and self._once_more(call):
+            return
+        del self._owners[call]
+        entry.under_way -= 1
+        error = None if is_lost(future) else future.exception()
+        if error is not None:
+            self._step(entry, lambda: entry.course.throw(error))
+            return
+        answer = Answer(call, WorkerLost() if is_lost(future) else future.result())
+        self._step(entry, lambda: entry.course.send(answer))
+
+    def _once_more(self, call: Call) -> bool:
+        """A call whose worker died: again at once, then when it has the machine for itself, then no more."""
+        deaths = self._deaths[call] = self._deaths.get(call, 0) + 1
+        if deaths == 1:
+            self._queue(call).push(call, next(self._numbers))
+        elif deaths == 2:
+            self._alone.append(call)
+        return deaths < 3
+
+    def _step(self, entry: _Open[Key], move: Callable[[], Sequence[Call]]) -> None:
+        """Let a course go on to where it hands over the next calls, or ends."""
+        try:
+            # while its workers work, a stop must not come between an answer and the book
+            with self._stop.held() if entry.under_way else nullcontext():
+                calls = move()
+        except StopIteration as end:
+            self._end(entry, Ended(entry.key, end.value))
+        except Exception as error:
+            self._stop.check()
+            self._end(entry, Ended(entry.key, None, error))
+        else:
+            self._stop.check()
+            for call in calls:
+                self._owners[call] = entry
+                self._queue(call).push(call, next(self._numbers))
+            entry.under_way += len(calls)
+            if not entry.under_way:
+                self._asking.append(entry)
+
+    def _end(self, entry: _Open[Key], ended: Ended[Key, Result]) -> None:
+        self._open.remove(entry)
+        if entry.under_way:
+            for call in [call for call, owner in self._owners.items() if owner is entry]:
+                del self._owners[call]
+            for queue in self._queues.values():
+                queue.drop(lambda call: call not in self._owners)
+            self._alone = [call for call in self._alone if call in self._owners]
+        self._ended.append(ended)
+
+    def _queue(self, call: Call) -> _Queue:
+        return self._queues.setdefault(call.places, _Queue())
+
+
+def stream(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    jobs: int,
+    backend: str = LOKY,
+) -> Iterator[tuple[int, Result | WorkerLost]]:
+    """``function(task)`` for all tasks; yields (index of the task, result) as they finish.
+
+    Tasks start in their order. With one job all happens in this process; with more, never, not even
+    a single task. Exceptions of ``function`` pass through.
+    """
+
+    def alone(task: Task) -> Course[Result | WorkerLost]:
+        answer = yield [Call(function, lambda place, cores: task)]
+        assert answer is not None
+        result: Result | WorkerLost = answer.result
+        return result
+
+    if not tasks:
+        return
+    schedule: Schedule[int, Result | WorkerLost] = Schedule(open_workers(jobs, backend))
+    with closing(schedule.run((i, alone(task)) for i, task in enumerate(tasks))) as ended:
+        for course in ended:
+            yield course.key, course.result

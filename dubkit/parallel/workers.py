@@ -1,0 +1,287 @@
+"""Who does the work: this process, threads, or processes of their own. The only user of joblib.
+
+Every worker process is a pool of one, so that one that dies takes nothing with it but what it had in hand, and
+it is known what that was. Workers ignore Ctrl-C (the parent decides) and die soon after their parent. Libraries
+use one thread in them: a task that may use more cores starts threads itself, and results depend on none of it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+import joblib
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
+
+from dubkit.errors import MissingDependency
+from dubkit.work.child import children_unheard, leave_to_parent
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+LOKY = "loky"
+CPU = "cpu"
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ),
+    "1",
+)
+
+
+# of a process that was killed, loky's tracker removes the semaphores, and would tell each by name on stderr
+_UNSAID = "ignore:resource_tracker:UserWarning"
+
+
+class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a result
+    """A worker died each time it held a task: killed, or crashed in native code."""
+
+
+def cores() -> int:
+    """Cores that this process may use (affinity and container limits counted)."""
+    return int(joblib.cpu_count())
+
+
+def share_of_cores(size: int, left: int, wide: int, jobs: int) -> int:
+    """How many of ``wide`` cores a task of this size may keep busy, ``left`` being it and all that wait.
+
+    As many as its size is of what is left, so that the last task, or one that outweighs all the others,
+    does not leave cores idle; a task of size 0 gets one.
+    """
+    return max(1, wide // jobs, math.ceil(wide * size / left)) if size else 1
+
+
+class Workers(Protocol):
+    """Places where functions run, each with room for so many at once."""
+
+    cores: int  # that all tasks of this machine share
+    near: bool  # whether this process may do a task itself when there is but one
+
+    def room(self, place: str) -> int:
+        """How many run at once in a place."""
+
+    def idle(self, places: Sequence[str]) -> str | None:
+        """The first of the places that could start something now."""
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        """Begin ``function(argument)`` in an idle place."""
+
+    @property
+    def running(self) -> int:
+        """How many were started and not yet returned by `wait`."""
+
+    def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
+        """What ended since, after at most so long; a dead worker shows as `WorkerLost`."""
+
+    def close(self, *, kill: bool) -> None:
+        """End all workers; with ``kill`` in the middle of what they do."""
+
+
+class LocalWorkers:
+    """What workers of this machine share: the book of what runs where.
+
+    The CPU has room for as many as there are jobs, every other device for one.
+    """
+
+    near = True
+
+    def __init__(self, jobs: int) -> None:
+        self.cores = jobs
+        self._busy: Counter[str] = Counter()
+        self._held: dict[Future[Any], tuple[Hashable, str, Executor | None]] = {}
+
+    @property
+    def running(self) -> int:
+        return len(self._held)
+
+    def room(self, place: str) -> int:
+        return self.cores if place == CPU else 1
+
+    def idle(self, places: Sequence[str]) -> str | None:
+        return next((p for p in places if self._busy[p] < self.room(p)), None)
+
+    def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
+        if not self._held:
+            time.sleep(seconds or 0.0)
+        ended, _ = wait(self._held, seconds, FIRST_COMPLETED)
+        return [(self._release(future), future) for future in ended]
+
+    def _hold(
+        self, key: Hashable, place: str, future: Future[Any], worker: Executor | None = None
+    ) -> None:
+        self._busy[place] += 1
+        self._held[future] = (key, place, worker)
+
+    def _release(self, future: Future[Any]) -> Hashable:
+        key, place, worker = self._held.pop(future)
+        self._busy[place] -= 1
+        if worker is not None:
+            self._rest(place, worker, dead=is_lost(future))
+        return key
+
+    def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
+        """Keep a worker for the next task."""
+
+
+class Here(LocalWorkers):
+    """No workers: this process does one thing at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def idle(self, places: Sequence[str]) -> str | None:
+        return None if self._held else places[0]
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        self._hold(key, place, run_here(function, argument))
+
+    def close(self, *, kill: bool) -> None:
+        """Nothing is open."""
+
+
+class Threads(LocalWorkers):
+    """Threads of this process, for work that leaves Python's lock."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        if place not in self._pools:
+            self._pools[place] = ThreadPoolExecutor(self.room(place))
+        self._hold(key, place, self._pools[place].submit(function, argument))
+
+    def close(self, *, kill: bool) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(cancel_futures=True)
+
+
+class Processes(LocalWorkers):
+    """Processes of their own: as many as ``jobs`` for the CPU, and one for each device.
+
+    They are started when there is work for them and kept; a device belongs to one of them for good.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        if _UNSAID not in sys.warnoptions:  # handed on to Pythons that are started
+            sys.warnoptions.append(_UNSAID)
+        self._resting: dict[str, list[ProcessPoolExecutor]] = defaultdict(list)
+        self._all: list[ProcessPoolExecutor] = []
+
+    def start(
+        self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
+    ) -> None:
+        while self._resting[place]:
+            worker = self._resting[place].pop()
+            with suppress(BrokenExecutor):  # it died at rest: nothing is lost
+                self._hold(key, place, worker.submit(function, argument), worker)
+                return
+            self._bury(worker)
+        worker = self._new()
+        with children_unheard():
+            future = worker.submit(function, argument)
+        self._hold(key, place, future, worker)
+
+    def close(self, *, kill: bool) -> None:
+        if not self._all:
+            return
+        with ThreadPoolExecutor(len(self._all)) as side_by_side:
+            for worker in self._all:
+                side_by_side.submit(worker.shutdown, wait=True, kill_workers=kill)
+
+    def _new(self) -> ProcessPoolExecutor:
+        threads = {} if "OMP_NUM_THREADS" in os.environ else _ONE_THREAD
+        worker = ProcessPoolExecutor(
+            1,
+            initializer=_prepare_worker,
+            initargs=(os.getpid(),),
+            env={name: os.environ.get(name, one) for name, one in threads.items()},
+        )
+        self._all.append(worker)
+        return worker
+
+    def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
+        assert isinstance(worker, ProcessPoolExecutor)
+        if dead:
+            self._bury(worker)
+        else:
+            self._resting[place].append(worker)
+
+    def _bury(self, worker: ProcessPoolExecutor) -> None:
+        worker.shutdown(wait=False)
+        self._all.remove(worker)
+
+
+def open_workers(jobs: int, backend: str = LOKY, scheduler: str | None = None) -> Workers:
+    """Workers of the kind that a backend names; with one job, this process.
+
+    Raises MissingDependency for Dask where it is not installed, WorkError where its scheduler is not reached.
+    """
+    if backend == "dask":
+        return _open_cluster(jobs, scheduler)
+    if jobs == 1:
+        return Here()
+    return Threads(jobs) if backend == "threading" else Processes(jobs)
+
+
+def _open_cluster(jobs: int, scheduler: str | None) -> Workers:
+    try:
+        cluster = import_module("dubkit.parallel.dask")
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            f"the dask backend needs {error.name}, which is not installed",
+            hint="pip install 'dubkit[dask]'",
+        ) from None
+    workers: Workers = cluster.Cluster(jobs, scheduler)
+    return workers
+
+
+def run_here(function: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
+    """Call a function in this process; its error, a stop excepted, lies in the future."""
+    future: Future[Result] = Future()
+    try:
+        future.set_result(function(argument))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def is_lost(future: Future[Any]) -> bool:
+    """Whether the worker died rather than the task failed."""
+    return isinstance(future.exception(), (BrokenExecutor, WorkerLost))
+
+
+def _prepare_worker(parent: int) -> None:
+    """What a worker does first: leave Ctrl-C to its parent, watch that it lives, and stay while it does.
+
+    Where psutil is installed, loky takes the first use of torch for a leak and ends the worker, with a warning.
+    """
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    leave_to_parent(parent)

@@ -1,0 +1,85 @@
+"""Make an actor's profile of a film: everything up to the stage ``adapt``, and its result as a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dubkit.config.presets import load_config
+from dubkit.errors import InputError, OutputError
+from dubkit.media.container import local_path, open_media
+from dubkit.media.probe import moving_pictures
+from dubkit.pipeline.job import run_job
+from dubkit.progress import NoProgress, Progress
+from dubkit.records import Job
+from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
+from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
+from dubkit.work.digest import short
+from dubkit.work.manifest import read_manifest, write_atomic
+from dubkit.work.store import read_record
+
+SUFFIX = ".safetensors"
+# no dub is needed: what adapt reads comes first
+_STAGES = (
+    *(probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE),
+    *(speech.STAGE, timing.STAGE, generate.STAGE, gate.STAGE, stitch.STAGE),
+)
+
+
+def make_profile(
+    video: Path | str,
+    out: Path | str,
+    *,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+    device: str | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> PersonVerdict:
+    """Tune the generator to the person in a film and write the profile ``out``.
+
+    Raises InputError where there is too little speech, or where tuning made held-out speech no better; then no
+    profile is written. Raises other `dubkit.errors.DubkitError` as a run does.
+    """
+    video, out = local_path(video), local_path(out)
+    if out.suffix != SUFFIX:
+        out = out.with_name(out.name + SUFFIX)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists already", hint="--overwrite replaces it")
+    if not out.parent.is_dir():
+        raise OutputError(
+            f"there is no folder {out.parent} for {out.name}",
+            hint="make it, or choose another --out",
+        )
+    given = {"parallel.device": device, "parallel.jobs": jobs}
+    with open_media(video) as film:
+        moving_pictures(film, video)
+    config = load_config(presets, ["adapt.persons=one", *settings, "adapt.enabled=true"], given)
+    folder = local_path(work) if work else out.with_suffix(".dubkit")
+    list_of_shots = local_path(shots) if shots else None
+    # the film is its own dub: nothing before the stage adapt listens to it
+    job = Job(video, video, video.with_suffix(".dubbed.mp4"), folder, shots=list_of_shots)
+    run_job(job, config, progress=progress or NoProgress(), until="adapt", stages=_STAGES)
+    result = _result(job)
+    persons = read_record(result / VERDICT, AdaptVerdict).persons
+    person = max(persons, key=lambda p: (p.kept, p.seconds))
+    if person.profile is None:
+        raise InputError(
+            f"no profile was written: {person.seconds:.0f} s of speech made held-out speech no better "
+            f"(error {person.before:.2f} -> {person.after:.2f})",
+            hint="give footage with more speech of this person",
+        )
+    write_atomic(out, (result / person.profile).read_bytes())
+    return person
+
+
+def _result(job: Job) -> Path:
+    """The published folder of the stage adapt."""
+    manifest = read_manifest(job.work)
+    if manifest is None:
+        raise InputError(f"{job.work} holds no work")
+    source = f"video-{short(manifest.inputs['video'].sha256)}"
+    return job.work / source / adapt.STAGE.name / "job"

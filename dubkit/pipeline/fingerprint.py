@@ -1,0 +1,234 @@
+"""The units of a stage, their fingerprints, and whether what is published is still current.
+
+A fingerprint covers everything that decides a unit's result. It is kept in its parts, so that
+the reason for doing a unit again can be read off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dubkit.config.schema import Config
+from dubkit.records import FileDigest, Job, Shot, StageResult
+from dubkit.stages.base import Per, Source, Stage
+from dubkit.work import shared_analysis
+from dubkit.work.digest import digest_value, short
+from dubkit.work.folder import intact
+from dubkit.work.manifest import key
+
+JOB_UNIT = "job"
+_SHOTWISE = ("shots", "verdicts")  # inputs that make no other dub of a film
+
+
+@dataclass(frozen=True, slots=True)
+class ShotConfig:
+    """The settings of a single shot, and what the stages' identities say of them."""
+
+    config: Config
+    engines: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A job, its settings and its stages, with the digests of its inputs.
+
+    ``engines`` is what each stage's identity says; it is asked once, since it may load weights.
+    """
+
+    job: Job
+    config: Config
+    stages: tuple[Stage, ...]
+    inputs: Mapping[str, FileDigest]
+    engines: Mapping[str, str]
+    force: frozenset[str] = frozenset()
+    film_stage: str | None = None  # its result is the film, so the container decides about it
+    own: Mapping[str, ShotConfig] = field(default_factory=dict)  # shots with settings of their own
+
+    @property
+    def films(self) -> bool:
+        """Whether this run ends with the film."""
+        return self.stages[-1].name == self.film_stage
+
+    def config_of(self, shot: Shot | None) -> Config:
+        """The settings of a unit."""
+        own = self.own.get(shot.name) if shot else None
+        return own.config if own else self.config
+
+    def engine_of(self, stage: Stage, shot: Shot | None) -> str:
+        """What the stage's identity says of a unit's settings."""
+        own = self.own.get(shot.name) if shot else None
+        return (own.engines if own else self.engines)[stage.name]
+
+    def source(self, kind: Source) -> Path:
+        """The folder of all units with this source."""
+        film = self.inputs["video"].sha256
+        if kind is Source.VIDEO:
+            return self.job.work / f"video-{short(film)}"
+        read = {name: entry.sha256 for name, entry in self.inputs.items() if name not in _SHOTWISE}
+        return self.job.work / f"dub-{short(digest_value(read))}"
+
+    def library(self, stage: Stage) -> Path | None:
+        """The library that this stage's units are shared through; None for those of a dub."""
+        return self.job.analysis if stage.source is Source.VIDEO else None
+
+    def folder(self, stage: Stage, shot: Shot | None) -> Path:
+        return self.source(stage.source) / stage.name / (shot.name if shot else JOB_UNIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One unit of one stage, with all that decides about it."""
+
+    stage: Stage
+    shot: Shot | None
+    folder: Path
+    parts: Mapping[str, str]
+    inputs: Mapping[str, tuple[Path, ...]]
+    current: bool
+    reason: str
+    receipt: StageResult | None
+    twin: Path | None = None  # the same work, done for another dub of this film
+    blocked: str | None = None  # the failed upstream unit that leaves it without input
+
+    @property
+    def name(self) -> str:
+        return self.shot.name if self.shot else JOB_UNIT
+
+    @property
+    def key(self) -> str:
+        return key(self.stage.name, self.name)
+
+    @property
+    def frames(self) -> int:
+        return self.shot.frames if self.shot else 0
+
+
+def examine(
+    run: Run,
+    stage: Stage,
+    shots: Sequence[Shot],
+    results: Mapping[str, StageResult],
+) -> list[Unit]:
+    """The units of a stage in film order, each compared with what is published.
+
+    ``results`` holds the current results of the stages before, by ``stage/unit``.
+    """
+    common = _own_parts(run, stage, None)
+    wanted = list(shots) if stage.per is Per.SHOT else [None]
+    units = []
+    for shot in wanted:
+        special = shot is not None and shot.name in run.own
+        own = _own_parts(run, stage, shot) if special else common
+        units.append(_unit(run, stage, shot, shots, results, own))
+    return units
+
+
+def why(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Which parts of a fingerprint differ, in words."""
+    changes = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        if name.startswith("settings "):
+            changes.append(f"{name.removeprefix('settings ')} was {before}, is {after}")
+        elif name in ("stage version", "engine", "container"):
+            changes.append(f"{name} was {before}, is {after}")
+        else:
+            changes.append(f"{name} changed")
+    return "; ".join(changes) or "current"
+
+
+def upstream(
+    run: Run, stage: Stage, shot: Shot | None, shots: Sequence[Shot]
+) -> list[tuple[Stage, list[Shot | None]]]:
+    """The stages that a unit reads and, for each, the units of it."""
+    by_name = {other.name: other for other in run.stages}
+    read: list[tuple[Stage, list[Shot | None]]] = []
+    for name in stage.after:
+        other = by_name[name]
+        if other.per is Per.JOB:
+            read.append((other, [None]))
+        else:
+            read.append((other, [shot] if shot else list(shots)))
+    return read
+
+
+def _unit(
+    run: Run,
+    stage: Stage,
+    shot: Shot | None,
+    shots: Sequence[Shot],
+    results: Mapping[str, StageResult],
+    own: Mapping[str, str],
+) -> Unit:
+    parts = {**own, "unit": shot.name if shot else JOB_UNIT}
+    inputs: dict[str, tuple[Path, ...]] = {}
+    blocked = None
+    for other, members in upstream(run, stage, shot, shots):
+        names = [key(other.name, member.name if member else JOB_UNIT) for member in members]
+        found = [results.get(name) for name in names]
+        blocked = blocked or next((n for n, r in zip(names, found, strict=True) if r is None), None)
+        inputs[other.name] = tuple(
+            run.folder(other, member)
+            for member, result in zip(members, found, strict=True)
+            if result
+        )
+        outputs = [sorted(result.outputs.items()) if result else None for result in found]
+        parts[f"input {other.name}"] = digest_value(
+            [names if stage.per is Per.JOB else [], outputs]
+        )
+    folder = run.folder(stage, shot)
+    receipt = intact(folder)
+    current, reason = _judge(run, stage, folder, receipt, parts)
+    twin = None
+    if not current and stage.name not in run.force:
+        fingerprint = digest_value(parts)
+        shared = run.library(stage)
+        twin = _find_twin(folder, fingerprint)
+        twin = twin or (shared_analysis.find(shared, folder, fingerprint) if shared else None)
+    if twin:
+        current, reason, receipt = True, "current", intact(twin)
+    return Unit(stage, shot, folder, parts, inputs, current, reason, receipt, twin, blocked)
+
+
+def _find_twin(folder: Path, fingerprint: str) -> Path | None:
+    """A finished unit with this fingerprint under another dub (or an earlier state of this one)."""
+    source, stage, unit = folder.parts[-3:]
+    for other in sorted(folder.parents[2].glob(f"{source.split('-')[0]}-*/{stage}/{unit}")):
+        receipt = intact(other) if other != folder else None
+        if receipt and receipt.error is None and receipt.fingerprint == fingerprint:
+            return other
+    return None
+
+
+def _judge(
+    run: Run, stage: Stage, folder: Path, receipt: StageResult | None, parts: Mapping[str, str]
+) -> tuple[bool, str]:
+    if receipt is None:
+        return False, "its files are damaged or missing" if folder.exists() else "not done yet"
+    if receipt.error is not None:
+        return False, f"it kept the original last time: {receipt.error}"
+    if receipt.fingerprint != digest_value(dict(parts)):
+        return False, why(receipt.parts, parts)
+    if stage.name in run.force:
+        return False, "forced"
+    return True, "current"
+
+
+def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
+    parts = {
+        "stage": stage.name,
+        "stage version": str(stage.version),
+        "engine": run.engine_of(stage, shot),
+    }
+    for section in stage.sections:
+        settings = getattr(run.config_of(shot), section).model_dump(mode="json")
+        parts |= {f"settings {section}.{name}": str(value) for name, value in settings.items()}
+    for name in stage.files:
+        parts[f"file {name}"] = run.inputs[name].sha256 if name in run.inputs else "none"
+    if stage.name == run.film_stage:
+        parts["container"] = run.job.output.suffix.lower()
+    return parts

@@ -1,0 +1,132 @@
+"""What a work folder holds: for ``dubkit status``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dubkit.config.schema import Config
+from dubkit.errors import WorkError
+from dubkit.metrics.gate_limits import GateResult
+from dubkit.pipeline.dry_run import UNKNOWN, PlannedUnit
+from dubkit.pipeline.fingerprint import Run
+from dubkit.pipeline.gate_results import read_gates, write_junit
+from dubkit.pipeline.job import STAGES, plan_job
+from dubkit.pipeline.result import about
+from dubkit.records import Job, Manifest, StageResult
+from dubkit.stages.base import Stage
+from dubkit.work.digest import digest_file
+from dubkit.work.folder import CONFIG, drop_damaged
+from dubkit.work.lock import hold, holder
+from dubkit.work.manifest import read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """How far one stage is."""
+
+    stage: str
+    units: int | None  # None while the shots are not known
+    current: int
+    failed: int
+    seconds: float  # spent on the units that are current
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How far a job is."""
+
+    job: Job
+    stages: tuple[StageStatus, ...]
+    plan: tuple[PlannedUnit, ...]  # with the reason for each unit that is not current
+    failures: tuple[StageResult, ...]  # of the last run
+    warnings: tuple[str, ...]
+    in_use_by: str | None
+    gates: tuple[GateResult, ...] = ()  # what the gate said of each shot, in film order
+
+    @property
+    def finished(self) -> bool:
+        return all(line.current for line in self.plan) and self.job.output.exists()
+
+
+def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
+    """What is done in a work folder and what is not, and why. Raises WorkError where it is none."""
+    manifest = read_job(work)
+    config = read_config(work)
+    lines = plan_job(manifest.job, config, stages=stages)
+    results = manifest.results.values()
+    failures = tuple(result for result in results if result.error)
+    return JobStatus(
+        job=manifest.job,
+        stages=tuple(_stage_status(stage.name, lines, failures) for stage in stages),
+        plan=tuple(lines),
+        failures=failures,
+        warnings=tuple(about(result, text) for result in results for text in result.warnings),
+        in_use_by=holder(work),
+        gates=read_gates(_run_of(manifest, config, stages), manifest.results),
+    )
+
+
+def write_gate_junit(path: Path, work: Path) -> None:
+    """The gate's findings in a work folder, one case a shot and measure; nothing where there is no run to tell of."""
+    manifest = read_manifest(work) if work.is_dir() else None
+    if manifest is None:
+        return
+    gates = read_gates(_run_of(manifest, read_config(work), STAGES), manifest.results)
+    failures = [result for result in manifest.results.values() if result.error]
+    write_junit(path, gates, failures, f"dubkit run {manifest.job.name}")
+
+
+def _run_of(manifest: Manifest, config: Config, stages: Sequence[Stage]) -> Run:
+    return Run(manifest.job, config, tuple(stages), manifest.inputs, {})
+
+
+def verify(work: Path) -> tuple[str, ...]:
+    """Hash the inputs and every published file; returns what is not as it was.
+
+    Damaged units lose their receipt, so that the next run does them again, and them alone.
+    """
+    manifest = read_job(work)
+    with hold(work) as held:
+        changed = [
+            f"the {name} {entry.path} is not the file it was"
+            for name, entry in manifest.inputs.items()
+            if not entry.path.is_file() or digest_file(entry.path) != entry.sha256
+        ]
+        damaged = [f"{unit} is damaged and will be done again" for unit in drop_damaged(work)]
+        held.crashed = False
+    return (*changed, *damaged)
+
+
+def read_config(work: Path) -> Config:
+    """The resolved configuration of the last run in a work folder."""
+    path = work / CONFIG
+    try:
+        return Config.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise WorkError(f"{path} cannot be read", hint="the next run writes it anew") from error
+
+
+def read_job(work: Path) -> Manifest:
+    """The book of a work folder. Raises WorkError where there is none."""
+    manifest = read_manifest(work) if work.is_dir() else None
+    if manifest is None:
+        raise WorkError(
+            f"{work} holds no readable manifest of dubkit",
+            hint="name the work folder (it ends in .dubkit); a damaged one is mended by its run",
+        )
+    return manifest
+
+
+def _stage_status(
+    stage: str, lines: Sequence[PlannedUnit], failures: Sequence[StageResult]
+) -> StageStatus:
+    own = [line for line in lines if line.stage == stage]
+    known = not any(line.unit == UNKNOWN for line in own)
+    current = [line for line in own if line.current]
+    failed = sum(result.stage == stage for result in failures)
+    seconds = sum(line.seconds for line in current)
+    return StageStatus(stage, len(own) if known else None, len(current), failed, seconds)

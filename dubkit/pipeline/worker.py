@@ -1,0 +1,153 @@
+"""One unit of work, in whatever process it lands: run the stage, publish its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dubkit.config.schema import Config
+from dubkit.engines.registry import load_module
+from dubkit.errors import DubkitError, OutputError, ToolError, WorkError
+from dubkit.pipeline.dry_run import check_unchanged
+from dubkit.pipeline.log import programs
+from dubkit.records import FileDigest, Job, Shot, StageResult
+from dubkit.stages.base import StageContext, StageReport
+from dubkit.work.digest import digest_value
+from dubkit.work.folder import describe, explain, new_scratch, publish
+from dubkit.work.lock import attend
+from dubkit.work.manifest import write_receipt
+
+Work = Callable[[StageContext], StageReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A unit on its way to a worker. Pickles: it carries functions, not the stage."""
+
+    stage: str
+    unit: str
+    run: Work
+    fallback: Work | None  # given only where a failure may keep the original
+    job: Job
+    config: Config
+    inputs: Mapping[str, tuple[Path, ...]]
+    target: Path
+    parts: Mapping[str, str]
+    shot: Shot | None = None
+    device: str = "cpu"  # as settings name it: auto and cuda are looked up where the work is done
+    cores: int = 1
+    given: Mapping[str, FileDigest] = field(
+        default_factory=dict
+    )  # the input files as they were hashed
+    owner: str | None = None  # who holds the work folder, by its `lock.signature`
+    problem: DubkitError | None = None  # known beforehand: go straight to the fallback
+
+
+def execute(task: Task) -> StageResult:
+    """Do one unit. Deliberate errors come back inside the result; bugs are raised."""
+    try:
+        with (
+            attend(task.job.work, task.owner),
+            programs(task.job.work, f"{task.stage} {task.unit}"),
+        ):
+            return _do(task)
+    except DubkitError as error:
+        return failure(task, error)
+
+
+def _do(task: Task) -> StageResult:
+    problem = task.problem
+    if problem is None:
+        try:
+            return _attempt(task, task.run, None)
+        except DubkitError as error:
+            problem = error
+    if task.fallback is None:
+        return failure(task, problem)
+    return _attempt(task, task.fallback, problem)
+
+
+def failure(task: Task, error: DubkitError) -> StageResult:
+    """The line of the manifest for a unit that has no result."""
+    return StageResult(
+        stage=task.stage,
+        unit=task.unit,
+        fingerprint="",
+        error=error.message,
+        error_code=error.exit_code,
+        hint=error.hint,
+    )
+
+
+def _attempt(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
+    try:
+        return _make(task, work, problem)
+    except OSError as error:
+        raise explain(error, task.job.work) from error
+    except MemoryError as error:
+        raise WorkError(
+            f"not enough memory for {task.stage} of {task.unit}", hint="use fewer workers: --jobs 1"
+        ) from error
+    except ToolError as error:
+        if "No space left on device" in error.message:
+            raise OutputError(
+                "the disk is full", hint="make room and give the same command"
+            ) from error
+        raise
+
+
+def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
+    began = time.monotonic()
+    scratch = new_scratch(task.job.work)
+    try:
+        report = work(
+            StageContext(
+                task.job,
+                task.config,
+                scratch,
+                task.inputs,
+                shot=task.shot,
+                device=task.device if ":" in task.device else find_devices(task.device)[0],
+                cores=task.cores,
+            )
+        )
+        check_unchanged(task.given)  # else this may be the work of two files
+        outputs, sizes = describe(scratch)
+        result = StageResult(
+            stage=task.stage,
+            unit=task.unit,
+            fingerprint=digest_value(dict(task.parts)),
+            outputs=outputs,
+            sizes=sizes,
+            parts=task.parts,
+            seconds=round(time.monotonic() - began, 3),
+            engine=report.engine,
+            warnings=report.warnings,
+            notes=report.notes,
+            facts=report.facts,
+            error=problem.message if problem else None,
+            error_code=problem.exit_code if problem else 0,
+            hint=problem.hint if problem else None,
+            kept=report.kept,
+        )
+        write_receipt(scratch, result)
+        publish(scratch, task.target)
+        return result
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def find_devices(wanted: str) -> tuple[str, ...]:
+    """Devices for nets; torch is not loaded to learn that there is only the CPU."""
+    nodes = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    bare = Path("/dev").is_dir() and os.uname().sysname == "Linux"
+    if wanted == "cpu" or (wanted == "auto" and bare and not any(map(os.path.exists, nodes))):
+        return ("cpu",)
+    devices: tuple[str, ...] = load_module("dubkit.models.devices", what="a device").list_devices(
+        wanted
+    )
+    return devices

@@ -1,0 +1,167 @@
+"""Plan a film: run its analysis, look at every shot, measure how fast this machine renders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dubkit.config.schema import Config
+from dubkit.errors import WorkError
+from dubkit.opened import OpenedJob
+from dubkit.parallel.scheduler import stream
+from dubkit.parallel.workers import WorkerLost, cores
+from dubkit.pipeline.delivery import check_media, length_warning
+from dubkit.pipeline.job import STAGES, plan_job, run_job
+from dubkit.pipeline.worker import find_devices
+from dubkit.planning.contact_sheet import SheetWriter
+from dubkit.planning.risk import Level
+from dubkit.planning.shot_plan import LookTask, ShotPlan, look
+from dubkit.planning.time_estimate import LEAST, Speed, Trial, earlier, measure
+from dubkit.progress import Progress
+from dubkit.records import Job, Shot
+from dubkit.stages import generate
+from dubkit.stages.base import Per
+
+ANALYSED = "timing"  # the last stage before anything is rendered
+RENDERING = "generate"
+THUMBNAIL = 320  # pixels of the long side
+
+
+@dataclass(frozen=True, slots=True)
+class FilmPlan:
+    """What a film needs, before it is rendered."""
+
+    shots: tuple[ShotPlan, ...]
+    speed: Speed | None
+    minutes: tuple[float | None, ...]  # of rendering, a shot; of one worker
+    rendered: tuple[bool, ...]  # shots that are done already
+    workers: int
+    pictures: tuple[Path, ...]
+
+    @property
+    def left(self) -> float | None:
+        """Minutes that rendering still takes with all workers; None where no speed could be measured."""
+        if self.speed is None:
+            return None
+        rows = zip(self.minutes, self.rendered, strict=True)
+        todo = [minutes or 0.0 for minutes, done in rows if not done]
+        return sum(todo) / self.workers + self.speed.start / 60 if todo else 0.0
+
+    @property
+    def risks(self) -> dict[str, int]:
+        """How many shots have which risk."""
+        found = Counter(shot.risk.word for shot in self.shots)
+        return {level.word: found[level.word] for level in sorted(Level, reverse=True)}
+
+
+def plan_film(
+    job: Job, config: Config, *, progress: Progress, picture: Path | None = None
+) -> FilmPlan:
+    """Analyse a film as `run_job` does, in the same work folder, and say what rendering it would meet.
+
+    ``picture`` is a PNG with all shots; long films get several. Raises DubkitError.
+    """
+    check_media(job)
+    if warning := length_warning(job, config):
+        progress.warn(warning)
+    run_job(job, config, progress=progress, until=ANALYSED)
+    opened = OpenedJob(job.work)
+    done = _rendered(job, config)
+    sheets = SheetWriter(picture, len(opened.shots)) if picture else None
+    shots = _look_at_all(opened, config, progress, THUMBNAIL if sheets else 0, sheets)
+    speed = _speed(opened, config, shots, progress)
+    minutes = tuple(
+        None if speed is None else speed.seconds(shot.frames, shot.to_paint) / 60 for shot in shots
+    )
+    return FilmPlan(
+        shots=tuple(shots),
+        speed=speed,
+        minutes=minutes,
+        rendered=tuple(shot.shot in done for shot in shots),
+        workers=max(1, min(config.parallel.jobs or cores(), len(shots))),
+        pictures=tuple(sheets.close()) if sheets else (),
+    )
+
+
+def _rendered(job: Job, config: Config) -> set[str]:
+    return {line.unit for line in plan_job(job, config) if line.stage == RENDERING and line.current}
+
+
+def _look_at_all(
+    opened: OpenedJob,
+    config: Config,
+    progress: Progress,
+    thumbnail: int,
+    sheets: SheetWriter | None,
+) -> list[ShotPlan]:
+    """Shots in film order; thumbnails go to the sheets as they come and are not kept."""
+    probe = opened.folder("probe", None)
+    tasks = [
+        LookTask(
+            shot,
+            opened.run.job.video,
+            config,
+            probe,
+            opened.folder("faces", shot),
+            opened.folder("timing", shot),
+            thumbnail,
+        )
+        for shot in opened.shots
+    ]
+    progress.plan("plan", len(tasks), 0, 0)
+    found: dict[int, ShotPlan] = {}
+    jobs = config.parallel.jobs or cores()
+    for index, plan in stream(look, tasks, jobs=jobs):
+        shot = opened.shots[index]
+        if isinstance(plan, WorkerLost):
+            raise WorkError(f"the process that looked at shot {shot.name} died", hint="--jobs 1")
+        found[index] = sheets.add(index, plan) if sheets else plan
+        progress.advance("plan", shot.name, 0, 0.0, None)
+    return [found[index] for index in range(len(tasks))]
+
+
+def _speed(
+    opened: OpenedJob, config: Config, shots: Sequence[ShotPlan], progress: Progress
+) -> Speed | None:
+    receipts = [
+        (made, judged.seconds)
+        for shot in opened.shots
+        if (made := opened.receipt(RENDERING, shot)) and (judged := opened.receipt("gate", shot))
+    ]
+    settings = {
+        f"settings generate.{name}": str(value)
+        for name, value in config.generate.model_dump(mode="json").items()
+    }
+    found = earlier(receipts, generate.identity(config), settings)
+    if found:
+        return found
+    typical = _typical(opened.shots, shots)
+    progress.note(f"measuring how fast this machine renders, on a part of shot {typical.name}")
+    stage = next(stage for stage in STAGES if stage.name == RENDERING)
+    inputs = {name: _published(opened, name, typical) for name in stage.after}
+    device = find_devices(config.parallel.device)[0]
+    speed = measure(Trial(typical, opened.run.job, config, inputs, device))
+    if speed is None:
+        progress.warn("a try to render a few frames failed: there is no estimate of the time")
+    return speed
+
+
+def _published(opened: OpenedJob, name: str, shot: Shot) -> tuple[Path, ...]:
+    stage = next(stage for stage in STAGES if stage.name == name)
+    unit = shot if stage.per is Per.SHOT else None
+    return (opened.folder(name, unit),) if opened.receipt(name, unit) else ()
+
+
+def _typical(shots: Sequence[Shot], plans: Sequence[ShotPlan]) -> Shot:
+    """The shot whose dubbed face is nearest the middle in size, among those long enough to measure.
+
+    In a film without faces, the longest shot.
+    """
+    pairs = [pair for pair in zip(shots, plans, strict=True) if pair[1].to_paint]
+    if not pairs:
+        return max(shots, key=lambda shot: shot.frames)
+    pairs = [pair for pair in pairs if pair[1].to_paint >= LEAST] or pairs
+    by_size = sorted(pairs, key=lambda pair: (pair[1].face.width if pair[1].face else 0, pair[0]))
+    return by_size[len(by_size) // 2][0]

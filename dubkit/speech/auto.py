@@ -1,0 +1,119 @@
+"""The aligner ``auto``: for each dub the best engine that has what its language needs.
+
+The language is the one that was said, else the script's, else what an engine that can tell it hears. In the last
+case the language is known only once a recogniser is at work: where another engine has to align, it is given the
+words that were recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+from dubkit.config.schema import SpeechSettings
+from dubkit.engines.base import Aligner, Listener
+from dubkit.engines.registry import AUTO, choose, load_engine, needs_weights, runnable
+from dubkit.engines.versions import identity
+from dubkit.errors import InputError, MissingDependency, UsageError
+from dubkit.records import Floats, ScriptLine, Speech
+from dubkit.speech.pronounce import guess
+
+_KIND = "aligner"
+
+
+class AlignerByLanguage:
+    """See the module; implements `engines.base.Aligner`. What was taken and why stands in ``notes``."""
+
+    name = AUTO
+
+    def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = device
+        self.notes: tuple[str, ...] = ()
+        self._engines: dict[str, Aligner] = {}
+
+    @property
+    def version(self) -> str:
+        """Of all engines that a dub may get."""
+        return " or ".join(identity(_KIND, name, self.settings) for name in self._candidates())
+
+    def close(self) -> None:
+        """Let all engines go."""
+        for engine in self._engines.values():
+            close = getattr(engine, "close", None)
+            if callable(close):
+                close()
+        self._engines.clear()
+
+    def align(
+        self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
+    ) -> Speech:
+        """See `engines.base.Aligner`."""
+        language = language or self.settings.language
+        if language is None and script:
+            language = guess(line.text for line in script)
+        name = self._take(language)
+        engine = self._engine(name)
+        if language is None and isinstance(engine, Listener):
+            return self._heard(name, engine, samples)
+        return engine.align(samples, script, language)
+
+    def _heard(self, name: str, engine: Listener, samples: Floats) -> Speech:
+        """Align a dub of which nothing is known; ``engine`` can tell its language."""
+        told = engine.language_of(samples)
+        if told is None:  # silence
+            return engine.align(samples, None, None)
+        language, remark = told
+        other = self._take(language)
+        if other == name:
+            speech = engine.align(samples, None, language)
+        else:
+            lines = engine.transcribe(samples, language)
+            speech = _laid(self._engine(other), samples, lines, language, name)
+        return replace(speech, warnings=(remark, *speech.warnings))
+
+    def _take(self, language: str | None) -> str:
+        known = self.settings.model_copy(update={"language": language})
+        name, why = choose(_KIND, AUTO, known)
+        self.notes = (f"{_KIND}: {name} ({why})",)
+        return name
+
+    def _engine(self, name: str) -> Aligner:
+        if name not in self._engines:
+            self._engines[name] = load_engine(_KIND, name, self.settings, self.device)
+        return self._engines[name]
+
+    def _candidates(self) -> Iterator[str]:
+        """The engines that could be taken, best first, as far as that is known before a dub is."""
+        for name in runnable(_KIND, self.settings):
+            yield name
+            if self.settings.language is not None or not needs_weights(_KIND, name):
+                return
+
+
+def aligner_of(settings: SpeechSettings, device: str) -> Aligner:
+    """The aligner that the settings name, or the one that chooses by language. Errors as `load_engine`."""
+    if settings.aligner == AUTO:
+        return AlignerByLanguage(settings, device)
+    return cast(Aligner, load_engine(_KIND, settings.aligner, settings, device))
+
+
+def _laid(
+    engine: Aligner, samples: Floats, lines: tuple[ScriptLine, ...], language: str, heard_by: str
+) -> Speech:
+    """Recognised lines laid on the sound by another engine; by sound alone where they do not fit, or where
+    nobody can say how they are pronounced.
+    """
+    if not lines:
+        return engine.align(samples, None, language)
+    try:
+        speech = engine.align(samples, lines, language)
+    except (InputError, UsageError, MissingDependency):
+        return engine.align(samples, None, language)
+    remark = (
+        f"no script: words were recognised by {heard_by}, and some may be wrong; --script is surer"
+    )
+    return replace(
+        speech, path="recognition", warnings=(remark, *speech.warnings), unspoken=(), unscripted=()
+    )

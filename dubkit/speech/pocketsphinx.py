@@ -1,0 +1,124 @@
+"""The embedded aligner: words and phones by forced alignment, in every language that can be pronounced here.
+
+Which way is taken is told in ``Speech.path``, what was left out in ``Speech.warnings``:
+
+- ``script``: the script's words are aligned, see `script_fit`.
+- ``recognition``: no script; English words are recognised, then aligned.
+- ``phone-loop``: no script in another language, or speech that was not understood. Enough for lips, no words.
+- ``silence``: nothing audible.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as package_version
+
+from dubkit.config.schema import SpeechSettings
+from dubkit.engines.track import Track
+from dubkit.records import Floats, ScriptLine, Speech
+from dubkit.speech import activity
+from dubkit.speech.activity import Span
+from dubkit.speech.espeak import available, espeak
+from dubkit.speech.phone_map import english
+from dubkit.speech.pronounce import ENGLISH, Pronouncer, check, guess
+from dubkit.speech.script_alignment import Fitted, ScriptFitter
+from dubkit.speech.sphinx_decoders import Decoders, Phones
+from dubkit.speech.tiling import hush, tile
+
+_FITS = -26.0  # `sphinx_decoders.Forced.fit` under which words are not what is said
+
+
+class PocketsphinxAligner:
+    """See the module; implements `engines.base.Aligner`. Raises UsageError for an unknown language."""
+
+    name = "pocketsphinx"
+
+    def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        if settings.language is not None:
+            check(settings.language)
+        self._decoders = Decoders()
+
+    @property
+    def version(self) -> str:
+        """Names espeak-ng too, where it is: it decides how words are said."""
+        speaker = f"+espeak-ng-{espeak().version}" if available() else ""
+        return f"{package_version('pocketsphinx')}+3{speaker}"
+
+    def align(
+        self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
+    ) -> Speech:
+        """See `engines.base.Aligner`. Raises InputError where the script is not that of this dub."""
+        language = language or self.settings.language
+        track = Track.of(samples)
+        if not track.spans:
+            track.warnings.append("the dub is silent: mouths will rest")
+            return self._speech(track, language or ENGLISH, "silence", Fitted())
+        if script:
+            language = language or guess(line.text for line in script)
+            fitter = ScriptFitter(self._decoders, track, lambda spans: self._looped(track, spans))
+            fitted = fitter.fit(script, Pronouncer(language), self.settings.trust_script)
+            return self._speech(track, language, "script", fitted)
+        language = language or ENGLISH
+        if language.split("-")[0] == ENGLISH:
+            fitted = self._recognised(track)
+            if fitted.texts:
+                return self._speech(track, language, "recognition", fitted)
+        else:
+            track.warnings.append(
+                f"no script, and the language is {language}: lips follow the sound alone"
+            )
+        fitted = Fitted(phones=self._looped(track, track.windows()))
+        return self._speech(track, language, "phone-loop", fitted)
+
+    def _speech(self, track: Track, language: str, path: str, fitted: Fitted) -> Speech:
+        hushed = hush(fitted.phones, activity.dead_spans(track.level))
+        words, phonemes = tile(fitted.texts, hushed, track.duration)
+        return Speech(
+            language=language,
+            duration=track.duration,
+            words=words,
+            phonemes=phonemes,
+            engine=f"{self.name} {self.version}",
+            path=path,
+            warnings=tuple(track.warnings),
+            unspoken=tuple(fitted.unspoken),
+            unscripted=tuple(fitted.unscripted),
+        )
+
+    def _recognised(self, track: Track) -> Fitted:
+        """English words of a track without a script; what is not understood, by sound alone."""
+        found = Fitted()
+        lost = 0.0
+        for start, end in track.windows():
+            sound = track.cut(start, end)
+            words = [english(text) for text, _, _ in self._decoders.recognise(sound)]
+            forced = self._decoders.force(sound, words) if words else None
+            if forced is None or forced.fit < _FITS:
+                lost += end - start
+                found.phones += self._looped(track, [(start, end)])
+                continue
+            first = len(found.texts)
+            found.phones += [
+                (symbol, a + start, b + start, None if word is None else word + first)
+                for symbol, a, b, word in forced.phones
+            ]
+            found.texts += [word.text for word in words]
+        if not found.texts:
+            track.warnings.append("no English words were recognised: lips follow the sound alone")
+            return found
+        track.warnings.append(
+            "no script: words were recognised by a small recogniser, which may mishear most of them; "
+            "the lips are more exact with --script, or with --set speech.aligner=whisperx"
+        )
+        if lost:
+            track.warnings.append(
+                f"{lost:.0f} s of the dub were not understood: lips follow the sound alone there"
+            )
+        return found
+
+    def _looped(self, track: Track, spans: list[Span]) -> Phones:
+        return [
+            (symbol, a + start, min(b + start, end), None)
+            for start, end in spans
+            for symbol, a, b, _ in self._decoders.loop(track.cut(start, end))
+        ]

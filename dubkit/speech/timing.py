@@ -1,0 +1,119 @@
+"""What a shot must know of the speech: the phonemes around it and the exact time of its frames.
+
+It holds nothing from farther away than the context, not even where a long silence ends: a line corrected
+elsewhere leaves it equal, so that nothing is rendered again.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.errors import WorkError
+from dubkit.records import Phoneme, PhonemeRun, Shot
+from dubkit.speech.mel_levels import Sound
+from dubkit.work.arrays import load_array, open_arrays
+from dubkit.work.store import read_record, write_record
+
+SILENCE = "sil"
+RUNS = "runs.json"
+PHONEMES = "phonemes.json"
+TIMES = "times.npy"
+SOUND = "sound.npz"
+
+Timed = tuple[str, float, float]  # symbol, start, end in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The speech of one shot; T frames. Times are seconds of the dub."""
+
+    times: NDArray[np.float64]  # (T,) the moment of the dub that each frame shows
+    phonemes: tuple[Timed, ...]  # clipped to the shot and its context, in order, without gaps
+    runs: tuple[PhonemeRun, ...]  # frames of the shot, phoneme by phoneme
+    sound: Sound | None = None  # of the shot and its context
+
+
+def cut_timing(
+    phonemes: Sequence[Phoneme],
+    shot: Shot,
+    times: NDArray[np.float64],
+    context: float,
+    sound: Sound | None = None,
+) -> Timing:
+    """The part of a speech that a shot needs; ``times`` (T,) are those of its frames."""
+    low, high = float(times[0]) - context, float(times[-1]) + context
+    near = [
+        (p.symbol, max(p.start, low), min(p.end, high))
+        for p in phonemes
+        if p.end > low and p.start < high
+    ]
+    timed = tuple(p for p in near if p[2] > p[1])
+    heard = None if sound is None else sound.cut(low, high)
+    return Timing(times, timed, tuple(_runs(timed, shot, times)), heard)
+
+
+def _runs(phonemes: Sequence[Timed], shot: Shot, times: NDArray[np.float64]) -> list[PhonemeRun]:
+    """Frames belong to the phoneme that sounds at their moment; outside the dub they are silent."""
+    runs: list[PhonemeRun] = []
+    starts = np.array([start for _, start, _ in phonemes])
+    which = np.searchsorted(starts, times, "right") - 1
+    for row, (time, at) in enumerate(zip(times.tolist(), which.tolist(), strict=True)):
+        inside = at >= 0 and time < phonemes[at][2]
+        symbol, begin, finish = phonemes[at] if inside else (SILENCE, time, time)
+        last = runs[-1] if runs else None
+        frame = shot.start + row
+        if last is not None and (last.symbol, last.begin) == (symbol, begin):
+            runs[-1] = PhonemeRun(symbol, last.start, frame + 1, begin, finish)
+        elif last is not None and not inside and last.symbol == SILENCE:
+            runs[-1] = PhonemeRun(symbol, last.start, frame + 1, last.begin, finish)
+        else:
+            runs.append(PhonemeRun(symbol, frame, frame + 1, begin, finish))
+    return runs
+
+
+def save_timing(folder: Path, timing: Timing) -> None:
+    """Write ``runs.json``, ``phonemes.json``, ``times.npy`` and, where there is sound, ``sound.npz``."""
+    write_record(folder / RUNS, list(timing.runs), list[PhonemeRun])
+    write_record(folder / PHONEMES, list(timing.phonemes), list[Timed])
+    np.save(folder / TIMES, timing.times, allow_pickle=False)
+    if timing.sound is not None:
+        save_sound(folder, timing.sound)
+
+
+def load_timing(folder: Path) -> Timing:
+    """What `save_timing` wrote. Raises WorkError where it is missing or damaged."""
+    path = folder / TIMES
+    try:
+        times: NDArray[np.float64] = load_array(path)
+    except (OSError, ValueError) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force timing"
+        ) from error
+    runs = read_record(folder / RUNS, list[PhonemeRun])
+    phonemes = read_record(folder / PHONEMES, list[Timed])
+    return Timing(times, tuple(phonemes), tuple(runs), load_sound(folder))
+
+
+def save_sound(folder: Path, sound: Sound) -> None:
+    """Write ``sound.npz``; equal sounds give equal bytes."""
+    np.savez(folder / SOUND, first=np.int64(sound.first), levels=sound.levels.astype(np.float16))
+
+
+def load_sound(folder: Path) -> Sound | None:
+    """What `save_sound` wrote; None where there is none. Raises WorkError where it is damaged."""
+    path = folder / SOUND
+    if not path.is_file():
+        return None
+    try:
+        with open_arrays(path) as stored:
+            return Sound(int(stored["first"]), stored["levels"].astype(np.float32))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force speech"
+        ) from error

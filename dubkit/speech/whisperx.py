@@ -1,0 +1,287 @@
+"""The aligner WhisperX: recognition by Whisper, times by a CTC net of characters, in many languages.
+
+A script is aligned as it is, without recognition. The nets are loaded when first needed, once, and let go by
+`close`. Nothing is downloaded: `named_weights` finds what is here. ``Speech.path`` is script, recognition or
+silence.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version as package_version
+from typing import Any
+
+from dubkit.config.schema import SpeechSettings
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import load_module
+from dubkit.engines.track import Track
+from dubkit.errors import InputError, UsageError
+from dubkit.parallel.workers import cores
+from dubkit.records import Floats, Phoneme, ScriptLine, Speech
+from dubkit.speech import activity, anchors
+from dubkit.speech.anchors import Chunk
+from dubkit.speech.pronounce import Pronouncer, guess
+from dubkit.speech.tiling import hush, tile
+from dubkit.speech.whisperx_words import Timed, around, complete, likeness, phones_of, timed_words
+from dubkit.weights import locate
+
+_ONE_PIECE = 25.0  # seconds of speech that are aligned whole
+_LONGEST = 60.0  # seconds that the alignment net can take at once
+_TELLING = 30.0  # seconds of speech by which a language is told
+_SURE = 0.5  # probability of a language from which on nobody need doubt it
+# of `likeness`, under which a script is another one: with a third of all letters misheard right scripts have
+# .55 and more, wrong ones .2 to .4 (simulated on texts of 100 to 300 letters)
+_ANOTHER = 0.42
+
+
+class WhisperxAligner:
+    """See the module; implements `engines.base.Aligner`. Raises ModelError where its weights are missing."""
+
+    name = "whisperx"
+
+    def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = device
+        self._loaded: dict[tuple[object, ...], Any] = {}
+        self._found = locate.marks_of_whisperx(settings)
+
+    @property
+    def version(self) -> str:
+        marks = "+".join(self._found)
+        return f"{package_version('whisperx')}+2+{marks}"
+
+    @staticmethod
+    def weights(settings: SpeechSettings) -> tuple[str, ...]:
+        """The catalogue's names of the weights that these settings need."""
+        return locate.names_of_whisperx(settings)
+
+    def close(self) -> None:
+        """Let the nets go, and the memory that they held."""
+        if self._loaded:
+            self._loaded.clear()
+            gc.collect()
+            with quiet():
+                load_module("dubkit.engines.memory", what=self.name).release(self.device)
+
+    def align(
+        self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
+    ) -> Speech:
+        """See `engines.base.Aligner`."""
+        track = Track.of(samples)
+        language = language or self.settings.language
+        if not track.spans:
+            _tell(track, "the dub is silent: mouths will rest")
+            return self._speech(track, language or "en", "silence", [])
+        with quiet():
+            if language is None and script:
+                language = guess(line.text for line in script)
+            if language is None:
+                language, remark = self._told(track)
+                _tell(track, remark)
+            speaker = Pronouncer(language)
+            if script:
+                words, chunks = self._scripted(track, script, language, speaker)
+            else:
+                words, chunks = self._recognised(track, language, speaker)
+            timed = self._aligned(track, language, words, chunks)
+        path = "script" if script else "recognition"
+        return self._speech(track, language, path, timed, speaker)
+
+    def language_of(self, samples: Floats) -> tuple[str, str] | None:
+        """See `engines.base.Listener`."""
+        track = Track.of(samples)
+        if not track.spans:
+            return None
+        with quiet():
+            return self._told(track)
+
+    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+        """See `engines.base.Listener`."""
+        track = Track.of(samples)
+        with quiet():
+            heard = self._with_recogniser(
+                track, lambda net, n: net.hear(track.samples, language, n)
+            )
+        lines = (ScriptLine(h.text, h.start, min(h.end, track.duration)) for h in heard if h.text)
+        return tuple(lines)
+
+    def _told(self, track: Track) -> tuple[str, str]:
+        """The language that is heard, and what is to be said of it."""
+        speech = track.speech(_TELLING)
+        code, sure = self._with_recogniser(track, lambda net, _: net.language_of(speech))
+        doubt = "" if sure >= _SURE else f", but hardly (probability {sure:.2f})"
+        return str(code), f"no language was said: the dub sounds like {code!r}{doubt}"
+
+    def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
+        """The words of a text as they are said: numbers and signs spoken out."""
+        spoken = load_module("dubkit.speech.normalize", what=self.name, extra=self.name)
+        said, lost = spoken.spoken_words(text, speaker.language.split("-")[0])
+        if lost:
+            _tell(track, f"left out, because nobody here can say them: {', '.join(lost)}")
+        return speaker.words(" ".join(said))
+
+    def _recognised(
+        self, track: Track, language: str, speaker: Pronouncer
+    ) -> tuple[list[str], list[Chunk]]:
+        heard = self._with_recogniser(track, lambda net, n: net.hear(track.samples, language, n))
+        words: list[str] = []
+        chunks = []
+        for part in heard:
+            said = self._words(track, part.text, speaker)
+            if said:
+                end = min(part.end, track.duration)
+                chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
+                words += said
+        _tell(track, "no script: words were recognised, and some may be wrong; --script is surer")
+        if not words:
+            _tell(track, "no words were recognised in the dub: mouths will rest")
+        return words, chunks
+
+    def _scripted(
+        self, track: Track, script: tuple[ScriptLine, ...], language: str, speaker: Pronouncer
+    ) -> tuple[list[str], list[Chunk]]:
+        lines = [self._words(track, line.text, speaker) for line in script]
+        words = [word for line in lines for word in line]
+        windows = track.windows()
+        heard = self._with_aligner(track, language, lambda net: net.hear(track.samples, windows))
+        if track.spans[-1][1] - track.spans[0][0] <= _ONE_PIECE:
+            chunks = [around(Chunk(0.0, track.duration, 0, len(words)), track.spans)]
+        else:
+            times = anchors.line_times(script, [len(line) for line in lines])
+            if not anchors.plausible(times, track.spans):
+                pairs = anchors.match(words, [word.text for word in heard])
+                times = anchors.heard_times(len(words), pairs, heard)
+            found = anchors.chunks(times, track.pauses(), track.duration)
+            chunks = [
+                piece
+                for chunk in found
+                for piece in _short(track, around(chunk, track.spans))
+                if chunk.last > chunk.first
+            ]
+        self._judge(track, likeness(words, chunks, heard))
+        return words, chunks
+
+    def _aligned(
+        self, track: Track, language: str, words: Sequence[str], chunks: Sequence[Chunk]
+    ) -> list[Timed]:
+        if not words:
+            return []
+        stretches = [(words[c.first : c.last], c.start, c.end) for c in chunks]
+        told = self._with_aligner(track, language, lambda net: net.align(track.samples, stretches))
+        timed: list[Timed] = []
+        for (said, start, end), characters in zip(stretches, told, strict=True):
+            found = timed_words(said, characters)
+            lost = sum(not word.edges for word in found)
+            if lost:
+                _tell(
+                    track, f"{lost} words near {start:.0f} s were not found: set beside the others"
+                )
+            timed += complete(found, start, end)
+        return timed
+
+    def _speech(
+        self,
+        track: Track,
+        language: str,
+        path: str,
+        words: list[Timed],
+        speaker: Pronouncer | None = None,
+    ) -> Speech:
+        phones, lost = phones_of(words, speaker.ipa) if speaker else ([], [])
+        if lost:
+            _tell(track, f"{len(lost)} words have no known sounds and are left out: {lost[0]}, ...")
+        scores = [word.score for word in words]
+        hushed = hush(phones, activity.dead_spans(track.level))
+        texts = [word.text for word in words]
+        tiled = tile(texts, hushed, track.duration, scores)
+        phonemes = tiled[1] or (Phoneme("sil", 0.0, track.duration),)
+        engine = f"{self.name} {self.version}"
+        warnings = tuple(track.warnings)
+        return Speech(language, track.duration, tiled[0], phonemes, engine, path, warnings)
+
+    def _judge(self, track: Track, score: float | None) -> None:
+        """Raises InputError for a script that is not what the dub says; its user may trust it."""
+        if score is None or score >= _ANOTHER:
+            return
+        if not self.settings.trust_script:
+            raise InputError(
+                f"the script is not what the dub says: they agree with a score of {score:.2f}, "
+                f"right ones with {_ANOTHER:.2f} and more",
+                hint="--language says another language; --trust-script takes it as it is; "
+                "without --script the words are recognised",
+            )
+        _tell(track, f"the script and the dub hardly agree (score {score:.2f})")
+
+    def _with_recogniser(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
+        folder, settings = locate.recogniser(self.settings), self.settings
+        try:
+            return self._frugally(
+                track,
+                lambda models, batch, device: work(
+                    self._net(
+                        models.Recogniser,
+                        folder,
+                        device,
+                        settings.compute_type,
+                        settings.vad,
+                        cores(),
+                    ),
+                    batch,
+                ),
+                settings.batch,
+            )
+        except ValueError as error:
+            if "language" not in str(error):
+                raise
+            raise UsageError(f"the recogniser does not know this language: {error}") from error
+
+    def _with_aligner(self, track: Track, language: str, work: Callable[[Any], Any]) -> Any:
+        model = locate.align_model(self.settings, language.split("-")[0])
+        return self._frugally(
+            track,
+            lambda models, batch, device: work(self._net(models.CharacterAligner, model, device)),
+            1,
+        )
+
+    def _frugally(self, track: Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
+        models = load_module("dubkit.speech.whisperx_models", what=self.name, extra=self.name)
+        memory = load_module("dubkit.engines.memory", what=self.name)
+        with memory.threads(cores()):
+            return memory.frugally(
+                lambda n, device: work(models, n, device), batch, self.device, partial(_tell, track)
+            )
+
+    def _net(self, kind: Callable[..., Any], *how: object) -> Any:
+        """A net, loaded when it is first asked for."""
+        key = (kind, *how)
+        if key not in self._loaded:
+            self._loaded[key] = kind(*how)
+        return self._loaded[key]
+
+
+def _tell(track: Track, warning: str) -> None:
+    if warning not in track.warnings:
+        track.warnings.append(warning)
+
+
+def _short(track: Track, chunk: Chunk) -> list[Chunk]:
+    """The chunk in parts that the alignment net can take, its words shared out by time where need be."""
+    parts = int((chunk.end - chunk.start) / _LONGEST) + 1
+    if parts == 1:
+        return [chunk]
+    _tell(
+        track,
+        f"the script could not be followed from {chunk.start:.0f} to {chunk.end:.0f} s: rough there",
+    )
+    step, count = (chunk.end - chunk.start) / parts, chunk.last - chunk.first
+    return [
+        Chunk(
+            chunk.start + i * step,
+            chunk.start + (i + 1) * step,
+            chunk.first + i * count // parts,
+            chunk.first + (i + 1) * count // parts,
+        )
+        for i in range(parts)
+    ]

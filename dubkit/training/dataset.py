@@ -1,0 +1,201 @@
+"""A prepared set on disk: what every training reads, and nothing else.
+
+::
+
+    OUT/set.json         format, crop size, the clips by name, the refused files with the reason
+    OUT/clips/NAME.npz   times, landmarks, confidence, pose, crop_from_display, phonemes, energy
+    OUT/clips/NAME.mp4   aligned crops, one picture a row of NAME.npz
+    OUT/labels/NAME.npz  corrected landmarks with their crops, see `training.lab.corrected`
+
+A clip is one face through an unbroken run of frames. Its clock starts with its first frame. Files are
+written beside their place and renamed, so an interruption leaves whole files only.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from dubkit.errors import InputError, WorkError
+from dubkit.faces import landmark_layout
+from dubkit.media.pictures import Picture, read_pictures
+from dubkit.records import Floats
+from dubkit.speech.timing import Timed
+from dubkit.work.arrays import open_arrays
+from dubkit.work.manifest import write_atomic
+
+FORMAT = 1
+CROP = 192  # pixels
+BOOK, CLIPS, LABELS = "set.json", "clips", "labels"
+PATHS = ("script", "recognition", "loop")
+ENERGY_STEP = 0.02  # seconds; value n is about the moment n * ENERGY_STEP
+_AGAIN = "prepare it again: dubkit train prepare CLIPS OUT"
+_ARRAYS = ("times", "landmarks", "confidence", "pose", "crop_from_display", "energy")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """What the book says of one clip."""
+
+    file: str  # relative to the folder it was prepared from
+    person: str
+    split: str  # train | val
+    group: str  # of clips.csv, else the topmost folder
+    frames: int
+    rate: float  # pictures a second
+    sha256: str  # of the file
+    start: int = 0  # the file's frame of row 0
+    width: float = 0.0  # of the face in the file, pixels
+    offset: float = 0.0  # seconds that the picture is behind its sound, by estimate; not removed
+    agreement: float | None = None  # correlation of lips and sound at that offset
+    silent: bool = False  # pictures alone: a still, or of a film prepared without its sound
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """What the book says of one file's corrected landmarks."""
+
+    file: str
+    person: str
+    split: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """``set.json``."""
+
+    format: int
+    crop: int
+    clips: Mapping[str, ClipFacts] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)  # file -> why nothing of it is here
+    left_out: Mapping[str, str] = field(default_factory=dict)  # file -> why parts of it are not
+    labels: Mapping[str, LabelFacts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedClip:
+    """One clip in memory, without its pictures; T frames, N cells of energy."""
+
+    times: NDArray[np.float64]  # (T,) seconds from the clip's start
+    landmarks: Floats  # (T, L, 2) display pixels
+    confidence: Floats  # (T,)
+    pose: Floats  # (T, 3) degrees
+    crop_from_display: NDArray[np.float64]  # (T, 2, 3)
+    energy: Floats  # (N,) level of the sound, 0 at -80 dB, 1 at full scale
+    phonemes: Mapping[str, list[Timed]]  # by path, those of PATHS that were found; clip's clock
+    sound: Floats | None = None  # (N, BANDS) levels of `speech.mel_levels` on the clip's clock
+
+
+_BOOK: TypeAdapter[Book] = TypeAdapter(Book)
+
+
+class PreparedSet:
+    """Reads a prepared set. Raises `InputError` or `WorkError` with the reason where it cannot be used."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        book = read_book(root)
+        if book is None:
+            raise InputError(f"{root} is no prepared set: it holds no {BOOK}", hint=_AGAIN)
+        self.crop, self.clips, self.refused = book.crop, book.clips, book.refused
+        self.labels = book.labels
+
+    def names(self, split: str | None = None) -> list[str]:
+        """The clips of a split, or all, in order of name."""
+        return sorted(n for n, facts in self.clips.items() if split in (None, facts.split))
+
+    def held_out(self) -> list[str]:
+        """The clips to measure on: those of the val split, or where there are none, all."""
+        return self.names("val") or self.names()
+
+    def load(self, name: str) -> PreparedClip:
+        """All of a clip but its pictures."""
+        return read_clip(clip_path(self.root, name, ".npz"))
+
+    def pictures(self, name: str) -> Iterator[Picture]:
+        """The aligned crops of a clip, (crop, crop, 3) RGB, in order, one at a time."""
+        return read_pictures(clip_path(self.root, name, ".mp4"))
+
+
+def clip_path(root: Path, name: str, suffix: str) -> Path:
+    """Where a file of a clip lies."""
+    return root / CLIPS / f"{name}{suffix}"
+
+
+def labels_path(root: Path, name: str) -> Path:
+    """Where the corrected landmarks of a file lie, with their crops."""
+    return root / LABELS / f"{name}.npz"
+
+
+def read_book(root: Path) -> Book | None:
+    """``set.json``; None where there is none. Raises WorkError for another format or a damaged one."""
+    path = root / BOOK
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise WorkError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        table = json.loads(raw)
+        version = table["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise WorkError(f"{path} is damaged or not of dubkit", hint=_AGAIN) from error
+    if version != FORMAT:
+        raise WorkError(
+            f"the prepared set {root} has format {version}, this dubkit reads {FORMAT}", hint=_AGAIN
+        )
+    try:
+        return _BOOK.validate_python(table)
+    except ValidationError as error:
+        raise WorkError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=_AGAIN) from error
+
+
+def write_book(root: Path, book: Book) -> None:
+    """Replace ``set.json``."""
+    write_atomic(root / BOOK, _BOOK.dump_json(book, indent=1) + b"\n")
+
+
+def write_clip(path: Path, clip: PreparedClip) -> None:
+    """Write a clip's arrays to ``path``; equal clips give equal bytes."""
+    arrays: dict[str, Any] = {name: getattr(clip, name) for name in _ARRAYS}
+    for way, timed in clip.phonemes.items():
+        arrays[f"phonemes_{way}"] = np.array(json.dumps(timed))
+    if clip.sound is not None:
+        arrays["sound"] = clip.sound.astype(np.float16)
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_clip(path: Path) -> PreparedClip:
+    """Read what `write_clip` wrote. Raises WorkError where it is missing or damaged."""
+    try:
+        with open_arrays(path) as stored:
+            arrays = {name: stored[name] for name in _ARRAYS}
+            ways = [way for way in PATHS if f"phonemes_{way}" in stored.files]
+            phonemes = {way: _timed(str(stored[f"phonemes_{way}"])) for way in ways}
+            if "sound" in stored.files:
+                arrays["sound"] = stored["sound"].astype(np.float32)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(f"the prepared clip {path} is damaged: {error}", hint=_AGAIN) from error
+    clip = PreparedClip(phonemes=phonemes, **arrays)
+    count = len(clip.times)
+    if (
+        clip.landmarks.shape != (count, landmark_layout.COUNT, 2)
+        or len(clip.crop_from_display) != count
+    ):
+        raise WorkError(f"the prepared clip {path} is of another layout", hint=_AGAIN)
+    return clip
+
+
+def _timed(text: str) -> list[Timed]:
+    return [(str(symbol), float(start), float(end)) for symbol, start, end in json.loads(text)]

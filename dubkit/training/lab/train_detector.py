@@ -1,0 +1,230 @@
+"""Train the face detector on synthetic scenes.
+
+    python -m dubkit.training.lab.train_detector SET OUT.safetensors [--steps N] [--seconds S] [--start FILE]
+
+SET is what `dubkit.training.lab.faces_data` wrote. OUT holds an exponential average of the weights and
+is replaced every ``--every`` steps; a line of measures on scenes of unseen people goes to stderr
+each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dubkit.faces.embedded import suppress
+from dubkit.models.builders import build_detector, load_detector
+from dubkit.models.checkpoint import save_checkpoint
+from dubkit.models.detector import STRIDES, Detector, Level, cell_middles, decode
+from dubkit.training.lab.face_crops import PictureSource
+from dubkit.training.lab.scenes import Scene, SceneMaker
+from dubkit.training.lab.train_landmarker import to_tensor
+from dubkit.training.loop import descend, follow, set_rate
+
+# longer side of the faces that each grid answers for, pixels; both answer where they overlap
+SCALES = ((0.0, 64.0), (44.0, 144.0), (100.0, 1e9))
+DOUBT = 1.3  # faces up to this factor outside a grid's scales are neither right nor wrong there
+SIZES = ((256, 10), (320, 8), (320, 8), (448, 4))  # side of the scenes, batch
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one grid should say of a batch."""
+
+    heat: Tensor  # (B, H, W) 1 in the middle of a face, falling off around it
+    care: Tensor  # (B, H, W) 0 where nothing is asked
+    weight: Tensor  # (B, H, W) how much the box and the points count
+    box: Tensor  # (B, H, W, 4) xyxy pixels
+    points: Tensor  # (B, H, W, 5, 2) pixels
+
+
+def target_of(scenes: list[Scene], size: int, index: int) -> Target:
+    """Targets of grid ``index``."""
+    stride, cells = STRIDES[index], size // STRIDES[index]
+    shape = (len(scenes), cells, cells)
+    heat, care = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+    weight = np.zeros(shape, np.float32)
+    box, points = np.zeros((*shape, 4), np.float32), np.zeros((*shape, 5, 2), np.float32)
+    middle = cell_middles(cells, cells, stride, torch.device("cpu")).numpy()
+    low, high = SCALES[index]
+    for b, scene in enumerate(scenes):
+        for ignored in scene.ignored:
+            care[b][_inside(middle, ignored)] = 0
+        # large faces first, so that a small one before a large one keeps its cells
+        order = sorted(range(len(scene.boxes)), key=lambda i: -_side(scene.boxes[i]))
+        for i in order:
+            side = _side(scene.boxes[i])
+            if not low < side < high:
+                if low / DOUBT < side < high * DOUBT:
+                    care[b][_inside(middle, scene.boxes[i])] = 0
+                continue
+            bump = _bump(middle, scene.boxes[i], stride)
+            near = bump > 0.4
+            heat[b] = np.maximum(heat[b], bump)
+            weight[b][near] = bump[near]
+            box[b][near], points[b][near] = scene.boxes[i], scene.points[i]
+    return Target(*(torch.from_numpy(a) for a in (heat, care, weight, box, points)))
+
+
+def _side(box: NDArray[np.float32]) -> float:
+    return float(max(box[2] - box[0], box[3] - box[1]))
+
+
+def _inside(middle: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(((middle > box[:2]) & (middle < box[2:])).all(2))
+
+
+def _bump(
+    middle: NDArray[np.float32], box: NDArray[np.float32], stride: int
+) -> NDArray[np.float32]:
+    """A Gaussian on the face's middle whose top is exactly 1, on the nearest cell."""
+    spread = np.maximum(0.11 * (box[2:] - box[:2]), 0.55 * stride)
+    bump = np.exp(-0.5 * (((middle - (box[:2] + box[2:]) / 2) / spread) ** 2).sum(2))
+    # a face at the edge may have its middle outside: then the nearest cell stands for it
+    return np.asarray(np.maximum(bump / max(float(bump.max()), 1e-3), 0), np.float32)
+
+
+def loss_of(levels: tuple[Level, ...], targets: list[Target]) -> Tensor:
+    """Focal loss on the heat, generalised IoU on boxes, distance of points in face sizes."""
+    heat = box = points = torch.zeros(())
+    peaks, mass = torch.tensor(1.0), torch.tensor(1e-3)
+    for level, target, stride in zip(levels, targets, STRIDES, strict=True):
+        heat = heat + _focal(level.score, target)
+        peaks = peaks + (target.heat == 1).sum()
+        _, boxes, five = decode(level, stride)
+        weight = target.weight.flatten(1)
+        chosen = weight > 0
+        if not bool(chosen.any()):
+            continue
+        real, amount = target.box.flatten(1, 2)[chosen], weight[chosen]
+        side = (real[:, 2:] - real[:, :2]).amax(1)
+        mass = mass + amount.sum()
+        box = box + (_giou_loss(boxes[chosen], real) * amount).sum()
+        gap = (five[chosen] - target.points.flatten(1, 2)[chosen]) / side[:, None, None]
+        robust = F.smooth_l1_loss(gap, torch.zeros_like(gap), reduction="none", beta=0.03)
+        points = points + (robust.sum((1, 2)) * amount).sum()
+    return heat / peaks + (2.0 * box + 2.0 * points) / mass
+
+
+def _focal(score: Tensor, target: Target) -> Tensor:
+    """Penalty-reduced focal loss (Law and Deng 2018)."""
+    chance = score.sigmoid().clamp(1e-4, 1 - 1e-4)
+    peak = target.heat == 1
+    hit = -((1 - chance) ** 2) * chance.log()
+    miss = -((1 - target.heat) ** 4) * chance**2 * (1 - chance).log()
+    return (torch.where(peak, hit, miss * target.care)).sum()
+
+
+def _giou_loss(a: Tensor, b: Tensor) -> Tensor:
+    """1 - generalised IoU of boxes (N, 4), in 0..2."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    inner = (high - low).clamp(min=0).prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inner
+    hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
+    loss: Tensor = 1 - inner / union + (hull - union) / hull
+    return loss
+
+
+@torch.inference_mode()
+def validate(net: Detector, scenes: list[Scene]) -> str:
+    """Faces found, false alarms and precision on fixed scenes of unseen people."""
+    found, total, false, small_found, small = 0, 0, 0, 0, 0
+    gaps: list[float] = []
+    for scene in scenes:
+        levels = net(to_tensor(scene.picture[None]))
+        parts = [decode(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
+        score, box, five = (torch.cat([p[i] for p in parts], 1)[0].numpy() for i in range(3))
+        keep = suppress(box, score, 0.5)
+        used: set[int] = set()
+        for real, points in zip(scene.boxes, scene.points, strict=True):
+            overlap = [_overlap(box[k], real) for k in keep]
+            best = int(np.argmax(overlap)) if overlap else -1
+            hit, tiny = best >= 0 and overlap[best] > 0.4, _side(real) < 22
+            total, found = total + 1, found + hit
+            small, small_found = small + tiny, small_found + (hit and tiny)
+            if hit:
+                used.add(best)
+                gap = np.linalg.norm(five[keep[best]] - points, axis=1).mean() / _side(real)
+                gaps.append(float(gap))
+        spare = [box[k] for i, k in enumerate(keep) if i not in used]
+        false += sum(all(_overlap(s, g) < 0.2 for g in scene.ignored + scene.boxes) for s in spare)
+    return (
+        f"found {found}/{total}, under 22 px {small_found}/{small}, false {false} in {len(scenes)} "
+        f"scenes, points {100 * float(np.mean(gaps or [1.0])):.2f}% of the face's side"
+    )
+
+
+def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Intersection over union."""
+    inner = float(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod())
+    return inner / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inner)
+
+
+def train(args: argparse.Namespace) -> None:
+    """The loop."""
+    torch.set_num_threads(1)
+    torch.manual_seed(args.seed)
+    rng = np.random.default_rng(args.seed)
+    maker = SceneMaker(PictureSource(args.set))
+    unseen = SceneMaker(PictureSource(args.set, validation=True))
+    fixed = np.random.default_rng(0)
+    held = [unseen.scene(fixed, 320) for _ in range(args.held)]
+    config: dict[str, Any] = {"widths": [16, 24, 48, 96, 128], "head": 48}
+    net, begun = build_detector(config), 0
+    if args.start:
+        net, checkpoint = load_detector(args.start)
+        config, begun = checkpoint.config, checkpoint.step
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
+    started, total = time.monotonic(), 0.0
+    for step in range(1, args.steps + 1):
+        done = min(1.0, max(step / args.steps, (time.monotonic() - started) / args.seconds))
+        set_rate(optimizer, args.rate, step, done)
+        size, batch = SIZES[int(rng.integers(len(SIZES)))]
+        scenes = [maker.scene(rng, size) for _ in range(batch)]
+        targets = [target_of(scenes, size, index) for index in range(len(STRIDES))]
+        net.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            levels = net(to_tensor(np.stack([s.picture for s in scenes])))
+        loss = loss_of(levels, targets)
+        total += descend(net, optimizer, loss, 10.0)
+        follow(average, net, min(0.998, step / (step + 20)))
+        if step % args.every == 0 or done >= 1:
+            save_checkpoint(args.out, "detector", average, config, begun + step)
+            spent = (time.monotonic() - started) / 60
+            report = validate(average.eval(), held)
+            sys.stderr.write(
+                f"step {step} {spent:.1f} min loss {total / args.every:.3f} {report}\n"
+            )
+            total = 0.0
+        if done >= 1:
+            break
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("set", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--start", type=Path, help="go on from these weights")
+    for name, value in (("steps", 8000), ("every", 250), ("held", 100), ("seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--seconds", type=float, default=1e9, help="end after this time")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

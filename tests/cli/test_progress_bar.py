@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from dubkit.cli.events import Result
+from dubkit.cli.progress_bar import (
+    JsonReporter,
+    LineReporter,
+    LiveReporter,
+    QuietReporter,
+    Reporter,
+    reporting,
+)
+from dubkit.cli.time_left import Meter, clock_text
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_time_left_ignores_what_an_earlier_run_finished() -> None:
+    meter = Meter(units=10, current=8, frames=200, begun=0.0)
+    meter.advance(100, failed=False, now=4.0)
+    assert meter.speed == 25.0
+    assert meter.left(4.0) == pytest.approx(4.0)
+    assert meter.left(6.0) == pytest.approx(2.0)
+    assert meter.describe(4.0) == "9/10 shots, 25.0 frames/s, 0:04 left"
+
+
+def test_time_left_goes_by_frames_not_by_shots() -> None:
+    meter = Meter(units=2, current=0, frames=1000, begun=0.0)
+    meter.advance(900, failed=False, now=9.0)
+    assert meter.left(9.0) == pytest.approx(1.0)
+
+
+def test_time_left_is_unknown_before_the_first_unit() -> None:
+    meter = Meter(units=2, current=1, frames=100, begun=0.0)
+    assert meter.left(50.0) is None
+    assert meter.describe(50.0) == "1/2 shots"
+
+
+def test_a_stage_without_pictures_goes_by_units() -> None:
+    meter = Meter(units=4, current=0, frames=0, begun=0.0)
+    meter.advance(0, failed=True, now=2.0)
+    assert meter.speed is None
+    assert meter.left(2.0) == pytest.approx(6.0)
+    assert "1 failed" in meter.describe(2.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (83, "1:23"), (3723, "1:02:03")]
+)
+def test_times_read_as_a_clock(seconds: float, text: str) -> None:
+    assert clock_text(seconds) == text
+
+
+def run_through(reporter: Reporter) -> None:
+    reporter.plan("faces", 3, 1, 200)
+    reporter.advance("faces", "0000000-0000100", 100, 1.5, None)
+    reporter.note("faces: embedded engine [v1]")
+    reporter.warn("no face in shot 2 :v:0")
+    reporter.advance("faces", "0000100-0000200", 100, 1.5, "decoder failed")
+    reporter.finish(Result("done", 0))
+
+
+def test_without_a_terminal_progress_is_timed_lines_on_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    reporter = LineReporter(clock)
+    clock.now += 62
+    run_through(reporter)
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == " 1:02 faces: 1 of 3 done earlier, kept"
+    assert " 1:02 faces: embedded engine [v1]" in lines
+    assert " 1:02 warning: no face in shot 2 :v:0" in lines
+    assert " 1:02 faces 0000100-0000200: failed: decoder failed" in lines
+    assert lines[-1].startswith(" 1:02 faces: 3/3 shots")
+
+
+def test_lines_of_one_stage_are_seconds_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    reporter = LineReporter(clock)
+    reporter.plan("generate", 100, 0, 10000)
+    for unit in range(100):
+        clock.now += 0.5
+        reporter.advance("generate", str(unit), 100, 0.5, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert "200.0 frames/s" in lines[0]
+
+
+def test_quiet_shows_only_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    run_through(QuietReporter())
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "warning: no face in shot 2 :v:0",
+        "warning: faces 0000100-0000200: failed: decoder failed",
+    ]
+
+
+def test_json_is_one_object_a_line_and_the_last_is_the_result(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_through(JsonReporter(Clock()))
+    out, err = capsys.readouterr()
+    assert err == ""
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["event"] for event in events] == [
+        "plan",
+        "unit",
+        "note",
+        "warning",
+        "unit",
+        "result",
+    ]
+    assert events[0] == {
+        "event": "plan",
+        "time": 0.0,
+        "stage": "faces",
+        "units": 3,
+        "current": 1,
+        "frames": 200,
+    }
+    assert events[4]["error"] == "decoder failed"
+    assert events[-1]["exit_code"] == 0
+
+
+def test_the_live_display_shows_every_stage_and_its_state() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    reporter = LiveReporter(console)
+    with reporter.bars:
+        run_through(reporter)
+        reporter.plan("stitch", 1, 0, 0)
+    text = screen.getvalue()
+    assert "3/3 shots" in text
+    assert "1 failed" in text
+    assert "embedded engine [v1]" in text
+    assert "stitch" in text
+
+
+def test_of_many_jobs_each_shows_only_what_it_does_now() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    reporter = LiveReporter(console)
+    first, second = (reporter.begin_job(name, i, 2) for i, name in enumerate("ab", 1))
+    first.plan("faces", 2, 2, 0)  # done earlier: its bar is at its end at once
+    assert [task.finished for task in reporter.bars.tasks] == [True]
+    first.plan("timing", 2, 1, 0)
+    second.plan("probe", 1, 0, 0)
+    assert [task.description for task in reporter.bars.tasks] == ["a: timing", "b: probe"]
+    first.advance("timing", "x", 0, 1.0, None)
+    first.plan("generate", 2, 0, 50)
+    assert [task.description for task in reporter.bars.tasks] == ["b: probe", "a: generate"]
+    reporter.end_job("a", "done", 0, None)
+    assert [task.description for task in reporter.bars.tasks] == ["b: probe"]
+
+
+def test_a_pipe_gets_lines_and_json_wins_over_quiet() -> None:
+    with reporting(as_json=False, quiet=False) as lines:
+        assert isinstance(lines, LineReporter)
+    with reporting(as_json=True, quiet=True) as events:
+        assert isinstance(events, JsonReporter)

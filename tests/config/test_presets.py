@@ -1,0 +1,167 @@
+"""Presets: differences that are found, extended, merged and validated once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dubkit.config.presets import (
+    Layer,
+    find_preset,
+    list_presets,
+    load_config,
+    merge,
+    parse_setting,
+)
+from dubkit.config.schema import Config
+from dubkit.errors import ConfigError
+
+
+def test_the_shipped_presets_are_valid_and_described() -> None:
+    found = {preset.name: preset for preset in list_presets()}
+    assert {"preview", "balanced", "broadcast", "lossless"} <= set(found)
+    for name, preset in found.items():
+        assert preset.description
+        load_config([name])
+
+
+def test_balanced_is_the_defaults() -> None:
+    assert load_config(["balanced"]) == load_config() == Config()
+
+
+def test_a_preset_extends_another() -> None:
+    lossless, broadcast = load_config(["lossless"]), load_config(["broadcast"])
+    assert lossless.generate.codec == "ffv1"
+    assert lossless.faces == broadcast.faces
+    assert lossless.generate.references == broadcast.generate.references
+
+
+def test_later_wins_presets_then_settings_then_flags(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[generate]\nquality = 12\namplitude = 1.2\n")
+    presets = ["preview", str(mine)]
+    assert load_config(presets).generate.quality == 12
+    assert load_config(presets).generate.speed == "ultrafast"
+    config = load_config(presets, ["generate.quality=13"], {"generate.amplitude": 0.9})
+    assert (config.generate.quality, config.generate.amplitude) == (13, 0.9)
+    assert load_config(presets, [], {"generate.amplitude": None}).generate.amplitude == 1.2
+
+
+def test_every_problem_is_listed_with_its_path_and_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[faces]\nwich = 'all'\n[generate]\nquality = 99\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config([str(mine)], ["timing.offset_ms=late", "nonsense.a=1"])
+    message = caught.value.message
+    for part in (
+        "4 settings are wrong",
+        f"faces.wich ({mine})",
+        "detector, landmarker",
+        f"generate.quality ({mine})",
+        "timing.offset_ms (--set timing.offset_ms=late)",
+        "nonsense (--set nonsense.a=1)",
+    ):
+        assert part in message
+
+
+def test_a_value_where_a_table_should_be_is_reported(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("faces = 'all'\n")
+    with pytest.raises(ConfigError, match=r"faces \(.*mine\.toml\)"):
+        load_config([str(mine)])
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'brodcast'") as caught:
+        find_preset("brodcast")
+    assert "balanced, broadcast, lossless, preview" in str(caught.value.hint)
+
+
+def test_a_missing_preset_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"there is no preset file /no/such\.toml"):
+        find_preset("/no/such.toml")
+
+
+@pytest.mark.parametrize("content", ["[faces\n", "\xff\xfe"])
+def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mine\.toml is not valid TOML"):
+        load_config([str(mine)])
+
+
+def test_presets_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("extends = 'b'\n")
+    (tmp_path / "b.toml").write_text("extends = ['a']\n")
+    with pytest.raises(ConfigError, match="a -> b -> a"):
+        load_config([str(tmp_path / "a.toml")])
+    (tmp_path / "c.toml").write_text("extends = 3\n")
+    with pytest.raises(ConfigError, match="extends is"):
+        load_config([str(tmp_path / "c.toml")])
+
+
+def test_a_preset_may_extend_a_shipped_one_of_its_own_name(tmp_path: Path) -> None:
+    mine = tmp_path / "preview.toml"
+    mine.write_text("extends = 'preview'\n[generate]\nquality = 30\n")
+    config = load_config([str(mine)])
+    assert (config.generate.quality, config.generate.speed) == (30, "ultrafast")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("faces.which=all", "all"),
+        ("faces.which='all'", "all"),
+        ("generate.quality=12.5", 12.5),
+        ("generate.references=12", 12),
+        ("stitch.keep_streams=false", False),
+        ("shots.threshold=none", None),
+        ("faces.detector=my_engines.mod:Fast", "my_engines.mod:Fast"),
+        ("a.b=x=y", "x=y"),
+        ("a.b=", ""),
+    ],
+)
+def test_a_setting_is_toml_or_a_bare_string(text: str, value: object) -> None:
+    section, key = text.partition("=")[0].split(".")
+    assert parse_setting(text) == {section: {key: value}}
+
+
+@pytest.mark.parametrize("text", ["", "faces", "faces=1", "faces.which", "a..c=1", ".a=1", "a.=1"])
+def test_a_setting_without_section_key_and_value_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot read the setting"):
+        parse_setting(text)
+
+
+tables = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+layers = st.lists(
+    st.dictionaries(st.sampled_from("abc"), tables, max_size=3).map(lambda t: Layer("x", t)),
+    max_size=4,
+)
+
+
+@settings(deadline=None)
+@given(layers, layers)
+def test_merging_in_two_steps_is_merging_at_once(left: list[Layer], right: list[Layer]) -> None:
+    assert merge([Layer("x", merge(left)), *right]) == merge([*left, *right])
+
+
+@settings(deadline=None)
+@given(layers)
+def test_merging_changes_none_of_its_layers(given_layers: list[Layer]) -> None:
+    before = repr(given_layers)
+    merge(given_layers)
+    assert repr(given_layers) == before
+
+
+def test_a_training_has_a_section_of_its_own() -> None:
+    assert load_config([], ["train.tc.steps=5"]).train.tc.steps == 5
+    assert load_config([], ["train.tc.steps=5"]).train.sc == Config().train.sc
+    with pytest.raises(ConfigError, match=r"train\.tc\.step .*known here: steps, batch"):
+        load_config([], ["train.tc.step=5"])

@@ -1,0 +1,173 @@
+"""Tuning to one person, on mouths made up from what the package's own net says."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dubkit.errors import ModelError
+from dubkit.lips import adaptation
+from dubkit.lips.adaptation import Passage
+from dubkit.lips.articulation import Articulator
+from dubkit.lips.mouth_shape import gap_effect
+from dubkit.models.actor import load_actor, save_actor
+from dubkit.models.tc import TcConfig, TcNet, debug_tc, save_tc
+from dubkit.records import Floats, Phoneme, Shot
+from dubkit.speech import articulatory
+from dubkit.speech.mel_levels import BANDS
+from dubkit.speech.timing import Timing, cut_timing
+from dubkit.synthesis.asked import asked
+
+SOUNDS = ["m", "aɪ", "b", "ɪ", "s", "ɑ", "p", "i", "l", "u", "v", "ɛ", "n", "oʊ"]
+RATE = 25.0
+
+
+@pytest.fixture(scope="module")
+def articulator() -> Articulator:
+    return Articulator()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Articulator:
+    """A net that nobody trained: quick to tune."""
+    torch.manual_seed(4)
+    given = articulatory.COUNT + BANDS + 1
+    net = TcNet(TcConfig(given, len(gap_effect()), width=16, dilations=(1, 2), bands=BANDS))
+    path = tmp_path_factory.mktemp("small") / "tc.safetensors"
+    save_tc(path, net, 1)
+    return Articulator(weights=path)
+
+
+def speech(seconds: float = 16.0, seed: int = 0) -> Timing:
+    random = np.random.default_rng(seed)
+    phonemes, at = [], 0.0
+    while at < seconds:
+        end = at + float(random.uniform(0.06, 0.16))
+        phonemes.append(Phoneme(str(random.choice(SOUNDS)), at, end))
+        at = end
+    count = int(seconds * RATE)
+    return cut_timing(phonemes, Shot(0, count), np.arange(count) / RATE, 0.8)
+
+
+def general(articulator: Articulator, timing: Timing) -> Floats:
+    return articulator.shapes(timing)
+
+
+def passage(timing: Timing, shapes: Floats) -> Passage:
+    return Passage(timing, shapes.astype(np.float32), np.ones(len(shapes), np.bool_))
+
+
+def someone(articulator: Articulator, timing: Timing) -> Floats:
+    """A person whose mouth does otherwise what the same sounds ask of it, and opens more."""
+    other = copy.deepcopy(articulator.net)
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for layer in (other.first, *other.back):
+            weight = layer.get_parameter("weight")
+            weight.mul_(1 + 0.8 * torch.randn(weight.shape, generator=random))
+        shapes: Floats = asked(other, timing).answer(other).numpy()
+    return np.asarray(1.3 * shapes, np.float32)
+
+
+def test_a_persons_habits_are_learnt_and_met_on_speech_that_was_held_out(
+    articulator: Articulator, tmp_path: Path
+) -> None:
+    timing = speech()
+    made = passage(timing, someone(articulator, timing))
+    verdict = adaptation.tune(articulator, adaptation.convincing(articulator, [made]))
+    assert verdict.kept
+    assert verdict.facts.after < 0.9 * verdict.facts.before
+    assert verdict.net is not None
+    save_actor(tmp_path / "anna.safetensors", verdict.net, verdict.facts)
+    anna = Articulator(actor=tmp_path / "anna.safetensors")
+    assert anna.version != articulator.version
+    later = speech(12.0, seed=9)  # another sentence of hers
+    true = someone(articulator, later) @ gap_effect()
+    met = [
+        np.corrcoef(general(who, later) @ gap_effect(), true)[0, 1] for who in (articulator, anna)
+    ]
+    assert met[1] > met[0] + 0.02
+    wide = [np.std(general(who, later) @ gap_effect()) / true.std() for who in (articulator, anna)]
+    assert abs(wide[1] - 1) < abs(wide[0] - 1)
+
+
+def test_short_passages_are_dealt_out_like_a_long_one(small: Articulator) -> None:
+    whole = speech(12.0)
+    shapes = general(small, whole)
+    phonemes = [Phoneme(*timed) for timed in whole.phonemes]
+    short = [
+        passage(
+            cut_timing(phonemes, Shot(at, at + 30), whole.times[at : at + 30], 0.8),
+            shapes[at : at + 30],
+        )
+        for at in range(0, 300, 30)
+    ]
+    dealt = np.concatenate(adaptation._dealt(short))
+    assert {int(part) for part in dealt if part >= 0} == set(range(adaptation.PARTS))
+    verdict = adaptation.tune(small, short)
+    assert verdict.facts.before != verdict.facts.after
+
+
+def test_what_helps_nobody_is_not_kept(small: Articulator) -> None:
+    timing = speech()
+    noise = np.random.default_rng(0).normal(size=general(small, timing).shape)
+    noise = noise.astype(np.float32)
+    ordinary = passage(timing, general(small, timing) + np.float32(0.8) * noise)
+    verdict = adaptation.tune(small, [ordinary])
+    assert not verdict.kept
+    assert verdict.net is None
+    assert verdict.facts.seconds > 12
+
+
+def test_equal_footage_gives_equal_nets(small: Articulator) -> None:
+    timing = speech()
+    made = passage(timing, someone(small, timing))
+    one, two = (adaptation.tune(small, [made]).net for _ in range(2))
+    assert one is not None
+    assert two is not None
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, two.state_dict()[name])
+
+
+def test_a_picture_out_of_step_with_its_sound_is_brought_in_step(articulator: Articulator) -> None:
+    timing = speech()
+    late = Timing(timing.times - 0.12, timing.phonemes, timing.runs)
+    found = adaptation.convincing(articulator, [passage(timing, general(articulator, late))])
+    assert len(found) == 1
+    assert float(found[0].timing.times[0]) == pytest.approx(-0.12, abs=0.011)
+
+
+def test_a_face_that_does_not_move_with_the_sound_is_not_learnt_from(
+    articulator: Articulator,
+) -> None:
+    timing = speech()
+    listener = general(articulator, speech(seed=5))
+    still = np.zeros_like(listener)
+    assert adaptation.convincing(articulator, [passage(timing, still)]) == []
+    assert adaptation.convincing(articulator, [passage(timing, listener)]) == []
+
+
+def test_only_usable_frames_in_which_something_is_said_count(articulator: Articulator) -> None:
+    phonemes = [Phoneme("sil", 0, 4), Phoneme("ɑ", 4, 6), Phoneme("sil", 6, 8)]
+    timing = cut_timing(phonemes, Shot(0, 200), np.arange(200) / RATE, 0.8)
+    usable = np.arange(200) < 125
+    made = Passage(timing, np.zeros((200, len(gap_effect())), np.float32), usable)
+    assert adaptation.seconds_of([made]) == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_profile_of_another_net_is_refused_when_it_is_used(
+    small: Articulator, tmp_path: Path
+) -> None:
+    timing = speech(12.0)
+    verdict = adaptation.tune(small, [passage(timing, someone(small, timing))])
+    assert verdict.net is not None
+    path = tmp_path / "anna.safetensors"
+    save_actor(path, verdict.net, verdict.facts)
+    assert load_actor(path).facts.net == small.digest
+    save_tc(tmp_path / "other.safetensors", debug_tc(), 1)
+    with pytest.raises(ModelError, match="another version"):
+        Articulator(weights=tmp_path / "other.safetensors", actor=path).predict(timing)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dubkit.faces import align, landmark_layout
+from dubkit.metrics import picture
+
+RANDOM = np.random.default_rng(0)
+REAL = RANDOM.uniform(0, 1, (120, 100)).astype(np.float32)
+
+
+def face() -> np.ndarray:
+    mean = align.mean_face()
+    low, high = mean.min(0), mean.max(0)
+    return np.asarray((mean - low) / (high - low) * [60, 80] + [20, 20], np.float32)
+
+
+def test_a_picture_is_like_itself_and_less_like_a_changed_one() -> None:
+    assert picture.ssim(REAL, REAL) == pytest.approx(1.0)
+    near, far = REAL + 0.01, np.clip(REAL + RANDOM.normal(0, 0.3, REAL.shape), 0, 1)
+    assert 1 > picture.ssim(near, REAL) > 0.95 > picture.ssim(far.astype(np.float32), REAL)
+
+
+def test_ssim_is_the_published_formula() -> None:
+    a, b = (RANDOM.uniform(0, 1, (24, 20)).astype(np.float32) for _ in range(2))
+    assert picture.ssim(a, b) == pytest.approx(float(_ssim_map(a, b).mean()), abs=1e-6)
+
+
+def _ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """By loops, with the border mirrored as OpenCV does."""
+    kernel = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+    window = np.outer(kernel, kernel) / kernel.sum() ** 2
+    pa, pb = np.pad(a, 5, "reflect"), np.pad(b, 5, "reflect")
+    found = np.empty(a.shape)
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            x, y = pa[i : i + 11, j : j + 11], pb[i : i + 11, j : j + 11]
+            mx, my = (window * x).sum(), (window * y).sum()
+            vx, vy = (window * x * x).sum() - mx**2, (window * y * y).sum() - my**2
+            both = (window * x * y).sum() - mx * my
+            top = (2 * mx * my + 1e-4) * (2 * both + 9e-4)
+            found[i, j] = top / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
+    return found
+
+
+def test_psnr_knows_its_formula_and_its_end() -> None:
+    assert picture.psnr(picture.squared_error(REAL, REAL)) == 100
+    assert picture.psnr(0.01) == pytest.approx(20)
+
+
+def test_a_blurred_mouth_and_a_seam_are_seen() -> None:
+    points = face()
+    smooth = np.full_like(REAL, 0.5)
+    smooth += np.linspace(0, 0.2, 100, dtype=np.float32)
+    inside = picture.lower_face(points, REAL.shape, 0.0)
+    seamed = np.where(inside, smooth + 0.1, smooth).astype(np.float32)
+    sums = picture.PictureSums()
+    for _ in range(4):
+        sums.add(seamed, smooth, points)
+    assert sums.rows()["seam"] > 2
+    blurred = picture.PictureSums()
+    mouth = picture.box(points[landmark_layout.LIPS], REAL.shape, 0.25, least=6)
+    assert mouth is not None
+    soft = REAL.copy()
+    soft[mouth] = soft[mouth].mean()
+    blurred.add(soft, REAL, points)
+    assert blurred.rows()["sharpness"] < 0.1
+
+
+def test_a_border_that_flickers_is_told_from_a_steady_one() -> None:
+    points = face()
+    steady, flickering = picture.PictureSums(), picture.PictureSums()
+    for k in range(6):
+        steady.add(REAL + 0.05, REAL, points)
+        flickering.add(REAL + 0.05 * (k % 2), REAL, points)
+    assert steady.rows()["flicker"] < 1e-6
+    assert flickering.rows()["flicker"] == pytest.approx(0.05, rel=0.01)
+
+
+def test_what_a_dub_may_change_holds_the_mouth_and_not_the_eyes() -> None:
+    points = face()
+    mask = picture.lower_face(points, REAL.shape, 0.0)
+    x, y = np.round(points[landmark_layout.LIPS].mean(0)).astype(int)
+    assert mask[y, x]
+    for ring in (landmark_layout.EYE_LEFT, landmark_layout.EYE_RIGHT):
+        x, y = np.round(points[ring].mean(0)).astype(int)
+        assert not mask[y, x]

@@ -1,0 +1,101 @@
+"""Where script and dub differ is found and told. The dub: sentences of one speaker, joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubkit.config.schema import SpeechSettings
+from dubkit.media.audio import load_samples
+from dubkit.records import ScriptLine, Speech
+from dubkit.speech.pocketsphinx import PocketsphinxAligner
+
+LENGTH = 3.0  # seconds of a clip
+CLIPS = [0, 6, 12, 18, 30]
+
+
+@pytest.fixture(scope="module")
+def sentences(data: Path) -> list[tuple[np.ndarray, str]]:
+    found = []
+    files = sorted((data / "grid_s1").glob("*.align"))
+    for path in (files[i] for i in CLIPS):
+        lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+        text = " ".join(word for *_, word in lines if word not in ("sil", "sp"))
+        samples = load_samples(path.with_suffix(".mp4"))
+        whole = np.zeros(round(LENGTH * 16000), np.float32)
+        whole[: len(samples)] = samples[: len(whole)]
+        found.append((whole, text))
+    return found
+
+
+@pytest.fixture(scope="module")
+def aligner() -> PocketsphinxAligner:
+    return PocketsphinxAligner(SpeechSettings())
+
+
+def align(
+    aligner: PocketsphinxAligner,
+    sentences: list[tuple[np.ndarray, str]],
+    heard: list[int],
+    written: list[int],
+    timed: bool,
+) -> Speech:
+    lines = []
+    for number in written:
+        at = LENGTH * (heard.index(number) if number in heard else written.index(number))
+        times = (at + 0.5, at + 2.2) if timed else (None, None)
+        lines.append(ScriptLine(sentences[number][1], *times))
+    samples = np.concatenate([sentences[number][0] for number in heard])
+    return aligner.align(samples, tuple(lines), "en")
+
+
+@pytest.mark.parametrize("timed", [False, True], ids=["plain", "timed"])
+def test_a_right_script_differs_nowhere(
+    aligner: PocketsphinxAligner, sentences: list[tuple[np.ndarray, str]], timed: bool
+) -> None:
+    speech = align(aligner, sentences, [0, 1, 2, 3], [0, 1, 2, 3], timed)
+    assert len(speech.words) == 24
+    assert not speech.unspoken
+    assert not speech.unscripted
+    assert not speech.warnings
+
+
+@pytest.mark.parametrize("timed", [False, True], ids=["plain", "timed"])
+def test_a_line_that_is_not_spoken_is_told_and_not_smeared_over_others(
+    aligner: PocketsphinxAligner, sentences: list[tuple[np.ndarray, str]], timed: bool
+) -> None:
+    right = align(aligner, sentences, [0, 1, 3], [0, 1, 3], timed)
+    speech = align(aligner, sentences, [0, 1, 3], [0, 1, 2, 3], timed)
+    missing = sentences[2][1].split()
+    assert set(missing[2:]) <= set(" ".join(speech.unspoken).split())
+    assert abs(len(speech.words) - 18) <= 2
+    last = [w.start for w in right.words[-5:]]
+    assert [w.start for w in speech.words[-5:]] == pytest.approx(last, abs=0.06)
+    assert any("not heard" in warning for warning in speech.warnings)
+
+
+def test_sound_between_timed_lines_that_no_line_says_is_told(
+    aligner: PocketsphinxAligner, sentences: list[tuple[np.ndarray, str]]
+) -> None:
+    speech = align(aligner, sentences, [0, 1, 2, 3], [0, 1, 3], timed=True)
+    assert len(speech.words) == 18
+    (start, end), *more = speech.unscripted
+    assert not more
+    assert 2 * LENGTH <= start < end <= 3 * LENGTH
+    inside = [p for p in speech.phonemes if start < p.start < end and p.symbol != "sil"]
+    assert len(inside) > 5
+    assert all(p.word is None for p in inside)
+
+
+def test_subtitles_of_another_cut_are_laid_by_their_words(
+    aligner: PocketsphinxAligner, sentences: list[tuple[np.ndarray, str]]
+) -> None:
+    samples = np.concatenate([sentences[n][0] for n in (0, 1, 2, 3)])
+    late = [
+        ScriptLine(sentences[n][1], 3.0 * i + 3.4, 3.0 * i + 5.2) for i, n in enumerate(range(4))
+    ]
+    speech = aligner.align(samples, tuple(late), "en")
+    assert len(speech.words) >= 22
+    assert speech.words[0].start < 1.5
