@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-RATE = 16000
+SAMPLE_RATE = 16000
 WINDOW, STEP, FFT, FILTERS, COUNT, LIFTER = 400, 160, 512, 26, 13, 22
 _TINY = float(np.finfo(float).eps)
 
@@ -38,9 +38,9 @@ def cepstra(samples: NDArray[np.int16]) -> Array:
 @cache
 def _filters() -> Array:
     """(26, 257) triangles, evenly spaced in mel."""
-    top = 2595 * np.log10(1 + RATE / 2 / 700)
+    top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
-    edges = np.floor((FFT + 1) * hertz / RATE).astype(int)
+    edges = np.floor((FFT + 1) * hertz / SAMPLE_RATE).astype(int)
     bank = np.zeros((FILTERS, FFT // 2 + 1))
     for i, (low, middle, high) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
         bank[i, low:middle] = (np.arange(low, middle) - low) / max(middle - low, 1)

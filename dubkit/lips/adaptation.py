@@ -89,7 +89,7 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
         ordinary = _openings(net, passages)
         width = _width(true, ordinary, part)
         gain = np.float32(_gain(true, ordinary, part))
-        speech = [lesson.spoken(net, p.timing, p.shapes / gain) for p in passages]
+        speech = [lesson.taught(net, p.timing, p.shapes / gain) for p in passages]
         held_out = ordinary.copy()
         before = after = 0.0
         for held in range(PARTS):

@@ -17,7 +17,7 @@ from dubkit.records import Floats
 
 REACH = 0.3  # seconds of offset looked for
 STEP = 0.02  # seconds between moments of what is wanted
-LEAST = 12  # frames looked at
+LEAST_ROWS = 12  # frames looked at
 # another offset is believed where the lips go with the speech there, and clearly better than at none
 SURE = 0.65  # correlation there
 BETTER = 0.15  # of correlation that it wins
@@ -39,7 +39,7 @@ def offset(times: Series, rows: NDArray[np.intp], seen: Floats, asked: Floats) -
     those wanted at the `moments` of ``times``. None where it cannot be told: too few frames, or
     lips that go well with the speech at no offset.
     """
-    if len(rows) < LEAST:
+    if len(rows) < LEAST_ROWS:
         return None
     lips, wanted = _heights(seen), _heights(asked)
     place = (times[rows] - times[0] + REACH) / STEP

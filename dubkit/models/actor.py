@@ -11,7 +11,7 @@ from dubkit.errors import ModelError
 from dubkit.models.checkpoint import load_checkpoint, restore, save_checkpoint
 from dubkit.models.tc import TcNet, tc_of
 
-KIND = "actor"
+ACTOR_KIND = "actor"
 _NET = "tc"  # key of the net's own arguments
 
 
@@ -36,7 +36,7 @@ class Actor:
 
 def save_actor(path: Path, net: TcNet, facts: ActorFacts) -> None:
     """Write a profile; equal ones give equal bytes."""
-    save_checkpoint(path, KIND, net, {**asdict(facts), _NET: asdict(net.config)}, 0)
+    save_checkpoint(path, ACTOR_KIND, net, {**asdict(facts), _NET: asdict(net.config)}, 0)
 
 
 def load_actor(path: Path, net: str | None = None) -> Actor:
@@ -50,7 +50,7 @@ def load_actor(path: Path, net: str | None = None) -> Actor:
         raise ModelError(
             f"the actor profile {path} is missing", hint="make one: dubkit adapt MOVIE --out FILE"
         )
-    checkpoint = load_checkpoint(path, KIND)
+    checkpoint = load_checkpoint(path, ACTOR_KIND)
     arguments = dict(checkpoint.config)
     shape = arguments.pop(_NET, None)
     if not isinstance(shape, Mapping):

@@ -9,7 +9,6 @@ from dubkit.records import Phoneme, Word
 
 SILENCE = "sil"
 _LEAST = 1e-6  # seconds; what is shorter is rounding
-Span = tuple[float, float]
 Phones = list[tuple[str, float, float, int | None]]  # symbol, start, end, number of the word
 
 

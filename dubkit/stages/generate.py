@@ -63,7 +63,7 @@ def synthesizer(config: Config, device: str) -> Synthesizer:
 def identity(config: Config) -> str:
     """Generator and weights, and the landmarker that looks at what it makes."""
     made = engine_identity("synthesizer", config.generate.synthesizer, config.generate)
-    return f"{made}, {looking.identity(config)}"
+    return f"{made}, {looking.seen_by(config)}"
 
 
 def run(context: StageContext) -> StageReport:

@@ -24,7 +24,7 @@ from dubkit.records import FaceState, FaceTrack, Shot, VideoInfo
 from dubkit.speech.timing import Timing
 
 
-def identity(config: Config) -> str:
+def seen_by(config: Config) -> str:
     """The landmarker that looks."""
     return engine_identity("landmarker", config.faces.landmarker, config.faces)
 

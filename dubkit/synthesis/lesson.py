@@ -45,7 +45,7 @@ class Spoken:
     window: int  # frames
 
 
-def spoken(net: TcNet, timing: Timing, shapes: Floats) -> Spoken:
+def taught(net: TcNet, timing: Timing, shapes: Floats) -> Spoken:
     """What ``net`` is asked about a stretch, and what it should answer."""
     times = timing.times
     interval = float(np.median(np.diff(times))) if len(times) > 1 else STEP

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dubkit.lips import mouth_shape
-from dubkit.measures.sync import LEAST, moments, offset
+from dubkit.measures.sync import LEAST_ROWS, moments, offset
 
 K = len(mouth_shape.basis().decode)
 
@@ -64,7 +64,7 @@ def test_frozen_lips_and_too_few_frames_tell_nothing() -> None:
     times = np.arange(60) / 25
     asked = course(moments(times))
     assert offset(times, np.arange(60), np.zeros((60, K), np.float32), asked) is None
-    few = np.arange(LEAST - 1)
+    few = np.arange(LEAST_ROWS - 1)
     assert offset(times, few, course(times[few]), asked) is None
 
 

@@ -15,7 +15,6 @@ from dubkit.training.lab import augment
 from dubkit.training.lab.faces_data import wide_from_canonical
 from dubkit.training.lab.transplant import BLENDED, transplant
 
-Picture = NDArray[np.uint8]
 
 # share of each data set in a training batch
 SHARE = {

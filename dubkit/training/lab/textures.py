@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-Random = np.random.Generator
 
 
 def _colour(rng: Random) -> tuple[int, ...]:

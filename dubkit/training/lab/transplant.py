@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from dubkit.faces import landmark_layout
 from dubkit.records import Floats
 
-Picture = NDArray[np.uint8]
 
 _SUBNASAL = landmark_layout.NOSE_TIP[2]
 # points that lie on neither face truly once their skin is blended: nothing is to be learnt of them
