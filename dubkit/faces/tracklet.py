@@ -69,7 +69,7 @@ class Rules:
 
     detect_every: int
     bridge: int
-    association: int
+    link: int
     shortest: int
     min_score: float
     smoothing: float
