@@ -1,11 +1,17 @@
 """Many films with many dubs: found, checked, done, told."""
 
+from dubkit.batch.book import JobState, batch_status, books
 from dubkit.batch.check import Checked, Request
+from dubkit.batch.find_jobs import PATTERNS
 from dubkit.batch.jobs import Shard
-from dubkit.batch.junit import open_report, write_junit
-from dubkit.batch.pairing import PATTERNS
-from dubkit.batch.run_batch import Batch, BatchResult, open_batch, run_batch
-from dubkit.batch.status import JobState, batch_status, books
+from dubkit.batch.run_batch import (
+    Batch,
+    BatchResult,
+    open_batch,
+    open_report,
+    run_batch,
+    write_junit,
+)
 
 __all__ = [
     "PATTERNS",

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.api import make_job
-from dubkit.batch.jobs import Entry, Problem, under
-from dubkit.batch.listing import Row, read_list
-from dubkit.batch.pairing import PATTERNS, pair
-from dubkit.batch.verdict_files import Films, check_verdicts, deal
+from dubkit.batch.find_jobs import PATTERNS, Row, pair, read_list
+from dubkit.batch.jobs import Entry, Films, Problem, check_verdicts, deal, under
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config, ParallelSettings
 from dubkit.engines.license import check_licence

@@ -24,14 +24,15 @@ from dubkit.batch.book import (
     write_book,
 )
 from dubkit.batch.check import Checked, Ready, Request, check
-from dubkit.batch.jobs import Shard, take_shard
-from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted
+from dubkit.batch.jobs import Entry, Problem, Shard, take_shard
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError
 from dubkit.parallel.scheduler import Course, Ended
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.job import job_course, run_courses
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
 from dubkit.work.folder import explain
+from dubkit.work.junit import Case, write_cases
 
 log = logging.getLogger(__name__)
 
@@ -284,3 +285,58 @@ def _exit_code(outcomes: Sequence[Outcome]) -> int:
     if codes <= {EXIT_OK}:
         return EXIT_OK
     return codes.pop() if len(codes) == 1 else EXIT_PARTIAL
+
+
+_GROUP, _SUITE = "dubkit.batch", "dubkit batch"
+
+
+def open_report(path: Path) -> None:
+    """Make room for a report, so that a place that cannot be written is told before the work, not after it.
+
+    Raises OutputError.
+    """
+    if path.is_dir():
+        raise OutputError(f"the report {path} is a folder", hint="give a file name with --junit")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_cases(path, _SUITE, [])
+    except OSError as error:
+        raise OutputError(
+            f"the report {path} cannot be written: {error.strerror}", hint="choose another --junit"
+        ) from error
+
+
+def write_junit(
+    path: Path, entries: Sequence[Entry], outcomes: Sequence[Outcome], problems: Sequence[Problem]
+) -> None:
+    """A failed job is an error, one with original pictures a failure, one not reached is skipped.
+
+    Raises OutputError where it cannot be written.
+    """
+    by_name = {outcome.name: outcome for outcome in outcomes}
+    wrong: dict[str, list[Problem]] = {}
+    for problem in problems:
+        wrong.setdefault(problem.job, []).append(problem)
+    names = list(dict.fromkeys([*(entry.name for entry in entries), *wrong]))
+    cases = [_case(name, by_name.get(name), wrong.get(name, [])) for name in names]
+    try:
+        write_cases(path, _SUITE, cases)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def _case(name: str, outcome: Outcome | None, problems: Sequence[Problem]) -> Case:
+    seconds = outcome.seconds if outcome else 0.0
+    if problems:
+        text = "\n".join(f"{problem.origin}: {problem.message}" for problem in problems)
+        return Case(_GROUP, name, seconds, "error", problems[0].message, text)
+    if outcome is None:
+        return Case(_GROUP, name, seconds, "skipped", "not reached")
+    if outcome.state in ("failed", "interrupted"):
+        message = outcome.error or outcome.state
+        text = f"{message}\n{outcome.hint or ''}"
+        return Case(_GROUP, name, seconds, "error", message, text)
+    if outcome.state == "partial":
+        message = f"{len(outcome.kept)} shots keep their picture"
+        return Case(_GROUP, name, seconds, "failure", message, "\n".join(outcome.kept))
+    return Case(_GROUP, name, seconds)

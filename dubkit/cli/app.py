@@ -10,11 +10,8 @@ from typer.main import get_command
 
 from dubkit import __version__
 from dubkit.cli import (
-    adapt_cmd,
     batch_cmd,
     clean_cmd,
-    demo_cmd,
-    diff_cmd,
     doctor_cmd,
     evaluate_cmd,
     languages_cmd,
@@ -46,10 +43,10 @@ app = typer.Typer(
 app.command("run")(run_cmd.run)
 app.command("plan")(plan_cmd.plan)
 app.command("batch")(batch_cmd.batch)
-app.command("adapt")(adapt_cmd.adapt)
+app.command("adapt")(train_cmd.adapt)
 app.command("status")(status_cmd.status)
 app.command("report")(report_cmd.report)
-app.command("diff")(diff_cmd.diff)
+app.command("diff")(status_cmd.diff)
 app.command("clean")(clean_cmd.clean)
 app.command("evaluate")(evaluate_cmd.evaluate)
 app.add_typer(presets_cmd.app, name="presets")
@@ -57,7 +54,7 @@ app.add_typer(models_cmd.app, name="models")
 app.command("languages")(languages_cmd.languages)
 app.add_typer(train_cmd.app, name="train")
 app.command("doctor")(doctor_cmd.doctor)
-app.command("demo")(demo_cmd.demo)
+app.command("demo")(run_cmd.demo)
 app.command("schema")(schema_cmd.schema)
 
 

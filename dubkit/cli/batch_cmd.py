@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import as_settings, lazy
+from dubkit.cli import lazy, options
 from dubkit.cli import options as o
 from dubkit.cli.console import answers, say, set_verbosity, table
 from dubkit.cli.events import Result
-from dubkit.cli.perform import telling
-from dubkit.cli.progress_bar import Reporter
-from dubkit.cli.run_cmd import forbid_downloads
-from dubkit.cli.time_left import clock_text
+from dubkit.cli.progress_bar import Reporter, clock_text
+from dubkit.cli.run_cmd import forbid_downloads, telling
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +149,7 @@ def batch(
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
     given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
-    flags = as_settings.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
+    flags = options.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
     with telling(as_json=json, quiet=quiet) as reporter:
         part = lazy.batch.Shard.parse(shard) if shard else None
         if junit and not dry_run:
@@ -165,7 +163,7 @@ def batch(
             work=work,
             analysis=analysis,
             presets=preset or (),
-            settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
+            settings=[*(setting or ()), *flags, *options.workers(backend, scheduler)],
             flags={"parallel.device": device, "parallel.jobs": jobs},
             licence=licence or "any",
             verdicts=verdicts,

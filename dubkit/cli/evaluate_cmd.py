@@ -13,8 +13,7 @@ import typer
 from dubkit.cli import lazy
 from dubkit.cli import options as o
 from dubkit.cli.console import answers, say, say_json, set_verbosity, show_error, table
-from dubkit.cli.progress_bar import reporting
-from dubkit.cli.time_left import clock_text
+from dubkit.cli.progress_bar import clock_text, reporting
 from dubkit.errors import DubkitError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:

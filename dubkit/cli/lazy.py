@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from dubkit import evaluation as evaluation
     from dubkit import planning as planning
     from dubkit import report as report
-    from dubkit.cli import checks as checks
 
 _MODULES = {
     "api": "dubkit.api",
@@ -21,7 +20,7 @@ _MODULES = {
     "evaluation": "dubkit.evaluation",
     "build": "dubkit.demo.demo_film",
     "cache": "dubkit.weights.cache",
-    "checks": "dubkit.cli.checks",
+    "checks": "dubkit.cli.doctor_cmd",
     "espeak": "dubkit.speech.espeak",
     "planning": "dubkit.planning",
     "presets": "dubkit.config.presets",

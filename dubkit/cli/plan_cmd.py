@@ -10,13 +10,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dubkit.cli import as_settings, lazy
+from dubkit.cli import lazy, options
 from dubkit.cli import options as o
 from dubkit.cli.console import answers, say, set_verbosity
 from dubkit.cli.events import Result, ShotPlanned
-from dubkit.cli.perform import telling
-from dubkit.cli.run_cmd import forbid_downloads
-from dubkit.cli.time_left import clock_text
+from dubkit.cli.progress_bar import clock_text
+from dubkit.cli.run_cmd import forbid_downloads, telling
 from dubkit.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def plan(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = as_settings.flags(
+    flags = options.flags(
         language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
     )
     with telling(as_json=json, quiet=quiet) as reporter:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from dubkit.cli import as_settings, lazy
+import typer
+
+from dubkit.cli import lazy, options
 from dubkit.cli import options as o
-from dubkit.cli.console import set_verbosity
-from dubkit.cli.perform import perform
+from dubkit.cli.console import STOPPED, answers, say, set_verbosity, table
+from dubkit.cli.events import Failure, Gated, Result, Status
+from dubkit.cli.progress_bar import Reporter, clock_text, reporting
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError
+from dubkit.progress import Progress
+
+if TYPE_CHECKING:
+    from dubkit.pipeline.result import RunResult
 
 _NO_DOWNLOADS = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
@@ -65,7 +78,7 @@ def run(
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
-    flags = as_settings.flags(
+    flags = options.flags(
         language=language,
         trust_script=trust_script,
         length=length,
@@ -89,7 +102,7 @@ def run(
             verdicts=verdicts,
             junit=junit,
             presets=preset or (),
-            settings=[*(setting or ()), *flags, *as_settings.workers(backend, scheduler)],
+            settings=[*(setting or ()), *flags, *options.workers(backend, scheduler)],
             until=until,
             force=force or (),
             licence=licence or "any",
@@ -109,3 +122,133 @@ def forbid_downloads(offline: bool) -> None:
     """Optional engines look here before they reach for the network; workers inherit it."""
     if offline:
         os.environ.update(_NO_DOWNLOADS)
+
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where film, dub and result are put.")]
+
+
+def demo(
+    folder: Folder = Path("dubkit-demo"),
+    jobs: o.Jobs = None,
+    device: o.Device = None,
+    json: o.Json = False,
+    verbose: o.Verbose = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Make a film of three shots and a dub of it, and dub the film.
+
+    Run again, it does only what is not done.
+
+    \b
+    Example:
+      dubkit demo
+    """
+    set_verbosity(verbose, quiet)
+    files = lazy.build.build_demo(folder)
+    result = folder / "dubbed.mp4"
+    perform(
+        lambda progress: lazy.api.run(
+            files.film,
+            files.dub,
+            script=files.script,
+            out=result,
+            work=folder / "work",
+            overwrite=True,
+            device=device,
+            jobs=jobs,
+            progress=progress,
+        ),
+        as_json=json,
+        quiet=quiet,
+    )
+    if not json and not quiet:
+        say(f"compare it with {files.film}; what is said is in {files.script}")
+
+
+def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
+    """Do ``work``, show its result, end with its exit code."""
+    with telling(as_json=as_json, quiet=quiet) as reporter:
+        result = work(reporter)
+        if result.facts.get("faces.dubbed") == 0:
+            reporter.warn("no face is dubbed anywhere in this film: only its sound is new")
+        for event in _gated(result):
+            reporter.tell(event)
+        reporter.finish(_ended(result))
+    if quiet and not as_json and result.output and not result.plan:
+        say(str(result.output))
+    elif not as_json:
+        _show(result)
+    if result.exit_code != EXIT_OK:
+        raise typer.Exit(result.exit_code)
+
+
+@contextmanager
+def telling(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
+    """Progress for a command that ends with a ``result``: of a deliberate error and of a stop there is one too."""
+    with reporting(as_json=as_json, quiet=quiet) as reporter:
+        try:
+            yield reporter
+        except (DubkitError, KeyboardInterrupt) as error:
+            failure = error if isinstance(error, DubkitError) else STOPPED
+            reporter.finish(_failed(failure))
+            raise failure from None
+
+
+def _failed(error: DubkitError) -> Result:
+    status: Status = "interrupted" if error.exit_code == STOPPED.exit_code else "failed"
+    failure = Failure(type(error).__name__, error.message, error.hint)
+    return Result(status, error.exit_code, error=failure)
+
+
+def _gated(result: RunResult) -> Iterator[Gated]:
+    for gate in result.gates:
+        for face in gate.faces:
+            for check in face.checks:
+                yield Gated(
+                    shot=gate.shot,
+                    face=face.track,
+                    verdict=gate.verdict,
+                    kept=gate.kept,
+                    **asdict(check),
+                )
+
+
+def _ended(result: RunResult) -> Result:
+    status: Status = "partial" if result.exit_code == EXIT_PARTIAL else "done"
+    output = str(result.output) if result.output else None
+    if result.plan:
+        facts: dict[str, object] = {"plan": [asdict(line) for line in result.plan]}
+        return Result("planned", result.exit_code, output=output, facts=facts)
+    facts = {
+        "frames": result.frames,
+        "seconds": round(result.seconds, 3),
+        "units_done": result.done,
+        "units_kept": len(result.results) - result.done,
+        "warnings": list(result.warnings),
+        "shots_with_original_picture": list(result.kept),
+        "stages": dict(result.facts),
+    }
+    return Result(status, result.exit_code, output=output, facts=facts)
+
+
+def _show(result: RunResult) -> None:
+    if result.plan:
+        rows = [(line.stage, line.unit, _todo(line.current), line.reason) for line in result.plan]
+        answers().print(table(("stage", "unit", "", "why"), rows))
+        todo = sum(not line.current for line in result.plan)
+        say(f"{todo} of {len(result.plan)} units to do")
+        return
+    for kept in result.kept:
+        say(f"original picture kept: {kept}")
+    where = str(result.output) if result.output else "stopped before the film, as asked"
+    speed = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
+    kept_units = len(result.results) - result.done
+    resumed = f", {kept_units} of {len(result.results)} steps done earlier" if kept_units else ""
+    say(
+        f"{result.frames} frames in {clock_text(result.seconds)}{'' if resumed else speed}{resumed}"
+    )
+    say(where)
+
+
+def _todo(current: bool) -> str:
+    return "done" if current else "to do"

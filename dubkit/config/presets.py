@@ -23,7 +23,7 @@ else:
 
 Table = dict[str, Any]
 _LARGEST = 2**20  # bytes of a preset
-_HERE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class PresetInfo:
 
 def preset_folders() -> list[Path]:
     """Where named presets live: inside the installed package, or beside it in a source checkout."""
-    return [folder for folder in (_HERE / "_presets", _HERE.parent / "presets") if folder.is_dir()]
+    return [
+        folder for folder in (_PACKAGE / "_presets", _PACKAGE.parent / "presets") if folder.is_dir()
+    ]
 
 
 def list_presets() -> list[PresetInfo]:

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from dubkit.config.base import Section as Section
-from dubkit.config.base import Unit as Unit
-from dubkit.config.gate import GateSettings as GateSettings
+from dubkit.config.sections import GateSettings as GateSettings
+from dubkit.config.sections import Section as Section
+from dubkit.config.sections import Unit as Unit
 from dubkit.config.training import LandmarkTraining as LandmarkTraining
 from dubkit.config.training import LoopSettings as LoopSettings
 from dubkit.config.training import PrepareSettings as PrepareSettings

@@ -1,4 +1,4 @@
-"""The settings of trainings, of `dubkit.config.schema`: ``train.prepare``, ``train.tc``, ``train.sc``, ``train.landmarks``."""
+"""Settings of trainings: ``train.prepare``, ``train.tc``, ``train.sc``, ``train.landmarks``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dubkit.config.base import Section, Unit
+from dubkit.config.sections import Section, Unit
 
 
 class PrepareSettings(Section):

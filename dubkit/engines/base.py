@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces.title import Lender
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
 from dubkit.records import (
@@ -28,7 +27,10 @@ from dubkit.records import (
     Speech,
     VideoInfo,
 )
-from dubkit.speech.timing import Timing
+
+if TYPE_CHECKING:
+    from dubkit.faces.appearance import Lender
+    from dubkit.speech.timing import Timing
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,9 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
 from dubkit.records import FaceTrack, VideoInfo
-from dubkit.speech.timing import Timing
+
+if TYPE_CHECKING:
+    from dubkit.speech.timing import Timing
 
 
 class PassthroughRenderer:

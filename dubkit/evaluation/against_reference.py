@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.evaluation.sync_crops import sync_of_face
 from dubkit.faces import landmark_layout
 from dubkit.faces.align import apply
 from dubkit.faces.track_store import load_choice, load_tracks
@@ -21,6 +20,7 @@ from dubkit.media.planes import plane_from_display
 from dubkit.metrics import lips
 from dubkit.metrics.lips import Series, Tally
 from dubkit.metrics.picture import Luma, PictureSums, lower_face, psnr, squared_error
+from dubkit.metrics.syncnet import sync_of_face
 from dubkit.records import FaceState, FaceTrack, Shot
 from dubkit.speech.timing import SILENCE, Timed, Timing, load_timing
 from dubkit.stages.probe import load_film

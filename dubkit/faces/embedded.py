@@ -21,7 +21,7 @@ from dubkit.engines.base import Picture
 from dubkit.errors import ModelError
 from dubkit.faces import landmark_layout
 from dubkit.models.blocks import for_inference
-from dubkit.models.builders import load_detector, load_landmarker
+from dubkit.models.checkpoint import load_detector, load_landmarker
 from dubkit.models.detector import STRIDES, decode
 from dubkit.models.devices import place
 from dubkit.records import Detection, Floats

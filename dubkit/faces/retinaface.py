@@ -13,8 +13,7 @@ from typing import Any
 
 from dubkit.config.schema import FaceSettings
 from dubkit.engines.base import Picture
-from dubkit.engines.quiet import quiet
-from dubkit.engines.registry import load_module
+from dubkit.engines.registry import load_module, quiet
 from dubkit.errors import ModelError
 from dubkit.records import Detection
 from dubkit.weights import locate
@@ -53,7 +52,7 @@ class RetinafaceDetector:
                 raise ModelError(
                     f"the detector wants pictures of shape (H, W, 3), not {picture.shape}"
                 )
-        memory = load_module("dubkit.engines.memory", what=self.name)
+        memory = load_module("dubkit.models.devices", what=self.name)
 
         def some(batch: int, device: str) -> list[list[Detection]]:
             net = self._on(device)

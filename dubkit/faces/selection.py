@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dubkit.config.schema import FaceSettings
 from dubkit.faces.active_speaker import MIN_MOTION, Series, Voice, mouth_motion, voice
 from dubkit.faces.occlusion import covered
-from dubkit.faces.postprocess import median_width
 from dubkit.faces.smooth import segments
+from dubkit.faces.tracker import median_width
 from dubkit.records import FaceState, FaceTrack
 
 MIN_SCORE = 0.5  # landmarks less sure than this are not worked with

@@ -10,8 +10,7 @@ import numpy as np
 from dubkit.errors import WorkError
 from dubkit.faces.selection import TrackChoice
 from dubkit.records import FaceTrack
-from dubkit.work.arrays import open_arrays
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import open_arrays, read_record, write_record
 
 TRACKS, CHOICES = "tracks.npz", "chosen.json"
 _ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "strange")

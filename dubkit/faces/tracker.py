@@ -2,7 +2,7 @@
 
 One pass over the frames, none of which is kept. Detection runs every so often, when a face is lost and,
 more often, while one is missing; between, each face's landmarks say where to look in the next frame. A face
-that a detection finds in mid-shot was there before: `dubkit.faces.rewind` follows it back to where it came in.
+that a detection finds in mid-shot was there before: `dubkit.faces.tracker` follows it back to where it came in.
 """
 
 from __future__ import annotations
@@ -12,14 +12,21 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import association
-from dubkit.faces.align import canonical_from_face, canonical_from_points
-from dubkit.faces.postprocess import finish
-from dubkit.faces.rewind import rewind
+from dubkit.faces import association, landmark_layout
+from dubkit.faces.align import (
+    Matrix,
+    canonical_from_face,
+    canonical_from_points,
+    compose,
+    crop_from_canonical,
+)
+from dubkit.faces.occlusion import strangeness
+from dubkit.faces.smooth import local_mean, segments, smooth_run
 from dubkit.faces.tracklet import (
     NEW_SCORE,
     SAME_LOOK,
     Locator,
+    Region,
     Rules,
     Sighting,
     Trail,
@@ -27,7 +34,7 @@ from dubkit.faces.tracklet import (
     locate,
     plausible,
 )
-from dubkit.records import Detection, FaceTrack, Floats, Shot
+from dubkit.records import Detection, FaceState, FaceTrack, Floats, Shot
 
 Views = Callable[[int, int], Iterable[tuple[int, View]]]
 
@@ -203,3 +210,148 @@ def _without_doubles(
         )
         kept.append((trail, sighting, nearest > 3.0))
     return kept
+
+
+POSE_SECONDS = 0.08  # standard deviation of the smoothing of the head pose, at full strength
+
+
+def finish(trails: Iterable[Trail], rules: Rules) -> list[FaceTrack]:
+    """Tracks of a shot, numbered from the largest face on."""
+    tracks = [_track(t, rules) for t in trails if _worthy(t, rules)]
+    tracks.sort(key=lambda t: (-median_width(t), t.start, float(t.boxes[0, 0])))
+    return [
+        FaceTrack(n, t.start, t.boxes, t.landmarks, t.pose, t.scores, t.state, t.strange)
+        for n, t in enumerate(tracks)
+    ]
+
+
+def median_width(track: FaceTrack) -> float:
+    """Width of a face in pixels, as it mostly is."""
+    return float(np.nanmedian(track.boxes[:, 2] - track.boxes[:, 0]))
+
+
+def _worthy(trail: Trail, rules: Rules) -> bool:
+    return len(trail.sightings) >= rules.shortest
+
+
+def _track(trail: Trail, rules: Rules) -> FaceTrack:
+    start, end = min(trail.sightings), max(trail.sightings) + 1
+    count = end - start
+    landmarks = np.full((count, landmark_layout.COUNT, 2), np.nan, np.float32)
+    pose = np.full((count, 3), np.nan, np.float32)
+    scores = np.zeros(count, np.float32)
+    state = np.full(count, FaceState.ABSENT, np.int8)
+    for index, sighting in trail.sightings.items():
+        row = index - start
+        landmarks[row], pose[row], scores[row] = sighting.landmarks, sighting.pose, sighting.score
+        state[row] = FaceState.SEEN
+    _bridge(landmarks, pose, state, rules.bridge)
+    for run in segments(state != FaceState.ABSENT):
+        landmarks[run] = smooth_run(landmarks[run], rules.rate, rules.smoothing)
+        sigma = POSE_SECONDS * rules.smoothing * rules.rate
+        pose[run] = local_mean(pose[run].astype(np.float64), sigma)
+    strange = _strange(trail, start, count, rules)
+    return FaceTrack(
+        0, start, association.bounds(landmarks), landmarks, pose, scores, state, strange
+    )
+
+
+def _strange(trail: Trail, start: int, count: int, rules: Rules) -> Floats:
+    """(T,) `cover.strangeness`; between sightings as at the next ones."""
+    frames = sorted(trail.sightings)
+    seen = [trail.sightings[frame] for frame in frames]
+    at = np.array(frames) - start
+    skin, pose = (np.stack([getattr(s, name) for s in seen]) for name in ("skin", "pose"))
+    scores = np.array([s.score for s in seen], np.float32)
+    found = strangeness(skin, pose, scores, at / rules.rate)
+    return np.interp(np.arange(count), at, found).astype(np.float32)
+
+
+def _bridge(landmarks: Floats, pose: Floats, state: NDArray[np.int8], longest: int) -> None:
+    """Fill short gaps in place, evenly from the last sighting to the next."""
+    for gap in segments(state == FaceState.ABSENT):
+        length = gap.stop - gap.start
+        if length > longest:
+            continue
+        before, after = gap.start - 1, gap.stop
+        for row in range(gap.start, gap.stop):
+            part = (row - before) / (length + 1)
+            landmarks[row] = (1 - part) * landmarks[before] + part * landmarks[after]
+            pose[row] = (1 - part) * pose[before] + part * pose[after]
+            state[row] = FaceState.BRIDGED
+
+
+REGION = 3  # side of the kept square, in canonical crops
+CHUNKS = 4  # how many times ``detect_every`` a face is followed back at most
+
+
+def rewind(
+    trails: list[Trail],
+    shot: Shot,
+    views: Callable[[int, int], Iterable[tuple[int, View]]],
+    locator: Locator,
+    rules: Rules,
+) -> None:
+    """Extend every trail backwards from each frame where it was picked up."""
+    starts: dict[int, list[Trail]] = {}
+    for trail in trails:
+        for start in _pickups(trail, shot):
+            starts.setdefault(start, []).append(trail)
+    for start in sorted(starts):
+        alive = starts[start]
+        for _ in range(CHUNKS):
+            first = max(shot.start, start - rules.detect_every)
+            alive = _back(alive, trails, (first, start), views, locator)
+            start = first
+            if not alive or start <= shot.start:
+                break
+
+
+def _pickups(trail: Trail, shot: Shot) -> list[int]:
+    """The frames that a trail has without the one before."""
+    return [i for i in sorted(trail.sightings) if i > shot.start and i - 1 not in trail.sightings]
+
+
+def _back(
+    alive: list[Trail],
+    trails: list[Trail],
+    span: tuple[int, int],
+    views: Callable[[int, int], Iterable[tuple[int, View]]],
+    locator: Locator,
+) -> list[Trail]:
+    """Follow trails from ``span``'s end to its start; the ones that are still there at the start."""
+    size = locator.crop_size * REGION
+    squares = [_square(trail.sightings[span[1]], size) for trail in alive]
+    frames = [
+        (index, [Region(view.crop(square, size), square) for square in squares])
+        for index, view in views(*span)
+    ]
+    open_ends = dict(enumerate(alive))
+    for index, regions in reversed(frames):
+        for number, trail in list(open_ends.items()):
+            if not _step_back(trail, trails, index, regions[number], locator):
+                del open_ends[number]
+    return list(open_ends.values())
+
+
+def _square(sighting: Sighting, size: int) -> Matrix:
+    """``region_from_display`` of the square around a face, ``size`` pixels wide."""
+    crop = size // REGION
+    matrix = compose(crop_from_canonical(crop), canonical_from_face(sighting.landmarks))
+    shift = crop * (REGION - 1) / 2
+    return np.asarray(matrix + np.array([[0, 0, shift], [0, 0, shift]]), np.float64)
+
+
+def _step_back(
+    trail: Trail, trails: list[Trail], index: int, region: Region, locator: Locator
+) -> bool:
+    if index in trail.sightings:
+        return False
+    expected = trail.predict(index, -1)
+    (sighting,) = locate(region, locator, [canonical_from_face(expected)])
+    if not trail.fits(sighting, expected, gap=1) or any(
+        other.sightings[index].is_where(sighting) for other in trails if index in other.sightings
+    ):
+        return False
+    trail.add(index, sighting, learn=False)
+    return True

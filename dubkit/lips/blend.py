@@ -11,12 +11,106 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.faces.borrow import Plane, Reference, to_plane, warped
-from dubkit.lips.masks import GRID
-from dubkit.lips.mesh_warp import Warp, grid_from_canonical
+from dubkit.lips.mesh_warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
 from dubkit.records import Floats
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+_THREAD = 0.1  # canonical units: a bright thread between lips is thinner than this
+_NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first holds both coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The planes of one own frame around one face, to borrow texture from."""
+
+    vertices: Floats  # (L + A, 2) canonical mesh vertices of the face
+    planes: tuple[Plane, ...]  # cropped
+    plane_from_canonical: tuple[Matrix, ...]  # into the crops
+
+
+def cut_reference(
+    planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], vertices: Floats
+) -> Reference:
+    """Copy what a warp can reach of a frame: the canonical warp region with a margin, clipped to the picture."""
+    crops, matrices = [], []
+    for plane, matrix in zip(planes, plane_from_canonical, strict=True):
+        x0, y0, x1, y1 = _region(matrix, plane.shape, margin=0.3)
+        crops.append(plane[y0:y1, x0:x1].copy())
+        matrices.append(matrix - np.array([[0, 0, x0], [0, 0, y0]]))
+    return Reference(vertices, tuple(crops), tuple(matrices))
+
+
+def _region(matrix: Matrix, shape: tuple[int, ...], margin: float) -> tuple[int, int, int, int]:
+    """x0 y0 x1 y1 of the warp region in a plane; empty (but valid) where it lies outside."""
+    m = margin
+    corners = np.array(
+        [
+            [LEFT - m, TOP - m],
+            [-LEFT + m, TOP - m],
+            [LEFT - m, TOP + SIDE + m],
+            [-LEFT + m, TOP + SIDE + m],
+        ]
+    )
+    low, high = apply(matrix, corners).min(0), apply(matrix, corners).max(0)
+    height, width = shape[:2]
+    x0, y0 = int(np.clip(np.floor(low[0]), 0, width)), int(np.clip(np.floor(low[1]), 0, height))
+    x1, y1 = (
+        int(np.clip(np.ceil(high[0]) + 1, x0, width)),
+        int(np.clip(np.ceil(high[1]) + 1, y0, height)),
+    )
+    return x0, y0, x1, y1
+
+
+def to_plane(grid: Floats, plane_from_grid: Matrix, size: tuple[int, int]) -> Floats:
+    """A small map laid over a part of a plane."""
+    return np.asarray(
+        cv2.warpAffine(grid, plane_from_grid, size, flags=cv2.INTER_LINEAR), np.float32
+    )
+
+
+def warped(
+    reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], group: Sequence[int]
+) -> list[Floats]:
+    """Planes of one reference, those of ``group``, seen through its warp, float32."""
+    grid = warp.shade.shape[0]
+    from_grid = compose(local, invert(grid_from_canonical(grid)))
+    # where each sample comes from: canonical points, resampled, then brought to the source's own samples
+    flags, mode = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    lattice = warp.displacement + grid_points(grid)
+    points = cv2.warpAffine(lattice, from_grid, size, flags=flags, borderMode=mode)
+    found: list[Floats] = []
+    places, before = points, None
+    for index in group:
+        source, matrix = reference.planes[index], reference.plane_from_canonical[index]
+        if not source.size:
+            found.append(np.zeros(size[::-1], np.float32))
+            continue
+        if before is None or (matrix != before).any():
+            places, before = cv2.transform(points, matrix), matrix
+        seen = cv2.remap(source, places, _NO_SECOND, cv2.INTER_CUBIC, borderMode=mode)
+        pixels = np.asarray(seen, np.float32)
+        if index == 0:
+            pixels *= to_plane(warp.shade - 1, from_grid, size) + 1
+            if warp.closing.any():
+                _take_thread(pixels, to_plane(warp.closing, from_grid, size), scale_of(local))
+        found.append(pixels)
+    return found
+
+
+def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
+    """Take bright threads (teeth between shut lips) out of the picture, in place, where ``closing`` says.
+
+    A grey opening: what is brighter than its surroundings and thinner than the kernel goes; a dark line stays.
+    """
+    height = 2 * max(1, round(_THREAD * scale / 2)) + 1
+    opened = cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((height, 1), np.uint8))
+    pixels += closing * (opened - pixels)
+
 
 _MATCH = 24  # side of the coarse grid on which colours are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
@@ -220,3 +314,85 @@ def colour_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: flo
 def native_scale(plane_from_canonical: Sequence[Matrix]) -> float:
     """Pixels of the finest plane per canonical unit."""
     return max(scale_of(matrix) for matrix in plane_from_canonical)
+
+
+GRID = 128  # side of every mask, on `warp.grid_from_canonical`
+# how far the outline lies beyond the jaw, and inside of it where it does not move, of the distance to the mouth
+_BEYOND, _INSET = 0.02, 0.2
+# canonical units of skin that is covered around both mouths, and the softness of its edge
+_LIPS_REACH, _LIPS_SOFT = 0.15, 0.07
+_FACE_WIDTH = 2.3  # canonical units
+
+
+def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
+    """(128, 128) 0..1 on the canonical warp grid: where a patch is shown.
+
+    ``current`` and ``target`` (L, 2) canonical landmarks; ``feather`` is the edge's width in face widths.
+    The edge runs under the nose, over the cheeks, inside the jaw's sides, which do not move, and around both chins;
+    it is exactly 0 outside. Both mouths lie in it whole, even where the corners of a smile reach beyond that edge.
+    """
+    outwards = _BEYOND - _INSET * landmark_layout.JAW_HELD[2:-2]
+    face = _lower_face(current, target, feather, outwards)
+    return _steepened(np.maximum(face, _mouths(current, target)))
+
+
+def whole_mask(current: Floats, target: Floats, feather: float) -> Floats:
+    """(128, 128) 0..1, as `soft_mask`, of the whole lower face: what an image net must not see of a frame."""
+    outwards = np.full_like(landmark_layout.JAW_HELD[2:-2], _BEYOND)
+    return _steepened(_lower_face(current, target, feather, outwards))
+
+
+def _lower_face(current: Floats, target: Floats, feather: float, outwards: Floats) -> Floats:
+    """(128, 128) 0..1: the lower face as it is and as it will be; ``outwards`` (15, 1) moves its jaw's points away from
+    the mouth, in shares of their distance.
+    """
+    to_grid = grid_from_canonical(GRID)
+    mask = np.zeros((GRID, GRID), np.uint8)
+    further = np.concatenate([outwards, np.full((4, 1), _BEYOND)])
+    for face in (current, target):
+        jaw = face[landmark_layout.JAW[2:-2]]
+        centre = face[landmark_layout.LIPS_OUTER].mean(0)
+        nose = face[landmark_layout.NOSE_TIP[2]]
+        top = np.stack(
+            [nose * (1 - w) + jaw[k] * w for k, w in ((-1, 0.6), (-1, 0.25), (0, 0.25), (0, 0.6))]
+        )
+        outline = np.concatenate([jaw, top])
+        outline = outline + further * (outline - centre)
+        points = np.round(apply(to_grid, outline) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
+    width = max(feather * _FACE_WIDTH * to_grid[0, 0], 1.0)
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), width / 3))
+
+
+def _mouths(current: Floats, target: Floats) -> Floats:
+    """(128, 128) 0..1: both mouths with the skin around them."""
+    to_grid = grid_from_canonical(GRID)
+    unit = float(to_grid[0, 0])
+    mask = np.zeros((GRID, GRID), np.uint8)
+    for face in (current, target):
+        hull = cv2.convexHull(apply(to_grid, face[landmark_layout.LIPS_OUTER]))
+        fixed = np.round(hull * 16).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
+        cv2.polylines(mask, [fixed], True, 255, round(2 * _LIPS_REACH * unit), cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), _LIPS_SOFT * unit))
+
+
+def _steepened(soft: Floats) -> Floats:
+    ramp = np.clip(soft * 1.1 - 0.05, 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+
+
+def skin_ring(current: Floats, mask: Floats) -> Floats:
+    """(128, 128) weights where a patch must agree with the picture: the mask's edge on the face's own skin."""
+    to_grid = grid_from_canonical(GRID)
+    skin = np.zeros((GRID, GRID), np.uint8)
+    cv2.fillPoly(
+        skin,
+        [np.round(apply(to_grid, current[landmark_layout.OVAL]) * 16).astype(np.int32)],
+        255,
+        cv2.LINE_8,
+        4,
+    )
+    inside = cv2.erode(skin, np.ones((5, 5), np.uint8)).astype(np.float32) / 255
+    edge = np.clip(4 * mask * (1 - mask), 0, 1)
+    return np.asarray(edge * (0.03 + inside), np.float32)

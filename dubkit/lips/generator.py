@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.faces import align, resting, title
-from dubkit.lips import mouth_shape, references, retarget
+from dubkit.faces import align, appearance
+from dubkit.lips import mouth_shape, references
 from dubkit.lips.articulation import Articulator, at_rest
 from dubkit.lips.refiner import MouthPainter
 from dubkit.lips.renderer import FacePlan, Renderer
@@ -86,7 +86,7 @@ class WarpSynthesizer:
         usable: NDArray[np.bool_],
         timing: Timing,
         row: int,
-        lender: title.Lender | None,
+        lender: appearance.Lender | None,
     ) -> Renderer:
         """Plan one face of a shot, with what other shots lend."""
         plan = self._plan(info, track, usable, timing, row, lender)
@@ -99,11 +99,11 @@ class WarpSynthesizer:
         usable: NDArray[np.bool_],
         timing: Timing,
         row: int,
-        lender: title.Lender | None,
+        lender: appearance.Lender | None,
     ) -> FacePlan:
         present = track.state != FaceState.ABSENT
-        landmarks = retarget.fill_absent(track.landmarks, present)
-        pose = retarget.fill_absent(track.pose, present)
+        landmarks = mouth_shape.fill_absent(track.landmarks, present)
+        pose = mouth_shape.fill_absent(track.pose, present)
         matrices = [align.canonical_from_face(face) for face in landmarks]
         current = np.stack(
             [align.apply(m, face) for m, face in zip(matrices, landmarks, strict=True)]
@@ -113,12 +113,14 @@ class WarpSynthesizer:
         rest = mouth_shape.resting_mouth(frontal[good])
         gain = 1.0 if self.settings.actor else mouth_shape.gain(frontal[good], rest) ** _HALFWAY
         seen = good & (track.state == FaceState.SEEN)
-        posture = resting.posture(frontal, rest, seen, float(info.average_rate))
+        posture = mouth_shape.posture(frontal, rest, seen, float(info.average_rate))
         shot_shapes, heard = self._spoken(timing, gain, posture)
         coefficients, audible = shot_shapes[row:][: len(track)], heard[row:][: len(track)]
-        fade = retarget.fade(good, max(1, round(retarget.FADE_SECONDS * float(info.average_rate))))
-        shaped, shown = retarget.two_steps(np.minimum(fade, audible))
-        target = retarget.wanted_landmarks(current, pose, rest, coefficients)
+        fade = mouth_shape.fade(
+            good, max(1, round(mouth_shape.FADE_SECONDS * float(info.average_rate)))
+        )
+        shaped, shown = mouth_shape.two_steps(np.minimum(fade, audible))
+        target = mouth_shape.wanted_landmarks(current, pose, rest, coefficients)
         target = current + shaped[:, None, None] * (target - current)
         seconds = np.arange(len(current)) / float(info.average_rate)
         poses = references.pose_features(pose, seconds)
@@ -126,7 +128,9 @@ class WarpSynthesizer:
         goal = np.concatenate([references.mouth_features(target), poses], 1)
         lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
         frames = track.start + np.arange(len(track))
-        pool = title.join(title.Pool(frames, matrices, current, features, goal), seconds, lender)
+        pool = appearance.join(
+            appearance.Pool(frames, matrices, current, features, goal), seconds, lender
+        )
         bank, mix = self._borrow(pool, lendable if lendable.any() else good)
         return FacePlan(
             start=track.start,
@@ -141,11 +145,11 @@ class WarpSynthesizer:
         )
 
     def _borrow(
-        self, pool: title.Pool, own: NDArray[np.bool_]
+        self, pool: appearance.Pool, own: NDArray[np.bool_]
     ) -> tuple[NDArray[np.intp], list[references.Mix]]:
         """Rows to borrow from, and how each frame mixes them; ``own`` (T,) are the own rows that can lend."""
         bank = references.choose_bank(pool.features[: len(own)], own, self.settings.references)
-        bank = title.enlarge(bank, pool)
+        bank = appearance.enlarge(bank, pool)
         path = references.choose_path(pool.goal, pool.features[bank])
         second = references.choose_path(pool.goal, pool.features[bank], taken=path)
         return bank, references.with_help(

@@ -11,20 +11,209 @@ from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.errors import ModelError
-from dubkit.lips.refiner_grid import SIZE, SKETCHES, Outline
+from dubkit.faces import landmark_layout
+from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
+from dubkit.lips import blend
+from dubkit.lips.mesh_warp import Warp, grid_from_canonical
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
 from dubkit.records import Floats
 
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+SIZE = 128
+LEFT, TOP, SIDE = -1.25, 0.0, 2.5  # canonical units
+SKETCHES = 6  # channels of `sketch`
+_HIDDEN = 0.004  # what the mask shows more of than this, the net must not see
+_LIPS_REACH = 0.12  # canonical units around the lips where only the patch is right
+_LIPS_SOFT = 0.06
+_FURTHEST = 0.12  # by which colours may be off, of their range
+_EDGE = 8  # grid pixels at the border over which nothing is added any more
+# luma and colour differences of R, G, B (ITU-R BT.601, as shares of the range)
+_YUV_FROM_RGB = np.array(
+    [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The geometry of one frame's patch on the grid; all (S, S) in 0..1 but the sketch."""
+
+    mask: Floats  # that of `masks.whole_mask`
+    visible: Floats  # 0 or 1: what the net may see of the frame, nothing of its jaw
+    core: Floats  # around the lips: only the patch is right there
+    ring: Floats  # where the patch must agree with the frame
+    sketch: Floats  # (S, S, SKETCHES)
+
+
+def view_from_canonical(size: int = SIZE) -> Matrix:
+    """Canonical coordinates -> pixels of the (size, size) grid; pixel centres at integers."""
+    scale = size / SIDE
+    return np.array([[scale, 0, -LEFT * scale - 0.5], [0, scale, -TOP * scale - 0.5]])
+
+
+def from_warp_grid(grid: Floats, size: int = SIZE) -> Floats:
+    """A square map of the warp region (`warp.grid_from_canonical`) resampled on the view."""
+    matrix = compose(view_from_canonical(size), invert(grid_from_canonical(grid.shape[0])))
+    flags, mode = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    seen = cv2.warpAffine(grid, matrix, (size, size), flags=flags, borderMode=mode)
+    return np.asarray(seen, np.float32)
+
+
+def to_warp_grid(view: Floats, size: int, outside: float) -> Floats:
+    """The way back; ``outside`` fills what the view does not show."""
+    matrix = compose(grid_from_canonical(size), invert(view_from_canonical(view.shape[0])))
+    flags, mode = cv2.INTER_LINEAR, cv2.BORDER_CONSTANT
+    made = cv2.warpAffine(
+        view, matrix, (size, size), flags=flags, borderMode=mode, borderValue=(outside,)
+    )
+    return np.asarray(made, np.float32)
+
+
+def outline(current: Floats, target: Floats, mask: Floats, ring: Floats) -> Outline:
+    """All maps of one frame.
+
+    ``current`` and ``target`` (L, 2) canonical landmarks as filmed and as wanted; ``mask`` and ``ring`` as
+    `masks` makes them.
+    """
+    seen = from_warp_grid(mask)
+    return Outline(
+        mask=seen,
+        visible=(seen <= _HIDDEN).astype(np.float32),
+        core=_core(current, target),
+        ring=from_warp_grid(ring),
+        sketch=_sketch(current, target, seen),
+    )
+
+
+def _sketch(current: Floats, target: Floats, mask: Floats) -> Floats:
+    """Drawn landmarks, (S, S, SKETCHES): wanted lips, their inside and jaw, filmed lips and jaw, the mask."""
+    drawn = [
+        _filled(target[landmark_layout.LIPS_OUTER]),
+        _filled(target[landmark_layout.LIPS_INNER]),
+        _filled(_lower_face(target)),
+        _filled(current[landmark_layout.LIPS_OUTER]),
+        _filled(_lower_face(current)),
+        mask,
+    ]
+    return np.stack(drawn, 2)
+
+
+def _lower_face(face: Floats) -> Floats:
+    return np.concatenate([face[landmark_layout.JAW], face[landmark_layout.NOSE_TIP[2:3]]])
+
+
+def _filled(points: Floats) -> Floats:
+    """A polygon (N, 2), canonical, drawn with soft edges."""
+    drawn = np.zeros((SIZE, SIZE), np.uint8)
+    fixed = np.round(apply(view_from_canonical(), points) * 16).astype(np.int32)
+    cv2.fillPoly(drawn, [fixed], 255, cv2.LINE_AA, 4)
+    return np.asarray(drawn.astype(np.float32) / 255)
+
+
+def _core(current: Floats, target: Floats) -> Floats:
+    unit = SIZE / SIDE
+    drawn = np.zeros((SIZE, SIZE), np.uint8)
+    for face in (current, target):
+        hull = cv2.convexHull(apply(view_from_canonical(), face[landmark_layout.LIPS_OUTER]))
+        fixed = np.round(hull * 16).astype(np.int32)
+        cv2.fillPoly(drawn, [fixed], 255, cv2.LINE_AA, 4)
+        cv2.polylines(drawn, [fixed], True, 255, round(2 * _LIPS_REACH * unit), cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), _LIPS_SOFT * unit))
+
+
+def border() -> Floats:
+    """(S, S) 1 inside, falling to 0 at the grid's border: what is added there would end in a line."""
+    ramp = np.minimum(np.arange(SIZE), np.arange(SIZE)[::-1]) / _EDGE
+    one = np.clip(ramp, 0, 1)
+    return np.asarray(one[:, None] * one[None], np.float32)
+
+
+def shrink(reference: blend.Reference) -> blend.Reference:
+    """The same reference with planes no finer than the grid needs, so that sampling them does not alias."""
+    pairs = zip(reference.planes, reference.plane_from_canonical, strict=True)
+    planes, matrices = zip(*(_shrunk(plane, matrix) for plane, matrix in pairs), strict=True)
+    return blend.Reference(reference.vertices, planes, matrices)
+
+
+def _shrunk(plane: Plane, matrix: Matrix) -> tuple[Plane, Matrix]:
+    """A plane and its ``plane_from_canonical``, both smaller by a whole number."""
+    factor = max(int(scale_of(matrix) * SIDE / SIZE), 1)
+    height, width = plane.shape[0] // factor, plane.shape[1] // factor
+    if factor == 1 or not height or not width:
+        return plane, matrix
+    whole = plane[: height * factor, : width * factor]
+    small: Plane = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).view(
+        plane.dtype
+    )
+    shift = (1 / factor - 1) / 2
+    smaller = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift]])
+    return small, compose(smaller, matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How planes code a picture."""
+
+    depth: int
+    is_rgb: bool
+
+    def picture(self, planes: Sequence[Floats]) -> Floats:
+        """Planes resampled on the grid -> picture."""
+        top = float((1 << self.depth) - 1)
+        if len(planes) == 1:
+            luma = planes[0] / top - 0.5
+            return np.stack([luma, np.zeros_like(luma), np.zeros_like(luma)], 2)
+        stacked = np.stack(list(planes), 2) / np.float32(top) - np.float32(0.5)
+        if not self.is_rgb:
+            return np.asarray(stacked, np.float32)
+        return np.asarray((stacked + 0.5) @ _YUV_FROM_RGB.T - (0.5, 0, 0), np.float32)
+
+    def planes(self, change: Floats, count: int) -> list[Floats]:
+        """A change of picture (S, S, 3) -> the change of each plane, in samples."""
+        top = np.float32((1 << self.depth) - 1)
+        if self.is_rgb:
+            change = np.asarray(change @ np.linalg.inv(_YUV_FROM_RGB).T, np.float32)
+        return [np.ascontiguousarray(change[..., k]) * top for k in range(count)]
+
+
+def as_filmed(reference: blend.Reference, coding: Coding) -> Floats:
+    """A frame's picture on the grid."""
+    planes = []
+    for plane, matrix in zip(reference.planes, reference.plane_from_canonical, strict=True):
+        to_view = compose(view_from_canonical(), invert(matrix))
+        if plane.size:
+            # the interpolation of `borrow.warped`: else the net would learn their difference
+            flags, mode = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
+            seen = cv2.warpAffine(plane, to_view, (SIZE, SIZE), flags=flags, borderMode=mode)
+            planes.append(np.asarray(seen, np.float32))
+        else:
+            planes.append(np.zeros((SIZE, SIZE), np.float32))
+    return coding.picture(planes)
+
+
+def as_warped(reference: blend.Reference, warp: Warp, coding: Coding) -> Floats:
+    """A reference's picture on the grid, carried to the wanted shape."""
+    matrix, size = view_from_canonical(), (SIZE, SIZE)
+    group = range(len(reference.planes))
+    return coding.picture(blend.warped(reference, warp, matrix, size, group))
+
+
+def colour_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:
+    """(S, S, 3) what makes ``made`` agree with the frame along the ring."""
+    return blend.colour_offset(filmed, made, ring, _FURTHEST)
+
 
 @dataclass(frozen=True, slots=True)
 class Mouth:
-    """What the net says of one frame, on the grid of `lips.refiner_grid`."""
+    """What the net says of one frame, on the grid of `lips.refiner`."""
 
     weights: Floats  # (K, S, S) of the references, together 1: of light and colour
     texture: Floats  # (K, S, S) the same, of what is finer

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, borrow, unfold
-from dubkit.lips import blend, masks, mesh_warp, refiner_grid
+from dubkit.faces import align
+from dubkit.lips import blend, mesh_warp, refiner
 from dubkit.lips.references import Mix
 from dubkit.lips.refiner import MouthPainter
 from dubkit.media.frames import Frame
@@ -20,7 +20,7 @@ from dubkit.records import Floats, VideoInfo
 _MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 192, 288, 0.6
 _UNSEEN = 0.01  # a reference that weighs less than this everywhere is left out
 
-Lent = tuple[borrow.Reference, mesh_warp.Warp, float]
+Lent = tuple[blend.Reference, mesh_warp.Warp, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Renderer:
         self._painter = painter
         layout = plane_format(info)
         self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
-        self._coding = refiner_grid.Coding(layout.depth, layout.is_rgb)
-        self._lent: dict[int, borrow.Reference] = {}
-        self._small: dict[int, borrow.Reference] = {}
+        self._coding = refiner.Coding(layout.depth, layout.is_rgb)
+        self._lent: dict[int, blend.Reference] = {}
+        self._small: dict[int, blend.Reference] = {}
         used = {plan.bank[entry] for mix in plan.mix for entry, _ in mix}
         frames = range(plan.start, plan.start + len(plan.current))
         self._row_of = {int((frames if plan.frames is None else plan.frames)[r]): r for r in used}
@@ -60,17 +60,17 @@ class Renderer:
     def _plane_from_canonical(self, row: int) -> list[align.Matrix]:
         return [align.compose(m, self._plan.display_from_canonical[row]) for m in self._planes]
 
-    def _cut(self, planes: Sequence[Plane], row: int) -> borrow.Reference:
+    def _cut(self, planes: Sequence[Plane], row: int) -> blend.Reference:
         """The face's surroundings in a frame."""
-        vertices = unfold.vertices(self._plan.current[row])
-        return borrow.cut_reference(planes, self._plane_from_canonical(row), vertices)
+        vertices = mesh_warp.vertices(self._plan.current[row])
+        return blend.cut_reference(planes, self._plane_from_canonical(row), vertices)
 
     def lend(self, frame: Frame) -> None:
         """Keep the face's surroundings of a bank frame."""
         row = self._row_of[frame.index]
         self._lent[row] = self._cut(frame.planes, row)
         if self._painter is not None:
-            self._small[row] = refiner_grid.shrink(self._lent[row])
+            self._small[row] = refiner.shrink(self._lent[row])
 
     def touches(self, index: int) -> bool:
         """Whether frame ``index`` of the film changes."""
@@ -83,7 +83,7 @@ class Renderer:
             return False
         row = frame.index - self._plan.start
         matrices, plan = self._plane_from_canonical(row), self._plan
-        mask = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
+        mask = blend.soft_mask(plan.current[row], plan.target[row], self._feather)
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
@@ -94,14 +94,14 @@ class Renderer:
     def _warped(self, row: int, mask: Floats, scale: float) -> blend.Patch:
         """The patch as the warp alone makes it."""
         plan = self._plan
-        vertices = unfold.vertices(plan.target[row])
+        vertices = mesh_warp.vertices(plan.target[row])
         size = int(np.clip(_GRID_PER_PIXEL * scale * mesh_warp.SIDE, _MIN_GRID, _MAX_GRID))
         ids = mesh_warp.triangle_map(vertices, size)
         warps: list[Lent] = []
         for entry, weight in plan.mix[row]:
             reference = self._lent[plan.bank[entry]]
             warps.append((reference, mesh_warp.warp(vertices, reference.vertices, ids), weight))
-        ring = masks.skin_ring(plan.current[row], mask)
+        ring = blend.skin_ring(plan.current[row], mask)
         return blend.Patch(mask, ring, tuple(warps))
 
     def _painted(
@@ -110,29 +110,29 @@ class Renderer:
         """The same patch, fused and completed by the net."""
         plan, coding = self._plan, self._coding
         current, target = plan.current[row], plan.target[row]
-        hidden = np.maximum(masks.whole_mask(current, target, self._feather), patch.mask)
-        outline = refiner_grid.outline(current, target, hidden, patch.ring)
-        filmed = refiner_grid.as_filmed(refiner_grid.shrink(self._cut(frame.planes, row)), coding)
+        hidden = np.maximum(blend.whole_mask(current, target, self._feather), patch.mask)
+        outline = refiner.outline(current, target, hidden, patch.ring)
+        filmed = refiner.as_filmed(refiner.shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
         for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):
-            picture = refiner_grid.as_warped(self._small[plan.bank[entry]], carried, coding)
-            offsets.append(refiner_grid.colour_offset(filmed, picture, outline.ring))
+            picture = refiner.as_warped(self._small[plan.bank[entry]], carried, coding)
+            offsets.append(refiner.colour_offset(filmed, picture, outline.ring))
             pictures.append(picture + offsets[-1])
-            shades.append(refiner_grid.from_warp_grid(carried.shade))
+            shades.append(refiner.from_warp_grid(carried.shade))
         weights = [weight for _, _, weight in patch.warps]
         mouth = painter.paint(filmed, outline, pictures, shades, weights)
         if plan.trust is not None:
             mouth = mouth.held_back(float(plan.trust[row]), weights)
-        change = mouth.residual * refiner_grid.border()[..., None]
+        change = mouth.residual * refiner.border()[..., None]
         change += (mouth.weights[..., None] * np.stack(offsets)).sum(0)
         shown = [k for k, w in enumerate(mouth.weights) if w.max() > _UNSEEN]
         share, texture = (w[shown] / w[shown].sum(0) for w in (mouth.weights, mouth.texture))
         return blend.Patch(
-            mask=patch.mask * refiner_grid.to_warp_grid(mouth.mask, len(patch.mask), outside=1.0),
+            mask=patch.mask * refiner.to_warp_grid(mouth.mask, len(patch.mask), outside=1.0),
             ring=patch.ring,
             warps=tuple(patch.warps[k] for k in shown),
             painted=blend.Painted(
-                refiner_grid.view_from_canonical(),
+                refiner.view_from_canonical(),
                 tuple(share),
                 tuple(texture),
                 tuple(coding.planes(change, len(self._planes))),

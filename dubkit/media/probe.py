@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -295,3 +296,18 @@ def _stream_info(stream: av.stream.Stream) -> StreamInfo:
     return StreamInfo(
         stream.index, kind, context.codec.canonical_name if context else "unknown", stream.language
     )
+
+
+FEW = 2  # pictures: some containers lose the last ones
+
+
+def refuse_damaged(path: Path, damaged: int, frames: int, most: float) -> None:
+    """Raise InputError where more than ``FEW`` and more than ``most`` (a share) of the pictures are damaged."""
+    allowed = max(FEW, most * frames) if most else 0
+    if damaged > allowed:
+        share = math.ceil(100 * damaged / frames) / 100
+        raise InputError(
+            f"{path} is damaged: {damaged} of its {frames} pictures cannot be decoded",
+            hint="bring a whole copy; or, to have each of them repeat its neighbour, "
+            f"--set probe.max_damaged={share:g}",
+        )

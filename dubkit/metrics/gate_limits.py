@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dubkit.config.gate import GateSettings
+from dubkit.config.sections import GateSettings
 
 GATE = "gate.json"
 

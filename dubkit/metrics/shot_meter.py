@@ -6,12 +6,16 @@ anew in its crop by the landmarker, which knows nothing of the shape that was wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from dubkit.errors import WorkError
 from dubkit.faces import landmark_layout
 from dubkit.faces.align import (
     apply,
@@ -23,14 +27,53 @@ from dubkit.faces.align import (
 )
 from dubkit.faces.tracklet import Locator
 from dubkit.lips import mouth_shape
-from dubkit.measures.crops import CropSums
-from dubkit.measures.sampling import Looks
-from dubkit.measures.sharp import SharpSums
-from dubkit.measures.speech import Lips, Speech, measures
 from dubkit.media.frames import Frame
 from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop
+from dubkit.metrics.lip_sync import Lips, Speech, labial_rows, measures
 from dubkit.metrics.lips import opening
+from dubkit.metrics.picture import CropSums, SharpSums
 from dubkit.records import FaceTrack, Floats
+from dubkit.speech.timing import Timed
+from dubkit.work.store import open_arrays, read_record, write_record
+
+ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
+LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every frame
+RUN, PERIOD = 4, 8  # frames: pictures are compared in runs, as flicker needs neighbours
+SHARP = 5  # frames: every so many are looked at for sharpness
+
+Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """(T,) rows of a track each; all of them are among those that were painted wholly."""
+
+    painted: Rows
+    lips: Rows  # where the lips are found anew; between them they are interpolated
+    pictures: Rows  # where result and source are compared
+    sharp: Rows
+
+    def any(self) -> Rows:
+        """(T,) rows in which something is looked at."""
+        return self.lips | self.pictures | self.sharp
+
+
+def looks(rows: Rows, times: NDArray[np.float64], phonemes: Sequence[Timed], rate: float) -> Looks:
+    """Choose among ``rows`` (T,), which show the seconds ``times`` (T,) of the dub; ``rate``: frames a second.
+
+    A short shot has little to judge by: leaving frames out there makes wrong verdicts likelier, so none is.
+    The first and the last of neighbouring rows are always looked at, so that what lies between can be interpolated.
+    """
+    at = np.arange(len(rows))
+    sharp = rows & (at % SHARP == 0)
+    if rows.sum() < ENOUGH * rate:
+        return Looks(rows, rows, rows, sharp)
+    around = np.concatenate([[False], rows, [False]])
+    border = ~(around[:-2] & around[2:])
+    step = max(1, int(rate / LIPS_RATE + 0.01))  # 23.976 counts as 24
+    lips = (at % step == 0) | border | labial_rows(times, phonemes)
+    return Looks(rows, rows & lips, rows & (at % PERIOD < RUN), sharp)
+
 
 BATCH = 16  # crops that the landmarker looks at together: a third of the time of one by one
 FOUND = 0.5  # confidence of the landmarker that it looks at a face
@@ -121,3 +164,44 @@ class FaceMeter:
 
 def _none() -> Floats:
     return np.zeros((0, landmark_layout.COUNT, 2), np.float32)
+
+
+SEEN, LIPS = "seen.json", "lips.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class _Face:
+    track: int
+    frames: int
+    pictures: Mapping[str, float]
+
+
+def save_seen(folder: Path, seen: Sequence[Seen]) -> None:
+    """Write both files; equal sights give equal bytes."""
+    faces = [_Face(face.track, face.frames, face.pictures) for face in seen]
+    write_record(folder / SEEN, faces, list[_Face])
+    arrays = {
+        f"{face.track}.{name}": getattr(face.lips, name)
+        for face in seen
+        for name in ("painted", "rows", "opened", "shapes")
+    }
+    np.savez(folder / LIPS, **arrays)
+
+
+def load_seen(folder: Path) -> list[Seen]:
+    """What `save_seen` wrote. Raises WorkError where a file is missing or damaged."""
+    path = folder / LIPS
+    faces = read_record(folder / SEEN, list[_Face])
+    try:
+        with open_arrays(path) as stored:
+            return list(_seen(faces, stored))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force generate"
+        ) from error
+
+
+def _seen(faces: Sequence[_Face], stored: NpzFile) -> Iterator[Seen]:
+    for face in faces:
+        part = [stored[f"{face.track}.{name}"] for name in ("painted", "rows", "opened", "shapes")]
+        yield Seen(face.track, face.frames, face.pictures, Lips(*part))

@@ -11,8 +11,8 @@ import math
 import os
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -29,7 +29,7 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
 from dubkit.errors import MissingDependency
-from dubkit.work.child import children_unheard, leave_to_parent
+from dubkit.parallel.signals import children_unheard, leave_to_parent
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -285,3 +285,32 @@ def _prepare_worker(parent: int) -> None:
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     leave_to_parent(parent)
+
+
+Item = TypeVar("Item")
+
+AHEAD = 2  # items taken beyond one a thread, so that none waits for the next
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """``function(item)`` for every item, in order; with one thread, in this one.
+
+    An error of ``function`` is raised where its result would be; items are taken by this thread only.
+    """
+    if threads < 2:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= threads + AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

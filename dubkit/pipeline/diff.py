@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.errors import UsageError, WorkError
-from dubkit.opened import OpenedJob
-from dubkit.pipeline.inspect import read_config, read_job
+from dubkit.pipeline.inspect import OpenedJob, read_config, read_job
 from dubkit.pipeline.job import run_job
 from dubkit.progress import Progress
 from dubkit.records import Shot, Speech

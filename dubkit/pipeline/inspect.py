@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,17 +11,16 @@ from pydantic import ValidationError
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.metrics.gate_limits import GateResult
-from dubkit.pipeline.dry_run import UNKNOWN, PlannedUnit
+from dubkit.pipeline.dry_run import UNKNOWN, PlannedUnit, read_shots
 from dubkit.pipeline.fingerprint import Run
-from dubkit.pipeline.gate_results import read_gates, write_junit
 from dubkit.pipeline.job import STAGES, plan_job
-from dubkit.pipeline.result import about
-from dubkit.records import Job, Manifest, StageResult
+from dubkit.pipeline.result import about, read_gates, write_junit
+from dubkit.records import Job, Manifest, Shot, StageResult
 from dubkit.stages.base import Stage
 from dubkit.work.digest import digest_file
 from dubkit.work.folder import CONFIG, drop_damaged
 from dubkit.work.lock import hold, holder
-from dubkit.work.manifest import read_manifest
+from dubkit.work.manifest import read_manifest, read_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +129,25 @@ def _stage_status(
     failed = sum(result.stage == stage for result in failures)
     seconds = sum(line.seconds for line in current)
     return StageStatus(stage, len(own) if known else None, len(current), failed, seconds)
+
+
+class OpenedJob:
+    """The work folder of a run, finished or not. Raises WorkError where it is none."""
+
+    def __init__(self, work: Path) -> None:
+        self.manifest = read_job(work)
+        self.config = read_config(work)
+        engines = {stage.name: "" for stage in STAGES}
+        job = replace(self.manifest.job, work=work)  # it may have been moved since
+        self.run = Run(job, self.config, STAGES, self.manifest.inputs, engines)
+        self.shots: tuple[Shot, ...] = read_shots(self.run) or ()
+
+    def folder(self, name: str, shot: Shot | None) -> Path:
+        """Where a unit is published, whether it is there or not."""
+        stage = next(stage for stage in STAGES if stage.name == name)
+        return self.run.folder(stage, shot)
+
+    def receipt(self, name: str, shot: Shot | None) -> StageResult | None:
+        """The line of a published unit; None where it is not done."""
+        receipt = read_receipt(self.folder(name, shot))
+        return receipt if receipt and receipt.fingerprint else None

@@ -32,9 +32,8 @@ from dubkit.pipeline.delivery import (
 )
 from dubkit.pipeline.dry_run import PlannedUnit, digest_inputs, plan, select
 from dubkit.pipeline.fingerprint import Run, ShotConfig
-from dubkit.pipeline.gate_results import read_gates
 from dubkit.pipeline.log import Logged, rotate, write
-from dubkit.pipeline.result import RunResult, summarize
+from dubkit.pipeline.result import RunResult, read_gates, summarize
 from dubkit.pipeline.runner import Runner
 from dubkit.pipeline.verdicts import check_film, configs, read_verdicts
 from dubkit.pipeline.worker import find_devices

@@ -14,9 +14,9 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from dubkit.config.base import Section
 from dubkit.config.presets import load_differences, over
 from dubkit.config.schema import Config
+from dubkit.config.sections import Section
 from dubkit.errors import ConfigError, InputError, UsageError
 
 ORIGINAL, PRESET = "original", "preset:"

@@ -1,7 +1,6 @@
 """Before anything is rendered: what a film holds, what may go wrong, how long it takes."""
 
 from dubkit.planning.film_plan import FilmPlan, plan_film
-from dubkit.planning.risk import Level
-from dubkit.planning.shot_plan import ShotPlan
+from dubkit.planning.shot_plan import Level, ShotPlan
 
 __all__ = ["FilmPlan", "Level", "ShotPlan", "plan_film"]

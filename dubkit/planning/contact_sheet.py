@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import OutputError
-from dubkit.planning.risk import Level
-from dubkit.planning.shot_plan import ShotPlan
+from dubkit.planning.shot_plan import Level, ShotPlan
 from dubkit.work.manifest import write_atomic
 
 Picture = NDArray[np.uint8]

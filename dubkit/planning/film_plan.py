@@ -9,15 +9,14 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
-from dubkit.opened import OpenedJob
 from dubkit.parallel.scheduler import stream
 from dubkit.parallel.workers import WorkerLost, cores
 from dubkit.pipeline.delivery import check_media, length_warning
+from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.job import STAGES, plan_job, run_job
 from dubkit.pipeline.worker import find_devices
 from dubkit.planning.contact_sheet import SheetWriter
-from dubkit.planning.risk import Level
-from dubkit.planning.shot_plan import LookTask, ShotPlan, look
+from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.planning.time_estimate import LEAST, Speed, Trial, earlier, measure
 from dubkit.progress import Progress
 from dubkit.records import Job, Shot

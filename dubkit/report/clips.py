@@ -25,13 +25,13 @@ from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
 from dubkit.faces.align import Matrix, canonical_from_face
 from dubkit.faces.tracklet import locate
+from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import Picture, to_frame
 from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
-from dubkit.media.span import load_span
 from dubkit.records import FaceState, FaceTrack, Floats, Shot, VideoInfo
-from dubkit.report.facts import openings
+from dubkit.report.data import openings
 from dubkit.stages.probe import load_film
 
 SIDE = 288  # pixels of each of the two pictures

@@ -17,7 +17,7 @@ from dubkit.engines.registry import AUTO, choose, load_engine, needs_weights, ru
 from dubkit.engines.versions import identity
 from dubkit.errors import InputError, MissingDependency, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
-from dubkit.speech.pronounce import guess
+from dubkit.speech.g2p import guess
 
 _KIND = "aligner"
 

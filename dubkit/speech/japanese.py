@@ -8,7 +8,7 @@ _KATAKANA_TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 
 
 class JapaneseReader:
-    """See `dubkit.speech.pronounce.Reader`."""
+    """See `dubkit.speech.g2p.Reader`."""
 
     def __init__(self) -> None:
         self._tokenizer = Tokenizer()

@@ -16,8 +16,7 @@ import numpy as np
 from dubkit.records import Floats
 from dubkit.speech import ipa
 from dubkit.speech.articulatory import FEATURES, articulation
-from dubkit.speech.g2p import IPA
-from dubkit.speech.pronounce import Pronouncer
+from dubkit.speech.g2p import IPA, Pronouncer
 
 # sounds far from every English one, by what they are heard as; a letter counts with its marks
 _BY_EAR = {

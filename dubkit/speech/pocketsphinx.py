@@ -13,16 +13,14 @@ from __future__ import annotations
 from importlib.metadata import version as package_version
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.track import Track
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech import activity
-from dubkit.speech.activity import Span
+from dubkit.speech.activity import Span, Track
 from dubkit.speech.espeak import available, espeak
+from dubkit.speech.g2p import ENGLISH, Pronouncer, check, guess
 from dubkit.speech.phone_map import english
-from dubkit.speech.pronounce import ENGLISH, Pronouncer, check, guess
-from dubkit.speech.script_alignment import Fitted, ScriptFitter
+from dubkit.speech.script_alignment import Fitted, ScriptFitter, hush, tile
 from dubkit.speech.sphinx_decoders import Decoders, Phones
-from dubkit.speech.tiling import hush, tile
 
 _FITS = -26.0  # `sphinx_decoders.Forced.fit` under which words are not what is said
 

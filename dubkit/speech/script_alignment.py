@@ -9,20 +9,265 @@ that is not in the text.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.engines.track import Track
 from dubkit.errors import InputError
-from dubkit.records import ScriptLine, Word
-from dubkit.speech import anchors
-from dubkit.speech.activity import Span
+from dubkit.records import Phoneme, ScriptLine, Word
+from dubkit.speech.activity import Span, Track
+from dubkit.speech.g2p import Pronouncer
 from dubkit.speech.phone_map import Spoken, spoken
-from dubkit.speech.pronounce import Pronouncer
 from dubkit.speech.sphinx_decoders import Decoders, Forced, Phones
+
+_SLACK = 0.8  # seconds that speech may begin before its line's time, or end after it
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of the track and the script words in it, ``first`` to ``last`` (excluded)."""
+
+    start: float
+    end: float
+    first: int
+    last: int
+
+
+def match(script: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs (script index, heard index) of equal words, rising in both.
+
+    From equal runs of three words, then from single words between those.
+    """
+    triples = [tuple(script[i : i + 3]) for i in range(len(script) - 2)]
+    heard_triples = [tuple(heard[i : i + 3]) for i in range(len(heard) - 2)]
+    pairs: set[tuple[int, int]] = set()
+    matcher = SequenceMatcher(None, triples, heard_triples, autojunk=False)
+    for block in matcher.get_matching_blocks():
+        if block.size:
+            pairs |= {(block.a + k, block.b + k) for k in range(block.size + 2)}
+    fixed = [(-1, -1), *_rising(pairs), (len(script), len(heard))]
+    for (a, b), (c, d) in pairwise(fixed):
+        # single words are trusted only in short gaps, where there is little choice
+        if 1 < c - a <= 30 and 1 < d - b <= 30:
+            inner = SequenceMatcher(None, script[a + 1 : c], heard[b + 1 : d], autojunk=False)
+            for block in inner.get_matching_blocks():
+                offset = ((a + 1 + block.a + k, b + 1 + block.b + k) for k in range(block.size))
+                pairs |= set(offset)
+    return _rising(pairs)
+
+
+def _rising(pairs: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    kept: list[tuple[int, int]] = []
+    for pair in sorted(pairs):
+        if not kept or (pair[0] > kept[-1][0] and pair[1] > kept[-1][1]):
+            kept.append(pair)
+    return kept
+
+
+def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[Span | None]:
+    """A rough time for every script word from the times of its line; None where the line has none."""
+    times: list[Span | None] = []
+    for line, count in zip(lines, counts, strict=True):
+        if line.start is None or line.end is None:
+            times += [None] * count
+        else:
+            edges = np.linspace(line.start, line.end, count + 1).tolist()
+            times += list(pairwise(edges))
+    return times
+
+
+def heard_times(
+    count: int, pairs: Sequence[tuple[int, int]], heard: Sequence[Word]
+) -> list[Span | None]:
+    """The heard time of every script word that was matched."""
+    times: list[Span | None] = [None] * count
+    for i, j in pairs:
+        times[i] = (heard[j].start, heard[j].end)
+    return times
+
+
+def plausible(times: Sequence[Span | None], spans: Sequence[Span]) -> bool:
+    """Whether the times that a script states for its words are those of sound on the track."""
+    stated = [time for time in times if time is not None]
+    if len(stated) < len(times) or not stated or not spans:
+        return False
+    edges = np.array(spans)
+    middles = np.array([(a + b) / 2 for a, b in stated])
+    at = np.clip(np.searchsorted(edges[:, 0], middles, "right") - 1, 0, None)
+    inside = (middles >= edges[at, 0] - 0.3) & (middles <= edges[at, 1] + 0.3)
+    return bool(inside.mean() > 0.7)
+
+
+def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float) -> list[Chunk]:
+    """Cut script and track together.
+
+    A cut lies in a pause (or, failing that, at a gap between two words that both have a time) and splits
+    the script where both neighbours are known, so no word can land on the wrong side. Chunks last 6 to
+    about 30 seconds where the speech allows it; where nothing is known for long, as long as that.
+    """
+    found: list[Chunk] = []
+    first, start = 0, 0.0
+    for i in range(len(times) - 1):
+        left, right = times[i], times[i + 1]
+        if left is None or right is None or left[1] - start < 6.0:
+            continue
+        cut = _cut(left, right, pauses, patience=left[1] - start)
+        if cut is not None:
+            found.append(Chunk(start, cut, first, i + 1))
+            first, start = i + 1, cut
+    found.append(Chunk(start, duration, first, len(times)))
+    return found
+
+
+def timed_chunks(
+    lines: Sequence[ScriptLine], counts: Sequence[int], pauses: Sequence[Span], duration: float
+) -> list[Chunk]:
+    """Cut between the lines of a timed script, in pauses where there are some; the chunks tile the track.
+
+    What lies further than `_SLACK` from every line becomes a chunk without words.
+    """
+    groups: list[tuple[float, float, int, int]] = []  # start, end, first word, last
+    at = 0
+    for line, count in zip(lines, counts, strict=True):
+        if count and line.start is not None and line.end is not None:
+            first, last = at, at + count
+            if groups and not _apart(groups[-1], line.start, pauses):
+                start, end, first, _ = groups.pop()
+                groups.append((start, max(end, line.end), first, last))
+            else:
+                groups.append((line.start, max(line.start, line.end), first, last))
+        at += count
+    found: list[Chunk] = []
+    at_time = 0.0
+    for number, (start, end, first, last) in enumerate(groups):
+        begin = max(at_time, start - _SLACK)
+        stop = min(duration, end + _SLACK)
+        if number + 1 < len(groups):
+            after = groups[number + 1][0]
+            if after - end < 2 * _SLACK:
+                stop = _pause_between(end, after, pauses)
+        stop = max(stop, begin)
+        if begin > at_time:
+            found.append(Chunk(at_time, begin, first, first))
+        found.append(Chunk(begin, stop, first, last))
+        at_time = stop
+    if at_time < duration:
+        found.append(Chunk(at_time, duration, at, at))
+    return found
+
+
+def _apart(group: tuple[float, float, int, int], start: float, pauses: Sequence[Span]) -> bool:
+    """Whether a line that starts at ``start`` can be told from the group before it."""
+    gap = start - group[1]
+    if gap >= 2 * _SLACK or start - group[0] > 25.0:
+        return True
+    near = _near_anchors(group[1], start, pauses)
+    return gap >= -0.1 and start - group[0] > 2.0 and any(b - a >= 0.2 for a, b in near)
+
+
+def _near_anchors(end: float, start: float, pauses: Sequence[Span]) -> list[Span]:
+    """Pauses whose middle is near the gap between two lines."""
+    low, high = min(end, start) - _SLACK / 2, max(end, start) + _SLACK / 2
+    return [(a, b) for a, b in pauses if low <= (a + b) / 2 <= high and b - a >= 0.12]
+
+
+def _pause_between(end: float, start: float, pauses: Sequence[Span]) -> float:
+    near = _near_anchors(end, start, pauses)
+    middle = (end + start) / 2
+    if not near:
+        return middle
+    # long pauses before near ones
+    a, b = max(near, key=lambda pause: pause[1] - pause[0] - abs(sum(pause) / 2 - middle))
+    return (a + b) / 2
+
+
+def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> float | None:
+    middle = (left[1] + right[0]) / 2
+    for start, end in pauses:
+        if start > right[0] + 0.3:
+            break
+        centre = (start + end) / 2
+        if left[0] < centre < right[1] and end - start >= 0.12:
+            return centre
+    # no pause for 20 s: a clean boundary between two known words must do
+    return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
+
+
+SILENCE = "sil"
+_LEAST = 1e-6  # seconds; what is shorter is rounding
+
+
+def hush(phones: Phones, dead: Sequence[Span]) -> Phones:
+    """Nothing is spoken where nothing can be heard (``dead``, rising), whatever was aligned there."""
+    hushed: Phones = []
+    at = 0
+    for symbol, start, end, word in phones:
+        while at < len(dead) and dead[at][1] <= start:
+            at += 1
+        kept = (start, end)
+        if at < len(dead) and symbol != SILENCE:
+            low, high = dead[at]
+            if low <= start < high:
+                kept = (min(high, end), end)
+            elif start < low < end:
+                kept = (start, low)
+        if kept[1] - kept[0] > 0.005:
+            hushed.append((symbol, *kept, word))
+    return hushed
+
+
+def tile(
+    texts: Sequence[str],
+    phones: Phones,
+    duration: float,
+    scores: Sequence[float] | None = None,
+) -> tuple[tuple[Word, ...], tuple[Phoneme, ...]]:
+    """Words, and phonemes that tile ``0 .. duration``: gaps become silence, silences are joined.
+
+    Words without a phone that can be heard are left out.
+    """
+    phonemes: list[Phoneme] = []
+    spans: dict[int, list[float]] = {}
+    order: list[int] = []
+    at = 0.0
+    for symbol, start, end, word in phones:
+        start, end = max(at, min(start, duration)), min(end, duration)
+        if end - start <= _LEAST:
+            continue
+        if start - at > _LEAST:
+            phonemes.append(Phoneme(SILENCE, at, start))
+        else:
+            start = at
+        if word is not None:
+            if word not in spans:
+                order.append(word)
+            spans.setdefault(word, [start, end])[1] = end
+        phonemes.append(Phoneme(symbol, start, end, None if word is None else len(order) - 1))
+        at = end
+    if duration - at > _LEAST:
+        phonemes.append(Phoneme(SILENCE, at, duration))
+    elif phonemes:
+        phonemes[-1] = replace(phonemes[-1], end=duration)
+    found = [1.0 if scores is None else scores[i] for i in order]
+    words = tuple(
+        Word(texts[i], spans[i][0], spans[i][1], score)
+        for i, score in zip(order, found, strict=True)
+    )
+    return words, _joined(phonemes)
+
+
+def _joined(phonemes: list[Phoneme]) -> tuple[Phoneme, ...]:
+    joined: list[Phoneme] = []
+    for phoneme in phonemes:
+        if joined and phoneme.symbol == SILENCE == joined[-1].symbol:
+            joined[-1] = Phoneme(SILENCE, joined[-1].start, phoneme.end)
+        else:
+            joined.append(phoneme)
+    return tuple(joined)
+
 
 Fits = NDArray[np.float64]
 
@@ -74,10 +319,10 @@ class ScriptFitter:
         counts = [len(line) for line in lines]
         words = [word for line in lines for word in line]
         found, score = Fitted(), 0.0
-        timed = anchors.plausible(anchors.line_times(script, counts), self._track.spans)
+        timed = plausible(line_times(script, counts), self._track.spans)
         if timed:
             pauses, duration = self._track.pauses(), self._track.duration
-            chunks = anchors.timed_chunks(script, counts, pauses, duration)
+            chunks = timed_chunks(script, counts, pauses, duration)
             found, score = self._laid(chunks, words, trust)
         if not timed or (len(found.texts) < 0.6 * len(words) and not trust):
             free, other = self._laid(self._chunks(lines), words, trust)
@@ -91,9 +336,7 @@ class ScriptFitter:
         self._tell(found)
         return found
 
-    def _laid(
-        self, chunks: list[anchors.Chunk], words: list[Spoken], trust: bool
-    ) -> tuple[Fitted, float]:
+    def _laid(self, chunks: list[Chunk], words: list[Spoken], trust: bool) -> tuple[Fitted, float]:
         """What fits of a script cut in one way, and its score: fit above chance."""
         pieces = [self._piece(c.start, c.end, words[c.first : c.last]) for c in chunks]
         limit, score = (-np.inf, _MARGIN) if trust else self._limit(pieces)
@@ -147,18 +390,18 @@ class ScriptFitter:
             )
         return lines
 
-    def _chunks(self, lines: list[list[Spoken]]) -> list[anchors.Chunk]:
+    def _chunks(self, lines: list[list[Spoken]]) -> list[Chunk]:
         """Stretches of the track with the script words that are spoken in them."""
         track = self._track
         names = [word.name for line in lines for word in line]
         first, last = track.spans[0][0], track.spans[-1][1]
         if last - first <= ONE_PIECE:
             start, end = max(0.0, first - 0.4), min(track.duration, last + 0.4)
-            return [anchors.Chunk(start, end, 0, len(names))]
+            return [Chunk(start, end, 0, len(names))]
         heard = self._heard(lines)
-        pairs = anchors.match(names, [word.text for word in heard])
-        times = anchors.heard_times(len(names), pairs, heard)
-        return anchors.chunks(times, track.pauses(), track.duration)
+        pairs = match(names, [word.text for word in heard])
+        times = heard_times(len(names), pairs, heard)
+        return chunks(times, track.pauses(), track.duration)
 
     def _heard(self, lines: list[list[Spoken]]) -> list[Word]:
         """Words recognised window by window by a recogniser that expects the script's."""

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from dubkit.errors import WorkError
 from dubkit.records import Phoneme, PhonemeRun, Shot
 from dubkit.speech.mel_levels import Sound
-from dubkit.work.arrays import load_array, open_arrays
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import load_array, open_arrays, read_record, write_record
 
 SILENCE = "sil"
 RUNS = "runs.json"

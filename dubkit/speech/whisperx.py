@@ -14,16 +14,14 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.quiet import quiet
-from dubkit.engines.registry import load_module
-from dubkit.engines.track import Track
+from dubkit.engines.registry import load_module, quiet
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
-from dubkit.speech import activity, anchors
-from dubkit.speech.anchors import Chunk
-from dubkit.speech.pronounce import Pronouncer, guess
-from dubkit.speech.tiling import hush, tile
+from dubkit.speech import activity, script_alignment
+from dubkit.speech.activity import Track
+from dubkit.speech.g2p import Pronouncer, guess
+from dubkit.speech.script_alignment import Chunk, hush, tile
 from dubkit.speech.whisperx_words import Timed, around, complete, likeness, phones_of, timed_words
 from dubkit.weights import locate
 
@@ -63,7 +61,7 @@ class WhisperxAligner:
             self._loaded.clear()
             gc.collect()
             with quiet():
-                load_module("dubkit.engines.memory", what=self.name).release(self.device)
+                load_module("dubkit.models.devices", what=self.name).release(self.device)
 
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
@@ -149,11 +147,11 @@ class WhisperxAligner:
         if track.spans[-1][1] - track.spans[0][0] <= _ONE_PIECE:
             chunks = [around(Chunk(0.0, track.duration, 0, len(words)), track.spans)]
         else:
-            times = anchors.line_times(script, [len(line) for line in lines])
-            if not anchors.plausible(times, track.spans):
-                pairs = anchors.match(words, [word.text for word in heard])
-                times = anchors.heard_times(len(words), pairs, heard)
-            found = anchors.chunks(times, track.pauses(), track.duration)
+            times = script_alignment.line_times(script, [len(line) for line in lines])
+            if not script_alignment.plausible(times, track.spans):
+                pairs = script_alignment.match(words, [word.text for word in heard])
+                times = script_alignment.heard_times(len(words), pairs, heard)
+            found = script_alignment.chunks(times, track.pauses(), track.duration)
             chunks = [
                 piece
                 for chunk in found
@@ -247,7 +245,7 @@ class WhisperxAligner:
 
     def _frugally(self, track: Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
         models = load_module("dubkit.speech.whisperx_models", what=self.name, extra=self.name)
-        memory = load_module("dubkit.engines.memory", what=self.name)
+        memory = load_module("dubkit.models.devices", what=self.name)
         with memory.threads(cores()):
             return memory.frugally(
                 lambda n, device: work(models, n, device), batch, self.device, partial(_tell, track)

@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from dubkit.records import Word
-from dubkit.speech.anchors import Chunk
-from dubkit.speech.tiling import Phones
+from dubkit.speech.script_alignment import Chunk
+from dubkit.speech.sphinx_decoders import Phones
 
 _FEW_LETTERS = 20
 MIN_WORD = 0.06  # seconds that a word gets which was not found in the sound

@@ -25,9 +25,9 @@ from dubkit.faces.align import Matrix
 from dubkit.faces.selection import Sound, TrackChoice, choose
 from dubkit.faces.tracker import track_shot
 from dubkit.faces.tracklet import Rules, View
+from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
-from dubkit.media.span import load_span
 from dubkit.records import Detection, FaceState, FaceTrack, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film

@@ -1,8 +1,8 @@
 """Judge what was made of one shot, and keep its original picture where that is better.
 
-What is judged was seen by the stage ``generate`` while it made the pictures (`dubkit.stages.looking`). Publishes
-``gate.json`` (`dubkit.metrics.gate_limits.GateResult`) and, where the shot keeps its picture, files of its own in place of
-those of the stage ``generate``.
+What is judged was measured by the stage ``generate`` while it made the pictures (`dubkit.stages.generate`). Publishes
+``gate.json`` (`dubkit.metrics.gate_limits.GateResult`) and, where the shot keeps its picture, files of its own in place
+of those of the stage ``generate``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dubkit.config.schema import Config
 from dubkit.engines.registry import load_module
 from dubkit.errors import WorkError
 from dubkit.faces.track_store import load_tracks
-from dubkit.measures import sync
-from dubkit.measures.speech import Speech
+from dubkit.metrics import lip_sync
 from dubkit.metrics.gate_limits import GATE, FaceChecks, GateResult, check, judge
-from dubkit.metrics.metrics_store import load_seen
+from dubkit.metrics.lip_sync import Speech
+from dubkit.metrics.shot_meter import load_seen
 from dubkit.records import FaceTrack, Floats
 from dubkit.speech.timing import Timing, load_timing
 from dubkit.stages import generate
@@ -75,7 +75,7 @@ def _speech(context: StageContext, timing: Timing, track: FaceTrack, config: Con
     assert context.shot is not None
     times = timing.times[track.start - context.shot.start :][: len(track)]
     asked: Floats = load_module("dubkit.lips.generator", what="the gate").wanted_shapes(
-        replace(timing, times=sync.moments(times)), config.generate
+        replace(timing, times=lip_sync.moments(times)), config.generate
     )
     return Speech(times, timing.phonemes, asked)
 

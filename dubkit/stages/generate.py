@@ -3,18 +3,19 @@
 Two passes over the shot's frames, none of which is kept: the first lends the generator the few frames it
 borrows texture from, the second paints and encodes. Where cores are idle, several frames are painted at once;
 that changes nothing, since no frame depends on how another was painted. Before a frame is coded it is looked at
-for the gate. Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.metrics.metrics_store`.
+for the gate. Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.metrics.shot_meter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import cv2
+import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.engines.base import FaceRenderer, Synthesizer, TitleSynthesizer
@@ -23,13 +24,15 @@ from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.faces.selection import TrackChoice
 from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.tracklet import Locator
+from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
-from dubkit.parallel.threads import in_order
-from dubkit.records import FaceTrack, Shot, VideoInfo
+from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
+from dubkit.parallel.workers import in_order
+from dubkit.records import FaceState, FaceTrack, Shot, VideoInfo
 from dubkit.speech.timing import Timing, load_timing
-from dubkit.stages import looking
 from dubkit.stages.adapt import actors_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.link import load_lender
@@ -63,7 +66,7 @@ def synthesizer(config: Config, device: str) -> Synthesizer:
 def identity(config: Config) -> str:
     """Generator and weights, and the landmarker that looks at what it makes."""
     made = engine_identity("synthesizer", config.generate.synthesizer, config.generate)
-    return f"{made}, {looking.seen_by(config)}"
+    return f"{made}, {seen_by(config)}"
 
 
 def run(context: StageContext) -> StageReport:
@@ -78,7 +81,7 @@ def run(context: StageContext) -> StageReport:
     renderers = [
         _face(context, cast.engine(track), info, timing, track, choice) for track, choice in faces
     ]
-    eyes = looking.onlooker(info, _shot(context), timing, faces, context.config, context.device)
+    eyes = onlooker(info, _shot(context), timing, faces, context.config, context.device)
     result = _render(context, renderers, eyes)
     eyes.save(context.out)
     return StageReport(
@@ -146,7 +149,7 @@ class Cast:
 
 def keep_original(context: StageContext) -> StageReport:
     """Encode the shot as it is: what remains where its faces could not be dubbed."""
-    eyes = looking.Onlooker()
+    eyes = Onlooker()
     result = _render(context, [], eyes)
     eyes.save(context.out)
     return StageReport(
@@ -163,7 +166,7 @@ def _damage(result: GenerateResult) -> tuple[str, ...]:
 
 
 def _render(
-    context: StageContext, renderers: Sequence[FaceRenderer], eyes: looking.Onlooker
+    context: StageContext, renderers: Sequence[FaceRenderer], eyes: Onlooker
 ) -> GenerateResult:
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
@@ -241,3 +244,57 @@ STAGE = Stage(
     gpu=True,
     fallback=keep_original,
 )
+
+
+def seen_by(config: Config) -> str:
+    """The landmarker that looks."""
+    return engine_identity("landmarker", config.faces.landmarker, config.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """Sees each picture of a shot as filmed and as made, before it is coded."""
+
+    meters: Sequence[FaceMeter] = ()
+
+    def look(self, source: Frame, planes: tuple[Plane, ...]) -> None:
+        """One picture, in the film's order."""
+        made = replace(source, planes=planes)
+        for meter in self.meters:
+            if meter.wants(source.index):
+                meter.look(source, made)
+
+    def save(self, folder: Path) -> None:
+        """Write the files of `dubkit.metrics.shot_meter`."""
+        save_seen(folder, [meter.seen() for meter in self.meters])
+
+
+def onlooker(
+    info: VideoInfo,
+    shot: Shot,
+    timing: Timing,
+    faces: Sequence[tuple[FaceTrack, TrackChoice]],
+    config: Config,
+    device: str,
+) -> Onlooker:
+    """For the ``faces`` of a shot that are dubbed."""
+    if not faces:
+        return Onlooker()
+    rate = float(info.average_rate)
+    edge = max(1, round(FADE_SECONDS * rate))
+    landmarker = config.faces.landmarker
+    locator = cast(Locator, load_engine("landmarker", landmarker, config.faces, device))
+    meters = []
+    for track, choice in faces:
+        rows = choice.usable & (track.state == FaceState.SEEN)
+        if rows.any():
+            times = timing.times[track.start - shot.start :][: len(track)]
+            chosen = looks(inside(rows, edge), times, timing.phonemes, rate)
+            meters.append(FaceMeter(track, chosen, locator))
+    return Onlooker(meters)
+
+
+def inside(rows: np.ndarray, edge: int) -> np.ndarray:
+    """Rows farther than ``edge`` from one that is not: near it the new mouth fades."""
+    near = np.convolve(~rows, np.ones(2 * edge + 1), "full")[edge : edge + len(rows)] > 0.5
+    return np.asarray(rows & ~near, np.bool_)

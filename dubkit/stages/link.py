@@ -14,17 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from dubkit.errors import WorkError
-from dubkit.faces import align, title
-from dubkit.faces.appearance import looks
-from dubkit.faces.title import Lender
+from dubkit.faces import align, appearance
+from dubkit.faces.appearance import Lender, looks
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.lips import references
 from dubkit.media.frames import FrameReader
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
-from dubkit.work.arrays import open_arrays
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import open_arrays, read_record, write_record
 
 LINKS, LENT = "links.json", "lent.npz"
 LENDS = 24  # frames that a track lends
@@ -51,7 +49,7 @@ def run(context: StageContext) -> StageReport:
     """Link the faces of a film."""
     settings = context.config.link
     faces = list(_faces(context)) if settings.enabled else []
-    lenders = title.linked([face.looks for face in faces], settings.likeness, MOST_LENDERS)
+    lenders = appearance.linked([face.looks for face in faces], settings.likeness, MOST_LENDERS)
     pairs = zip(faces, lenders, strict=True)
     links = [Link(face.name, tuple(faces[k].name for k in found)) for face, found in pairs]
     write_record(context.out / LINKS, links, list[Link])
@@ -105,7 +103,7 @@ def _lends(track: FaceTrack, rows: np.ndarray) -> Lender:
     pose = references.pose_features(track.pose[rows], np.zeros(len(rows)))
     features = np.concatenate([references.mouth_features(current), pose], 1)
     settled = references.settled(current)
-    kept = rows[title.spread(features, settled if settled.any() else ~settled, LENDS)]
+    kept = rows[appearance.spread(features, settled if settled.any() else ~settled, LENDS)]
     frames = (track.start + kept).astype(np.int64)
     return Lender(frames, track.landmarks[kept], track.pose[kept])
 

@@ -12,8 +12,7 @@ from dubkit.errors import InputError, WorkError
 from dubkit.media.probe import probe
 from dubkit.records import VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.arrays import load_array
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import load_array, read_record, write_record
 
 VIDEO = "video.json"
 PTS = "pts.npy"

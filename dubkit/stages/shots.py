@@ -13,7 +13,7 @@ from dubkit.engines.base import ShotDetector
 from dubkit.engines.registry import load_engine
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.media.damage import refuse_damaged
+from dubkit.media.probe import refuse_damaged
 from dubkit.media.shotlist import read_shots, write_shots
 from dubkit.records import Shot, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport

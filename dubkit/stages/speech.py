@@ -18,8 +18,8 @@ from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
 from dubkit.records import Speech
 from dubkit.speech import auto
+from dubkit.speech.activity import silence_unspoken
 from dubkit.speech.mel_levels import listen
-from dubkit.speech.nonspeech import silence_unspoken
 from dubkit.speech.timing import save_sound
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import read_record, write_record

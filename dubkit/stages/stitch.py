@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 from dubkit.config.schema import Config
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.media.audio import AudioInfo, audio_info
-from dubkit.media.concat import can_copy, film_offset, join_segments
-from dubkit.media.crossfade import SECONDS, Fade, can_fade, fade_segment, goes_on
-from dubkit.media.damage import refuse_damaged
+from dubkit.media.concat import (
+    SECONDS,
+    Fade,
+    can_copy,
+    can_fade,
+    fade_segment,
+    film_offset,
+    goes_on,
+    join_segments,
+)
 from dubkit.media.frames import FrameReader
 from dubkit.media.mux import Parts, check_container, holds_pictures, mux, plan_carried, plan_sound
 from dubkit.media.planes import plane_format
-from dubkit.media.probe import probe
+from dubkit.media.probe import probe, refuse_damaged
 from dubkit.media.process import program_version
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GateResult

@@ -16,8 +16,8 @@ from dubkit.config.schema import Config
 from dubkit.engines.base import Aligner, ShotDetector
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError, InputError
+from dubkit.media.audio import load_span
 from dubkit.media.probe import probe
-from dubkit.media.span import load_span
 from dubkit.records import Shot, VideoInfo
 from dubkit.speech.auto import aligner_of
 from dubkit.speech.timing import Timed

@@ -17,11 +17,10 @@ from dubkit.pipeline.worker import find_devices
 from dubkit.progress import NoProgress, Progress
 from dubkit.training.dataset import BOOK, PreparedSet
 from dubkit.training.lab.landmark_lesson import landmark_lesson
-from dubkit.training.loop import Lesson, Outcome
 from dubkit.training.prepare import PrepareResult, prepare
 from dubkit.training.train_sc import sc_lesson
 from dubkit.training.train_tc import tc_lesson
-from dubkit.training.trainer import run_lesson
+from dubkit.training.trainer import Lesson, Outcome, run_lesson
 
 __all__ = ["KINDS", "PrepareResult", "prepare_set", "train"]
 

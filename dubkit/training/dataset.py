@@ -29,8 +29,8 @@ from dubkit.faces import landmark_layout
 from dubkit.media.pictures import Picture, read_pictures
 from dubkit.records import Floats
 from dubkit.speech.timing import Timed
-from dubkit.work.arrays import open_arrays
 from dubkit.work.manifest import write_atomic
+from dubkit.work.store import open_arrays
 
 FORMAT = 1
 CROP = 192  # pixels

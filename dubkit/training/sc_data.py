@@ -1,6 +1,6 @@
 """What the SC net learns from: a frame of a clip, and other frames of the same clip carried to its mouth.
 
-Self-reconstruction by the product's own means (`lips.mesh_warp`, `lips.refiner_grid`): the references are chosen by mouth
+Self-reconstruction by the product's own means (`lips.mesh_warp`, `lips.refiner`): the references are chosen by mouth
 shape and pose, never from the moment itself and now and then on purpose of a far mouth shape, because a dub
 asks for mouths that a shot does not show. The frame under the patch is given another mouth half of the time,
 so that the mask learns what it must cover. A clip of a single picture (a portrait) lends itself, its mouth
@@ -10,17 +10,169 @@ warped to another shape.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dubkit.errors import InputError
-from dubkit.faces import borrow, landmark_layout, unfold
-from dubkit.lips import masks, mesh_warp, references, refiner_grid
+from dubkit.faces import align, landmark_layout
+from dubkit.lips import blend, mesh_warp, references, refiner
+from dubkit.models.sc import ScInput
 from dubkit.records import Floats
-from dubkit.training.sc_footage import Footage
-from dubkit.training.sc_maps import Maps, Random, as_tensor
+from dubkit.training.dataset import CROP, PreparedSet
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """One clip in memory; T frames."""
+
+    name: str
+    person: str
+    luma: NDArray[np.uint8]  # (T, CROP, CROP)
+    chroma: NDArray[np.uint8]  # (T, 2, CROP / 2, CROP / 2)
+    canonical: Floats  # (T, L, 2)
+    features: Floats  # (T, F) mouth shape and pose, see `lips.references`
+    times: NDArray[np.float64]
+
+    def reference(self, row: int) -> blend.Reference:
+        """A frame as the product keeps it."""
+        planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
+        return blend.Reference(mesh_warp.vertices(self.canonical[row]), planes, matrices())
+
+
+def matrices() -> tuple[align.Matrix, ...]:
+    """``plane_from_canonical`` of a prepared crop's luma and chroma."""
+    luma = mesh_warp.grid_from_canonical(CROP)
+    half = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
+    return luma, align.compose(half, luma), align.compose(half, luma)
+
+
+def load_footage(prepared: PreparedSet, split: str, most: int) -> list[Footage]:
+    """The clips of a split, of each at most ``most`` frames, spread evenly."""
+    found = [_load(prepared, name, most) for name in prepared.names(split)]
+    if not found:
+        raise InputError(f"{prepared.root} holds no clip of the split {split}")
+    return found
+
+
+def _load(prepared: PreparedSet, name: str, most: int) -> Footage:
+    clip = prepared.load(name)
+    step = -(-len(clip.times) // most)
+    luma, chroma = [], []
+    for row, picture in enumerate(prepared.pictures(name)):
+        if row % step == 0:
+            coded = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
+            luma.append(coded[:CROP])
+            chroma.append(coded[CROP:].reshape(2, CROP // 2, CROP // 2))
+    to_canonical = align.invert(mesh_warp.grid_from_canonical(CROP))
+    canonical = [
+        align.apply(align.compose(to_canonical, matrix), face)
+        for matrix, face in zip(clip.crop_from_display[::step], clip.landmarks[::step], strict=True)
+    ]
+    if len(luma) != len(canonical):
+        raise InputError(f"{name} has {len(luma)} pictures for {len(canonical)} rows")
+    points, times = np.stack(canonical), clip.times[::step]
+    pose = references.pose_features(clip.pose[::step], np.zeros(len(times)))
+    return Footage(
+        name=name,
+        person=prepared.clips[name].person,
+        luma=np.stack(luma),
+        chroma=np.stack(chroma),
+        canonical=points,
+        features=np.concatenate([references.mouth_features(points), pose], 1),
+        times=times,
+    )
+
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """One sample or, stacked, a batch: everything on the view, channels first."""
+
+    filmed: Tensor  # (B, 3, S, S)
+    truth: Tensor  # (B, 3, S, S)
+    visible: Tensor  # (B, 1, S, S)
+    sketch: Tensor  # (B, C, S, S)
+    core: Tensor  # (B, 1, S, S)
+    mask: Tensor  # (B, 1, S, S) by geometry
+    ring: Tensor  # (B, 1, S, S)
+    references: Tensor  # (B, K, 3, S, S)
+    shade: Tensor  # (B, K, 1, S, S)
+    weights: Tensor  # (B, K)
+
+    def given(self) -> ScInput:
+        """What the net sees of it."""
+        return ScInput(
+            self.filmed,
+            self.visible,
+            self.sketch,
+            self.core,
+            self.references,
+            self.shade,
+            self.weights,
+        )
+
+    def parts(self) -> list[Tensor]:
+        """All of them, in order."""
+        return [getattr(self, f.name) for f in fields(self)]
+
+    def to(self, device: torch.device) -> Maps:
+        """On another device."""
+        return from_parts([part.to(device) for part in self.parts()])
+
+
+def from_parts(parts: Sequence[Tensor]) -> Maps:
+    """What `Maps.parts` gave, put together again."""
+    return Maps(**{f.name: part for f, part in zip(fields(Maps), parts, strict=True)})
+
+
+def as_tensor(part: Floats) -> Tensor:
+    """(S, S) or (S, S, C) -> (1, C, S, S)."""
+    whole = part[..., None] if part.ndim == 2 else part
+    return torch.from_numpy(np.ascontiguousarray(whole.transpose(2, 0, 1), np.float32))[None]
+
+
+def stacked(samples: Sequence[Maps], rng: Random | None = None) -> Maps:
+    """A batch; with ``rng`` each sample is mirrored or deformed."""
+    whole = [torch.cat(parts) for parts in zip(*(s.parts() for s in samples), strict=True)]
+    if rng is None:
+        return from_parts(whole)
+    grid = torch.cat([_deformation(rng) for _ in samples])
+    images = [t.flatten(1, -3) for t in whole[:-1]]
+    together = torch.cat(images, 1)
+    moved = torch.split(
+        F.grid_sample(together, grid, padding_mode="border", align_corners=False),
+        [t.shape[1] for t in images],
+        1,
+    )
+    back = [m.view(t.shape) for m, t in zip(moved, whole[:-1], strict=True)]
+    seen = [f.name for f in fields(Maps)].index("visible")
+    back[seen] = (back[seen] > 0.999).float()
+    return from_parts([*back, whole[-1]])
+
+
+def _deformation(rng: Random) -> Tensor:
+    """(1, S, S, 2) a sampling grid: mirrored or not, other proportions, smooth bumps."""
+    size = refiner.SIZE
+    steps = (np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1
+    x, y = np.meshgrid(steps, steps)
+    if rng.random() < 0.6:
+        coarse = rng.normal(0, 0.03, (2, 5, 5)).astype(np.float32)
+        bumps = [cv2.resize(c, (size, size), interpolation=cv2.INTER_CUBIC) for c in coarse]
+        scale = np.exp(rng.normal(0, 0.05, 2))
+        x = x * np.float32(scale[0]) + bumps[0]
+        y = y * np.float32(scale[1]) + bumps[1]
+    if rng.random() < 0.5:
+        x = -x
+    return torch.from_numpy(np.stack([x, y], 2).astype(np.float32))[None]
+
 
 COUNT = 3  # references of a sample
 FEATHER = 0.12
@@ -28,7 +180,7 @@ _GRID = 96  # of the warp
 _APART = 0.4  # seconds between a frame and what it may borrow from
 _BANK = 40  # frames that a choice is made from
 _STILLS = 0.2  # share of the samples that are of single pictures
-_CODING = refiner_grid.Coding(8, False)
+_CODING = refiner.Coding(8, False)
 
 
 class Samples:
@@ -97,16 +249,16 @@ def with_mouth(canonical: Floats, push: Floats) -> Floats:
     return moved
 
 
-def _pretended(true: borrow.Reference, canonical: Floats, push: Floats) -> borrow.Reference:
+def _pretended(true: blend.Reference, canonical: Floats, push: Floats) -> blend.Reference:
     """A picture made to show another mouth."""
-    points = unfold.vertices(with_mouth(canonical, push))
+    points = mesh_warp.vertices(with_mouth(canonical, push))
     made = mesh_warp.warp(points, true.vertices, mesh_warp.triangle_map(points, _GRID))
     planes = []
     for k, matrix in enumerate(true.plane_from_canonical):
         size = (true.planes[k].shape[1], true.planes[k].shape[0])
-        (drawn,) = borrow.warped(true, made, matrix, size, [k])
+        (drawn,) = blend.warped(true, made, matrix, size, [k])
         planes.append(np.clip(drawn, 0, 255).astype(np.uint8))
-    return borrow.Reference(points, tuple(planes), true.plane_from_canonical)
+    return blend.Reference(points, tuple(planes), true.plane_from_canonical)
 
 
 def moving_sample(
@@ -132,31 +284,31 @@ def moving_sample(
 
 
 def assemble(
-    true: borrow.Reference,
+    true: blend.Reference,
     target: Floats,
     current: Floats,
-    lent: Sequence[tuple[borrow.Reference, float]],
+    lent: Sequence[tuple[blend.Reference, float]],
     rng: Random | None,
 ) -> Maps:
     """All maps of a sample; without ``rng`` the light is left as it is."""
-    points = unfold.vertices(target)
+    points = mesh_warp.vertices(target)
     ids = mesh_warp.triangle_map(points, _GRID)
-    mask = masks.whole_mask(current, target, FEATHER)
-    ring = masks.skin_ring(current, mask)
-    drawn = refiner_grid.outline(current, target, mask, ring)
-    truth = filmed = refiner_grid.as_filmed(true, _CODING)
+    mask = blend.whole_mask(current, target, FEATHER)
+    ring = blend.skin_ring(current, mask)
+    drawn = refiner.outline(current, target, mask, ring)
+    truth = filmed = refiner.as_filmed(true, _CODING)
     if current is not target:
-        other = unfold.vertices(current)
+        other = mesh_warp.vertices(current)
         back = mesh_warp.warp(other, points, mesh_warp.triangle_map(other, _GRID))
-        filmed = refiner_grid.as_warped(true, back, _CODING)
+        filmed = refiner.as_warped(true, back, _CODING)
     pictures, shades = [], []
     for reference, _ in lent:
         made = mesh_warp.warp(points, reference.vertices, ids)
-        picture = refiner_grid.as_warped(reference, made, _CODING)
+        picture = refiner.as_warped(reference, made, _CODING)
         if rng is not None and rng.random() < 0.3:
             picture = _other_light(picture, rng)
-        pictures.append(picture + refiner_grid.colour_offset(filmed, picture, drawn.ring))
-        shades.append(refiner_grid.from_warp_grid(made.shade))
+        pictures.append(picture + refiner.colour_offset(filmed, picture, drawn.ring))
+        shades.append(refiner.from_warp_grid(made.shade))
     if rng is not None:
         filmed, truth, *pictures = _relit([filmed, truth, *pictures], rng)
     return Maps(
@@ -175,7 +327,7 @@ def assemble(
 
 def _other_light(picture: Floats, rng: Random) -> Floats:
     """A reference filmed under a light that falls from elsewhere."""
-    ramp = np.linspace(-1, 1, refiner_grid.SIZE, dtype=np.float32)
+    ramp = np.linspace(-1, 1, refiner.SIZE, dtype=np.float32)
     slope = rng.normal(0, 0.06, 2).astype(np.float32)
     gain = 1 + slope[0] * ramp[:, None] + slope[1] * ramp[None]
     lit: Floats = picture.copy()

@@ -23,7 +23,7 @@ from dubkit.records import Detection
 from dubkit.training import quality
 from dubkit.training.clips import Cut, Kept, crop_from_display, face_engines
 from dubkit.training.dataset import CROP, PreparedClip, write_clip
-from dubkit.training.usable import Refused, face_settings
+from dubkit.training.quality import Refused, face_settings
 
 Picture = NDArray[np.uint8]
 _ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before

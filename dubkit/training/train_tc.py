@@ -6,6 +6,7 @@ training that takes the set's own estimates, then the lag at which its answers a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,19 +15,170 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dubkit.config.schema import TcTraining
 from dubkit.errors import ModelError
 from dubkit.lips import mouth_shape
+from dubkit.lips.articulation import SHUT, Articulator
+from dubkit.lips.mouth_shape import basis, gap_effect
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
+from dubkit.records import Floats, Phoneme, Shot
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
-from dubkit.training import loop, tc_losses
+from dubkit.speech.timing import Timing, cut_timing
+from dubkit.training import trainer
 from dubkit.training.dataset import PreparedSet
-from dubkit.training.tc_data import Clip, load
-from dubkit.training.tc_measures import correlation, predict, predictions
-from dubkit.training.tc_windows import Batch, Windows
+from dubkit.training.tc_data import Batch, Clip, Windows, load
+
+OPENING = 0.03  # opening over face width that counts as one unit of error
+_STEEP = 1.5  # error beyond which squares turn linear
+
+
+def importance() -> Tensor:
+    """(K,) how much a unit of each coefficient moves the landmarks, lips weighing as in the basis."""
+    size = np.linalg.norm(basis().decode, axis=1) ** 2
+    return torch.from_numpy((size / size.sum()).astype(np.float32))
+
+
+def huber(error: Tensor) -> Tensor:
+    """Squares that turn linear at `_STEEP`."""
+    size = error.abs()
+    return torch.where(size < _STEEP, 0.5 * error * error, _STEEP * (size - _STEEP / 2))
+
+
+def run_weights(error: Tensor, batch: Batch) -> Tensor:
+    """The adaptive lip weight (B, N): one number for all frames of a phoneme run, mean 1.
+
+    Frames are similar to the truth by ``exp(-error)``. A run weighs as its most similar frame where its
+    frames differ, else as their mean: a run that is right somewhere pulls its other frames after it.
+    """
+    similar = torch.exp(-error.detach().abs())
+    windows = torch.arange(len(batch.runs), device=error.device)[:, None]
+    _, flat = torch.unique((batch.runs + windows * 100_000).flatten(), return_inverse=True)
+    none = error.new_zeros(int(flat.max()) + 1)
+    here = (similar * batch.mask).flatten()
+    top = none.scatter_reduce(0, flat, here, "amax")
+    total = none.index_add(0, flat, here)
+    size = none.index_add(0, flat, batch.mask.flatten()).clamp(min=1)
+    mean = total / size
+    weight = torch.where(top - mean > 0.05, top, mean)[flat].view_as(similar).clamp(0.3, 1.0)
+    mean_weight = (weight * batch.mask).sum() / batch.mask.sum()
+    return weight / mean_weight
+
+
+def at_frames(cells: Tensor, batch: Batch) -> Tensor:
+    """(B, T, K) on the grid -> (B, N, K) at the frames."""
+    rows = torch.arange(len(cells), device=cells.device)[:, None]
+    return cells[rows, batch.low] * (1 - batch.part) + cells[rows, batch.low + 1] * batch.part
+
+
+def losses(made: Tensor, batch: Batch, settings: TcTraining) -> dict[str, Tensor]:
+    """What is wrong with the shapes ``made`` (B, N, K), by term; their sum is the loss.
+
+    ``position`` with the opening, closures weighing three times; ``motion`` from frame to frame; ``course``,
+    one minus the correlation of a window's opening with the true one.
+    """
+    effect = torch.from_numpy(gap_effect()).to(made)
+    weights = importance().to(made)
+    error = made - batch.shapes
+    lips = (error @ effect) / OPENING
+    weight = batch.mask * (run_weights(lips, batch) if settings.adaptive else 1.0)
+    place = (huber(error) * weights).sum(-1) + huber(lips) * (1 + settings.closures * batch.shut)
+    pair = weight[:, 1:] * batch.mask[:, :-1]
+    motion = (huber(error[:, 1:] - error[:, :-1]) * weights).sum(-1)
+    motion = motion + 0.5 * huber(lips[:, 1:] - lips[:, :-1])
+    return {
+        "position": (place * weight).sum() / weight.sum(),
+        "motion": settings.motion * (motion * pair).sum() / pair.sum(),
+        "course": settings.course
+        * (1 - agreement(made @ effect, batch.shapes @ effect, batch.mask)).mean(),
+    }
+
+
+def agreement(made: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """(B,) correlation of openings (B, N); flat ones agree with nothing."""
+    count = mask.sum(1, keepdim=True)
+    x, y = made / OPENING, true / OPENING
+    x = (x - (x * mask).sum(1, keepdim=True) / count) * mask
+    y = (y - (y * mask).sum(1, keepdim=True) / count) * mask
+    return (x * y).sum(1) / torch.sqrt((x * x).sum(1) * (y * y).sum(1) + 1.0)
+
+
+CLOSED = 0.02
+OPEN_VOWELS = frozenset(("ɑ", "æ", "ʌ", "ɛ", "aɪ", "aʊ", "eɪ", "ɔ"))  # noqa: RUF001 - IPA
+
+
+def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
+    """(T, K) shapes of a clip by the bare net."""
+    return predictions(net, clip, path, [offset])[0]
+
+
+def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> list[Floats]:
+    """The same for each of several ``offsets``, from one pass of the net."""
+    first, last = clip.times[0] - max(offsets), clip.times[-1] - min(offsets)
+    numbers = articulatory.grid(float(first) - 0.7, float(last) + 0.7)
+    given = articulatory.inputs(clip.phonemes[path], numbers, clip.sound, net.config.bands)
+    with torch.inference_mode():
+        rows = net(torch.from_numpy(given)[None])[0].numpy()
+    found = []
+    for offset in offsets:
+        place = (clip.times - offset) / articulatory.STEP - numbers[0]
+        low = np.floor(place).astype(np.intp)
+        part = (place - low)[:, None]
+        found.append(np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32))
+    return found
+
+
+def correlation(shapes: Floats, clip: Clip) -> float:
+    """Of predicted and real opening."""
+    effect = gap_effect()
+    return float(np.corrcoef(shapes @ effect, clip.shapes @ effect)[0, 1])
+
+
+def timing_of(clip: Clip, path: str, offset: float) -> Timing:
+    """The whole clip as one shot."""
+    phonemes = [Phoneme(*timed) for timed in clip.phonemes[path]]
+    return cut_timing(phonemes, Shot(0, len(clip.times)), clip.times - offset, 0.8, clip.sound)
+
+
+def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> dict[str, float]:
+    """The measures of one clip; closures and ratio only where it has the sounds."""
+    timing = timing_of(clip, path, offset)
+    spoken = articulator.predict(timing)
+    shapes = spoken.coefficients * spoken.speaking[:, None]
+    opening, real = shapes @ gap_effect(), clip.shapes @ gap_effect()
+    found = {"correlation": correlation(shapes, clip), "amplitude": opening.std() / real.std()}
+    shut = [opening[r.start : r.end] for r in timing.runs if r.symbol[0] in SHUT]
+    wide = [opening[r.start : r.end] for r in timing.runs if r.symbol in OPEN_VOWELS]
+    if shut:
+        found["closures"] = float(np.mean([run.min() < CLOSED for run in shut]))
+    if shut and wide:
+        closed = max(float(np.concatenate(shut).mean()), 1e-3)
+        found["ratio"] = float(np.concatenate(wide).mean()) / closed
+    silent = spoken.speaking == 0
+    if silent.any():
+        found["silence"] = float((opening[silent] > CLOSED).mean())
+    return {name: float(value) for name, value in found.items()}
+
+
+def evaluate(
+    weights: Path, clips: Sequence[Clip], offsets: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """The measures of every clip and path, as ``clip/path``, and their means, as ``mean/path``."""
+    articulator = Articulator(weights=weights)
+    found: dict[str, dict[str, float]] = {}
+    by_path: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for clip in clips:
+        for path in clip.phonemes:
+            measures = measure(articulator, clip, path, offsets.get(clip.name, clip.offset))
+            found[f"{clip.name}/{path}"] = measures
+            by_path[f"mean/{path}"].append(measures)
+    for name, rows in sorted(by_path.items()):
+        keys = sorted({key for row in rows for key in row})
+        found[name] = {k: float(np.mean([r[k] for r in rows if k in r])) for k in keys}
+    return found
+
 
 OFFSET_STEPS = 250  # of the training that offsets are estimated with
 LAGS = np.arange(-26, 27) * 0.01  # seconds
@@ -70,16 +222,18 @@ class TcLesson:
     def draw(self, rng: np.random.Generator) -> Batch:
         return self._windows.draw(rng)
 
-    def learn(self, batch: Batch, pace: loop.Pace) -> Mapping[str, float]:
+    def learn(self, batch: Batch, pace: trainer.Pace) -> Mapping[str, float]:
         here = batch.to(pace.device)
         self.net.train()
         with pace.autocast():
-            made = tc_losses.at_frames(self._call(here.cells), here).float()
-        terms = tc_losses.losses(made, here, self.settings)
+            made = at_frames(self._call(here.cells), here).float()
+        terms = losses(made, here, self.settings)
         total = sum(terms.values(), made.new_zeros(()))
-        loop.descend(self.net, self._optimizer, total, _LONGEST)
+        trainer.descend(self.net, self._optimizer, total, _LONGEST)
         # the mean of few steps at first, of many later
-        loop.follow(self.average, self.net, min(self.settings.average, pace.step / (pace.step + 9)))
+        trainer.follow(
+            self.average, self.net, min(self.settings.average, pace.step / (pace.step + 9))
+        )
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def result(self) -> TcNet:
@@ -143,12 +297,12 @@ def tc_lesson(
 def learnt(lesson: TcLesson) -> TcNet:
     """Train to the end without checks; for trainings of seconds."""
     settings = lesson.settings
-    for step, batch in enumerate(loop.batches(lesson, settings, 1, settings.steps), 1):
-        torch.manual_seed(loop.seed_of(settings.seed, step))
-        rate = settings.rate * loop.course_of_rate(step, settings.steps)
+    for step, batch in enumerate(trainer.batches(lesson, settings, 1, settings.steps), 1):
+        torch.manual_seed(trainer.seed_of(settings.seed, step))
+        rate = settings.rate * trainer.course_of_rate(step, settings.steps)
         for group in lesson.optimizers()["net"].param_groups:
             group["lr"] = rate
-        lesson.learn(batch, loop.Pace(step, rate, lesson.device, nullcontext))
+        lesson.learn(batch, trainer.Pace(step, rate, lesson.device, nullcontext))
     return lesson.result()
 
 

@@ -13,26 +13,298 @@ state. After as many checks without a better result as the patience allows, the 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from dubkit.config.schema import LoopSettings
-from dubkit.errors import Interrupted, ModelError, OutputError
+from dubkit.errors import Interrupted, ModelError, OutputError, WorkError
 from dubkit.progress import Progress
-from dubkit.training.loop import Lesson, Outcome, Pace, batches, course_of_rate, seed_of
-from dubkit.training.resume import Standing, load_state, save_state, write_whole
 from dubkit.work.folder import explain
 from dubkit.work.lock import hold
+from dubkit.work.manifest import write_atomic
+
+_WARM_UP = 200  # steps, or a tenth of the training
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a lesson is told at each step; the optimisers' rate is set already."""
+
+    step: int  # from 1
+    rate: float
+    device: torch.device
+    autocast: Callable[[], AbstractContextManager[Any]]
+
+
+class Lesson(Protocol):
+    """One kind of training. ``goal`` names the measure of `examine` that decides; lower is better."""
+
+    kind: str  # of the checkpoint that it makes
+    goal: str
+
+    def modules(self) -> Modules:
+        """Every net that changes, running averages included, by name."""
+
+    def optimizers(self) -> Optimizers: ...
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """A batch, a function of ``rng`` alone; called from several threads."""
+
+    def learn(self, batch: Any, pace: Pace) -> Mapping[str, float]:
+        """One step; the losses."""
+
+    def examine(self) -> Mapping[str, float]:
+        """Measures on held-out clips."""
+
+    def preview(self) -> NDArray[np.uint8] | None:
+        """A picture (H, W, 3) RGB of what the net does on held-out clips."""
+
+    def save(self, path: Path, step: int) -> None:
+        """Write the checkpoint that the product loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a training ended."""
+
+    weights: Path | None  # None: nothing was better than the start
+    step: int
+    best_step: int
+    best: float | None
+    goal: str
+    finished: str
+    seconds: float
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+def batches(lesson: Lesson, settings: LoopSettings, first: int, last: int) -> Iterator[Any]:
+    """The batches of steps ``first`` to ``last``, some of them drawn ahead by threads."""
+
+    def draw(step: int) -> Any:
+        return lesson.draw(np.random.default_rng((settings.seed, step)))
+
+    if settings.loaders == 0:
+        yield from map(draw, range(first, last + 1))
+        return
+    ahead: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(settings.loaders) as pool:
+        try:
+            for step in range(first, last + 1):
+                ahead.append(pool.submit(draw, step))
+                if len(ahead) > settings.loaders:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def seed_of(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def course_of_rate(step: int, steps: int) -> float:
+    """The part of the highest rate at a step: a warm-up, then a cosine to a hundredth."""
+    warm = min(1.0, step / min(_WARM_UP, max(1, steps // 10)))
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0))))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, step: int, done: float) -> None:
+    """A warm-up over 200 steps, then a cosine to a hundredth; ``done`` is the part of the training 0..1."""
+    slope = 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * min(1.0, step / 200) * slope
+
+
+def descend(
+    net: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, longest: float
+) -> float:
+    """One step against the gradient, which is cut to the length ``longest``; the loss as a number."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(net.parameters(), longest)
+    optimizer.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def follow(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
+    """Move the running average of weights and statistics towards the net."""
+    for mine, other in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if mine.dtype.is_floating_point:
+            mine.lerp_(other, 1 - keep)
+        else:
+            mine.copy_(other)
+
+
+FORMAT = 1
+_KEY = "dubkit training"
+_ELSEWHERE = "give another folder, or delete this one"
+
+Modules = Mapping[str, nn.Module]
+Optimizers = Mapping[str, torch.optim.Optimizer]
+
+
+@dataclass(slots=True)
+class Standing:
+    """The book of a training."""
+
+    step: int = 0  # steps done
+    seconds: float = 0.0  # spent, over all runs
+    best: float | None = None  # the deciding measure at its best
+    best_step: int = 0
+    idle: int = 0  # checks since then
+    finished: str | None = None  # why it ended
+    sums: dict[str, float] = field(default_factory=dict)  # of the losses since the last check
+    summed: int = 0
+
+
+def save_state(
+    path: Path,
+    kind: str,
+    identity: Mapping[str, str],
+    standing: Standing,
+    modules: Modules,
+    optimizers: Optimizers,
+) -> None:
+    """Replace the state. Raises `OutputError` where it cannot be written; the one before stays."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        tensors |= {f"module/{name}/{k}": t for k, t in module.state_dict().items()}
+    for name, optimizer in optimizers.items():
+        for index, memory in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{name}/{index}/{k}": _tensor(v) for k, v in memory.items()}
+    facts = {
+        "format": FORMAT,
+        "kind": kind,
+        "identity": dict(identity),
+        "standing": asdict(standing),
+    }
+    packed = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    write_whole(path, save(packed, {_KEY: json.dumps(facts)}))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file or leave the old one. Raises `OutputError`."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        for beside in path.parent.glob(f".{path.name}.*"):
+            beside.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full" if full else str(error.strerror)
+        raise OutputError(
+            f"{path} cannot be written: {what}",
+            hint="make room and give the same command: it goes on from the last saved state",
+        ) from error
+
+
+def load_state(
+    path: Path,
+    kind: str,
+    identity: Mapping[str, str],
+    modules: Modules,
+    optimizers: Optimizers,
+) -> Standing | None:
+    """Put a saved state into nets and optimisers; None where there is none.
+
+    Raises `ModelError` where it is damaged or of another net, `WorkError` where it is of a training with other
+    settings, footage or start.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"the saved training {path} is damaged: {error}", hint=_ELSEWHERE
+        ) from error
+    facts = _facts(path, kind, metadata)
+    _compare(path, facts["identity"], identity)
+    for name, module in modules.items():
+        _fill(path, module, _part(tensors, f"module/{name}/"))
+    for name, optimizer in optimizers.items():
+        _remember(optimizer, _part(tensors, f"optimizer/{name}/"))
+    return Standing(**facts["standing"])
+
+
+def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if _KEY not in metadata:
+        raise ModelError(f"{path} is no training of dubkit", hint=_ELSEWHERE)
+    try:
+        facts: dict[str, Any] = json.loads(metadata[_KEY])
+        version, found = facts["format"], facts["kind"]
+        Standing(**facts["standing"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the book in {path} is damaged: {error}", hint=_ELSEWHERE) from error
+    if version != FORMAT:
+        raise ModelError(
+            f"{path} was saved by another version of dubkit (format {version}, not {FORMAT})",
+            hint=_ELSEWHERE,
+        )
+    if found != kind:
+        raise ModelError(f"{path} is the training of a {found}, not of a {kind}", hint=_ELSEWHERE)
+    return facts
+
+
+def _compare(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    changed = [
+        f"{name} was {before.get(name)}, is {now.get(name)}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise WorkError(
+            f"{path.parent} holds a training that began otherwise: {'; '.join(changed)}",
+            hint="give the same settings to go on, or another folder to begin anew",
+        )
+
+
+def _fill(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = module.state_dict()
+    wrong = own.keys() ^ tensors.keys() or {n for n in own if own[n].shape != tensors[n].shape}
+    if wrong:
+        raise ModelError(f"{path} is of another net: {min(wrong)} does not fit", hint=_ELSEWHERE)
+    module.load_state_dict(dict(tensors))
+
+
+def _remember(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    memory: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition("/")
+        memory.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": memory, "param_groups": groups})
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value)
+
 
 STATE, METRICS, PREVIEWS = "state.safetensors", "metrics.jsonl", "previews"
 

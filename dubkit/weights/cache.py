@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import difflib
 import fcntl
-from collections.abc import Iterator
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
-from dubkit.catalogue.checksum import checksum, is_first
-from dubkit.catalogue.locked import (
-    Locked,
-    LockedFile,
-    check_locked,
-    forget,
-    read_locked,
-    write_locked,
-)
-from dubkit.catalogue.place import cache_root as cache_root
-from dubkit.catalogue.receipts import RECEIPT, Receipt, is_current, read_receipt, write_receipt
 from dubkit.errors import ModelError, OutputError, UsageError
 from dubkit.weights.download import Report, download, silent
 from dubkit.weights.entries import WEIGHTS, File, Weight
-from dubkit.weights.hub import commit, listing
+from dubkit.weights.entries import cache_root as cache_root
+from dubkit.weights.hub import (
+    Locked,
+    LockedFile,
+    check_locked,
+    commit,
+    forget,
+    listing,
+    read_locked,
+    write_locked,
+)
 
 LOCK = ".lock"
 
@@ -292,3 +295,60 @@ def _alone(folder: Path) -> Iterator[None]:
     with stream:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
         yield
+
+
+def checksum(path: Path, check: str = "") -> str:
+    """The file's own ``sha256:...``, or ``git:...`` where the check is one."""
+    size = path.stat().st_size
+    digest = hashlib.sha1(b"blob %d\0" % size) if check.startswith("git:") else hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"{'git' if check.startswith('git:') else 'sha256'}:{digest.hexdigest()}"
+
+
+def is_first(path: Path, first: LockedFile, told: str) -> bool:
+    """Whether a file, of which `checksum` said something, is the one that was first pulled."""
+    if path.stat().st_size != first.size:
+        return False
+    sha256 = told if told.startswith("sha256:") else checksum(path)
+    return sha256 == f"sha256:{first.sha256}"
+
+
+RECEIPT = ".dubkit.json"
+Receipt = dict[str, dict[str, Any]]  # by file
+
+
+def read_receipt(folder: Path) -> Receipt:
+    """The receipt in a weight's folder; empty where there is none."""
+    try:
+        return dict(json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def is_current(folder: Path, receipt: Receipt) -> bool:
+    """Whether no file changed since it was checked."""
+    for name, line in receipt.items():
+        path = folder / name
+        if not path.is_file():
+            return False
+        now = path.stat()
+        if (now.st_size, now.st_mtime_ns) != (line.get("size"), line.get("mtime_ns")):
+            return False
+    return True
+
+
+def write_receipt(folder: Path, entry: Weight, checks: Mapping[str, str]) -> None:
+    """Keep what the files were compared with, as far as the folder can be written."""
+    files = {}
+    for name, check in checks.items():
+        now = (folder / name).stat()
+        files[name] = {"check": check, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
+    scratch = folder / f"{RECEIPT}.{os.getpid()}"
+    try:
+        text = json.dumps({"weight": entry.name, "source": entry.source, "files": files}, indent=1)
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(folder / RECEIPT)
+    except OSError:
+        return  # a cache that is shared and read-only works without; it is hashed each time

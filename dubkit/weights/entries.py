@@ -6,7 +6,10 @@ that are not pinned here are checked against what the hub itself says of them wh
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _RETINAFACE = "https://github.com/ternaus/retinaface"
 _FID = "https://github.com/mseitzer/pytorch-fid"
@@ -243,3 +246,14 @@ WEIGHTS: dict[str, Weight] = {
         *_OTHERS,
     )
 }
+
+
+def cache_root() -> Path:
+    """``$DUBKIT_CACHE``, else the system's usual place for what can be downloaded again."""
+    own = os.environ.get("DUBKIT_CACHE")
+    if own:
+        return Path(own).expanduser() / "models"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dubkit" / "models"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dubkit" / "models"

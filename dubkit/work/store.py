@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
+import numpy as np
+from numpy.lib.npyio import NpzFile
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import WorkError
@@ -39,3 +44,42 @@ def read_record(path: Path, kind: type[Record]) -> Record:
             hint=f"run again with --force {path.parent.parent.name}, or with another work folder",
         ) from error
     return record
+
+
+_LARGEST = 4 * 2**30  # bytes of a file, unpacked
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def load_array(path: Path) -> Any:
+    """The array of a ``.npy`` file. Raises OSError or ValueError where it is missing or damaged."""
+    with path.open("rb") as stream:
+        _check_header(stream, path.stat().st_size)
+    return np.load(path, allow_pickle=False)
+
+
+def open_arrays(path: Path) -> NpzFile:
+    """The arrays of an ``.npz`` file, to be closed. Raises OSError, ValueError or BadZipFile."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > _LARGEST:
+                raise ValueError(f"it unpacks to more than {_LARGEST >> 30} GiB")
+            for entry in packed.infolist():
+                with packed.open(entry) as stream:
+                    _check_header(stream, entry.file_size)
+    except (RuntimeError, zlib.error) as error:
+        raise ValueError(str(error)) from error
+    opened: NpzFile = np.load(path, allow_pickle=False)
+    return opened
+
+
+def _check_header(stream: IO[bytes], size: int) -> None:
+    """Raise ValueError where an array says that it is larger than its file."""
+    reader = _READERS.get(np.lib.format.read_magic(stream))
+    if reader is None:
+        raise ValueError("it is of an unknown version")
+    shape, _, kind = reader(stream)
+    if kind.hasobject or math.prod(shape) * kind.itemsize > size:
+        raise ValueError(f"it says that it holds {shape} values, which is more than there is")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from dubkit.batch import Request, open_batch, run_batch
 from dubkit.batch.check import check
-from dubkit.batch.listing import read_list
+from dubkit.batch.find_jobs import read_list
 from dubkit.cli.app import app
 from dubkit.errors import UsageError
 from dubkit.progress import NoProgress

@@ -4,7 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from dubkit.batch.book import Outcome
-from dubkit.batch.junit import write_junit
+from dubkit.batch.run_batch import write_junit
 
 
 def test_each_state_has_its_mark_and_odd_letters_do_not_break_the_file(tmp_path: Path) -> None:

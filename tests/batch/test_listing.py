@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.batch.listing import read_list
+from dubkit.batch.find_jobs import read_list
 from dubkit.errors import InputError
 
 

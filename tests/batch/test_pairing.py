@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.batch.pairing import PATTERNS, Pairing, pair
+from dubkit.batch.find_jobs import PATTERNS, Pairing, pair
 from dubkit.errors import UsageError
 
 

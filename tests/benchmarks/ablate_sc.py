@@ -23,14 +23,13 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.faces import align, borrow, unfold
-from dubkit.lips import mesh_warp
+from dubkit.faces import align
+from dubkit.lips import blend, mesh_warp
 from dubkit.models.sc import ScNet, load_sc
 from dubkit.training import sc_data
 from dubkit.training.dataset import PreparedSet
-from dubkit.training.sc_footage import Footage, load_footage, matrices
+from dubkit.training.sc_data import Footage, Maps, load_footage, matrices
 from dubkit.training.sc_losses import Made, compose, energy, without_net
-from dubkit.training.sc_maps import Maps
 
 PACKAGED = Path(sc_data.__file__).parents[1] / "weights" / "sc.safetensors"
 Variant = Callable[[Maps], Made]
@@ -101,11 +100,11 @@ def by_box(clip: Footage) -> tuple[np.ndarray, list[tuple[align.Matrix, ...]]]:
 class Boxed(Footage):
     """Footage placed by boxes."""
 
-    def reference(self, row: int) -> borrow.Reference:
+    def reference(self, row: int) -> blend.Reference:
         """A frame as it would be kept."""
         points, ways = BOXES[self.name]
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
-        return borrow.Reference(unfold.vertices(points[row]), planes, ways[row])
+        return blend.Reference(mesh_warp.vertices(points[row]), planes, ways[row])
 
 
 BOXES: dict[str, tuple[np.ndarray, list[tuple[align.Matrix, ...]]]] = {}

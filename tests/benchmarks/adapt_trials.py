@@ -20,12 +20,11 @@ import numpy as np
 
 from dubkit.lips import adaptation
 from dubkit.lips.adaptation import Passage
-from dubkit.lips.articulation import Articulator
+from dubkit.lips.articulation import Articulator, asked
 from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcNet
 from dubkit.records import Phoneme, Shot
 from dubkit.speech.timing import cut_timing
-from dubkit.synthesis.asked import asked
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.tc_data import Clip, load
 from dubkit.training.train_tc import estimate_offsets

@@ -26,8 +26,7 @@ from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
 from dubkit.faces.tracklet import Locator
 from dubkit.metrics.gate_limits import LIMITS, check
-from dubkit.metrics.metrics_store import load_seen, save_seen
-from dubkit.metrics.shot_meter import Seen
+from dubkit.metrics.shot_meter import Seen, load_seen, save_seen
 from tests.benchmarks import spoil_shots
 from tests.benchmarks.gate_clips import SETS, ShotFiles, clips, dub
 from tests.benchmarks.gate_scenes import Scene, Spoken, Values, dubbed_tracks, load_scene

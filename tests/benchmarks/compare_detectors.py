@@ -2,8 +2,8 @@
 
     python tests/benchmarks/compare_detectors.py WEIGHTS CLIPS LABELS [--every 5] [--resnet]
 
-LABELS are what ``dubkit/training/lab/teacher.py CLIPS LABELS`` (mediapipe) made of the clips; pictures in which it finds
-no face are left out. Told for each engine: the share of those pictures in which the face is found (a detection over
+LABELS are what ``dubkit/training/lab/teacher.py CLIPS LABELS`` (mediapipe) made of the clips; pictures in which it
+finds no face are left out. Reported for each engine: the share of those pictures in which the face is found (a detection over
 0.5 that shares 0.35 of the box around the labels), detections beside it, the mean distance of the five points to the
 labels' as a part of the eyes' distance, and processor time a picture on one core. The points have other places by
 definition in part (an iris is no eye centre of a turned face), so the distance between the engines is told as well.
@@ -99,7 +99,7 @@ def between(a: list[Detection | None], b: list[Detection | None]) -> float:
 
 def random_resnet(folder: Path) -> Path:
     """Weights of the large network that know nothing: as fast as others."""
-    from dubkit.engines.retinaface_nets import RESNET
+    from dubkit.faces.retinaface_net import RESNET
 
     path = folder / "random.pth"
     torch.save(RESNET.network().state_dict(), path)

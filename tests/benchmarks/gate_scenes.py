@@ -12,11 +12,10 @@ from dubkit.config.schema import Config
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.faces.tracklet import Locator
 from dubkit.lips.generator import wanted_shapes
-from dubkit.measures import speech, sync
-from dubkit.measures.sampling import looks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
-from dubkit.metrics.shot_meter import FaceMeter, Seen
+from dubkit.metrics import lip_sync
+from dubkit.metrics.shot_meter import FaceMeter, Seen, looks
 from dubkit.records import FaceState, FaceTrack
 from dubkit.speech.timing import SILENCE, Timing, cut_timing, load_sound, load_timing
 from dubkit.stages.probe import load_film
@@ -35,12 +34,12 @@ class Spoken:
     files: ShotFiles
     track: FaceTrack
 
-    def said(self, late: float = 0.0) -> speech.Speech:
+    def said(self, late: float = 0.0) -> lip_sync.Speech:
         """As it was dubbed; ``late``: where the sound comes so many seconds before the lips."""
         timing = self._moved(late) if late else load_timing(self.files.folder("timing"))
         times = timing.times[self.track.start - self.files.shot.start :][: len(self.track)]
-        asked = replace(timing, times=sync.moments(times))
-        return speech.Speech(times, timing.phonemes, wanted_shapes(asked, Config().generate))
+        asked = replace(timing, times=lip_sync.moments(times))
+        return lip_sync.Speech(times, timing.phonemes, wanted_shapes(asked, Config().generate))
 
     def _moved(self, seconds: float) -> Timing:
         """The timing of the same shot with the sound so much earlier, cut as the stage ``timing`` cuts it."""
@@ -55,13 +54,13 @@ class Spoken:
         said = self.said()
         moved = {word: self.said(late) for word, late in (("late", APART), ("early", -APART))}
         silent = [(SILENCE, float(said.times[0]) - 1, float(said.times[-1]) + 1)]
-        quiet = speech.Speech(said.times, silent, 0 * said.asked)
+        quiet = lip_sync.Speech(said.times, silent, 0 * said.asked)
         for what, sight in seen.items():
             yield what, sight.values(said, True)
             if what in ("real", "rendered"):
                 for word, heard in moved.items():
                     yield f"{what}, 200 ms {word}", sight.values(heard, True)
-                if said.opening().std() >= speech.SPEAKS:  # else it does not talk in silence
+                if said.opening().std() >= lip_sync.SPEAKS:  # else it does not talk in silence
                     yield f"{what}, talks in silence", sight.values(quiet, True)
 
 
@@ -74,7 +73,7 @@ class Scene:
     made: list[Frame]
     track: FaceTrack
     rows: np.ndarray  # (T,) of the track
-    said: speech.Speech
+    said: lip_sync.Speech
 
     @property
     def rate(self) -> float:
@@ -111,10 +110,10 @@ def load_scene(files: ShotFiles) -> Scene | None:
     info, pts = load_film(files.folder("probe"))
     choices = {choice.track: choice for choice in load_choice(files.folder("faces"))}
     tracks = dubbed_tracks(files)
-    if len(tracks) != 1 or files.shot.frames < speech.LEAST:
+    if len(tracks) != 1 or files.shot.frames < lip_sync.LEAST:
         return None
     rows = choices[tracks[0].track].usable & (tracks[0].state == FaceState.SEEN)
-    if rows.sum() < speech.LEAST:
+    if rows.sum() < lip_sync.LEAST:
         return None
     source = list(FrameReader(files.video, info, pts).read(files.shot.start, files.shot.end))
     made = _read(files.folder("generate") / "segment.nut", source)

@@ -11,11 +11,12 @@ from dubkit.cli.progress_bar import (
     JsonReporter,
     LineReporter,
     LiveReporter,
+    Meter,
     QuietReporter,
     Reporter,
+    clock_text,
     reporting,
 )
-from dubkit.cli.time_left import Meter, clock_text
 
 
 class Clock:

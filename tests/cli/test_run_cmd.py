@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dubkit.cli import lazy, options
 from dubkit.cli.app import app
-from dubkit.cli.as_settings import PATHS
+from dubkit.cli.options import PATHS
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dubkit.engines.memory import frugally, threads
 from dubkit.errors import WorkError
+from dubkit.models.devices import frugally, threads
 
 
 class Device:

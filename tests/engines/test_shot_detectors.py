@@ -10,9 +10,8 @@ import pytest
 
 from dubkit.config.schema import ShotSettings
 from dubkit.engines.base import ShotDetector
-from dubkit.engines.plain import FixedShots
 from dubkit.engines.registry import load_engine
-from dubkit.engines.shot_detectors import AdaptiveShots, ContentShots
+from dubkit.engines.shot_detectors import AdaptiveShots, ContentShots, FixedShots
 from dubkit.media.probe import probe
 from dubkit.records import Shot
 from tests.clips import facts, ffmpeg, film, shots_film

@@ -12,15 +12,13 @@ import torch
 from dubkit.errors import ModelError
 from dubkit.lips import adaptation
 from dubkit.lips.adaptation import Passage
-from dubkit.lips.articulation import Articulator
+from dubkit.lips.articulation import Articulator, asked
 from dubkit.lips.mouth_shape import gap_effect
-from dubkit.models.actor import load_actor, save_actor
-from dubkit.models.tc import TcConfig, TcNet, debug_tc, save_tc
+from dubkit.models.tc import TcConfig, TcNet, debug_tc, load_actor, save_actor, save_tc
 from dubkit.records import Floats, Phoneme, Shot
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
 from dubkit.speech.timing import Timing, cut_timing
-from dubkit.synthesis.asked import asked
 
 SOUNDS = ["m", "aɪ", "b", "ɪ", "s", "ɑ", "p", "i", "l", "u", "v", "ɛ", "n", "oʊ"]
 RATE = 25.0

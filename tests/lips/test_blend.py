@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.faces import align, borrow, landmark_layout
-from dubkit.lips import blend, masks, mesh_warp
+from dubkit.faces import align, landmark_layout
+from dubkit.lips import blend, mesh_warp
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = mesh_warp.anchors()
@@ -23,11 +23,11 @@ def patch_of(
     alpha: float = 1,
 ) -> blend.Patch:
     vertices = np.concatenate([current, ANCHORS])
-    reference = borrow.cut_reference([picture], [matrix], vertices)
+    reference = blend.cut_reference([picture], [matrix], vertices)
     goal = np.concatenate([target, ANCHORS])
     made = mesh_warp.warp(goal, vertices, mesh_warp.triangle_map(goal, 192))
-    mask = masks.soft_mask(current, target, 0.12)
-    ring = masks.skin_ring(current, mask)
+    mask = blend.soft_mask(current, target, 0.12)
+    ring = blend.skin_ring(current, mask)
     return blend.Patch(mask * alpha, ring, ((reference, made, 1.0),))
 
 
@@ -88,10 +88,10 @@ def test_an_open_target_opens_the_mouth_in_the_picture() -> None:
     lender = align.canonical_from_face(placed(with_gap(0.3), 50, 0, 120, 80))
     opened = align.apply(lender, placed(with_gap(0.3), 50, 0, 120, 80))
     vertices = np.concatenate([opened, ANCHORS])
-    reference = borrow.cut_reference([wide], [align.invert(lender)], vertices)
+    reference = blend.cut_reference([wide], [align.invert(lender)], vertices)
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
-    mask = masks.soft_mask(current, opened, 0.12)
-    patch = blend.Patch(mask, masks.skin_ring(current, mask), ((reference, made_warp, 1.0),))
+    mask = blend.soft_mask(current, opened, 0.12)
+    patch = blend.Patch(mask, blend.skin_ring(current, mask), ((reference, made_warp, 1.0),))
     made = picture.copy()
     blend.compose_patch([made], [matrix], patch, 8)
     inside = tuple(np.round(align.apply(matrix, np.array([0.0, 1.3]))).astype(int)[::-1])
@@ -114,10 +114,10 @@ def test_light_that_changed_between_source_and_frame_is_matched() -> None:
     picture, current, matrix = face_picture(50, 0, 120, 80)
     brighter = np.clip(picture.astype(int) + 20, 0, 255).astype(np.uint8)
     vertices = np.concatenate([current, ANCHORS])
-    reference = borrow.cut_reference([picture], [matrix], vertices)
+    reference = blend.cut_reference([picture], [matrix], vertices)
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
-    mask = masks.soft_mask(current, current, 0.12)
-    patch = blend.Patch(mask, masks.skin_ring(current, mask), ((reference, made_warp, 1.0),))
+    mask = blend.soft_mask(current, current, 0.12)
+    patch = blend.Patch(mask, blend.skin_ring(current, mask), ((reference, made_warp, 1.0),))
     made = brighter.copy()
     blend.compose_patch([made], [matrix], patch, 8)
     assert np.abs(made.astype(int) - brighter).mean() < 1
@@ -130,9 +130,9 @@ def test_two_references_keep_the_texture_of_one() -> None:
     rng = np.random.default_rng(1)
     other = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
     noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
-    lenders = [borrow.cut_reference([p], [matrix], vertices) for p in (noisy, other)]
-    mask = masks.soft_mask(current, current, 0.12)
-    ring = masks.skin_ring(current, mask)
+    lenders = [blend.cut_reference([p], [matrix], vertices) for p in (noisy, other)]
+    mask = blend.soft_mask(current, current, 0.12)
+    ring = blend.skin_ring(current, mask)
 
     def roughness(weights: tuple[float, float]) -> float:
         made = picture.copy()
@@ -170,9 +170,9 @@ def test_planes_that_lie_alike_come_out_as_each_would_alone() -> None:
     planes = [np.roll(p, k, 0) for k, p in enumerate(planes)]
     vertices = np.concatenate([current, ANCHORS])
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
-    lender = borrow.cut_reference(planes, [matrix] * 3, vertices)
-    mask = masks.soft_mask(current, current, 0.12)
-    ring = masks.skin_ring(current, mask)
+    lender = blend.cut_reference(planes, [matrix] * 3, vertices)
+    mask = blend.soft_mask(current, current, 0.12)
+    ring = blend.skin_ring(current, mask)
     patch = blend.Patch(mask, ring, ((lender, made_warp, 1.0),))
     together = [p.copy() for p in planes]
     blend.compose_patch(together, [matrix] * 3, patch, 8)

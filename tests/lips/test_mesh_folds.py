@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.faces import align, landmark_layout, unfold
+from dubkit.faces import align, landmark_layout
 from dubkit.lips import mesh_warp
 from dubkit.records import Floats
 from tests.faces.faces import with_gap
@@ -33,8 +33,8 @@ def turned(face: Floats, degrees: float) -> Floats:
 
 def folded(vertices: Floats) -> int:
     """Triangles of the movable part that lie the wrong way round."""
-    triangles, _, _ = unfold._rest()
-    return int((unfold._areas(vertices[triangles].astype(np.float64)) <= 0).sum())
+    triangles, _, _ = mesh_warp._rest()
+    return int((mesh_warp._areas(vertices[triangles].astype(np.float64)) <= 0).sum())
 
 
 def with_anchors(face: Floats) -> Floats:
@@ -44,14 +44,14 @@ def with_anchors(face: Floats) -> Floats:
 def test_a_face_without_folds_keeps_every_point() -> None:
     for degrees in (-6, 0, 6):
         face = turned(align.mean_face(), degrees)
-        assert np.array_equal(unfold.vertices(face), with_anchors(face))
+        assert np.array_equal(mesh_warp.vertices(face), with_anchors(face))
 
 
 @settings(max_examples=40, deadline=None)
 @given(degrees=st.floats(-34, 34), opening=st.floats(0, 0.4))
 def test_a_turned_head_has_no_fold_and_keeps_its_lips(degrees: float, opening: float) -> None:
     face = turned(with_gap(opening), degrees)
-    made = unfold.vertices(face)
+    made = mesh_warp.vertices(face)
     assert folded(made) == 0
     still = np.setdiff1d(np.arange(len(made)), FREE)
     assert np.array_equal(made[still], with_anchors(face)[still])
@@ -63,7 +63,7 @@ def test_a_turned_head_would_fold() -> None:
 
 def test_correction_does_not_jump_while_a_head_turns() -> None:
     faces = [turned(with_gap(0.1), d) for d in np.arange(0, 32, 0.25)]
-    made = np.stack([unfold.vertices(face) for face in faces])
+    made = np.stack([mesh_warp.vertices(face) for face in faces])
     step = np.linalg.norm(np.diff(made, axis=0), axis=-1).max()
     plain = np.linalg.norm(np.diff(np.stack(faces), axis=0), axis=-1).max()
     assert step < 4 * plain

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.faces import resting
 from dubkit.lips import mouth_shape
 from dubkit.records import Floats
 from tests.faces.faces import talking
@@ -35,7 +34,7 @@ def speech_then(rest: float) -> np.ndarray:
 
 def at_rest(opening: np.ndarray, seen: np.ndarray = SEEN, rate: float = RATE) -> float:
     points = mouths(opening)
-    found = resting.posture(points, mouth_shape.resting_mouth(points), seen, rate)
+    found = mouth_shape.posture(points, mouth_shape.resting_mouth(points), seen, rate)
     return float(found @ mouth_shape.gap_effect())
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dubkit.faces import landmark_layout
-from dubkit.lips import mouth_shape, retarget
+from dubkit.lips import mouth_shape
 from tests.faces.faces import LOWER, UPPER, gap_of, talking
 
 FRAMES = 40
@@ -21,7 +21,7 @@ def at_rest(faces: np.ndarray) -> np.ndarray:
 def test_the_resting_shape_shuts_a_talking_mouth() -> None:
     faces = talking(FRAMES)
     silent = np.zeros((FRAMES, len(mouth_shape.basis().decode)), np.float32)
-    made = retarget.wanted_landmarks(faces, POSE, at_rest(faces), silent)
+    made = mouth_shape.wanted_landmarks(faces, POSE, at_rest(faces), silent)
     assert max(gap_of(face) for face in faces) > 0.08
     assert max(gap_of(face) for face in made) < 0.012
 
@@ -29,7 +29,7 @@ def test_the_resting_shape_shuts_a_talking_mouth() -> None:
 def test_what_speech_does_not_move_stays() -> None:
     faces = talking(FRAMES)
     shapes = np.random.default_rng(0).normal(0, 1, (FRAMES, len(mouth_shape.basis().decode)))
-    made = retarget.wanted_landmarks(faces, POSE, at_rest(faces), shapes.astype(np.float32))
+    made = mouth_shape.wanted_landmarks(faces, POSE, at_rest(faces), shapes.astype(np.float32))
     still = np.setdiff1d(np.arange(landmark_layout.COUNT), landmark_layout.MOVING)
     assert np.array_equal(made[:, still], faces[:, still])
 
@@ -37,7 +37,7 @@ def test_what_speech_does_not_move_stays() -> None:
 def test_the_chin_moves_and_the_sides_of_the_jaw_stay_as_filmed() -> None:
     faces = talking(FRAMES)
     silent = np.zeros((FRAMES, len(mouth_shape.basis().decode)), np.float32)
-    made = retarget.wanted_landmarks(faces, POSE, at_rest(faces), silent)
+    made = mouth_shape.wanted_landmarks(faces, POSE, at_rest(faces), silent)
     moved = np.abs(made - faces)[:, landmark_layout.JAW].max((0, 2))
     assert np.array_equal(
         made[:, landmark_layout.JAW[[0, 1, 2, -3, -2, -1]]],
@@ -52,7 +52,7 @@ def test_lips_never_pass_through_each_other() -> None:
     shapes = np.random.default_rng(0).normal(0, 3, (FRAMES, len(mouth_shape.basis().decode)))
     rest = at_rest(faces)
     at_most = np.minimum(_gap(_whole(rest)[None]), 0)  # as they seem to when they meet
-    made = retarget.wanted_landmarks(faces, POSE, rest, shapes.astype(np.float32))
+    made = mouth_shape.wanted_landmarks(faces, POSE, rest, shapes.astype(np.float32))
     assert (_gap(made) - at_most).min() > -1e-5
 
 
@@ -60,7 +60,7 @@ def test_lips_that_seem_to_overlap_when_shut_are_shut_as_they_were_filmed() -> N
     faces = talking(FRAMES)
     faces[:, LOWER, 1] -= 0.04
     silent = np.zeros((FRAMES, len(mouth_shape.basis().decode)), np.float32)
-    made = retarget.wanted_landmarks(faces, POSE, at_rest(faces), silent)
+    made = mouth_shape.wanted_landmarks(faces, POSE, at_rest(faces), silent)
     middle = len(LOWER) // 2
     shut = float(_gap(faces)[:, middle].min())
     assert shut < -0.02
@@ -90,7 +90,7 @@ def test_fades_are_zero_where_unusable_and_whole_far_from_there(
     usable: list[bool], frames: int
 ) -> None:
     mask = np.array(usable)
-    alpha = retarget.fade(mask, frames)
+    alpha = mouth_shape.fade(mask, frames)
     assert (alpha[~mask] == 0).all()
     assert (alpha[mask] > 0).all()
     assert np.abs(np.diff(alpha)).max(initial=0) <= 1 / (frames + 1) + 1e-6
@@ -100,7 +100,7 @@ def test_fades_are_zero_where_unusable_and_whole_far_from_there(
 def test_absent_rows_take_the_nearest_present_one(present: list[bool]) -> None:
     mask = np.array(present)
     values = np.arange(len(mask), dtype=np.float32)
-    filled = retarget.fill_absent(values, mask)
+    filled = mouth_shape.fill_absent(values, mask)
     if mask.any():
         assert (filled[mask] == values[mask]).all()
         for t in range(len(mask)):
@@ -111,7 +111,7 @@ def test_absent_rows_take_the_nearest_present_one(present: list[bool]) -> None:
 
 def test_a_mouth_that_is_partly_shown_has_the_filmed_shape() -> None:
     strength = np.linspace(0, 1, 11, dtype=np.float32)
-    shaped, shown = retarget.two_steps(strength)
+    shaped, shown = mouth_shape.two_steps(strength)
     assert (shaped[shown < 1] == 0).all()
     assert (shaped[0], shown[0], shaped[-1], shown[-1]) == (0, 0, 1, 1)
     assert (np.diff(shaped) >= 0).all()

@@ -9,8 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from dubkit.media.audio import load_samples
-from dubkit.media.span import load_span
+from dubkit.media.audio import load_samples, load_span
 from dubkit.records import Floats
 
 RATE = 16000

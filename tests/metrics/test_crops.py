@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dubkit.faces.align import apply, crop_from_canonical, mean_face
-from dubkit.measures.crops import CropSums, zones
+from dubkit.metrics.picture import CropSums, zones
 
 SIDE = 128
 POINTS = apply(crop_from_canonical(SIDE), mean_face())

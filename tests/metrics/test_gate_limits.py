@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dubkit.config.gate import GateSettings
 from dubkit.config.schema import Config
+from dubkit.config.sections import GateSettings
 from dubkit.metrics.gate_limits import LIMITS, FaceChecks, GateResult, check, judge
 
 GOOD = {"movement": 0.9, "offset_ms": 0.0, "seam": 0.001, "likeness": 0.99}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dubkit.lips import mouth_shape
-from dubkit.measures.sync import LEAST_ROWS, moments, offset
+from dubkit.metrics.lip_sync import LEAST_ROWS, moments, offset
 
 K = len(mouth_shape.basis().decode)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from dubkit.errors import WorkError
-from dubkit.measures.speech import Lips
-from dubkit.metrics.metrics_store import LIPS, SEEN, load_seen, save_seen
-from dubkit.metrics.shot_meter import Seen
+from dubkit.metrics.lip_sync import Lips
+from dubkit.metrics.shot_meter import LIPS, SEEN, Seen, load_seen, save_seen
 
 
 def seen(track: int, count: int) -> Seen:

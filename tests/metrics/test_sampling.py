@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.measures.sampling import LIPS_RATE, looks
+from dubkit.metrics.shot_meter import LIPS_RATE, looks
 
 
 @given(

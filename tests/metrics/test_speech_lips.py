@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dubkit.lips import mouth_shape
-from dubkit.measures import sync
-from dubkit.measures.speech import Lips, Speech, measures
+from dubkit.metrics import lip_sync
+from dubkit.metrics.lip_sync import Lips, Speech, measures
 from dubkit.speech.timing import Timed
 
 TIMES = np.arange(50) / 25
@@ -38,7 +38,7 @@ def told(
     painted = np.isfinite(opened)
     rows = np.flatnonzero(painted)
     lips = Lips(painted, rows, opened[rows], mouths(opened[rows]))
-    asked = mouths(curve(sync.moments(times)))
+    asked = mouths(curve(lip_sync.moments(times)))
     return measures(lips, Speech(times, phonemes, asked if speaks else 0 * asked), still)
 
 

@@ -11,12 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from dubkit.errors import ModelError
-from dubkit.evaluation.cepstra import cepstra
-from dubkit.evaluation.sync_crops import crop, read_sound, smoothed, write_sound
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
-from dubkit.metrics.syncnet import score, sync_of
+from dubkit.metrics.syncnet import cepstra, crop, read_sound, score, smoothed, sync_of, write_sound
 from dubkit.models.syncnet import SyncNet, load_syncnet
 from tests.clips import film
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from dubkit.errors import ModelError
-from dubkit.models.actor import ActorFacts, load_actor, save_actor
 from dubkit.models.checkpoint import save_checkpoint
-from dubkit.models.tc import debug_tc, save_tc
+from dubkit.models.tc import ActorFacts, debug_tc, load_actor, save_actor, save_tc
 
 FACTS = ActorFacts("0123", 30.0, 0.6, 0.7)
 

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from dubkit.errors import ModelError
 from dubkit.models.blocks import for_inference
-from dubkit.models.builders import (
+from dubkit.models.checkpoint import (
     build_detector,
     debug_detector,
     debug_landmarker,
     load_detector,
     load_landmarker,
+    restore,
+    save_checkpoint,
 )
-from dubkit.models.checkpoint import restore, save_checkpoint
 from dubkit.models.detector import STRIDES, Detector, decode
 from dubkit.models.landmarker import Landmarker
 

@@ -13,8 +13,7 @@ import pytest
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines.base import Aligner
-from dubkit.engines.quiet import quiet
-from dubkit.engines.registry import choose, load_engine, released
+from dubkit.engines.registry import choose, load_engine, quiet, released
 from dubkit.errors import ConfigError, InputError, ModelError, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech.whisperx import WhisperxAligner

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from retinaface.box_utils import encode, jaccard, point_form
 from retinaface.predict_single import Model
 
-from dubkit.engines.retinaface_nets import MOBILENET
-from dubkit.faces.retinaface_net import RetinafaceNet
+from dubkit.faces.retinaface_net import MOBILENET, RetinafaceNet
 from dubkit.records import Detection
 
 Picture = NDArray[np.uint8]

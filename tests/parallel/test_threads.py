@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.parallel.threads import AHEAD, in_order
+from dubkit.parallel.workers import AHEAD, in_order
 
 
 @settings(max_examples=30, deadline=None)

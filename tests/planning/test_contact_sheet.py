@@ -9,8 +9,7 @@ import pytest
 
 from dubkit.errors import OutputError
 from dubkit.planning.contact_sheet import COLOURS, PAGE, SheetWriter
-from dubkit.planning.risk import Level
-from dubkit.planning.shot_plan import ShotPlan, Spoken, jpeg
+from dubkit.planning.shot_plan import Level, ShotPlan, Spoken, jpeg
 
 
 def plan(number: int, level: Level = Level.HIGH) -> ShotPlan:

@@ -6,7 +6,7 @@ import pytest
 from dubkit.config.schema import FaceSettings
 from dubkit.faces import landmark_layout
 from dubkit.faces.selection import UNCLEAR, TrackChoice, choose
-from dubkit.planning.risk import Level, Seen, judge, main_face
+from dubkit.planning.shot_plan import Level, Seen, judge, main_face
 from dubkit.records import FaceState, FaceTrack
 
 SETTINGS = FaceSettings()

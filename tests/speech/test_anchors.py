@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from dubkit.records import ScriptLine, Word
-from dubkit.speech.anchors import chunks, heard_times, line_times, match
+from dubkit.speech.script_alignment import chunks, heard_times, line_times, match
 
 SCRIPT = list("abcdefghijkabcdl")
 

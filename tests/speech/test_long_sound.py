@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.engines import track
-from dubkit.engines.track import Track
 from dubkit.media import audio
 from dubkit.media.audio import map_samples, save_wav
 from dubkit.records import Floats
-from dubkit.speech import mel_levels
+from dubkit.speech import activity, mel_levels
+from dubkit.speech.activity import Track, unspoken
 from dubkit.speech.mel_levels import SAMPLE_RATE, listen
-from dubkit.speech.nonspeech import unspoken
 
 
 def _peak(work: Callable[[Floats], object], minutes: int) -> int:
@@ -66,7 +64,7 @@ def test_sound_in_a_file_is_never_in_memory_whole(
         let_go(sound)
 
     let_go = audio.let_go
-    for module in (audio, track, mel_levels):
+    for module in (audio, activity, mel_levels):
         monkeypatch.setattr(module, "let_go", watched)
     work(samples)
     assert len(seen) > 3

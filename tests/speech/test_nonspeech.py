@@ -11,7 +11,7 @@ import pytest
 
 from dubkit.media.audio import load_samples
 from dubkit.records import Floats, Phoneme
-from dubkit.speech.nonspeech import silence_unspoken, unspoken
+from dubkit.speech.activity import silence_unspoken, unspoken
 
 RATE = 16000
 VOICE = Path(str(files("dubkit") / "demo" / "assets" / "dub.flac"))

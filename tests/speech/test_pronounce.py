@@ -8,9 +8,9 @@ import pytest
 
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, MissingDependency, UsageError
-from dubkit.speech import espeak, g2p, ipa, pronounce
+from dubkit.speech import espeak, g2p, ipa
+from dubkit.speech.g2p import Pronouncer, check, guess
 from dubkit.speech.phone_map import nearest, spoken
-from dubkit.speech.pronounce import Pronouncer, check, guess
 
 needs_espeak = pytest.mark.skipif(not espeak.available(), reason="espeak-ng is not installed")
 
@@ -29,7 +29,7 @@ def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     for name in ("dubkit.speech.language_id", "dubkit.speech.japanese"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    pronounce._symbols.cache_clear()
+    g2p._symbols.cache_clear()
 
 
 @needs_espeak

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dubkit.records import Phoneme, Word
-from dubkit.speech.tiling import Phones, hush, tile
+from dubkit.speech.script_alignment import hush, tile
+from dubkit.speech.sphinx_decoders import Phones
 
 seconds = st.floats(-1, 11)
 phone = st.tuples(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dubkit.records import Word
-from dubkit.speech.anchors import Chunk
+from dubkit.speech.script_alignment import Chunk
 from dubkit.speech.whisperx_words import (
     MIN_WORD,
     Timed,

@@ -11,7 +11,7 @@ import dubkit
 from dubkit.config.schema import AdaptSettings, Config, GenerateSettings
 from dubkit.errors import InputError, ModelError, OutputError, UsageError
 from dubkit.lips.articulation import Articulator
-from dubkit.models.actor import load_actor
+from dubkit.models.tc import load_actor
 from dubkit.pipeline.actor_profile import make_profile
 from dubkit.records import Job
 from dubkit.stages import adapt

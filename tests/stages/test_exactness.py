@@ -25,8 +25,8 @@ from dubkit.lips.articulation import Articulator
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
-from dubkit.metrics.metrics_store import LIPS, SEEN
-from dubkit.models.actor import ActorFacts, save_actor
+from dubkit.metrics.shot_meter import LIPS, SEEN
+from dubkit.models.tc import ActorFacts, save_actor
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.speech.mel_levels import listen
 from dubkit.speech.timing import cut_timing, load_timing, save_timing

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dubkit.stages.looking import inside
+from dubkit.stages.generate import inside
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 9, 40])

@@ -10,11 +10,11 @@ import torch
 
 from dubkit.faces import align, landmark_layout
 from dubkit.models.detector import STRIDES, UNIT, Level, decode
-from dubkit.training.lab import augment, textures, train_detector, train_landmarker
-from dubkit.training.lab.face_crops import PictureSource, placement
+from dubkit.training.lab import augment, train_detector, train_landmarker
+from dubkit.training.lab.augment import transplant
+from dubkit.training.lab.faces_data import PictureSource, placement
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
 from dubkit.training.lab.scenes import Scene, SceneMaker, box_of
-from dubkit.training.lab.transplant import transplant
 
 
 def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -184,7 +184,7 @@ def test_the_ground_of_a_scene_never_shows_a_labelled_face(prepared: Path) -> No
 def test_drawn_pictures_of_any_size_can_be_made(size: int) -> None:
     rng = np.random.default_rng(6)
     for _ in range(20):
-        assert textures.procedural(rng, size).shape == (size, size, 3)
+        assert augment.procedural(rng, size).shape == (size, size, 3)
 
 
 def test_the_opening_is_zero_for_lips_that_meet() -> None:

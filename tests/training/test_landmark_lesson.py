@@ -19,8 +19,8 @@ from dubkit.training.commands import train
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.lab.corrected import read_labels
 from dubkit.training.lab.landmark_lesson import landmark_lesson
-from dubkit.training.loop import Pace
 from dubkit.training.prepare import prepare
+from dubkit.training.trainer import Pace
 from tests.painted import face
 from tests.training.talking import config, one_face, write_film
 

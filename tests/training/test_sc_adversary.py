@@ -13,19 +13,16 @@ from torch import Tensor
 
 from dubkit.config.schema import ScTraining
 from dubkit.errors import Interrupted
-from dubkit.lips import refiner_grid
+from dubkit.lips import refiner
 from dubkit.models.sc import debug_sc, load_sc, save_sc
 from dubkit.progress import NoProgress
 from dubkit.training import train_sc
-from dubkit.training.loop import Pace
-from dubkit.training.sc_adversary import Adversary
-from dubkit.training.sc_data import Samples
-from dubkit.training.sc_losses import Made
-from dubkit.training.sc_maps import Maps, stacked
-from dubkit.training.trainer import run_lesson
+from dubkit.training.sc_data import Maps, Samples, stacked
+from dubkit.training.sc_losses import Adversary, Made
+from dubkit.training.trainer import Pace, run_lesson
 
 CPU = torch.device("cpu")
-SIZE = refiner_grid.SIZE
+SIZE = refiner.SIZE
 
 
 def maps(seed: int, batch: int = 2) -> Maps:
@@ -39,7 +36,7 @@ def maps(seed: int, batch: int = 2) -> Maps:
         filmed=truth,
         truth=truth,
         visible=1 - core,
-        sketch=core.expand(-1, refiner_grid.SKETCHES, -1, -1),
+        sketch=core.expand(-1, refiner.SKETCHES, -1, -1),
         core=core,
         mask=core,
         ring=torch.zeros_like(core),

@@ -31,8 +31,7 @@ from dubkit.training.dataset import (
     write_book,
     write_clip,
 )
-from dubkit.training.sc_footage import load_footage
-from dubkit.training.sc_maps import stacked
+from dubkit.training.sc_data import load_footage, stacked
 from dubkit.training.trainer import run_lesson
 from tests.faces.faces import drawn, talking
 

@@ -11,11 +11,9 @@ import pytest
 from dubkit.errors import InputError
 from dubkit.progress import NoProgress
 from dubkit.training.dataset import CROP, PreparedSet
-from dubkit.training.dataset_index import FootageFile
 from dubkit.training.footage import Source, find_sources
-from dubkit.training.prepare import prepare
-from dubkit.training.prepare_units import dealt
-from dubkit.training.sc_footage import load_footage
+from dubkit.training.prepare import FootageFile, dealt, prepare
+from dubkit.training.sc_data import load_footage
 from dubkit.training.stills import StillTask, cut_still
 from dubkit.training.tc_data import load
 from tests.painted import Person, paint

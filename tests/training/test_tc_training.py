@@ -16,7 +16,7 @@ from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS, Sound
 from dubkit.speech.timing import Timed
-from dubkit.training import tc_losses, train_tc
+from dubkit.training import train_tc
 from dubkit.training.dataset import (
     CROP,
     FORMAT,
@@ -30,9 +30,8 @@ from dubkit.training.dataset import (
 )
 from dubkit.training.lab.tc_merge import merged
 from dubkit.training.lab.teacher_set import rows, sentence, transcripts
-from dubkit.training.tc_data import Clip, clip_of
-from dubkit.training.tc_measures import correlation, evaluate, predict, predictions
-from dubkit.training.tc_windows import Windows, heard_otherwise
+from dubkit.training.tc_data import Clip, Windows, clip_of, heard_otherwise
+from dubkit.training.train_tc import correlation, evaluate, predict, predictions
 from tests.faces.faces import talking
 
 
@@ -98,7 +97,7 @@ def test_equal_seeds_give_equal_nets(clips: list[Clip]) -> None:
 def test_lip_weights_are_one_per_run_with_mean_one(clips: list[Clip]) -> None:
     batch = Windows(clips, {}, settings()).draw(np.random.default_rng(0))
     error = torch.randn(batch.mask.shape)
-    weight = tc_losses.run_weights(error, batch)
+    weight = train_tc.run_weights(error, batch)
     assert float((weight * batch.mask).sum() / batch.mask.sum()) == pytest.approx(1.0, abs=1e-5)
     for row in range(len(weight)):
         for run in set(batch.runs[row].tolist()):
@@ -111,9 +110,9 @@ def test_every_term_is_nought_where_the_answer_is_right_but_for_the_course(
     clips: list[Clip],
 ) -> None:
     batch = Windows(clips, {}, settings()).draw(np.random.default_rng(0))
-    terms = tc_losses.losses(batch.shapes, batch, settings())
+    terms = train_tc.losses(batch.shapes, batch, settings())
     assert float(terms["position"]) == float(terms["motion"]) == 0.0
-    wrong = tc_losses.losses(-batch.shapes, batch, settings())
+    wrong = train_tc.losses(-batch.shapes, batch, settings())
     assert all(float(wrong[name]) > float(terms[name]) for name in terms)
 
 

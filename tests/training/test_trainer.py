@@ -21,8 +21,17 @@ from dubkit.errors import Interrupted, ModelError, OutputError, WorkError
 from dubkit.media.process import run
 from dubkit.models.checkpoint import load_checkpoint, save_checkpoint
 from dubkit.progress import NoProgress
-from dubkit.training.loop import Outcome, Pace, course_of_rate, descend, follow
-from dubkit.training.trainer import METRICS, PREVIEWS, STATE, run_lesson
+from dubkit.training.trainer import (
+    METRICS,
+    PREVIEWS,
+    STATE,
+    Outcome,
+    Pace,
+    course_of_rate,
+    descend,
+    follow,
+    run_lesson,
+)
 
 IDENTITY = {"prepared set": "abc"}
 

@@ -10,7 +10,7 @@ from dubkit.faces.align import mean_face
 from dubkit.faces.association import bounds
 from dubkit.faces.selection import choose
 from dubkit.records import FaceState, FaceTrack, Shot
-from dubkit.training.usable import Choices, face_settings, refusals, usable_runs
+from dubkit.training.quality import Choices, face_settings, refusals, usable_runs
 from tests.training.talking import config
 
 RATE, FRAMES = 25.0, 100

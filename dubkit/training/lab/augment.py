@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.faces import landmark_layout
 from dubkit.faces.align import Matrix
 from dubkit.records import Floats
 
@@ -158,3 +159,127 @@ def occlude(rng: Random, picture: Picture, box: tuple[float, float, float, float
     else:
         cover = np.roll(picture, rng.integers(20, picture.shape[0], 2), (0, 1))
     return np.where(mask[..., None] > 0, cover, picture)
+
+
+def _colour(rng: Random) -> tuple[int, ...]:
+    return tuple(int(c) for c in rng.integers(0, 256, 3))
+
+
+def icon(rng: Random, picture: Picture) -> None:
+    """Draw a small round or square sign with dots, bars or rings in it."""
+    size = picture.shape[0]
+    radius = float(np.exp(rng.uniform(np.log(4), np.log(max(size / 6, 5)))))
+    centre = rng.uniform(0, size, 2)
+    middle = (int(centre[0]), int(centre[1]))
+    axes = (max(2, int(radius * rng.uniform(0.6, 1))), max(2, int(radius)))
+    if rng.random() < 0.6:
+        cv2.ellipse(picture, middle, axes, rng.uniform(-30, 30), 0, 360, _colour(rng), -1)
+    else:
+        low = (middle[0] - axes[0], middle[1] - axes[1])
+        high = (middle[0] + axes[0], middle[1] + axes[1])
+        cv2.rectangle(picture, low, high, _colour(rng), -1)
+    ink = _colour(rng)
+    for _ in range(int(rng.integers(1, 6))):
+        spot = centre + rng.uniform(-0.6, 0.6, 2) * axes
+        at, share = (int(spot[0]), int(spot[1])), radius * rng.uniform(0.08, 0.4)
+        thick = -1 if rng.random() < 0.6 else max(1, int(radius / 8))
+        if rng.random() < 0.6:
+            twin = (int(2 * centre[0] - spot[0]), at[1])  # signs are often symmetric
+            cv2.circle(picture, at, max(1, int(share)), ink, thick)
+            cv2.circle(picture, twin, max(1, int(share)), ink, thick)
+        else:
+            end = (int(spot[0] + share * 3 * rng.uniform(-1, 1)), int(spot[1] + share))
+            cv2.line(picture, at, end, ink, max(1, int(radius / 6)))
+        if rng.random() < 0.3:
+            ink = _colour(rng)
+
+
+def procedural(rng: Random, size: int) -> Picture:
+    """Colour ramps, clouds of noise at one scale, and a few shapes."""
+    nodes = int(rng.choice([2, 3, 6, 16, 40]))
+    field_ = rng.uniform(0, 255, (nodes, nodes, 3 if rng.random() < 0.7 else 1)).astype(np.float32)
+    picture = cv2.resize(
+        np.broadcast_to(field_, (nodes, nodes, 3)).copy(),
+        (size, size),
+        interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST,
+    )
+    picture = np.clip(picture * rng.uniform(0.2, 1) + rng.uniform(0, 60), 0, 255).astype(np.uint8)
+    for _ in range(int(rng.integers(0, 12))):
+        colour = _colour(rng)
+        a, b = rng.integers(0, size, 2), rng.integers(0, size, 2)
+        start, end = (int(a[0]), int(a[1])), (int(b[0]), int(b[1]))
+        shape = rng.random()
+        if shape < 0.4:
+            radius = (int(rng.integers(2, size // 4 + 3)), int(rng.integers(2, size // 4 + 3)))
+            cv2.ellipse(picture, start, radius, rng.uniform(0, 180), 0, 360, colour, -1)
+        elif shape < 0.7:
+            cv2.rectangle(picture, start, end, colour, -1 if rng.random() < 0.5 else 2)
+        else:
+            cv2.line(picture, start, end, colour, int(rng.integers(1, 8)))
+    for _ in range(int(rng.integers(0, 40)) if rng.random() < 0.5 else 0):
+        icon(rng, picture)
+    return np.asarray(picture, np.uint8)
+
+
+_SUBNASAL = landmark_layout.NOSE_TIP[2]
+# points that lie on neither face truly once their skin is blended: nothing is to be learnt of them
+BLENDED = np.concatenate(
+    [
+        landmark_layout.CHEEKS,
+        landmark_layout.CHIN,
+        landmark_layout.NOSTRILS,
+        landmark_layout.NOSE_TIP,
+    ]
+)
+
+
+def transplant(
+    picture: Picture, points: Floats, donor: Picture, donor_points: Floats, scale: float
+) -> tuple[Picture, Floats]:
+    """The recipient with the donor's mouth, and its landmarks."""
+    shift = points[_SUBNASAL] - scale * donor_points[_SUBNASAL]
+    moved = donor_points * scale + shift
+    lips = np.concatenate([moved[landmark_layout.LIPS], points[landmark_layout.LIPS]])
+    grow = 0.22 * float(np.ptp(moved[landmark_layout.LIPS, 0]))
+    size = picture.shape[0]
+    x0, y0 = np.clip(lips.min(0) - 2 * grow, 0, size - 2).astype(int)
+    x1, y1 = np.clip(lips.max(0) + 2 * grow, 2, size).astype(int)
+    if x1 - x0 < 4 or y1 - y0 < 4:
+        return picture, points
+    corner = np.array([x0, y0])
+    matrix = np.array([[scale, 0, shift[0] - x0], [0, scale, shift[1] - y0]])
+    patch = cv2.warpAffine(
+        donor, matrix, (int(x1 - x0), int(y1 - y0)), borderMode=cv2.BORDER_REPLICATE
+    )
+    view = picture[y0:y1, x0:x1].astype(np.float32)
+    inner = _hull(moved[landmark_layout.LIPS] - corner, view.shape[:2], 0)
+    mask = _hull(lips - corner, view.shape[:2], grow)
+    skin = (mask > 0.5) & (inner < 0.5)
+    if not skin.any():
+        return picture, points
+    patch = _matched(patch.astype(np.float32), view, skin)
+    soft = cv2.GaussianBlur(mask, (0, 0), max(grow / 3, 0.8))
+    mixed = picture.copy()
+    mixed[y0:y1, x0:x1] = np.clip(view + soft[..., None] * (patch - view), 0, 255)
+    result = points.copy()
+    result[landmark_layout.LIPS] = moved[landmark_layout.LIPS]
+    return mixed, result
+
+
+def _hull(points: Floats, shape: tuple[int, ...], grow: float) -> Floats:
+    """The convex hull of points, grown, as 0 and 1."""
+    mask = np.zeros(shape[:2], np.float32)
+    hull = cv2.convexHull(np.round(points).astype(np.int32))
+    cv2.fillConvexPoly(mask, hull, (1.0,))
+    if grow > 0:
+        cv2.polylines(mask, [hull], True, (1.0,), max(1, int(2 * grow)))
+    return mask
+
+
+def _matched(patch: Floats, view: Floats, skin: NDArray[np.bool_]) -> Floats:
+    """The patch in the view's light, as the skin of both tells; grey where the view is grey."""
+    colour = view[skin]
+    if float(np.ptp(colour, axis=1).mean()) < 6:
+        patch = np.repeat(patch.mean(2, keepdims=True), 3, 2)
+    gain = (colour.mean(0) + 8) / (patch[skin].mean(0) + 8)
+    return np.asarray(patch * np.clip(gain, 0.3, 3.0), np.float32)

@@ -1,7 +1,8 @@
 """Landmarks that a person corrected, and the crops to learn them from.
 
 Beside a video NAME may lie ``NAME.landmarks.npz`` with ``frames`` (N,), numbers of its pictures, and ``landmarks``
-(N, 189, 2), pixels of the upright picture in the order of `faces.landmark_layout`; NaN marks a point that was not looked at.
+(N, 189, 2), pixels of the upright picture in the order of `faces.landmark_layout`;
+NaN marks a point that was not looked at.
 The third unit of preparing cuts a wide canonical crop of each such frame and writes ``labels/NAME.npz``.
 """
 
@@ -22,7 +23,7 @@ from dubkit.media.planes import rgb_crop
 from dubkit.records import Floats
 from dubkit.training.analyse import film
 from dubkit.training.lab.faces_data import CROP, wide_from_canonical
-from dubkit.work.arrays import open_arrays
+from dubkit.work.store import open_arrays
 
 MOST = 1500  # frames of one file that are kept, spread evenly
 

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from dubkit.errors import InputError
 from dubkit.faces import align, landmark_layout
 from dubkit.records import Floats
+from dubkit.training.lab import augment
+from dubkit.training.lab.augment import BLENDED, transplant
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
 
 Picture = NDArray[np.uint8]
@@ -193,3 +195,207 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+# share of each data set in a training batch
+SHARE = {
+    "portraits": 0.5, "hdtf": 0.16, "usgov": 0.1, "grid_s1": 0.08, "grid_other": 0.07, "webcam": 0.09
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCrops:
+    """Crops exactly as an ideal tracker would cut them."""
+
+    crops: NDArray[np.uint8]  # (N, S, S, 3)
+    landmarks: Floats  # (N, L, 2) crop pixels
+    pose: Floats  # (N, 3)
+    group: NDArray[np.str_]
+    eyes: Floats  # (N,) distance of the eye centres, pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One random crop with a face and what is known of it."""
+
+    crop: Picture  # (S, S, 3)
+    landmarks: Floats  # (L, 2) crop pixels
+    pose: Floats  # (3,)
+    known: Floats  # (L,) 1 where the landmark is true, else 0
+
+
+class CropSet:
+    """The training or the validation rows of ``crops.npy``."""
+
+    def __init__(self, folder: Path, validation: bool) -> None:
+        table = np.load(folder / "crops.npz")
+        rows = np.flatnonzero(table["validation"] == validation)
+        self.crops = np.load(folder / "crops.npy", mmap_mode="r")[rows]
+        self.landmarks, self.pose = table["landmarks"][rows], table["pose"][rows]
+        self.group, self.person = table["group"][rows], table["person"][rows]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def plain(self, size: int) -> PlainCrops:
+        """Every row without augmentation."""
+        wide = wide_from_canonical()
+        matrix = align.compose(wide, align.invert(align.crop_from_canonical(size)))
+        crops = np.stack([augment.sample(crop, matrix, size, None) for crop in self.crops])
+        landmarks = align.apply(align.invert(matrix), self.landmarks)
+        centres = align.eye_centres(landmarks)
+        eyes = np.linalg.norm(centres[:, 1] - centres[:, 0], axis=1)
+        return PlainCrops(crops, landmarks, self.pose, self.group, eyes)
+
+
+class CropSource:
+    """Draws augmented crops that hold a face."""
+
+    def __init__(self, rows: CropSet) -> None:
+        self.rows = rows
+        weights = np.array([SHARE[group] for group in rows.group])
+        for group in SHARE:
+            weights[rows.group == group] /= max(1, int((rows.group == group).sum()))
+        top, bottom = (
+            rows.landmarks[:, landmark_layout.INNER_TOP],
+            rows.landmarks[:, landmark_layout.INNER_BOTTOM],
+        )
+        opening = (bottom - top)[:, 1] / np.ptp(rows.landmarks[..., 0], axis=1)
+        # turned heads and open mouths are rare and matter
+        weights *= (1 + np.abs(rows.pose[:, 0]) / 15) * (1 + 25 * np.clip(opening, 0, 0.2))
+        self.cumulative = np.cumsum(weights / weights.sum())
+        donors = (0.02 + np.clip(opening, 0, 0.2)) * np.where(rows.group == "portraits", 0.15, 1)
+        for person in np.unique(rows.person[rows.group != "portraits"]):
+            donors[rows.person == person] /= float((rows.person == person).sum())
+        donors[rows.group == "portraits"] /= float((rows.group == "portraits").sum()) / 15
+        self.donors = np.cumsum(donors / donors.sum())
+
+    def other_mouth(self, rng: augment.Random, row: int) -> tuple[Picture, Floats]:
+        """The wide crop of a row with the mouth of a face that looks about the same way."""
+        picture, points = self.rows.crops[row], self.rows.landmarks[row]
+        for _ in range(6):
+            donor = min(int(np.searchsorted(self.donors, rng.random())), len(self.rows) - 1)
+            if np.abs(self.rows.pose[donor, :2] - self.rows.pose[row, :2]).max() < 9:
+                scale = float(np.exp(rng.normal(0, 0.08)))
+                mouth = (self.rows.crops[donor], self.rows.landmarks[donor])
+                return transplant(picture, points, *mouth, scale)
+        return picture, points
+
+    def face(self, rng: augment.Random, size: int) -> Drawn:
+        """A random crop that holds a face."""
+        row = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.rows) - 1)
+        picture, points = self.rows.crops[row], self.rows.landmarks[row]
+        pose, known = self.rows.pose[row], np.ones(landmark_layout.COUNT, np.float32)
+        if rng.random() < 0.4:
+            picture, points = self.other_mouth(rng, row)
+            known[BLENDED] = 0
+        return vary(rng, (picture, points), pose, known, size)
+
+
+def vary(
+    rng: augment.Random, wide: tuple[Picture, Floats], pose: Floats, known: Floats, size: int
+) -> Drawn:
+    """A crop of ``size`` pixels as a tracker that is a little off would cut it, in other light and quality.
+
+    ``wide`` is a wide crop with its landmarks, ``pose`` (3,) and ``known`` (L,) are what is true of it.
+    """
+    picture, points = wide
+    pose = pose.copy()
+    if rng.random() < 0.5:
+        picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
+        known = known[landmark_layout.MIRROR]
+        points = points[landmark_layout.MIRROR] * (-1, 1) + (picture.shape[1] - 1, 0)
+        pose *= (-1, 1, -1)
+    placed, turn = placement(rng, size)
+    matrix = align.compose(wide_from_canonical(), align.invert(placed))
+    points = align.apply(align.invert(matrix), points)
+    ripple, unit = None, size / align.CROP_SIDE
+    if rng.random() < 0.5:
+        anchors = points[landmark_layout.MOVING] if rng.random() < 0.8 else points
+        ripple = augment.random_ripple(rng, anchors, unit, 0.2)
+        points = ripple.undo(points)
+    crop = augment.relight(rng, augment.sample(picture, matrix, size, ripple))
+    if rng.random() < 0.3:
+        crop = augment.shade(rng, crop)
+    if rng.random() < 0.12:
+        middle, low, high = points.mean(0), points.min(0), points.max(0)
+        if np.isfinite(middle).all():
+            crop = augment.occlude(rng, crop, (low[0], low[1], high[0], high[1]))
+    pose[2] += turn
+    return Drawn(augment.degrade(rng, crop), points, pose.astype(np.float32), known)
+
+
+def placement(rng: augment.Random, size: int) -> tuple[align.Matrix, float]:
+    """``crop_from_canonical`` as a tracker that is a little off would have it, and its turn in
+    degrees.
+    """
+    wild = rng.random() < 0.4
+    spread = 2.0 if wild else 1.0
+    turn = float(np.clip(rng.normal(0, 6 * spread), -28, 28))
+    scale = float(np.exp(np.clip(rng.normal(0, 0.05 * spread), -0.22, 0.22)))
+    shift = np.clip(rng.normal(0, 0.025 * spread, 2), -0.12, 0.12) * size
+    angle, middle = np.radians(turn), size / 2 - 0.5
+    spin = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    move = np.hstack([spin, (middle + shift - spin @ (middle, middle))[:, None]])
+    return align.compose(move, align.crop_from_canonical(size)), turn
+
+
+class PictureSource:
+    """Draws crops that hold no face, or one so misplaced that a tracker must let go."""
+
+    def __init__(self, folder: Path, validation: bool = False) -> None:
+        table = np.load(folder / "pictures.npz")
+        self.bytes = np.load(folder / "pictures.npy", mmap_mode="r")
+        self.rows = np.flatnonzero(table["validation"] == validation)
+        self.offsets, self.shapes = table["offsets"], table["shapes"]
+        self.landmarks = table["landmarks"]
+        hard = folder / "hard.npy"  # what an earlier detector took for faces, see `mine`
+        nothing = np.empty((0, 128, 128, 3), np.uint8)
+        self.hard: NDArray[np.uint8] = np.load(hard) if hard.is_file() else nothing
+        self.empty = np.array([r for r in self.rows if np.isnan(self.landmarks[r, 0, 0])])
+
+    def picture(self, row: int) -> Picture:
+        """One whole picture."""
+        height, width = self.shapes[row]
+        flat = self.bytes[self.offsets[row] : self.offsets[row + 1]]
+        return np.asarray(flat).reshape(height, width, 3)
+
+    def mistaken(self, rng: augment.Random, size: int) -> Picture:
+        """What a detector once took for a face, placed about as it then would be."""
+        patch = self.hard[int(rng.integers(len(self.hard)))]
+        placed, _ = placement(rng, size)
+        wide = align.crop_from_canonical(patch.shape[0])
+        crop = augment.sample(patch, align.compose(wide, align.invert(placed)), size, None)
+        return augment.degrade(rng, augment.relight(rng, crop))
+
+    def background(self, rng: augment.Random, size: int) -> Picture:
+        """A crop without a rightly placed face."""
+        share = rng.random()
+        if len(self.hard) and share > 0.6:
+            return self.mistaken(rng, size)
+        row = int(rng.choice(self.empty if share < 0.3 else self.rows))
+        picture, points = self.picture(row), self.landmarks[row]
+        height, width = picture.shape[:2]
+        while True:
+            side = float(np.exp(rng.uniform(np.log(24), np.log(max(height, width)))))
+            centre = rng.uniform((0, 0), (width, height))
+            if np.isnan(points[0, 0]) or _misplaced(points, centre, side):
+                break
+        scale, angle = side / size, rng.normal(0, 0.3)
+        spin = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        middle = size / 2 - 0.5
+        matrix = np.hstack([spin, (centre - spin @ (middle, middle))[:, None]])
+        if scale > 2:
+            blur = cv2.GaussianBlur(picture, (0, 0), scale / 3)
+            picture = blur.astype(np.uint8, copy=False)
+        crop = augment.sample(picture, matrix, size, None)
+        return augment.degrade(rng, augment.relight(rng, crop))
+
+
+def _misplaced(points: Floats, centre: NDArray[np.floating], side: float) -> bool:
+    """Whether a window is too far from the face's canonical crop, or of another size altogether."""
+    face = align.invert(align.canonical_from_face(points))
+    right = align.CROP_SIDE * align.scale_of(face)
+    middle = align.apply(face, np.array(align.CROP_CENTRE))
+    far = float(np.hypot(*(centre - middle))) / max(right, side)
+    return far > 0.38 or not 0.48 < side / right < 2.1

@@ -20,18 +20,15 @@ from numpy.typing import NDArray
 from dubkit.config.schema import LandmarkTraining
 from dubkit.errors import InputError, ModelError
 from dubkit.faces import align, landmark_layout
-from dubkit.models.builders import load_landmarker
-from dubkit.models.checkpoint import Checkpoint, save_checkpoint
+from dubkit.models.checkpoint import Checkpoint, load_landmarker, save_checkpoint
 from dubkit.models.landmarker import Landmarker
 from dubkit.records import Floats
 from dubkit.training.dataset import PreparedSet, labels_path
-from dubkit.training.lab import augment, textures
+from dubkit.training.lab import augment
 from dubkit.training.lab.corrected import LabelledCrops, read_crops
-from dubkit.training.lab.face_crops import vary
-from dubkit.training.lab.faces_data import wide_from_canonical
+from dubkit.training.lab.faces_data import vary, wide_from_canonical
 from dubkit.training.lab.train_landmarker import Batch, loss_of, point_weights, to_tensor, to_units
-from dubkit.training.loop import Pace, descend, follow
-from dubkit.training.resume import Modules, Optimizers
+from dubkit.training.trainer import Modules, Optimizers, Pace, descend, follow
 
 KIND = "landmarker"
 LEAST_FRAMES = 20
@@ -51,7 +48,7 @@ class Rows:
 
 
 class LandmarkLesson:
-    """See `training.loop.Lesson`."""
+    """See `training.trainer.Lesson`."""
 
     kind = KIND
     goal = "error"
@@ -89,7 +86,7 @@ class LandmarkLesson:
         face = np.ones(count, np.float32)
         for i in range(count):
             if rng.random() < self._settings.background:
-                crops[i], face[i] = augment.degrade(rng, textures.procedural(rng, size)), 0
+                crops[i], face[i] = augment.degrade(rng, augment.procedural(rng, size)), 0
                 continue
             row = int(rng.integers(len(self._rows.crops)))
             wide = (self._rows.crops[row], self._rows.landmarks[row])

@@ -19,9 +19,9 @@ import torch
 from dubkit.faces import align
 from dubkit.faces.embedded import suppress
 from dubkit.models.blocks import for_inference
-from dubkit.models.builders import load_detector
+from dubkit.models.checkpoint import load_detector
 from dubkit.models.detector import STRIDES, decode
-from dubkit.training.lab.face_crops import PictureSource
+from dubkit.training.lab.faces_data import PictureSource
 from dubkit.training.lab.scenes import Picture, SceneMaker
 from dubkit.training.lab.train_landmarker import to_tensor
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
 from dubkit.records import Floats
-from dubkit.training.lab import augment, textures
-from dubkit.training.lab.face_crops import PictureSource
+from dubkit.training.lab import augment
+from dubkit.training.lab.faces_data import PictureSource
 
 Picture = NDArray[np.uint8]
 Random = np.random.Generator
@@ -88,7 +88,7 @@ class SceneMaker:
         """A picture without a face."""
         kind = rng.random()
         if kind < 0.15:
-            return textures.procedural(rng, size)
+            return augment.procedural(rng, size)
         if kind < 0.4:
             return self.leaves(rng, size)
         return self.window(rng, size, rng.random() < 0.5)
@@ -118,7 +118,7 @@ class SceneMaker:
                 cv2.ellipse(mask, middle, axes, rng.uniform(0, 180), 0, 360, 1, -1)
                 view[mask > 0] = part[mask > 0]
         for _ in range(int(rng.integers(0, 25)) if rng.random() < 0.4 else 0):
-            textures.icon(rng, picture)
+            augment.icon(rng, picture)
         return picture
 
     def window(self, rng: Random, size: int, empty: bool) -> Picture:
@@ -134,7 +134,7 @@ class SceneMaker:
             window = np.array([x, y, x + side, y + side], np.float32)
             if head is None or covered(window, head) * side**2 < 1:
                 return _cut(rng, picture, window, size)
-        return textures.procedural(rng, size)
+        return augment.procedural(rng, size)
 
     def paste(self, rng: Random, scene: Scene, low: float, high: float, whole: bool) -> None:
         """Put a face in: the whole picture around it, or its head with a soft edge."""

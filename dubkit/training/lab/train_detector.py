@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.faces.embedded import suppress
-from dubkit.models.builders import build_detector, load_detector
-from dubkit.models.checkpoint import save_checkpoint
+from dubkit.models.checkpoint import build_detector, load_detector, save_checkpoint
 from dubkit.models.detector import STRIDES, Detector, Level, cell_middles, decode
-from dubkit.training.lab.face_crops import PictureSource
+from dubkit.training.lab.faces_data import PictureSource
 from dubkit.training.lab.scenes import Scene, SceneMaker
 from dubkit.training.lab.train_landmarker import to_tensor
-from dubkit.training.loop import descend, follow, set_rate
+from dubkit.training.trainer import descend, follow, set_rate
 
 # longer side of the faces that each grid answers for, pixels; both answer where they overlap
 SCALES = ((0.0, 64.0), (44.0, 144.0), (100.0, 1e9))

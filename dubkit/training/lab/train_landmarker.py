@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.faces import align, landmark_layout
-from dubkit.models.builders import build_landmarker, load_landmarker
-from dubkit.models.checkpoint import save_checkpoint
+from dubkit.models.checkpoint import build_landmarker, load_landmarker, save_checkpoint
 from dubkit.models.landmarker import Landmarker, Located
-from dubkit.training.lab.face_crops import CropSet, CropSource, PictureSource
-from dubkit.training.loop import descend, follow, set_rate
+from dubkit.training.lab.faces_data import CropSet, CropSource, PictureSource
+from dubkit.training.trainer import descend, follow, set_rate
 
 LIPS_WEIGHT, EYES_WEIGHT, OVAL_WEIGHT = 3.0, 2.0, 0.7
 OPENING_WEIGHT = 3.0
