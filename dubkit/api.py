@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
-from dubkit.engines.license import check_licence
+from dubkit.engines.license import check_license
 from dubkit.errors import OutputError
 from dubkit.media.container import local_path
 from dubkit.pipeline.delivery import check_media, length_warning
@@ -50,7 +50,7 @@ def run(
     settings: Sequence[str] = (),
     until: str | None = None,
     force: Sequence[str] = (),
-    licence: str = "any",
+    license: str = "any",
     dry_run: bool = False,
     overwrite: bool = False,
     wait: bool = False,
@@ -65,13 +65,13 @@ def run(
     ``settings`` are ``section.key=value``. The result is ``<video>.dubbed.<suffix>`` beside the
     film unless ``out`` says otherwise; finished work is kept in ``work`` and used again by the same
     call. With ``dry_run`` nothing is done and the result holds the plan; with ``wait``, another
-    process in that folder is waited for. ``licence="commercial"``
+    process in that folder is waited for. ``license="commercial"``
     refuses engines whose weights may not be used for paid work. ``verdicts`` is what a person said of single
     shots (`dubkit.pipeline.verdicts`); ``junit`` is where the gate's findings are written, one case a shot and measure.
     Raises `dubkit.errors.DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
-    check_licence(licence, config)
+    check_license(license, config)
     job = make_job(
         *(video, audio, config),
         script=script,
@@ -82,7 +82,7 @@ def run(
         verdicts=verdicts,
     )
     for used in _of_single_shots(job, config):
-        check_licence(licence, used)
+        check_license(license, used)
     check_delivery(job.output, config.generate.codec)
     if junit is not None and not local_path(junit).parent.is_dir():
         raise OutputError(

@@ -21,8 +21,8 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
-    """Colour tags as the container states them (FFmpeg's integer codes; 2 is "unspecified")."""
+class Color:
+    """Color tags as the container states them (FFmpeg's integer codes; 2 is "unspecified")."""
 
     range: int = 0
     matrix: int = 2
@@ -52,7 +52,7 @@ class VideoInfo:
     time_base: Fraction
     pixel_format: str
     codec: str
-    colour: Colour
+    color: Color
     rotation: int  # degrees clockwise that a player turns the decoded picture: 0 90 180 270
     pixel_aspect: Fraction  # width of a pixel over its height
     duration: float  # seconds, last frame's end minus first frame's start

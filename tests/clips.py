@@ -17,7 +17,7 @@ from dubkit.media.concat import join_segments
 from dubkit.media.planes import Plane, plane_format
 from dubkit.media.process import find_program, run
 from dubkit.media.writer import FrameWriter
-from dubkit.records import Colour, StreamInfo, VideoInfo
+from dubkit.records import Color, StreamInfo, VideoInfo
 
 
 def ffmpeg(*arguments: str | Path) -> None:
@@ -44,12 +44,12 @@ def film(
 
 
 def shots_film(path: Path, lengths: Sequence[int], *, rate: int = 25, size: str = "160x96") -> Path:
-    """A film whose shots are quiet pictures of very different colours, ``lengths`` frames each."""
-    colours = ("red", "white", "navy", "yellow", "black", "lime", "purple", "orange")
+    """A film whose shots are quiet pictures of very different colors, ``lengths`` frames each."""
+    colors = ("red", "white", "navy", "yellow", "black", "lime", "purple", "orange")
     inputs: list[str] = []
     for number, length in enumerate(lengths):
-        colour = colours[number % len(colours)]
-        source = f"color={colour}:size={size}:rate={rate}:duration={length / rate}"
+        color = colors[number % len(colors)]
+        source = f"color={color}:size={size}:rate={rate}:duration={length / rate}"
         inputs += ["-f", "lavfi", "-i", source]
     joined = (
         "".join(f"[{n}]" for n in range(len(lengths))) + f"concat=n={len(lengths)},format=yuv420p"
@@ -100,7 +100,7 @@ def facts(
     frames: int = 10,
     rotation: int = 0,
     pixel_aspect: Fraction = Fraction(1),
-    colour: Colour | None = None,
+    color: Color | None = None,
 ) -> VideoInfo:
     """Facts of a film that is yet to be made."""
     return VideoInfo(
@@ -112,7 +112,7 @@ def facts(
         time_base=time_base,
         pixel_format=pixel_format,
         codec="h264",
-        colour=colour or Colour(),
+        color=color or Color(),
         rotation=rotation,
         pixel_aspect=pixel_aspect,
         duration=float(frames / rate),

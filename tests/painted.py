@@ -1,4 +1,4 @@
-"""Painted faces: a film whose faces carry their own position in their colours, and engines that read it.
+"""Painted faces: a film whose faces carry their own position in their colors, and engines that read it.
 
 Red and green are canonical x and y, blue is the person and how far the mouth is open. A landmark engine
 that fits red and green is exact, sees a face only where it is visible, and works on any decoded picture;
@@ -19,7 +19,7 @@ from dubkit.faces.align import CROP_SIDE, Matrix, apply, invert, mean_face
 from dubkit.faces.association import bounds, five_points
 from dubkit.records import Detection, Floats
 
-CENTRE = np.array([0.0, 0.55])
+CENTER = np.array([0.0, 0.55])
 RADII = np.array([1.25, 1.6])
 LEVELS = 40.0  # of red and green to a canonical unit
 FIRST_PERSON, NEXT_PERSON, OPEN = 60.0, 60.0, 24.0  # levels of blue
@@ -69,10 +69,10 @@ def paint(people: Sequence[Person], width: int, height: int) -> NDArray[np.uint8
         top, bottom = (int(np.clip(person.y + r, 0, height)) for r in (-reach, reach))
         y, x = np.mgrid[top:bottom, left:right]
         at = apply(invert(person.display_from_canonical), np.stack([x, y], -1))
-        inside = (((at - CENTRE) / RADII) ** 2).sum(-1) < 1
+        inside = (((at - CENTER) / RADII) ** 2).sum(-1) < 1
         blue = FIRST_PERSON + NEXT_PERSON * person.number + OPEN * person.opening
-        colour = np.dstack([128 + LEVELS * at, np.full(at.shape[:2], blue)])
-        picture[top:bottom, left:right][inside] = np.round(colour[inside]).astype(np.uint8)
+        color = np.dstack([128 + LEVELS * at, np.full(at.shape[:2], blue)])
+        picture[top:bottom, left:right][inside] = np.round(color[inside]).astype(np.uint8)
     return picture
 
 

@@ -39,7 +39,7 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_imports_point_downwards() -> None:
+def test_imports_point_downward() -> None:
     """In a process of its own: import-linter switches off the loggers that it finds."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
     done = subprocess.run(

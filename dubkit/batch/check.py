@@ -11,7 +11,7 @@ from dubkit.batch.find_jobs import PATTERNS, Row, pair, read_list
 from dubkit.batch.jobs import Entry, Films, Problem, check_verdicts, deal, under
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config, ParallelSettings
-from dubkit.engines.license import check_licence
+from dubkit.engines.license import check_license
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media.container import FILMS, open_media
 from dubkit.media.probe import moving_pictures
@@ -36,7 +36,7 @@ class Request:
     presets: Sequence[str] = ()
     settings: Sequence[str] = ()
     flags: Mapping[str, object] | None = None
-    licence: str = "any"  # as for a single run
+    license: str = "any"  # as for a single run
     verdicts: Path | None = None  # a verdict file, or a folder of them
 
 
@@ -221,7 +221,7 @@ def _clashes(entries: Sequence[Entry]) -> list[Problem]:
 
 def _examine(entry: Entry, request: Request, films: Films) -> Ready:
     config = load_config(entry.presets, entry.all_settings(), request.flags)
-    check_licence(request.licence, config)
+    check_license(request.license, config)
     job = make_job(
         entry.video,
         entry.audio,
@@ -239,5 +239,5 @@ def _examine(entry: Entry, request: Request, films: Films) -> Ready:
         seconds = float(film.duration or 0) / 1e6
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         frames = stream.frames or round(seconds * rate)
-    check_verdicts(entry, job, config, request.licence, films)
+    check_verdicts(entry, job, config, request.license, films)
     return Ready(entry, job, config, seconds, frames)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.engines.license import check_licence
+from dubkit.engines.license import check_license
 from dubkit.errors import DubkitError, UsageError
 from dubkit.pipeline.dry_run import digest_input, read_shots
 from dubkit.pipeline.job import STAGES, prepare
@@ -176,15 +176,15 @@ def _read(given: Path) -> tuple[dict[str, list[Path]], list[Problem]]:
     return files, problems
 
 
-def check_verdicts(entry: Entry, job: Job, config: Config, licence: str, films: Films) -> None:
+def check_verdicts(entry: Entry, job: Job, config: Config, license: str, films: Films) -> None:
     """Raise DubkitError where a run would not obey an entry's verdict file: one of another film, of shots that
-    the film is known not to have, or with presets that cannot be used or whose weights ``licence`` forbids.
+    the film is known not to have, or with presets that cannot be used or whose weights ``license`` forbids.
     """
     if entry.verdicts is None:
         return
     verdicts = read_verdicts(entry.verdicts)
     check_film(verdicts, entry.verdicts, films.sha256(entry), entry.video.name)
     for own in configs(verdicts, config).values():
-        check_licence(licence, own)
+        check_license(license, own)
     if job.work.is_dir() and read_manifest(job.work) is not None:
         read_shots(prepare(job, config, STAGES))

@@ -138,7 +138,7 @@ def run_batch(
 def in_turn(todo: Sequence[Todo]) -> list[Todo]:
     """The order in which jobs begin: first one dub of each film, the longest film first, then the second ...
 
-    So a film is analysed by one job while others work on other films, and what takes longest does not come last.
+    So a film is analyzed by one job while others work on other films, and what takes longest does not come last.
     """
     turns: Counter[Path] = Counter()
     keyed: list[tuple[int, int, int]] = []

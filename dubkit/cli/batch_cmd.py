@@ -127,7 +127,7 @@ def batch(
     retry_failed: RetryFailed = False,
     skip_invalid: SkipInvalid = False,
     shard: ShardOption = None,
-    licence: o.Licence = None,
+    license: o.License = None,
     dry_run: o.DryRun = False,
     offline: o.Offline = False,
     json: o.Json = False,
@@ -165,7 +165,7 @@ def batch(
             presets=preset or (),
             settings=[*(setting or ()), *flags, *options.workers(backend, scheduler)],
             flags={"parallel.device": device, "parallel.jobs": jobs},
-            licence=licence or "any",
+            license=license or "any",
             verdicts=verdicts,
         )
         chosen = lazy.batch.open_batch(request, part)

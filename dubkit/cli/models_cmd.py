@@ -51,7 +51,7 @@ TrustNew = Annotated[
 
 @app.command("list")
 def list_(json: o.Json = False) -> None:
-    """List every weight: use, size, licence, source, checksum, and whether it is here.
+    """List every weight: use, size, license, source, checksum, and whether it is here.
 
     What dubkit itself needs is inside the package and not listed.
 
@@ -75,7 +75,7 @@ def list_(json: o.Json = False) -> None:
         say_json(found)
         return
     console = answers()
-    heads = ("weight", "for", "size", "paid work", "state", "licence", "sha256", "source")
+    heads = ("weight", "for", "size", "paid work", "state", "license", "sha256", "source")
     cells = [
         (
             w.name,
@@ -83,7 +83,7 @@ def list_(json: o.Json = False) -> None:
             _size(cache.size(w.name)),
             _paid(w.paid),
             s.value,
-            w.licence,
+            w.license,
             _known(w, cache.first_pulled(w.name)),
             w.source.split("//")[1],
         )
@@ -92,7 +92,7 @@ def list_(json: o.Json = False) -> None:
     shown = len(heads) if console.width >= ALL_COLUMNS else NARROW
     console.print(table(heads[:shown], (row[:shown] for row in cells)))
     if shown < len(heads):
-        say("a wider terminal, a pipe or --json shows licence, checksum and source too")
+        say("a wider terminal, a pipe or --json shows license, checksum and source too")
 
 
 @app.command()
@@ -196,7 +196,7 @@ def _entry(weight: Weight) -> dict[str, object]:
     return {
         "name": weight.name,
         "use": weight.use,
-        "licence": weight.licence,
+        "license": weight.license,
         "paid_work": weight.paid,
         "source": weight.source,
         "files": {file.name: file.sha256 for file in weight.files},

@@ -266,11 +266,13 @@ TrustScript = Annotated[
         rich_help_panel=PICTURE,
     ),
 ]
-Licence = Annotated[
+License = Annotated[
     str | None,
     typer.Option(
+        "--license",
+        "--licence",
         metavar="any|commercial",
-        help="commercial: refuse weights whose licence does not allow paid work.",
+        help="commercial: refuse weights whose license does not allow paid work.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -30,7 +30,7 @@ class ProbeSettings(Section):
     max_hours: float = Field(24.0, gt=0, description="Longest film accepted.")
     max_damaged: Unit = Field(
         0.001,
-        description="Share of pictures that cannot be decoded and may repeat their neighbour; two may always.",
+        description="Share of pictures that cannot be decoded and may repeat their neighbor; two may always.",
     )
 
 
@@ -103,7 +103,7 @@ class SpeechSettings(Section):
         False, description="Take the script as it is, even where the dub does not seem to say it."
     )
     model: str = Field(
-        "small", description="Recogniser of whisperx: a Whisper's name or a CTranslate2 folder."
+        "small", description="Recognizer of whisperx: a Whisper's name or a CTranslate2 folder."
     )
     align_model: str | None = Field(
         None, description="Alignment model of whisperx: name or folder; None: by language."

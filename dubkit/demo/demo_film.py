@@ -19,7 +19,7 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.media.audio import save_wav
 from dubkit.media.process import find_program, run
 from dubkit.media.writer import FrameWriter
-from dubkit.records import Colour, Floats, StreamInfo, VideoInfo
+from dubkit.records import Color, Floats, StreamInfo, VideoInfo
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 WIDTH, HEIGHT, RATE = 640, 480, 25
@@ -32,7 +32,7 @@ Picture = NDArray[np.uint8]
 class View:
     """What the camera sees of a picture, in the picture's pixels."""
 
-    x: float  # centre
+    x: float  # center
     y: float
     width: float
 
@@ -93,7 +93,7 @@ def film_info() -> VideoInfo:
         time_base=Fraction(1, RATE),
         pixel_format="yuv420p",
         codec="h264",
-        colour=Colour(range=1, matrix=6, primaries=6, transfer=6),
+        color=Color(range=1, matrix=6, primaries=6, transfer=6),
         rotation=0,
         pixel_aspect=Fraction(1),
         duration=frames / RATE,

@@ -4,7 +4,7 @@ Every engine is built with ``Engine(settings, device=...)`` where ``settings`` i
 `dubkit.config.schema`, states its ``name`` and a ``version`` that changes whenever its results may change
 (engines with weights put the weights' digest into it), and may say in ``notes`` what the user should know.
 An engine that holds much memory has a ``close()``, which is called when its stage is done; one whose weights
-do not come with it has a static ``weights(settings)``: their names in `dubkit.catalogue`.
+do not come with it has a static ``weights(settings)``: their names in `dubkit.catalog`.
 """
 
 from __future__ import annotations

@@ -8,16 +8,16 @@ from dubkit.errors import UsageError
 from dubkit.weights.entries import WEIGHTS
 
 _OWN = {"whisperx": "speech.aligner=pocketsphinx", "retinaface": "faces.detector=embedded"}
-LICENCES = ("any", "commercial")
+LICENSES = ("any", "commercial")
 
 
-def check_licence(wanted: str, config: Config) -> None:
+def check_license(wanted: str, config: Config) -> None:
     """``any`` allows every weight, ``commercial`` those that `check_paid_work` allows.
 
     Raises UsageError.
     """
-    if wanted not in LICENCES:
-        raise UsageError(f"the licence {wanted!r} is not known", hint=" or ".join(LICENCES))
+    if wanted not in LICENSES:
+        raise UsageError(f"the license {wanted!r} is not known", hint=" or ".join(LICENSES))
     if wanted == "commercial":
         check_paid_work(config)
 
@@ -42,7 +42,7 @@ def check_paid_work(config: Config) -> None:
         speech = config.speech
         if name == "whisperx" and speech.language is None and speech.align_model is None:
             raise UsageError(
-                "the licence of the alignment model depends on the language of the dub",
+                "the license of the alignment model depends on the language of the dub",
                 hint="say it with --language",
             )
 
@@ -51,9 +51,9 @@ def _refuse(weight: str, engine: str) -> None:
     entry = WEIGHTS.get(weight)
     if entry is None or entry.paid:
         return
-    says = f"is {entry.licence}" if entry.paid is False else "does not say that it may be"
+    says = f"is {entry.license}" if entry.paid is False else "does not say that it may be"
     raise UsageError(
-        f"the engine {engine} would use {weight}, whose licence {says}: not for paid work",
+        f"the engine {engine} would use {weight}, whose license {says}: not for paid work",
         hint=f"take dubkit's own engine (--set {_OWN[engine]}), or weights of your own; "
-        "dubkit models list shows every licence",
+        "dubkit models list shows every license",
     )

@@ -150,7 +150,7 @@ def load_engine(kind: str, name: str, settings: object, device: str = "cpu") -> 
 
 @contextmanager
 def released(engine: Loaded) -> Iterator[Loaded]:
-    """An engine for a while; one that can ``close``, to let its nets go, does so afterwards."""
+    """An engine for a while; one that can ``close``, to let its nets go, does so afterward."""
     try:
         yield engine
     finally:

@@ -34,7 +34,7 @@ SAME = 0.4  # overlap of boxes that makes two tracks the same face
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A film that was analysed: where its stages' folders are. Pickles."""
+    """A film that was analyzed: where its stages' folders are. Pickles."""
 
     video: Path
     probe: Path

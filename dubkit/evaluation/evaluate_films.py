@@ -1,6 +1,6 @@
 """Measure a dubbed film, shot by shot: with a reference, with the dub, or by itself.
 
-The film is analysed by the pipeline's own stages in a work folder, so that a second call only measures.
+The film is analyzed by the pipeline's own stages in a work folder, so that a second call only measures.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def evaluate(
     no_fid = obstacle(inception) if reference is not None else None
     sound = audio or result
     heard = _has_sound(sound, given=audio is not None)
-    made = _analyse(
+    made = _analyze(
         result, sound, script if heard else None, config, work / "result", progress, heard
     )
     shots = read_shots(made)
@@ -95,7 +95,7 @@ def evaluate(
         listed = work / "shots.csv"
         write_shots(listed, shots)
         place = work / f"reference-{reference.stem}"
-        real = _analyse(reference, reference, None, config, place, progress, False, listed)
+        real = _analyze(reference, reference, None, config, place, progress, False, listed)
     with _for_syncnet(sound if heard and syncnet else None, work) as spoken:
         tasks = [_task(shot, made, real, heard, same_sound, spoken, syncnet) for shot in shots]
         found = _measure_all(tasks, config, progress)
@@ -191,7 +191,7 @@ def _has_sound(path: Path, *, given: bool) -> bool:
     return True
 
 
-def _analyse(
+def _analyze(
     video: Path,
     audio: Path,
     script: Path | None,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from dubkit.faces import landmark_layout
-from dubkit.faces.align import canonical_from_face, eye_centres, scale_of
+from dubkit.faces.align import canonical_from_face, eye_centers, scale_of
 from dubkit.faces.smooth import local_mean
 from dubkit.records import Floats
 
@@ -72,7 +72,7 @@ def mouth_motion(landmarks: Floats) -> Series:
     gap = np.linalg.norm(
         seen[:, landmark_layout.INNER_TOP] - seen[:, landmark_layout.INNER_BOTTOM], axis=1
     )
-    eyes = eye_centres(seen)
+    eyes = eye_centers(seen)
     corners = np.linalg.norm(
         seen[:, landmark_layout.MOUTH_LEFT] - seen[:, landmark_layout.MOUTH_RIGHT], axis=1
     )

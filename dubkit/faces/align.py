@@ -1,6 +1,6 @@
 """The canonical face: where every face is brought before anything looks at it, and the way back.
 
-*Canonical coordinates* know no position, size or roll: the midpoint of the eye centres is the origin, their
+*Canonical coordinates* know no position, size or roll: the midpoint of the eye centers is the origin, their
 distance is 1, x to the right of the picture, y down. The similarity that leads there is fitted to stable
 points only (eyes, nose bridge; never mouth or jaw), so speech does not move it.
 
@@ -23,7 +23,7 @@ from dubkit.records import Floats
 Matrix = NDArray[np.float64]
 
 # the canonical crop: a square that holds the whole face, from mid-forehead to under the chin
-CROP_CENTRE = (0.0, 0.55)
+CROP_CENTER = (0.0, 0.55)
 CROP_SIDE = 3.8
 
 
@@ -35,8 +35,8 @@ def mean_face() -> Floats:
     return points
 
 
-def eye_centres(landmarks: Floats) -> Floats:
-    """(..., L, 2) -> (..., 2, 2): centres of the picture's left and right eye."""
+def eye_centers(landmarks: Floats) -> Floats:
+    """(..., L, 2) -> (..., 2, 2): centers of the picture's left and right eye."""
     left = landmarks[..., landmark_layout.EYE_LEFT, :].mean(-2)
     right = landmarks[..., landmark_layout.EYE_RIGHT, :].mean(-2)
     return np.stack([left, right], -2)
@@ -66,7 +66,7 @@ def canonical_from_points(points: Floats) -> Matrix:
     mean = mean_face()
     five = np.stack(
         [
-            *eye_centres(mean),
+            *eye_centers(mean),
             mean[landmark_layout.NOSE_TIP[0]],
             mean[landmark_layout.MOUTH_LEFT],
             mean[landmark_layout.MOUTH_RIGHT],
@@ -76,9 +76,9 @@ def canonical_from_points(points: Floats) -> Matrix:
 
 
 def crop_from_canonical(size: int) -> Matrix:
-    """Canonical coordinates -> pixels of the square canonical crop (pixel centres at integers)."""
+    """Canonical coordinates -> pixels of the square canonical crop (pixel centers at integers)."""
     scale = size / CROP_SIDE
-    x, y = CROP_CENTRE
+    x, y = CROP_CENTER
     return np.array(
         [[scale, 0, size / 2 - 0.5 - scale * x], [0, scale, size / 2 - 0.5 - scale * y]]
     )

@@ -64,10 +64,10 @@ def square_from_canonical() -> Matrix:
 
 def descriptor(crop: NDArray[np.uint8]) -> Floats:
     """(SIDE, SIDE, 3) RGB crop -> unit vector; a product of two of them is their likeness, -1 to 1."""
-    grey = cv2.cvtColor(crop[:HEIGHT, :WIDTH], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    gray = cv2.cvtColor(crop[:HEIGHT, :WIDTH], cv2.COLOR_RGB2GRAY).astype(np.float32)
     parts = []
     for across, down in ((1, 0), (0, 1)):
-        edges = np.asarray(cv2.Sobel(grey, cv2.CV_32F, across, down), np.float32).ravel()
+        edges = np.asarray(cv2.Sobel(gray, cv2.CV_32F, across, down), np.float32).ravel()
         edges -= edges.mean()
         parts.append(edges / max(float(np.linalg.norm(edges)), 1e-6))
     return np.asarray(np.concatenate(parts) / np.sqrt(2), np.float32)

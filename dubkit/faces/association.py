@@ -1,4 +1,4 @@
-"""Is this the same face? Distances between faces of neighbouring frames, and who gets whom.
+"""Is this the same face? Distances between faces of neighboring frames, and who gets whom.
 
 Distances are in face sizes (about one inter-ocular distance of a frontal face), so one set of limits
 serves a close-up and a crowd.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import landmark_layout
-from dubkit.faces.align import eye_centres
+from dubkit.faces.align import eye_centers
 from dubkit.records import Floats
 
 LOOK_SIDE = 12  # pixels
@@ -22,11 +22,11 @@ _FACE = (0.24, 0.26, 0.76, 0.80)
 
 
 def five_points(landmarks: Floats) -> Floats:
-    """(L, 2) -> (5, 2): eye centres, nose tip, mouth corners, as a `Detection` has them."""
+    """(L, 2) -> (5, 2): eye centers, nose tip, mouth corners, as a `Detection` has them."""
     rest = landmarks[
         [landmark_layout.NOSE_TIP[0], landmark_layout.MOUTH_LEFT, landmark_layout.MOUTH_RIGHT]
     ]
-    return np.concatenate([eye_centres(landmarks), rest])
+    return np.concatenate([eye_centers(landmarks), rest])
 
 
 def face_size(points: Floats) -> float:
@@ -59,7 +59,7 @@ def bounds(landmarks: Floats) -> Floats:
 
 
 def look(crop: NDArray[np.uint8]) -> Floats:
-    """What a face looks like, from its canonical crop: a small normalised thumbnail as a unit vector."""
+    """What a face looks like, from its canonical crop: a small normalized thumbnail as a unit vector."""
     side = crop.shape[0]
     x0, y0, x1, y1 = (round(f * side) for f in _FACE)
     small = cv2.resize(

@@ -88,7 +88,7 @@ class EmbeddedDetector:
         keep = suppress(box, score, self.min_score)
         size = np.array([picture.shape[1], picture.shape[0]], np.float32)
         edge = np.concatenate([size, size])
-        back = (0.5 / scale) - 0.5  # pixel centres are at integers on both planes
+        back = (0.5 / scale) - 0.5  # pixel centers are at integers on both planes
         return [
             Detection(
                 box=_four(np.clip(box[i] / np.tile(scale, 2) + np.tile(back, 2), 0, edge)),
@@ -193,7 +193,7 @@ def _tensor(picture: Picture, device: torch.device) -> torch.Tensor:
 
 
 def _padded(picture: Picture, device: torch.device) -> torch.Tensor:
-    """The same, grown with grey to the right and bottom until the coarsest grid fits."""
+    """The same, grown with gray to the right and bottom until the coarsest grid fits."""
     height, width = picture.shape[:2]
     down, right = -height % LARGEST_STEP, -width % LARGEST_STEP
     pixels = _tensor(picture, device)

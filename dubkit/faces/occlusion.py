@@ -1,6 +1,6 @@
 """What is before a mouth: frames in which much of the lower face suddenly looks like something else.
 
-The colour of the skin is read at landmarks around the mouth, so that it does not change when the mouth moves. Each
+The color of the skin is read at landmarks around the mouth, so that it does not change when the mouth moves. Each
 point is compared with what it shows in other frames of the track, those of the nearest head pose and time, and with
 what these foretell of a pose that only this frame has: a head that turns far for a moment shows the light of the other
 side. Light that changes on all points at once is taken out. A hand, a microphone or a cup changes many points at
@@ -22,7 +22,7 @@ Skin = NDArray[np.uint8]  # (N, 3) YCrCb at `POINTS`
 Mask = NDArray[np.bool_]
 
 POINTS = np.concatenate([landmark_layout.CHEEKS, landmark_layout.CHIN, landmark_layout.LIPS_OUTER])
-SOFT = 0.08  # of the crop's side: the patch that a point's colour is the mean of
+SOFT = 0.08  # of the crop's side: the patch that a point's color is the mean of
 _FLOOR = np.array(
     [9.0, 4.0, 4.0], np.float32
 )  # of Y, Cr and Cb: noise, and landmarks that are a little off
@@ -31,21 +31,23 @@ _QUIET, _WIDE = (
     0.3,
     4.0,
 )  # the share of a track that surely is not covered, and its spread's reach over all others
-_NEAR_WIDE = 2.5  # the same among neighbours
+_NEAR_WIDE = 2.5  # the same among neighbors
 _PLAIN = 0.12  # strangeness under which a frame may tell what a face looks like
 _MODEL, _NEAR = (
     240,
     31,
 )  # frames of a track that tell it, and of them those that a frame is compared with
 _DEGREES_A_SECOND = 1.0  # how far in time a frame is as far as in pose
-_STIFF = 3.0  # square degrees, summed over neighbours: poses that differ less tell nothing of other poses
+_STIFF = (
+    3.0  # square degrees, summed over neighbors: poses that differ less tell nothing of other poses
+)
 _LEAVES = 0.35  # of the limit: what is covered stays so until it is well free
 _MARGIN = 0.08  # seconds around: a border of a hand is no measure of where it begins
 _SHORTEST = 2  # frames over the limit in a row
 
 
 def skin_of(crop: NDArray[np.uint8], points: Floats) -> Skin:
-    """``crop`` (S, S, 3) RGB, ``points`` (L, 2) landmarks in its pixels -> the colours at `POINTS`."""
+    """``crop`` (S, S, 3) RGB, ``points`` (L, 2) landmarks in its pixels -> the colors at `POINTS`."""
     side = max(1, round(SOFT * len(crop)))
     soft = cv2.cvtColor(cv2.blur(crop, (side, side)), cv2.COLOR_RGB2YCrCb)
     at = np.clip(np.round(points[POINTS]), 0, len(crop) - 1).astype(np.intp)
@@ -78,8 +80,8 @@ def strangeness(
         usual = np.median(alike, 0)
         spread = _NEAR_WIDE * np.median(np.abs(alike - usual), 0)
         odd = _odd(values[row], usual, spread)
-        foretold = usual + _foretold(alike, turn[nearest])
-        found[row] = (odd & _odd(values[row], foretold, spread)).mean()
+        predicted = usual + _predicted(alike, turn[nearest])
+        found[row] = (odd & _odd(values[row], predicted, spread)).mean()
     return np.asarray(found + np.maximum(np.median(scores) - scores, 0), np.float32)
 
 
@@ -95,20 +97,20 @@ def covered(strange: Floats, limit: float, rate: float) -> Mask:
 
 
 def _off(values: Floats, usual: Floats) -> Floats:
-    """How points differ from their usual colour, without what all of them differ by."""
+    """How points differ from their usual color, without what all of them differ by."""
     off = values - usual
     return np.asarray(off - np.median(off, -2, keepdims=True), np.float32)
 
 
-def _foretold(alike: Floats, turn: Floats) -> Floats:
-    """(N, 3) how far the pose of a frame moves colours from the usual: a straight line through its neighbours.
+def _predicted(alike: Floats, turn: Floats) -> Floats:
+    """(N, 3) how far the pose of a frame moves colors from the usual: a straight line through its neighbors.
 
-    ``alike`` (n, N, 3) their colours, ``turn`` (n, 2) degrees of yaw and pitch between their poses and the frame's.
+    ``alike`` (n, N, 3) their colors, ``turn`` (n, 2) degrees of yaw and pitch between their poses and the frame's.
     """
     middle = turn.mean(0)
     apart = turn - middle
-    colours = (alike - alike.mean(0)).reshape(len(alike), -1)
-    slope = np.linalg.solve(apart.T @ apart + _STIFF * np.eye(2), apart.T @ colours)
+    colors = (alike - alike.mean(0)).reshape(len(alike), -1)
+    slope = np.linalg.solve(apart.T @ apart + _STIFF * np.eye(2), apart.T @ colors)
     return np.asarray((-middle @ slope).reshape(alike.shape[1:]), np.float32)
 
 

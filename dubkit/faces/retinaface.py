@@ -38,7 +38,7 @@ class RetinafaceDetector:
 
     @staticmethod
     def weights(settings: FaceSettings) -> tuple[str, ...]:
-        """The catalogue's names of the weights that these settings need."""
+        """The catalog's names of the weights that these settings need."""
         return () if settings.weights else (locate.RETINAFACE,)
 
     def detect(self, picture: Picture) -> list[Detection]:

@@ -73,7 +73,7 @@ class Backbone:
         return net
 
     def numbers(self, picture: Picture) -> NDArray[np.float32]:
-        """A picture (H, W, 3) RGB as the network was trained to see it; 0 is the mean colour."""
+        """A picture (H, W, 3) RGB as the network was trained to see it; 0 is the mean color."""
         pixels = picture.astype(np.float32)
         if self is MOBILENET:
             return np.asarray(pixels[..., ::-1] - _MEAN_BGR, np.float32)
@@ -152,7 +152,7 @@ class RetinafaceNet:
         part = self._size / max(height, width)
         size = (max(1, round(width * part)), max(1, round(height * part)))
         small = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-        square = np.zeros((self._size, self._size, 3), np.float32)  # 0: the mean colour
+        square = np.zeros((self._size, self._size, 3), np.float32)  # 0: the mean color
         square[: size[1], : size[0]] = self.backbone.numbers(np.asarray(small, np.uint8))
         return square, np.array([size[0] / width, size[1] / height])
 

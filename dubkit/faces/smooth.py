@@ -65,7 +65,7 @@ def adaptive(values: NDArray[np.float64], sigma: float, noise: float) -> NDArray
     """Lee's filter over (T, N) series that move together; ``noise`` is one standard deviation."""
     mean = local_mean(values, sigma)
     departure = (values - mean) ** 2
-    # the frame's own departure, or its neighbourhood's: whichever is larger shows motion
+    # the frame's own departure, or its neighborhood's: whichever is larger shows motion
     energy = departure.mean(1)
     energy = np.maximum(energy, local_mean(energy[:, None], sigma / 2)[:, 0])
     gain = np.clip(1.0 - noise**2 / np.maximum(energy, 1e-12), 0.0, 1.0)

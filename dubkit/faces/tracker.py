@@ -193,7 +193,7 @@ def _without_doubles(
 ) -> list[tuple[Trail, Sighting, bool]]:
     """Where two trails see one face, the one whose motion and look it fits keeps it.
 
-    The flag says that no other face is near, so that the look may be learnt.
+    The flag says that no other face is near, so that the look may be learned.
     """
 
     def cost(candidate: tuple[Trail, Sighting, Floats]) -> float:
@@ -292,7 +292,7 @@ def rewind(
     locator: Locator,
     rules: Rules,
 ) -> None:
-    """Extend every trail backwards from each frame where it was picked up."""
+    """Extend every trail backward from each frame where it was picked up."""
     starts: dict[int, list[Trail]] = {}
     for trail in trails:
         for start in _pickups(trail, shot):

@@ -95,7 +95,7 @@ class Sighting:
     landmarks: Floats  # (L, 2) display coordinates
     pose: Floats  # (3,) yaw pitch roll, degrees, relative to the display
     score: float
-    look: Floats  # `link.look`; forgotten once it has been learnt, to keep long shots small
+    look: Floats  # `link.look`; forgotten once it has been learned, to keep long shots small
     skin: Skin  # `cover.skin_of`
 
     @property
@@ -208,7 +208,7 @@ class Trail:
         self.last = self.confirmed
 
     def predict(self, index: int, step: int = 1) -> Floats:
-        """(L, 2) where the face should be in a frame, from its own even motion; ``step`` -1 looks backwards."""
+        """(L, 2) where the face should be in a frame, from its own even motion; ``step`` -1 looks backward."""
         last = index - step
         while last not in self.sightings:
             last -= step
@@ -216,8 +216,8 @@ class Trail:
         recent = [i for i in range(last - 5 * step, last + step, step) if i in self.sightings]
         if len(recent) < 2:
             return face
-        centres = np.stack([self.sightings[i].landmarks.mean(0) for i in recent])
-        speed = np.median(np.diff(centres, axis=0) / np.diff(recent)[:, None], axis=0)
+        centers = np.stack([self.sightings[i].landmarks.mean(0) for i in recent])
+        speed = np.median(np.diff(centers, axis=0) / np.diff(recent)[:, None], axis=0)
         return np.asarray(face + speed * (index - last), np.float32)
 
     def likeness(self, sighting: Sighting) -> float:

@@ -2,7 +2,7 @@
 
 All its layers take a few small steps (`lips.adaptation`); then the answer is made as wide as this person's mouth
 opens. The speech is dealt out in blocks to some parts. Each part in turn is held out and judged by a net that was
-tuned on the others, so every frame is judged by a net that has not seen it: by the very error that is learnt by, which
+tuned on the others, so every frame is judged by a net that has not seen it: by the very error that is learned by, which
 tells better what other speech of the person gains than the correlation of so few seconds does.
 """
 
@@ -95,7 +95,7 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
         before = after = 0.0
         for held in range(PARTS):
             others = _apart((part >= 0) & (part != held), passages)
-            tuned = learnt(net, speech, others, steps(seconds * (1 - 1 / PARTS)))
+            tuned = learned(net, speech, others, steps(seconds * (1 - 1 / PARTS)))
             held_out[part == held] = _openings(tuned, passages)[part == held]
             judged, share = _apart(part == held, passages), _share(part, held)
             before += share * error(net, speech, judged)
@@ -103,7 +103,7 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
         facts = ActorFacts(articulator.digest, round(seconds, 2), round(before, 4), round(after, 4))
         if after >= before:
             return Verdict(None, facts)
-        found = learnt(net, speech, _apart(part >= 0, passages), steps(seconds))
+        found = learned(net, speech, _apart(part >= 0, passages), steps(seconds))
     # tuning makes an answer timid; and so much as is sure of how widely this person speaks
     _widen(found, _width(ordinary, held_out, part) * width ** (seconds / (seconds + _SURE)))
     return Verdict(found, facts)
@@ -202,7 +202,7 @@ _COURSE, _MOTION = 5.0, 0.3  # weights, as in training
 _OPENING = 0.03  # opening over face width that counts as one unit of error
 _STEEP = 1.5  # error beyond which squares turn linear
 _WINDOW = 2.4  # seconds in which the course is compared
-_LEAST = 0.25  # of a window must be learnt from
+_LEAST = 0.25  # of a window must be learned from
 _LONGEST = 1.0  # gradient
 
 
@@ -228,8 +228,10 @@ def steps(seconds: float) -> int:
     return int(np.clip(round(seconds), *_STEPS))
 
 
-def learnt(net: TcNet, speech: Sequence[Spoken], chosen: Sequence[np.ndarray], count: int) -> TcNet:
-    """A copy of ``net`` after ``count`` steps; of each stretch the frames ``chosen`` (N,) are learnt from."""
+def learned(
+    net: TcNet, speech: Sequence[Spoken], chosen: Sequence[np.ndarray], count: int
+) -> TcNet:
+    """A copy of ``net`` after ``count`` steps; of each stretch the frames ``chosen`` (N,) are learned from."""
     tuned = copy.deepcopy(net).requires_grad_(True).train()
     masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
     # nets that stand side by side in one do not meet: what is 0 between them stays so
@@ -251,7 +253,7 @@ def learnt(net: TcNet, speech: Sequence[Spoken], chosen: Sequence[np.ndarray], c
 
 
 def error(net: TcNet, speech: Sequence[Spoken], chosen: Sequence[np.ndarray]) -> float:
-    """How wrong ``net`` is on the frames ``chosen``: the loss that `learnt` follows, mean over the frames."""
+    """How wrong ``net`` is on the frames ``chosen``: the loss that `learned` follows, mean over the frames."""
     masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
     with torch.inference_mode():
         return float(_loss(net, speech, masks))
@@ -266,7 +268,7 @@ def _optimizer(net: TcNet) -> tuple[torch.optim.Optimizer, tuple[float, float]]:
 
 
 def _loss(net: TcNet, speech: Sequence[Spoken], masks: Sequence[Tensor]) -> Tensor:
-    """Mean over the frames that are learnt from."""
+    """Mean over the frames that are learned from."""
     effect = torch.from_numpy(mouth_shape.gap_effect())
     size = torch.from_numpy(np.linalg.norm(mouth_shape.basis().decode, axis=1) ** 2).float()
     weights = size / size.sum()
@@ -285,7 +287,7 @@ def _loss(net: TcNet, speech: Sequence[Spoken], masks: Sequence[Tensor]) -> Tens
 
 
 def _courses(made: Tensor, true: Tensor, mask: Tensor, window: int) -> Tensor:
-    """One minus the correlation of openings (N,) in each window, weighed by its frames that are learnt from."""
+    """One minus the correlation of openings (N,) in each window, weighed by its frames that are learned from."""
     short = max(0, window - len(mask))
     x, y, m = (
         nn.functional.pad(v, (0, short)).unfold(0, window, max(1, window // 2))

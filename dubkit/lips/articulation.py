@@ -211,11 +211,11 @@ def _obey(coefficients: Floats, timing: Timing) -> Floats:
     return np.asarray(coefficients + (wanted - opening)[:, None] * step, np.float32)
 
 
-def _hold(times: NDArray[np.float64], centre: float, length: float) -> NDArray[np.float64]:
-    """(T,) how strongly a rule holds: fully around its centre, and in one frame at least."""
-    hold = np.clip((length / 4 + _RAMP - np.abs(times - centre)) / _RAMP, 0.0, 1.0)
-    nearest = int(np.argmin(np.abs(times - centre)))
+def _hold(times: NDArray[np.float64], center: float, length: float) -> NDArray[np.float64]:
+    """(T,) how strongly a rule holds: fully around its center, and in one frame at least."""
+    hold = np.clip((length / 4 + _RAMP - np.abs(times - center)) / _RAMP, 0.0, 1.0)
+    nearest = int(np.argmin(np.abs(times - center)))
     interval = float(np.median(np.diff(times))) if len(times) > 1 else articulatory.STEP
-    if abs(times[nearest] - centre) <= interval:
+    if abs(times[nearest] - center) <= interval:
         hold[nearest] = 1.0
     return np.asarray(hold)

@@ -1,6 +1,6 @@
 """Lay a warped patch over native planes under a soft mask; nothing outside the mask changes.
 
-Works on the planes as decoded (Y, U, V or R, G, B; 8 to 16 bit): no colour conversion, so no colour shift,
+Works on the planes as decoded (Y, U, V or R, G, B; 8 to 16 bit): no color conversion, so no color shift,
 and every sample where the mask is zero keeps its bits.
 """
 
@@ -105,14 +105,14 @@ def warped(
 def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
     """Take bright threads (teeth between shut lips) out of the picture, in place, where ``closing`` says.
 
-    A grey opening: what is brighter than its surroundings and thinner than the kernel goes; a dark line stays.
+    A gray opening: what is brighter than its surroundings and thinner than the kernel goes; a dark line stays.
     """
     height = 2 * max(1, round(_THREAD * scale / 2)) + 1
     opened = cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((height, 1), np.uint8))
     pixels += closing * (opened - pixels)
 
 
-_MATCH = 24  # side of the coarse grid on which colours are matched
+_MATCH = 24  # side of the coarse grid on which colors are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
 _DETAIL = 1.5  # box of what counts as detail, in deviations of `_TEXTURE`
 # of all detail, which reading between samples takes away, and at most, where mixing smoothed it: of the mixed
@@ -122,10 +122,10 @@ _MIXED, _MADE = (1.02, 1.25), (1.04, 1.35)
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What an image net says of a patch, on a small grid; colours are matched in it already."""
+    """What an image net says of a patch, on a small grid; colors are matched in it already."""
 
     grid_from_canonical: Matrix
-    weights: tuple[Floats, ...]  # (S, S) for each warp, together 1: of light and colour
+    weights: tuple[Floats, ...]  # (S, S) for each warp, together 1: of light and color
     texture: tuple[Floats, ...]  # the same, of what is finer
     additions: tuple[Floats, ...]  # (S, S) for each plane, in samples
 
@@ -150,7 +150,7 @@ def compose_patch(
 
 
 def _alike(planes: Sequence[Plane], matrices: Sequence[Matrix]) -> list[list[int]]:
-    """The planes that lie alike (colour differences mostly do) in groups: their geometry is worked out once."""
+    """The planes that lie alike (color differences mostly do) in groups: their geometry is worked out once."""
     groups: list[list[int]] = []
     for index, (plane, matrix) in enumerate(zip(planes, matrices, strict=True)):
         first = groups[-1][0] if groups else index
@@ -189,7 +189,7 @@ def _compose_alike(
         ring = to_plane(patch.ring, from_mask, size)
         limit = 0.12 * (1 << depth)
         for region, pixels in zip(regions, made, strict=True):
-            pixels += colour_offset(region, pixels, ring, limit)
+            pixels += color_offset(region, pixels, ring, limit)
     top = float((1 << depth) - 1)
     for region, pixels in zip(regions, made, strict=True):
         mixed = region + mask * (pixels - region)
@@ -200,7 +200,7 @@ def _compose_alike(
 def _fused(
     patch: Patch, local: Matrix, size: tuple[int, int], group: Sequence[int]
 ) -> list[Floats]:
-    """The references mixed: light and colour cross-fade, fine texture comes whole from the strongest one.
+    """The references mixed: light and color cross-fade, fine texture comes whole from the strongest one.
 
     A plain average of two warped frames would lose the skin's detail.
     """
@@ -292,7 +292,7 @@ def _painted(
     return made
 
 
-def colour_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: float) -> Floats:
+def color_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: float) -> Floats:
     """The smooth offset, no sample of it from beyond ``limit``, that makes the patch agree with the picture
     along the ring. Planes (H, W) or pictures (H, W, C).
     """
@@ -351,13 +351,13 @@ def _lower_face(current: Floats, target: Floats, feather: float, outwards: Float
     further = np.concatenate([outwards, np.full((4, 1), _BEYOND)])
     for face in (current, target):
         jaw = face[landmark_layout.JAW[2:-2]]
-        centre = face[landmark_layout.LIPS_OUTER].mean(0)
+        center = face[landmark_layout.LIPS_OUTER].mean(0)
         nose = face[landmark_layout.NOSE_TIP[2]]
         top = np.stack(
             [nose * (1 - w) + jaw[k] * w for k, w in ((-1, 0.6), (-1, 0.25), (0, 0.25), (0, 0.6))]
         )
         outline = np.concatenate([jaw, top])
-        outline = outline + further * (outline - centre)
+        outline = outline + further * (outline - center)
         points = np.round(apply(to_grid, outline) * 16).astype(np.int32)
         cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
     width = max(feather * _FACE_WIDTH * to_grid[0, 0], 1.0)

@@ -28,7 +28,7 @@ _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
 
 def grid_from_canonical(size: int) -> Matrix:
-    """Canonical coordinates -> pixels of the (size, size) grid; pixel centres at integers."""
+    """Canonical coordinates -> pixels of the (size, size) grid; pixel centers at integers."""
     scale = size / (2 * -LEFT)
     return np.array([[scale, 0, -LEFT * scale - 0.5], [0, scale, -TOP * scale - 0.5]])
 
@@ -192,7 +192,7 @@ def _affine(target: Floats, values: Floats) -> Floats:
 
 @cache
 def grid_points(size: int) -> Floats:
-    """(size, size, 2) canonical coordinates of the grid's pixel centres."""
+    """(size, size, 2) canonical coordinates of the grid's pixel centers."""
     m = grid_from_canonical(size)
     x = (np.arange(size) - m[0, 2]) / m[0, 0]
     y = (np.arange(size) - m[1, 2]) / m[1, 1]

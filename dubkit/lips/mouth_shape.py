@@ -2,7 +2,7 @@
 
 The moving landmarks (`layout.MOVING`) of a face in canonical coordinates are first brought to a frontal
 pose (a turned or tilted head moves them too), then taken as offset from the speaker's own resting mouth and
-projected on a basis learnt from many speakers (`training.lab.fit_mouth_shape`).
+projected on a basis learned from many speakers (`training.lab.fit_mouth_shape`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FACE_WIDTH = 2.3  # of the mean face, canonical units
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The learnt basis; M moving points, K coefficients, F pose features."""
+    """The learned basis; M moving points, K coefficients, F pose features."""
 
     decode: Floats  # (K, 2M) offsets per coefficient; coefficients have unit variance in training
     encode: Floats  # (2M, K) least squares, lips weighing most

@@ -51,7 +51,7 @@ def settled(canonical: Floats) -> NDArray[np.bool_]:
 
 
 def choose_bank(features: Floats, usable: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
-    """Rows that cover the shot's own mouth shapes and poses best, ascending (greedy k-centres).
+    """Rows that cover the shot's own mouth shapes and poses best, ascending (greedy k-centers).
 
     ``features`` (T, F), ``usable`` (T,). Deterministic: ties go to the earlier frame.
     """

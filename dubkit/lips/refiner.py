@@ -1,4 +1,4 @@
-"""Numpy in and out around the SC net: one frame at a time, so that no frame depends on its neighbours.
+"""Numpy in and out around the SC net: one frame at a time, so that no frame depends on its neighbors.
 
 Called by several threads at once; on the CPU the process has one torch thread (`models.devices.place`).
 """
@@ -34,9 +34,9 @@ SKETCHES = 6  # channels of `sketch`
 _HIDDEN = 0.004  # what the mask shows more of than this, the net must not see
 _LIPS_REACH = 0.12  # canonical units around the lips where only the patch is right
 _LIPS_SOFT = 0.06
-_FURTHEST = 0.12  # by which colours may be off, of their range
+_FURTHEST = 0.12  # by which colors may be off, of their range
 _EDGE = 8  # grid pixels at the border over which nothing is added any more
-# luma and colour differences of R, G, B (ITU-R BT.601, as shares of the range)
+# luma and color differences of R, G, B (ITU-R BT.601, as shares of the range)
 _YUV_FROM_RGB = np.array(
     [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32
 )
@@ -54,7 +54,7 @@ class Outline:
 
 
 def view_from_canonical(size: int = SIZE) -> Matrix:
-    """Canonical coordinates -> pixels of the (size, size) grid; pixel centres at integers."""
+    """Canonical coordinates -> pixels of the (size, size) grid; pixel centers at integers."""
     scale = size / SIDE
     return np.array([[scale, 0, -LEFT * scale - 0.5], [0, scale, -TOP * scale - 0.5]])
 
@@ -206,16 +206,16 @@ def as_warped(reference: blend.Reference, warp: Warp, coding: Coding) -> Floats:
     return coding.picture(blend.warped(reference, warp, matrix, size, group))
 
 
-def colour_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:
+def color_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:
     """(S, S, 3) what makes ``made`` agree with the frame along the ring."""
-    return blend.colour_offset(filmed, made, ring, _FURTHEST)
+    return blend.color_offset(filmed, made, ring, _FURTHEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Mouth:
     """What the net says of one frame, on the grid of `lips.refiner`."""
 
-    weights: Floats  # (K, S, S) of the references, together 1: of light and colour
+    weights: Floats  # (K, S, S) of the references, together 1: of light and color
     texture: Floats  # (K, S, S) the same, of what is finer
     residual: Floats  # (S, S, 3) to be added
     mask: Floats  # (S, S) 0..1, factor of the soft mask

@@ -116,7 +116,7 @@ class Renderer:
         pictures, offsets, shades = [], [], []
         for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):
             picture = refiner.as_warped(self._small[plan.bank[entry]], carried, coding)
-            offsets.append(refiner.colour_offset(filmed, picture, outline.ring))
+            offsets.append(refiner.color_offset(filmed, picture, outline.ring))
             pictures.append(picture + offsets[-1])
             shades.append(refiner.from_warp_grid(carried.shade))
         weights = [weight for _, _, weight in patch.warps]

@@ -25,7 +25,7 @@ from dubkit.media.writer import FrameWriter, write_failure
 from dubkit.records import VideoInfo
 
 _CARRIERS = ("mov", "matroska")  # MOV keeps any time base and every frame's duration
-_ONLY_MATROSKA = ("ffv1",)  # its colour tags are lost elsewhere
+_ONLY_MATROSKA = ("ffv1",)  # its color tags are lost elsewhere
 _EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}  # equal bytes, times as given
 
 

@@ -29,7 +29,7 @@ class Frame:
 
     index: int  # in the film
     pts: int  # in info.time_base
-    planes: tuple[Plane, ...]  # (H, W) each: Y U V, or grey, or R G B
+    planes: tuple[Plane, ...]  # (H, W) each: Y U V, or gray, or R G B
     format: PlaneFormat
     info: VideoInfo
     _decoded: VideoFrame = field(repr=False)

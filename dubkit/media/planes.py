@@ -1,7 +1,7 @@
 """The planes of a picture: their formats, where their samples lie, and crops of them in RGB.
 
 Display coordinates are those of `VideoInfo.display_size`; plane coordinates those of one plane's
-samples. In both, pixel centres are at integers. All transforms are 2 x 3 float64 matrices named
+samples. In both, pixel centers are at integers. All transforms are 2 x 3 float64 matrices named
 ``target_from_source``.
 """
 
@@ -17,7 +17,7 @@ from av.video.format import VideoFormat
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-from dubkit.records import Colour, VideoInfo
+from dubkit.records import Color, VideoInfo
 
 Matrix = NDArray[np.float64]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -70,7 +70,7 @@ class PlaneFormat:
     planes: int
     full_range: bool
     weights: tuple[float, float]  # of red and blue in luma
-    centred: bool  # chroma lies between luma samples across as well (JPEG), not on them (MPEG-2)
+    centered: bool  # chroma lies between luma samples across as well (JPEG), not on them (MPEG-2)
 
     @property
     def sample_type(self) -> type[np.uint8] | type[np.uint16]:
@@ -79,7 +79,7 @@ class PlaneFormat:
 
 def plane_format(info: VideoInfo) -> PlaneFormat:
     """The format of a film's pictures."""
-    return _format(info.pixel_format, info.colour, info.height)
+    return _format(info.pixel_format, info.color, info.height)
 
 
 def plane_rows(plane: VideoPlane, kind: type[np.uint8] | type[np.uint16]) -> Plane:
@@ -91,21 +91,21 @@ def plane_rows(plane: VideoPlane, kind: type[np.uint8] | type[np.uint16]) -> Pla
 
 
 @cache
-def _format(name: str, colour: Colour, height: int) -> PlaneFormat:
+def _format(name: str, color: Color, height: int) -> PlaneFormat:
     known = VideoFormat(name, 16, 16)
     parts = known.components
     chroma = parts[1] if len(parts) > 2 and not known.is_rgb else parts[0]
     jpeg = name.startswith("yuvj")
-    matrix = colour.matrix if colour.matrix in _WEIGHTS else (5 if height < 720 or jpeg else 1)
+    matrix = color.matrix if color.matrix in _WEIGHTS else (5 if height < 720 or jpeg else 1)
     return PlaneFormat(
         name=name,
         depth=parts[0].bits,
         shift=((16 // chroma.width).bit_length() - 1, (16 // chroma.height).bit_length() - 1),
         is_rgb=known.is_rgb,
         planes=len(parts),
-        full_range=jpeg or known.is_rgb or colour.range == FULL_RANGE,
+        full_range=jpeg or known.is_rgb or color.range == FULL_RANGE,
         weights=_WEIGHTS[matrix],
-        centred=jpeg,
+        centered=jpeg,
     )
 
 
@@ -146,7 +146,7 @@ def plane_from_display(info: VideoInfo, layout: PlaneFormat, plane: int) -> Matr
         return matrix
     across, down = layout.shift
     matrix = _scaled(matrix, 0.5**across, 0.5**down)
-    if across and not layout.centred:
+    if across and not layout.centered:
         # chroma sits on the luma column 2i, not between 2i and 2i+1
         matrix[0, 2] += 0.5 - 0.5 ** (across + 1)
     return matrix
@@ -191,7 +191,7 @@ def rgb_crop(frame: Sampled, crop_from_display: Matrix, size: int) -> NDArray[np
 
 
 def luma_crop(frame: Sampled, crop_from_display: Matrix, size: int) -> NDArray[np.float32]:
-    """The same square in grey alone: (S, S) luma, 0 black to 1 white; of RGB, its luma by the film's own weights."""
+    """The same square in gray alone: (S, S) luma, 0 black to 1 white; of RGB, its luma by the film's own weights."""
     layout = frame.format
     display_from_crop: Any = cv2.invertAffineTransform(np.asarray(crop_from_display, np.float64))
     black, peak, _, _ = _levels(layout)
@@ -269,14 +269,14 @@ def rgb_from_planes(layout: PlaneFormat) -> Matrix:
     red, blue = layout.weights
     green = 1 - red - blue
     luma, chroma = 255 / (peak - black), 255 / span
-    colours = np.array(
+    colors = np.array(
         [
             [luma, 0, chroma * 2 * (1 - red)],
             [luma, -chroma * 2 * blue * (1 - blue) / green, -chroma * 2 * red * (1 - red) / green],
             [luma, chroma * 2 * (1 - blue), 0],
         ]
     )
-    return np.hstack([colours, -colours @ np.array([[black], [middle], [middle]])])
+    return np.hstack([colors, -colors @ np.array([[black], [middle], [middle]])])
 
 
 @cache

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dubkit.errors import InputError
 from dubkit.media.container import MOST_PIXELS, film_stream, open_media
 from dubkit.media.planes import planar_name
-from dubkit.records import Colour, StreamInfo, VideoInfo
+from dubkit.records import Color, StreamInfo, VideoInfo
 
 Pts = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ _USUAL_RATES = tuple(
     for rate in (24, 25, 30, 50, 60, 48, 12, 15, 10, 20, 8, 5, 100, 120, 90, 72, 240, 1)
 ) + tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60, 48, 15, 12, 120, 240))
 _NEAR = Fraction(1, 10)  # a rate further from the mean is not tried
-_UNSPECIFIED = 2  # FFmpeg's code for a colour tag that is not given
+_UNSPECIFIED = 2  # FFmpeg's code for a color tag that is not given
 _COARSE = 8  # ticks a picture: under this, rounding would hide a dropped picture
 _ROUNDING = 1.6  # ticks: times may have been rounded twice
 
@@ -203,7 +203,7 @@ def _describe(
         time_base=scan.time_base,
         pixel_format=name,
         codec=stream.codec_context.codec.canonical_name,
-        colour=_colour(frame, stream),
+        color=_color(frame, stream),
         rotation=round(-frame.rotation / 90) * 90 % 360,
         pixel_aspect=_aspect(stream),
         duration=duration,
@@ -271,8 +271,8 @@ def _lengths(
     return average.limit_denominator(100_000), float((span + last) * scan.time_base)
 
 
-def _colour(frame: VideoFrame, stream: VideoStream) -> Colour:
-    """What the pictures say of their colour, else what the container does."""
+def _color(frame: VideoFrame, stream: VideoStream) -> Color:
+    """What the pictures say of their color, else what the container does."""
     stated = stream.codec_context
     tags = (
         (frame.color_range, stated.color_range, 0),
@@ -280,7 +280,7 @@ def _colour(frame: VideoFrame, stream: VideoStream) -> Colour:
         (frame.color_primaries, stated.color_primaries, _UNSPECIFIED),
         (frame.color_trc, stated.color_trc, _UNSPECIFIED),
     )
-    return Colour(*(int(other if own == unknown else own) for own, other, unknown in tags))
+    return Color(*(int(other if own == unknown else own) for own, other, unknown in tags))
 
 
 def _aspect(stream: VideoStream) -> Fraction:
@@ -308,6 +308,6 @@ def refuse_damaged(path: Path, damaged: int, frames: int, most: float) -> None:
         share = math.ceil(100 * damaged / frames) / 100
         raise InputError(
             f"{path} is damaged: {damaged} of its {frames} pictures cannot be decoded",
-            hint="bring a whole copy; or, to have each of them repeat its neighbour, "
+            hint="bring a whole copy; or, to have each of them repeat its neighbor, "
             f"--set probe.max_damaged={share:g}",
         )

@@ -79,7 +79,7 @@ def read_script(path: Path) -> tuple[ScriptLine, ...]:
     if not lines:
         raise InputError(
             f"the script {path} holds no spoken words",
-            hint="leave --script out to recognise the dub",
+            hint="leave --script out to recognize the dub",
         )
     return tuple(lines)
 

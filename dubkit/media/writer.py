@@ -40,7 +40,7 @@ class Encoding:
 
     @property
     def container(self) -> str:
-        """NUT keeps any time base, but not every codec, nor colour tags outside the pictures."""
+        """NUT keeps any time base, but not every codec, nor color tags outside the pictures."""
         return {"prores_ks": "mov", "ffv1": "matroska"}.get(self.codec, "nut")
 
 
@@ -183,11 +183,11 @@ class FrameWriter:
         context.framerate = info.average_rate
         context.sample_aspect_ratio = info.pixel_aspect
         context.color_range = (
-            2 if self.format.full_range and not self.format.is_rgb else info.colour.range
+            2 if self.format.full_range and not self.format.is_rgb else info.color.range
         )
-        context.colorspace = info.colour.matrix
-        context.color_primaries = info.colour.primaries
-        context.color_trc = info.colour.transfer
+        context.colorspace = info.color.matrix
+        context.color_primaries = info.color.primaries
+        context.color_trc = info.color.transfer
         context.thread_count = self._threads
         context.flags |= _GLOBAL_HEADER | _BITEXACT
         return stream
@@ -218,11 +218,11 @@ class FrameWriter:
         )
 
     def _tag(self, frame: VideoFrame) -> None:
-        """Some encoders take the colour tags of the frame, others those of the stream."""
-        colour = self.info.colour
-        frame.color_range = 2 if self.format.full_range else colour.range
-        frame.colorspace = colour.matrix
-        frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+        """Some encoders take the color tags of the frame, others those of the stream."""
+        color = self.info.color
+        frame.color_range = 2 if self.format.full_range else color.range
+        frame.colorspace = color.matrix
+        frame.color_primaries, frame.color_trc = color.primaries, color.transfer
 
     def __exit__(
         self,

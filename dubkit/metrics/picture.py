@@ -239,7 +239,7 @@ def _detail(picture: Luma) -> Luma:
 
 
 def _alike(a: Luma, b: Luma, where: NDArray[np.bool_]) -> float:
-    """Correlation of the mean pictures' detail, -1 to 1; light and colour do not count."""
+    """Correlation of the mean pictures' detail, -1 to 1; light and color do not count."""
     sigma = _FINE * len(a)
     x, y = ((p - cv2.GaussianBlur(p, (0, 0), sigma))[where] for p in (a, b))
     x, y = x - x.mean(), y - y.mean()

@@ -38,7 +38,7 @@ from dubkit.work.store import open_arrays, read_record, write_record
 
 ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
 LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every frame
-RUN, PERIOD = 4, 8  # frames: pictures are compared in runs, as flicker needs neighbours
+RUN, PERIOD = 4, 8  # frames: pictures are compared in runs, as flicker needs neighbors
 SHARP = 5  # frames: every so many are looked at for sharpness
 
 Rows = NDArray[np.bool_]
@@ -62,7 +62,7 @@ def looks(rows: Rows, times: NDArray[np.float64], phonemes: Sequence[Timed], rat
     """Choose among ``rows`` (T,), which show the seconds ``times`` (T,) of the dub; ``rate``: frames a second.
 
     A short shot has little to judge by: leaving frames out there makes wrong verdicts likelier, so none is.
-    The first and the last of neighbouring rows are always looked at, so that what lies between can be interpolated.
+    The first and the last of neighboring rows are always looked at, so that what lies between can be interpolated.
     """
     at = np.arange(len(rows))
     sharp = rows & (at % SHARP == 0)

@@ -152,7 +152,7 @@ def _cosine() -> Array:
 SCALE = 0.4
 SMOOTH = 13  # frames of the median filter
 LEAST = 7  # frames; in less, the median filter finds no size
-BEYOND = 110  # grey outside the picture
+BEYOND = 110  # gray outside the picture
 SAMPLE_RATE = 16000
 
 

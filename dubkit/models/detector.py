@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dubkit.models.blocks import ConvBlock, Residual, stage
 
 STRIDES = (8, 16, 32)
-UNIT = 4.0  # sizes and offsets are learnt in units of this many strides
+UNIT = 4.0  # sizes and offsets are learned in units of this many strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Detector(nn.Module):
 
 
 def cell_middles(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """(H, W, 2): x y of each cell's middle, in pixels of the net's picture (pixel centres at
+    """(H, W, 2): x y of each cell's middle, in pixels of the net's picture (pixel centers at
     integers).
     """
     y = torch.arange(height, device=device) * stride + stride / 2 - 0.5

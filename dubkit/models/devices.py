@@ -70,7 +70,7 @@ def release(device: str) -> None:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Large nets work on all cores; what runs afterwards has as many as before."""
+    """Large nets work on all cores; what runs afterward has as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -90,8 +90,8 @@ class Landmarker(nn.Module):
         fine = self.stem(crops)
         features = torch.relu(self.embed(self.trunk(fine).flatten(1)))
         coarse = self.mean + self.points(features).float().unflatten(1, (-1, 2))
-        axes, centre = self._window(coarse.detach())
-        seen = self.look(self._sample(fine, axes, centre)).flatten(1)
+        axes, center = self._window(coarse.detach())
+        seen = self.look(self._sample(fine, axes, center)).flatten(1)
         hint = torch.relu(self.look_hint(features))
         inside = torch.relu(self.look_embed(torch.cat([seen, hint], 1)))
         offsets = self.look_points(inside).float().unflatten(1, (-1, 2))
@@ -106,7 +106,7 @@ class Landmarker(nn.Module):
         )
 
     def _window(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Axes (B, 2, 2), columns, and centre (B, 2) of the lip window in crop units."""
+        """Axes (B, 2, 2), columns, and center (B, 2) of the lip window in crop units."""
         across = points[:, self.eye_right].mean(1) - points[:, self.eye_left].mean(1)
         lips = points[:, self.lips].mean(1)
         down = torch.stack([-across[:, 1], across[:, 0]], 1)
@@ -117,9 +117,9 @@ class Landmarker(nn.Module):
         axes = torch.stack([across / length * side, down / length * side], 2)
         return axes, lips
 
-    def _sample(self, features: Tensor, axes: Tensor, centre: Tensor) -> Tensor:
+    def _sample(self, features: Tensor, axes: Tensor, center: Tensor) -> Tensor:
         """The window of a feature map, (B, C, window, window)."""
-        matrix = torch.cat([axes, centre[:, :, None]], 2).to(features.dtype)
+        matrix = torch.cat([axes, center[:, :, None]], 2).to(features.dtype)
         shape = [features.shape[0], features.shape[1], self.window, self.window]
         grid = F.affine_grid(matrix, shape, align_corners=False)
         return F.grid_sample(features, grid, padding_mode="border", align_corners=False)

@@ -56,7 +56,7 @@ class ScInput:
     visible: Tensor  # (B, 1, S, S) 0 or 1
     sketch: Tensor  # (B, C, S, S) drawn landmarks; the last is the soft mask by geometry
     core: Tensor  # (B, 1, S, S) 0..1, around the lips
-    references: Tensor  # (B, K, 3, S, S) warped to the wanted shape, colours matched
+    references: Tensor  # (B, K, 3, S, S) warped to the wanted shape, colors matched
     shade: (
         Tensor  # (B, K, 1, S, S) 1 where a reference shows what is wanted, less where it does not
     )
@@ -184,7 +184,7 @@ def _enlarged(x: Tensor, size: torch.Size) -> Tensor:
 
 
 def fuse(references: Tensor, weights: Tensor) -> Tensor:
-    """The references (B, K, 3, S, S) under their weights (B, K, S, S): light and colour mix as the weights say,
+    """The references (B, K, 3, S, S) under their weights (B, K, S, S): light and color mix as the weights say,
     fine texture comes nearly whole from the strongest, because a mean of two textures is blurred.
     """
     single = weights**CHOICE

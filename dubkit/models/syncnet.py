@@ -80,7 +80,7 @@ def _head() -> nn.Sequential:
 def load_syncnet(path: Path) -> SyncNet:
     """The net with the weights of a ``syncnet_v2.model``; nothing in the file is run.
 
-    The published file is of PyTorch's first format and from before batch normalisation counted its batches.
+    The published file is of PyTorch's first format and from before batch normalization counted its batches.
     Raises ModelError for a file that is missing, damaged, or of another net.
     """
     net = SyncNet()

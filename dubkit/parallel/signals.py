@@ -66,7 +66,7 @@ def children_unheard() -> Iterator[None]:
     """Keep Ctrl-C from processes begun meanwhile until they leave it to their parent (`leave_to_parent`).
 
     A terminal sends it to them as well, and a Python that is still loading answers with a traceback. For this
-    process it counts afterwards.
+    process it counts afterward.
     """
     resource_tracker.ensure_running()  # else it is begun with the first of them, and unblocks at its end
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

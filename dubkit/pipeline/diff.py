@@ -67,7 +67,7 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
 
 
 class _Side(OpenedJob):
-    """A job as it lies in its work folder, analysed."""
+    """A job as it lies in its work folder, analyzed."""
 
     def __init__(self, work: Path) -> None:
         super().__init__(work)

@@ -1,4 +1,4 @@
-"""A contact sheet: one thumbnail a shot, with the face, the risk as a colour, and a bar of speech."""
+"""A contact sheet: one thumbnail a shot, with the face, the risk as a color, and a bar of speech."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BACKGROUND, PANEL, INK, DIM, SPEECH = (
     (150, 158, 170),
     (108, 172, 255),
 )
-COLOURS: dict[Level, Rgb] = {
+COLORS: dict[Level, Rgb] = {
     Level.NONE: (112, 120, 132),
     Level.LOW: (84, 186, 132),
     Level.MEDIUM: (240, 180, 76),
@@ -93,22 +93,22 @@ def _legend(sheet: Picture, width: int) -> None:
     for level in (Level.NONE, Level.LOW, Level.MEDIUM, Level.HIGH):
         word = "no face" if level is Level.NONE else f"{level.word} risk"
         x -= round(len(word) * 8.5) + 34
-        cv2.rectangle(sheet, (x, 36), (x + 13, 49), COLOURS[level], -1)
+        cv2.rectangle(sheet, (x, 36), (x + 13, 49), COLORS[level], -1)
         _text(sheet, word, x + 20, 36, 14, DIM)
 
 
 def _cell(cell: Picture, index: int, plan: ShotPlan) -> None:
-    colour = COLOURS[plan.risk]
+    color = COLORS[plan.risk]
     cell[:] = PANEL
     picture = cell[:THUMB_HEIGHT]
-    _thumbnail(picture, plan, colour)
-    picture[:, :4] = colour
+    _thumbnail(picture, plan, color)
+    picture[:, :4] = color
     _speech(cell[THUMB_HEIGHT : THUMB_HEIGHT + BAR], plan)
     top = THUMB_HEIGHT + BAR + 9
     _text(cell, f"{index + 1}", 10, top, 15, INK)
     _text(cell, f"{_clock(plan.start)}   {plan.end - plan.start:.1f} s", 64, top, 14, DIM)
     reason = plan.reasons[0].text if plan.reasons else _plain_words(plan)
-    _text(cell, reason, 10, top + 22, 13, colour if plan.reasons else DIM)
+    _text(cell, reason, 10, top + 22, 13, color if plan.reasons else DIM)
 
 
 def _clock(seconds: float) -> str:
@@ -124,7 +124,7 @@ def _plain_words(plan: ShotPlan) -> str:
     return f"face {plan.face.width:.0f} px" if plan.face else ""
 
 
-def _thumbnail(place: Picture, plan: ShotPlan, colour: Rgb) -> None:
+def _thumbnail(place: Picture, plan: ShotPlan, color: Rgb) -> None:
     if plan.thumbnail is None:
         return
     coded = np.frombuffer(plan.thumbnail, np.uint8)
@@ -138,7 +138,7 @@ def _thumbnail(place: Picture, plan: ShotPlan, colour: Rgb) -> None:
     if plan.box:
         x0, y0, x1, y1 = plan.box
         corners = (round(x + x0 * w), round(y + y0 * h)), (round(x + x1 * w), round(y + y1 * h))
-        cv2.rectangle(place, *corners, colour, 2, cv2.LINE_AA)
+        cv2.rectangle(place, *corners, color, 2, cv2.LINE_AA)
 
 
 def _speech(bar: Picture, plan: ShotPlan) -> None:
@@ -151,7 +151,7 @@ def _speech(bar: Picture, plan: ShotPlan) -> None:
             bar[:, edges[0] : edges[1]] = SPEECH
 
 
-def _text(sheet: Picture, text: str, x: int, y: int, size: int, colour: Rgb) -> None:
+def _text(sheet: Picture, text: str, x: int, y: int, size: int, color: Rgb) -> None:
     """Letters with their top at ``y``, cut off at the edge; the font knows ASCII only."""
     plain = text.replace("\N{DEGREE SIGN}", " deg").encode("ascii", "replace").decode()
     scale, thick = size * _FINER / _LETTER * 0.9, max(1, round(size * _FINER / 13))
@@ -164,4 +164,4 @@ def _text(sheet: Picture, text: str, x: int, y: int, size: int, colour: Rgb) -> 
     mask = cv2.resize(big, small, interpolation=cv2.INTER_AREA)[:, :room].astype(np.float32) / 255
     spot = sheet[y : y + mask.shape[0], x : x + mask.shape[1]]
     mask = mask[: spot.shape[0], : spot.shape[1], None]
-    spot[:] = np.rint(spot * (1 - mask) + np.array(colour) * mask).astype(np.uint8)
+    spot[:] = np.rint(spot * (1 - mask) + np.array(color) * mask).astype(np.uint8)

@@ -23,7 +23,7 @@ from dubkit.records import Job, Shot
 from dubkit.stages import generate
 from dubkit.stages.base import Per
 
-ANALYSED = "timing"  # the last stage before anything is rendered
+ANALYZED = "timing"  # the last stage before anything is rendered
 RENDERING = "generate"
 THUMBNAIL = 320  # pixels of the long side
 
@@ -58,14 +58,14 @@ class FilmPlan:
 def plan_film(
     job: Job, config: Config, *, progress: Progress, picture: Path | None = None
 ) -> FilmPlan:
-    """Analyse a film as `run_job` does, in the same work folder, and say what rendering it would meet.
+    """Analyze a film as `run_job` does, in the same work folder, and say what rendering it would meet.
 
     ``picture`` is a PNG with all shots; long films get several. Raises DubkitError.
     """
     check_media(job)
     if warning := length_warning(job, config):
         progress.warn(warning)
-    run_job(job, config, progress=progress, until=ANALYSED)
+    run_job(job, config, progress=progress, until=ANALYZED)
     opened = OpenedJob(job.work)
     done = _rendered(job, config)
     sheets = SheetWriter(picture, len(opened.shots)) if picture else None

@@ -104,8 +104,8 @@ def crop_way(track: FaceTrack, info: VideoInfo) -> Matrix:
     tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
     width, height = info.display_size
     side = min(max(ROOM * tall, float((high - low).max()) * 1.1), float(min(width, height)))
-    centre = (low + high) / 2
-    corner = np.clip(centre - side / 2, 0, np.maximum((width - side, height - side), 0))
+    center = (low + high) / 2
+    corner = np.clip(center - side / 2, 0, np.maximum((width - side, height - side), 0))
     scale = SIDE / side
     shift = -scale * (corner - 0.5) - 0.5
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)

@@ -360,7 +360,7 @@ def lip_rows(timing: Path, dubbed: Sequence[int | None], thousand: int) -> list[
     return rows
 
 
-OWN_LICENCE = "Apache-2.0"
+OWN_LICENSE = "Apache-2.0"
 _DIGITS = 16  # of a digest that engines tell in their version
 
 
@@ -369,7 +369,7 @@ class UsedWeight:
     """One file of weights."""
 
     name: str
-    licence: str
+    license: str
     paid: bool | None  # whether paid work may use it; None: nobody has said so
     source: str
     digest: str = ""
@@ -403,13 +403,13 @@ def used_weights(
 def _own() -> list[UsedWeight]:
     with as_file(files("dubkit") / "weights") as folder:
         return [
-            UsedWeight(path.name, OWN_LICENCE, True, "in the package", digest_file(path)[:_DIGITS])
+            UsedWeight(path.name, OWN_LICENSE, True, "in the package", digest_file(path)[:_DIGITS])
             for path in sorted(folder.glob("*.safetensors"))
         ]
 
 
 def _of_engine(kind: str, name: str, settings: object) -> list[UsedWeight]:
-    """What the catalogue says of an optional engine's weights; a gap where its library is not here now."""
+    """What the catalog says of an optional engine's weights; a gap where its library is not here now."""
     try:
         names = engine_class(kind, name, settings).weights(settings)
     except DubkitError:
@@ -417,11 +417,11 @@ def _of_engine(kind: str, name: str, settings: object) -> list[UsedWeight]:
     rows = []
     for weight in names:
         entry = WEIGHTS.get(weight)
-        licence = entry.licence if entry else "yours to judge"
+        license = entry.license if entry else "yours to judge"
         rows.append(
             UsedWeight(
                 weight,
-                licence,
+                license,
                 entry.paid if entry else None,
                 entry.source if entry else "a file of your own",
             )

@@ -44,11 +44,11 @@ def clean(samples: Floats) -> Floats:
 
 def ordinary(piece: Floats) -> Floats:
     """A piece of sound at an ordinary level, without offset; silence stays silence."""
-    centred = piece - piece.mean(dtype=np.float64) if len(piece) else piece
-    peak = float(np.abs(centred).max(initial=0.0))
+    centered = piece - piece.mean(dtype=np.float64) if len(piece) else piece
+    peak = float(np.abs(centered).max(initial=0.0))
     if peak < 10 ** (SILENT / 20):
         return np.zeros_like(piece, np.float32)
-    return np.asarray(centred * (0.7 / peak), np.float32)
+    return np.asarray(centered * (0.7 / peak), np.float32)
 
 
 def levels(samples: Floats) -> Levels:
@@ -292,7 +292,7 @@ def _windows(samples: Floats, first: int, last: int) -> Cells:
 
 
 def _periodicity(pieces: Cells) -> tuple[Cells, Cells, Cells]:
-    """Normalised cross-correlation of a window (n, 2 W) with itself a period later."""
+    """Normalized cross-correlation of a window (n, 2 W) with itself a period later."""
     pieces = pieces - pieces.mean(1, keepdims=True)
     first, size = pieces[:, :_WINDOW], 4 * _WINDOW
     spectra = np.conj(np.fft.rfft(first, size)) * np.fft.rfft(pieces, size)

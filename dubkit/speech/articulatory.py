@@ -1,7 +1,7 @@
 """Phonemes -> what the TC net sees: articulation on a fixed grid of 20 ms cells.
 
 Every phoneme of every language is described by what tongue, lips and jaw do, so that languages the net
-never heard still say something to it. The grid is fixed in film time (cell ``i`` is centred on ``i`` times
+never heard still say something to it. The grid is fixed in film time (cell ``i`` is centered on ``i`` times
 `STEP`), so frame rate, cuts and chunks do not change what the net computes for a moment.
 
 Everything here is local: a cell depends on the phonemes within `REACH` seconds of it and on nothing else.
@@ -54,9 +54,9 @@ def grid(start: float, end: float) -> NDArray[np.int64]:
 
 def cells(phonemes: Sequence[Timed], numbers: NDArray[np.int64]) -> Floats:
     """Features (N, COUNT) of the cells ``numbers`` (consecutive); silence lies where no phoneme does."""
-    centres = np.repeat(numbers * STEP, SUB)
+    centers = np.repeat(numbers * STEP, SUB)
     inner = (np.arange(SUB) + 0.5) / SUB - 0.5
-    times = centres + np.tile(inner * STEP, len(numbers))
+    times = centers + np.tile(inner * STEP, len(numbers))
     tiled = _tiled(phonemes, float(times[0]), float(times[-1]))
     edges = np.array([start for _, start, _ in tiled])
     which = np.clip(np.searchsorted(edges, times, "right") - 1, 0, None)

@@ -1,8 +1,8 @@
 """The aligner ``auto``: for each dub the best engine that has what its language needs.
 
 The language is the one that was said, else the script's, else what an engine that can tell it hears. In the last
-case the language is known only once a recogniser is at work: where another engine has to align, it is given the
-words that were recognised.
+case the language is known only once a recognizer is at work: where another engine has to align, it is given the
+words that were recognized.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def aligner_of(settings: SpeechSettings, device: str) -> Aligner:
 def _laid(
     engine: Aligner, samples: Floats, lines: tuple[ScriptLine, ...], language: str, heard_by: str
 ) -> Speech:
-    """Recognised lines laid on the sound by another engine; by sound alone where they do not fit, or where
+    """Recognized lines laid on the sound by another engine; by sound alone where they do not fit, or where
     nobody can say how they are pronounced.
     """
     if not lines:
@@ -112,7 +112,7 @@ def _laid(
     except (InputError, UsageError, MissingDependency):
         return engine.align(samples, None, language)
     remark = (
-        f"no script: words were recognised by {heard_by}, and some may be wrong; --script is surer"
+        f"no script: words were recognized by {heard_by}, and some may be wrong; --script is surer"
     )
     return replace(
         speech, path="recognition", warnings=(remark, *speech.warnings), unspoken=(), unscripted=()

@@ -28,7 +28,7 @@ _ROUND = PHONOLOGICAL.index("round")
 _LETTER = re.compile("c\u0327|.")  # c with cedilla is a letter of its own
 _ROUNDS = "ʷ"  # the one mark that says something of lips
 # spellings that panphon does not have; ligatures and old letters
-_SPELT = {
+_SPELLED = {
     "g": "ɡ", "ɝ": "ɹ̩", "ɚ": "ɹ̩", "ᵻ": "ɨ", "ᵿ": "ʊ", "ᵊ": "ə", "ʦ": "ts", "ʣ": "dz", "ʧ": "tʃ", "ʤ": "dʒ",
     "ʨ": "tɕ", "ʥ": "dʑ", "ɿ": "ɨ", "ʅ": "ɨ", "ʮ": "ʉ", "ʯ": "ʉ", "ᶑ": "ɗ", "ꞎ": "ɬ", "ʜ": "ħ", "ʢ": "ʕ",
     "ʡ": "ʔ", "ᴇ": "ɛ", "ⱱ": "v", "ȵ": "ɲ", "ȶ": "c", "ȡ": "ɟ", "ȴ": "ʎ", "ɷ": "ʊ", "ɩ": "ɪ", "ɼ": "r",
@@ -54,8 +54,8 @@ def segments(symbol: str) -> tuple[str, ...]:
         if letter == _ROUNDS and found:
             found[-1] = found[-1] + letter if found[-1] + letter in known else found[-1]
             continue
-        spelt = _SPELT.get(letter, letter)
-        found += [spelt] if spelt in known else [part for part in spelt if part in known]
+        spelled = _SPELLED.get(letter, letter)
+        found += [spelled] if spelled in known else [part for part in spelled if part in known]
     return tuple(unicodedata.normalize("NFC", part) for part in found)
 
 
@@ -69,6 +69,6 @@ def vector(segment: str) -> Floats:
 
 
 def weights() -> dict[str, float]:
-    """How much each feature tells sounds apart, by panphon's own judgement."""
+    """How much each feature tells sounds apart, by panphon's own judgment."""
     table = _table()
     return {name: float(w) for name, w in zip(table.names, table.weights, strict=False)}

@@ -3,7 +3,7 @@
 Which way is taken is told in ``Speech.path``, what was left out in ``Speech.warnings``:
 
 - ``script``: the script's words are aligned, see `script_fit`.
-- ``recognition``: no script; English words are recognised, then aligned.
+- ``recognition``: no script; English words are recognized, then aligned.
 - ``phone-loop``: no script in another language, or speech that was not understood. Enough for lips, no words.
 - ``silence``: nothing audible.
 """
@@ -58,7 +58,7 @@ class PocketsphinxAligner:
             return self._speech(track, language, "script", fitted)
         language = language or ENGLISH
         if language.split("-")[0] == ENGLISH:
-            fitted = self._recognised(track)
+            fitted = self._recognized(track)
             if fitted.texts:
                 return self._speech(track, language, "recognition", fitted)
         else:
@@ -83,13 +83,13 @@ class PocketsphinxAligner:
             unscripted=tuple(fitted.unscripted),
         )
 
-    def _recognised(self, track: Track) -> Fitted:
+    def _recognized(self, track: Track) -> Fitted:
         """English words of a track without a script; what is not understood, by sound alone."""
         found = Fitted()
         lost = 0.0
         for start, end in track.windows():
             sound = track.cut(start, end)
-            words = [english(text) for text, _, _ in self._decoders.recognise(sound)]
+            words = [english(text) for text, _, _ in self._decoders.recognize(sound)]
             forced = self._decoders.force(sound, words) if words else None
             if forced is None or forced.fit < _FITS:
                 lost += end - start
@@ -102,10 +102,10 @@ class PocketsphinxAligner:
             ]
             found.texts += [word.text for word in words]
         if not found.texts:
-            track.warnings.append("no English words were recognised: lips follow the sound alone")
+            track.warnings.append("no English words were recognized: lips follow the sound alone")
             return found
         track.warnings.append(
-            "no script: words were recognised by a small recogniser, which may mishear most of them; "
+            "no script: words were recognized by a small recognizer, which may mishear most of them; "
             "the lips are more exact with --script, or with --set speech.aligner=whisperx"
         )
         if lost:

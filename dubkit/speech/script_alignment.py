@@ -1,7 +1,7 @@
 """Lay a script on a dub with the embedded acoustic model, and find where the two differ.
 
 Long tracks are cut first: timed scripts between their lines, plain ones where words of the script were
-recognised. In each piece all words are aligned; words that the sound does not bear out are taken from the
+recognized. In each piece all words are aligned; words that the sound does not bear out are taken from the
 piece, the rest is aligned again, and both sides of the difference are told: text that is not spoken, sound
 that is not in the text.
 """
@@ -105,7 +105,7 @@ def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float
     """Cut script and track together.
 
     A cut lies in a pause (or, failing that, at a gap between two words that both have a time) and splits
-    the script where both neighbours are known, so no word can land on the wrong side. Chunks last 6 to
+    the script where both neighbors are known, so no word can land on the wrong side. Chunks last 6 to
     about 30 seconds where the speech allows it; where nothing is known for long, as long as that.
     """
     found: list[Chunk] = []
@@ -189,9 +189,9 @@ def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> fl
     for start, end in pauses:
         if start > right[0] + 0.3:
             break
-        centre = (start + end) / 2
-        if left[0] < centre < right[1] and end - start >= 0.12:
-            return centre
+        center = (start + end) / 2
+        if left[0] < center < right[1] and end - start >= 0.12:
+            return center
     # no pause for 20 s: a clean boundary between two known words must do
     return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
 
@@ -273,8 +273,10 @@ Fits = NDArray[np.float64]
 
 ONE_PIECE = 100.0  # seconds of speech that are aligned whole; memory grows with the square
 _SURE = -26.0  # `Forced.fit` of an English script that nobody need doubt
-_DOUBT = -45.0  # fit of a word, seen with its neighbours, that raises a doubt
-_MARGIN = 20.0  # a right script fits better than its words backwards by this at least (measured: 37 to 80)
+_DOUBT = -45.0  # fit of a word, seen with its neighbors, that raises a doubt
+_MARGIN = (
+    20.0  # a right script fits better than its words backward by this at least (measured: 37 to 80)
+)
 _OF_WRONG = (
     75  # per cent of wrong words fit worse than the limit under which words are not borne out
 )
@@ -355,7 +357,7 @@ class ScriptFitter:
         """The fit under which words are not borne out by this sound, and the score of the whole.
 
         Voice, microphone and language move all fits; what a wrong text gives in the same sound is told by
-        the words backwards.
+        the words backward.
         """
         told = [piece for piece in pieces if piece.forced is not None]
         if not told:
@@ -364,14 +366,14 @@ class ScriptFitter:
         if np.median(near) > _SURE and near.min() > _DOUBT:
             return -np.inf, _MARGIN
         longest = max(told, key=lambda piece: len(piece.words))
-        backwards = self._piece(longest.start, longest.end, longest.words[::-1]).forced
-        if backwards is None or len(longest.words) < 4:
+        backward = self._piece(longest.start, longest.end, longest.words[::-1]).forced
+        if backward is None or len(longest.words) < 4:
             return _SURE + (_DOUBT - _SURE) * 2, _MARGIN
         level = float(np.percentile(near, 70))
-        score = level - backwards.fit
+        score = level - backward.fit
         if score < _MARGIN:
             return np.inf, score
-        return float(np.percentile(_near(backwards.word_fits), _OF_WRONG)), score
+        return float(np.percentile(_near(backward.word_fits), _OF_WRONG)), score
 
     def _words(self, script: Sequence[ScriptLine], pronouncer: Pronouncer) -> list[list[Spoken]]:
         texts = [pronouncer.words(line.text) for line in script]
@@ -404,12 +406,12 @@ class ScriptFitter:
         return chunks(times, track.pauses(), track.duration)
 
     def _heard(self, lines: list[list[Spoken]]) -> list[Word]:
-        """Words recognised window by window by a recogniser that expects the script's."""
+        """Words recognized window by window by a recognizer that expects the script's."""
         self._decoders.guide(lines)
         return [
             Word(text, start + at, end + at)
             for at, stop in self._track.windows()
-            for text, start, end in self._decoders.recognise_guided(self._track.cut(at, stop))
+            for text, start, end in self._decoders.recognize_guided(self._track.cut(at, stop))
         ]
 
     def _parts(self, piece: _Piece, limit: float, clause: int, again: bool = True) -> list[_Piece]:
@@ -483,7 +485,7 @@ def _flag(item: tuple[int, np.bool_]) -> bool:
 
 
 def _near(fits: Sequence[float]) -> Fits:
-    """(words,) The fit of each word seen with two neighbours on each side."""
+    """(words,) The fit of each word seen with two neighbors on each side."""
     padded = np.pad(np.array(fits), 2, mode="reflect" if len(fits) > 2 else "edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), 1))
 

@@ -85,12 +85,12 @@ class Decoders:
             for s in decoder.seg() or ()
         ]
 
-    def recognise(self, samples: Floats) -> Words:
+    def recognize(self, samples: Floats) -> Words:
         """Words of free English speech."""
         return _heard(self._free, samples)
 
     def guide(self, script: Sequence[Sequence[Spoken]]) -> None:
-        """Make `recognise_guided` expect the words of this script, given by line."""
+        """Make `recognize_guided` expect the words of this script, given by line."""
         decoder = self._guided
         _teach(decoder, [word for line in script for word in line])
         names = (" ".join(word.name for word in line) for line in script if line)
@@ -104,7 +104,7 @@ class Decoders:
             decoder.add_lm_file("script", str(path))
         decoder.activate_search("script")
 
-    def recognise_guided(self, samples: Floats) -> Words:
+    def recognize_guided(self, samples: Floats) -> Words:
         """Words, by name, of speech that mostly follows the script given to `guide`."""
         return _heard(self._guided, samples)
 

@@ -52,7 +52,7 @@ class WhisperxAligner:
 
     @staticmethod
     def weights(settings: SpeechSettings) -> tuple[str, ...]:
-        """The catalogue's names of the weights that these settings need."""
+        """The catalog's names of the weights that these settings need."""
         return locate.names_of_whisperx(settings)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class WhisperxAligner:
             if script:
                 words, chunks = self._scripted(track, script, language, speaker)
             else:
-                words, chunks = self._recognised(track, language, speaker)
+                words, chunks = self._recognized(track, language, speaker)
             timed = self._aligned(track, language, words, chunks)
         path = "script" if script else "recognition"
         return self._speech(track, language, path, timed, speaker)
@@ -99,7 +99,7 @@ class WhisperxAligner:
         """See `engines.base.Listener`."""
         track = Track.of(samples)
         with quiet():
-            heard = self._with_recogniser(
+            heard = self._with_recognizer(
                 track, lambda net, n: net.hear(track.samples, language, n)
             )
         lines = (ScriptLine(h.text, h.start, min(h.end, track.duration)) for h in heard if h.text)
@@ -108,7 +108,7 @@ class WhisperxAligner:
     def _told(self, track: Track) -> tuple[str, str]:
         """The language that is heard, and what is to be said of it."""
         speech = track.speech(_TELLING)
-        code, sure = self._with_recogniser(track, lambda net, _: net.language_of(speech))
+        code, sure = self._with_recognizer(track, lambda net, _: net.language_of(speech))
         doubt = "" if sure >= _SURE else f", but hardly (probability {sure:.2f})"
         return str(code), f"no language was said: the dub sounds like {code!r}{doubt}"
 
@@ -120,10 +120,10 @@ class WhisperxAligner:
             _tell(track, f"left out, because nobody here can say them: {', '.join(lost)}")
         return speaker.words(" ".join(said))
 
-    def _recognised(
+    def _recognized(
         self, track: Track, language: str, speaker: Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
-        heard = self._with_recogniser(track, lambda net, n: net.hear(track.samples, language, n))
+        heard = self._with_recognizer(track, lambda net, n: net.hear(track.samples, language, n))
         words: list[str] = []
         chunks = []
         for part in heard:
@@ -132,9 +132,9 @@ class WhisperxAligner:
                 end = min(part.end, track.duration)
                 chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
                 words += said
-        _tell(track, "no script: words were recognised, and some may be wrong; --script is surer")
+        _tell(track, "no script: words were recognized, and some may be wrong; --script is surer")
         if not words:
-            _tell(track, "no words were recognised in the dub: mouths will rest")
+            _tell(track, "no words were recognized in the dub: mouths will rest")
         return words, chunks
 
     def _scripted(
@@ -208,18 +208,18 @@ class WhisperxAligner:
                 f"the script is not what the dub says: they agree with a score of {score:.2f}, "
                 f"right ones with {_ANOTHER:.2f} and more",
                 hint="--language says another language; --trust-script takes it as it is; "
-                "without --script the words are recognised",
+                "without --script the words are recognized",
             )
         _tell(track, f"the script and the dub hardly agree (score {score:.2f})")
 
-    def _with_recogniser(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
-        folder, settings = locate.recogniser(self.settings), self.settings
+    def _with_recognizer(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
+        folder, settings = locate.recognizer(self.settings), self.settings
         try:
             return self._frugally(
                 track,
                 lambda models, batch, device: work(
                     self._net(
-                        models.Recogniser,
+                        models.Recognizer,
                         folder,
                         device,
                         settings.compute_type,
@@ -233,7 +233,7 @@ class WhisperxAligner:
         except ValueError as error:
             if "language" not in str(error):
                 raise
-            raise UsageError(f"the recogniser does not know this language: {error}") from error
+            raise UsageError(f"the recognizer does not know this language: {error}") from error
 
     def _with_aligner(self, track: Track, language: str, work: Callable[[Any], Any]) -> Any:
         model = locate.align_model(self.settings, language.split("-")[0])

@@ -1,4 +1,4 @@
-"""The two nets of WhisperX: a Whisper that recognises, and a CTC net that says when each character is spoken.
+"""The two nets of WhisperX: a Whisper that recognizes, and a CTC net that says when each character is spoken.
 
 Both load from folders on this machine. Import this inside `quiet.quiet`.
 """
@@ -36,14 +36,14 @@ _FRAME = 400  # samples that an alignment net needs at least
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A stretch of recognised speech."""
+    """A stretch of recognized speech."""
 
     text: str
     start: float
     end: float
 
 
-class Recogniser:
+class Recognizer:
     """A Whisper with what tells it where speech is (``vad``: silero, pyannote or level)."""
 
     def __init__(self, folder: Path, device: str, compute_type: str, vad: str, cores: int) -> None:
@@ -71,7 +71,7 @@ class Recogniser:
                 else None
             )
             raise ModelError(
-                f"the recogniser in {folder} cannot be used: {error}", hint=hint
+                f"the recognizer in {folder} cannot be used: {error}", hint=hint
             ) from error
 
     def language_of(self, samples: Floats) -> tuple[str, float]:
@@ -139,7 +139,7 @@ class CharacterAligner:
         return found
 
     def hear(self, samples: Floats, windows: Sequence[tuple[float, float]]) -> list[Word]:
-        """The words that the net itself hears, roughly spelt: landmarks to lay a long script by."""
+        """The words that the net itself hears, roughly spelled: landmarks to lay a long script by."""
         return [word for start, end in windows for word in self._hear(samples, start, end)]
 
     def _hear(self, samples: Floats, start: float, end: float) -> Iterator[Word]:

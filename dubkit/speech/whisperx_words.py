@@ -63,7 +63,7 @@ def _timed(word: str, characters: Sequence[dict[str, object]]) -> Timed:
     known = [i for i, (start, end) in enumerate(spans) if end > start]
     if not known:
         return Timed(word)
-    # a character without a time shares that of its neighbours
+    # a character without a time shares that of its neighbors
     places = [p for i in known for p in (i, i + 1)]
     times = [t for i in known for t in spans[i]]
     edges = np.maximum.accumulate(np.interp(np.arange(len(word) + 1), places, times))
@@ -77,7 +77,7 @@ def _number(character: dict[str, object], name: str) -> float:
 
 
 def complete(words: Sequence[Timed], start: float, end: float) -> list[Timed]:
-    """Every word with a time: those without one share the room between their neighbours, and take some
+    """Every word with a time: those without one share the room between their neighbors, and take some
     of theirs where there is none. Times rise and lie in ``start .. end``.
     """
     placed = _rising(words, start, end)
@@ -104,7 +104,7 @@ def complete(words: Sequence[Timed], start: float, end: float) -> list[Timed]:
 
 
 def _rising(words: Sequence[Timed], start: float, end: float) -> list[Timed]:
-    """Words in their order; a time that would run backwards is taken away."""
+    """Words in their order; a time that would run backward is taken away."""
     kept: list[Timed] = []
     at = start
     for word in words:

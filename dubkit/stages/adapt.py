@@ -1,7 +1,7 @@
 """Tune the generator to the film's own speakers, each by what their face does with the film's own sound.
 
 Publishes ``verdict.json`` and, for every person whose held-out speech got better, ``person_N.safetensors``. Nobody
-is recognised: dubbed faces that look alike in one set-up are taken for one person (or all of them, where a
+is recognized: dubbed faces that look alike in one set-up are taken for one person (or all of them, where a
 setting says so), and only where their lips go with the sound. Does nothing unless it is asked to.
 """
 
@@ -122,7 +122,7 @@ _FEWEST = 25  # frames: shorter glimpses say nothing
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that may be learnt from."""
+    """A face that may be learned from."""
 
     name: str  # SHOT/TRACK
     track: FaceTrack

@@ -53,7 +53,7 @@ class FrameView:
 
 
 def _enlarged(found: Detection, scale: NDArray[np.float64]) -> Detection:
-    """From the small picture's pixels to the display's; pixel centres are at integers."""
+    """From the small picture's pixels to the display's; pixel centers are at integers."""
     points = ((found.points + 0.5) * scale - 0.5).astype(np.float32)
     corners = (np.array(found.box).reshape(2, 2) + 0.5) * scale - 0.5
     x0, y0, x1, y1 = (float(v) for v in corners.ravel())

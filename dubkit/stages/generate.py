@@ -162,7 +162,7 @@ def keep_original(context: StageContext) -> StageReport:
 def _damage(result: GenerateResult) -> tuple[str, ...]:
     if not result.repaired:
         return ()
-    return (f"{result.repaired} pictures cannot be decoded: each repeats its neighbour",)
+    return (f"{result.repaired} pictures cannot be decoded: each repeats its neighbor",)
 
 
 def _render(

@@ -1,7 +1,7 @@
 """Which faces of different shots are one person in one set-up, and what they can lend one another.
 
 Publishes ``links.json`` and ``lent.npz``. Does nothing unless it is asked to: with it, what is made of a shot
-depends on other shots of the film, so a moved cut makes more than its neighbours anew.
+depends on other shots of the film, so a moved cut makes more than its neighbors anew.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=(),
     run=run,
-    version=1,
+    version=2,
     sections=("probe",),
     files=("video",),
 )

@@ -181,9 +181,9 @@ def _freeze(context: StageContext, info: VideoInfo, segment: Path, more: int) ->
     there, times = probe(segment)
     last = next(FrameReader(segment, there, times).read(there.frames - 1, there.frames))
     path = context.out / "freeze.part"
-    # grey H.264 is decoded with empty chroma planes, and deep samples may have been reduced
-    grey = plane_format(info).planes == 1
-    like = info if grey else replace(info, pixel_format=there.pixel_format)
+    # gray H.264 is decoded with empty chroma planes, and deep samples may have been reduced
+    gray = plane_format(info).planes == 1
+    like = info if gray else replace(info, pixel_format=there.pixel_format)
     with FrameWriter(path, like, context.config.generate) as writer:
         for pts in _lengthened(np.zeros(1, np.int64), more, info):
             writer.write(last.planes[: plane_format(like).planes], int(pts))

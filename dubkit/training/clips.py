@@ -34,7 +34,7 @@ from dubkit.speech.mel_levels import listen
 from dubkit.speech.timing import SILENCE, Timed
 from dubkit.stages.faces import FrameView
 from dubkit.training import quality
-from dubkit.training.analyse import aligner, film, times_of
+from dubkit.training.analyze import aligner, film, times_of
 from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.quality import Choices, Refused, Run, face_settings, refusals, usable_runs
 

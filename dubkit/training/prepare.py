@@ -1,6 +1,6 @@
 """Prepare footage for training: from a folder of videos to a set that trainings read.
 
-Two kinds of units run side by side in workers: a *look* at every file (`training.analyse`), then a *cut* of every
+Two kinds of units run side by side in workers: a *look* at every file (`training.analyze`), then a *cut* of every
 piece of it (`training.clips`). The parent publishes their files, then notes the unit as done, so a run that is
 killed at any moment goes on where it was. Only the parent writes ``set.json``.
 """
@@ -23,7 +23,7 @@ from dubkit.progress import Progress
 from dubkit.stages import faces as faces_stage
 from dubkit.stages import shots as shots_stage
 from dubkit.stages import speech as speech_stage
-from dubkit.training.analyse import Look, LookTask, look
+from dubkit.training.analyze import Look, LookTask, look
 from dubkit.training.clips import Cut, CutTask, Kept, cut, cut_pictures
 from dubkit.training.dataset import (
     BOOK,
@@ -119,7 +119,7 @@ def _finish(run: Preparation, spent: float) -> PrepareResult:
     if not book.clips and not book.labels:
         common = Counter(book.refused.values()).most_common(1)[0][0]
         raise InputError(
-            f"none of the {len(book.refused)} videos can be learnt from; mostly: {common}",
+            f"none of the {len(book.refused)} videos can be learned from; mostly: {common}",
             hint=f"{run.out / BOOK} holds the reason for each",
         )
     seconds = sum(facts.frames / facts.rate for facts in book.clips.values() if facts.frames > 1)

@@ -30,7 +30,7 @@ from dubkit.speech.timing import SILENCE, Timed
 Series = NDArray[np.float64]
 
 REACH_SECONDS = 0.48  # largest lag that is looked for
-SAME = 0.3  # mean difference of two crops, grey levels, under which a picture was repeated
+SAME = 0.3  # mean difference of two crops, gray levels, under which a picture was repeated
 REPEATED = 0.45  # share of repeated pictures that makes a still picture or a jerky film
 SILENT_LEVEL = 0.25  # of `energy`, -60 dB: nothing louder is no sound
 STEADY = 0.02  # deviation of `energy`, 1.6 dB: a tone, a hum; speech has .1 and more
@@ -54,8 +54,8 @@ def energy(samples: Floats, rate: int = 16000) -> Floats:
     step, reach = round(ENERGY_STEP * rate), round(ENERGY_STEP * rate)
     padded = np.pad(samples.astype(np.float64) ** 2, reach)
     total = np.concatenate([[0.0], np.cumsum(padded)])
-    centres = np.arange(0, len(samples) + 1, step) + reach
-    power = (total[centres + reach] - total[centres - reach]) / (2 * reach)
+    centers = np.arange(0, len(samples) + 1, step) + reach
+    power = (total[centers + reach] - total[centers - reach]) / (2 * reach)
     level = 10 * np.log10(np.maximum(power, 1e-12))
     return np.asarray(np.clip(1 + level / ENERGY_FLOOR, 0, 1), np.float32)
 
@@ -107,11 +107,11 @@ def sharpness(crop: NDArray[np.uint8], native: float) -> float:
 
     Judged at the scale at which it was filmed: ``native`` is pixels of the film per pixel of the crop.
     """
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     side = max(32, min(crop.shape[0], round(crop.shape[0] * native)))
     if side < crop.shape[0]:
-        grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
-    plain = grey.astype(np.float32)
+        gray = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
+    plain = gray.astype(np.float32)
     fine, coarse = (_steepest(p) for p in (plain, cv2.GaussianBlur(plain, (0, 0), 2.0)))
     return max(0.0, (fine / max(coarse, 1e-3) - FLAT) / (SHARP - FLAT))
 

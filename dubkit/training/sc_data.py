@@ -307,7 +307,7 @@ def assemble(
         picture = refiner.as_warped(reference, made, _CODING)
         if rng is not None and rng.random() < 0.3:
             picture = _other_light(picture, rng)
-        pictures.append(picture + refiner.colour_offset(filmed, picture, drawn.ring))
+        pictures.append(picture + refiner.color_offset(filmed, picture, drawn.ring))
         shades.append(refiner.from_warp_grid(made.shade))
     if rng is not None:
         filmed, truth, *pictures = _relit([filmed, truth, *pictures], rng)
@@ -336,7 +336,7 @@ def _other_light(picture: Floats, rng: Random) -> Floats:
 
 
 def _relit(pictures: Sequence[Floats], rng: Random) -> list[Floats]:
-    """The same change of light and colour to all."""
+    """The same change of light and color to all."""
     gain = np.array([np.exp(rng.normal(0, 0.15)), *[np.exp(rng.normal(0, 0.25))] * 2])
     if rng.random() < 0.06:
         gain[1:] = 0

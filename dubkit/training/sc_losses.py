@@ -1,4 +1,4 @@
-"""What the SC net is taught by: colours, edges, the amount of texture, and a seam that does not show."""
+"""What the SC net is taught by: colors, edges, the amount of texture, and a seam that does not show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dubkit.training.trainer import Pace, descend
 
 _LIPS = 4.0  # how much more a pixel around the lips counts
 _CELL = 8  # grid pixels: side of a region whose texture is compared
-_CHROMA = 2.0  # how much more a step of colour counts than one of light
+_CHROMA = 2.0  # how much more a step of color counts than one of light
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ def losses(maps: Maps, said: ScOutput, made: Made) -> Mapping[str, Tensor]:
     """Each loss with its weight in it; their sum is what is descended. ``made`` is what was said comes to."""
     weight = maps.mask * (1 + _LIPS * maps.core)
     total = weight.sum()
-    colour = torch.tensor([1.0, _CHROMA, _CHROMA], device=weight.device)[:, None, None]
+    color = torch.tensor([1.0, _CHROMA, _CHROMA], device=weight.device)[:, None, None]
 
     def distance(picture: Tensor) -> Tensor:
-        return ((picture - maps.truth).abs() * colour * weight).sum() / total
+        return ((picture - maps.truth).abs() * color * weight).sum() / total
 
     scales = torch.zeros((), device=weight.device)
     for factor in (2, 4):
-        gap = F.avg_pool2d(made.patch - maps.truth, factor).abs() * colour
+        gap = F.avg_pool2d(made.patch - maps.truth, factor).abs() * color
         small = F.avg_pool2d(weight, factor)
         scales = scales + (gap * small).sum() / small.sum()
     edges = _edges(made.patch, maps.truth, weight)
@@ -73,7 +73,7 @@ def losses(maps: Maps, said: ScOutput, made: Made) -> Mapping[str, Tensor]:
     seam = _edges(made.picture, maps.truth, maps.ring)
     single = 1 - (said.weights**2).sum(1, keepdim=True)
     return {
-        "colour": distance(made.patch) + 0.5 * distance(made.picture),
+        "color": distance(made.patch) + 0.5 * distance(made.picture),
         "scales": 0.5 * scales,
         "edges": edges,
         "texture": 2.5 * texture,
@@ -115,7 +115,7 @@ _BETAS = (0.5, 0.99)
 
 
 class Adversary:
-    """The judge and its optimiser."""
+    """The judge and its optimizer."""
 
     def __init__(self, share: float, rate: float, device: torch.device) -> None:
         self._share = share

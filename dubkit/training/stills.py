@@ -29,9 +29,9 @@ Picture = NDArray[np.uint8]
 _ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before
 _SECOND = 0.6  # a face this large against the largest one is another person in the picture
 _ODDEST = 0.14  # mean distance from the mean face, canonical units: badly hidden or drawn faces are beyond
-_LINES = 1.8  # sharpness over which a picture of one colour is made of lines or dots: an engraving, a print
-_ONE_COLOUR = (
-    4.0  # deviation of the colour differences, grey levels: grey and sepia pictures have 1 to 3
+_LINES = 1.8  # sharpness over which a picture of one color is made of lines or dots: an engraving, a print
+_ONE_COLOR = (
+    4.0  # deviation of the color differences, gray levels: gray and sepia pictures have 1 to 3
 )
 
 
@@ -71,15 +71,15 @@ def _cut(task: StillTask) -> Kept:
     fault = quality.look_fault(looks, wanted)
     if fault:
         raise InputError(fault)
-    if looks.sharp[0] > _LINES and colours(crop) < _ONE_COLOUR:
-        raise InputError("drawn or printed: of one colour, and made of lines or dots")
+    if looks.sharp[0] > _LINES and colors(crop) < _ONE_COLOR:
+        raise InputError("drawn or printed: of one color, and made of lines or dots")
     _write(task, face, matrix, crop)
     width = round(found.box[2] - found.box[0], 1)
     return Kept(task.name, 0, 1, 1.0, width, 0.0, None, ())
 
 
-def colours(crop: Picture) -> float:
-    """How much the colour of a picture (S, S, 3) RGB differs within it, grey levels; a tint of all does not count."""
+def colors(crop: Picture) -> float:
+    """How much the color of a picture (S, S, 3) RGB differs within it, gray levels; a tint of all does not count."""
     coded = cv2.cvtColor(cv2.GaussianBlur(crop, (0, 0), 2), cv2.COLOR_RGB2YCrCb)
     return float(coded[..., 1:].reshape(-1, 2).std(0).mean())
 

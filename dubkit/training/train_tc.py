@@ -267,10 +267,10 @@ class TcLesson:
         effect = mouth_shape.gap_effect()
         made = predict(net, clip, clip.best_path, self.offsets.get(clip.name, clip.offset))
         picture = np.full((_PREVIEW_HEIGHT, _PIXELS * len(clip.times), 3), 255, np.uint8)
-        for shapes, colour in ((clip.shapes, (0, 0, 0)), (made, (40, 90, 255))):
+        for shapes, color in ((clip.shapes, (0, 0, 0)), (made, (40, 90, 255))):
             heights = _PREVIEW_HEIGHT - 10 - np.clip(shapes @ effect, -0.02, 0.2) * 500
             line = np.stack([np.arange(len(heights)) * _PIXELS, heights], 1).astype(np.int32)
-            cv2.polylines(picture, [line], False, colour, 1, cv2.LINE_AA)
+            cv2.polylines(picture, [line], False, color, 1, cv2.LINE_AA)
         return picture
 
     def save(self, path: Path, step: int) -> None:
@@ -289,12 +289,12 @@ def tc_lesson(
     given = {clip.name: clip.offset for clip in [*clips, *held_out]}
     changes = {"steps": min(OFFSET_STEPS, settings.steps), "compile": False}
     short = settings.model_copy(update=changes)
-    net = learnt(TcLesson(clips, held_out, given, short, device, start))
+    net = learned(TcLesson(clips, held_out, given, short, device, start))
     offsets = estimate_offsets(net, [*clips, *held_out])
     return TcLesson(clips, held_out, offsets, settings, device, start)
 
 
-def learnt(lesson: TcLesson) -> TcNet:
+def learned(lesson: TcLesson) -> TcNet:
     """Train to the end without checks; for trainings of seconds."""
     settings = lesson.settings
     for step, batch in enumerate(trainer.batches(lesson, settings, 1, settings.steps), 1):

@@ -47,7 +47,7 @@ _WARM_UP = 200  # steps, or a tenth of the training
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a lesson is told at each step; the optimisers' rate is set already."""
+    """What a lesson is told at each step; the optimizers' rate is set already."""
 
     step: int  # from 1
     rate: float
@@ -148,7 +148,7 @@ def descend(
 
 @torch.no_grad()
 def follow(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
-    """Move the running average of weights and statistics towards the net."""
+    """Move the running average of weights and statistics toward the net."""
     for mine, other in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
         if mine.dtype.is_floating_point:
             mine.lerp_(other, 1 - keep)
@@ -225,7 +225,7 @@ def load_state(
     modules: Modules,
     optimizers: Optimizers,
 ) -> Standing | None:
-    """Put a saved state into nets and optimisers; None where there is none.
+    """Put a saved state into nets and optimizers; None where there is none.
 
     Raises `ModelError` where it is damaged or of another net, `WorkError` where it is of a training with other
     settings, footage or start.

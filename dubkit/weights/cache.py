@@ -62,7 +62,7 @@ class Finding:
 
 
 def weight(name: str) -> Weight:
-    """The catalogue's entry. Raises UsageError for a name that it does not hold."""
+    """The catalog's entry. Raises UsageError for a name that it does not hold."""
     if name in WEIGHTS:
         return WEIGHTS[name]
     near = difflib.get_close_matches(name, WEIGHTS, 3)
@@ -73,7 +73,7 @@ def weight(name: str) -> Weight:
 
 
 def everything() -> tuple[Weight, ...]:
-    """Every entry of the catalogue."""
+    """Every entry of the catalog."""
     return tuple(WEIGHTS.values())
 
 
@@ -93,7 +93,7 @@ def find(name: str) -> Path | None:
     """A complete, checked weight: its file, or its folder. None where it is not here.
 
     Touches no network, and hashes only what changed since its last check. Raises ModelError where a
-    file is not the one that the catalogue means.
+    file is not the one that the catalog means.
     """
     entry = weight(name)
     receipt = _receipt(entry)
@@ -121,7 +121,7 @@ def glance(name: str) -> State:
 
 
 def size(name: str) -> int | None:
-    """Bytes of a weight: as it was received here, else as the catalogue knows it."""
+    """Bytes of a weight: as it was received here, else as the catalog knows it."""
     sizes = [int(line.get("size", 0)) for line in _receipt(weight(name)).values()]
     return sum(sizes) or weight(name).size
 
@@ -137,7 +137,7 @@ def unfinished() -> list[str]:
 
 
 def first_pulled(name: str) -> dict[str, str]:
-    """The sha256 of each file that was first pulled, of a weight that the catalogue does not pin."""
+    """The sha256 of each file that was first pulled, of a weight that the catalog does not pin."""
     first = _first(weight(name))
     return {file: told.sha256 for file, told in first.files.items()} if first else {}
 
@@ -187,7 +187,7 @@ def _known(checked: bool, name: str) -> State:
 
 
 def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path:
-    """Bring a weight here, or go on bringing it, and check it: against the catalogue, against what its hub says,
+    """Bring a weight here, or go on bringing it, and check it: against the catalog, against what its hub says,
     and against what was brought first (`locked`), unless ``trust_new`` forgets that.
 
     Raises ModelError where the net refuses or a checksum is wrong, OutputError where the disk does.
@@ -227,12 +227,12 @@ def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path
 
 
 def _first(entry: Weight) -> Locked | None:
-    """What was brought first of a weight of which the catalogue does not say what it is."""
+    """What was brought first of a weight of which the catalog does not say what it is."""
     return None if entry.pinned else read_locked(entry.name)
 
 
 def _revision(entry: Weight, first: Locked | None) -> str:
-    """The commit of a repository that is taken: the catalogue's, the one of the first pull, or what is newest."""
+    """The commit of a repository that is taken: the catalog's, the one of the first pull, or what is newest."""
     if entry.hub is None:
         return ""
     return (first.revision if first else "") or commit(entry, cache_root() / entry.name)

@@ -15,7 +15,7 @@ _RETINAFACE = "https://github.com/ternaus/retinaface"
 _FID = "https://github.com/mseitzer/pytorch-fid"
 _TORCHAUDIO = "https://download.pytorch.org/torchaudio/models"
 _SYNCNET = "http://www.robots.ox.ac.uk/~vgg/software/lipsync"
-_RECOGNISER_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json",
+_RECOGNIZER_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json",
                      "vocabulary.*")  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class Weight:
 
     name: str
     use: str
-    licence: str
+    license: str
     paid: bool | None  # may it be used for paid work? None: nobody has said so
     source: str
     files: tuple[File, ...] = ()  # pinned ones; all of them where there is no hub
@@ -63,13 +63,13 @@ class Weight:
         return all(len(file.sha256 or "") == _DIGITS_OF_SHA256 for file in self.files)
 
 
-def _recogniser(size: str, repo: str, revision: str, sha256: str, sizes: dict[str, int]) -> Weight:
+def _recognizer(size: str, repo: str, revision: str, sha256: str, sizes: dict[str, int]) -> Weight:
     files = tuple(
         File(name, count, sha256 if name == "model.bin" else None) for name, count in sizes.items()
     )
     return Weight(
         f"whisper-{size}", "whisperx: recognition", "MIT", True, f"https://huggingface.co/{repo}",
-        files, repo, revision, _RECOGNISER_FILES, tuple((file.name,) for file in files),
+        files, repo, revision, _RECOGNIZER_FILES, tuple((file.name,) for file in files),
     )  # fmt: skip
 
 
@@ -80,80 +80,80 @@ def _sizes(config: int, model: int, tokenizer: int, words: int, more: int = 0) -
     return {**found, "vocabulary.txt": words}
 
 
-def _torchaudio(language: str, file: str, size: int, sha256: str, licence: str) -> Weight:
+def _torchaudio(language: str, file: str, size: int, sha256: str, license: str) -> Weight:
     return Weight(
-        f"align-{language}", "whisperx: alignment", licence, "NC" not in licence,
+        f"align-{language}", "whisperx: alignment", license, "NC" not in license,
         "https://docs.pytorch.org/audio/stable/pipelines.html",
         (File(file, size, sha256, f"{_TORCHAUDIO}/{file}"),),
     )  # fmt: skip
 
 
 def _aligner(language: str, repo: str) -> Weight:
-    licence, paid = _LICENCES.get(repo, _LICENCES.get(repo.partition("/")[0], ("see source", None)))
+    license, paid = _LICENSES.get(repo, _LICENSES.get(repo.partition("/")[0], ("see source", None)))
     return Weight(
-        f"align-{language}", "whisperx: alignment", licence, paid, f"https://huggingface.co/{repo}",
+        f"align-{language}", "whisperx: alignment", license, paid, f"https://huggingface.co/{repo}",
         hub=repo, wanted=("*.json", "model.safetensors", "pytorch_model.bin"),
         needed=(("config.json",), ("vocab.json",), ("model.safetensors", "pytorch_model.bin")),
     )  # fmt: skip
 
 
-# licences that the owner or the repository states; where none is listed, nobody is told it is free
-_LICENCES: dict[str, tuple[str, bool | None]] = {
+# licenses that the owner or the repository states; where none is listed, nobody is told it is free
+_LICENSES: dict[str, tuple[str, bool | None]] = {
     "jonatasgrosman": ("Apache-2.0", True),
     "nguyenvulebinh/wav2vec2-base-vi-vlsp2020": ("CC-BY-NC-4.0", False),
 }
 
 # size, repository, revision, sha256 of model.bin, sizes of the files
-_RECOGNISERS = (
-    _recogniser("tiny", "Systran/faster-whisper-tiny",
+_RECOGNIZERS = (
+    _recognizer("tiny", "Systran/faster-whisper-tiny",
                 "d90ca5fe260221311c53c58e660288d3deb8d356",
                 "dcb76c6586fc06cbdac6dd21f14cfd129cc4cdd9dce19bf4ffa62e59cbe6e6d1",
                 _sizes(2249, 75_538_270, 2_203_239, 459_861)),
-    _recogniser("tiny.en", "Systran/faster-whisper-tiny.en",
+    _recognizer("tiny.en", "Systran/faster-whisper-tiny.en",
                 "0d3d19a32d3338f10357c0889762bd8d64bbdeba",
                 "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
                 _sizes(2317, 75_537_502, 2_128_466, 422_309)),
-    _recogniser("base", "Systran/faster-whisper-base",
+    _recognizer("base", "Systran/faster-whisper-base",
                 "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
                 "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
                 _sizes(2309, 145_217_532, 2_203_239, 459_861)),
-    _recogniser("base.en", "Systran/faster-whisper-base.en",
+    _recognizer("base.en", "Systran/faster-whisper-base.en",
                 "3d3d5dee26484f91867d81cb899cfcf72b96be6c",
                 "2a166925539a16005f14ff328359f9b9adb9dc4fb631bb3b227526862e93e2ef",
                 _sizes(2227, 145_216_508, 2_128_466, 422_309)),
-    _recogniser("small", "Systran/faster-whisper-small",
+    _recognizer("small", "Systran/faster-whisper-small",
                 "536b0662742c02347bc0e980a01041f333bce120",
                 "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671",
                 _sizes(2370, 483_546_902, 2_203_239, 459_861)),
-    _recogniser("small.en", "Systran/faster-whisper-small.en",
+    _recognizer("small.en", "Systran/faster-whisper-small.en",
                 "d1d751a5f8271d482d14ca55d9e2deeebbae577f",
                 "62b2a45b05ee59acb4a5341b33ee35e041395d378d418a18acfe4c9e768ee37a",
                 _sizes(2657, 483_545_366, 2_128_466, 422_309)),
-    _recogniser("medium", "Systran/faster-whisper-medium",
+    _recognizer("medium", "Systran/faster-whisper-medium",
                 "08e178d48790749d25932bbc082711ddcfdfbc4f",
                 "9b45e1009dcc4ab601eff815b61d80e60ce3fd8c74c1a14f4a282258286b51ae",
                 _sizes(2257, 1_527_906_378, 2_203_239, 459_861)),
-    _recogniser("medium.en", "Systran/faster-whisper-medium.en",
+    _recognizer("medium.en", "Systran/faster-whisper-medium.en",
                 "a29b04bd15381511a9af671baec01072039215e3",
                 "11b220779aea4c6f3ce9d2549c8a95ea869ed84066864b999531ef53e594fe5b",
                 _sizes(2643, 1_527_904_330, 2_128_466, 422_309)),
-    _recogniser("large-v1", "Systran/faster-whisper-large-v1",
+    _recognizer("large-v1", "Systran/faster-whisper-large-v1",
                 "b07c8d4be0be90092aa01a29c975077acb8d15c9",
                 "a3cce8081a5414206ab09a80aa410ebf9965feef52adafeead13f4a83398b1d1",
                 _sizes(2352, 3_086_912_962, 2_203_239, 459_861)),
-    _recogniser("large-v2", "Systran/faster-whisper-large-v2",
+    _recognizer("large-v2", "Systran/faster-whisper-large-v2",
                 "f0fe81560cb8b68660e564f55dd99207059c092e",
                 "bf2a9746382e1aa7ffff6b3a0d137ed9edbd9670c3b87e5d35f5e85e70d0333a",
                 _sizes(2796, 3_086_912_962, 2_203_239, 459_861)),
-    _recogniser("large-v3", "Systran/faster-whisper-large-v3",
+    _recognizer("large-v3", "Systran/faster-whisper-large-v3",
                 "edaa852ec7e145841d8ffdb056a99866b5f0a478",
                 "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1",
                 _sizes(2394, 3_087_284_237, 2_480_617, 1_068_114, 340)),
-    _recogniser("large-v3-turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    _recognizer("large-v3-turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
                 "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
                 "e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da",
                 _sizes(2263, 1_617_884_929, 2_710_337, 1_068_114, 340)),
-    _recogniser("distil-large-v3", "Systran/faster-distil-whisper-large-v3",
+    _recognizer("distil-large-v3", "Systran/faster-distil-whisper-large-v3",
                 "c3058b475261292e64a0412df1d2681c06260fab",
                 "b79368e19b6623813609431a6e5ee309a71506701ebc49fd7820e692dec7c5f5",
                 _sizes(2690, 1_512_927_867, 2_480_617, 1_068_114, 340)),
@@ -240,7 +240,7 @@ _OTHERS = (
 WEIGHTS: dict[str, Weight] = {
     weight.name: weight
     for weight in (
-        *_RECOGNISERS,
+        *_RECOGNIZERS,
         *_TORCH_ALIGNERS,
         *(_aligner(language, repo) for language, repo in _HUB_ALIGNERS.items()),
         *_OTHERS,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dubkit.config.schema import FaceSettings, SpeechSettings
 from dubkit.errors import ModelError
-from dubkit.weights import cache as catalogue
+from dubkit.weights import cache as catalog
 from dubkit.weights.entries import WEIGHTS
 
 RETINAFACE = "retinaface-resnet50"
@@ -61,7 +61,7 @@ def retinaface(settings: FaceSettings) -> Path:
     kept = [
         _torch_home() / "checkpoints" / f"{_RETINAFACE_FILE}{suffix}" for suffix in (".zip", ".pth")
     ]
-    found = catalogue.find(RETINAFACE) or next((path for path in kept if path.is_file()), None)
+    found = catalog.find(RETINAFACE) or next((path for path in kept if path.is_file()), None)
     if found is None:
         raise ModelError("the engine retinaface has no weights here", hint=_bring(RETINAFACE))
     return found
@@ -72,19 +72,19 @@ def inception(settings: Path | None) -> Path:
     if settings is not None:
         return settings
     kept = [_torch_home() / "checkpoints" / name for name in _INCEPTION_FILES]
-    found = catalogue.find(INCEPTION) or next((path for path in kept if path.is_file()), None)
+    found = catalog.find(INCEPTION) or next((path for path in kept if path.is_file()), None)
     if found is None:
         raise ModelError("FID's Inception has no weights here", hint=_bring(INCEPTION))
     return found
 
 
-def recogniser(settings: SpeechSettings) -> Path:
+def recognizer(settings: SpeechSettings) -> Path:
     """The folder of the Whisper that the settings name. Raises ModelError where it is not here."""
     folder = Path(settings.model).expanduser()
     if (folder / "model.bin").is_file():
         if not (folder / "tokenizer.json").is_file():
             raise ModelError(
-                f"the recogniser in {folder} has no tokenizer",
+                f"the recognizer in {folder} has no tokenizer",
                 hint="copy tokenizer.json and preprocessor_config.json from where it was made",
             )
         return folder
@@ -95,10 +95,10 @@ def recogniser(settings: SpeechSettings) -> Path:
         )
     name = f"whisper-{settings.model}"
     repository = settings.model if "/" in settings.model else _repository(settings.model)
-    found = _catalogued(name) or _hub_snapshot(repository)
+    found = _cataloged(name) or _hub_snapshot(repository)
     if found is None or not (found / "model.bin").is_file():
         raise ModelError(
-            f"whisperx's recogniser {settings.model!r} is not here",
+            f"whisperx's recognizer {settings.model!r} is not here",
             hint=_bring(name) if name in WEIGHTS else "--set speech.model=FOLDER names a local one",
         )
     return found
@@ -116,7 +116,7 @@ def align_model(settings: SpeechSettings, language: str) -> AlignModel:
             )
         return found
     name = f"align-{language}"
-    folder = _catalogued(name)
+    folder = _cataloged(name)
     if language in TORCHAUDIO:
         label, file = TORCHAUDIO[language]
         folders = [folder] if folder else [_torch_home() / "checkpoints"]
@@ -156,10 +156,10 @@ def _align_model_or_none(settings: SpeechSettings, language: str) -> AlignModel 
 
 
 def whisperx(settings: SpeechSettings) -> Path:
-    """What the engine needs before it can do anything: its recogniser and an aligner, that of the language
+    """What the engine needs before it can do anything: its recognizer and an aligner, that of the language
     where it is known.
     """
-    folder = recogniser(settings)
+    folder = recognizer(settings)
     align_models(settings)
     return folder
 
@@ -174,7 +174,7 @@ def marks_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
     marks: list[str] = []
     missing: list[ModelError] = []
     try:
-        folder = recogniser(settings)
+        folder = recognizer(settings)
         marks.append(mark(folder / "model.bin"))
     except ModelError as error:
         missing.append(error)
@@ -188,17 +188,17 @@ def marks_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
 
 
 def names_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
-    """The catalogue's names of what `whisperx` would load, from whichever cache; none for local folders."""
+    """The catalog's names of what `whisperx` would load, from whichever cache; none for local folders."""
     own_model = Path(settings.model).expanduser().is_dir()
     names = [] if own_model else [f"whisper-{settings.model}"]
     if settings.align_model is not None:
-        names += _catalogue_names(settings.align_model)
+        names += _catalog_names(settings.align_model)
     elif settings.language is not None:
         names.append(f"align-{settings.language.lower().split('-')[0]}")
     return tuple(name for name in names if name in WEIGHTS)
 
 
-def _catalogue_names(model: str) -> list[str]:
+def _catalog_names(model: str) -> list[str]:
     """The entry of an alignment model that is named as torchaudio or the hub names it."""
     named = {label: f"align-{code}" for code, (label, _) in TORCHAUDIO.items()}
     named.update({entry.hub: name for name, entry in WEIGHTS.items() if entry.hub})
@@ -227,7 +227,7 @@ def _asked_model(asked: str, language: str) -> AlignModel | None:
     if (folder / "config.json").is_file():
         return AlignModel(language, folder)
     for code, (label, file) in TORCHAUDIO.items():
-        folders = [_catalogued(f"align-{code}"), _torch_home() / "checkpoints"]
+        folders = [_cataloged(f"align-{code}"), _torch_home() / "checkpoints"]
         if asked == label:
             there = next((f for f in folders if f and (f / file).is_file()), None)
             return AlignModel(language, there, label) if there else None
@@ -235,12 +235,12 @@ def _asked_model(asked: str, language: str) -> AlignModel | None:
     return AlignModel(language, snapshot) if snapshot else None
 
 
-def _catalogued(name: str) -> Path | None:
-    return catalogue.find(name) if name in WEIGHTS else None
+def _cataloged(name: str) -> Path | None:
+    return catalog.find(name) if name in WEIGHTS else None
 
 
 def _bring(name: str) -> str:
-    return catalogue.hint(name)
+    return catalog.hint(name)
 
 
 def _repository(size: str) -> str:

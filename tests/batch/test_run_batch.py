@@ -20,7 +20,7 @@ from dubkit.errors import EXIT_PARTIAL, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job
 from tests.clips import film, tone
-from tests.engines.test_licence import Whisperx
+from tests.engines.test_license import Whisperx
 
 CHEAP = (
     "shots.detector=fixed",
@@ -213,7 +213,7 @@ def test_a_foreign_batch_json_is_left_alone(studio: Path) -> None:
         open_batch(request(studio))
 
 
-def test_two_batches_at_once_analyse_a_film_once(studio: Path) -> None:
+def test_two_batches_at_once_analyze_a_film_once(studio: Path) -> None:
     both = [
         multiprocessing.get_context("spawn").Process(target=_dub, args=(studio, name))
         for name in ("one.fr", "one.de")
@@ -245,12 +245,12 @@ def test_weights_that_are_not_for_paid_work_stop_a_batch_before_it_begins(
     jobs.write_text(
         "video,audio,language\nfilms/one.mp4,dubs/one.de.wav,de\nfilms/two.mp4,dubs/two.fr.wav,en\n"
     )
-    command = ["batch", str(jobs), "--out", str(studio / "out"), "--licence", "commercial"]
+    command = ["batch", str(jobs), "--out", str(studio / "out"), "--license", "commercial"]
     command += ["--set", "speech.aligner=whisperx", "--json"]
     told = json.loads(runner.invoke(app, command).stdout.splitlines()[-1])
     assert told["exit_code"] == 2
     problems = open_batch(
-        Request(jobs, studio / "out", settings=("speech.aligner=whisperx",), licence="commercial")
+        Request(jobs, studio / "out", settings=("speech.aligner=whisperx",), license="commercial")
     ).checked.problems
     assert ["CC-BY-NC-4.0" in problem.message for problem in problems] == [True]
     assert not (studio / "out").exists()
@@ -300,7 +300,7 @@ def test_every_film_has_a_log_and_the_folder_a_status(studio: Path) -> None:
     assert "3 unfinished" in shown.stdout
 
 
-def test_the_speed_foretold_counts_the_workers_and_not_the_waiting(studio: Path) -> None:
+def test_the_speed_predicted_counts_the_workers_and_not_the_waiting(studio: Path) -> None:
     assert open_batch(request(studio)).frames_a_second is None
     do(studio)
     path = studio / "out" / "batch.json"

@@ -1,9 +1,9 @@
-"""What `--adapt` brings, by how much footage there is: learnt from a part of a person's clips, judged on the rest.
+"""What `--adapt` brings, by how much footage there is: learned from a part of a person's clips, judged on the rest.
 
     python tests/benchmarks/adapt_trials.py SET PERSON [PERSON ...] --net TC [--amounts 12,20,30] [--path recognition]
 
 SET is a prepared set, PERSON somebody in it whom the net TC was not trained on: train it on a set that lacks them.
-Of one long clip, stretches of each amount are learnt from, from several places; of several short clips as many as make
+Of one long clip, stretches of each amount are learned from, from several places; of several short clips as many as make
 up the amount. The rest, a second apart, is what is judged: the correlation of the opening with the true one where
 something is said, by the bare net. Prints a line a trial, then the means by amount.
 """
@@ -30,7 +30,7 @@ from dubkit.training.tc_data import Clip, load
 from dubkit.training.train_tc import estimate_offsets
 
 _PLACES = 4  # of a clip that are tried
-_APART = 1.0  # seconds between what is learnt from and what is judged
+_APART = 1.0  # seconds between what is learned from and what is judged
 _JUDGED = 40  # short clips that are judged
 
 
@@ -45,7 +45,7 @@ def passage(clip: Clip, path: str, offset: float, rows: np.ndarray) -> Passage:
 def trials(
     clips: Sequence[Clip], path: str, offsets: dict[str, float], seconds: float
 ) -> Iterator[tuple[list[Passage], list[Passage]]]:
-    """What is learnt from, and what is judged."""
+    """What is learned from, and what is judged."""
     if len(clips) > 1:
         yield from _of_clips(clips, path, offsets, seconds)
         return
@@ -56,8 +56,8 @@ def trials(
         sides = (np.arange(0, start - apart), np.arange(start + length + apart, count))
         judged = [passage(clip, path, offsets[clip.name], s) for s in sides if len(s) > rate]
         if count > length and judged:
-            learnt = passage(clip, path, offsets[clip.name], np.arange(start, start + length))
-            yield [learnt], judged
+            learned = passage(clip, path, offsets[clip.name], np.arange(start, start + length))
+            yield [learned], judged
 
 
 def _of_clips(
@@ -69,9 +69,9 @@ def _of_clips(
     ]
     several = max(1, round(seconds / clips[0].duration))
     for trial in range(_PLACES):
-        learnt = whole[_JUDGED + trial * several :][:several]
-        if len(learnt) == several:
-            yield learnt, whole[:_JUDGED]
+        learned = whole[_JUDGED + trial * several :][:several]
+        if len(learned) == several:
+            yield learned, whole[:_JUDGED]
 
 
 def met(net: TcNet, judged: Sequence[Passage]) -> tuple[float, float]:
@@ -102,8 +102,8 @@ def main() -> None:
         clips = load(prepared, names)
         offsets = estimate_offsets(articulator.net, clips)
         for seconds in map(float, args.amounts.split(",")):
-            for learnt, judged in trials(clips, args.path, offsets, seconds):
-                heard = adaptation.convincing(articulator, learnt)
+            for learned, judged in trials(clips, args.path, offsets, seconds):
+                heard = adaptation.convincing(articulator, learned)
                 verdict = adaptation.tune(articulator, heard)
                 before, wide = met(articulator.net, judged)
                 after, tuned = met(verdict.net, judged) if verdict.net else (before, wide)

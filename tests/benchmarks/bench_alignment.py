@@ -49,7 +49,7 @@ def test_words_of_real_speech_are_found_within_hundredths_of_a_second(data: Path
 
 
 @pytest.mark.benchmark
-def test_words_that_are_recognised_lie_where_the_script_has_them(data: Path) -> None:
+def test_words_that_are_recognized_lie_where_the_script_has_them(data: Path) -> None:
     """Without a script, against the script's own result, over the words that both have."""
     aligner = PocketsphinxAligner(SpeechSettings())
     errors: list[float] = []
@@ -67,7 +67,7 @@ def test_words_that_are_recognised_lie_where_the_script_has_them(data: Path) -> 
             errors += [near[0].start - word.start, near[0].end - word.end] if near else []
     size = np.abs(errors)
     sys.stdout.write(
-        f"\nwithout a script: {heard / words:.1%} of the words are recognised; of those, median error "
+        f"\nwithout a script: {heard / words:.1%} of the words are recognized; of those, median error "
         f"{np.median(size) * 1000:.0f} ms, within 50 ms {(size <= 0.051).mean():.1%}\n"
     )
     assert np.median(size) <= 0.02

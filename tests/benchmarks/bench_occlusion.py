@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_occlusion.py DATA OUT [--clips N] [--research]
 
 Over every validation clip of DATA (people that training never saw; ``--research``: news anchors too) a hand, a
-hand of the face's own colour, a microphone and a cup are drawn, moving in before the mouth and out again. Counted
+hand of the face's own color, a microphone and a cup are drawn, moving in before the mouth and out again. Counted
 are the frames on which dubkit abstains: of the covered ones (`COVERED` of the lower face, by the drawing and the
 landmarks of the free clip) it should be most, of the free clips' frames hardly any. Films and ``occlusion.json``
 go into OUT; ``OUT/*.png`` shows frames at the borders.
@@ -135,8 +135,8 @@ def sheet(video: Path, shares: NDArray[np.float64], free: NDArray[np.bool_], out
         for t, frame in enumerate(source.decode(video=0)):
             if begin - 6 <= t < begin + 18:
                 picture = cv2.resize(frame.to_ndarray(format="rgb24"), (192, 160))
-                colour = (0, 220, 0) if free[t] else (230, 0, 0)
-                cv2.rectangle(picture, (0, 0), (191, 159), colour, 5)
+                color = (0, 220, 0) if free[t] else (230, 0, 0)
+                cv2.rectangle(picture, (0, 0), (191, 159), color, 5)
                 text = f"{shares[t]:.2f}"
                 cv2.putText(picture, text, (8, 22), 0, 0.6, (255, 255, 0), 2)
                 tiles.append(picture)

@@ -40,7 +40,7 @@ KINDS: Mapping[str, str] = {
     IN_SYNC: "the same without clips that their sound alone shows to be out of sync",
     "rendered": "dubkit's own renders, own sound",
     "frozen": "renders whose mouth is frozen",
-    "wrong face": "renders with someone else's lower face, colours brought near",
+    "wrong face": "renders with someone else's lower face, colors brought near",
     "seam": "renders with a patch 12 of 255 levels too bright and a hard border",
     "flicker": "renders whose patch jumps by 6 levels (standard deviation)",
     "blurred": "renders with a soft mouth",

@@ -3,10 +3,11 @@
     python tests/benchmarks/compare_detectors.py WEIGHTS CLIPS LABELS [--every 5] [--resnet]
 
 LABELS are what ``dubkit/training/lab/teacher.py CLIPS LABELS`` (mediapipe) made of the clips; pictures in which it
-finds no face are left out. Reported for each engine: the share of those pictures in which the face is found (a detection over
-0.5 that shares 0.35 of the box around the labels), detections beside it, the mean distance of the five points to the
-labels' as a part of the eyes' distance, and processor time a picture on one core. The points have other places by
-definition in part (an iris is no eye centre of a turned face), so the distance between the engines is told as well.
+finds no face are left out. Reported for each engine: the share of those pictures in which the face is found (a
+detection over 0.5 that shares 0.35 of the box around the labels), detections beside it, the mean distance of the five
+points to the labels' as a part of the eyes' distance, and processor time a picture on one core. The points have other
+places by definition in part (an iris is no eye center of a turned face), so the distance between the engines is
+reported as well.
 ``--resnet`` adds the time of the ResNet-50 with random weights.
 """
 
@@ -38,7 +39,7 @@ Points = NDArray[np.float64]
 
 
 def pictures(clips: Path, labels: Path, every: int) -> Iterator[tuple[Picture, Points]]:
-    """Every ``every``-th picture that has a labelled face, and its 478 points."""
+    """Every ``every``-th picture that has a labeled face, and its 478 points."""
     for path in sorted(labels.rglob("*.npz")):
         clip = (clips / path.relative_to(labels)).with_suffix(".mp4").resolve()
         with np.load(path) as stored:
@@ -60,7 +61,7 @@ def share(box: tuple[float, float, float, float], points: Points) -> float:
 
 
 def look(engine: FaceDetector, seen: list[tuple[Picture, Points]]) -> list[Detection | None]:
-    """What an engine makes of the pictures, told on stdout; the labelled face of each."""
+    """What an engine makes of the pictures, told on stdout; the labeled face of each."""
     found: list[Detection | None] = []
     beside, spent, distances = 0, [], []
     engine.detect(seen[0][0])

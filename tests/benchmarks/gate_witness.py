@@ -1,7 +1,8 @@
 """Which clips are out of sync by themselves: a witness that knows neither phonemes nor the gate.
 
-Lips are foretold from the sound alone (`dubkit.faces.active_speaker`) and compared with the real ones at every
-offset, over the whole clip. Of some clips nobody has verified the sync; the gate cannot be blamed where it refuses those.
+Lips are predicted from the sound alone (`dubkit.faces.active_speaker`) and compared with the real ones at every
+offset, over the whole clip. Of some clips nobody has verified the sync; the gate cannot be blamed where it refuses
+those.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def lip_motion(points: np.ndarray) -> float:
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:
-    """SSIM of two grey pictures (Wang 2004, Gaussian window 11, sigma 1.5)."""
+    """SSIM of two gray pictures (Wang 2004, Gaussian window 11, sigma 1.5)."""
     x, y = a.astype(np.float64), b.astype(np.float64)
     c1, c2 = 6.5025, 58.5225
 

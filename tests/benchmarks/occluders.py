@@ -28,7 +28,7 @@ class Occluder:
 
 
 def draw(kind: str, skin: tuple[float, float, float], rng: np.random.Generator) -> Occluder:
-    """One of `KINDS`; ``skin`` is the face's own colour, which "own hand" has."""
+    """One of `KINDS`; ``skin`` is the face's own color, which "own hand" has."""
     if kind == "microphone":
         return _microphone(rng)
     if kind == "cup":
@@ -73,9 +73,9 @@ def _microphone(rng: np.random.Generator) -> Occluder:
 def _cup(rng: np.random.Generator) -> Occluder:
     mask = np.zeros((SIDE, SIDE), np.uint8)
     cv2.fillPoly(mask, [np.array([[58, 60], [198, 60], [184, 240], [72, 240]])], 255)
-    colour = rng.uniform(60, 245, 3).astype(np.float32)
+    color = rng.uniform(60, 245, 3).astype(np.float32)
     round_ = 0.65 + 0.45 * np.sin(np.linspace(0.3, 2.6, SIDE, dtype=np.float32))[None]
-    picture = np.repeat(round_, SIDE, 0)[..., None] * colour
+    picture = np.repeat(round_, SIDE, 0)[..., None] * color
     picture[120:150] = 0.4 * picture[120:150] + 60
     return Occluder(picture.astype(np.float32), _soft(mask), 0.7, (0.4, 1.0))
 

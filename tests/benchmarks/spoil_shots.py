@@ -121,7 +121,7 @@ def frozen(shot: Rendered, number: int) -> Planes:
 
 
 def wrong_face(donor: Rendered) -> Spoil:
-    """The lower face of someone else who speaks, its brightness and colour brought near."""
+    """The lower face of someone else who speaks, its brightness and color brought near."""
 
     def spoil(shot: Rendered, number: int) -> Planes:
         return _pasted(shot, number, donor, number % len(donor.pictures))

@@ -25,11 +25,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def test_the_list_tells_size_licence_and_state() -> None:
+def test_the_list_tells_size_license_and_state() -> None:
     rows = json.loads(RUN.invoke(app, ["models", "list", "--json"]).stdout)
     found = {row["name"]: row for row in rows}
     assert found["align-fr"]["paid_work"] is False
-    assert found["whisper-small"]["licence"] == "MIT"
+    assert found["whisper-small"]["license"] == "MIT"
     assert all(row["state"] == "not here" for row in rows)
     shown = RUN.invoke(app, ["models", "list"]).stdout
     assert "retinaface-resnet50" in shown

@@ -265,7 +265,7 @@ def test_a_work_folder_in_use_exits_6(here: Path) -> None:
         (["--set", "faces.detector=nonsense"], "nonsense"),
         (["--language", "qq-nobody"], "qq-nobody"),
         (["--device", "cuda:99"], "cuda:99"),
-        (["--licence", "free"], "free"),
+        (["--license", "free"], "free"),
     ],
 )
 def test_a_wrong_request_exits_2_before_anything_is_written(

@@ -59,7 +59,7 @@ def test_other_errors_pass() -> None:
         frugally(Device(RuntimeError("shapes differ"), 0).work, 4, "mps", lambda note: None)
 
 
-def test_threads_are_as_many_as_before_afterwards() -> None:
+def test_threads_are_as_many_as_before_afterward() -> None:
     before = torch.get_num_threads()
     with threads(before + 1):
         assert torch.get_num_threads() == before + 1

@@ -39,17 +39,17 @@ def placed(face: Floats, scale: float, angle: float, x: float, y: float) -> Floa
 
 
 def drawn(landmarks: Floats, width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """A grey picture with texture, skin, dark mouth and bright teeth where the landmarks say."""
+    """A gray picture with texture, skin, dark mouth and bright teeth where the landmarks say."""
     rng = np.random.default_rng(seed)
     picture = cv2.resize(
         rng.integers(60, 120, (height // 4, width // 4), np.uint8), (width, height)
     )
-    for group, grey in (
+    for group, gray in (
         (landmark_layout.OVAL, 170),
         (landmark_layout.LIPS_OUTER, 120),
         (landmark_layout.LIPS_INNER, 30),
     ):
-        cv2.fillPoly(picture, [np.round(landmarks[group]).astype(np.int32)], grey)
+        cv2.fillPoly(picture, [np.round(landmarks[group]).astype(np.int32)], gray)
     noise = rng.normal(0, 3, picture.shape)
     return np.asarray(np.clip(picture + noise, 0, 255), np.uint8)
 

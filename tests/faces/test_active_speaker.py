@@ -54,7 +54,7 @@ def test_a_mouth_that_moves_with_the_sound_speaks_and_another_does_not() -> None
     assert speaker.correlation > stranger.correlation + 0.15
 
 
-def test_sound_two_frames_late_is_still_recognised() -> None:
+def test_sound_two_frames_late_is_still_recognized() -> None:
     mine, sound = syllables(5.0, 1)
     late = np.concatenate([np.zeros(round(0.08 * SAMPLE_RATE), np.float32), sound])
     found = voice(mouth_motion(talk(mine)), sound_features(late, times(len(mine))), RATE)

@@ -16,7 +16,7 @@ from dubkit.faces.align import (
     canonical_from_points,
     compose,
     crop_from_canonical,
-    eye_centres,
+    eye_centers,
     invert,
     mean_face,
     scale_of,
@@ -40,7 +40,7 @@ placements = st.builds(
 
 
 def test_the_mean_face_stands_on_its_eyes() -> None:
-    eyes = eye_centres(mean_face())
+    eyes = eye_centers(mean_face())
     assert np.allclose(eyes.mean(0), 0, atol=1e-3)
     assert np.isclose(np.linalg.norm(eyes[1] - eyes[0]), 1, atol=1e-3)
 

@@ -36,7 +36,7 @@ def portraits(data: Path) -> list[Picture]:
 
 
 def canvas(face: Picture, width: float, x: int, y: int) -> tuple[Picture, float]:
-    """The portrait at a scale that makes it ``width`` wide, on a grey 720p picture."""
+    """The portrait at a scale that makes it ``width`` wide, on a gray 720p picture."""
     scale = width / face.shape[1]
     small = cv2.resize(face, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     frame = np.full((720, 1280, 3), 120, np.uint8)
@@ -105,7 +105,7 @@ def test_landmarks_agree_with_the_detectors_points(
             assert landmarks.shape == (1, landmark_layout.COUNT, 2)
             assert pose.shape == (1, 3)
             assert sure[0] > 0.5
-            eyes = align.eye_centres(points)
+            eyes = align.eye_centers(points)
             distance = float(np.linalg.norm(eyes[1] - eyes[0]))
             assert np.linalg.norm(eyes - found.points[:2], axis=1).max() < 0.35 * distance
 

@@ -31,7 +31,7 @@ def picture(seed: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rough, (appearance.SIDE, appearance.SIDE)), np.uint8)
 
 
-def test_light_and_colour_change_no_likeness_and_another_picture_has_none() -> None:
+def test_light_and_color_change_no_likeness_and_another_picture_has_none() -> None:
     one = picture(1)
     dark = (one.astype(np.float32) * 0.5 + 20).astype(np.uint8)
     look = appearance.descriptor(one)

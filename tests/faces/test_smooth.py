@@ -85,7 +85,7 @@ def test_a_closure_of_one_frame_survives() -> None:
     assert depth > 0.9
 
 
-def test_smoothing_forwards_equals_smoothing_backwards() -> None:
+def test_smoothing_forwards_equals_smoothing_backward() -> None:
     _, rough = moving(50, 3.0, 0.4)
     there = smooth_run(rough, RATE, 0.5)
     back = smooth_run(rough[::-1].copy(), RATE, 0.5)[::-1]

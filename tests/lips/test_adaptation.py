@@ -71,7 +71,7 @@ def someone(articulator: Articulator, timing: Timing) -> Floats:
     return np.asarray(1.3 * shapes, np.float32)
 
 
-def test_a_persons_habits_are_learnt_and_met_on_speech_that_was_held_out(
+def test_a_persons_habits_are_learned_and_met_on_speech_that_was_held_out(
     articulator: Articulator, tmp_path: Path
 ) -> None:
     timing = speech()
@@ -139,7 +139,7 @@ def test_a_picture_out_of_step_with_its_sound_is_brought_in_step(articulator: Ar
     assert float(found[0].timing.times[0]) == pytest.approx(-0.12, abs=0.011)
 
 
-def test_a_face_that_does_not_move_with_the_sound_is_not_learnt_from(
+def test_a_face_that_does_not_move_with_the_sound_is_not_learned_from(
     articulator: Articulator,
 ) -> None:
     timing = speech()

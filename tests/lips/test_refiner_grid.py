@@ -69,7 +69,7 @@ def test_a_change_of_picture_comes_back_as_the_change_of_planes(depth: int, is_r
         np.testing.assert_allclose(plane, a - b, atol=1e-3 * top)
 
 
-def test_a_grey_picture_has_no_colour() -> None:
+def test_a_gray_picture_has_no_color() -> None:
     picture = refiner.Coding(8, False).picture([np.full((4, 4), 255, np.float32)])
     assert picture.shape == (4, 4, 3)
     assert np.array_equal(picture[0, 0], np.array([0.5, 0, 0], np.float32))
@@ -88,9 +88,9 @@ def test_shrinking_moves_nothing() -> None:
     whole = reference(200, 800)
     small = refiner.shrink(whole)
     assert small.planes[0].size < whole.planes[0].size / 4
-    centre = np.array([[0.1, 1.2]])
+    center = np.array([[0.1, 1.2]])
     for ref in (whole, small):
-        x, y = align.apply(ref.plane_from_canonical[0], centre)[0]
+        x, y = align.apply(ref.plane_from_canonical[0], center)[0]
         assert 0 < x < ref.planes[0].shape[1]
         assert 0 < y < ref.planes[0].shape[0]
     coding = refiner.Coding(8, False)

@@ -151,7 +151,7 @@ def test_what_the_jaw_of_a_frame_shows_never_matters(
 
 
 def jaw(row: int) -> np.ndarray:
-    """(SIZE, SIZE) where only the patch is shown, less what a resampled neighbour may touch."""
+    """(SIZE, SIZE) where only the patch is shown, less what a resampled neighbor may touch."""
     mask = blend.soft_mask(plan().current[row], plan().target[row], 0.12)
     full = (mask >= 1).astype(np.float32)
     shown = cv2.warpAffine(full, plane_from_grid(row), (SIZE, SIZE)) >= 1

@@ -37,7 +37,7 @@ def test_pictures_come_back_in_order_nearly_as_they_were(tmp_path: Path) -> None
         assert np.abs(picture.astype(int) - other).mean() < 2.5
 
 
-def test_colours_keep_their_level(tmp_path: Path) -> None:
+def test_colors_keep_their_level(tmp_path: Path) -> None:
     flat = np.empty((64, 64, 3), np.uint8)
     flat[:] = (200, 120, 60)
     (found,) = read_pictures(write(tmp_path / "a.mp4", [flat]))

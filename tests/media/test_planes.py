@@ -21,7 +21,7 @@ from dubkit.media.planes import (
     rgb_crop,
     to_rgb,
 )
-from dubkit.records import Colour, VideoInfo
+from dubkit.records import Color, VideoInfo
 from tests.clips import facts
 
 
@@ -87,7 +87,7 @@ def test_chroma_is_sited_on_luma_columns_and_between_luma_rows(pixels: str) -> N
     assert np.allclose(point(matrix, 0, 5 * 2**down + middle)[1], 5)
 
 
-def test_chroma_of_full_range_jpeg_is_centred() -> None:
+def test_chroma_of_full_range_jpeg_is_centered() -> None:
     info = facts("yuvj420p")
     matrix = plane_from_display(info, plane_format(info), 1)
     assert np.allclose(point(matrix, 0.5, 0.5), (0, 0))
@@ -95,7 +95,7 @@ def test_chroma_of_full_range_jpeg_is_centred() -> None:
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p10le", "yuv444p12le", "yuv420p10le"])
 def test_a_crop_takes_luma_and_chroma_from_the_same_place(pixels: str) -> None:
-    info = facts(pixels, width=200, height=160, colour=Colour(range=2, matrix=1))
+    info = facts(pixels, width=200, height=160, color=Color(range=2, matrix=1))
     still = ramp(info)
     crop = np.array([[1.0, 0, -40], [0, 1.0, -30]])
     rgb = rgb_crop(still, crop, 64)
@@ -108,13 +108,13 @@ def test_a_crop_takes_luma_and_chroma_from_the_same_place(pixels: str) -> None:
 @pytest.mark.parametrize(
     "pixels", ["yuv420p", "yuv422p10le", "gray", "gray12le", "gbrp", "gbrp10le"]
 )
-def test_the_luma_of_a_crop_is_that_of_its_colours(pixels: str) -> None:
-    info = facts(pixels, width=200, height=160, colour=Colour(range=2, matrix=5))
+def test_the_luma_of_a_crop_is_that_of_its_colors(pixels: str) -> None:
+    info = facts(pixels, width=200, height=160, color=Color(range=2, matrix=5))
     still = ramp(info)
     crop = np.array([[0.8, 0.1, -40], [-0.1, 0.8, -10]])
     rgb = rgb_crop(still, crop, 48).astype(np.float64)
     luma = luma_crop(still, crop, 48)
-    inside = ((rgb > 0) & (rgb < 255)).all(2)  # where no colour was cut off
+    inside = ((rgb > 0) & (rgb < 255)).all(2)  # where no color was cut off
     assert inside.any()
     wanted = rgb @ (0.299, 0.587, 0.114) / 255
     assert np.abs(luma - wanted)[inside].max() < 3 / 255
@@ -122,20 +122,20 @@ def test_the_luma_of_a_crop_is_that_of_its_colours(pixels: str) -> None:
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_a_crop_of_a_turned_film_is_upright(rotation: int) -> None:
-    upright = facts(width=64, height=64, colour=Colour(range=2))
+    upright = facts(width=64, height=64, color=Color(range=2))
     random = np.random.default_rng(0)
     small = random.integers(0, 255, (8, 8)).astype(np.uint8)
     luma = cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
-    grey = np.full((32, 32), 128, np.uint8)
+    gray = np.full((32, 32), 128, np.uint8)
     identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    shown = rgb_crop(Still(upright, (luma, grey, grey)), identity, 64)
+    shown = rgb_crop(Still(upright, (luma, gray, gray)), identity, 64)
     coded = np.ascontiguousarray(np.rot90(luma, rotation // 90))
     turned = replace(upright, rotation=rotation)
-    assert np.array_equal(rgb_crop(Still(turned, (coded, grey, grey)), identity, 64), shown)
+    assert np.array_equal(rgb_crop(Still(turned, (coded, gray, gray)), identity, 64), shown)
 
 
 def test_a_crop_beyond_the_picture_repeats_its_edge() -> None:
-    info = facts(width=32, height=32, colour=Colour(range=2))
+    info = facts(width=32, height=32, color=Color(range=2))
     planes = (np.full((32, 32), 200, np.uint8), *[np.full((16, 16), 128, np.uint8)] * 2)
     for place in (-1000.0, -16.0, 1000.0):
         rgb = rgb_crop(Still(info, planes), np.array([[1.0, 0, place], [0, 1.0, place]]), 24)
@@ -144,11 +144,11 @@ def test_a_crop_beyond_the_picture_repeats_its_edge() -> None:
 
 @pytest.mark.parametrize("factor", [0.5, 0.25, 0.1])
 def test_a_crop_that_shrinks_does_not_alias(factor: float) -> None:
-    info = facts(width=640, height=640, colour=Colour(range=2))
+    info = facts(width=640, height=640, color=Color(range=2))
     board = (np.indices((640, 640)).sum(0) % 2 * 255).astype(np.uint8)
-    grey = np.full((320, 320), 128, np.uint8)
+    gray = np.full((320, 320), 128, np.uint8)
     matrix = np.array([[factor, 0, 0.13], [0, factor, 0.29]])
-    rgb = rgb_crop(Still(info, (board, grey, grey)), matrix, int(600 * factor))
+    rgb = rgb_crop(Still(info, (board, gray, gray)), matrix, int(600 * factor))
     assert 100 < rgb.min() <= rgb.max() < 156
 
 
@@ -164,7 +164,7 @@ def test_a_crop_that_shrinks_does_not_alias(factor: float) -> None:
 def test_red_is_red_by_the_films_own_matrix(
     matrix: int, height: int, red: tuple[int, int, int]
 ) -> None:
-    layout = plane_format(facts(height=height, colour=Colour(range=1, matrix=matrix)))
+    layout = plane_format(facts(height=height, color=Color(range=1, matrix=matrix)))
     parts: list[Any] = [np.full((2, 2), value, np.uint8) for value in red]
     assert np.abs(to_rgb(parts, layout)[0, 0].astype(int) - (255, 0, 0)).max() <= 1
 
@@ -173,7 +173,7 @@ def test_red_is_red_by_the_films_own_matrix(
 @pytest.mark.parametrize("full", [True, False])
 def test_black_and_white_reach_the_ends_at_every_depth(depth: int, full: bool) -> None:
     name = "yuv444p" if depth == 8 else f"yuv444p{depth}le"
-    layout = plane_format(facts(name, colour=Colour(range=2 if full else 1)))
+    layout = plane_format(facts(name, color=Color(range=2 if full else 1)))
     unit = 2 ** (depth - 8)
     black, white = (0, 2**depth - 1) if full else (16 * unit, 235 * unit)
     for luma, wanted in ((black, 0), (white, 255)):
@@ -182,10 +182,10 @@ def test_black_and_white_reach_the_ends_at_every_depth(depth: int, full: bool) -
         assert (to_rgb(parts, layout) == wanted).all()
 
 
-def test_grey_and_rgb_formats_are_understood() -> None:
-    grey = plane_format(facts("gray", colour=Colour(range=2)))
-    assert grey.planes == 1
-    assert to_rgb([np.full((1, 1), 77, np.uint8)], grey).tolist() == [[[77, 77, 77]]]
+def test_gray_and_rgb_formats_are_understood() -> None:
+    gray = plane_format(facts("gray", color=Color(range=2)))
+    assert gray.planes == 1
+    assert to_rgb([np.full((1, 1), 77, np.uint8)], gray).tolist() == [[[77, 77, 77]]]
     rgb = plane_format(facts("gbrp"))
     parts: list[Any] = [np.full((1, 1), v, np.uint8) for v in (1, 2, 3)]
     assert to_rgb(parts, rgb).tolist() == [[[1, 2, 3]]]

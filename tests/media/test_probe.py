@@ -15,7 +15,7 @@ from tests.clips import ffmpeg, film, timed_film, tone
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov", ".avi"])
 @pytest.mark.parametrize("rate", ["24000/1001", "25", "30000/1001", "50"])
-def test_the_frame_rate_is_recognised_in_every_container(
+def test_the_frame_rate_is_recognized_in_every_container(
     tmp_path: Path, suffix: str, rate: str
 ) -> None:
     info, pts = probe(film(tmp_path / f"film{suffix}", rate=rate, seconds=2))
@@ -61,7 +61,7 @@ def test_the_picture_is_described_as_decoded(tmp_path: Path) -> None:
     assert (info.width, info.height, info.pixel_format) == (98, 66, "yuv422p10le")
     assert info.pixel_aspect == Fraction(16, 11)
     assert info.display_size == (143, 66)
-    assert info.colour.matrix == 1
+    assert info.color.matrix == 1
     assert [s.kind for s in info.streams] == ["video", "audio"]
     assert info.has_audio
 

@@ -20,7 +20,7 @@ from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, encoding_for
-from dubkit.records import Colour, VideoInfo
+from dubkit.records import Color, VideoInfo
 from tests.clips import facts, film, noise
 
 EXACT = [
@@ -67,7 +67,7 @@ def test_lossless_codecs_give_every_sample_back(
 
 
 @pytest.mark.parametrize("pixels", ["gray", "gray10le"])
-def test_grey_samples_survive_in_h264(tmp_path: Path, pixels: str) -> None:
+def test_gray_samples_survive_in_h264(tmp_path: Path, pixels: str) -> None:
     info = facts(pixels, frames=4)
     pictures = noise(info, 4)
     path = written(tmp_path / "segment", info, pictures, GenerateSettings(quality=0))
@@ -194,7 +194,7 @@ def test_a_cut_is_never_before_the_wish_and_keeps_whole_groups(
 
 def test_times_of_any_base_survive(tmp_path: Path) -> None:
     for base in (Fraction(1, 1000), Fraction(1, 90000), Fraction(1001, 24000), Fraction(1, 600)):
-        info = facts(time_base=base, rate=1 / (base * 40), colour=Colour(1, 1, 1, 1))
+        info = facts(time_base=base, rate=1 / (base * 40), color=Color(1, 1, 1, 1))
         times = [7000 + 40 * n for n in range(10)]
         path = tmp_path / "segment"
         with FrameWriter(path, info, GenerateSettings()) as writer:
@@ -203,4 +203,4 @@ def test_times_of_any_base_survive(tmp_path: Path) -> None:
         assert join_segments([path], np.array(times), base, tmp_path / "joined") == 10
         back, pts_back = probe(tmp_path / "joined")
         assert [p * back.time_base for p in pts_back] == [n * 40 * base for n in range(10)]
-        assert back.colour == info.colour
+        assert back.color == info.color

@@ -16,8 +16,8 @@ ZONES = zones(POINTS, SIDE)
 def skin(seed: int = 0) -> np.ndarray:
     """(S, S) something with texture."""
     random = np.random.default_rng(seed)
-    grey = 120 + 10 * np.kron(random.standard_normal((32, 32)), np.ones((4, 4)))
-    return np.asarray(np.clip(grey, 0, 255) / 255, np.float32)
+    gray = 120 + 10 * np.kron(random.standard_normal((32, 32)), np.ones((4, 4)))
+    return np.asarray(np.clip(gray, 0, 255) / 255, np.float32)
 
 
 def measured(made: list[np.ndarray], source: np.ndarray) -> dict[str, float]:

@@ -56,7 +56,7 @@ def test_the_figure_is_the_librarys_own_and_that_of_the_formula(weights: Path) -
     one, other = (fid_features_to_statistics(torch.from_numpy(f)) for f in (a, b))
     library = fid_statistics_to_metric(one, other, False)["frechet_inception_distance"]
     assert by_parts == pytest.approx(library, abs=1e-3)
-    # the trace of the root of a product of covariances is the nuclear norm of the centred features' product
+    # the trace of the root of a product of covariances is the nuclear norm of the centered features' product
     x, y = (f.astype(np.float64) - f.mean(0) for f in (a, b))
     cross = np.linalg.svd(x @ y.T, compute_uv=False).sum() / 11
     formula = ((a.mean(0) - b.mean(0)) ** 2).sum() + ((x**2).sum() + (y**2).sum()) / 11 - 2 * cross
@@ -74,8 +74,8 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
 
 def test_films_are_compared_and_equal_ones_are_not_apart(weights: Path, tmp_path: Path) -> None:
     made = film(tmp_path / "a.mp4", seconds=0.4, sound=False)
-    grey = tmp_path / "grey.mp4"
-    ffmpeg("-i", made, "-vf", "hue=s=0.5,eq=brightness=0.05", grey)
+    gray = tmp_path / "gray.mp4"
+    ffmpeg("-i", made, "-vf", "hue=s=0.5,eq=brightness=0.05", gray)
 
     def told(reference: Path) -> dict[str, float]:
         arguments = [
@@ -96,7 +96,7 @@ def test_films_are_compared_and_equal_ones_are_not_apart(weights: Path, tmp_path
         rows: dict[str, float] = found["rows"]
         return rows
 
-    same, other = told(made)["fid_frame"], told(grey)["fid_frame"]
+    same, other = told(made)["fid_frame"], told(gray)["fid_frame"]
     assert abs(same) < 1e-3
     assert other > 10 * abs(same)
 

@@ -46,7 +46,7 @@ def aligner(folders: dict[str, str]) -> Aligner:
 
 @pytest.fixture(scope="module")
 def ten() -> Spoken:
-    """Speech that the aligner never learnt from."""
+    """Speech that the aligner never learned from."""
     return speak(TEN, seed=500, pitch=45)
 
 
@@ -96,7 +96,7 @@ def test_digits_in_a_script_are_spoken_out_and_found(aligner: Aligner, ten: Spok
 
 
 def test_a_long_track_is_followed_by_what_the_net_hears(aligner: Aligner) -> None:
-    """A minute of speech with a pause now and then; no times in the script, no recogniser needed."""
+    """A minute of speech with a pause now and then; no times in the script, no recognizer needed."""
     parts = [speak(" ".join(np.roll(NUMBERS, i)), seed=600 + i, pause=0.4) for i in range(8)]
     samples = np.concatenate([part.samples for part in parts])
     starts = np.cumsum([0, *(len(part.samples) / RATE for part in parts)])
@@ -111,14 +111,14 @@ def test_a_long_track_is_followed_by_what_the_net_hears(aligner: Aligner) -> Non
 
 
 @pytest.mark.parametrize("vad", ["silero", "pyannote", "level"])
-def test_speech_is_recognised_and_aligned(
+def test_speech_is_recognized_and_aligned(
     folders: dict[str, str], clips: list[Spoken], vad: str
 ) -> None:
     with released(make(**folders, vad=vad)) as aligner:
         speech = aligner.align(clips[0].samples, None, None)
     assert (speech.language, speech.path) == ("en", "recognition")
     assert " ".join(word.text for word in speech.words).endswith("see three dogs")  # it says 3
-    assert any("recognised" in warning for warning in speech.warnings)
+    assert any("recognized" in warning for warning in speech.warnings)
     first, last = clips[0].words[0][1], clips[0].words[-1][2]
     assert first - 0.3 < speech.words[0].start < speech.words[-1].end < last + 0.3
 
@@ -178,7 +178,7 @@ def test_the_nets_are_loaded_once_and_let_go_after_the_stage(
     assert [reference() for reference in kept] == [None, None]
 
 
-def test_a_script_needs_no_recogniser(
+def test_a_script_needs_no_recognizer(
     folders: dict[str, str], ten: Spoken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DUBKIT_CACHE", "HF_HOME"):
@@ -186,7 +186,7 @@ def test_a_script_needs_no_recogniser(
     aligner = make(align_model=folders["align_model"], language="en")
     with released(aligner):
         assert len(aligner.align(ten.samples, (ScriptLine(TEN),), None).words) == 10
-        with pytest.raises(ModelError, match="recogniser 'small' is not here") as caught:
+        with pytest.raises(ModelError, match="recognizer 'small' is not here") as caught:
             aligner.align(ten.samples, None, None)
     assert "dubkit models pull whisper-small" in str(caught.value.hint)
 
@@ -204,7 +204,7 @@ def test_a_script_of_another_film_is_refused_with_its_score_unless_it_is_trusted
         assert any("hardly agree" in w for w in aligner.align(ten.samples, other, "en").warnings)
 
 
-def test_a_word_that_cannot_be_found_stands_between_its_neighbours(
+def test_a_word_that_cannot_be_found_stands_between_its_neighbors(
     aligner: Aligner, ten: Spoken
 ) -> None:
     """Greek letters are not among the characters of the alignment net; it is not in the sound either."""
@@ -224,7 +224,7 @@ def test_folders_that_are_no_models_are_named(
     (tmp_path / "model.bin").write_bytes(b"nothing")
     (tmp_path / "tokenizer.json").write_text("{}")
     broken = make(model=str(tmp_path), align_model=folders["align_model"])
-    with pytest.raises(ModelError, match="recogniser in"):
+    with pytest.raises(ModelError, match="recognizer in"):
         broken.align(ten.samples, None, "en")
 
 
@@ -243,7 +243,7 @@ def test_the_arithmetic_is_as_asked_and_one_that_the_device_lacks_is_said(
     assert "speech.compute_type" in str(caught.value.hint)
 
 
-def test_a_language_that_the_recogniser_does_not_know_is_said(
+def test_a_language_that_the_recognizer_does_not_know_is_said(
     folders: dict[str, str], ten: Spoken
 ) -> None:
     with released(make(**folders)) as aligner, pytest.raises(UsageError):
@@ -292,7 +292,7 @@ def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_sa
 
         return load
 
-    for name in ("Recogniser", "CharacterAligner"):
+    for name in ("Recognizer", "CharacterAligner"):
         load = small_gpu(getattr(whisperx_models, name), 1)
         monkeypatch.setattr(whisperx_models, name, load)
     settings = SpeechSettings.model_validate({**folders, "batch": 2})

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from dubkit.errors import OutputError
-from dubkit.planning.contact_sheet import COLOURS, PAGE, SheetWriter
+from dubkit.planning.contact_sheet import COLORS, PAGE, SheetWriter
 from dubkit.planning.shot_plan import Level, ShotPlan, Spoken, jpeg
 
 
 def plan(number: int, level: Level = Level.HIGH) -> ShotPlan:
-    grey = np.full((90, 160, 3), 128, np.uint8)
+    gray = np.full((90, 160, 3), 128, np.uint8)
     return ShotPlan(
         shot=f"{50 * number:07d}-{50 * number + 50:07d}",
         start=2.0 * number,
@@ -28,7 +28,7 @@ def plan(number: int, level: Level = Level.HIGH) -> ShotPlan:
         risk=level,
         reasons=(),
         to_paint=50,
-        thumbnail=jpeg(grey),
+        thumbnail=jpeg(gray),
         box=(0.25, 0.25, 0.5, 0.75),
     )
 
@@ -51,7 +51,7 @@ def test_risk_face_and_speech_are_drawn(tmp_path: Path) -> None:
     writer.add(0, plan(0))
     sheet = cv2.imread(str(writer.close()[0]))
     assert sheet is not None
-    red = tuple(reversed(COLOURS[Level.HIGH]))
+    red = tuple(reversed(COLORS[Level.HIGH]))
     assert (sheet == red).all(-1).sum() > 1000
     spoken = (sheet == (255, 172, 108)).all(-1)
     assert 140 * 8 <= spoken.sum() <= 160 * 8

@@ -109,7 +109,7 @@ def page(
         "weights": [
             {
                 "name": "tc.safetensors",
-                "licence": "Apache-2.0",
+                "license": "Apache-2.0",
                 "paid": True,
                 "source": "in the package",
                 "digest": "41e8",

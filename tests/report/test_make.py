@@ -74,9 +74,9 @@ def test_the_page_holds_all_that_the_work_folder_knows(
     assert first["words"] or third["words"]
     assert all(shot["thumb"] for shot in data["shots"])
     assert {"generate", "faces"} <= {*first["seconds"]}
-    licences = {weight["name"]: weight["licence"] for weight in data["weights"]}
-    assert licences["tc.safetensors"] == "Apache-2.0"
-    assert {"detector.safetensors", "landmarker.safetensors"} <= {*licences}
+    licenses = {weight["name"]: weight["license"] for weight in data["weights"]}
+    assert licenses["tc.safetensors"] == "Apache-2.0"
+    assert {"detector.safetensors", "landmarker.safetensors"} <= {*licenses}
     assert "stitch" in {stage["name"] for stage in data["stages"] if stage["done"]}
 
 

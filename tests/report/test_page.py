@@ -209,8 +209,8 @@ def test_text_of_files_stays_text(tmp_path: Path, browser: Browser) -> None:
 
 def test_light_and_dark_follow_the_system_and_the_button(small: Path, browser: Browser) -> None:
     def paper() -> int:
-        colour: str = browser.js("return getComputedStyle(document.body).backgroundColor")
-        return sum(int(part) for part in colour.strip("rgb()").split(","))
+        color: str = browser.js("return getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in color.strip("rgb()").split(","))
 
     browser.emulate("light")
     assert paper() > 600
@@ -244,7 +244,7 @@ def test_two_thousand_shots_are_no_burden(
     assert option.get_attribute("aria-posinset") == "2000"
 
 
-def test_the_colours_under_the_film_strip_are_in_sight(small: Path, browser: Browser) -> None:
+def test_the_colors_under_the_film_strip_are_in_sight(small: Path, browser: Browser) -> None:
     """A scroll bar that takes room of its own covers nothing."""
     below = browser.js(
         "const cell = document.querySelector('#strip figure').getBoundingClientRect(), strip = $('strip');"

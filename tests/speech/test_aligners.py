@@ -95,7 +95,7 @@ def test_a_script_that_is_not_spoken_is_refused_with_its_score(
     assert trusting.align(dub, lines, "en").path == "script"
 
 
-def test_without_a_script_english_is_recognised(sphinx: PocketsphinxAligner, dub: Floats) -> None:
+def test_without_a_script_english_is_recognized(sphinx: PocketsphinxAligner, dub: Floats) -> None:
     speech = sphinx.align(dub, None, "en")
     assert speech.path == "recognition"
     assert len(speech.words) > 5

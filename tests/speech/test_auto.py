@@ -26,7 +26,7 @@ SILENCE = np.zeros(RATE, np.float32)
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """WhisperX counts as installed; its recogniser and the English aligner are here, nothing else is."""
+    """WhisperX counts as installed; its recognizer and the English aligner are here, nothing else is."""
     for name in ("DUBKIT_CACHE", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     there = metadata.version
@@ -193,7 +193,7 @@ def test_a_language_that_is_only_heard_gets_the_next_engine_with_the_words_that_
     assert (found.language, found.path) == ("de", "recognition")
     assert [word.text for word in found.words] == GERMAN[0].text.lower().split()
     assert found.warnings[0] == "it sounds like 'de'"
-    assert "recognised by listener" in found.warnings[1]
+    assert "recognized by listener" in found.warnings[1]
     assert aligner.notes == ("aligner: pocketsphinx (auto: listener cannot align 'de' (teach it))",)
     aligner.close()
     assert kind.closed

@@ -49,7 +49,7 @@ def test_writings_without_blanks_are_cut_into_their_words() -> None:
     assert second.edges == pytest.approx((0.1, 0.2, 0.3))
 
 
-def test_a_character_without_a_time_shares_that_of_its_neighbours() -> None:
+def test_a_character_without_a_time_shares_that_of_its_neighbors() -> None:
     told = [character("a", 0.0, 0.1), character("b"), character("c", 0.3, 0.4)]
     (word,) = timed_words(["abc"], told)
     assert word.edges == pytest.approx((0.0, 0.1, 0.3, 0.4))
@@ -61,7 +61,7 @@ def test_words_that_were_not_found_have_no_edges() -> None:
     assert timed_words(["so", "far"], told)[1] == Timed("far")
 
 
-def test_a_word_without_a_time_stands_between_its_neighbours() -> None:
+def test_a_word_without_a_time_stands_between_its_neighbors() -> None:
     words = [
         Timed("so", (0.0, 0.2, 0.4), 0.9),
         Timed("far"),
@@ -73,7 +73,7 @@ def test_a_word_without_a_time_stands_between_its_neighbours() -> None:
     assert far.score == 0
 
 
-def test_a_word_between_neighbours_that_touch_takes_some_of_their_time() -> None:
+def test_a_word_between_neighbors_that_touch_takes_some_of_their_time() -> None:
     words = [Timed("so", (0.0, 0.3, 0.6)), Timed("far"), Timed("off", (0.6, 0.8, 1.0, 1.2))]
     so, far, off = complete(words, 0.0, 2.0)
     assert so.end == far.start < far.end == off.start

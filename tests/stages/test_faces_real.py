@@ -28,8 +28,8 @@ def covering(tracks: list[FaceTrack], x: tuple[float, float], y: tuple[float, fl
     """The one track whose face is, in the middle of its time, inside a part of the picture."""
     found = []
     for track in tracks:
-        centre = np.nanmedian(track.landmarks, axis=(0, 1))
-        if x[0] < centre[0] < x[1] and y[0] < centre[1] < y[1]:
+        center = np.nanmedian(track.landmarks, axis=(0, 1))
+        if x[0] < center[0] < x[1] and y[0] < center[1] < y[1]:
             found.append(track)
     assert len(found) == 1
     return found[0]

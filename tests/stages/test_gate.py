@@ -170,7 +170,7 @@ def test_a_rejected_shot_is_made_with_another_preset(film: Film, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("border", "fades"), [("fade", True), ("hard", False)])
-def test_the_neighbour_of_a_kept_shot_fades_where_the_picture_goes_on(
+def test_the_neighbor_of_a_kept_shot_fades_where_the_picture_goes_on(
     film: Film, border: str, fades: bool
 ) -> None:
     own = pictures(film.video)

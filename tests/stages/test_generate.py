@@ -69,9 +69,9 @@ def publish(
     with FrameWriter(root / "film.mkv.nut", info, GenerateSettings(codec="ffv1")) as writer:
         for t, face in enumerate(faces):
             wide = np.left_shift(drawn(face, SIZE, SIZE, seed=3).astype(np.uint16), depth - 8)
-            grey: Plane = wide.astype(np.uint8) if depth == 8 else wide.astype(np.uint16)
-            chroma = np.full_like(grey[::2, ::2], 1 << (depth - 1))
-            writer.write((grey, chroma, chroma), t * int(Fraction(1, RATE) / info.time_base))
+            gray: Plane = wide.astype(np.uint8) if depth == 8 else wide.astype(np.uint16)
+            chroma = np.full_like(gray[::2, ::2], 1 << (depth - 1))
+            writer.write((gray, chroma, chroma), t * int(Fraction(1, RATE) / info.time_base))
     (root / "film.mkv.nut").rename(root / "film.mkv")
     info, pts = probe(root / "film.mkv")
     for name in ("probe", "faces", "timing"):

@@ -188,7 +188,7 @@ def test_a_turned_film_stays_turned(tmp_path: Path, degrees: int) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "ffv1", "prores"])
-def test_pixel_aspect_and_colour_tags_survive(tmp_path: Path, codec: str) -> None:
+def test_pixel_aspect_and_color_tags_survive(tmp_path: Path, codec: str) -> None:
     tags = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
     shape = ("-vf", "setsar=16/11", "-color_range", "tv", "-pix_fmt", "yuv420p")
     source = film(tmp_path / "source.mkv", extra=(*tags, *shape))
@@ -197,7 +197,7 @@ def test_pixel_aspect_and_colour_tags_survive(tmp_path: Path, codec: str) -> Non
     )
     before, after = probe(source)[0], probe(made)[0]
     assert before.pixel_aspect == Fraction(16, 11)
-    assert (after.pixel_aspect, after.colour) == (before.pixel_aspect, before.colour)
+    assert (after.pixel_aspect, after.color) == (before.pixel_aspect, before.color)
 
 
 def test_subtitles_chapters_and_metadata_go_along(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_dub_without_sound_is_refused(tmp_path: Path) -> None:
         stitched(tmp_path, source, film(tmp_path / "silent.mp4", sound=False))
 
 
-def test_grey_pictures_freeze_too(tmp_path: Path) -> None:
+def test_gray_pictures_freeze_too(tmp_path: Path) -> None:
     source = film(tmp_path / "source.mkv", video=("-c:v", "ffv1", "-pix_fmt", "gray"))
     made, _ = stitched(tmp_path, source, tone(tmp_path / "dub.wav", 1.2), length="freeze")
     assert probe(made)[0].frames == 30

@@ -23,7 +23,7 @@ STOPPED = 120.0  # seconds for a run that was asked to stop, likewise
 
 @dataclass
 class Outcome:
-    """One trial: what was done to a run, at which moment, and what was wrong afterwards."""
+    """One trial: what was done to a run, at which moment, and what was wrong afterward."""
 
     what: str
     moment: str

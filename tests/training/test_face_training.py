@@ -1,4 +1,4 @@
-"""Training pictures are changed and labelled alike, and targets say what the scene holds."""
+"""Training pictures are changed and labeled alike, and targets say what the scene holds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def solid() -> np.ndarray:
-    """(L, 3) a mean face with some depth, the nose towards the camera."""
+    """(L, 3) a mean face with some depth, the nose toward the camera."""
     flat = align.mean_face().astype(np.float64)
     depth = 0.6 * (flat[:, 0] ** 2 + (flat[:, 1] - 0.5) ** 2)
     return np.column_stack([flat, depth])
@@ -54,7 +54,7 @@ def test_yaw_is_positive_when_the_nose_points_to_the_right(
 ) -> None:
     turned = solid @ turn(25, 0, 0).T
     moved = turned - solid
-    eyes = align.eye_centres(turned[:, :2].astype(np.float32)).mean(0)
+    eyes = align.eye_centers(turned[:, :2].astype(np.float32)).mean(0)
     assert turned[landmark_layout.NOSE_TIP[0], 0] > eyes[0]
     assert rotation_angles(turned, template)[0] > 0
     assert abs(float(moved.mean())) < 1
@@ -87,8 +87,8 @@ def test_a_rippled_picture_shows_each_point_where_its_label_says() -> None:
     for x, y in ripple.undo(spots):
         near = np.hypot(xx - x, yy - y) < 8
         weight = out[..., 0] * near
-        centre = [(weight * xx).sum() / weight.sum(), (weight * yy).sum() / weight.sum()]
-        np.testing.assert_allclose(centre, [x, y], atol=0.5)
+        center = [(weight * xx).sum() / weight.sum(), (weight * yy).sum() / weight.sum()]
+        np.testing.assert_allclose(center, [x, y], atol=0.5)
 
 
 def test_a_placement_keeps_the_face_mostly_in_the_crop() -> None:
@@ -167,7 +167,7 @@ def test_scenes_hold_faces_of_many_sizes_mostly_inside(prepared: Path) -> None:
     assert max(b[3] - b[1] for b in boxes) > 2 * min(b[3] - b[1] for b in boxes)
 
 
-def test_the_ground_of_a_scene_never_shows_a_labelled_face(prepared: Path) -> None:
+def test_the_ground_of_a_scene_never_shows_a_labeled_face(prepared: Path) -> None:
     source, rng = PictureSource(prepared), np.random.default_rng(5)
     flat = np.full(source.bytes.shape, 40, np.uint8).reshape(5, 120, 120, 3)
     x0, y0, x1, y1 = box_of(source.landmarks[0]).astype(int)

@@ -9,7 +9,7 @@ import pytest
 from dubkit.config.schema import Config
 from dubkit.errors import InputError
 from dubkit.records import Shot
-from dubkit.training.analyse import _cut_long
+from dubkit.training.analyze import _cut_long
 from dubkit.training.footage import Source, find_sources, read_lines
 
 

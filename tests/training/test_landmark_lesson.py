@@ -1,4 +1,4 @@
-"""Corrected landmarks are learnt; without them there is nothing to learn, and it says so."""
+"""Corrected landmarks are learned; without them there is nothing to learn, and it says so."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", sorted(BAD))
-def test_what_cannot_be_learnt_from_is_refused_with_the_reason(kind: str, tmp_path: Path) -> None:
+def test_what_cannot_be_learned_from_is_refused_with_the_reason(kind: str, tmp_path: Path) -> None:
     write, reason = BAD[kind]
     write(tmp_path / "clip.mkv")
     with pytest.raises(InputError, match=f"none of the 1 videos.*{reason}"):

@@ -45,8 +45,8 @@ def add_clip(root: Path, name: str, frames: int, seed: int) -> None:
     path = clip_path(root, name, ".mp4")
     with PictureWriter(path, CROP, Fraction(RATE), Fraction(1, RATE)) as writer:
         for t in range(frames):
-            grey = cv2.GaussianBlur(drawn(landmarks[t], CROP, CROP, seed), (0, 0), 1)
-            writer.write(np.repeat(grey[..., None], 3, 2), t)
+            gray = cv2.GaussianBlur(drawn(landmarks[t], CROP, CROP, seed), (0, 0), 1)
+            writer.write(np.repeat(gray[..., None], 3, 2), t)
     clip = PreparedClip(
         times=np.arange(frames) / RATE,
         landmarks=landmarks,

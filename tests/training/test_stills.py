@@ -83,12 +83,12 @@ def test_what_is_no_portrait_of_one_person_is_refused_with_the_reason(tmp_path: 
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_picture_of_lines_in_one_colour_is_taken_for_a_drawing(
+def test_a_picture_of_lines_in_one_color_is_taken_for_a_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = portrait(tmp_path / "one.png", near())
     assert cut_still(StillTask(path, "x", config(), tmp_path / "out")).kept
-    monkeypatch.setattr("dubkit.training.stills.colours", lambda crop: 0.5)
+    monkeypatch.setattr("dubkit.training.stills.colors", lambda crop: 0.5)
     monkeypatch.setattr("dubkit.training.quality.sharpness", lambda crop, native: 2.2)
     assert "drawn" in refusal(path, tmp_path / "other")
 
@@ -107,7 +107,7 @@ def test_pictures_alone_are_taken_a_few_a_second_and_without_sound(tmp_path: Pat
     whole = PreparedSet(prepare(folder, tmp_path / "whole", config(), NoProgress()).root)
     assert "no sound" in whole.refused["ann.mkv"]
     every = whole.load("bob").landmarks[::5]
-    assert np.abs(every - clip.landmarks).mean() < 0.5  # pixels; smoothed over other neighbours
+    assert np.abs(every - clip.landmarks).mean() < 0.5  # pixels; smoothed over other neighbors
 
 
 def test_a_face_that_comes_late_keeps_its_place_in_the_film(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def lesson(clips: list[Clip], **changes: object) -> train_tc.TcLesson:
 def test_a_short_training_learns_what_opens_a_mouth_and_finds_a_late_picture(
     clips: list[Clip],
 ) -> None:
-    net = train_tc.learnt(lesson(clips))
+    net = train_tc.learned(lesson(clips))
     unseen = clip("unseen", "e", late=0.12, seed=99)
     assert correlation(predict(net, unseen, "script", 0.12), unseen) > 0.7
     assert train_tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
@@ -89,7 +89,7 @@ def test_one_pass_tells_what_passes_for_each_offset_tell(clips: list[Clip]) -> N
 
 
 def test_equal_seeds_give_equal_nets(clips: list[Clip]) -> None:
-    one, two = (train_tc.learnt(lesson(clips, steps=3)) for _ in range(2))
+    one, two = (train_tc.learned(lesson(clips, steps=3)) for _ in range(2))
     for mine, other in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(mine, other)
 
@@ -127,7 +127,7 @@ def test_sound_is_heard_otherwise_each_time_and_not_at_all_where_it_is_unknown()
 
 
 def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
-    net = train_tc.learnt(lesson(clips, steps=2))
+    net = train_tc.learned(lesson(clips, steps=2))
     before = predict(net, clips[0], "script", 0.0)
     after = predict(train_tc.scaled(net, 1.5), clips[0], "script", 0.0)
     np.testing.assert_allclose(after, 1.5 * before, rtol=1e-4, atol=1e-5)
@@ -146,7 +146,7 @@ def test_a_net_is_compiled_where_it_is_asked_for(
     for wanted in (False, True):
         settings = TcTraining(steps=2, batch=2, width=8, compile=wanted)
         lesson = train_tc.TcLesson(clips, clips, {}, settings)
-        train_tc.learnt(lesson)
+        train_tc.learned(lesson)
         assert compiled == ([lesson.net] if wanted else [])
 
 
@@ -224,7 +224,7 @@ def test_a_clip_without_speech_is_left_out() -> None:
 
 
 def test_the_measures_of_a_net_are_told_by_clip_and_path(tmp_path: Path, clips: list[Clip]) -> None:
-    save_tc(tmp_path / "tc.safetensors", train_tc.learnt(lesson(clips)), 60)
+    save_tc(tmp_path / "tc.safetensors", train_tc.learned(lesson(clips)), 60)
     found = evaluate(tmp_path / "tc.safetensors", clips[:2], {})
     assert {"a0/script", "a0/loop", "mean/script", "mean/loop"} <= set(found)
     assert found["mean/script"]["closures"] > 0.9

@@ -1,4 +1,4 @@
-"""Which frames of which face may be learnt from."""
+"""Which frames of which face may be learned from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site, a cache of its own, and toy weights in the catalogue."""
+"""A site, a cache of its own, and toy weights in the catalog."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ def test_a_name_that_nobody_knows_is_answered_with_near_ones() -> None:
     assert "whisper-small" in str(raised.value.hint)
 
 
-def test_the_catalogue_pins_nothing_half() -> None:
+def test_the_catalog_pins_nothing_half() -> None:
     for entry in WEIGHTS.values():
         assert entry.files or entry.hub
         assert entry.files or entry.needed

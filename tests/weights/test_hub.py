@@ -35,7 +35,7 @@ def test_a_first_pull_keeps_commit_sizes_and_checksums(site: Site, cache: Path) 
         if name != "README.md"
     }
     pull("toy")
-    assert not (cache / "locked" / "toy.json").exists(), "the catalogue says what it is"
+    assert not (cache / "locked" / "toy.json").exists(), "the catalog says what it is"
 
 
 def test_a_later_pull_takes_the_same_commit_whatever_is_newest(site: Site, cache: Path) -> None:

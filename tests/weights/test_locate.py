@@ -33,10 +33,10 @@ def hub(caches: Path, repository: str, *names: str) -> Path:
     return folder / "snapshots" / "abc123"
 
 
-def test_a_recogniser_is_a_local_folder(tmp_path: Path) -> None:
+def test_a_recognizer_is_a_local_folder(tmp_path: Path) -> None:
     write(tmp_path / "own" / "model.bin", tmp_path / "own" / "tokenizer.json")
     settings = SpeechSettings(model=str(tmp_path / "own"))
-    assert locate.recogniser(settings) == tmp_path / "own"
+    assert locate.recognizer(settings) == tmp_path / "own"
     assert locate.names_of_whisperx(settings) == ()
 
 
@@ -48,28 +48,28 @@ def test_a_recogniser_is_a_local_folder(tmp_path: Path) -> None:
         ("someone/whisper-of-mine", "someone/whisper-of-mine"),
     ],
 )
-def test_a_recogniser_is_found_by_name_in_the_cache_of_hugging_face(
+def test_a_recognizer_is_found_by_name_in_the_cache_of_hugging_face(
     caches: Path, model: str, repository: str
 ) -> None:
     snapshot = hub(caches, repository, "model.bin", "tokenizer.json")
-    assert locate.recogniser(SpeechSettings(model=model)) == snapshot
+    assert locate.recognizer(SpeechSettings(model=model)) == snapshot
 
 
-def test_a_recogniser_that_is_not_here_names_the_way_to_it(tmp_path: Path) -> None:
+def test_a_recognizer_that_is_not_here_names_the_way_to_it(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="'small' is not here") as caught:
-        locate.recogniser(SpeechSettings())
+        locate.recognizer(SpeechSettings())
     assert caught.value.hint == "dubkit models pull whisper-small"
     with pytest.raises(ModelError, match="'nonsense' is not here"):
-        locate.recogniser(SpeechSettings(model="nonsense"))
+        locate.recognizer(SpeechSettings(model="nonsense"))
     with pytest.raises(ModelError, match="holds no CTranslate2 model") as caught:
-        locate.recogniser(SpeechSettings(model=str(tmp_path)))
+        locate.recognizer(SpeechSettings(model=str(tmp_path)))
     assert "ct2-transformers-converter" in str(caught.value.hint)
 
 
 def test_a_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "half" / "model.bin")
     with pytest.raises(ModelError, match="has no tokenizer"):
-        locate.recogniser(SpeechSettings(model=str(tmp_path / "half")))
+        locate.recognizer(SpeechSettings(model=str(tmp_path / "half")))
 
 
 def test_the_alignment_model_of_english_is_found_where_torch_keeps_it(caches: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_detectors_weights_are_a_file_or_where_torch_keeps_them(
     assert locate.retinaface(FaceSettings()) == kept
 
 
-def test_the_names_for_the_licence_check_are_those_of_the_catalogue() -> None:
+def test_the_names_for_the_license_check_are_those_of_the_catalog() -> None:
     named = locate.names_of_whisperx
     assert named(SpeechSettings()) == ("whisper-small",)
     assert named(SpeechSettings(language="de", model="base")) == ("whisper-base", "align-de")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.errors import WorkError
-from dubkit.records import Colour, PhonemeRun, Speech, StreamInfo, VideoInfo, Word
+from dubkit.records import Color, PhonemeRun, Speech, StreamInfo, VideoInfo, Word
 from dubkit.work.store import read_record, write_record
 
 
@@ -22,7 +22,7 @@ def video() -> VideoInfo:
         time_base=Fraction(1, 90000),
         pixel_format="yuv420p",
         codec="h264",
-        colour=Colour(1, 1, 1, 1),
+        color=Color(1, 1, 1, 1),
         rotation=0,
         pixel_aspect=Fraction(1),
         duration=4.17,

@@ -107,7 +107,7 @@ function nudge(frames) {
 
 function plotCard(shot) {
   if (!shot.phones && !shot.original) return null;
-  const key = (colour, text, block) => h("span", {}, h("i", {class: block ? "block" : "", style: {background: `var(${colour})`}}), text);
+  const key = (color, text, block) => h("span", {}, h("i", {class: block ? "block" : "", style: {background: `var(${color})`}}), text);
   return h("section", {class: "card"}, h("h3", {}, "Opening of the mouth"),
     h("div", {class: "legend"}, shot.original ? key("--plot-real", "original") : null, shot.dubbed ? key("--plot-dub", "dubbed") : null,
       key("--closure", "P B M", true), key("--teeth", "F V", true), key("--vowel", "vowel", true), key("--other", "other", true)),

@@ -20,7 +20,7 @@ function drawJob() {
     card("Stages", tableOf([["stage"], ["done", "num"], ["time", "num"], ["engine"]],
       DATA.stages.map((stage) => [stage.name, String(stage.done), duration(stage.seconds), stage.engines.join("; ")]))),
     card("Weights", tableOf([["weights"], ["licence"], ["paid work"], ["from"], ["checksum"]],
-      DATA.weights.map((w) => [w.name, w.licence, paid(w), w.source, h("span", {class: "mono"}, w.digest)]))),
+      DATA.weights.map((w) => [w.name, w.license, paid(w), w.source, h("span", {class: "mono"}, w.digest)]))),
     DATA.warnings.length ? card("Warnings and notes", h("ul", {class: "plain"}, DATA.warnings.map((text) => h("li", {}, text)))) : null,
     h("p", {class: "dim"}, `Made by dubkit ${DATA.version}. ${DATA.videos.said}`)));
 }

@@ -23,13 +23,13 @@ Random = np.random.Generator
 class Ripple:
     """A smooth local deformation, ``x -> x + displacement(x)``, a sum of Gaussian bumps."""
 
-    centres: Floats  # (K, 2) pixels
+    centers: Floats  # (K, 2) pixels
     widths: Floats  # (K,)
     pushes: Floats  # (K, 2)
 
     def displacement(self, points: NDArray[np.floating]) -> Floats:
         """(..., 2) -> (..., 2)."""
-        gap = points[..., None, :] - self.centres
+        gap = points[..., None, :] - self.centers
         weight = np.exp(-0.5 * (gap**2).sum(-1) / self.widths**2)
         return np.asarray(weight @ self.pushes, np.float32)
 
@@ -47,12 +47,12 @@ def random_ripple(rng: Random, anchors: Floats, unit: float, strength: float) ->
     The slope of a bump stays under one half, so the deformation can be undone.
     """
     count = int(rng.integers(1, 5))
-    centres = anchors[rng.integers(0, len(anchors), count)] + rng.normal(0, 0.1 * unit, (count, 2))
+    centers = anchors[rng.integers(0, len(anchors), count)] + rng.normal(0, 0.1 * unit, (count, 2))
     widths = rng.uniform(0.18, 0.5, count) * unit
     pushes = rng.normal(0, strength, (count, 2)) * widths[:, None]
     limit = 0.45 * widths[:, None] / count**0.5
     return Ripple(
-        centres.astype(np.float32),
+        centers.astype(np.float32),
         widths.astype(np.float32),
         np.clip(pushes, -limit, limit).astype(np.float32),
     )
@@ -73,7 +73,7 @@ def sample(
     nodes = np.stack(np.meshgrid(line, line), 2)
     moved = nodes + ripple.displacement(nodes)
     moved = moved @ source_from_target[:, :2].T + source_from_target[:, 2]
-    # resize puts values at pixel centres: map the dense grid's corners onto the coarse grid's corners
+    # resize puts values at pixel centers: map the dense grid's corners onto the coarse grid's corners
     scale = (coarse - 1) / (size - 1)
     dense = np.array([[scale, 0, 0], [0, scale, 0]])
     grid = cv2.warpAffine(
@@ -85,7 +85,7 @@ def sample(
 
 
 def relight(rng: Random, picture: Picture) -> Picture:
-    """Gamma, gain and offset per channel through one table each; sometimes grey."""
+    """Gamma, gain and offset per channel through one table each; sometimes gray."""
     levels = np.linspace(0, 1, 256)
     gamma = np.exp(rng.normal(0, 0.25))
     gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.06, 3))
@@ -99,9 +99,9 @@ def relight(rng: Random, picture: Picture) -> Picture:
     if rng.random() < 0.15:
         out = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     elif rng.random() < 0.3:
-        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        gray = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         part = rng.uniform(-0.4, 0.8)
-        out = cv2.addWeighted(out, 1 - part, grey, part, 0)
+        out = cv2.addWeighted(out, 1 - part, gray, part, 0)
     return np.asarray(out, np.uint8)
 
 
@@ -144,15 +144,15 @@ def degrade(rng: Random, picture: Picture) -> Picture:
 
 
 def occlude(rng: Random, picture: Picture, box: tuple[float, float, float, float]) -> Picture:
-    """Something in front of part of the box: an ellipse or bar of one colour or of moved
+    """Something in front of part of the box: an ellipse or bar of one color or of moved
     picture.
     """
     x0, y0, x1, y1 = box
     side = max(x1 - x0, y1 - y0)
     mask = np.zeros(picture.shape[:2], np.uint8)
-    centre = (int(rng.uniform(x0, x1)), int(rng.uniform(y0, y1)))
+    center = (int(rng.uniform(x0, x1)), int(rng.uniform(y0, y1)))
     axes = (int(side * rng.uniform(0.05, 0.22)), int(side * rng.uniform(0.08, 0.3)))
-    cv2.ellipse(mask, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1)
+    cv2.ellipse(mask, center, axes, rng.uniform(0, 180), 0, 360, 255, -1)
     if rng.random() < 0.5:
         cover = np.empty_like(picture)
         cover[:] = rng.integers(0, 256, 3)
@@ -161,7 +161,7 @@ def occlude(rng: Random, picture: Picture, box: tuple[float, float, float, float
     return np.where(mask[..., None] > 0, cover, picture)
 
 
-def _colour(rng: Random) -> tuple[int, ...]:
+def _color(rng: Random) -> tuple[int, ...]:
     return tuple(int(c) for c in rng.integers(0, 256, 3))
 
 
@@ -169,33 +169,33 @@ def icon(rng: Random, picture: Picture) -> None:
     """Draw a small round or square sign with dots, bars or rings in it."""
     size = picture.shape[0]
     radius = float(np.exp(rng.uniform(np.log(4), np.log(max(size / 6, 5)))))
-    centre = rng.uniform(0, size, 2)
-    middle = (int(centre[0]), int(centre[1]))
+    center = rng.uniform(0, size, 2)
+    middle = (int(center[0]), int(center[1]))
     axes = (max(2, int(radius * rng.uniform(0.6, 1))), max(2, int(radius)))
     if rng.random() < 0.6:
-        cv2.ellipse(picture, middle, axes, rng.uniform(-30, 30), 0, 360, _colour(rng), -1)
+        cv2.ellipse(picture, middle, axes, rng.uniform(-30, 30), 0, 360, _color(rng), -1)
     else:
         low = (middle[0] - axes[0], middle[1] - axes[1])
         high = (middle[0] + axes[0], middle[1] + axes[1])
-        cv2.rectangle(picture, low, high, _colour(rng), -1)
-    ink = _colour(rng)
+        cv2.rectangle(picture, low, high, _color(rng), -1)
+    ink = _color(rng)
     for _ in range(int(rng.integers(1, 6))):
-        spot = centre + rng.uniform(-0.6, 0.6, 2) * axes
+        spot = center + rng.uniform(-0.6, 0.6, 2) * axes
         at, share = (int(spot[0]), int(spot[1])), radius * rng.uniform(0.08, 0.4)
         thick = -1 if rng.random() < 0.6 else max(1, int(radius / 8))
         if rng.random() < 0.6:
-            twin = (int(2 * centre[0] - spot[0]), at[1])  # signs are often symmetric
+            twin = (int(2 * center[0] - spot[0]), at[1])  # signs are often symmetric
             cv2.circle(picture, at, max(1, int(share)), ink, thick)
             cv2.circle(picture, twin, max(1, int(share)), ink, thick)
         else:
             end = (int(spot[0] + share * 3 * rng.uniform(-1, 1)), int(spot[1] + share))
             cv2.line(picture, at, end, ink, max(1, int(radius / 6)))
         if rng.random() < 0.3:
-            ink = _colour(rng)
+            ink = _color(rng)
 
 
 def procedural(rng: Random, size: int) -> Picture:
-    """Colour ramps, clouds of noise at one scale, and a few shapes."""
+    """Color ramps, clouds of noise at one scale, and a few shapes."""
     nodes = int(rng.choice([2, 3, 6, 16, 40]))
     field_ = rng.uniform(0, 255, (nodes, nodes, 3 if rng.random() < 0.7 else 1)).astype(np.float32)
     picture = cv2.resize(
@@ -205,24 +205,24 @@ def procedural(rng: Random, size: int) -> Picture:
     )
     picture = np.clip(picture * rng.uniform(0.2, 1) + rng.uniform(0, 60), 0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 12))):
-        colour = _colour(rng)
+        color = _color(rng)
         a, b = rng.integers(0, size, 2), rng.integers(0, size, 2)
         start, end = (int(a[0]), int(a[1])), (int(b[0]), int(b[1]))
         shape = rng.random()
         if shape < 0.4:
             radius = (int(rng.integers(2, size // 4 + 3)), int(rng.integers(2, size // 4 + 3)))
-            cv2.ellipse(picture, start, radius, rng.uniform(0, 180), 0, 360, colour, -1)
+            cv2.ellipse(picture, start, radius, rng.uniform(0, 180), 0, 360, color, -1)
         elif shape < 0.7:
-            cv2.rectangle(picture, start, end, colour, -1 if rng.random() < 0.5 else 2)
+            cv2.rectangle(picture, start, end, color, -1 if rng.random() < 0.5 else 2)
         else:
-            cv2.line(picture, start, end, colour, int(rng.integers(1, 8)))
+            cv2.line(picture, start, end, color, int(rng.integers(1, 8)))
     for _ in range(int(rng.integers(0, 40)) if rng.random() < 0.5 else 0):
         icon(rng, picture)
     return np.asarray(picture, np.uint8)
 
 
 _SUBNASAL = landmark_layout.NOSE_TIP[2]
-# points that lie on neither face truly once their skin is blended: nothing is to be learnt of them
+# points that lie on neither face truly once their skin is blended: nothing is to be learned of them
 BLENDED = np.concatenate(
     [
         landmark_layout.CHEEKS,
@@ -277,9 +277,9 @@ def _hull(points: Floats, shape: tuple[int, ...], grow: float) -> Floats:
 
 
 def _matched(patch: Floats, view: Floats, skin: NDArray[np.bool_]) -> Floats:
-    """The patch in the view's light, as the skin of both tells; grey where the view is grey."""
-    colour = view[skin]
-    if float(np.ptp(colour, axis=1).mean()) < 6:
+    """The patch in the view's light, as the skin of both tells; gray where the view is gray."""
+    color = view[skin]
+    if float(np.ptp(color, axis=1).mean()) < 6:
         patch = np.repeat(patch.mean(2, keepdims=True), 3, 2)
-    gain = (colour.mean(0) + 8) / (patch[skin].mean(0) + 8)
+    gain = (color.mean(0) + 8) / (patch[skin].mean(0) + 8)
     return np.asarray(patch * np.clip(gain, 0.3, 3.0), np.float32)

@@ -21,7 +21,7 @@ from dubkit.faces import align, landmark_layout
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.records import Floats
-from dubkit.training.analyse import film
+from dubkit.training.analyze import film
 from dubkit.training.lab.faces_data import CROP, wide_from_canonical
 from dubkit.work.store import open_arrays
 
@@ -47,7 +47,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledCrops:
+class LabeledCrops:
     """Corrected frames of one file; N of them."""
 
     crops: NDArray[np.uint8]  # (N, S, S, 3) wide canonical crops
@@ -55,7 +55,7 @@ class LabelledCrops:
 
 
 def gather(task: LabelTask) -> Gathered:
-    """Write the labelled crops of one file; what cannot be used is a result with the reason."""
+    """Write the labeled crops of one file; what cannot be used is a result with the reason."""
     cv2.setNumThreads(1)
     try:
         frames, landmarks = read_labels(task.labels)
@@ -115,10 +115,10 @@ def read_labels(path: Path) -> tuple[NDArray[np.int64], Floats]:
     return numbers[stable & first], points[stable & first]
 
 
-def read_crops(path: Path) -> LabelledCrops:
+def read_crops(path: Path) -> LabeledCrops:
     """What `gather` wrote. Raises `WorkError` where it is damaged."""
     try:
         with open_arrays(path) as stored:
-            return LabelledCrops(stored["crops"], stored["landmarks"])
+            return LabeledCrops(stored["crops"], stored["landmarks"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(f"{path} is damaged: {error}", hint="prepare the set again") from error

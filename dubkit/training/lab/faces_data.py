@@ -41,8 +41,8 @@ LONG_SIDE = 480
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """One picture with one labelled face."""
+class Labeled:
+    """One picture with one labeled face."""
 
     picture: Picture  # (H, W, 3) RGB
     points: Floats  # (478, 3) FaceMesh, pixels
@@ -51,7 +51,7 @@ class Labelled:
     validation: bool
 
 
-def labelled_clips(data: Path, labels: Path) -> Iterator[Labelled]:
+def labeled_clips(data: Path, labels: Path) -> Iterator[Labeled]:
     """Frames of the clips that may be used, spread evenly over each clip; val clips too."""
     with (data / "clips.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["ship"] == "yes"]
@@ -67,10 +67,10 @@ def labelled_clips(data: Path, labels: Path) -> Iterator[Labelled]:
                 if index in keep and np.isfinite(points[index]).all():
                     picture = frame.to_ndarray(format="rgb24")
                     validation = row["split"] == "val"
-                    yield Labelled(picture, points[index], row["set"], row["person"], validation)
+                    yield Labeled(picture, points[index], row["set"], row["person"], validation)
 
 
-def labelled_portraits(data: Path, labels: Path) -> Iterator[Labelled]:
+def labeled_portraits(data: Path, labels: Path) -> Iterator[Labeled]:
     """All portraits that the teacher accepts; every tenth is for validation."""
     for number, path in enumerate(sorted((data / "portraits").glob("*.jpg"))):
         label = labels / "portraits" / f"{path.stem}.npz"
@@ -78,7 +78,7 @@ def labelled_portraits(data: Path, labels: Path) -> Iterator[Labelled]:
             continue
         points = np.load(label)["points"][0]
         if np.isfinite(points).all():
-            yield Labelled(read_still(path), points, "portraits", path.stem, number % 10 == 9)
+            yield Labeled(read_still(path), points, "portraits", path.stem, number % 10 == 9)
 
 
 def read_still(path: Path) -> Picture:
@@ -89,7 +89,7 @@ def read_still(path: Path) -> Picture:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def wide_crop(item: Labelled) -> tuple[Picture, Floats]:
+def wide_crop(item: Labeled) -> tuple[Picture, Floats]:
     """The wide canonical crop and the landmarks in it."""
     flat = item.points[landmark_layout.MESH, :2]
     canonical = align.canonical_from_face(flat)
@@ -106,7 +106,7 @@ def wide_from_canonical() -> align.Matrix:
     return np.hstack([matrix[:, :2] / MARGIN, (matrix[:, 2:] - middle) / MARGIN + middle])
 
 
-def angles_in_crop(item: Labelled, template: Template) -> Floats:
+def angles_in_crop(item: Labeled, template: Template) -> Floats:
     """Yaw, pitch and roll against the axes of the canonical crop."""
     canonical = align.canonical_from_face(item.points[landmark_layout.MESH, :2])
     turn = np.degrees(np.arctan2(canonical[1, 0], canonical[0, 0]))
@@ -166,11 +166,11 @@ def main() -> None:
     parser.add_argument("--backgrounds", type=Path)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    portraits = list(labelled_portraits(args.data, args.labels))
+    portraits = list(labeled_portraits(args.data, args.labels))
     template = fit_template(np.stack([p.points[landmark_layout.MESH] for p in portraits]))
     store, crops, rows = PictureStore(), [], []
     counts: dict[str, int] = {}
-    clips = labelled_clips(args.data, args.labels)
+    clips = labeled_clips(args.data, args.labels)
     for item in (entry for source in (portraits, clips) for entry in source):
         crop, landmarks = wide_crop(item)
         crops.append(crop)
@@ -211,7 +211,7 @@ class PlainCrops:
     landmarks: Floats  # (N, L, 2) crop pixels
     pose: Floats  # (N, 3)
     group: NDArray[np.str_]
-    eyes: Floats  # (N,) distance of the eye centres, pixels
+    eyes: Floats  # (N,) distance of the eye centers, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +243,8 @@ class CropSet:
         matrix = align.compose(wide, align.invert(align.crop_from_canonical(size)))
         crops = np.stack([augment.sample(crop, matrix, size, None) for crop in self.crops])
         landmarks = align.apply(align.invert(matrix), self.landmarks)
-        centres = align.eye_centres(landmarks)
-        eyes = np.linalg.norm(centres[:, 1] - centres[:, 0], axis=1)
+        centers = align.eye_centers(landmarks)
+        eyes = np.linalg.norm(centers[:, 1] - centers[:, 0], axis=1)
         return PlainCrops(crops, landmarks, self.pose, self.group, eyes)
 
 
@@ -378,13 +378,13 @@ class PictureSource:
         height, width = picture.shape[:2]
         while True:
             side = float(np.exp(rng.uniform(np.log(24), np.log(max(height, width)))))
-            centre = rng.uniform((0, 0), (width, height))
-            if np.isnan(points[0, 0]) or _misplaced(points, centre, side):
+            center = rng.uniform((0, 0), (width, height))
+            if np.isnan(points[0, 0]) or _misplaced(points, center, side):
                 break
         scale, angle = side / size, rng.normal(0, 0.3)
         spin = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         middle = size / 2 - 0.5
-        matrix = np.hstack([spin, (centre - spin @ (middle, middle))[:, None]])
+        matrix = np.hstack([spin, (center - spin @ (middle, middle))[:, None]])
         if scale > 2:
             blur = cv2.GaussianBlur(picture, (0, 0), scale / 3)
             picture = blur.astype(np.uint8, copy=False)
@@ -392,10 +392,10 @@ class PictureSource:
         return augment.degrade(rng, augment.relight(rng, crop))
 
 
-def _misplaced(points: Floats, centre: NDArray[np.floating], side: float) -> bool:
+def _misplaced(points: Floats, center: NDArray[np.floating], side: float) -> bool:
     """Whether a window is too far from the face's canonical crop, or of another size altogether."""
     face = align.invert(align.canonical_from_face(points))
     right = align.CROP_SIDE * align.scale_of(face)
-    middle = align.apply(face, np.array(align.CROP_CENTRE))
-    far = float(np.hypot(*(centre - middle))) / max(right, side)
+    middle = align.apply(face, np.array(align.CROP_CENTER))
+    far = float(np.hypot(*(center - middle))) / max(right, side)
     return far > 0.38 or not 0.48 < side / right < 2.1

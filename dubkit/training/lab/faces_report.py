@@ -78,7 +78,7 @@ def same_face(box: tuple[float, float, float, float], truth: Floats) -> bool:
 
 
 def in_hd(picture: Picture, truth: Floats) -> tuple[Picture, Floats]:
-    """The picture shrunk so that its face is 48 pixels wide, in a grey 1280 x 720 frame."""
+    """The picture shrunk so that its face is 48 pixels wide, in a gray 1280 x 720 frame."""
     scale = SMALL_FACE / float(np.ptp(truth[:, 0]))
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     small = small[: HD[1], : HD[0]]
@@ -138,7 +138,7 @@ def measures(tally: Tally) -> dict[str, float | int]:
     if not both.any():
         return facts
     a, b = ours[both], theirs[both]
-    eyes = np.linalg.norm(np.diff(align.eye_centres(b), axis=1)[:, 0], axis=1)
+    eyes = np.linalg.norm(np.diff(align.eye_centers(b), axis=1)[:, 0], axis=1)
     error = np.linalg.norm(a - b, axis=2) / eyes[:, None]
     facts["error"], facts["lips_error"] = (
         float(error.mean()),

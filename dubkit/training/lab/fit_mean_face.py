@@ -15,11 +15,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from dubkit.faces import landmark_layout
-from dubkit.faces.align import apply, eye_centres, similarity
+from dubkit.faces.align import apply, eye_centers, similarity
 
 
 def mean_of(faces: np.ndarray) -> np.ndarray:
-    """Generalised Procrustes on the stable points, (N, L, 2) -> (L, 2), eyes at distance 1 around 0; symmetric."""
+    """Generalized Procrustes on the stable points, (N, L, 2) -> (L, 2), eyes at distance 1 around 0; symmetric."""
     mean = faces[0]
     for _ in range(5):
         moved = np.stack(
@@ -34,7 +34,7 @@ def mean_of(faces: np.ndarray) -> np.ndarray:
             + mean[landmark_layout.MIRROR] * (-1, 1)
             + (2 * mean[landmark_layout.NOSE_BRIDGE, 0].mean(), 0)
         ) / 2
-        eyes = eye_centres(mean.astype(np.float32))
+        eyes = eye_centers(mean.astype(np.float32))
         mean = (mean - eyes.mean(0)) / np.linalg.norm(eyes[1] - eyes[0])
     return np.asarray(mean, np.float32)
 

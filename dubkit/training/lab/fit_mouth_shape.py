@@ -2,7 +2,7 @@
 
     python -m dubkit.training.lab.fit_mouth_shape LABELS CLIPS_CSV dubkit/weights/mouth_shape.safetensors
 
-Moving landmarks of each training clip, centred on the clip, are explained by head pose (a cubic), by mouth
+Moving landmarks of each training clip, centered on the clip, are explained by head pose (a cubic), by mouth
 opening and by mouth width; what the pose explains is the pose correction. A PCA of the rest, lips weighing
 more, is the basis. Clips weigh by the root of their length; 25 clips of the one GRID speaker are enough.
 """
@@ -45,7 +45,7 @@ def train_clips(table: Path) -> list[str]:
 
 
 def clip_rows(label: Path, template: Template) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centred explanatory rows (T, F + 2) and moving points (T, 2M) of a clip, both weighted; weights (T,)."""
+    """Centered explanatory rows (T, F + 2) and moving points (T, 2M) of a clip, both weighted; weights (T,)."""
     faces = faces_of(label)
     canonical = np.stack([apply(canonical_from_face(f[:, :2]), f[:, :2]) for f in faces])
     pose = np.stack([rotation_angles(f, template) for f in faces]).astype(np.float32)

@@ -1,6 +1,6 @@
 """Fine-tune the landmarker on corrected landmarks of a prepared set: the lesson of ``dubkit train landmarks``.
 
-What nobody corrected cannot be learnt: a net that is taught its own answers stays as it is, so a set without
+What nobody corrected cannot be learned: a net that is taught its own answers stays as it is, so a set without
 corrections is refused. Head pose and points that were not looked at keep the answers of the net begun from.
 """
 
@@ -25,7 +25,7 @@ from dubkit.models.landmarker import Landmarker
 from dubkit.records import Floats
 from dubkit.training.dataset import PreparedSet, labels_path
 from dubkit.training.lab import augment
-from dubkit.training.lab.corrected import LabelledCrops, read_crops
+from dubkit.training.lab.corrected import LabeledCrops, read_crops
 from dubkit.training.lab.faces_data import vary, wide_from_canonical
 from dubkit.training.lab.train_landmarker import Batch, loss_of, point_weights, to_tensor, to_units
 from dubkit.training.trainer import Modules, Optimizers, Pace, descend, follow
@@ -39,7 +39,7 @@ _SHOWN, _LONGEST = 12, 20.0  # faces of a preview; length of a gradient
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Labelled faces; N of them."""
+    """Labeled faces; N of them."""
 
     crops: NDArray[np.uint8]  # (N, S, S, 3) wide
     landmarks: Floats  # (N, L, 2) their pixels, complete
@@ -110,8 +110,8 @@ class LandmarkLesson:
     def examine(self) -> Mapping[str, float]:
         """Mean distance from the corrections, of all points and of the lips, in shares of the eye distance."""
         guess, truth = self._found()
-        centres = align.eye_centres(truth)
-        eyes = np.linalg.norm(centres[:, 1] - centres[:, 0], axis=1)[:, None]
+        centers = align.eye_centers(truth)
+        eyes = np.linalg.norm(centers[:, 1] - centers[:, 0], axis=1)[:, None]
         error = np.linalg.norm(guess - truth, axis=2) / eyes
         lips, known = landmark_layout.LIPS, self._held.known
         return {
@@ -136,9 +136,9 @@ class LandmarkLesson:
         tiles = []
         for row in chosen:
             tile = cv2.resize(plain(self._held.crops[row : row + 1], size)[0], (3 * size, 3 * size))
-            for points, colour in ((truth[row], (0, 220, 0)), (guess[row], (230, 30, 30))):
+            for points, color in ((truth[row], (0, 220, 0)), (guess[row], (230, 30, 30))):
                 for x, y in (points + 0.5) * 3 - 0.5:
-                    cv2.circle(tile, (round(float(x)), round(float(y))), 1, colour, -1, cv2.LINE_AA)
+                    cv2.circle(tile, (round(float(x)), round(float(y))), 1, color, -1, cv2.LINE_AA)
             tiles.append(tile)
         across = 4
         lines = [np.concatenate(tiles[i : i + across], 1) for i in range(0, _SHOWN, across)]
@@ -155,7 +155,7 @@ def landmark_lesson(
 ) -> LandmarkLesson:
     """The lesson of a set. Raises `InputError` where it holds too few corrections, `ModelError`."""
     found = {name: read_crops(labels_path(prepared.root, name)) for name in sorted(prepared.labels)}
-    total = sum(len(labelled.crops) for labelled in found.values())
+    total = sum(len(labeled.crops) for labeled in found.values())
     if total < LEAST_FRAMES:
         have = f"{total} corrected frames" if total else "no corrected landmarks"
         raise InputError(
@@ -173,8 +173,8 @@ def landmark_lesson(
 
 
 def _parted(
-    prepared: PreparedSet, found: Mapping[str, LabelledCrops]
-) -> tuple[list[LabelledCrops], list[LabelledCrops]]:
+    prepared: PreparedSet, found: Mapping[str, LabeledCrops]
+) -> tuple[list[LabeledCrops], list[LabeledCrops]]:
     """To learn and to hold out: by people, or where that leaves one side empty, the end of each file."""
     sides = [
         [found[n] for n, facts in sorted(prepared.labels.items()) if facts.split == split]
@@ -183,11 +183,11 @@ def _parted(
     if all(sides):
         return sides[0], sides[1]
     cuts = [(f, len(f.crops) - max(1, len(f.crops) // _HELD_SHARE)) for f in found.values()]
-    ours = [LabelledCrops(f.crops[:at], f.landmarks[:at]) for f, at in cuts]
-    return ours, [LabelledCrops(f.crops[at:], f.landmarks[at:]) for f, at in cuts]
+    ours = [LabeledCrops(f.crops[:at], f.landmarks[:at]) for f, at in cuts]
+    return ours, [LabeledCrops(f.crops[at:], f.landmarks[at:]) for f, at in cuts]
 
 
-def _rows(parts: list[LabelledCrops], net: Landmarker, device: torch.device) -> Rows:
+def _rows(parts: list[LabeledCrops], net: Landmarker, device: torch.device) -> Rows:
     """Rows with what is unknown filled by the net's own answers."""
     crops = np.concatenate([part.crops for part in parts])
     landmarks = np.concatenate([part.landmarks for part in parts])

@@ -33,11 +33,11 @@ _RIGID = np.concatenate(
 class Template:
     """The rigid points of the average face looking straight ahead."""
 
-    points: Array  # (R, 3), centred
+    points: Array  # (R, 3), centered
 
 
 def _rotation(source: Array, target: Array) -> Array:
-    """The rotation that turns centred ``source`` onto centred ``target`` (Kabsch)."""
+    """The rotation that turns centered ``source`` onto centered ``target`` (Kabsch)."""
     u, _, vt = np.linalg.svd(target.T @ source)
     flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation: Array = u @ flip @ vt
@@ -45,7 +45,7 @@ def _rotation(source: Array, target: Array) -> Array:
 
 
 def fit_template(faces: NDArray[np.floating]) -> Template:
-    """Generalised Procrustes over (N, L, 3) faces and their mirror images."""
+    """Generalized Procrustes over (N, L, 3) faces and their mirror images."""
     mirrored = faces[:, landmark_layout.MIRROR] * (-1.0, 1.0, 1.0)
     both = np.concatenate([faces, mirrored])[:, _RIGID].astype(np.float64)
     both -= both.mean(1, keepdims=True)

@@ -1,7 +1,7 @@
-"""Synthetic scenes for the detector: labelled faces at every size on pictures that hold none.
+"""Synthetic scenes for the detector: labeled faces at every size on pictures that hold none.
 
 Geometry is exact: a face's box is the bounding box of its landmarks after every transform, so
-turned and cut faces are labelled as they stand.
+turned and cut faces are labeled as they stand.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def five_of(landmarks: Floats) -> Floats:
     """(L, 2) -> eyes, nose tip and mouth corners (5, 2), in the picture's order."""
     return np.stack(
         [
-            *align.eye_centres(landmarks),
+            *align.eye_centers(landmarks),
             landmarks[landmark_layout.NOSE_TIP[0]],
             landmarks[landmark_layout.MOUTH_LEFT],
             landmarks[landmark_layout.MOUTH_RIGHT],
@@ -240,7 +240,7 @@ def _blend(
         part = np.asarray(
             cv2.resize(part, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8
         )
-        half = 0.5 / shrink - 0.5  # pixel centres are at integers
+        half = 0.5 / shrink - 0.5  # pixel centers are at integers
         matrix = align.compose(matrix, np.array([[1 / shrink, 0, half], [0, 1 / shrink, half]]))
     height, width = part.shape[:2]
     corners = align.apply(matrix, _corners(np.array([0, 0, width - 1, height - 1], np.float32)))

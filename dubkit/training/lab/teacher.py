@@ -12,7 +12,7 @@ For every video or picture ``DATA/a/b.mp4`` it writes ``LABELS/a/b.npz`` with
   NaN in frames where the teacher finds no face,
 - ``size`` (2,) int32, width and height, ``pts`` (T,) float64, seconds.
 
-Files already labelled are left alone, so an interrupted run goes on where it stopped.
+Files already labeled are left alone, so an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations

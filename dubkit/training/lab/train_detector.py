@@ -95,7 +95,7 @@ def _bump(
 
 
 def loss_of(levels: tuple[Level, ...], targets: list[Target]) -> Tensor:
-    """Focal loss on the heat, generalised IoU on boxes, distance of points in face sizes."""
+    """Focal loss on the heat, generalized IoU on boxes, distance of points in face sizes."""
     heat = box = points = torch.zeros(())
     peaks, mass = torch.tensor(1.0), torch.tensor(1e-3)
     for level, target, stride in zip(levels, targets, STRIDES, strict=True):
@@ -126,7 +126,7 @@ def _focal(score: Tensor, target: Target) -> Tensor:
 
 
 def _giou_loss(a: Tensor, b: Tensor) -> Tensor:
-    """1 - generalised IoU of boxes (N, 4), in 0..2."""
+    """1 - generalized IoU of boxes (N, 4), in 0..2."""
     low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
     inner = (high - low).clamp(min=0).prod(1)
     union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inner

@@ -69,7 +69,7 @@ class Batch:
     landmarks: Tensor  # (B, L, 2) crop units
     pose: Tensor  # (B, 3) degrees
     face: Tensor  # (B,) 0 or 1
-    known: Tensor  # (B, L) 0 or 1, which landmarks are to be learnt
+    known: Tensor  # (B, L) 0 or 1, which landmarks are to be learned
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""

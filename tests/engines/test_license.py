@@ -83,6 +83,6 @@ def test_engines_of_the_package_pass() -> None:
     check_paid_work(Config(speech=SpeechSettings(aligner="pocketsphinx")))
 
 
-def test_another_licence_is_not_known() -> None:
+def test_another_license_is_not_known() -> None:
     with pytest.raises(UsageError, match="not known"):
-        api.run("film.mp4", "dub.wav", licence="free")
+        api.run("film.mp4", "dub.wav", license="free")
