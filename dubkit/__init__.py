@@ -11,13 +11,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dubkit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from dubkit.api import job_status as job_status
     from dubkit.api import run as run
     from dubkit.api import verify as verify
     from dubkit.errors import DubkitError as DubkitError
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "DubkitError": "dubkit.errors",

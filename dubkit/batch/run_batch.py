@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubkit import __version__
 from dubkit.batch.book import (
     KIND,
     VERSION,
@@ -31,6 +30,7 @@ from dubkit.parallel.workers import cores
 from dubkit.pipeline.job import job_course, run_courses
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
+from dubkit.version import __version__
 from dubkit.work.folder import explain
 from dubkit.work.junit import Case, write_cases
 

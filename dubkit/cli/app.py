@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from dubkit import __version__
 from dubkit.cli import (
     batch_cmd,
     clean_cmd,
@@ -26,6 +25,7 @@ from dubkit.cli import (
 )
 from dubkit.cli.console import DubkitGroup, say
 from dubkit.cli.entry import main as main
+from dubkit.version import __version__
 
 EPILOG = (
     "Exit codes: 0 done, 2 wrong request, 3 unusable media, 4 something is not installed, "

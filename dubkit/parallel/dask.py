@@ -23,6 +23,7 @@ from distributed import Client, KilledWorker, LocalCluster
 import dubkit
 from dubkit.errors import ConfigError, WorkError
 from dubkit.parallel.workers import WorkerLost
+from dubkit.version import __version__
 from dubkit.work.digest import digest_file, digest_value
 
 Argument = TypeVar("Argument")
@@ -151,7 +152,7 @@ def equipment() -> Mapping[str, str]:
     versions = {name: metadata.version(name) for name in _DECIDING if _is_there(name)}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return {
-        "dubkit": dubkit.__version__,
+        "dubkit": __version__,
         "Python": python,
         **versions,
         "the code of dubkit": digest_value(code),

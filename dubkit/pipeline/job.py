@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from dubkit import __version__
 from dubkit.config.schema import Config, ParallelSettings
 from dubkit.errors import (
     EXIT_OK,
@@ -41,6 +40,7 @@ from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
 from dubkit.stages import adapt, faces, gate, generate, link, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
+from dubkit.version import __version__
 from dubkit.work.folder import CONFIG, check_work, drop_damaged, explain, open_work, sweep
 from dubkit.work.lock import Held, hold
 from dubkit.work.manifest import read_manifest, write_atomic

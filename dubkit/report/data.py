@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import dubkit
 from dubkit.config.presets import list_presets
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, engine_class
@@ -33,6 +32,7 @@ from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import load_speech
+from dubkit.version import __version__
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.digest import digest_file
 from dubkit.work.store import read_record
@@ -52,7 +52,7 @@ def page_data(
     for fact in facts:
         _complete(fact)
     return {
-        "version": dubkit.__version__,
+        "version": __version__,
         "film": _film(opened, speech),
         "shots": [fact.table for fact in facts],
         "stages": stages,

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dubkit import __version__
 from dubkit.errors import ModelError, OutputError
+from dubkit.version import __version__
 
 Report = Callable[[str, int, int | None], None]  # file, bytes done, bytes in all where known
 
