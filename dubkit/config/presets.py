@@ -24,6 +24,10 @@ else:
 Table = dict[str, Any]
 _LARGEST = 2**20  # bytes of a preset
 _PACKAGE = Path(__file__).resolve().parents[1]
+_REMOVED = {
+    "link": "was removed: shots no longer share frames, which hardly helped; delete it",
+}
+"""Settings that older versions had, with what to do about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,8 @@ def _problem(entry: Mapping[str, Any], layers: Sequence[Layer]) -> str:
         (layer.origin for layer in reversed(layers) if _holds(layer.values, location)), "?"
     )
     path = ".".join(location)
+    if path in _REMOVED:
+        return f"{path} ({origin}): the setting {_REMOVED[path]}"
     if entry["type"] == "extra_forbidden":
         return f"{path} ({origin}): there is no such setting{_siblings(location)}"
     return f"{path} ({origin}): {entry['msg'][0].lower()}{entry['msg'][1:]}, not {entry['input']!r}"

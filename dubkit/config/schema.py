@@ -137,17 +137,6 @@ class AdaptSettings(Section):
     )
 
 
-class LinkSettings(Section):
-    """How shots of the same person help one another."""
-
-    enabled: bool = Field(
-        False, description="Borrow mouths from other shots of the same person in the same set-up."
-    )
-    likeness: float = Field(
-        0.9, gt=0, le=1, description="How alike two faces must look to be taken for one person."
-    )
-
-
 class TimingSettings(Section):
     """How phonemes are laid on frames."""
 
@@ -234,7 +223,6 @@ class Config(Section):
     faces: FaceSettings = FaceSettings()
     speech: SpeechSettings = SpeechSettings()
     adapt: AdaptSettings = AdaptSettings()
-    link: LinkSettings = LinkSettings()
     timing: TimingSettings = TimingSettings()
     generate: GenerateSettings = GenerateSettings()
     gate: GateSettings = GateSettings()

@@ -29,7 +29,6 @@ from dubkit.records import (
 )
 
 if TYPE_CHECKING:
-    from dubkit.faces.appearance import Lender
     from dubkit.speech.timing import Timing
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -126,22 +125,6 @@ class Synthesizer(Engine, Protocol):
         """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
         that are not ``usable`` (T,) stay as they are.
         """
-
-
-@runtime_checkable
-class TitleSynthesizer(Protocol):
-    """A synthesizer that can borrow from other shots of the title as well."""
-
-    def face_of_title(
-        self,
-        info: VideoInfo,
-        track: FaceTrack,
-        usable: NDArray[np.bool_],
-        timing: Timing,
-        row: int,
-        lender: Lender | None,
-    ) -> FaceRenderer:
-        """As `Synthesizer.face`; ``lender`` holds what other shots lend."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.faces import align, appearance
+from dubkit.faces import align
 from dubkit.lips import mouth_shape, references
 from dubkit.lips.articulation import Articulator, at_rest
 from dubkit.lips.refiner import MouthPainter
@@ -77,29 +77,11 @@ class WarpSynthesizer:
         self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
     ) -> Renderer:
         """Plan one face of a shot."""
-        return self.face_of_title(info, track, usable, timing, row, None)
-
-    def face_of_title(
-        self,
-        info: VideoInfo,
-        track: FaceTrack,
-        usable: NDArray[np.bool_],
-        timing: Timing,
-        row: int,
-        lender: appearance.Lender | None,
-    ) -> Renderer:
-        """Plan one face of a shot, with what other shots lend."""
-        plan = self._plan(info, track, usable, timing, row, lender)
+        plan = self._plan(info, track, usable, timing, row)
         return Renderer(info, plan, self.settings.feather, self._painter)
 
     def _plan(
-        self,
-        info: VideoInfo,
-        track: FaceTrack,
-        usable: NDArray[np.bool_],
-        timing: Timing,
-        row: int,
-        lender: appearance.Lender | None,
+        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
     ) -> FacePlan:
         present = track.state != FaceState.ABSENT
         landmarks = mouth_shape.fill_absent(track.landmarks, present)
@@ -127,16 +109,11 @@ class WarpSynthesizer:
         features = np.concatenate([references.mouth_features(current), poses], 1)
         goal = np.concatenate([references.mouth_features(target), poses], 1)
         lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
-        frames = track.start + np.arange(len(track))
-        pool = appearance.join(
-            appearance.Pool(frames, matrices, current, features, goal), seconds, lender
-        )
-        bank, mix = self._borrow(pool, lendable if lendable.any() else good)
+        bank, mix = self._borrow(features, goal, lendable if lendable.any() else good)
         return FacePlan(
             start=track.start,
-            frames=pool.frames,
-            display_from_canonical=[align.invert(m) for m in pool.matrices],
-            current=pool.current,
+            display_from_canonical=[align.invert(m) for m in matrices],
+            current=current,
             target=target,
             alpha=shown,
             bank=tuple(int(row) for row in bank),
@@ -145,13 +122,15 @@ class WarpSynthesizer:
         )
 
     def _borrow(
-        self, pool: appearance.Pool, own: NDArray[np.bool_]
+        self, features: Floats, goal: Floats, lendable: NDArray[np.bool_]
     ) -> tuple[NDArray[np.intp], list[references.Mix]]:
-        """Rows to borrow from, and how each frame mixes them; ``own`` (T,) are the own rows that can lend."""
-        bank = references.choose_bank(pool.features[: len(own)], own, self.settings.references)
-        bank = appearance.enlarge(bank, pool)
-        path = references.choose_path(pool.goal, pool.features[bank])
-        second = references.choose_path(pool.goal, pool.features[bank], taken=path)
+        """Rows to borrow from, and how each frame mixes them; only rows that are ``lendable`` (T,) are taken.
+
+        ``features`` and ``goal`` (T, F) are what the rows show and what is wanted of them.
+        """
+        bank = references.choose_bank(features, lendable, self.settings.references)
+        path = references.choose_path(goal, features[bank])
+        second = references.choose_path(goal, features[bank], taken=path)
         return bank, references.with_help(
             references.blend_weights(path), references.blend_weights(second)
         )

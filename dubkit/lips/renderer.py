@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.faces import align
 from dubkit.lips import blend, mesh_warp, refiner
@@ -25,17 +24,16 @@ Lent = tuple[blend.Reference, mesh_warp.Warp, float]
 
 @dataclass(frozen=True, slots=True)
 class FacePlan:
-    """What one face will do in a shot; T frames, rows as in its track, and further rows that are only lent."""
+    """What one face will do in a shot; T frames, rows as in its track."""
 
     start: int  # frame of row 0
-    display_from_canonical: list[align.Matrix]  # R
-    current: Floats  # (R, L, 2) canonical landmarks as filmed
+    display_from_canonical: list[align.Matrix]  # T
+    current: Floats  # (T, L, 2) canonical landmarks as filmed
     target: Floats  # (T, L, 2) canonical landmarks as wanted
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
     mix: list[Mix]  # per row: bank entries and weights
     trust: Floats | None = None  # (T,) 0..1, how far the net is followed; None: wholly
-    frames: NDArray[np.int64] | None = None  # (R,) of the film; None: from start on
 
 
 class Renderer:
@@ -53,8 +51,7 @@ class Renderer:
         self._lent: dict[int, blend.Reference] = {}
         self._small: dict[int, blend.Reference] = {}
         used = {plan.bank[entry] for mix in plan.mix for entry, _ in mix}
-        frames = range(plan.start, plan.start + len(plan.current))
-        self._row_of = {int((frames if plan.frames is None else plan.frames)[r]): r for r in used}
+        self._row_of = {plan.start + row: row for row in used}
         self.borrowed = frozenset(self._row_of)
 
     def _plane_from_canonical(self, row: int) -> list[align.Matrix]:

@@ -38,7 +38,7 @@ from dubkit.pipeline.verdicts import check_film, configs, read_verdicts
 from dubkit.pipeline.worker import find_devices
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
-from dubkit.stages import adapt, faces, gate, generate, link, probe, shots, speech, stitch, timing
+from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.version import __version__
 from dubkit.work.folder import CONFIG, check_work, drop_damaged, explain, open_work, sweep
@@ -53,7 +53,6 @@ STAGES: tuple[Stage, ...] = (
     faces.STAGE,
     speech.STAGE,
     adapt.STAGE,
-    link.STAGE,
     timing.STAGE,
     generate.STAGE,
     gate.STAGE,

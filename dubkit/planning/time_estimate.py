@@ -166,10 +166,8 @@ def _context(
     save_choice(faces, [replace(c, track=n) for n, (_, c) in enumerate(kept)])
     whole = load_timing(trial.inputs["timing"][0])
     save_timing(timing, _cut_timing(whole, trial.shot, part))
-    link = trial.config.link.model_copy(update={"enabled": False})
-    config = trial.config.model_copy(update={"link": link})
     inputs = {**trial.inputs, "faces": (faces,), "timing": (timing,)}
-    return StageContext(trial.job, config, out, inputs, shot=part, device=trial.device)
+    return StageContext(trial.job, trial.config, out, inputs, shot=part, device=trial.device)
 
 
 def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from dubkit.config.schema import Config
-from dubkit.engines.base import FaceRenderer, Synthesizer, TitleSynthesizer
+from dubkit.engines.base import FaceRenderer, Synthesizer
 from dubkit.engines.registry import load_engine
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
@@ -35,7 +35,6 @@ from dubkit.records import FaceState, FaceTrack, Shot, VideoInfo
 from dubkit.speech.timing import Timing, load_timing
 from dubkit.stages.adapt import actors_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.link import load_lender
 from dubkit.stages.probe import load_film
 from dubkit.work.store import write_record
 
@@ -72,6 +71,7 @@ def identity(config: Config) -> str:
 def run(context: StageContext) -> StageReport:
     """Generate one shot."""
     cast = Cast(context)
+    shot = _shot(context)
     info, _ = load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
@@ -79,9 +79,10 @@ def run(context: StageContext) -> StageReport:
     pairs = [(track, choices[track.track]) for track in load_tracks(folder)]
     faces = [(track, choice) for track, choice in pairs if choice.dubbed and choice.usable.any()]
     renderers = [
-        _face(context, cast.engine(track), info, timing, track, choice) for track, choice in faces
+        cast.engine(track).face(info, track, choice.usable, timing, track.start - shot.start)
+        for track, choice in faces
     ]
-    eyes = onlooker(info, _shot(context), timing, faces, context.config, context.device)
+    eyes = onlooker(info, shot, timing, faces, context.config, context.device)
     result = _render(context, renderers, eyes)
     eyes.save(context.out)
     return StageReport(
@@ -89,24 +90,6 @@ def run(context: StageContext) -> StageReport:
         warnings=_damage(result),
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )
-
-
-def _face(
-    context: StageContext,
-    engine: Synthesizer,
-    info: VideoInfo,
-    timing: Timing,
-    track: FaceTrack,
-    choice: TrackChoice,
-) -> FaceRenderer:
-    """The renderer of one face, with what other shots lend to it."""
-    shot = _shot(context)
-    row = track.start - shot.start
-    if context.config.link.enabled and isinstance(engine, TitleSynthesizer):
-        for folder in context.inputs.get("link", ()):
-            lender = load_lender(folder, shot, track.track)
-            return engine.face_of_title(info, track, choice.usable, timing, row, lender)
-    return engine.face(info, track, choice.usable, timing, row)
 
 
 class Cast:
@@ -235,10 +218,10 @@ STAGE = Stage(
     name="generate",
     per=Per.SHOT,
     source=Source.DUB,
-    after=("probe", "faces", "adapt", "link", "timing"),
+    after=("probe", "faces", "adapt", "timing"),
     run=run,
     version=2,
-    sections=("generate", "link"),
+    sections=("generate",),
     files=("video",),
     identity=identity,
     gpu=True,

@@ -165,3 +165,18 @@ def test_a_training_has_a_section_of_its_own() -> None:
     assert load_config([], ["train.tc.steps=5"]).train.sc == Config().train.sc
     with pytest.raises(ConfigError, match=r"train\.tc\.step .*known here: steps, batch"):
         load_config([], ["train.tc.step=5"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "way_out"), [("link.enabled=true", "link .* was removed: .*delete it")]
+)
+def test_a_setting_of_an_older_version_is_refused_with_what_to_do(
+    tmp_path: Path, setting: str, way_out: str
+) -> None:
+    with pytest.raises(ConfigError, match=way_out):
+        load_config([], [setting])
+    path, _, value = setting.partition("=")
+    section, _, name = path.rpartition(".")
+    (tmp_path / "old.toml").write_text(f"[{section}]\n{name} = {value}\n")
+    with pytest.raises(ConfigError, match=rf"old\.toml.*{way_out.split(' ')[-1]}"):
+        load_config([str(tmp_path / "old.toml")])
