@@ -24,7 +24,6 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_PARTIAL = 10
-STOPPED_MESSAGE = "stopped; finished work is kept"
 GO_ON = "the same command goes on where it stopped"
 
 
@@ -96,3 +95,6 @@ class Interrupted(DubkitError):  # noqa: N818 - an outcome, not a fault
     """The user stopped the run; finished work is kept."""
 
     exit_code = 130
+
+
+STOPPED = Interrupted("stopped; finished work is kept", hint=GO_ON)

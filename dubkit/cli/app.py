@@ -24,7 +24,6 @@ from dubkit.cli import (
     train_cmd,
 )
 from dubkit.cli.console import DubkitGroup, say
-from dubkit.cli.entry import main as main
 from dubkit.version import __version__
 
 EPILOG = (

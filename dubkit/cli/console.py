@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from dubkit.cli.entry import STOPPED as STOPPED
-from dubkit.errors import DubkitError
+from dubkit.errors import STOPPED, DubkitError
 
 
 class DubkitGroup(TyperGroup):

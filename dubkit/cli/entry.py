@@ -16,9 +16,8 @@ from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 
-from dubkit.errors import GO_ON, STOPPED_MESSAGE, Interrupted
+from dubkit.errors import STOPPED
 
-STOPPED = Interrupted(STOPPED_MESSAGE, hint=GO_ON)
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 

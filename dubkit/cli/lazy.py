@@ -20,7 +20,7 @@ _MODULES = {
     "evaluation": "dubkit.evaluation",
     "build": "dubkit.demo.demo_film",
     "cache": "dubkit.weights.cache",
-    "checks": "dubkit.cli.doctor_cmd",
+    "checks": "dubkit.cli.doctor_checks",
     "espeak": "dubkit.speech.espeak",
     "planning": "dubkit.planning",
     "presets": "dubkit.config.presets",

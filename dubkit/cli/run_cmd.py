@@ -13,10 +13,10 @@ import typer
 
 from dubkit.cli import lazy, options
 from dubkit.cli import options as o
-from dubkit.cli.console import STOPPED, answers, say, set_verbosity, table
+from dubkit.cli.console import answers, say, set_verbosity, table
 from dubkit.cli.events import Failure, Gated, Result, Status
 from dubkit.cli.progress_bar import Reporter, clock_text, reporting
-from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
 from dubkit.progress import Progress
 
 if TYPE_CHECKING:

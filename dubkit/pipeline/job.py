@@ -11,8 +11,7 @@ from typing import TypeVar
 from dubkit.config.schema import Config, ParallelSettings
 from dubkit.errors import (
     EXIT_OK,
-    GO_ON,
-    STOPPED_MESSAGE,
+    STOPPED,
     DubkitError,
     Interrupted,
     OutputError,
@@ -161,7 +160,7 @@ def run_courses(
             with closing(schedule.run(courses)) as ended:
                 yield from ended
     except KeyboardInterrupt:
-        raise Interrupted(STOPPED_MESSAGE, hint=GO_ON) from None
+        raise Interrupted(STOPPED.message, hint=STOPPED.hint) from None
 
 
 def job_course(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dubkit.cli import doctor_cmd, lazy
+from dubkit.cli import doctor_checks, lazy
 from dubkit.cli.app import app
-from dubkit.cli.doctor_cmd import Check, State
+from dubkit.cli.doctor_checks import Check, State
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, Entry
 from dubkit.errors import MissingDependency
@@ -22,7 +22,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[Check]:
-    return list(doctor_cmd.all_checks(tmp_path_factory.mktemp("here")))
+    return list(doctor_checks.all_checks(tmp_path_factory.mktemp("here")))
 
 
 def test_programs_engines_weights_device_and_disk_are_looked_at(found: list[Check]) -> None:
@@ -32,13 +32,13 @@ def test_programs_engines_weights_device_and_disk_are_looked_at(found: list[Chec
     engines = {name for group, name in names if group == "engine"}
     known = {f"{kind}: {name}" for kind, entries in ENGINES.items() for name in entries}
     assert engines == known | {"stages"}
-    folder = Path(doctor_cmd.__file__).parents[1] / "weights"
+    folder = Path(doctor_checks.__file__).parents[1] / "weights"
     weights = {name for group, name in names if group == "weights"}
     assert weights == {path.stem for path in folder.glob("*.safetensors")}
 
 
 def test_the_main_job_can_run_here(found: list[Check]) -> None:
-    assert doctor_cmd.main_job_error(found) is None
+    assert doctor_checks.main_job_error(found) is None
 
 
 def test_a_program_that_is_missing_keeps_the_main_job_from_running(
@@ -47,8 +47,8 @@ def test_a_program_that_is_missing_keeps_the_main_job_from_running(
     def absent(name: str) -> str:
         raise MissingDependency(f"the program {name} is not installed", hint=f"install {name}")
 
-    monkeypatch.setattr(doctor_cmd, "program_version", absent)
-    error = doctor_cmd.main_job_error(list(doctor_cmd._programs()))
+    monkeypatch.setattr(doctor_checks, "program_version", absent)
+    error = doctor_checks.main_job_error(list(doctor_checks._programs()))
     assert error is not None
     assert error.exit_code == 4
     assert "ffmpeg" in error.message
@@ -57,7 +57,7 @@ def test_a_program_that_is_missing_keeps_the_main_job_from_running(
 
 def test_a_missing_extra_is_no_failure() -> None:
     entry = Entry("nowhere:Engine", "a_library_that_is_not_there", "whisperx")
-    check = doctor_cmd._engine("aligner", "whisperx", entry, None)
+    check = doctor_checks._engine("aligner", "whisperx", entry, None)
     assert check.state is State.OPTIONAL
     assert check.hint == "pip install 'dubkit[whisperx]'"
 
@@ -69,19 +69,19 @@ def test_an_engine_without_its_weights_is_no_failure_and_says_how_to_get_them(
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr(metadata, "version", lambda package: "9")
     entry = ENGINES["detector"]["retinaface"]
-    check = doctor_cmd._engine("detector", "retinaface", entry, Config().faces)
+    check = doctor_checks._engine("detector", "retinaface", entry, Config().faces)
     assert check.state is State.NO_WEIGHTS
     assert check.hint == "dubkit models pull retinaface-resnet50"
-    assert doctor_cmd.main_job_error([check]) is None
+    assert doctor_checks.main_job_error([check]) is None
 
 
 def test_little_room_is_shown_but_does_not_fail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10, 9, 1))
-    disk = next(check for check in doctor_cmd._machine(tmp_path) if check.name == "disk")
+    disk = next(check for check in doctor_checks._machine(tmp_path) if check.name == "disk")
     assert disk.state is State.LOW
-    assert doctor_cmd.main_job_error([disk]) is None
+    assert doctor_checks.main_job_error([disk]) is None
 
 
 def test_doctor_exits_4_and_lists_all_when_something_is_missing(

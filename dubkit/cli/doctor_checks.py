@@ -1,0 +1,160 @@
+"""The checks of ``dubkit doctor``: programs, packages, engines, weights, device, disk.
+
+Apart from the command, because a check loads what it checks and ``--help`` must not.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+
+import dubkit
+from dubkit.config.schema import Config
+from dubkit.engines.registry import ENGINES, Entry, load_engine, load_module
+from dubkit.errors import DubkitError, MissingDependency, ModelError
+from dubkit.media.process import find_program, program_version
+from dubkit.models.checkpoint import digest
+from dubkit.models.devices import list_devices
+from dubkit.parallel.workers import cores
+
+MIN_FREE = 2 * 2**30  # bytes; short films need less, a feature film more
+DEVELOPER_EXTRAS = ("test", "lint", "full")
+
+
+class State(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    OPTIONAL = "not installed"  # the main job runs without it
+    NO_WEIGHTS = "no weights"  # nor with this
+    MISSING = "missing"  # the engines below tell whether the main job suffers
+    LOW = "low"
+    FAILED = "failed"  # the main job cannot run
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the table."""
+
+    group: str
+    name: str
+    state: State
+    detail: str
+    hint: str | None = None
+
+
+def all_checks(folder: Path) -> Iterator[Check]:
+    """Every check, in the order of the table; ``folder`` is where results would lie."""
+    yield from _programs()
+    yield from _packages()
+    yield from _engines()
+    yield from _weights()
+    yield from _machine(folder)
+
+
+def _programs() -> Iterator[Check]:
+    yield Check("program", "python", State.OK, f"{platform.python_version()}, {sys.executable}")
+    try:
+        detail = f"{program_version('ffmpeg')}, {find_program('ffmpeg')}"
+        yield Check("program", "ffmpeg", State.OK, detail)
+    except DubkitError as error:
+        yield Check("program", "ffmpeg", State.FAILED, error.message, error.hint)
+
+
+def _packages() -> Iterator[Check]:
+    try:
+        requirements = metadata.requires("dubkit") or []
+    except metadata.PackageNotFoundError:
+        hint = "pip install ."
+        yield Check("package", "dubkit", State.MISSING, "runs from source, not installed", hint)
+        return
+    for requirement in requirements:
+        text, _, marker = requirement.partition(";")
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        if extra is None and "python_version" in marker:
+            continue  # stands in for a part of newer Pythons
+        if extra is None or extra[1] not in DEVELOPER_EXTRAS:
+            yield _package(re.split(r"[^\w.-]", text.strip())[0], extra[1] if extra else None)
+
+
+def _package(name: str, extra: str | None) -> Check:
+    try:
+        return Check("package", name, State.OK, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        wanted = f"dubkit[{extra}]" if extra else name
+        state = State.OPTIONAL if extra else State.MISSING
+        detail = f"for the extra {extra}" if extra else "required"
+        return Check("package", name, state, detail, f"pip install '{wanted}'")
+
+
+def _engines() -> Iterator[Check]:
+    """The stages and every engine that they can take."""
+    yield _stages()
+    config = Config()
+    sections: dict[str, object] = {
+        "features": None,  # those of the weights cache
+        "shots": config.shots,
+        "detector": config.faces,
+        "landmarker": config.faces,
+        "aligner": config.speech,
+        "synthesizer": config.generate,
+    }
+    for kind, known in ENGINES.items():
+        for name, entry in known.items():
+            yield _engine(kind, name, entry, sections[kind])
+
+
+def _stages() -> Check:
+    try:
+        stages = load_module("dubkit.pipeline.job", what="the pipeline").STAGES
+    except DubkitError as error:
+        return Check("engine", "stages", State.FAILED, error.message, error.hint)
+    return Check("engine", "stages", State.OK, ", ".join(stage.name for stage in stages))
+
+
+def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
+    """Engines are built, which loads the weights of those of the plain install and finds those of others."""
+    label = f"{kind}: {name}"
+    if entry.extra is not None and entry.library is None:
+        hint = f"pip install 'dubkit[{entry.extra}]'"
+        return Check("engine", label, State.OPTIONAL, f"for the extra {entry.extra}", hint)
+    try:
+        return Check("engine", label, State.OK, str(load_engine(kind, name, settings).version))
+    except ModelError as error:
+        state = State.FAILED if entry.extra is None else State.NO_WEIGHTS
+        return Check("engine", label, state, error.message, error.hint)
+    except DubkitError as error:
+        return Check("engine", label, State.FAILED, error.message, error.hint)
+
+
+def _weights() -> Iterator[Check]:
+    for path in sorted((Path(dubkit.__path__[0]) / "weights").glob("*.safetensors")):
+        size = path.stat().st_size / 2**10
+        yield Check("weights", path.stem, State.OK, f"{size:,.0f} KiB, sha256 {digest(path)}")
+
+
+def _machine(folder: Path) -> Iterator[Check]:
+    yield Check("machine", "device", State.OK, ", ".join(list_devices("auto")))
+    yield Check("machine", "cores", State.OK, str(cores()))
+    free = shutil.disk_usage(folder).free
+    low = free < MIN_FREE
+    hint = "free some space, or choose another folder with --work" if low else None
+    detail = f"{free / 2**30:.1f} GiB free in {folder}"
+    yield Check("machine", "disk", State.LOW if low else State.OK, detail, hint)
+
+
+def main_job_error(checks: list[Check]) -> MissingDependency | None:
+    """The error that keeps ``dubkit run`` from working here, if any."""
+    failed = [check for check in checks if check.state is State.FAILED]
+    if not failed:
+        return None
+    names = ", ".join(f"{check.group} {check.name}" for check in failed)
+    hint = next((check.hint for check in failed if check.hint), None)
+    return MissingDependency(f"dubkit run cannot work here: {names}", hint=hint)
