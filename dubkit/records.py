@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,6 +199,14 @@ class Job:
     @property
     def name(self) -> str:
         return self.output.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's decision on a shot, which overrides what the gate measured."""
+
+    verdict: Literal["approve", "reject"]
+    note: str = ""  # the person's remark
 
 
 @dataclass(frozen=True, slots=True)

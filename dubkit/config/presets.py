@@ -26,6 +26,8 @@ _LARGEST = 2**20  # bytes of a preset
 _PACKAGE = Path(__file__).resolve().parents[1]
 _REMOVED = {
     "link": "was removed: shots no longer share frames, which hardly helped; delete it",
+    "gate.note": "was removed: put the remark into a verdict file and give it with --verdicts",
+    "gate.verdict": "was removed: put the verdict into a verdict file and give it with --verdicts",
 }
 """Settings that older versions had, with what to do about them."""
 

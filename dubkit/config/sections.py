@@ -55,7 +55,3 @@ class GateSettings(Section):
     min_sharpness: float = Field(
         0.35, ge=0, description="Sharpness of the mouth over the source's."
     )
-    verdict: Literal["approve", "reject"] | None = Field(
-        None, description="What a person said of the shot; set shot by shot by --verdicts."
-    )
-    note: str = Field("", description="What the person remarked.")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dubkit.config.sections import GateSettings
+from dubkit.records import Decision
 
 GATE = "gate.json"
 
@@ -121,8 +122,13 @@ def _check(name: str, value: float | None, settings: GateSettings) -> Check:
     return Check(name, round(value, 5), limit, rule.better, passed, reason)
 
 
-def judge(shot: str, faces: tuple[FaceChecks, ...], settings: GateSettings) -> GateResult:
-    """What follows from the checks, the setting ``action`` and a person's verdict."""
+def judge(
+    shot: str,
+    faces: tuple[FaceChecks, ...],
+    settings: GateSettings,
+    decision: Decision | None = None,
+) -> GateResult:
+    """What follows from the checks, the setting ``action`` and a person's decision, which overrides both."""
     many = len(faces) > 1
     reasons = [
         f"face {face.track}: {one.reason}" if many else one.reason
@@ -131,11 +137,10 @@ def judge(shot: str, faces: tuple[FaceChecks, ...], settings: GateSettings) -> G
     ]
     passed = not reasons
     kept = not passed and settings.action == "keep-original"
-    if settings.verdict == "approve":
+    verdict, note = (decision.verdict, decision.note) if decision else (None, "")
+    if verdict == "approve":
         kept = False
-    elif settings.verdict == "reject":
+    elif verdict == "reject":
         kept = True
-        reasons.insert(0, f"rejected{': ' if settings.note else ''}{settings.note}")
-    return GateResult(
-        shot, settings.action, settings.verdict, settings.note, faces, passed, kept, tuple(reasons)
-    )
+        reasons.insert(0, f"rejected{': ' if note else ''}{note}")
+    return GateResult(shot, settings.action, verdict, note, faces, passed, kept, tuple(reasons))

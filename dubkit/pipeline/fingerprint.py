@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.records import FileDigest, Job, Shot, StageResult
+from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
 from dubkit.work import shared_analysis
 from dubkit.work.digest import digest_value, short
@@ -24,10 +24,11 @@ _SHOTWISE = ("shots", "verdicts")  # inputs that make no other dub of a film
 
 @dataclass(frozen=True, slots=True)
 class ShotConfig:
-    """The settings of a single shot, and what the stages' identities say of them."""
+    """The settings of a single shot, what the stages' identities say of them, and a person's decision on it."""
 
     config: Config
     engines: Mapping[str, str]
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Run:
         """The settings of a unit."""
         own = self.own.get(shot.name) if shot else None
         return own.config if own else self.config
+
+    def decision_of(self, shot: Shot | None) -> Decision | None:
+        """A person's decision on a shot, where there is one."""
+        own = self.own.get(shot.name) if shot else None
+        return own.decision if own else None
 
     def engine_of(self, stage: Stage, shot: Shot | None) -> str:
         """What the stage's identity says of a unit's settings."""
@@ -134,7 +140,7 @@ def why(old: Mapping[str, str], new: Mapping[str, str]) -> str:
             continue
         if name.startswith("settings "):
             changes.append(f"{name.removeprefix('settings ')} was {before}, is {after}")
-        elif name in ("stage version", "engine", "container"):
+        elif name in ("stage version", "engine", "container", "verdict"):
             changes.append(f"{name} was {before}, is {after}")
         else:
             changes.append(f"{name} changed")
@@ -227,6 +233,9 @@ def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
     for section in stage.sections:
         settings = getattr(run.config_of(shot), section).model_dump(mode="json")
         parts |= {f"settings {section}.{name}": str(value) for name, value in settings.items()}
+    if stage.heeds_decision:
+        decision = run.decision_of(shot)
+        parts["verdict"] = f"{decision.verdict} {decision.note}".strip() if decision else "none"
     for name in stage.files:
         parts[f"file {name}"] = run.inputs[name].sha256 if name in run.inputs else "none"
     if stage.name == run.film_stage:

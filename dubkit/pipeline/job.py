@@ -33,7 +33,7 @@ from dubkit.pipeline.fingerprint import Run, ShotConfig
 from dubkit.pipeline.log import Logged, rotate, write
 from dubkit.pipeline.result import RunResult, read_gates, summarize
 from dubkit.pipeline.runner import Runner
-from dubkit.pipeline.verdicts import check_film, configs, read_verdicts
+from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
 from dubkit.pipeline.worker import find_devices
 from dubkit.progress import Progress
 from dubkit.records import FileDigest, Job, Manifest
@@ -97,7 +97,7 @@ def _shot_configs(
         if found is None:
             found = {stage.name: stage.identity(own) for stage in stages}
             known.append((own.generate, found))
-        made[name] = ShotConfig(own, found)
+        made[name] = ShotConfig(own, found, decision_of(verdicts.shots[name]))
     return made
 
 

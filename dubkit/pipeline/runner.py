@@ -146,6 +146,7 @@ class Runner:
             target=unit.folder,
             parts=unit.parts,
             shot=unit.shot,
+            decision=self.run.decision_of(unit.shot),
             given=self.run.inputs,
             owner=signature(),
             problem=problem,

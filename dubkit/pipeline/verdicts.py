@@ -18,6 +18,7 @@ from dubkit.config.presets import load_differences, over
 from dubkit.config.schema import Config
 from dubkit.config.sections import Section
 from dubkit.errors import ConfigError, InputError, UsageError
+from dubkit.records import Decision
 
 ORIGINAL, PRESET = "original", "preset:"
 _LARGEST = 16 * 2**20  # bytes
@@ -30,6 +31,11 @@ class Verdict(Section):
     verdict: Literal["approve", "reject"]
     instead: str = ORIGINAL
     note: str = ""
+
+    @property
+    def regenerates(self) -> bool:
+        """Whether the shot is rejected and made with another preset."""
+        return self.verdict == "reject" and self.instead.startswith(PRESET)
 
 
 class Verdicts(Section):
@@ -97,10 +103,14 @@ def configs(verdicts: Verdicts, config: Config) -> dict[str, Config]:
 
 def config_with(verdict: Verdict, config: Config) -> Config:
     """The settings of a shot with this verdict."""
-    if verdict.verdict == "reject" and verdict.instead.startswith(PRESET):
+    if verdict.regenerates:
         return _generated_otherwise(config, verdict.instead.removeprefix(PRESET))
-    gate = config.gate.model_copy(update={"verdict": verdict.verdict, "note": verdict.note})
-    return config.model_copy(update={"gate": gate})
+    return config
+
+
+def decision_of(verdict: Verdict) -> Decision | None:
+    """What the verdict tells the gate; None for a shot that is made otherwise: it is judged like any other."""
+    return None if verdict.regenerates else Decision(verdict.verdict, verdict.note)
 
 
 def _generated_otherwise(config: Config, preset: str) -> Config:

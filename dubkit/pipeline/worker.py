@@ -14,7 +14,7 @@ from dubkit.engines.registry import load_module
 from dubkit.errors import DubkitError, OutputError, ToolError, WorkError
 from dubkit.pipeline.dry_run import check_unchanged
 from dubkit.pipeline.log import programs
-from dubkit.records import FileDigest, Job, Shot, StageResult
+from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import StageContext, StageReport
 from dubkit.work.digest import digest_value
 from dubkit.work.folder import describe, explain, new_scratch, publish
@@ -38,6 +38,7 @@ class Task:
     target: Path
     parts: Mapping[str, str]
     shot: Shot | None = None
+    decision: Decision | None = None
     device: str = "cpu"  # as settings name it: auto and cuda are looked up where the work is done
     cores: int = 1
     given: Mapping[str, FileDigest] = field(
@@ -111,6 +112,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
                 scratch,
                 task.inputs,
                 shot=task.shot,
+                decision=task.decision,
                 device=task.device if ":" in task.device else find_devices(task.device)[0],
                 cores=task.cores,
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
-from dubkit.records import Job, Shot
+from dubkit.records import Decision, Job, Shot
 
 
 class Per(Enum):
@@ -39,6 +39,7 @@ class StageContext:
     out: Path  # an empty scratch folder
     inputs: Mapping[str, tuple[Path, ...]]  # stage name -> published folders, in film order
     shot: Shot | None = None
+    decision: Decision | None = None  # a person's, on this shot; see `Stage.heeds_decision`
     device: str = "cpu"
     cores: int = 1  # how many it may keep busy; changes no result
 
@@ -84,4 +85,5 @@ class Stage:
     files: tuple[str, ...] = ()
     identity: Callable[[Config], str] = lambda config: ""
     gpu: bool = False
+    heeds_decision: bool = False  # a person's decision on a shot is part of the unit's fingerprint
     fallback: Callable[[StageContext], StageReport] | None = None

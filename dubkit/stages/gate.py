@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageReport:
         raise WorkError("the gate works on shots, but was given none")
     settings = context.config.gate
     faces = () if settings.action == "off" else tuple(_faces(context))
-    result = judge(context.shot.name, faces, settings)
+    result = judge(context.shot.name, faces, settings, context.decision)
     if result.kept:
         generate.keep_original(context)
     write_record(context.out / GATE, result)
@@ -91,4 +91,5 @@ STAGE = Stage(
     files=("video",),
     # what looks, and what says which mouth was wanted
     identity=generate.identity,
+    heeds_decision=True,
 )

@@ -168,7 +168,12 @@ def test_a_training_has_a_section_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "way_out"), [("link.enabled=true", "link .* was removed: .*delete it")]
+    ("setting", "way_out"),
+    [
+        ("link.enabled=true", "link .* was removed: .*delete it"),
+        ('gate.verdict="approve"', "gate.verdict .* was removed: .* with --verdicts"),
+        ('gate.note="fine"', "gate.note .* was removed: .* with --verdicts"),
+    ],
 )
 def test_a_setting_of_an_older_version_is_refused_with_what_to_do(
     tmp_path: Path, setting: str, way_out: str

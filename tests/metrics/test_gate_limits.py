@@ -7,13 +7,16 @@ import pytest
 from dubkit.config.schema import Config
 from dubkit.config.sections import GateSettings
 from dubkit.metrics.gate_limits import LIMITS, FaceChecks, GateResult, check, judge
+from dubkit.records import Decision
 
 GOOD = {"movement": 0.9, "offset_ms": 0.0, "seam": 0.001, "likeness": 0.99}
 
 
-def gated(values: dict[str, float], **settings: object) -> GateResult:
+def gated(
+    values: dict[str, float], decision: Decision | None = None, **settings: object
+) -> GateResult:
     made = GateSettings.model_validate(settings)
-    return judge("0000000-0000050", (FaceChecks(0, 50, check(values, made)),), made)
+    return judge("0000000-0000050", (FaceChecks(0, 50, check(values, made)),), made, decision)
 
 
 def test_every_measure_has_a_limit_in_the_settings() -> None:
@@ -55,13 +58,13 @@ def test_other_actions_keep_nothing(action: str, refused: bool) -> None:
 
 def test_an_approved_shot_goes_into_the_film_whatever_was_measured() -> None:
     bad = GOOD | {"offset_ms": 200.0}
-    assert not gated(bad, verdict="approve").kept
-    assert not gated(bad, verdict="approve", action="stop").refused
-    assert not gated(bad, verdict="approve").passed, "the measures are what they are"
+    assert not gated(bad, Decision("approve")).kept
+    assert not gated(bad, Decision("approve"), action="stop").refused
+    assert not gated(bad, Decision("approve")).passed, "the measures are what they are"
 
 
 def test_a_rejected_shot_keeps_its_picture_with_the_remark_as_reason() -> None:
-    result = gated(GOOD, verdict="reject", note="chin smears", action="warn")
+    result = gated(GOOD, Decision("reject", "chin smears"), action="warn")
     assert result.kept
     assert result.reasons == ("rejected: chin smears",)
 

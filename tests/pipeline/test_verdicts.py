@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,18 @@ import pytest
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError, InputError, UsageError
 from dubkit.pipeline.dry_run import digest_inputs
-from dubkit.pipeline.verdicts import Verdict, check_film, check_shots, config_with, read_verdicts
+from dubkit.pipeline.fingerprint import ShotConfig, examine, why
+from dubkit.pipeline.job import STAGES, prepare
+from dubkit.pipeline.verdicts import (
+    Verdict,
+    check_film,
+    check_shots,
+    config_with,
+    decision_of,
+    read_verdicts,
+)
+from dubkit.records import Decision, Shot
+from dubkit.stages.base import Per
 from tests.fakes import Bench
 
 SHOT = "0000050-0000090"
@@ -76,10 +88,11 @@ def test_shots_that_are_not_there_are_named() -> None:
 def test_a_preset_changes_how_the_shot_is_made_but_not_how_it_is_coded(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text('[generate]\namplitude = 0.5\nquality = 30.0\ncodec = "ffv1"\n')
-    made = config_with(Verdict(verdict="reject", instead=f"preset:{own}"), Config())
+    verdict = Verdict(verdict="reject", instead=f"preset:{own}")
+    made = config_with(verdict, Config())
     assert made.generate.amplitude == 0.5
     assert (made.generate.quality, made.generate.codec) == (16.0, "h264")
-    assert made.gate.verdict is None, "the new picture is judged as any other"
+    assert decision_of(verdict) is None, "the new picture is judged as any other"
 
 
 def test_a_preset_that_changes_nothing_is_refused() -> None:
@@ -125,3 +138,36 @@ class TestOnARun:
         bench.run()
         assert bench.counts() == [], "no stage of the fake pipeline listens to the gate's settings"
         assert len(list(bench.job.work.glob("dub-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "decision"),
+    [
+        (Verdict(verdict="approve"), Decision("approve")),
+        (Verdict(verdict="reject", note="chin smears"), Decision("reject", "chin smears")),
+    ],
+)
+def test_any_other_verdict_is_a_decision_for_the_gate_and_leaves_the_settings(
+    verdict: Verdict, decision: Decision
+) -> None:
+    assert decision_of(verdict) == decision
+    assert config_with(verdict, Config()) == Config()
+
+
+def test_a_decision_is_part_of_the_fingerprint_of_the_stage_that_heeds_it_alone(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    shot = Shot(50, 90)
+    run = prepare(bench.job, bench.config, STAGES)
+    gate = next(stage for stage in STAGES if stage.heeds_decision)
+    (before,) = examine(run, gate, [shot], {})
+    own = ShotConfig(run.config, run.engines, Decision("reject", "chin smears"))
+    decided = replace(run, own={shot.name: own})
+    (after,) = examine(decided, gate, [shot], {})
+    assert why(before.parts, after.parts) == "verdict was none, is reject chin smears"
+    for stage in STAGES:
+        if stage.per is Per.SHOT and stage is not gate:
+            (same,) = examine(decided, stage, [shot], {})
+            (old,) = examine(run, stage, [shot], {})
+            assert same.parts == old.parts
