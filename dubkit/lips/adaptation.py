@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import Articulator, Asked, asked, one_thread
-from dubkit.models.tc import ActorFacts, TcNet
+from dubkit.models.tc import ActorFacts, TcNet, save_actor
 from dubkit.records import Floats
 from dubkit.speech.articulatory import STEP
 from dubkit.speech.timing import SILENCE, Timing
@@ -56,6 +57,11 @@ class Verdict:
     @property
     def kept(self) -> bool:
         return self.net is not None
+
+    def save(self, path: Path) -> None:
+        """Write the profile, where one was kept."""
+        if self.net is not None:
+            save_actor(path, self.net, self.facts)
 
 
 def spoken(passage: Passage) -> NDArray[np.bool_]:

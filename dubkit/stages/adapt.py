@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +21,9 @@ from dubkit.errors import InputError, UsageError
 from dubkit.faces import align
 from dubkit.faces.appearance import looks, persons
 from dubkit.faces.track_store import load_choice, load_tracks
-from dubkit.lips import adaptation, mouth_shape
-from dubkit.lips.articulation import Articulator
+from dubkit.lips import mouth_shape
 from dubkit.media.audio import load_span
 from dubkit.media.frames import FrameReader
-from dubkit.models.tc import save_actor
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.speech.mel_levels import listen
 from dubkit.speech.timing import cut_timing
@@ -34,6 +32,10 @@ from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.stages.speech import aligner
 from dubkit.work.store import read_record, write_record
+
+if TYPE_CHECKING:
+    from dubkit.lips.adaptation import Passage
+    from dubkit.lips.articulation import Articulator
 
 VERDICT = "verdict.json"
 
@@ -84,21 +86,20 @@ def identity(config: Config) -> str:
             hint="give --adapt or --actor, not both",
         )
     heard_by = speech.identity(config)
-    return f"{heard_by}, {_work().articulator(config).digest}"
+    return f"{heard_by}, {articulator(config).digest}"
 
 
 def run(context: StageContext) -> StageReport:
     """Tune, judge on held-out speech, publish what is better."""
     if context.config.adapt.enabled:
-        report: StageReport = _work().adapt(context)
-        return report
+        return adapt(context)
     write_record(context.out / VERDICT, AdaptVerdict(False))
     return StageReport()
 
 
-def _work() -> Any:
-    """The module that does it: it loads torch, which a run without it need not."""
-    return load_module("dubkit.stages.adapt", what="adapting")
+def _adaptation() -> Any:
+    """`lips.adaptation`, which loads torch: a run that adapts nothing needs neither."""
+    return load_module("dubkit.lips.adaptation", what="adapting")
 
 
 STAGE = Stage(
@@ -132,7 +133,10 @@ class Face:
 def articulator(config: Config) -> Articulator:
     """The TC net that a configuration names, without any actor."""
     chosen = config.generate.tc
-    return Articulator(weights=Path(chosen).expanduser() if chosen else None)
+    net: Articulator = _adaptation().Articulator(
+        weights=Path(chosen).expanduser() if chosen else None
+    )
+    return net
 
 
 def adapt(context: StageContext) -> StageReport:
@@ -159,6 +163,7 @@ def _person(
 ) -> PersonVerdict:
     """What one person's footage brings; the profile is written where it is kept."""
     names = tuple(sorted(face.name for face in faces))
+    adaptation = _adaptation()
     passages = adaptation.convincing(net, list(_passages(context, engine, faces)))
     told = PersonVerdict(name, names, len(passages), round(adaptation.seconds_of(passages), 2))
     if told.seconds < context.config.adapt.min_seconds:
@@ -166,7 +171,7 @@ def _person(
     verdict = adaptation.tune(net, passages)
     profile = f"{name}.safetensors"
     if verdict.net is not None:
-        save_actor(context.out / profile, verdict.net, verdict.facts)
+        verdict.save(context.out / profile)
     return replace(
         told,
         before=verdict.facts.before,
@@ -260,19 +265,17 @@ def _faces(folders: Sequence[Path]) -> Iterator[Face]:
                 yield Face(f"{folder.name}/{track.track}", track, choice.usable)
 
 
-def _passages(
-    context: StageContext, engine: Aligner, faces: Sequence[Face]
-) -> Iterator[adaptation.Passage]:
+def _passages(context: StageContext, engine: Aligner, faces: Sequence[Face]) -> Iterator[Passage]:
     """A person's footage, `MAX_SECONDS` of it at most."""
     seconds = 0.0
     for face in faces:
         found = _passage(context, engine, face) if seconds < MAX_SECONDS else None
         if found is not None:
-            seconds += adaptation.seconds_of([found])
+            seconds += _adaptation().seconds_of([found])
             yield found
 
 
-def _passage(context: StageContext, engine: Aligner, face: Face) -> adaptation.Passage | None:
+def _passage(context: StageContext, engine: Aligner, face: Face) -> Passage | None:
     """What one face did and what the film said meanwhile; None where there is nothing to learn."""
     track = face.track
     usable = face.usable & _seen(track)
@@ -288,7 +291,8 @@ def _passage(context: StageContext, engine: Aligner, face: Face) -> adaptation.P
     speech = engine.align(samples, None, context.config.adapt.language)
     shot = Shot(track.start, track.start + len(track))
     timing = cut_timing(speech.phonemes, shot, clock - begin, _CONTEXT, listen(samples))
-    return adaptation.Passage(timing, _shapes(track, usable), usable)
+    passage: Passage = _adaptation().Passage(timing, _shapes(track, usable), usable)
+    return passage
 
 
 def _shapes(track: FaceTrack, usable: np.ndarray) -> Floats:
