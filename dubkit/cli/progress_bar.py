@@ -27,9 +27,7 @@ from dubkit.cli.events import (
 )
 from dubkit.progress import BatchProgress
 
-_WORDS = {"look": "files", "cut": "pieces", "labels": "files"} | dict.fromkeys(
-    ("tc", "sc", "landmarker"), "checks"
-)
+_WORDS = {"look": "files", "cut": "pieces", "tc": "checks", "sc": "checks"}
 
 
 @dataclass(slots=True)

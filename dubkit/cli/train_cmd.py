@@ -49,7 +49,7 @@ Start = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Begin from these weights; landmarks always begin from dubkit's own.",
+        help="Weights to start from instead of random ones.",
         rich_help_panel=o.FILES,
     ),
 ]
@@ -145,32 +145,6 @@ def sc(
     """
     set_verbosity(verbose, quiet)
     _train("sc", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
-
-
-@app.command()
-def landmarks(
-    prepared: Prepared,
-    out: Out,
-    start: Start = None,
-    preset: o.Presets = None,
-    setting: o.Settings = None,
-    device: o.Device = None,
-    json: o.Json = False,
-    verbose: o.Verbose = 0,
-    quiet: o.Quiet = False,
-) -> None:
-    """Fine-tune the landmarks on your corrections. The result is OUT/landmarker.safetensors.
-
-    It learns from NAME.landmarks.npz beside a video NAME, from before the set was prepared: ``frames`` (N,) and
-    ``landmarks`` (N, 189, 2) in pixels. Without such files there is nothing to learn, and it says so.
-
-    \b
-    Examples:
-      dubkit train landmarks set/ my-landmarks/
-      dubkit run movie.mp4 --audio dub.wav --set faces.landmarker_weights=my-landmarks/landmarker.safetensors
-    """
-    set_verbosity(verbose, quiet)
-    _train("landmarks", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
 
 
 def _train(

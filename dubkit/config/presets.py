@@ -28,6 +28,7 @@ _REMOVED = {
     "link": "was removed: shots no longer share frames, which hardly helped; delete it",
     "gate.note": "was removed: put the remark into a verdict file and give it with --verdicts",
     "gate.verdict": "was removed: put the verdict into a verdict file and give it with --verdicts",
+    "train.landmarks": "was removed together with `dubkit train landmarks`; delete it",
 }
 """Settings that older versions had, with what to do about them."""
 

@@ -13,7 +13,6 @@ from pydantic import Field
 from dubkit.config.sections import GateSettings as GateSettings
 from dubkit.config.sections import Section as Section
 from dubkit.config.sections import Unit as Unit
-from dubkit.config.training import LandmarkTraining as LandmarkTraining
 from dubkit.config.training import LoopSettings as LoopSettings
 from dubkit.config.training import PrepareSettings as PrepareSettings
 from dubkit.config.training import ScTraining as ScTraining
@@ -59,7 +58,7 @@ class FaceSettings(Section):
         None, description="Weights file of the engine retinaface; None: from the weights cache."
     )
     landmarker_weights: str | None = Field(
-        None, description="A landmarker of your own (train landmarks); None: dubkit's."
+        None, description="Landmarker weights of your own; None: dubkit's."
     )
     which: Literal["speaking", "largest", "all"] = Field("speaking", description="Faces to dub.")
     detect_every: float = Field(

@@ -1,4 +1,4 @@
-"""Settings of trainings: ``train.prepare``, ``train.tc``, ``train.sc``, ``train.landmarks``."""
+"""Settings of trainings: ``train.prepare``, ``train.tc``, ``train.sc``."""
 
 from __future__ import annotations
 
@@ -118,21 +118,9 @@ class ScTraining(LoopSettings):
     )
 
 
-class LandmarkTraining(LoopSettings):
-    """Fine-tuning of the landmarker on corrected landmarks."""
-
-    rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
-    decay: float = Field(1e-4, ge=0, description="Weight decay.")
-    average: float = Field(
-        0.995, ge=0, lt=1, description="Of the running mean of the weights, which is what is kept."
-    )
-    background: Unit = Field(0.1, description="Share of samples that hold no face.")
-
-
 class TrainSettings(Section):
     """How nets are trained on footage of your own; ``dubkit run`` reads none of it."""
 
     prepare: PrepareSettings = PrepareSettings()
     tc: TcTraining = TcTraining()
     sc: ScTraining = ScTraining()
-    landmarks: LandmarkTraining = LandmarkTraining()

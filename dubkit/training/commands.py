@@ -16,7 +16,6 @@ from dubkit.models.checkpoint import digest
 from dubkit.pipeline.worker import find_devices
 from dubkit.progress import NoProgress, Progress
 from dubkit.training.dataset import BOOK, PreparedSet
-from dubkit.training.lab.landmark_lesson import landmark_lesson
 from dubkit.training.prepare import PrepareResult, prepare
 from dubkit.training.train_sc import sc_lesson
 from dubkit.training.train_tc import tc_lesson
@@ -24,9 +23,8 @@ from dubkit.training.trainer import Lesson, Outcome, run_lesson
 
 __all__ = ["KINDS", "PrepareResult", "prepare_set", "train"]
 
-LANDMARKS = "landmarks"
 Maker = Callable[[PreparedSet, Any, torch.device, Path | None], Lesson]
-KINDS: dict[str, Maker] = {"tc": tc_lesson, "sc": sc_lesson, LANDMARKS: landmark_lesson}
+KINDS: dict[str, Maker] = {"tc": tc_lesson, "sc": sc_lesson}
 _OF_NO_RESULT = {"loaders"}  # settings that change no weight
 
 
@@ -67,8 +65,7 @@ def train(
         raise UsageError("the training needs a folder of its own, not that of the prepared set")
     where = torch.device(_device(config))
     listener = progress or NoProgress()
-    if kind != LANDMARKS:
-        _check_footage(footage, listener)
+    _check_footage(footage, listener)
     lesson = KINDS[kind](footage, wanted, where, start)
     identity = _identity(prepared, wanted, start)
     return run_lesson(lesson, wanted, out, identity=identity, device=where, progress=listener)

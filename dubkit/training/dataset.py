@@ -5,7 +5,6 @@
     OUT/set.json         format, crop size, the clips by name, the refused files with the reason
     OUT/clips/NAME.npz   times, landmarks, confidence, pose, crop_from_display, phonemes, energy
     OUT/clips/NAME.mp4   aligned crops, one picture a row of NAME.npz
-    OUT/labels/NAME.npz  corrected landmarks with their crops, see `training.lab.corrected`
 
 A clip is one face through an unbroken run of frames. Its clock starts with its first frame. Files are
 written beside their place and renamed, so an interruption leaves whole files only.
@@ -34,7 +33,7 @@ from dubkit.work.store import open_arrays
 
 FORMAT = 1
 CROP = 192  # pixels
-BOOK, CLIPS, LABELS = "set.json", "clips", "labels"
+BOOK, CLIPS = "set.json", "clips"
 PATHS = ("script", "recognition", "loop")
 ENERGY_STEP = 0.02  # seconds; value n is about the moment n * ENERGY_STEP
 _AGAIN = "prepare it again: dubkit train prepare CLIPS OUT"
@@ -60,16 +59,6 @@ class ClipFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelFacts:
-    """What the book says of one file's corrected landmarks."""
-
-    file: str
-    person: str
-    split: str
-    frames: int
-
-
-@dataclass(frozen=True, slots=True)
 class Book:
     """``set.json``."""
 
@@ -78,7 +67,6 @@ class Book:
     clips: Mapping[str, ClipFacts] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # file -> why nothing of it is here
     left_out: Mapping[str, str] = field(default_factory=dict)  # file -> why parts of it are not
-    labels: Mapping[str, LabelFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +95,6 @@ class PreparedSet:
         if book is None:
             raise InputError(f"{root} is no prepared set: it holds no {BOOK}", hint=_AGAIN)
         self.crop, self.clips, self.refused = book.crop, book.clips, book.refused
-        self.labels = book.labels
 
     def names(self, split: str | None = None) -> list[str]:
         """The clips of a split, or all, in order of name."""
@@ -129,11 +116,6 @@ class PreparedSet:
 def clip_path(root: Path, name: str, suffix: str) -> Path:
     """Where a file of a clip lies."""
     return root / CLIPS / f"{name}{suffix}"
-
-
-def labels_path(root: Path, name: str) -> Path:
-    """Where the corrected landmarks of a file lie, with their crops."""
-    return root / LABELS / f"{name}.npz"
 
 
 def read_book(root: Path) -> Book | None:

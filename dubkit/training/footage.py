@@ -20,7 +20,6 @@ from dubkit.media.script import read_script
 from dubkit.records import ScriptLine
 
 LIST = "clips.csv"
-LABELS = ".landmarks.npz"
 SCRIPTS = (".txt", ".srt", ".vtt", ".ass", ".align")
 _KINDS = "mp4 mov m4v mkv webm avi mpg mpeg ts mts m2ts mxf wmv flv ogv 3gp vob nut"
 VIDEOS = frozenset(f".{kind}" for kind in _KINDS.split())
@@ -40,7 +39,6 @@ class Source:
     split: str | None  # None: not given
     language: str | None
     script: str | None  # relative to the folder
-    labels: str | None
     still: bool = False  # a picture, without sound
 
 
@@ -88,7 +86,6 @@ def _source(folder: Path, file: str, name: str, row: Mapping[str, str]) -> Sourc
     path = Path(file)
     beside = [path.with_suffix(suffix) for suffix in SCRIPTS]
     script = next((p.as_posix() for p in beside if (folder / p).is_file()), None)
-    labels = path.with_suffix(LABELS)
     top = path.parts[0] if len(path.parts) > 1 else ""
     split = row.get("split")
     still = path.suffix.lower() in STILLS
@@ -102,7 +99,6 @@ def _source(folder: Path, file: str, name: str, row: Mapping[str, str]) -> Sourc
         split=split if split in ("train", "val") else None,
         language=row.get("language") or None,
         script=script,
-        labels=labels.as_posix() if not still and (folder / labels).is_file() else None,
         still=still,
     )
 

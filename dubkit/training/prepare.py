@@ -30,16 +30,13 @@ from dubkit.training.dataset import (
     CLIPS,
     CROP,
     FORMAT,
-    LABELS,
     Book,
     ClipFacts,
-    LabelFacts,
     clip_path,
     read_book,
     write_book,
 )
 from dubkit.training.footage import Source, assign_splits, find_sources
-from dubkit.training.lab.corrected import Gathered, LabelTask, gather
 from dubkit.training.receipts import (
     DIGESTS,
     DONE,
@@ -56,7 +53,7 @@ from dubkit.work.digest import digest_value, short
 from dubkit.work.folder import explain
 from dubkit.work.lock import ATTEND, LOCK, hold
 
-_OURS = {BOOK, CLIPS, LABELS, DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
+_OURS = {BOOK, CLIPS, "labels", DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +112,8 @@ def _check_out(out: Path) -> None:
 def _finish(run: Preparation, spent: float) -> PrepareResult:
     """Clear away what nothing speaks of, and sum up. Raises `InputError` where no clip was kept."""
     book, held_out = run.book()
-    prune(run.out, run.keys, {CLIPS: book.clips, LABELS: book.labels})
-    if not book.clips and not book.labels:
+    prune(run.out, run.keys, {CLIPS: book.clips})
+    if not book.clips:
         common = Counter(book.refused.values()).most_common(1)[0][0]
         raise InputError(
             f"none of the {len(book.refused)} videos can be learned from; mostly: {common}",
@@ -137,7 +134,6 @@ class FootageFile:
     sha256: str
     look: Look | None = None
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
-    labels: Gathered | None = None
 
 
 def make_book(
@@ -159,8 +155,6 @@ def make_book(
         kept = [clip for result in file.cuts.values() for clip in result.kept]
         found += [(clip, file) for clip in kept]
         people |= {clip.name: (file.source.person, file.source.split) for clip in kept}
-        if file.labels is not None and file.labels.count:
-            people |= {_labels_key(file): (file.source.person, file.source.split)}
         reasons = _reasons(file)
         if kept and reasons:
             left_out[file.source.file] = reasons
@@ -170,21 +164,9 @@ def make_book(
     clips = {
         clip.name: _facts(clip, file, splits[clip.name], silent=silent) for clip, file in found
     }
-    labels = {
-        file.source.name: LabelFacts(
-            file.source.file, file.source.person, splits[_labels_key(file)], file.labels.count
-        )
-        for file in files
-        if file.labels is not None and file.labels.count
-    }
     ordered = dict(sorted(clips.items())), dict(sorted(refusals.items()))
-    book = Book(FORMAT, CROP, *ordered, left_out, labels)
+    book = Book(FORMAT, CROP, *ordered, left_out)
     return book, held_out if clips else None
-
-
-def _labels_key(file: FootageFile) -> str:
-    """What stands for a file's labels among the clips when people are held out."""
-    return f"labels/{file.source.name}"
 
 
 def _reasons(file: FootageFile) -> str | None:
@@ -231,7 +213,7 @@ class _Unit:
     """One unit to do."""
 
     key: str
-    task: LookTask | CutTask | LabelTask | StillTask
+    task: LookTask | CutTask | StillTask
     file: FootageFile
     name: str
     frames: int
@@ -264,9 +246,8 @@ class Preparation:
         self.lost: dict[str, str] = {}
         self.devices = find_devices(config.parallel.device)
         sweep(out)
-        for name in (CLIPS, LABELS):
-            (out / name).mkdir(exist_ok=True)
-        read = [p for s in sources for p in (s.file, s.script, s.labels) if p]
+        (out / CLIPS).mkdir(exist_ok=True)
+        read = [p for s in sources for p in (s.file, s.script) if p]
         self.known = known = digests(folder, out, read)
         common = self._common()
         self.files = [
@@ -300,9 +281,6 @@ class Preparation:
         cuts = [u for f in dealt(self.files) for u in self._cut_units(f)]
         way = cut_pictures if self.config.train.prepare.pictures else cut
         self._do("cut", cuts, way, Cut, self._was_cut)
-        labels = [u for f in self.files for u in self._label_units(f)]
-        if labels:
-            self._do("labels", labels, gather, Gathered, self._gathered)
 
     def _look_unit(self, file: FootageFile) -> _Unit:
         source = file.source
@@ -339,15 +317,6 @@ class Preparation:
             )
             units.append(_Unit(key, task, file, f"{source.name} {start}-{end}", end - start))
         return units
-
-    def _label_units(self, file: FootageFile) -> list[_Unit]:
-        source = file.source
-        if source.labels is None or (file.look is not None and file.look.frames == 0):
-            return []
-        path = self.folder / source.labels
-        key = short(digest_value([file.sha256, self.known[source.labels], source.name])) + "-labels"
-        task = LabelTask(self.folder / source.file, path, source.name, self.out / SCRATCH / key)
-        return [_Unit(key, task, file, source.name, 0)]
 
     def _do(
         self,
@@ -398,19 +367,13 @@ class Preparation:
     def _publish(self, unit: _Unit, result: object) -> None:
         task = unit.task
         if not isinstance(task, LookTask) and task.out.is_dir():
-            move_files(task.out, self.out / (LABELS if isinstance(task, LabelTask) else CLIPS))
+            move_files(task.out, self.out / CLIPS)
         write_receipt(self.out, unit.key, result)
 
     def _looked(self, unit: _Unit, result: Look) -> None:
         unit.file.look = result
         if result.note:
             self.progress.note(f"{unit.file.source.file}: {result.note}")
-
-    def _gathered(self, unit: _Unit, result: Gathered) -> None:
-        unit.file.labels = result
-        if result.refused:
-            labels = unit.file.source.labels
-            self.progress.warn(f"{labels} is left aside: {result.refused}")
 
     def _was_cut(self, unit: _Unit, result: Cut) -> None:
         piece = (unit.task.start, unit.task.end) if isinstance(unit.task, CutTask) else (0, 1)

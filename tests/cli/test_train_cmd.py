@@ -30,7 +30,7 @@ def prepared(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("command", ["prepare", "tc", "sc", "landmarks"])
+@pytest.mark.parametrize("command", ["prepare", "tc", "sc"])
 def test_every_training_explains_itself_with_examples(command: str) -> None:
     result = runner.invoke(app, ["train", command, "--help"], env={"COLUMNS": "120"})
     assert result.exit_code == 0
@@ -84,7 +84,6 @@ def test_what_is_wrong_ends_with_its_code_and_a_hint(prepared: Path, tmp_path: P
         (["tc", str(prepared), str(prepared)], 2, "a folder of its own"),
         (["tc", str(prepared), out, "--set", "train.tc.step=3"], 2, "there is no such setting"),
         (["tc", str(prepared), out, "--start", str(newer / "no.safetensors")], 7, "are missing"),
-        (["landmarks", str(prepared), out], 3, "holds no corrected landmarks"),
     ):
         result = runner.invoke(app, ["train", *arguments])
         assert (result.exit_code, message in result.stderr) == (code, True), result.output

@@ -8,21 +8,17 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from dubkit.errors import Interrupted, WorkError
-from dubkit.faces.align import apply
 from dubkit.models.checkpoint import load_checkpoint
 from dubkit.progress import NoProgress
 from dubkit.training.commands import KINDS, train
 from dubkit.training.prepare import prepare
-from tests.painted import face
-from tests.training.talking import config, one_face, write_film
+from tests.training.talking import config, write_film
 
-FILES = {"tc": "tc", "sc": "sc", "landmarks": "landmarker"}
-SMALL = {"tc": ("width=16",), "sc": ("frames=30",), "landmarks": ()}
+SMALL = {"tc": ("width=16",), "sc": ("frames=30",)}
 
 
 class StopAt(NoProgress):
@@ -46,14 +42,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people, with corrected landmarks of both."""
+    """Two people."""
     folder = tmp_path_factory.mktemp("studio")
     for name, seconds in (("ann", 2.0), ("bob", 2.4)):
         write_film(folder / "in" / f"{name}.mkv", seconds)
-        frames = np.arange(0, 48, 3)
-        points = [apply(one_face(int(f), 0.3)[0].display_from_canonical, face(0.3)) for f in frames]
-        labels = folder / "in" / f"{name}.landmarks.npz"
-        np.savez(labels, frames=frames, landmarks=np.stack(points).astype(np.float32))
     prepare(folder / "in", folder / "set", config(), NoProgress())
     return folder / "set"
 
@@ -81,10 +73,10 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
         logs.append([{**json.loads(line), "seconds": 0} for line in lines])
     assert logs[0] == logs[1]
     assert [line["step"] for line in logs[0]] == [0, 2, 4]
-    paths = [tmp_path / name / f"{FILES[kind]}.safetensors" for name in ("whole", "parts")]
+    paths = [tmp_path / name / f"{kind}.safetensors" for name in ("whole", "parts")]
     assert paths[0].is_file() == paths[1].is_file()
     if paths[0].is_file():
-        whole, parts = (load_checkpoint(path, FILES[kind]).tensors for path in paths)
+        whole, parts = (load_checkpoint(path, kind).tensors for path in paths)
         assert all(torch.equal(whole[name], parts[name]) for name in whole)
     previews = [sorted((tmp_path / name / "previews").iterdir()) for name in ("whole", "parts")]
     for mine, other in zip(*previews, strict=True):

@@ -50,11 +50,10 @@ def test_the_set_inside_the_footage_is_not_footage(tmp_path: Path) -> None:
     assert list(found(tmp_path)) == ["a.mp4"]
 
 
-def test_scripts_and_corrections_are_found_by_name(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4", "a.srt", "b.mp4", "b.landmarks.npz")
+def test_scripts_are_found_by_name(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "a.srt", "b.mp4")
     sources = found(tmp_path)
-    assert (sources["a.mp4"].script, sources["a.mp4"].labels) == ("a.srt", None)
-    assert (sources["b.mp4"].script, sources["b.mp4"].labels) == (None, "b.landmarks.npz")
+    assert (sources["a.mp4"].script, sources["b.mp4"].script) == ("a.srt", None)
 
 
 def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_face_that_comes_late_keeps_its_place_in_the_film(tmp_path: Path) -> N
 
 def test_files_are_dealt_so_that_an_interrupted_preparation_holds_something_of_everybody() -> None:
     def file(name: str, person: str) -> FootageFile:
-        return FootageFile(Source(name, name, person, "", None, None, None, None), "", "")
+        return FootageFile(Source(name, name, person, "", None, None, None), "", "")
 
     files = [file("a1", "a"), file("a2", "a"), file("a3", "a"), file("b1", "b"), file("c1", "c")]
     assert [f.source.name for f in dealt(files)] == ["a1", "b1", "c1", "a2", "a3"]
