@@ -25,6 +25,7 @@ _MODULES = {
     "planning": "dubkit.planning",
     "presets": "dubkit.config.presets",
     "profile": "dubkit.pipeline.actor_profile",
+    "pull": "dubkit.weights.pull",
     "report": "dubkit.report",
     "status": "dubkit.pipeline.inspect",
     "studio": "dubkit.training.commands",

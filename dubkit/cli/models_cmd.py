@@ -118,7 +118,7 @@ def pull(
     found = []
     with _bars(hidden=quiet or json) as report:
         for name in wanted:
-            path = cache.weight_path(name, offline=offline, report=report, trust_new=trust_new)
+            path = lazy.pull.weight_path(name, offline=offline, report=report, trust_new=trust_new)
             found.append({"name": name, "path": str(path)})
     if json:
         say_json(found)

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import io
-import logging
-import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, TypeVar
-
-import av.logging
 
 from dubkit.errors import ConfigError, MissingDependency, ModelError
 from dubkit.weights import locate
@@ -218,38 +212,3 @@ def _install(missing: str, extra: str | None) -> str:
     if extra:
         return f"pip install 'dubkit[{extra}]'"
     return f"pip install {missing.split('.')[0]}"
-
-
-_ANSWERS = {
-    "PYANNOTE_METRICS_ENABLED": "0",  # pyannote reports its use otherwise
-    "NO_ALBUMENTATIONS_UPDATE": "1",  # albumentations asks PyPI for its newest version otherwise
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-_log = logging.getLogger(__name__)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Use such a library: what it prints or warns of goes to the log, and it may not call home.
-
-    Files that a library looks for on a hub are to be here already: engines find them beforehand.
-    """
-    for name, value in _ANSWERS.items():
-        os.environ.setdefault(name, value)
-    for name in ("whisperx", "faster_whisper", "lightning.pytorch", "speechbrain"):
-        logger = logging.getLogger(name)
-        if not logger.handlers:  # WhisperX would put one on stdout
-            logger.addHandler(logging.NullHandler())
-        logger.propagate = False
-    told = io.StringIO()
-    try:
-        with redirect_stdout(told), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        # torchvision turns PyAV's log on, which can lock up: a decoding thread that has something to tell
-        # waits for Python, while Python waits for the thread to end
-        av.logging.set_level(None)
-    if told.getvalue():
-        _log.debug("%s", told.getvalue().strip())

@@ -13,7 +13,8 @@ from typing import Any
 
 from dubkit.config.schema import FaceSettings
 from dubkit.engines.base import Picture
-from dubkit.engines.registry import load_module, quiet
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import load_module
 from dubkit.errors import ModelError
 from dubkit.records import Detection
 from dubkit.weights import locate

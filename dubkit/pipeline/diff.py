@@ -11,8 +11,7 @@ from dubkit.pipeline.inspect import OpenedJob, read_config, read_job
 from dubkit.pipeline.job import run_job
 from dubkit.progress import Progress
 from dubkit.records import Shot, Speech
-from dubkit.speech.timing import SILENCE, Timed, load_timing
-from dubkit.stages.speech import load_speech
+from dubkit.speech.timing import SILENCE, Timed, load_speech, load_timing
 
 _MOST_WORDS = 8  # quoted of a shot
 

@@ -27,11 +27,10 @@ from dubkit.pipeline.result import about
 from dubkit.pipeline.verdicts import PRESET, Verdict, config_with
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import FaceState, FaceTrack, Shot, Speech, StageResult
-from dubkit.speech.timing import SILENCE, Timing, load_timing
+from dubkit.speech.timing import SILENCE, Timing, load_speech, load_timing
 from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.probe import load_film
-from dubkit.stages.speech import load_speech
 from dubkit.version import __version__
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.digest import digest_file

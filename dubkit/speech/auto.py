@@ -99,6 +99,13 @@ def aligner_of(settings: SpeechSettings, device: str) -> Aligner:
     return cast(Aligner, load_engine(_KIND, settings.aligner, settings, device))
 
 
+def identity_of(settings: SpeechSettings) -> str:
+    """Aligner and version; for ``auto`` of all that the dub may get."""
+    if settings.aligner == AUTO:
+        return AlignerByLanguage(settings).version
+    return identity(_KIND, settings.aligner, settings)
+
+
 def _laid(
     engine: Aligner, samples: Floats, lines: tuple[ScriptLine, ...], language: str, heard_by: str
 ) -> Speech:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import WorkError
-from dubkit.records import Phoneme, PhonemeRun, Shot
+from dubkit.records import Phoneme, PhonemeRun, Shot, Speech
 from dubkit.speech.mel_levels import Sound
 from dubkit.work.store import load_array, open_arrays, read_record, write_record
 
 SILENCE = "sil"
+SPEECH = "speech.json"
 RUNS = "runs.json"
 PHONEMES = "phonemes.json"
 TIMES = "times.npy"
@@ -116,3 +118,16 @@ def load_sound(folder: Path) -> Sound | None:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force speech"
         ) from error
+
+
+def load_speech(folder: Path) -> Speech:
+    """The whole dub, as the stage speech published it. Raises WorkError where it cannot be read."""
+    path = folder / SPEECH
+    facts = path.stat() if path.is_file() else None
+    return _loaded(path, (facts.st_ino, facts.st_size, facts.st_mtime_ns) if facts else None)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, _state: tuple[int, int, int] | None) -> Speech:
+    """A film's speech is long, and each of its shots wants a little of it."""
+    return read_record(path, Speech)

@@ -14,7 +14,8 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.registry import load_module, quiet
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech

@@ -23,7 +23,7 @@ from whisperx.diarize import Segment
 from whisperx.utils import PUNKT_LANGUAGES
 from whisperx.vads import Pyannote, Vad
 
-from dubkit.engines.registry import quiet
+from dubkit.engines.quiet import quiet
 from dubkit.errors import ModelError
 from dubkit.records import Floats, Word
 from dubkit.speech import activity

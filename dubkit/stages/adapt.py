@@ -25,12 +25,11 @@ from dubkit.lips import mouth_shape
 from dubkit.media.audio import load_span
 from dubkit.media.frames import FrameReader
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
+from dubkit.speech import auto
 from dubkit.speech.mel_levels import listen
 from dubkit.speech.timing import cut_timing
-from dubkit.stages import speech
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
-from dubkit.stages.speech import aligner
 from dubkit.work.store import read_record, write_record
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def identity(config: Config) -> str:
             "an actor profile is given, and another is to be made",
             hint="give --adapt or --actor, not both",
         )
-    heard_by = speech.identity(config)
+    heard_by = auto.identity_of(config.speech)
     return f"{heard_by}, {articulator(config).digest}"
 
 
@@ -144,7 +143,7 @@ def adapt(context: StageContext) -> StageReport:
     settings = context.config.adapt
     net = articulator(context.config)
     found: list[PersonVerdict] = []
-    with released(aligner(context.config, context.device)) as engine:
+    with released(auto.aligner_of(context.config.speech, context.device)) as engine:
         for number, faces in enumerate(_persons(context), 1):
             found.append(_person(context, engine, net, f"person_{number}", faces))
     longest = max((person.seconds for person in found), default=0.0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dubkit.errors import WorkError
-from dubkit.speech.timing import SILENCE, cut_timing, load_sound, save_timing
+from dubkit.speech.timing import SILENCE, cut_timing, load_sound, load_speech, save_timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
-from dubkit.stages.speech import load_speech
 
 
 def run(context: StageContext) -> StageReport:

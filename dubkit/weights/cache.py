@@ -1,37 +1,26 @@
-"""The one folder where weights lie: find them, check them, pull them.
+"""The one folder where weights lie: find them and check them; `pull` brings them.
 
-``<root>/<name>/<files>``, beside them the receipt (`receipts`), so that gigabytes are not hashed again for every
-run. Files brought by hand are taken once they have passed the same check.
+``<root>/<name>/<files>``, beside them a receipt, so that gigabytes are not hashed again for every run. Files
+brought by hand are taken once they have passed the same check. Every process that looks for an engine loads this:
+it knows nothing of the network.
 """
 
 from __future__ import annotations
 
 import difflib
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from dubkit.errors import ModelError, OutputError, UsageError
-from dubkit.weights.download import Report, download, silent
+from dubkit.errors import ModelError, UsageError
 from dubkit.weights.entries import WEIGHTS, File, Weight
 from dubkit.weights.entries import cache_root as cache_root
-from dubkit.weights.hub import (
-    Locked,
-    LockedFile,
-    check_locked,
-    commit,
-    forget,
-    listing,
-    read_locked,
-    write_locked,
-)
+from dubkit.weights.first_pull import FirstPull, PulledFile, read_first_pull
 
 LOCK = ".lock"
 
@@ -138,20 +127,8 @@ def unfinished() -> list[str]:
 
 def first_pulled(name: str) -> dict[str, str]:
     """The sha256 of each file that was first pulled, of a weight that the catalog does not pin."""
-    first = _first(weight(name))
+    first = first_pull(weight(name))
     return {file: told.sha256 for file, told in first.files.items()} if first else {}
-
-
-def weight_path(
-    name: str, offline: bool = False, report: Report = silent, *, trust_new: bool = False
-) -> Path:
-    """A complete weight, pulled where it is not here and ``offline`` allows. Raises ModelError."""
-    path = find(name)
-    if path is None and offline:
-        raise ModelError(
-            f"the weight {name} is not here, and --offline forbids to download it", hint=hint(name)
-        )
-    return path or pull(name, report, trust_new=trust_new)
 
 
 def inspect(name: str) -> Finding:
@@ -165,7 +142,7 @@ def inspect(name: str) -> Finding:
     lacking = _lacking(entry, set(here))
     if lacking:
         return Finding(State.PARTIAL, folder, f"lacks {', '.join(lacking)}")
-    locked, unsure = _first(entry), []
+    locked, unsure = first_pull(entry), []
     for file in here:
         told, check = checksum(folder / file, checks[file]), checks[file]
         first = locked.files.get(file) if locked else None
@@ -183,72 +160,16 @@ def inspect(name: str) -> Finding:
 def _known(checked: bool, name: str) -> State:
     if checked:
         return State.OK
-    return State.LOCKED if _first(weight(name)) else State.UNPINNED
+    return State.LOCKED if first_pull(weight(name)) else State.UNPINNED
 
 
-def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path:
-    """Bring a weight here, or go on bringing it, and check it: against the catalog, against what its hub says,
-    and against what was brought first (`locked`), unless ``trust_new`` forgets that.
-
-    Raises ModelError where the net refuses or a checksum is wrong, OutputError where the disk does.
-    """
-    entry = weight(name)
-    folder = cache_root() / name
-    with _alone(folder):
-        if trust_new:
-            forget(name)
-        path = find(name)
-        if path is not None:
-            return path
-        first, checks, files = _first(entry), {}, {}
-        revision = _revision(entry, first)
-        for file, url, check in _remote(entry, revision):
-            target = folder / file
-            if not target.is_file():
-                download(url, target, report)
-            told = checksum(target, check)
-            if check and not told.startswith(check):
-                target.unlink()
-                raise ModelError(
-                    f"{url} is {told}, not {check}: it was thrown away",
-                    hint="try again; if that fails, a proxy or the owner has changed the file",
-                )
-            sha256 = (told if told.startswith("sha256:") else checksum(target))[len("sha256:") :]
-            try:
-                check_locked(first, file, sha256, url)
-            except ModelError:
-                target.unlink()
-                raise
-            checks[file], files[file] = check, LockedFile(sha256, target.stat().st_size)
-        write_receipt(folder, entry, checks)
-        if not entry.pinned:
-            write_locked(Locked(name, revision, files))
-    return place(name)
-
-
-def _first(entry: Weight) -> Locked | None:
+def first_pull(entry: Weight) -> FirstPull | None:
     """What was brought first of a weight of which the catalog does not say what it is."""
-    return None if entry.pinned else read_locked(entry.name)
+    return None if entry.pinned else read_first_pull(entry.name)
 
 
-def _revision(entry: Weight, first: Locked | None) -> str:
-    """The commit of a repository that is taken: the catalog's, the one of the first pull, or what is newest."""
-    if entry.hub is None:
-        return ""
-    return (first.revision if first else "") or commit(entry, cache_root() / entry.name)
-
-
-def _remote(entry: Weight, revision: str) -> Iterator[tuple[str, str, str]]:
-    """Name, address and check of each file to bring."""
-    pins = {file.name: _pin(file) for file in entry.files}
-    if entry.hub is None:
-        yield from ((file.name, file.url or "", pins[file.name]) for file in entry.files)
-        return
-    for file in listing(entry, cache_root() / entry.name, revision):
-        yield file.name, file.url, pins.get(file.name) or file.check
-
-
-def _pin(file: File) -> str:
+def pin(file: File) -> str:
+    """What a file of the catalog is compared with; "" where the catalog does not pin it."""
     return f"sha256:{file.sha256}" if file.sha256 else ""
 
 
@@ -256,7 +177,7 @@ def _checks(entry: Weight) -> dict[str, str]:
     """What each file of a weight is to be compared with; "" where nothing is known."""
     wanted = {name: "" for group in entry.needed for name in group}
     told = {name: str(line.get("check", "")) for name, line in _receipt(entry).items()}
-    pins = {file.name: _pin(file) for file in entry.files}
+    pins = {file.name: pin(file) for file in entry.files}
     names = [*pins, *told, *wanted]
     return {name: pins.get(name) or told.get(name) or "" for name in names}
 
@@ -281,22 +202,6 @@ def _current(entry: Weight, receipt: Receipt) -> bool:
     return is_current(cache_root() / entry.name, receipt) and not _lacking(entry, set(receipt))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time brings one weight."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / LOCK).open("a")
-    except OSError as error:
-        raise OutputError(
-            f"the cache folder {folder} cannot be written: {error.strerror}",
-            hint="set DUBKIT_CACHE to a folder of your own",
-        ) from None
-    with stream:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
-        yield
-
-
 def checksum(path: Path, check: str = "") -> str:
     """The file's own ``sha256:...``, or ``git:...`` where the check is one."""
     size = path.stat().st_size
@@ -307,7 +212,7 @@ def checksum(path: Path, check: str = "") -> str:
     return f"{'git' if check.startswith('git:') else 'sha256'}:{digest.hexdigest()}"
 
 
-def is_first(path: Path, first: LockedFile, told: str) -> bool:
+def is_first(path: Path, first: PulledFile, told: str) -> bool:
     """Whether a file, of which `checksum` said something, is the one that was first pulled."""
     if path.stat().st_size != first.size:
         return False

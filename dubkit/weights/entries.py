@@ -7,9 +7,10 @@ that are not pinned here are checked against what the hub itself says of them wh
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 _RETINAFACE = "https://github.com/ternaus/retinaface"
 _FID = "https://github.com/mseitzer/pytorch-fid"
@@ -249,11 +250,11 @@ WEIGHTS: dict[str, Weight] = {
 
 
 def cache_root() -> Path:
-    """``$DUBKIT_CACHE``, else the system's usual place for what can be downloaded again."""
+    """Where weights lie: ``$DUBKIT_CACHE/models``, else in the system's place for what can be downloaded again."""
     own = os.environ.get("DUBKIT_CACHE")
     if own:
         return Path(own).expanduser() / "models"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "dubkit" / "models"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dubkit" / "models"
+    first = (
+        Path.home() / "Library" / "Caches" / "dubkit"
+    )  # of a Mac, once whatever XDG_CACHE_HOME said
+    return (first if first.is_dir() else user_cache_path("dubkit")) / "models"

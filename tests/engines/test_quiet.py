@@ -10,7 +10,7 @@ import warnings
 import av.logging
 import pytest
 
-from dubkit.engines.registry import quiet
+from dubkit.engines.quiet import quiet
 
 
 def test_nothing_is_printed_and_no_warning_shown(capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.demo.demo_film import build_demo
-from dubkit.engines.registry import quiet
+from dubkit.engines.quiet import quiet
 from dubkit.media.audio import save_wav
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, speak

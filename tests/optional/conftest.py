@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from dubkit.engines.registry import ENGINES, quiet
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import ENGINES
 from tests.optional.speech import Spoken, speak
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

@@ -15,7 +15,7 @@ import pytest
 
 from dubkit.config.schema import FaceSettings
 from dubkit.demo.demo_film import SHOTS, build_demo, render
-from dubkit.engines.registry import quiet
+from dubkit.engines.quiet import quiet
 from dubkit.faces.embedded import EmbeddedDetector
 from dubkit.media.audio import save_wav
 from dubkit.media.frames import FrameReader

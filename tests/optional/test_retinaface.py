@@ -14,7 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.engines.registry import choose, load_engine, quiet
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import choose, load_engine
 from dubkit.errors import ModelError
 from dubkit.faces import align
 from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker

@@ -13,7 +13,8 @@ import pytest
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines.base import Aligner
-from dubkit.engines.registry import choose, load_engine, quiet, released
+from dubkit.engines.quiet import quiet
+from dubkit.engines.registry import choose, load_engine, released
 from dubkit.errors import ConfigError, InputError, ModelError, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech.whisperx import WhisperxAligner

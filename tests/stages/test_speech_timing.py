@@ -14,7 +14,7 @@ from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
 from dubkit.media.audio import load_samples
 from dubkit.records import Job, Phoneme, Shot, Speech
-from dubkit.speech.timing import load_timing
+from dubkit.speech.timing import SPEECH, load_speech, load_timing
 from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
 from dubkit.work.store import write_record
@@ -34,7 +34,7 @@ def context(folder: Path, audio: Path, script: Path | None = None, **more: objec
 
 def test_speech_aligns_the_script_of_the_dub(tmp_path: Path) -> None:
     report = speech.run(context(tmp_path, ASSETS / "dub.flac", ASSETS / "dub.txt"))
-    stored = speech.load_speech(tmp_path / "out")
+    stored = load_speech(tmp_path / "out")
     assert stored.path == "script" == report.facts["path"]
     assert stored.duration == pytest.approx(len(load_samples(ASSETS / "dub.flac")) / 16000)
     assert report.facts["words"] == len(stored.words) > 10
@@ -111,8 +111,8 @@ def test_a_speech_that_was_made_anew_is_read_anew(tmp_path: Path) -> None:
     for language in ("en", "de"):
         made = Speech(language, 1.0, (), (Phoneme("sil", 0.0, 1.0),), "test", "script")
         write_record(tmp_path / "new.json", made)
-        (tmp_path / "new.json").replace(tmp_path / speech.SPEECH)
-        assert speech.load_speech(tmp_path).language == language
-    (tmp_path / speech.SPEECH).unlink()
+        (tmp_path / "new.json").replace(tmp_path / SPEECH)
+        assert load_speech(tmp_path).language == language
+    (tmp_path / SPEECH).unlink()
     with pytest.raises(WorkError, match="cannot be read"):
-        speech.load_speech(tmp_path)
+        load_speech(tmp_path)

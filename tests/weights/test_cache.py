@@ -11,8 +11,9 @@ import pytest
 
 from dubkit.errors import ModelError, OutputError, UsageError
 from dubkit.weights import cache as store
-from dubkit.weights.cache import State, find, inspect, pull, weight_path
+from dubkit.weights.cache import State, find, inspect
 from dubkit.weights.entries import WEIGHTS, File
+from dubkit.weights.pull import pull, weight_path
 from tests.web import Site
 from tests.weights.conftest import CONTENT, REPOSITORY, add, digest
 
@@ -273,3 +274,18 @@ def test_the_catalog_pins_nothing_half() -> None:
             assert file.url or entry.hub
             assert set(file.sha256 or "") <= set("0123456789abcdef")
             assert len(file.sha256 or "") in (0, 9, 64)
+
+
+def test_the_folder_of_weights_follows_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("DUBKIT_CACHE", raising=False)
+    assert store.cache_root() == tmp_path / "xdg" / "dubkit" / "models"
+    monkeypatch.setenv("DUBKIT_CACHE", "~/own")
+    assert store.cache_root() == tmp_path / "own" / "models"
+    monkeypatch.delenv("DUBKIT_CACHE")
+    first = tmp_path / "Library" / "Caches" / "dubkit"
+    first.mkdir(parents=True)
+    assert store.cache_root() == first / "models", "weights of an earlier version stay in use"

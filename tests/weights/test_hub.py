@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from dubkit.cli.app import app
 from dubkit.errors import ModelError
 from dubkit.weights import cache as store
-from dubkit.weights.cache import State, find, inspect, pull
+from dubkit.weights.cache import State, find, inspect
+from dubkit.weights.pull import pull
 from tests.web import Site
 from tests.weights.conftest import CONTENT, REPOSITORY, digest
 
@@ -139,3 +140,15 @@ def test_a_damaged_record_of_the_first_pull_is_told(cache: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         pull("loose")
     assert pull("loose", trust_new=True).read_bytes() == CONTENT
+
+
+def test_the_hub_is_not_asked_where_its_own_variable_forbids_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
+        pull("hub-toy")
+    assert site.asked == []
+    assert pull("toy").read_bytes() == CONTENT, "it is not on the hub"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert pull("hub-toy").is_dir()

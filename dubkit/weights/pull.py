@@ -1,0 +1,128 @@
+"""Bring a weight here: whole, checked, one process at a time. What knows the network is loaded with this."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dubkit.errors import ModelError, OutputError
+from dubkit.weights.cache import (
+    LOCK,
+    cache_root,
+    checksum,
+    find,
+    first_pull,
+    hint,
+    pin,
+    place,
+    weight,
+    write_receipt,
+)
+from dubkit.weights.download import Report, download, silent
+from dubkit.weights.entries import Weight
+from dubkit.weights.first_pull import (
+    FirstPull,
+    PulledFile,
+    check_first_pull,
+    forget,
+    write_first_pull,
+)
+from dubkit.weights.hub import commit, listing
+
+
+def weight_path(
+    name: str, offline: bool = False, report: Report = silent, *, trust_new: bool = False
+) -> Path:
+    """A complete weight, pulled where it is not here and ``offline`` allows. Raises ModelError."""
+    path = find(name)
+    if path is None and offline:
+        raise ModelError(
+            f"the weight {name} is not here, and --offline forbids to download it", hint=hint(name)
+        )
+    return path or pull(name, report, trust_new=trust_new)
+
+
+def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path:
+    """Bring a weight here, or go on bringing it, and check it: against the catalog, against what its hub says,
+    and against what was brought first (`locked`), unless ``trust_new`` forgets that.
+
+    Raises ModelError where the net refuses or a checksum is wrong, OutputError where the disk does.
+    """
+    entry = weight(name)
+    folder = cache_root() / name
+    with _one_at_a_time(folder):
+        if trust_new:
+            forget(name)
+        path = find(name)
+        if path is not None:
+            return path
+        if entry.hub is not None and _hub_is_off():
+            raise ModelError(
+                f"the weight {name} comes from Hugging Face's hub, and HF_HUB_OFFLINE forbids to ask it",
+                hint="unset HF_HUB_OFFLINE, or bring the files yourself",
+            )
+        first, checks, files = first_pull(entry), {}, {}
+        revision = _revision(entry, first)
+        for file, url, check in _remote(entry, revision):
+            target = folder / file
+            if not target.is_file():
+                download(url, target, report)
+            told = checksum(target, check)
+            if check and not told.startswith(check):
+                target.unlink()
+                raise ModelError(
+                    f"{url} is {told}, not {check}: it was thrown away",
+                    hint="try again; if that fails, a proxy or the owner has changed the file",
+                )
+            sha256 = (told if told.startswith("sha256:") else checksum(target))[len("sha256:") :]
+            try:
+                check_first_pull(first, file, sha256, url)
+            except ModelError:
+                target.unlink()
+                raise
+            checks[file], files[file] = check, PulledFile(sha256, target.stat().st_size)
+        write_receipt(folder, entry, checks)
+        if not entry.pinned:
+            write_first_pull(FirstPull(name, revision, files))
+    return place(name)
+
+
+def _hub_is_off() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` is set, as Hugging Face's own library reads it."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _revision(entry: Weight, first: FirstPull | None) -> str:
+    """The commit of a repository that is taken: the catalog's, the one of the first pull, or what is newest."""
+    if entry.hub is None:
+        return ""
+    return (first.revision if first else "") or commit(entry, cache_root() / entry.name)
+
+
+def _remote(entry: Weight, revision: str) -> Iterator[tuple[str, str, str]]:
+    """Name, address and check of each file to bring."""
+    pins = {file.name: pin(file) for file in entry.files}
+    if entry.hub is None:
+        yield from ((file.name, file.url or "", pins[file.name]) for file in entry.files)
+        return
+    for file in listing(entry, cache_root() / entry.name, revision):
+        yield file.name, file.url, pins.get(file.name) or file.check
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """One process at a time brings one weight."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / LOCK).open("a")
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder {folder} cannot be written: {error.strerror}",
+            hint="set DUBKIT_CACHE to a folder of your own",
+        ) from None
+    with stream:
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        yield
