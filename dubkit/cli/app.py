@@ -1,4 +1,4 @@
-"""The command line: one file per command beside this one, thin layers over plain functions."""
+"""The ``dubkit`` command: every command by its name, each a thin layer in a file of its own."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from dubkit.cli import (
     status_cmd,
     train_cmd,
 )
-from dubkit.cli.console import DubkitGroup, say
+from dubkit.cli.command import DubkitCommand, DubkitGroup
+from dubkit.cli.console import write_line
 from dubkit.version import __version__
 
 EPILOG = (
-    "Exit codes: 0 done, 2 wrong request, 3 unusable media, 4 something is not installed, "
-    "5 a program failed, 6 work folder, 7 weights, 8 output, 10 partly done, 130 interrupted."
+    "Exit codes: 0 success, 2 invalid request, 3 unusable media, 4 missing dependency, "
+    "5 program failed, 6 work folder, 7 weights, 8 output, 10 partial success, 130 interrupted."
 )
 
 app = typer.Typer(
@@ -39,32 +40,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run_cmd.run)
-app.command("plan")(plan_cmd.plan)
-app.command("batch")(batch_cmd.batch)
-app.command("adapt")(train_cmd.adapt)
-app.command("status")(status_cmd.status)
-app.command("report")(report_cmd.report)
-app.command("diff")(status_cmd.diff)
-app.command("clean")(clean_cmd.clean)
-app.command("evaluate")(evaluate_cmd.evaluate)
+app.command("run", cls=DubkitCommand)(run_cmd.run)
+app.command("plan", cls=DubkitCommand)(plan_cmd.plan)
+app.command("batch", cls=DubkitCommand)(batch_cmd.batch)
+app.command("adapt", cls=DubkitCommand)(train_cmd.adapt)
+app.command("status", cls=DubkitCommand)(status_cmd.status)
+app.command("report", cls=DubkitCommand)(report_cmd.report)
+app.command("diff", cls=DubkitCommand)(status_cmd.diff)
+app.command("clean", cls=DubkitCommand)(clean_cmd.clean)
+app.command("evaluate", cls=DubkitCommand)(evaluate_cmd.evaluate)
 app.add_typer(presets_cmd.app, name="presets")
 app.add_typer(models_cmd.app, name="models")
-app.command("languages")(languages_cmd.languages)
+app.command("languages", cls=DubkitCommand)(languages_cmd.languages)
 app.add_typer(train_cmd.app, name="train")
-app.command("doctor")(doctor_cmd.doctor)
-app.command("demo")(run_cmd.demo)
-app.command("schema")(schema_cmd.schema)
+app.command("doctor", cls=DubkitCommand)(doctor_cmd.doctor)
+app.command("demo", cls=DubkitCommand)(run_cmd.demo)
+app.command("schema", cls=DubkitCommand)(schema_cmd.schema)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        say(f"dubkit {__version__}")
+def _show_version(requested: bool) -> None:
+    if requested:
+        write_line(f"dubkit {__version__}")
         raise typer.Exit
 
 
 def command() -> Callable[[], object]:
-    """The whole command, ready to be called."""
+    """Return the ``dubkit`` command, ready to be called."""
     return get_command(app)
 
 
@@ -72,10 +73,12 @@ def command() -> Callable[[], object]:
 def main_options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
     ] = False,
 ) -> None:
-    """Make the faces of a film speak a new audio track.
+    """Dub films: make the faces in a video speak a new audio track.
 
     \b
     Examples:

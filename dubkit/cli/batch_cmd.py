@@ -10,10 +10,10 @@ import typer
 
 from dubkit.cli import lazy, options
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, set_verbosity, table
+from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
 from dubkit.cli.events import Result
 from dubkit.cli.progress_bar import Reporter, clock_text
-from dubkit.cli.run_cmd import forbid_downloads, telling
+from dubkit.cli.run_cmd import forbid_downloads, reporting_result
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 
 if TYPE_CHECKING:
@@ -30,19 +30,22 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="FILMS|LIST",
-        help="A folder of films, or a job list (.csv, .toml).",
+        help="Folder of films, or a job list (.csv, .toml).",
         show_default=False,
     ),
 ]
 OutFolder = Annotated[
     Path,
-    typer.Option("--out", "-o", metavar="DIR", help="Where results go.", rich_help_panel=o.FILES),
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="Folder for the results.", rich_help_panel=o.FILES
+    ),
 ]
 Dubs = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="The folder of dubs and scripts; the films' own if not given.",
+        help="Folder of dubs and scripts.",
+        show_default="FILMS",
         rich_help_panel=o.FILES,
     ),
 ]
@@ -50,8 +53,9 @@ Patterns = Annotated[
     list[str] | None,
     typer.Option(
         "--pattern",
-        metavar="P",
-        help="How a dub is named, without its suffix, as in '{lang}/{film}'; may be repeated.",
+        metavar="PATTERN",
+        help="How dubs are named, without suffix, as in '{lang}/{film}'; repeatable.",
+        show_default="{film}.{lang} and common variants",
         rich_help_panel=o.FILES,
     ),
 ]
@@ -59,34 +63,51 @@ Root = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="The folder that a list's paths start from and stay in; the list's own if not given.",
+        help="Folder that the paths in a job list are relative to and must stay inside.",
+        show_default="the folder of the list",
         rich_help_panel=o.FILES,
     ),
 ]
-JUnit = Annotated[
+Work = Annotated[
     Path | None,
     typer.Option(
-        "--junit", metavar="FILE", help="JUnit XML, a test case a job.", rich_help_panel=o.FILES
+        metavar="DIR",
+        help="Folder for intermediate results, from which jobs resume.",
+        show_default="work, inside --out",
+        rich_help_panel=o.FILES,
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Write JUnit XML, one test case per job.",
+        show_default="none",
+        rich_help_panel=o.FILES,
     ),
 ]
 Verdicts = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR|FILE",
-        help="What you said of single shots: verdict files of reports, each for the jobs of its film.",
+        help="Verdict file of a report, or a folder of them; each applies to the jobs of its film.",
+        show_default="none",
         rich_help_panel=o.FILES,
     ),
 ]
 RetryFailed = Annotated[
     bool,
-    typer.Option("--retry-failed", help="Only jobs that failed before.", rich_help_panel=o.RUNNING),
+    typer.Option(
+        "--retry-failed", help="Run only jobs that failed before.", rich_help_panel=o.EXECUTION
+    ),
 ]
 SkipInvalid = Annotated[
     bool,
     typer.Option(
         "--skip-invalid",
-        help="Start although some jobs cannot be done; they are told and the code is 10.",
-        rich_help_panel=o.RUNNING,
+        help="Run the valid jobs although others are invalid; those are listed, and the exit code is 10.",
+        rich_help_panel=o.EXECUTION,
     ),
 ]
 ShardOption = Annotated[
@@ -94,8 +115,9 @@ ShardOption = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Only this part of the films, for CI matrices: 1/4 to 4/4.",
-        rich_help_panel=o.RUNNING,
+        help="Dub one part of the films, for CI matrices: 1/4 to 4/4.",
+        show_default="all films",
+        rich_help_panel=o.EXECUTION,
     ),
 ]
 
@@ -106,10 +128,10 @@ def batch(
     dubs: Dubs = None,
     pattern: Patterns = None,
     root: Root = None,
-    work: o.Work = None,
+    work: Work = None,
     analysis: o.Analysis = None,
     verdicts: Verdicts = None,
-    junit: JUnit = None,
+    junit: Junit = None,
     preset: o.Presets = None,
     setting: o.Settings = None,
     length: o.Length = None,
@@ -134,23 +156,23 @@ def batch(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Dub many films. What is done already is skipped, and one failure stops no other job.
+    """Dub many films. Finished jobs are skipped, and a failed job does not stop the others.
 
-    Every job is checked before the first frame. DIR/batch.json tells how each job ended; the same
-    command does what is missing.
+    All jobs are checked before the first one starts. DIR/batch.json records how each job ended; run the same
+    command again to do what is missing.
 
     \b
     Examples:
       dubkit batch films/ --dubs dubs/ --out dubbed/ --dry-run
-      dubkit batch films/ --dubs dubs/ --out dubbed/ --pattern '{lang}/{film}' --junit report.xml
-      dubkit batch jobs.csv --out dubbed/ --shard 2/8 --retry-failed
+      dubkit batch films/ --dubs dubs/ --out dubbed/ --pattern '{lang}/{film}'
+      dubkit batch jobs.csv --out dubbed/ --shard 2/8 --junit report.xml
       dubkit batch films/ --dubs dubs/ --out dubbed/ --verdicts reviewed/
     """
     set_verbosity(verbose, quiet)
     forbid_downloads(offline)
     given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
     flags = options.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
-    with telling(as_json=json, quiet=quiet) as reporter:
+    with reporting_result(as_json=json, quiet=quiet) as reporter:
         part = lazy.batch.Shard.parse(shard) if shard else None
         if junit and not dry_run:
             lazy.batch.open_report(junit)
@@ -169,7 +191,7 @@ def batch(
             verdicts=verdicts,
         )
         chosen = lazy.batch.open_batch(request, part)
-        _complain(chosen.checked, reporter)
+        _report_problems(chosen.checked, reporter)
         result = None
         if not dry_run:
             result = _run(chosen, junit, reporter, retry_failed, overwrite, skip_invalid)
@@ -185,7 +207,7 @@ def _code(chosen: Batch) -> int:
     return EXIT_PARTIAL if chosen.checked.problems else EXIT_OK
 
 
-def _complain(checked: Checked, reporter: Reporter) -> None:
+def _report_problems(checked: Checked, reporter: Reporter) -> None:
     for warning in checked.warnings:
         reporter.warn(warning)
     for problem in checked.problems:
@@ -207,8 +229,8 @@ def _run(
         if checked.problems and not skip_invalid:
             wrong = len({problem.job for problem in checked.problems})
             raise UsageError(
-                f"{wrong} of {wrong + len(checked.ready)} jobs cannot be done; nothing was started",
-                hint="mend them, or start the others with --skip-invalid",
+                f"{wrong} of {wrong + len(checked.ready)} jobs are invalid; nothing was started",
+                hint="correct them, or run the others with --skip-invalid",
             )
         result: BatchResult = lazy.batch.run_batch(
             chosen, reporter, retry_failed=retry_failed, overwrite=overwrite
@@ -257,13 +279,13 @@ def _rows(chosen: Batch) -> list[tuple[str, ...]]:
 
 
 def _show_plan(chosen: Batch) -> None:
-    answers().print(table(_PLAN, _rows(chosen)))
+    stdout_console().print(table(_PLAN, _rows(chosen)))
     speed = chosen.frames_a_second
     frames = sum(item.ready.frames for item in chosen.todo if not item.done)
-    basis = "as measured in this batch" if speed else "a guess until the first job is done"
+    basis = "as measured in this batch" if speed else "a guess until the first job is finished"
     took = clock_text(frames / (speed or FRAMES_A_SECOND))
     left = sum(not item.done for item in chosen.todo)
-    say(
+    write_line(
         f"{left} of {len(chosen.todo)} jobs to do, about {took} at {speed or FRAMES_A_SECOND:.0f} frames/s, {basis}"
     )
 
@@ -272,7 +294,7 @@ def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None
     rows: list[tuple[str, ...]] = [
         (
             outcome.name,
-            "done before" if outcome.name in result.skipped else outcome.state,
+            "done earlier" if outcome.name in result.skipped else outcome.state,
             clock_text(outcome.seconds),
             str(outcome.output) if outcome.state in ("done", "partial") else outcome.error or "",
         )
@@ -281,4 +303,4 @@ def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None
     ]
     rows += [(problem.job, "invalid", "", problem.message) for problem in problems]
     if rows:
-        answers().print(table(("job", "state", "time", "result"), rows))
+        stdout_console().print(table(("job", "state", "time", "result"), rows))

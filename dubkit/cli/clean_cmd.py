@@ -1,4 +1,4 @@
-"""``dubkit clean``: give back the room that work folders take."""
+"""``dubkit clean``: free the disk space that work folders take."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, errors, say, say_json, table
+from dubkit.cli.console import stderr_console, stdout_console, table, write_json, write_line
 from dubkit.errors import DubkitError, WorkError
 
 Folders = Annotated[
     list[Path],
     typer.Argument(
-        metavar="WORK", help="Work folders, or folders that hold some.", show_default=False
+        metavar="WORK", help="Work folders, or folders that contain some.", show_default=False
     ),
 ]
 All = Annotated[
-    bool, typer.Option("--all", help="Everything, finished work too: a later run starts afresh.")
+    bool, typer.Option("--all", help="Delete finished work too: a later run starts from scratch.")
 ]
 OlderThan = Annotated[
     str | None,
-    typer.Option(metavar="AGE", help="Only what was written longer ago: 30d, 12h, 2w."),
+    typer.Option(
+        metavar="AGE", help="Only what is older: 30d, 12h, 2w.", show_default="of any age"
+    ),
 ]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Show what would go, and stop.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, and stop.")]
 
 
 def clean(
@@ -38,7 +40,7 @@ def clean(
 ) -> None:
     """Delete what work folders hold beyond their last job: older dubs, moved shots, unfinished work.
 
-    Results are never touched, nor anything that dubkit did not make.
+    Dubbed films are never touched, nor files that dubkit did not write.
 
     \b
     Examples:
@@ -68,14 +70,16 @@ def clean(
         ]
     freed = sum(int(str(line["bytes"])) for line in gone)
     if json:
-        say_json(
+        write_json(
             {"removed": [] if dry_run else gone, "planned": gone, "bytes": freed, "busy": busy}
         )
     else:
         _show(gone, freed, dry_run)
     if busy:
         for message in busy:
-            errors().print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+            stderr_console().print(
+                f"warning: {message}", markup=False, highlight=False, soft_wrap=True
+            )
         raise typer.Exit(WorkError.exit_code)
 
 
@@ -85,8 +89,8 @@ def _show(gone: list[dict[str, object]], freed: int, dry_run: bool) -> None:
         tally.setdefault((str(line["work"]), str(line["what"])), []).append(int(str(line["bytes"])))
     rows = [(where, what, str(len(s)), _size(sum(s))) for (where, what), s in tally.items()]
     if rows:
-        answers().print(table(("in", "what", "number", "size"), rows))
-    say(f"{_size(freed)} {'would be freed' if dry_run else 'freed'}")
+        stdout_console().print(table(("in", "what", "number", "size"), rows))
+    write_line(f"{_size(freed)} {'would be freed' if dry_run else 'freed'}")
 
 
 def _size(count: int) -> str:

@@ -5,7 +5,6 @@ Logs, progress and errors go to stderr; stdout carries answers only.
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -15,61 +14,16 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
-from dubkit.errors import STOPPED, DubkitError
-
-
-class DubkitGroup(TyperGroup):
-    """Ends every deliberate error as a message, a hint and its own exit code; its help is easy to read."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Read its own flags."""
-        _tidy(self, ctx)
-        return super().parse_args(ctx, args)
-
-    def get_command(self, ctx: typer.Context, name: str) -> Any:  # type: ignore[override]
-        """One of its commands."""
-        command = super().get_command(ctx, name)
-        if command is not None:
-            _tidy(command, ctx)
-        return command
-
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        """Read the command line; stopped meanwhile, say so (Typer would not)."""
-        try:
-            return super().make_context(*arguments, **more)
-        except KeyboardInterrupt:
-            show_error(STOPPED)
-            raise typer.Exit(STOPPED.exit_code) from None
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run the chosen command; bugs pass through as tracebacks (exit 1)."""
-        try:
-            return super().invoke(ctx)
-        except DubkitError as error:
-            show_error(error)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            show_error(STOPPED)
-            raise typer.Exit(STOPPED.exit_code) from None
+from dubkit.errors import DubkitError
 
 
-def _tidy(command: Any, ctx: typer.Context) -> None:
-    """Flags take no value, which Typer would show as ``<bool>``; its help breaks lines where the source does."""
-    for option in (*command.params, command.get_help_option(ctx)):
-        if getattr(option, "is_flag", False) or getattr(option, "count", False):
-            option.metavar = ""
-    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
-    command.help = "\n\n".join(p if "\b" in p else p.replace("\n", " ") for p in paragraphs)
-
-
-def errors() -> Console:
+def stderr_console() -> Console:
     """The console of logs, progress and errors."""
     return Console(stderr=True, **_PLAIN)
 
 
-def answers() -> Console:
+def stdout_console() -> Console:
     """The console of answers; never wraps or shortens where the output is piped."""
     console = Console(**_PLAIN)
     return console if console.is_terminal else Console(width=200, soft_wrap=True, **_PLAIN)
@@ -77,20 +31,20 @@ def answers() -> Console:
 
 def show_error(error: DubkitError) -> None:
     """Print the message, and the hint on a line of its own."""
-    console = errors()
+    console = stderr_console()
     console.print("error:", error.message, style="bold red", **_AS_IS)
     if error.hint:
         console.print("hint:", error.hint, **_AS_IS)
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     """Write one line of an answer to stdout, as it is."""
     typer.echo(text)
 
 
-def say_json(value: object) -> None:
+def write_json(value: object) -> None:
     """Write an answer as one line of JSON; dataclasses become objects."""
-    say(json.dumps(value, ensure_ascii=False, default=_plain))
+    write_line(json.dumps(value, ensure_ascii=False, default=_plain))
 
 
 def _plain(value: object) -> object:
@@ -128,7 +82,7 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        console = errors()
+        console = stderr_console()
         console.print(self.format(record), style="dim", **_AS_IS)
 
 

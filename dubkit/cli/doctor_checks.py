@@ -32,11 +32,11 @@ class State(Enum):
     """How a check ended."""
 
     OK = "ok"
-    OPTIONAL = "not installed"  # the main job runs without it
-    NO_WEIGHTS = "no weights"  # nor with this
-    MISSING = "missing"  # the engines below tell whether the main job suffers
+    OPTIONAL = "not installed"  # dubkit run works without it
+    NO_WEIGHTS = "no weights"  # likewise
+    MISSING = "missing"  # the engines show whether dubkit run works all the same
     LOW = "low"
-    FAILED = "failed"  # the main job cannot run
+    FAILED = "failed"  # dubkit run cannot work
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Check:
 
 
 def all_checks(folder: Path) -> Iterator[Check]:
-    """Every check, in the order of the table; ``folder`` is where results would lie."""
+    """Yield every check in the order of the table; ``folder`` is where results would be written."""
     yield from _programs()
     yield from _packages()
     yield from _engines()
@@ -90,7 +90,7 @@ def _package(name: str, extra: str | None) -> Check:
     except metadata.PackageNotFoundError:
         wanted = f"dubkit[{extra}]" if extra else name
         state = State.OPTIONAL if extra else State.MISSING
-        detail = f"for the extra {extra}" if extra else "required"
+        detail = f"part of the extra {extra}" if extra else "required"
         return Check("package", name, state, detail, f"pip install '{wanted}'")
 
 
@@ -124,7 +124,7 @@ def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
     label = f"{kind}: {name}"
     if entry.extra is not None and entry.library is None:
         hint = f"pip install 'dubkit[{entry.extra}]'"
-        return Check("engine", label, State.OPTIONAL, f"for the extra {entry.extra}", hint)
+        return Check("engine", label, State.OPTIONAL, f"part of the extra {entry.extra}", hint)
     try:
         return Check("engine", label, State.OK, str(load_engine(kind, name, settings).version))
     except ModelError as error:
@@ -145,13 +145,13 @@ def _machine(folder: Path) -> Iterator[Check]:
     yield Check("machine", "cores", State.OK, str(cores()))
     free = shutil.disk_usage(folder).free
     low = free < MIN_FREE
-    hint = "free some space, or choose another folder with --work" if low else None
+    hint = "free some space, or choose another disk with --work" if low else None
     detail = f"{free / 2**30:.1f} GiB free in {folder}"
     yield Check("machine", "disk", State.LOW if low else State.OK, detail, hint)
 
 
 def main_job_error(checks: list[Check]) -> MissingDependency | None:
-    """The error that keeps ``dubkit run`` from working here, if any."""
+    """Return the error that keeps ``dubkit run`` from working here, or None."""
     failed = [check for check in checks if check.state is State.FAILED]
     if not failed:
         return None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, say_json, table
+from dubkit.cli.console import stdout_console, table, write_json, write_line
 
 
 def doctor(json: o.Json = False) -> None:
-    """Show programs, packages, engines, weights, device and disk.
+    """Check programs, packages, engines, weights, devices, and disk space.
 
-    Ends with code 4 where the main job could not run.
+    Exits with code 4 if dubkit run cannot work here.
 
     \b
     Examples:
@@ -23,13 +23,13 @@ def doctor(json: o.Json = False) -> None:
     found = list(lazy.checks.all_checks(Path.cwd()))
     if json:
         lines = [{**asdict(check), "state": check.state.value} for check in found]
-        say_json({"checks": lines})
+        write_json({"checks": lines})
     else:
-        heads = ("", "", "state", "", "how to get it")
+        heads = ("", "", "state", "", "how to fix it")
         rows = [(c.group, c.name, c.state.value, c.detail, c.hint or "") for c in found]
-        answers().print(table(heads, rows))
+        stdout_console().print(table(heads, rows))
     error = lazy.checks.main_job_error(found)
     if error:
         raise error
     if not json:
-        say("dubkit run works here; what is not installed is optional")
+        write_line("dubkit run works here; whatever is not installed is optional")

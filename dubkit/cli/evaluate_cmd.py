@@ -12,7 +12,14 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, say_json, set_verbosity, show_error, table
+from dubkit.cli.console import (
+    set_verbosity,
+    show_error,
+    stdout_console,
+    table,
+    write_json,
+    write_line,
+)
 from dubkit.cli.progress_bar import clock_text, reporting
 from dubkit.errors import DubkitError, InputError, OutputError, UsageError
 
@@ -21,11 +28,18 @@ if TYPE_CHECKING:
     from dubkit.evaluation.evaluate_films import Evaluation
 
 Made = Annotated[
-    Path, typer.Argument(metavar="RESULT", help="The dubbed film, or a folder.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RESULT", help="The dubbed film, or a folder of them.", show_default=False
+    ),
 ]
 Reference = Annotated[
     Path | None,
-    typer.Option(metavar="REAL", help="The film that was dubbed, or a folder of such films."),
+    typer.Option(
+        metavar="ORIGINAL",
+        help="The film that was dubbed, or a folder of such films.",
+        show_default="none",
+    ),
 ]
 Dub = Annotated[
     Path | None,
@@ -33,30 +47,43 @@ Dub = Annotated[
         "--audio",
         "-a",
         metavar="DUB",
-        help="What is spoken, or a folder of dubs; RESULT's sound if not given.",
+        help="The dub, or a folder of dubs.",
+        show_default="the sound of RESULT",
     ),
 ]
 SameWords = Annotated[
     bool,
-    typer.Option("--same-words", help="REAL speaks the same words: compare the lips too."),
+    typer.Option("--same-words", help="ORIGINAL speaks the same words: compare the lips too."),
 ]
 Csv = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="FILE", help="Write a table: a line a shot, then the film's."),
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        help="Write a table: one row per shot, then one for the film.",
+        show_default="none",
+    ),
 ]
 SyncNet = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="syncnet_v2.model, for LSE-D and LSE-C.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="syncnet_v2.model, for LSE-D and LSE-C.",
+        show_default="from the weights cache",
+    ),
 ]
 Inception = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="pt_inception-2015-12-05-6726825d.pth, for FID."),
+    typer.Option(
+        metavar="FILE",
+        help="pt_inception-2015-12-05-6726825d.pth, for FID.",
+        show_default="from the weights cache",
+    ),
 ]
 PerShot = Annotated[bool, typer.Option("--shots", help="Show every shot, not only the film.")]
 Explain = Annotated[
     bool,
-    typer.Option(
-        "--explain", help="Say of each measure its range, its source and what it cannot see."
-    ),
+    typer.Option("--explain", help="Show the range, source and blind spots of each measure."),
 ]
 
 
@@ -79,9 +106,10 @@ def evaluate(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Measure a dubbed film: its lips, its sync, and its pictures against the film that was dubbed.
+    """Measure a dubbed film: lips, sync, and its pictures against those of the film that was dubbed.
 
-    Of a folder every film is measured; one that cannot be is told, and its exit code is the command's.
+    In a folder, every film is measured. Films that cannot be measured are reported; the exit code is that of the
+    first of them.
 
     \b
     Examples:
@@ -113,24 +141,24 @@ def evaluate(
                 failed.append((pair.result, error))
             else:
                 found.append(film)
-    _tell(found, csv_file, json, shots, explain)
+    _print_results(found, csv_file, json, shots, explain)
     _raise_first(failed, alone=len(pairs) == 1)
 
 
 def _work_of(result: Path, work: Path | None, *, alone: bool) -> Path:
-    """Where a film's analysis lies; those of a folder each have a place of their own."""
+    """The work folder of a film; each film of a folder has one of its own."""
     if work is None:
         return result.with_name(f"{result.stem}.evaluated.dubkit")
     return work if alone else work / result.stem
 
 
-def _tell(
+def _print_results(
     found: list[Evaluation], csv_file: Path | None, json: bool, shots: bool, explain: bool
 ) -> None:
     if csv_file and found:
         _write_csv(csv_file, found)
     if json and found:
-        say_json({"films": [asdict(film) for film in found]})
+        write_json({"films": [asdict(film) for film in found]})
     elif not json:
         for film in found:
             _show(film, shots, explain)
@@ -146,24 +174,24 @@ def _raise_first(failed: list[tuple[Path, DubkitError]], *, alone: bool) -> None
 
 def _show(film: Evaluation, every: bool, explain: bool) -> None:
     known = lazy.evaluation.BY_NAME
-    say(f"{film.result}")
-    heads = ["measure", "value", "better", "what it says"]
-    heads += ["range", "source", "what it cannot see"] if explain else []
+    write_line(f"{film.result}")
+    heads = ["measure", "value", "better", "meaning"]
+    heads += ["range", "source", "blind spots"] if explain else []
     rows = []
     for name, value in film.rows.items():
         measure = known[name]
         rows.append([name, _number(value), measure.better, measure.meaning])
         rows[-1] += [measure.range, measure.source, measure.blind] if explain else []
-    answers().print(table(heads, rows))
+    stdout_console().print(table(heads, rows))
     for reason, names in _by_reason(film.missing).items():
-        say(f"{', '.join(names)}: {reason}")
+        write_line(f"{', '.join(names)}: {reason}")
     if every:
         shown = [name for name in film.rows if any(_of(s, name) is not None for s in film.shots)]
         lines = [
             (shot.shot, clock_text(shot.start), *(_number(_of(shot, name)) for name in shown))
             for shot in film.shots
         ]
-        answers().print(table(("shot", "at", *shown), lines))
+        stdout_console().print(table(("shot", "at", *shown), lines))
 
 
 def _by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:

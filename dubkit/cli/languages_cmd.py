@@ -1,16 +1,16 @@
-"""``dubkit languages``: which languages a dub may be in, by their codes."""
+"""``dubkit languages``: the languages that a dub may be in."""
 
 from __future__ import annotations
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, say_json, table
+from dubkit.cli.console import stdout_console, table, write_json, write_line
 
 
 def languages(json: o.Json = False) -> None:
-    """List the languages that scripts can be read in, by the codes for --language.
+    """List the languages that a dub may be in, with the codes for --language.
 
-    English needs nothing; the others need espeak-ng, which pip install 'dubkit\\[languages]' brings.
+    English is built in; the others need espeak-ng: pip install 'dubkit\\[languages]'.
 
     \b
     Examples:
@@ -23,8 +23,8 @@ def languages(json: o.Json = False) -> None:
         listed = espeak.espeak().languages().values()
         found = [(language.code, language.name) for language in listed]
     if json:
-        say_json([{"code": code, "name": name} for code, name in found])
+        write_json([{"code": code, "name": name} for code, name in found])
         return
-    answers().print(table(("code", "language"), found))
+    stdout_console().print(table(("code", "language"), found))
     if not espeak.available():
-        say(f"more: {espeak.INSTALL}")
+        write_line(f"for more languages: {espeak.INSTALL}")

@@ -27,6 +27,7 @@ _MODULES = {
     "profile": "dubkit.pipeline.actor_profile",
     "pull": "dubkit.weights.pull",
     "report": "dubkit.report",
+    "schema": "dubkit.config.schema",
     "status": "dubkit.pipeline.inspect",
     "studio": "dubkit.training.commands",
 }

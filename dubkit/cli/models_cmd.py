@@ -1,4 +1,4 @@
-"""``dubkit models``: the weights of optional engines and measures: list, pull, verify, where they lie."""
+"""``dubkit models``: list, pull, verify and locate the weights of optional engines and measures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rich.progress import (
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import DubkitGroup, answers, errors, say, say_json, table
+from dubkit.cli.command import DubkitCommand, DubkitGroup
+from dubkit.cli.console import stderr_console, stdout_console, table, write_json, write_line
 from dubkit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ NARROW = 5  # columns of the list where there are fewer
 app = typer.Typer(
     cls=DubkitGroup,
     no_args_is_help=True,
-    help="List, pull and verify the weights of optional engines.",
+    help="List, pull, and verify the weights of optional engines.",
 )
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="NAME", help="Names that the list shows.", show_default=False),
+    typer.Argument(metavar="NAME", help="Names from dubkit models list.", show_default=False),
 ]
 
 
@@ -44,16 +45,16 @@ TrustNew = Annotated[
     bool,
     typer.Option(
         "--trust-new",
-        help="Take what the owner offers now, though it is not what was taken the first time.",
+        help="Accept what the owner offers now, even if it is not what was pulled first.",
     ),
 ]
 
 
-@app.command("list")
+@app.command("list", cls=DubkitCommand)
 def list_(json: o.Json = False) -> None:
-    """List every weight: use, size, license, source, checksum, and whether it is here.
+    """List all weights: use, size, license, source, checksum, and whether they are here.
 
-    What dubkit itself needs is inside the package and not listed.
+    What dubkit itself needs is part of the package and not listed.
 
     \b
     Examples:
@@ -72,10 +73,10 @@ def list_(json: o.Json = False) -> None:
             }
             for w, state in rows
         ]
-        say_json(found)
+        write_json(found)
         return
-    console = answers()
-    heads = ("weight", "for", "size", "paid work", "state", "license", "sha256", "source")
+    console = stdout_console()
+    heads = ("weight", "use", "size", "paid work", "state", "license", "sha256", "source")
     cells = [
         (
             w.name,
@@ -92,10 +93,12 @@ def list_(json: o.Json = False) -> None:
     shown = len(heads) if console.width >= ALL_COLUMNS else NARROW
     console.print(table(heads[:shown], (row[:shown] for row in cells)))
     if shown < len(heads):
-        say("a wider terminal, a pipe or --json shows license, checksum and source too")
+        write_line(
+            "license, checksum and source: in a wider terminal, through a pipe, or with --json"
+        )
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def pull(
     names: Names = None,
     trust_new: TrustNew = False,
@@ -103,15 +106,15 @@ def pull(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Download weights and check them; what was interrupted goes on where it stopped.
+    """Download weights and check them; an interrupted download resumes.
 
-    Without NAME: those that are here in part, and nothing else. Where no checksum is known, what is pulled first is
-    taken on trust, and everything later has to be the same.
+    Without NAME, only unfinished downloads are completed. Where no checksum is known, the first download is
+    trusted, and every later one must equal it.
 
     \b
     Examples:
       dubkit models pull whisper-small align-de
-      HTTPS_PROXY=http://proxy:3128 dubkit models pull retinaface-resnet50
+      HTTPS_PROXY=http://proxy:3128 dubkit models pull align-de
     """
     cache = lazy.cache
     wanted = [cache.weight(name).name for name in names or cache.unfinished()]
@@ -121,18 +124,18 @@ def pull(
             path = lazy.pull.weight_path(name, offline=offline, report=report, trust_new=trust_new)
             found.append({"name": name, "path": str(path)})
     if json:
-        say_json(found)
+        write_json(found)
     elif not found:
-        say("nothing to go on with; name what to pull, as dubkit models list shows it")
+        write_line("no download is unfinished; name what to pull, as in dubkit models list")
     for line in [] if json else found:
-        say(f"{line['name']}  {line['path']}")
+        write_line(f"{line['name']}  {line['path']}")
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def verify(names: Names = None, json: o.Json = False) -> None:
-    """Hash every file of the weights that are here and compare; ends with code 7 where one is wrong.
+    """Compare the checksums of the weights that are here; exits with code 7 if one is wrong.
 
-    A file that you brought yourself is accepted by this, and by the first run that uses it.
+    Files that you copied here yourself are accepted by this command, or by the first run that uses them.
 
     \b
     Examples:
@@ -143,10 +146,10 @@ def verify(names: Names = None, json: o.Json = False) -> None:
     wanted = [cache.weight(name).name for name in names or cache.present()]
     found = [(name, cache.inspect(name)) for name in wanted]
     if json:
-        say_json([{"name": n, "state": f.state.value, "detail": f.detail} for n, f in found])
+        write_json([{"name": n, "state": f.state.value, "detail": f.detail} for n, f in found])
     else:
         rows = [(name, f.state.value, f.detail, str(f.path)) for name, f in found]
-        answers().print(table(("weight", "state", "", "where"), rows))
+        stdout_console().print(table(("weight", "state", "", "path"), rows))
     bad = [n for n, f in found if f.state is cache.State.DAMAGED or (names and not f.good)]
     if bad:
         hint = (
@@ -155,9 +158,9 @@ def verify(names: Names = None, json: o.Json = False) -> None:
         raise ModelError(f"not usable: {', '.join(bad)}", hint=hint)
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def path(names: Names = None) -> None:
-    """Print where weights lie: the cache folder, or each NAME's file or folder.
+    """Print where weights are kept: the cache folder, or the file or folder of each NAME.
 
     \b
     Examples:
@@ -166,16 +169,16 @@ def path(names: Names = None) -> None:
     """
     cache = lazy.cache
     for name in names or ():
-        say(str(cache.place(name)))
+        write_line(str(cache.place(name)))
     if not names:
-        say(str(cache.cache_root()))
+        write_line(str(cache.cache_root()))
 
 
 @contextmanager
 def _bars(*, hidden: bool) -> Iterator[Report]:
-    """One bar a file on stderr."""
+    """Yield what shows downloads: one bar per file on stderr, none when ``hidden``."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    bars = Progress(*columns, TimeRemainingColumn(), console=errors(), disable=hidden)
+    bars = Progress(*columns, TimeRemainingColumn(), console=stderr_console(), disable=hidden)
     tasks: dict[str, TaskID] = {}
 
     def report(name: str, done: int, total: int | None) -> None:
@@ -204,7 +207,7 @@ def _entry(weight: Weight) -> dict[str, object]:
 
 
 def _size(size: int | None) -> str:
-    return f"{size / 1e6:,.0f} MB" if size else "not known"
+    return f"{size / 1e6:,.0f} MB" if size else "unknown"
 
 
 def _paid(paid: bool | None) -> str:
@@ -217,4 +220,4 @@ def _known(weight: Weight, first: dict[str, str]) -> str:
         return known[:12]
     if len(first) == 1:
         return f"{next(iter(first.values()))[:12]} (first pull)"
-    return "the hub's own" if weight.hub else "not pinned"
+    return "from the hub" if weight.hub else "not pinned"

@@ -1,4 +1,8 @@
-"""The flags, with their help. One not given is None; nothing is compared with a default."""
+"""The options that commands share, with their help.
+
+An option that was not given is None, so that presets decide; help shows the default that stands in the configuration
+(`dubkit.cli.command`).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,25 @@ from typing import Annotated
 import typer
 
 FILES = "Files"
-PICTURE = "What is done"
-RUNNING = "How it runs"
-TALKING = "What is said"
+SETTINGS = "Settings"
+EXECUTION = "Execution"
+MESSAGES = "Messages"
 
-Movie = Annotated[Path, typer.Argument(metavar="MOVIE", help="The film.", show_default=False)]
+Movie = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MOVIE",
+        help="The film to dub.",
+        show_default=False,
+    ),
+]
 Dub = Annotated[
     Path,
     typer.Option(
         "--audio",
         "-a",
         metavar="DUB",
-        help="The new sound: any audio file, or a video with one.",
+        help="New audio track: an audio file, or a video with sound.",
         show_default=False,
         rich_help_panel=FILES,
     ),
@@ -28,7 +39,8 @@ Script = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="What is said in the dub, as plain text or subtitles. Makes the lips more exact.",
+        help="Text of the dub, as plain text or subtitles. Makes lip sync more accurate.",
+        show_default="speech is recognized",
         rich_help_panel=FILES,
     ),
 ]
@@ -38,7 +50,8 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="The result; beside the film if not given.",
+        help="The dubbed film.",
+        show_default="MOVIE.dubbed, beside MOVIE",
         rich_help_panel=FILES,
     ),
 ]
@@ -46,7 +59,8 @@ Work = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Where intermediate work is kept for resuming; beside the result if not given.",
+        help="Folder for intermediate results, from which a run resumes.",
+        show_default="beside the result",
         rich_help_panel=FILES,
     ),
 ]
@@ -54,7 +68,8 @@ Shots = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="A list of shots to take instead of looking for cuts.",
+        help="Shot list to use instead of cut detection: first frames, one per line, or a CSV of PySceneDetect.",
+        show_default="cuts are detected",
         rich_help_panel=FILES,
     ),
 ]
@@ -62,20 +77,43 @@ Analysis = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="A folder where runs share what they found in a film: shots and faces are looked for once.",
+        help="Folder in which runs on the same film share its shots and faces.",
+        show_default="in the work folder",
         rich_help_panel=FILES,
     ),
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace the result if it exists.", rich_help_panel=FILES),
+    typer.Option(
+        "--overwrite",
+        help="Replace the result if it exists.",
+        rich_help_panel=FILES,
+    ),
+]
+Verdicts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Verdict file of a report: rejected shots keep their picture or are rendered with another preset.",
+        show_default="none",
+        rich_help_panel=FILES,
+    ),
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the measurements of the gate as JUnit XML, one test case per shot and measure.",
+        show_default="none",
+        rich_help_panel=FILES,
+    ),
 ]
 Wait = Annotated[
     bool,
     typer.Option(
         "--wait",
-        help="Where another process has the work folder, wait for it.",
-        rich_help_panel=RUNNING,
+        help="Wait while another process uses the work folder.",
+        rich_help_panel=EXECUTION,
     ),
 ]
 Presets = Annotated[
@@ -84,79 +122,115 @@ Presets = Annotated[
         "--preset",
         "-p",
         metavar="NAME",
-        help="A preset's name or TOML file; may be repeated, later ones win.",
-        rich_help_panel=PICTURE,
+        help="Name or TOML file of a preset; repeatable, later ones win.",
+        show_default="none",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        metavar="A.B=C",
-        help="Any setting, as in generate.amplitude=1.2; may be repeated.",
-        rich_help_panel=PICTURE,
+        metavar="KEY=VAL",
+        help="Any setting, as in generate.amplitude=1.2; repeatable.",
+        show_default="none",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Length = Annotated[
     str | None,
     typer.Option(
-        metavar="keep-video|shortest|freeze",
-        help="Where the dub is longer or shorter than the film; the film's length is kept if not given.",
-        rich_help_panel=PICTURE,
+        metavar="MODE",
+        help="When dub and film differ in length: keep-video (cut or pad the dub), "
+        "shortest (stop at the shorter), or freeze (hold the last frame).",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Silence = Annotated[
     str | None,
     typer.Option(
-        metavar="rest|closed|original|hold",
-        help="The mouth where nobody speaks: as the person rests, shut, as filmed, or held.",
-        rich_help_panel=PICTURE,
+        metavar="MODE",
+        help="Mouth while nobody speaks: rest (as this person rests), closed, original (as filmed), "
+        "or hold (as it was last).",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Synth = Annotated[
     str | None,
     typer.Option(
-        metavar="tcsc|warp",
-        help="Who makes the picture: the image net, or the warp of own frames alone.",
-        rich_help_panel=PICTURE,
+        metavar="ENGINE",
+        help="How mouths are drawn: warp (from the film's own frames), tcsc (image net), or passthrough (not at all).",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Faces = Annotated[
     str | None,
     typer.Option(
-        metavar="speaking|largest|all", help="Which faces are dubbed.", rich_help_panel=PICTURE
+        metavar="WHICH",
+        help="Faces to dub: speaking (active speaker), largest, or all.",
+        rich_help_panel=SETTINGS,
     ),
 ]
-OnFailure = Annotated[
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt",
+        help="Adapt to the speakers of this film first; kept only if it helps.",
+        rich_help_panel=SETTINGS,
+    ),
+]
+Actor = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Profile of the person in the film, made with dubkit adapt.",
+        show_default="none",
+        rich_help_panel=SETTINGS,
+    ),
+]
+Language = Annotated[
     str | None,
     typer.Option(
-        metavar="stop|original",
-        help="A shot that fails: stop, or keep its picture and end with code 10.",
-        rich_help_panel=PICTURE,
+        metavar="CODE",
+        help="Language of the dub; dubkit languages lists the codes.",
+        show_default="detected",
+        rich_help_panel=SETTINGS,
+    ),
+]
+TrustScript = Annotated[
+    bool,
+    typer.Option(
+        "--trust-script",
+        help="Use the script even where it does not seem to match the dub.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Gate = Annotated[
     str | None,
     typer.Option(
-        metavar="off|warn|keep-original|stop",
-        help="A shot whose measures are bad: keep its original picture, say so only, or make no film.",
-        rich_help_panel=PICTURE,
+        metavar="ACTION",
+        help="When a shot fails quality control: warn, keep-original (keep its original picture), "
+        "stop (make no film), or off (measure nothing).",
+        rich_help_panel=SETTINGS,
     ),
 ]
-Verdicts = Annotated[
-    Path | None,
+OnFailure = Annotated[
+    str | None,
     typer.Option(
-        metavar="FILE",
-        help="What you said of single shots in a report: rejected ones keep their picture or are made anew.",
-        rich_help_panel=FILES,
+        metavar="ACTION",
+        help="When a shot cannot be rendered: stop, or original (keep its original picture and exit with code 10).",
+        rich_help_panel=SETTINGS,
     ),
 ]
-Junit = Annotated[
-    Path | None,
+License = Annotated[
+    str | None,
     typer.Option(
-        metavar="FILE",
-        help="Write what the gate measured as JUnit XML, one case a shot and measure.",
-        rich_help_panel=FILES,
+        "--license",
+        "--licence",
+        metavar="KIND",
+        help="Weights that may be used: any, or commercial (only those whose license allows paid work).",
+        show_default="any",
+        rich_help_panel=EXECUTION,
     ),
 ]
 Jobs = Annotated[
@@ -165,115 +239,96 @@ Jobs = Annotated[
         "--jobs",
         "-j",
         metavar="N",
-        help="How many work at once; as many as there are cores if not given.",
-        rich_help_panel=RUNNING,
+        help="Parallel workers.",
+        show_default="one per core or GPU",
+        rich_help_panel=EXECUTION,
     ),
 ]
 Backend = Annotated[
     str | None,
     typer.Option(
-        metavar="loky|threading|dask",
-        help="Workers: processes of this machine, threads, or a Dask cluster.",
-        rich_help_panel=RUNNING,
+        metavar="NAME",
+        help="Kind of workers: loky (processes), threading, or dask (a cluster).",
+        rich_help_panel=EXECUTION,
     ),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        metavar="tcp://HOST:PORT",
-        help="The Dask scheduler whose workers do the work; means --backend dask.",
-        rich_help_panel=RUNNING,
+        metavar="ADDRESS",
+        help="Dask scheduler, as tcp://HOST:PORT; implies --backend dask.",
+        show_default="a local cluster",
+        rich_help_panel=EXECUTION,
     ),
 ]
 Device = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|cpu|cuda|cuda:N|mps",
-        help="Where the nets run; a GPU if there is one.",
-        rich_help_panel=RUNNING,
+        metavar="DEVICE",
+        help="Device of the nets: auto (a GPU if there is one), cpu, cuda, cuda:N, or mps.",
+        rich_help_panel=EXECUTION,
     ),
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="STAGE", help="Stop after this stage.", rich_help_panel=RUNNING),
+    typer.Option(
+        metavar="STAGE",
+        help="Stop after a stage: {stages}.",
+        show_default="all stages run",
+        rich_help_panel=EXECUTION,
+    ),
 ]
 Force = Annotated[
     list[str] | None,
     typer.Option(
         metavar="STAGE",
-        help="Do this stage again although it is done; may be repeated.",
-        rich_help_panel=RUNNING,
+        help="Repeat a stage even if it is done: {stages}; repeatable.",
+        show_default="none",
+        rich_help_panel=EXECUTION,
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Show what would be done, and stop.", rich_help_panel=RUNNING),
+    typer.Option(
+        "--dry-run",
+        help="Show what would be done, and stop.",
+        rich_help_panel=EXECUTION,
+    ),
 ]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", help="Forbid optional engines to download.", rich_help_panel=RUNNING),
+    typer.Option(
+        "--offline",
+        help="Forbid optional engines to download.",
+        rich_help_panel=EXECUTION,
+    ),
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=TALKING),
+    typer.Option(
+        "--json",
+        help="Write JSON to stdout, one object per line.",
+        rich_help_panel=MESSAGES,
+    ),
 ]
 Verbose = Annotated[
     int,
     typer.Option(
         "--verbose",
         "-v",
-        count=True,
-        help="Show every program that is started; twice for everything.",
+        help="Show every program that is started; -vv shows everything.",
         show_default=False,
-        rich_help_panel=TALKING,
+        count=True,
+        rich_help_panel=MESSAGES,
     ),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel=TALKING),
-]
-
-Adapt = Annotated[
-    bool,
     typer.Option(
-        "--adapt",
-        help="Tune to the speakers of this film first; kept only if it helps.",
-        rich_help_panel=PICTURE,
-    ),
-]
-Actor = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="The profile of the person in the film, from dubkit adapt.",
-        rich_help_panel=PICTURE,
-    ),
-]
-
-Language = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CODE",
-        help="Language of the dub, as dubkit languages lists it; told from the script if not given.",
-        rich_help_panel=PICTURE,
-    ),
-]
-TrustScript = Annotated[
-    bool,
-    typer.Option(
-        "--trust-script",
-        help="Take the script as it is, even where the dub does not seem to say it.",
-        rich_help_panel=PICTURE,
-    ),
-]
-License = Annotated[
-    str | None,
-    typer.Option(
-        "--license",
-        "--licence",
-        metavar="any|commercial",
-        help="commercial: refuse weights whose license does not allow paid work.",
-        rich_help_panel=RUNNING,
+        "--quiet",
+        "-q",
+        help="Show only warnings and errors.",
+        rich_help_panel=MESSAGES,
     ),
 ]
 
@@ -290,6 +345,12 @@ PATHS = {
     "on_failure": "parallel.on_failure",
     "gate": "gate.action",
 }
+
+
+OF_SETTING = PATHS | {
+    name: f"parallel.{name}" for name in ("jobs", "backend", "scheduler", "device")
+}
+HIDDEN_ALIASES = ("--licence",)  # understood, but not shown
 
 
 def flags(**given: str | Path | bool | None) -> list[str]:

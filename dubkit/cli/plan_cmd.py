@@ -1,4 +1,4 @@
-"""``dubkit plan``: what a film holds and what may go wrong, before anything is rendered."""
+"""``dubkit plan``: the shots of a film and what may go wrong, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.text import Text
 
 from dubkit.cli import lazy, options
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, set_verbosity
+from dubkit.cli.console import set_verbosity, stdout_console, write_line
 from dubkit.cli.events import Result, ShotPlanned
 from dubkit.cli.progress_bar import clock_text
-from dubkit.cli.run_cmd import forbid_downloads, telling
+from dubkit.cli.run_cmd import forbid_downloads, reporting_result
 from dubkit.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 PictureFile = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.png",
-        help="A picture of all shots; long films get several, FILE-2.png and so on.",
+        metavar="FILE",
+        help="Write a contact sheet of all shots; long films get several: FILE-2.png and so on.",
+        show_default="none",
         rich_help_panel=o.FILES,
     ),
 ]
@@ -56,9 +57,9 @@ def plan(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Look at MOVIE shot by shot before it is dubbed: faces, speech, risks, and the time it takes.
+    """Analyze MOVIE shot by shot before dubbing: faces, speech, risks, and rendering time.
 
-    The analysis is the real one and stays in the work folder: `dubkit run` goes on from there.
+    The analysis is kept in the work folder, and `dubkit run` continues from it.
 
     \b
     Examples:
@@ -71,7 +72,7 @@ def plan(
     flags = options.flags(
         language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
     )
-    with telling(as_json=json, quiet=quiet) as reporter:
+    with reporting_result(as_json=json, quiet=quiet) as reporter:
         config = lazy.presets.load_config(
             preset or (),
             [*(setting or ()), *flags],
@@ -90,7 +91,7 @@ def plan(
         found = lazy.planning.plan_film(job, config, progress=reporter, picture=picture)
         if json:
             for shot, minutes, done in _rows(found):
-                reporter.tell(ShotPlanned(**_fields(shot, minutes, done)))
+                reporter.emit(ShotPlanned(**_fields(shot, minutes, done)))
         reporter.finish(Result("planned", EXIT_OK, facts=_facts(found)))
     if not json:
         _show(found, quiet)
@@ -130,12 +131,12 @@ def _show(found: FilmPlan, quiet: bool) -> None:
     for shot, minutes, done in _rows(found):
         if not quiet or shot.risk.word in ("high", "medium"):
             table.add_row(*_line(shot, minutes, done))
-    answers().print(table)
+    stdout_console().print(table)
     counts = ", ".join(f"{count} {_names(word)}" for word, count in found.risks.items() if count)
-    say(f"{len(found.shots)} shots: {counts}")
-    say(_time(found))
+    write_line(f"{len(found.shots)} shots: {counts}")
+    write_line(_time(found))
     for path in found.pictures:
-        say(str(path))
+        write_line(str(path))
 
 
 _NUMBERS = ("length", "faces", "size", "rendering")
@@ -143,7 +144,7 @@ _NUMBERS = ("length", "faces", "size", "rendering")
 
 def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
     face, speech = shot.face, shot.speech
-    said = f"{speech.seconds:.1f} s, {speech.phonemes} sounds, {speech.closures} P B M"
+    said = f"{speech.seconds:.1f} s, {speech.phonemes} phonemes, {speech.closures} P B M"
     why = "; ".join(reason.text for reason in shot.reasons)
     cells = (
         shot.shot,
@@ -166,13 +167,15 @@ def _short(minutes: float) -> str:
 
 
 def _names(word: str) -> str:
-    return "without a face" if word == "none" else f"of {word} risk"
+    return "without a face" if word == "none" else f"at {word} risk"
 
 
 def _time(found: FilmPlan) -> str:
     if found.left is None or found.speed is None:
-        return "how long rendering takes could not be measured"
+        return "the rendering time could not be measured"
     if all(found.rendered):
-        return "all shots are rendered already"
+        return "all shots are already rendered"
     workers = f"{found.workers} workers" if found.workers > 1 else "one worker"
-    return f"rendering takes about {_short(found.left)} with {workers}, by {found.speed.basis}"
+    return (
+        f"rendering takes about {_short(found.left)} with {workers}, based on {found.speed.basis}"
+    )

@@ -1,4 +1,4 @@
-"""``dubkit presets``: what presets there are, what one of them amounts to, whether one is valid."""
+"""``dubkit presets``: list presets, show the settings they result in, check them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import DubkitGroup, answers, say, say_json, table
+from dubkit.cli.command import DubkitCommand, DubkitGroup
+from dubkit.cli.console import stdout_console, table, write_json, write_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-app = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show and check presets.")
+app = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show, and check presets.")
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="NAME", help="Presets' names or TOML files.", show_default=False),
+    typer.Argument(metavar="NAME", help="Names or TOML files of presets.", show_default=False),
 ]
 
 
-@app.command("list")
+@app.command("list", cls=DubkitCommand)
 def list_(json: o.Json = False) -> None:
     """List the presets that come with dubkit.
 
@@ -34,15 +35,15 @@ def list_(json: o.Json = False) -> None:
     """
     found = lazy.presets.list_presets()
     if json:
-        say_json([{"name": p.name, "description": p.description} for p in found])
+        write_json([{"name": p.name, "description": p.description} for p in found])
         return
     rows = [(preset.name, preset.description) for preset in found]
-    answers().print(table(("preset", "what it is for"), rows))
+    stdout_console().print(table(("preset", "purpose"), rows))
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) -> None:
-    """Show every setting, its value under the presets NAME, and what it means.
+    """Show every setting with its value under the presets NAME, and its meaning.
 
     \b
     Examples:
@@ -51,19 +52,19 @@ def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) 
     """
     config = lazy.presets.load_config(names or (), setting or ())
     if json:
-        say(config.model_dump_json())
+        write_line(config.model_dump_json())
         return
     default = lazy.presets.load_config()
     usual = {path: value for path, value, _ in _settings(default)}
     changed, rows = default != config, []
     for path, value, about in _settings(config):
         rows.append((path, _toml(value), "*" if value != usual[path] else "", about))
-    answers().print(table(("setting", "value", "*" if changed else "", "meaning"), rows))
+    stdout_console().print(table(("setting", "value", "*" if changed else "", "meaning"), rows))
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def check(names: Names = None, setting: o.Settings = None) -> None:
-    """Check presets together, as a run would take them; every problem is listed (exit code 2).
+    """Check presets together, as a run would use them; lists every problem (exit code 2).
 
     \b
     Examples:
@@ -71,7 +72,7 @@ def check(names: Names = None, setting: o.Settings = None) -> None:
       dubkit presets check preview my-preset.toml --set faces.which=all
     """
     lazy.presets.load_config(names or (), setting or ())
-    say("valid: " + (", ".join(names) if names else "the defaults"))
+    write_line("valid: " + (", ".join(names) if names else "the defaults"))
 
 
 def _settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

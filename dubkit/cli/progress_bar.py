@@ -13,7 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from dubkit.cli.console import errors, say
+from dubkit.cli.console import stderr_console, write_line
 from dubkit.cli.events import (
     Advanced,
     Event,
@@ -113,7 +113,7 @@ LINE_EVERY = 5.0  # seconds between two plain lines of one stage
 class Reporter(BatchProgress, Protocol):
     """Progress that also shows answers of many lines, and the end."""
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """A line of the answer, for programs."""
 
     def finish(self, result: Result) -> None:
@@ -129,7 +129,7 @@ class LineReporter:
         self._about = ""
         self._meters: dict[str, Meter] = {}
         self._said: dict[str, float] = {}
-        self._console = errors()
+        self._console = stderr_console()
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Open a stage; say only what was kept, the first line of work follows."""
@@ -170,7 +170,7 @@ class LineReporter:
         """Print a warning."""
         self._print(f"warning: {message}")
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
@@ -214,9 +214,9 @@ class QuietReporter:
     def warn(self, message: str) -> None:
         """Print a warning."""
         text = f"warning: {self._about}{message}"
-        errors().print(text, markup=False, highlight=False, soft_wrap=True)
+        stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
@@ -260,7 +260,7 @@ class JsonReporter:
         """Write a ``warning`` event."""
         self._write(Warned(message))
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Write it."""
         self._write(event)
 
@@ -269,7 +269,7 @@ class JsonReporter:
         self._write(result)
 
     def _write(self, event: Event) -> None:
-        say(to_line(event, self._clock() - self._begun, self._job))
+        write_line(to_line(event, self._clock() - self._begun, self._job))
 
 
 class _State(ProgressColumn):
@@ -348,7 +348,7 @@ class LiveReporter:
         text = f"warning: {self._about}{message}"
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
@@ -358,7 +358,7 @@ class LiveReporter:
 @contextmanager
 def reporting(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
     """The reporter that fits: events for programs, bars on a terminal, lines elsewhere."""
-    console = errors()
+    console = stderr_console()
     if as_json:
         yield JsonReporter()
     elif quiet:

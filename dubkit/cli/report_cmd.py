@@ -1,4 +1,4 @@
-"""``dubkit report``: a page to look through a job shot by shot, and to judge it."""
+"""``dubkit report``: a page on which to review a job shot by shot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import say, say_json, set_verbosity
+from dubkit.cli.console import set_verbosity, write_json, write_line
 from dubkit.cli.progress_bar import reporting
 
 WorkFolder = Annotated[
@@ -21,17 +21,18 @@ Page = Annotated[
     typer.Option(
         "--out",
         "-o",
-        metavar="FILE.html",
-        help="The page; beside the result if not given.",
+        metavar="FILE",
+        help="The HTML page.",
+        show_default="beside the result",
         rich_help_panel=o.FILES,
     ),
 ]
 Videos = Annotated[
     str,
     typer.Option(
-        metavar="worst|all|none",
-        help="Which shots have a video in the page: the worst as far as there is room, all, or none.",
-        rich_help_panel=o.PICTURE,
+        metavar="WHICH",
+        help="Shots that get a video: worst (as many as --room allows), all, or none.",
+        rich_help_panel=o.SETTINGS,
     ),
 ]
 Room = Annotated[
@@ -39,8 +40,8 @@ Room = Annotated[
     typer.Option(
         metavar="MB",
         min=0,
-        help="What the worst shots' videos may take.",
-        rich_help_panel=o.PICTURE,
+        help="Space for the videos of the worst shots, in megabytes.",
+        rich_help_panel=o.SETTINGS,
     ),
 ]
 
@@ -55,10 +56,10 @@ def report(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Make a page of the job in WORK: every shot, original beside dubbed, worst first.
+    """Make a review page of the job in WORK: every shot, original beside dubbed, worst first.
 
-    The page is one file and uses no network. Shots are approved and rejected in it; the verdict file that it
-    gives goes to `dubkit run --verdicts`. A job that is not finished has a page too.
+    The page is one file and uses no network. Approve or reject shots on it, and pass the verdict file that it
+    saves to `dubkit run --verdicts`. Unfinished jobs have a page too.
 
     \b
     Examples:
@@ -71,8 +72,8 @@ def report(
             work, out, progress=reporter, videos=videos, room=room, jobs=jobs
         )
     if json:
-        say_json(asdict(made))
+        write_json(asdict(made))
         return
     if not quiet:
-        say(f"{made.shots} shots, {made.videos} with a video, {made.size / 2**20:.1f} MB")
-    say(str(made.path))
+        write_line(f"{made.shots} shots, {made.videos} with a video, {made.size / 2**20:.1f} MB")
+    write_line(str(made.path))

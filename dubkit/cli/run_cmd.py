@@ -13,7 +13,7 @@ import typer
 
 from dubkit.cli import lazy, options
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, set_verbosity, table
+from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
 from dubkit.cli.events import Failure, Gated, Result, Status
 from dubkit.cli.progress_bar import Reporter, clock_text, reporting
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
@@ -62,9 +62,9 @@ def run(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Dub MOVIE: its faces speak the words of DUB.
+    """Dub MOVIE: make its faces speak the audio track DUB.
 
-    After an interruption, the same command goes on where it stopped.
+    An interrupted run resumes when the same command is given again.
 
     \b
     Examples:
@@ -90,7 +90,7 @@ def run(
         on_failure=on_failure,
         gate=gate,
     )
-    perform(
+    run_and_show(
         lambda progress: lazy.api.run(
             movie,
             audio,
@@ -119,12 +119,14 @@ def run(
 
 
 def forbid_downloads(offline: bool) -> None:
-    """Optional engines look here before they reach for the network; workers inherit it."""
+    """Keep optional engines from downloading, by environment variables that workers inherit."""
     if offline:
         os.environ.update(_NO_DOWNLOADS)
 
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where film, dub and result are put.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder for the film, the dub, and the result.")
+]
 
 
 def demo(
@@ -135,18 +137,18 @@ def demo(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Make a film of three shots and a dub of it, and dub the film.
+    """Generate a film of three shots and a dub for it, and dub the film.
 
-    Run again, it does only what is not done.
+    Run again, it does only what is missing.
 
     \b
-    Example:
+    Examples:
       dubkit demo
     """
     set_verbosity(verbose, quiet)
     files = lazy.build.build_demo(folder)
     result = folder / "dubbed.mp4"
-    perform(
+    run_and_show(
         lambda progress: lazy.api.run(
             files.film,
             files.dub,
@@ -162,20 +164,20 @@ def demo(
         quiet=quiet,
     )
     if not json and not quiet:
-        say(f"compare it with {files.film}; what is said is in {files.script}")
+        write_line(f"compare it with {files.film}; the spoken text is in {files.script}")
 
 
-def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
-    """Do ``work``, show its result, end with its exit code."""
-    with telling(as_json=as_json, quiet=quiet) as reporter:
+def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
+    """Call ``work``, show its result, and exit with its code."""
+    with reporting_result(as_json=as_json, quiet=quiet) as reporter:
         result = work(reporter)
         if result.facts.get("faces.dubbed") == 0:
-            reporter.warn("no face is dubbed anywhere in this film: only its sound is new")
+            reporter.warn("no face in this film was dubbed: only its sound is new")
         for event in _gated(result):
-            reporter.tell(event)
+            reporter.emit(event)
         reporter.finish(_ended(result))
     if quiet and not as_json and result.output and not result.plan:
-        say(str(result.output))
+        write_line(str(result.output))
     elif not as_json:
         _show(result)
     if result.exit_code != EXIT_OK:
@@ -183,8 +185,11 @@ def perform(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool
 
 
 @contextmanager
-def telling(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
-    """Progress for a command that ends with a ``result``: of a deliberate error and of a stop there is one too."""
+def reporting_result(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
+    """Yield the reporter of a command that ends with a ``result`` event.
+
+    A deliberate error or an interruption is reported as such an event and raised again.
+    """
     with reporting(as_json=as_json, quiet=quiet) as reporter:
         try:
             yield reporter
@@ -234,20 +239,22 @@ def _ended(result: RunResult) -> Result:
 def _show(result: RunResult) -> None:
     if result.plan:
         rows = [(line.stage, line.unit, _todo(line.current), line.reason) for line in result.plan]
-        answers().print(table(("stage", "unit", "", "why"), rows))
+        stdout_console().print(table(("stage", "unit", "", "why"), rows))
         todo = sum(not line.current for line in result.plan)
-        say(f"{todo} of {len(result.plan)} units to do")
+        write_line(f"{todo} of {len(result.plan)} units to do")
         return
     for kept in result.kept:
-        say(f"original picture kept: {kept}")
-    where = str(result.output) if result.output else "stopped before the film, as asked"
+        write_line(f"original picture kept: {kept}")
+    where = (
+        str(result.output) if result.output else "stopped before the film was written, as requested"
+    )
     speed = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
     kept_units = len(result.results) - result.done
-    resumed = f", {kept_units} of {len(result.results)} steps done earlier" if kept_units else ""
-    say(
+    resumed = f", {kept_units} of {len(result.results)} units done earlier" if kept_units else ""
+    write_line(
         f"{result.frames} frames in {clock_text(result.seconds)}{'' if resumed else speed}{resumed}"
     )
-    say(where)
+    write_line(where)
 
 
 def _todo(current: bool) -> str:

@@ -1,4 +1,4 @@
-"""``dubkit status``: what is done in a work folder, what is not, and why."""
+"""``dubkit status`` and ``dubkit diff``: what is done in a work folder, what is not, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import answers, say, say_json, table
+from dubkit.cli.console import stdout_console, table, write_json, write_line
 from dubkit.cli.progress_bar import clock_text
 from dubkit.errors import WorkError
 
@@ -28,18 +28,18 @@ WorkFolder = Annotated[
         show_default=False,
     ),
 ]
-Why = Annotated[bool, typer.Option("--why", help="Every unit, and why it is done again or not.")]
-Verify = Annotated[
-    bool, typer.Option("--verify", help="Read every file again and compare its checksum.")
+Why = Annotated[
+    bool, typer.Option("--why", help="List every unit, and why it is up to date or will be redone.")
 ]
+Verify = Annotated[bool, typer.Option("--verify", help="Compare the checksum of every file.")]
 
 
 def status(
     work: WorkFolder, why: Why = False, verify: Verify = False, json: o.Json = False
 ) -> None:
-    """Show how far the job in WORK is, or how every job of a batch is.
+    """Show the progress of the job in WORK, or of every job of a batch.
 
-    With --verify, what is damaged is listed and marked to be done again; the exit code is 6 then.
+    With --verify, damaged files are listed and will be redone; the exit code is then 6.
 
     \b
     Examples:
@@ -53,19 +53,19 @@ def status(
     state = lazy.status.job_status(work)
     damaged = lazy.status.verify(work) if verify else ()
     if json:
-        say_json({**_facts(state), "damaged": damaged if verify else None})
+        write_json({**_facts(state), "damaged": damaged if verify else None})
     else:
         _show(state, why)
     if damaged:
-        raise WorkError("; ".join(damaged), hint="the same run again mends it")
+        raise WorkError("; ".join(damaged), hint="the same dubkit run repairs it")
     if verify and not json:
-        say("every file is as it was written")
+        write_line("every file is intact")
 
 
 def _show_batch(jobs: list[JobState], as_json: bool) -> None:
     tally = Counter(job.state for job in jobs)
     if as_json:
-        say_json({"jobs": jobs, "states": tally})
+        write_json({"jobs": jobs, "states": tally})
         return
     rows = [
         (
@@ -76,31 +76,31 @@ def _show_batch(jobs: list[JobState], as_json: bool) -> None:
         )
         for job in jobs
     ]
-    answers().print(table(("job", "state", "time", ""), rows))
-    say(", ".join(f"{count} {state}" for state, count in sorted(tally.items())))
+    stdout_console().print(table(("job", "state", "time", ""), rows))
+    write_line(", ".join(f"{count} {state}" for state, count in sorted(tally.items())))
 
 
 def _show(state: JobStatus, why: bool) -> None:
-    say(f"film    {state.job.video}")
-    say(f"dub     {state.job.audio}")
-    say(f"result  {state.job.output}{'' if state.finished else '  (not finished)'}")
+    write_line(f"film    {state.job.video}")
+    write_line(f"dub     {state.job.audio}")
+    write_line(f"result  {state.job.output}{'' if state.finished else '  (not finished)'}")
     if state.in_use_by:
-        say(f"in use  {state.in_use_by}")
-    say("")
-    answers().print(table(("stage", "done", "of", "failed", "time"), _stage_rows(state)))
+        write_line(f"in use  {state.in_use_by}")
+    write_line("")
+    stdout_console().print(table(("stage", "done", "of", "failed", "time"), _stage_rows(state)))
     if state.failures:
-        say("")
+        write_line("")
         rows = [(r.stage, r.unit, r.error or "", r.hint or "") for r in state.failures]
-        answers().print(table(("failed", "unit", "why", "hint"), rows))
+        stdout_console().print(table(("failed", "unit", "why", "hint"), rows))
     bad = [gate for gate in state.gates if gate.reasons]
     if bad:
-        say("")
+        write_line("")
         lines = [(gate.shot, _outcome(gate), "; ".join(gate.reasons)) for gate in bad]
-        answers().print(table(("gate", "what became of it", "why"), lines))
+        stdout_console().print(table(("gate", "outcome", "why"), lines))
     if why:
-        say("")
+        write_line("")
         units = [(line.stage, line.unit, line.reason) for line in state.plan]
-        answers().print(table(("stage", "unit", "state"), units))
+        stdout_console().print(table(("stage", "unit", "state"), units))
 
 
 def _outcome(gate: GateResult) -> str:
@@ -108,7 +108,7 @@ def _outcome(gate: GateResult) -> str:
         return "keeps its original picture"
     if gate.verdict == "approve":
         return "approved"
-    return "stops the film" if gate.action == "stop" else "is in the film"
+    return "blocks the film" if gate.action == "stop" else "in the film"
 
 
 def _stage_rows(state: JobStatus) -> list[tuple[str, ...]]:
@@ -146,7 +146,7 @@ New = Annotated[
         metavar="NEW", help="Another work folder of the film, or a new dub.", show_default=False
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="Also the shots that stay as they are.")]
+All = Annotated[bool, typer.Option("--all", help="Also list the shots that stay as they are.")]
 
 
 def diff(
@@ -157,7 +157,7 @@ def diff(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Show which shots would be rendered again with NEW instead of what OLD was made with.
+    """Show which shots would be rendered again if NEW replaced the dub of OLD.
 
     \b
     Examples:
@@ -172,7 +172,7 @@ def diff(
             found = lazy.difference.compare_dub(old, new, script, reporter)
     changed = sum(shot.changed for shot in found)
     if json:
-        say_json({"shots": found, "changed": changed})
+        write_json({"shots": found, "changed": changed})
         return
     rows = [
         (shot.shot, clock_text(shot.start), "changes" if shot.changed else "stays", shot.reason)
@@ -180,5 +180,5 @@ def diff(
         if shot.changed or every
     ]
     if rows:
-        answers().print(table(("shot", "at", "", "why"), rows))
-    say(f"{changed} of {len(found)} shots change")
+        stdout_console().print(table(("shot", "at", "", "why"), rows))
+    write_line(f"{changed} of {len(found)} shots change")

@@ -1,4 +1,4 @@
-"""``dubkit train``: nets learn from footage of your own."""
+"""``dubkit train`` and ``dubkit adapt``: training on your own footage."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import typer
 
 from dubkit.cli import lazy
 from dubkit.cli import options as o
-from dubkit.cli.console import DubkitGroup, answers, say, set_verbosity, table
+from dubkit.cli.command import DubkitCommand, DubkitGroup
+from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
 from dubkit.cli.events import Result
 from dubkit.cli.progress_bar import clock_text
-from dubkit.cli.run_cmd import telling
+from dubkit.cli.run_cmd import reporting_result
 from dubkit.errors import EXIT_OK
 from dubkit.progress import Progress
 
@@ -25,37 +26,41 @@ if TYPE_CHECKING:
 from dubkit.cli import options
 
 app = typer.Typer(
-    cls=DubkitGroup, no_args_is_help=True, help="Train dubkit's nets on footage of your own."
+    cls=DubkitGroup, no_args_is_help=True, help="Train dubkit's nets on your own footage."
 )
 
 Answer = TypeVar("Answer")
-_SHOWN = 40  # refused files listed; the book holds all
+_SHOWN = 40  # refused files listed; the set's index holds all
 
 Clips = Annotated[
     Path,
-    typer.Argument(metavar="CLIPS", help="A folder of talking-face videos.", show_default=False),
+    typer.Argument(metavar="CLIPS", help="Folder of talking-face videos.", show_default=False),
 ]
 SetOut = Annotated[
-    Path, typer.Argument(metavar="OUT", help="The folder of the prepared set.", show_default=False)
+    Path, typer.Argument(metavar="OUT", help="Folder for the prepared set.", show_default=False)
 ]
 Prepared = Annotated[
-    Path, typer.Argument(metavar="SET", help="What `train prepare` made.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="SET", help="Folder written by dubkit train prepare.", show_default=False
+    ),
 ]
 Out = Annotated[
     Path,
-    typer.Argument(metavar="OUT", help="The folder of this training.", show_default=False),
+    typer.Argument(metavar="OUT", help="Folder for this training.", show_default=False),
 ]
 Start = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Weights to start from instead of random ones.",
+        help="Weights to start from.",
+        show_default="random",
         rich_help_panel=o.FILES,
     ),
 ]
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def prepare(
     clips: Clips,
     out: SetOut,
@@ -67,19 +72,19 @@ def prepare(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Make a set that trainings read out of the videos in CLIPS, and say what is refused and why.
+    """Prepare a training set from the videos in CLIPS, and report what is refused and why.
 
-    A script may lie beside each video (same name; .txt, .srt, .vtt, .align). The same command goes on where it
-    stopped, and does only what is new.
+    A script may lie beside each video (same name; .txt, .srt, .vtt, .align). Run the same command again to resume,
+    or to add what is new.
 
     \b
     Examples:
       dubkit train prepare footage/ set/
       dubkit train prepare footage/ set/ --jobs 8 --set train.prepare.min_width=96
-      dubkit train prepare footage/ set/ --set train.prepare.pictures=6 --set train.prepare.stills=true
+      dubkit train prepare footage/ set/ --set train.prepare.stills=true
     """
     set_verbosity(verbose, quiet)
-    _perform(
+    _run_and_show(
         lambda progress: lazy.studio.prepare_set(
             clips,
             out,
@@ -96,7 +101,7 @@ def prepare(
     )
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def tc(
     prepared: Prepared,
     out: Out,
@@ -108,9 +113,9 @@ def tc(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train the net that turns speech into mouth shapes. The result is OUT/tc.safetensors.
+    """Train the net from speech to mouth shapes. The result is OUT/tc.safetensors.
 
-    Ctrl-C saves; the same command goes on. OUT/metrics.jsonl and OUT/previews show how it does.
+    Ctrl-C saves the training, and the same command resumes it. OUT/metrics.jsonl and OUT/previews show progress.
 
     \b
     Examples:
@@ -122,7 +127,7 @@ def tc(
     _train("tc", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
 
 
-@app.command()
+@app.command(cls=DubkitCommand)
 def sc(
     prepared: Prepared,
     out: Out,
@@ -134,9 +139,9 @@ def sc(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train the net that turns mouth shapes into pictures. The result is OUT/sc.safetensors.
+    """Train the net from mouth shapes to pictures. The result is OUT/sc.safetensors.
 
-    Ctrl-C saves; the same command goes on. OUT/metrics.jsonl and OUT/previews show how it does.
+    Ctrl-C saves the training, and the same command resumes it. OUT/metrics.jsonl and OUT/previews show progress.
 
     \b
     Examples:
@@ -159,7 +164,7 @@ def _train(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    _perform(
+    _run_and_show(
         lambda progress: lazy.studio.train(
             kind,
             prepared,
@@ -177,7 +182,7 @@ def _train(
     )
 
 
-def _perform(
+def _run_and_show(
     work: Callable[[Progress], Answer],
     facts: Callable[[Answer], tuple[Path | None, dict[str, object]]],
     show: Callable[[Answer], None],
@@ -185,14 +190,14 @@ def _perform(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Do ``work`` with progress, then tell its answer."""
-    with telling(as_json=as_json, quiet=quiet) as reporter:
+    """Call ``work`` with a reporter, then show its result."""
+    with reporting_result(as_json=as_json, quiet=quiet) as reporter:
         answer = work(reporter)
         output, found = facts(answer)
         where = str(output) if output else None
         reporter.finish(Result("done", EXIT_OK, output=where, facts=found))
     if quiet and not as_json and where:
-        say(where)
+        write_line(where)
     elif not as_json:
         show(answer)
 
@@ -214,22 +219,24 @@ def _prepared_facts(result: PrepareResult) -> tuple[Path, dict[str, object]]:
 
 def _show_prepared(result: PrepareResult) -> None:
     book = result.book
-    for title, files in (("refused", book.refused), ("partly left out", book.left_out)):
+    for title, files in (("refused", book.refused), ("partly excluded", book.left_out)):
         if files:
             rows = list(files.items())[:_SHOWN]
-            answers().print(table((title, "why"), rows))
+            stdout_console().print(table((title, "why"), rows))
             if len(files) > _SHOWN:
-                say(f"and {len(files) - _SHOWN} more; all are in {result.root / 'set.json'}")
+                write_line(f"and {len(files) - _SHOWN} more; all are in {result.root / 'set.json'}")
     splits = Counter(facts.split for facts in book.clips.values())
     people = {split: _people(result, split) for split in ("train", "val")}
     counts = [(s, str(splits[s]), str(people[s]), _length(result, s)) for s in ("train", "val")]
-    answers().print(table(("kept", "clips", "people", "length"), counts))
+    stdout_console().print(table(("kept", "clips", "people", "length"), counts))
     if result.held_out:
-        say(f"note: {result.held_out}")
+        write_line(f"note: {result.held_out}")
     if result.frames:
         speed = result.frames / max(result.spent, 1e-3)
-        say(f"{result.frames} frames looked at in {clock_text(result.spent)}, {speed:.1f} frames/s")
-    say(str(result.root))
+        write_line(
+            f"{result.frames} frames analyzed in {clock_text(result.spent)}, {speed:.1f} frames/s"
+        )
+    write_line(str(result.root))
 
 
 def _people(result: PrepareResult, split: str) -> int:
@@ -254,22 +261,28 @@ def _trained_facts(outcome: Outcome) -> tuple[Path | None, dict[str, object]]:
 
 
 def _show_trained(outcome: Outcome) -> None:
-    say(f"{outcome.step} steps in {clock_text(outcome.seconds)}: {outcome.finished}")
+    write_line(f"{outcome.step} steps in {clock_text(outcome.seconds)}: {outcome.finished}")
     rows = [(name, f"{value:.4g}") for name, value in outcome.measures.items()]
-    answers().print(table((f"held out, step {outcome.best_step}", ""), rows))
+    stdout_console().print(table((f"held out, step {outcome.best_step}", ""), rows))
     if outcome.weights is None:
-        say("nothing was better than the start, so no weights are written")
+        write_line("no step improved on the start, so no weights were written")
     else:
-        say(str(outcome.weights))
+        write_line(str(outcome.weights))
 
 
+Footage = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MOVIE", help="Footage of one person speaking, with its sound.", show_default=False
+    ),
+]
 Profile = Annotated[
     Path,
     typer.Option(
         "--out",
         "-o",
         metavar="ACTOR",
-        help="The profile to write, a .safetensors file.",
+        help="Profile to write, a .safetensors file.",
         show_default=False,
         rich_help_panel=o.FILES,
     ),
@@ -277,7 +290,7 @@ Profile = Annotated[
 
 
 def adapt(
-    movie: o.Movie,
+    movie: Footage,
     out: Profile,
     work: o.Work = None,
     shots: o.Shots = None,
@@ -291,10 +304,10 @@ def adapt(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Learn from MOVIE and its own sound how the person in it speaks.
+    """Learn how the person in MOVIE speaks, from the film and its own sound.
 
-    Needs 10 s of usable speech, better a minute. A part of the speech is held out: a profile that does not
-    meet it better is not written. There is no recognition of persons: give footage of one.
+    Needs 10 s of usable speech; a minute is better. Part of the speech is held out, and a profile that does not
+    improve on it is not written. Persons are not distinguished: use footage of one.
 
     \b
     Examples:
@@ -302,7 +315,7 @@ def adapt(
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
     set_verbosity(verbose, quiet)
-    with telling(as_json=json, quiet=quiet) as reporter:
+    with reporting_result(as_json=json, quiet=quiet) as reporter:
         verdict = lazy.profile.make_profile(
             movie,
             out,
@@ -323,5 +336,5 @@ def adapt(
         }
         reporter.finish(Result("done", EXIT_OK, output=str(out), facts=facts))
     if not json:
-        say(f"error on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}")
-        say(str(out))
+        write_line(f"error on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}")
+        write_line(str(out))

@@ -228,3 +228,6 @@ class Config(Section):
     stitch: StitchSettings = StitchSettings()
     parallel: ParallelSettings = ParallelSettings()
     train: TrainSettings = TrainSettings()
+
+
+STAGE_NAMES = tuple(name for name in Config.model_fields if name not in ("parallel", "train"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from dubkit.cli.console import answers, set_verbosity, table
+from dubkit.cli.console import set_verbosity, stdout_console, table
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_quiet_hides_warnings_of_the_log_but_no_errors(capsys: pytest.CaptureFix
 
 
 def test_cells_are_text_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    answers().print(table(("name",), [("[red]shot[/red] :v:",), ("x" * 150,)]))
+    stdout_console().print(table(("name",), [("[red]shot[/red] :v:",), ("x" * 150,)]))
     out = capsys.readouterr().out
     assert "[red]shot[/red] :v:" in out
     assert "x" * 150 in out

@@ -37,7 +37,7 @@ def test_the_list_tells_size_license_and_state() -> None:
 
 
 def test_a_narrow_terminal_gets_the_columns_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models_cmd, "answers", lambda: Console(width=90))
+    monkeypatch.setattr(models_cmd, "stdout_console", lambda: Console(width=90))
     shown = RUN.invoke(app, ["models", "list"]).stdout
     assert max(len(line) for line in shown.splitlines()) <= 90
     assert len(shown.splitlines()) == len(everything()) + 2

@@ -1,0 +1,91 @@
+"""How dubkit's commands show their help and end: classes for Typer.
+
+Help joins the lines of a paragraph, shows flags without a type and arguments without braces, and adds what would
+otherwise stand in two places: the default of an option that changes a setting, and the names of the stages.
+"""
+
+from __future__ import annotations
+
+import inspect
+from copy import copy
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from dubkit.cli import lazy
+from dubkit.cli.console import show_error
+from dubkit.cli.options import HIDDEN_ALIASES, OF_SETTING
+from dubkit.errors import STOPPED, DubkitError
+
+
+class _HelpPage:
+    """Mixed into Typer's classes: the help page of a command."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **{**more, "help": _joined(more.get("help"))})
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+        """The parts of the usage line: ``MOVIE``, where Typer writes ``{MOVIE}``."""
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        return [piece.strip("{}") for piece in pieces]
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
+        """Write the page from a copy of the command: what help adds must not change how a command line is read."""
+        page: Any = copy(self)
+        page.params = [copy(option) for option in page.get_params(ctx)]
+        page.add_help_option = False  # it is among the parameters now
+        panels = [panel for o in page.params if (panel := getattr(o, "rich_help_panel", None))]
+        for option in page.params:
+            _complete(option)
+            if option.name == "help" and panels:
+                option.rich_help_panel = panels[-1]
+        super(_HelpPage, page).format_help(ctx, formatter)  # type: ignore[misc]
+
+
+def _joined(text: str | None) -> str:
+    """A docstring with each paragraph on one line, so that it wraps where the terminal ends."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(p if "\b" in p else p.replace("\n", " ") for p in paragraphs)
+
+
+def _complete(option: Any) -> None:
+    """Add to a parameter that help shows: the stages, and the default from the configuration."""
+    if getattr(option, "is_flag", False) or getattr(option, "count", False):
+        option.metavar = ""
+    option.opts = [name for name in option.opts if name not in HIDDEN_ALIASES]
+    if "{stages}" in (getattr(option, "help", None) or ""):
+        option.help = option.help.replace("{stages}", ", ".join(lazy.schema.STAGE_NAMES))
+    path = OF_SETTING.get(option.name)
+    if isinstance(option.show_default, str):
+        option.default, option.show_default = option.show_default, True
+    elif path and option.default is None and option.show_default is True:
+        section, _, key = path.partition(".")
+        option.default = getattr(getattr(lazy.schema.Config(), section), key)
+
+
+class DubkitCommand(_HelpPage, TyperCommand):
+    """A command."""
+
+
+class DubkitGroup(_HelpPage, TyperGroup):
+    """A group of commands; ends every deliberate error as a message, a hint and its own exit code."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Read the command line; when interrupted meanwhile, report it (Typer would not)."""
+        try:
+            return super().make_context(*arguments, **more)
+        except KeyboardInterrupt:
+            show_error(STOPPED)
+            raise typer.Exit(STOPPED.exit_code) from None
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the chosen command; bugs pass through as tracebacks (exit 1)."""
+        try:
+            return super().invoke(ctx)
+        except DubkitError as error:
+            show_error(error)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            show_error(STOPPED)
+            raise typer.Exit(STOPPED.exit_code) from None
