@@ -58,7 +58,9 @@ def _command_section(name: str, command: Any) -> list[str]:
     lines = [f"## {name}", "", f"`{name} {usage}`", "", text, ""]
     if examples:
         lines += ["```sh", *examples, "```", ""]
-    rows = [row for parameter in command.params if (row := _parameter_row(parameter))]
+    rows = [
+        row for parameter in command.as_shown(context).params if (row := _parameter_row(parameter))
+    ]
     if rows:
         lines += ["| option | meaning | default |", "|---|---|---|", *rows, ""]
     return lines
@@ -88,7 +90,7 @@ def _parameter_row(parameter: Any) -> str | None:
         if parameter.required
         else ""
         if default in (None, False, 0, ())
-        else f"`{default}`"
+        else str(default)
     )
     return f"| `{_cell(shown)}` | {_cell(parameter.help or '')} | {_cell(said)} |"
 

@@ -7,6 +7,7 @@ otherwise stand in two places: the default of an option that changes a setting, 
 from __future__ import annotations
 
 import inspect
+import re
 from copy import copy
 from typing import Any
 
@@ -25,13 +26,13 @@ class _HelpPage:
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **{**more, "help": _joined(more.get("help"))})
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> Any:
         """The parts of the usage line: ``MOVIE``, where Typer writes ``{MOVIE}``."""
         pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
-        return [piece.strip("{}") for piece in pieces]
+        return [re.sub("[{}]", "", piece) for piece in pieces]
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
-        """Write the page from a copy of the command: what help adds must not change how a command line is read."""
+    def as_shown(self, ctx: Any) -> Any:
+        """Return a copy as help shows it; what it adds must not change how a command line is read."""
         page: Any = copy(self)
         page.params = [copy(option) for option in page.get_params(ctx)]
         page.add_help_option = False  # it is among the parameters now
@@ -40,7 +41,11 @@ class _HelpPage:
             _complete(option)
             if option.name == "help" and panels:
                 option.rich_help_panel = panels[-1]
-        super(_HelpPage, page).format_help(ctx, formatter)  # type: ignore[misc]
+        return page
+
+    def format_help(self, ctx: Any, formatter: Any) -> Any:
+        """Write the help page."""
+        super(_HelpPage, self.as_shown(ctx)).format_help(ctx, formatter)  # type: ignore[misc]
 
 
 def _joined(text: str | None) -> str:

@@ -114,7 +114,7 @@ def evaluate(
     \b
     Examples:
       dubkit evaluate movie.dubbed.mp4 --reference movie.mp4
-      dubkit evaluate movie.dubbed.mp4 --reference movie.mp4 --csv shots.csv --shots
+      dubkit evaluate movie.dubbed.mp4 --reference movie.mp4 --csv shots.csv
       dubkit evaluate dubbed/ --reference films/ --audio dubs/ --json
     """
     set_verbosity(verbose, quiet)

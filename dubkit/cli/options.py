@@ -159,7 +159,7 @@ Synth = Annotated[
     str | None,
     typer.Option(
         metavar="ENGINE",
-        help="How mouths are drawn: warp (from the film's own frames), tcsc (image net), or passthrough (not at all).",
+        help="What draws the mouth: warp (the film's own frames) or tcsc (the image net).",
         rich_help_panel=SETTINGS,
     ),
 ]
@@ -299,7 +299,7 @@ Offline = Annotated[
     bool,
     typer.Option(
         "--offline",
-        help="Forbid optional engines to download.",
+        help="Keep optional engines from downloading.",
         rich_help_panel=EXECUTION,
     ),
 ]
