@@ -19,6 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+SILENCE = "sil"  # the symbol of a phoneme that is no speech: silence, breath, noise or music
+GRID_STEP = 0.02  # seconds: a cell of the time grid on which the TC net works
+
+TimedPhoneme = tuple[str, float, float]  # symbol, start, end in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,37 @@ class FaceTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class Untouched:
+    """Frames of a film, half-open, in which a face keeps its own mouth."""
+
+    start: int
+    end: int
+    reason: str  # absent | too small | turned away | tilted | covered | unsure | too short
+
+
+@dataclass(frozen=True, slots=True)
+class TrackChoice:
+    """What is done with one track."""
+
+    track: int
+    start: int  # frames of the film, half-open
+    end: int
+    dubbed: bool
+    reason: str  # one sentence
+    width: float  # median width of the face in pixels
+    correlation: float | None  # of its lips with the film's own sound, where that was measured
+    untouched: tuple[Untouched, ...]
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(T,) frames of the track in which the mouth can be replaced."""
+        mask = np.ones(self.end - self.start, np.bool_)
+        for span in self.untouched:
+            mask[span.start - self.start : span.end - self.start] = False
+        return mask
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptLine:
     """A line of the dub's script; times in seconds where the script states them (subtitles)."""
 
@@ -181,6 +216,39 @@ class Speech:
     warnings: tuple[str, ...] = ()
     unspoken: tuple[str, ...] = ()  # text of the script that is not heard
     unscripted: tuple[tuple[float, float], ...] = ()  # seconds that hold speech of no script line
+
+
+@dataclass(frozen=True, slots=True)
+class MelLevels:
+    """Levels of the dub in mel bands (`speech.mel_levels`) in N consecutive cells of the grid."""
+
+    first: int  # number of row 0
+    levels: Floats  # (N, BANDS)
+
+    def rows(self, numbers: NDArray[np.int64]) -> Floats:
+        """(len(numbers), BANDS) levels of the cells ``numbers``; silence where nothing is known."""
+        at = numbers - self.first
+        found: Floats = np.zeros((len(numbers), self.levels.shape[1]), np.float32)
+        inside = (at >= 0) & (at < len(self.levels))
+        found[inside] = self.levels[at[inside]]
+        return found
+
+    def cut(self, start: float, end: float) -> MelLevels:
+        """The cells from ``start`` to ``end`` seconds."""
+        low = int(np.floor(start / GRID_STEP))
+        return MelLevels(low, self.rows(np.arange(low, int(np.ceil(end / GRID_STEP)) + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The speech of one shot; T frames. Times are seconds of the dub."""
+
+    times: NDArray[np.float64]  # (T,) the moment of the dub that each frame shows
+    phonemes: tuple[
+        TimedPhoneme, ...
+    ]  # clipped to the shot and its context, in order, without gaps
+    runs: tuple[PhonemeRun, ...]  # frames of the shot, phoneme by phoneme
+    sound: MelLevels | None = None  # of the shot and its context
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +311,7 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The book of a job; only the parent process writes it."""
+    """The record of a job's units; only the parent process writes it."""
 
     version: int
     job: Job

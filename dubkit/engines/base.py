@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,9 @@ from dubkit.records import (
     ScriptLine,
     Shot,
     Speech,
+    Timing,
     VideoInfo,
 )
-
-if TYPE_CHECKING:
-    from dubkit.speech.timing import Timing
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 

@@ -1,8 +1,9 @@
-"""A synthesizer that leaves every picture as it is: for trying the pipeline without a generator."""
+"""A synthesizer that leaves every picture as it is: for trying the pipeline without a generator.
+
+Alone because it is loaded by name, without the nets of the other synthesizers.
+"""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,7 @@ from numpy.typing import NDArray
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
-from dubkit.records import FaceTrack, VideoInfo
-
-if TYPE_CHECKING:
-    from dubkit.speech.timing import Timing
+from dubkit.records import FaceTrack, Timing, VideoInfo
 
 
 class PassthroughRenderer:

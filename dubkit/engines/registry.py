@@ -16,7 +16,6 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from dubkit.errors import ConfigError, MissingDependency, ModelError
-from dubkit.weights import locate
 
 AUTO = "auto"
 Loaded = TypeVar("Loaded")
@@ -24,17 +23,26 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where an engine is; ``needs`` is the library that it imports, ``extra`` what brings it.
+    """Where an engine is; ``needs`` is the library that it imports, ``extra`` what installs it.
 
-    ``weights`` finds those of an engine that does not carry its own, for the settings of its stage, and
-    raises ModelError where they are not here.
+    ``weights`` names the function that finds the weights of an engine that does not carry its own (see
+    `find_weights`).
     """
 
     target: str  # module:Class
     needs: str | None = None
     extra: str | None = None
     package: str | None = None  # what the library is called where it is installed from
-    weights: Callable[[Any], object] | None = None
+    weights: str | Callable[[Any], object] | None = None  # module:function
+
+    def find_weights(self, settings: object) -> None:
+        """Find the weights for a stage's ``settings``; raises ModelError where they are not on this machine."""
+        find = self.weights
+        if isinstance(find, str):
+            module_name, _, function = find.partition(":")
+            find = getattr(importlib.import_module(module_name), function)
+        if find is not None:
+            find(settings)
 
     @property
     def library(self) -> str | None:
@@ -60,7 +68,7 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
             "retinaface",
             "retinaface",
             "retinaface-pytorch",
-            locate.retinaface,
+            "dubkit.weights.locate:retinaface",
         ),
         "embedded": Entry("dubkit.faces.embedded:EmbeddedDetector", "torch"),
     },
@@ -71,7 +79,7 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
             "whisperx",
             "whisperx",
             "whisperx",
-            locate.whisperx,
+            "dubkit.weights.locate:whisperx",
         ),
         "pocketsphinx": Entry("dubkit.speech.pocketsphinx:PocketsphinxAligner", "pocketsphinx"),
         "even": Entry("dubkit.speech.uniform:EvenAligner"),
@@ -87,7 +95,7 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
             "torch_fidelity",
             "fid",
             "torch-fidelity",
-            locate.inception,
+            "dubkit.weights.locate:inception",
         )
     },
 }
@@ -199,9 +207,9 @@ def _obstacle(key: str, entry: Entry, settings: object) -> str | None:
     """What keeps ``auto`` from an engine, in words; None where nothing does."""
     if (entry.needs or entry.package) and entry.library is None:
         return f"{key} is not installed"
-    if entry.weights is not None and settings is not None:
+    if settings is not None:
         try:
-            entry.weights(settings)
+            entry.find_weights(settings)
         except ModelError as error:
             first_way = (error.hint or "").partition(", or ")[0]
             return f"{error.message} ({first_way})" if first_way else error.message

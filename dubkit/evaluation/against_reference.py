@@ -21,8 +21,8 @@ from dubkit.metrics import lips
 from dubkit.metrics.lips import Series, Tally
 from dubkit.metrics.picture import Luma, PictureSums, lower_face, psnr, squared_error
 from dubkit.metrics.syncnet import sync_of_face
-from dubkit.records import FaceState, FaceTrack, Shot
-from dubkit.speech.timing import SILENCE, Timed, Timing, load_timing
+from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, TimedPhoneme, Timing
+from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
 
 REACH = 0.35  # face widths around the lower face that a dub may change
@@ -162,7 +162,7 @@ def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> Series:
 
 
 def _against_phonemes(
-    found: ShotMeasures, opened: Series, times: Series, phonemes: Sequence[Timed]
+    found: ShotMeasures, opened: Series, times: Series, phonemes: Sequence[TimedPhoneme]
 ) -> ShotMeasures:
     vowels, shut = lips.vowels_and_closures(opened, times, phonemes)
     tallies = {

@@ -61,8 +61,7 @@ def obstacle(weights: Path | None) -> str | None:
     if entry.library is None:
         lacking.append(f"{entry.package}: pip install 'dubkit[{entry.extra}]'")
     try:
-        if entry.weights is not None:
-            entry.weights(weights)
+        entry.find_weights(weights)
     except ModelError as error:
         lacking.append(f"Inception's weights: {error.hint}, or --inception")
     if lacking:

@@ -20,10 +20,8 @@ from dubkit.config.schema import FaceSettings
 from dubkit.engines.base import Picture
 from dubkit.errors import ModelError
 from dubkit.faces import landmark_layout
-from dubkit.models.blocks import for_inference
-from dubkit.models.checkpoint import load_detector, load_landmarker
-from dubkit.models.detector import STRIDES, decode
 from dubkit.models.devices import place
+from dubkit.models.face_nets import STRIDES, decode, for_inference, load_detector, load_landmarker
 from dubkit.records import Detection, Floats
 
 SMALLEST = 17.0  # pixels in the picture looked at, longer side; less is guessing

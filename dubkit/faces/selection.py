@@ -14,7 +14,7 @@ from dubkit.faces.active_speaker import MIN_MOTION, Series, Voice, mouth_motion,
 from dubkit.faces.occlusion import covered
 from dubkit.faces.smooth import segments
 from dubkit.faces.tracker import median_width
-from dubkit.records import FaceState, FaceTrack
+from dubkit.records import FaceState, FaceTrack, TrackChoice, Untouched
 
 MIN_SCORE = 0.5  # landmarks less sure than this are not worked with
 RETURN = 0.92  # a face is usable again when it is this far inside its limit
@@ -23,37 +23,6 @@ UNCLEAR = "the largest face; none clearly speaks"  # the reason of a choice that
 RIVAL = 0.6  # of the best face's correlation that makes another one speak as well
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Untouched:
-    """Frames of a film, half-open, in which a face keeps its own mouth."""
-
-    start: int
-    end: int
-    reason: str  # absent | too small | turned away | tilted | covered | unsure | too short
-
-
-@dataclass(frozen=True, slots=True)
-class TrackChoice:
-    """What is done with one track."""
-
-    track: int
-    start: int  # frames of the film, half-open
-    end: int
-    dubbed: bool
-    reason: str  # one sentence
-    width: float  # median width of the face in pixels
-    correlation: float | None  # of its lips with the film's own sound, where that was measured
-    untouched: tuple[Untouched, ...]
-
-    @property
-    def usable(self) -> Mask:
-        """(T,) frames of the track in which the mouth can be replaced."""
-        mask = np.ones(self.end - self.start, np.bool_)
-        for span in self.untouched:
-            mask[span.start - self.start : span.end - self.start] = False
-        return mask
 
 
 @dataclass(frozen=True, slots=True)

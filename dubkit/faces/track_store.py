@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dubkit.errors import WorkError
-from dubkit.faces.selection import TrackChoice
-from dubkit.records import FaceTrack
+from dubkit.records import FaceTrack, TrackChoice
 from dubkit.work.store import open_arrays, read_record, write_record
 
 TRACKS, CHOICES = "tracks.npz", "chosen.json"

@@ -1,9 +1,9 @@
 """Tune the TC net to one person, from their own footage and sound.
 
-All its layers take a few small steps (`lips.adaptation`); then the answer is made as wide as this person's mouth
-opens. The speech is dealt out in blocks to some parts. Each part in turn is held out and judged by a net that was
-tuned on the others, so every frame is judged by a net that has not seen it: by the very error that is learned by, which
-tells better what other speech of the person gains than the correlation of so few seconds does.
+All layers of the net take a few small steps on the person's speech, then its output is scaled to how widely this
+person's mouth opens. Whether that helps is judged by cross-validation: the speech is divided into folds, in blocks of
+time. Each fold is judged by a net that was tuned on the others, with the very loss that is minimized, which predicts
+the gain on other speech of the person better than the correlation of so few seconds does.
 """
 
 from __future__ import annotations
@@ -20,99 +20,99 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubkit.lips import mouth_shape
-from dubkit.lips.articulation import Articulator, Asked, asked, one_thread
+from dubkit.lips.articulation import Articulator, NetInput, net_input, one_thread
 from dubkit.models.tc import ActorFacts, TcNet, save_actor
-from dubkit.records import Floats
-from dubkit.speech.articulatory import STEP
-from dubkit.speech.timing import SILENCE, Timing
+from dubkit.records import GRID_STEP, SILENCE, Floats, Timing
 
-BLOCK = 1.6  # seconds: speech is dealt out in blocks
-PARTS = 4
+BLOCK_SECONDS = 1.6  # of speech: folds take turns in such blocks
+FOLDS = 4
 LAGS = np.arange(-26, 27) * 0.01  # seconds
-LEAST = 0.25  # correlation of lips with the sound; less, and it is somebody else who speaks
-_WIDTHS = (0.6, 1.6)  # a person's opening against the net's; beyond it is a wrong measure
-_GAINS = (0.3, 1.6)
-_SURE = 10.0  # seconds of speech whose measure of it is followed half way
+MIN_CORRELATION = 0.25  # of lips with the sound; below it, somebody else speaks
+_RATIO_LIMITS = (0.6, 1.6)  # of a person's opening to the net's; beyond them it is a wrong measure
+_GAIN_LIMITS = (0.3, 1.6)
+_HALF_TRUST_SECONDS = 10.0  # of speech: its measured ratio counts half
 
 Series = NDArray[np.float64]
-Parts = NDArray[np.int64]
+FoldNumbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One face that speaks; T frames."""
+    """A stretch of one face; T frames."""
 
     timing: Timing  # of the film's own sound
-    shapes: Floats  # (T, K) what the mouth did, as offset from rest
+    shapes: Floats  # (T, K) of the mouth as filmed, as offset from rest
     usable: NDArray[np.bool_]  # (T,)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What tuning brought. ``net`` is None where held-out speech got no better."""
+class TuningResult:
+    """The tuned net and how it was judged; ``net`` is None where the error on held-out speech did not fall."""
 
     net: TcNet | None
     facts: ActorFacts
 
-    @property
-    def kept(self) -> bool:
-        return self.net is not None
 
-    def save(self, path: Path) -> None:
-        """Write the profile, where one was kept."""
-        if self.net is not None:
-            save_actor(path, self.net, self.facts)
-
-
-def spoken(passage: Passage) -> NDArray[np.bool_]:
-    """(T,) usable frames in which something is said."""
-    said = np.zeros(len(passage.usable), np.bool_)
+def speech_frames(passage: Passage) -> NDArray[np.bool_]:
+    """(T,) usable frames that hold speech."""
+    speech = np.zeros(len(passage.usable), np.bool_)
     start = passage.timing.runs[0].start if passage.timing.runs else 0
     for run in passage.timing.runs:
         if run.symbol != SILENCE:
-            said[run.start - start : run.end - start] = True
-    return said & passage.usable
+            speech[run.start - start : run.end - start] = True
+    return speech & passage.usable
 
 
-def seconds_of(passages: Sequence[Passage]) -> float:
-    """Usable speech in all passages."""
-    return sum(float(spoken(p).sum()) * _interval(p) for p in passages)
+def speech_seconds(passages: Sequence[Passage]) -> float:
+    """Seconds of usable speech in all passages."""
+    return sum(float(speech_frames(p).sum()) * _interval(p) for p in passages)
 
 
-def convincing(articulator: Articulator, passages: Sequence[Passage]) -> list[Passage]:
-    """The passages in which the face moves with the sound, picture and sound brought in step."""
-    found = [_in_step(articulator, passage) for passage in passages if spoken(passage).sum() > 2]
-    return [passage for passage, agreed in found if agreed >= LEAST]
+def select_in_sync(articulator: Articulator, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages in which the face moves with the sound, shifted to where picture and sound agree best."""
+    candidates = (passage for passage in passages if speech_frames(passage).sum() > 2)
+    shifted = [_synchronized(articulator, passage) for passage in candidates]
+    return [passage for passage, correlation in shifted if correlation >= MIN_CORRELATION]
 
 
-def tune(articulator: Articulator, passages: Sequence[Passage]) -> Verdict:
-    """Learn, judge, and say whether it is worth keeping; ``passages`` are those of `convincing`."""
-    net, seconds = articulator.net, seconds_of(passages)
+def save_profile(path: Path, tuned: TuningResult) -> None:
+    """Write a tuned net as an actor profile."""
+    assert tuned.net is not None
+    save_actor(path, tuned.net, tuned.facts)
+
+
+def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
+    """Tune to ``passages`` (of `select_in_sync`) and judge the result on fold-out speech."""
+    net, seconds = articulator.net, speech_seconds(passages)
     true = np.concatenate([p.shapes @ mouth_shape.gap_effect() for p in passages]).astype(
         np.float64
     )
-    part = np.concatenate(_dealt(passages))
+    folds = np.concatenate(_folds(passages))
     with one_thread():
-        ordinary = _openings(net, passages)
-        width = _width(true, ordinary, part)
-        gain = np.float32(_gain(true, ordinary, part))
-        speech = [taught(net, p.timing, p.shapes / gain) for p in passages]
-        held_out = ordinary.copy()
+        untuned = _openings(net, passages)
+        width = _opening_ratio(true, untuned, folds)
+        gain = np.float32(_gain(true, untuned, folds))
+        examples = [example(net, p.timing, p.shapes / gain) for p in passages]
+        held_out = untuned.copy()
         before = after = 0.0
-        for held in range(PARTS):
-            others = _apart((part >= 0) & (part != held), passages)
-            tuned = learned(net, speech, others, steps(seconds * (1 - 1 / PARTS)))
-            held_out[part == held] = _openings(tuned, passages)[part == held]
-            judged, share = _apart(part == held, passages), _share(part, held)
-            before += share * error(net, speech, judged)
-            after += share * error(tuned, speech, judged)
+        for fold in range(FOLDS):
+            others = _by_passage((folds >= 0) & (folds != fold), passages)
+            tuned = fine_tune(net, examples, others, step_count(seconds * (1 - 1 / FOLDS)))
+            held_out[folds == fold] = _openings(tuned, passages)[folds == fold]
+            judged, share = _by_passage(folds == fold, passages), _fold_share(folds, fold)
+            before += share * error(net, examples, judged)
+            after += share * error(tuned, examples, judged)
         facts = ActorFacts(articulator.digest, round(seconds, 2), round(before, 4), round(after, 4))
         if after >= before:
-            return Verdict(None, facts)
-        found = learned(net, speech, _apart(part >= 0, passages), steps(seconds))
-    # tuning makes an answer timid; and so much as is sure of how widely this person speaks
-    _widen(found, _width(ordinary, held_out, part) * width ** (seconds / (seconds + _SURE)))
-    return Verdict(found, facts)
+            return TuningResult(None, facts)
+        found = fine_tune(net, examples, _by_passage(folds >= 0, passages), step_count(seconds))
+    # tuning shrinks the output; the person's own range counts by how much speech it was measured on
+    _scale_output(
+        found,
+        _opening_ratio(untuned, held_out, folds)
+        * width ** (seconds / (seconds + _HALF_TRUST_SECONDS)),
+    )
+    return TuningResult(found, facts)
 
 
 def _interval(passage: Passage) -> float:
@@ -120,74 +120,74 @@ def _interval(passage: Passage) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def _in_step(articulator: Articulator, passage: Passage) -> tuple[Passage, float]:
-    """The passage with the picture moved to where it agrees best with its sound, and how well it does."""
+def _synchronized(articulator: Articulator, passage: Passage) -> tuple[Passage, float]:
+    """The passage shifted to the lag at which picture and sound agree best, and their correlation there."""
     effect = mouth_shape.gap_effect()
-    timing, here = passage.timing, spoken(passage)
+    timing, here = passage.timing, speech_frames(passage)
     true = passage.shapes[here] @ effect
     best, chosen = -2.0, 0.0
     for lag in LAGS:
-        opening = articulator.shapes(_moved(timing, float(lag)))[here] @ effect
-        agreed = _correlation(opening, true)
-        if agreed > best:
-            best, chosen = agreed, float(lag)
-    return Passage(_moved(timing, chosen), passage.shapes, passage.usable), best
+        opening = articulator.shapes(_shifted(timing, float(lag)))[here] @ effect
+        correlation = _correlation(opening, true)
+        if correlation > best:
+            best, chosen = correlation, float(lag)
+    return Passage(_shifted(timing, chosen), passage.shapes, passage.usable), best
 
 
-def _moved(timing: Timing, lag: float) -> Timing:
+def _shifted(timing: Timing, lag: float) -> Timing:
     return Timing(timing.times - lag, timing.phonemes, timing.runs, timing.sound)
 
 
-def _dealt(passages: Sequence[Passage]) -> list[Parts]:
-    """(T,) of each passage: which of `PARTS` a frame is dealt to, -1 where nothing is said.
+def _folds(passages: Sequence[Passage]) -> list[FoldNumbers]:
+    """(T,) for each passage: the fold of every frame, 0 to ``FOLDS - 1``; -1 outside speech and at edges of blocks.
 
-    In blocks, their edges left out; a passage begins a block of its own.
+    Folds take turns in blocks of `BLOCK_SECONDS`; every passage begins a new block.
     """
     found, first = [], 0
     for passage in passages:
-        here, interval = spoken(passage), _interval(passage)
-        block = first + (np.cumsum(here) * interval // BLOCK).astype(np.int64)
+        here, interval = speech_frames(passage), _interval(passage)
+        block = first + (np.cumsum(here) * interval // BLOCK_SECONDS).astype(np.int64)
         edge = np.zeros(len(here), np.bool_)
         reach = max(1, round(0.12 / max(interval, 1e-3)))
         for at in np.flatnonzero(np.diff(block) != 0) + 1:
             edge[max(0, at - reach) : at + reach] = True
-        found.append(np.where(here & ~edge, block % PARTS, -1))
+        found.append(np.where(here & ~edge, block % FOLDS, -1))
         first = int(block[-1]) + 1 if len(block) else first
     return found
 
 
-def _apart(rows: NDArray[np.bool_], passages: Sequence[Passage]) -> list[np.ndarray]:
-    """Rows of all passages, by passage."""
+def _by_passage(rows: NDArray[np.bool_], passages: Sequence[Passage]) -> list[np.ndarray]:
+    """Rows of all passages, split by passage."""
     return np.split(rows, np.cumsum([len(p.usable) for p in passages])[:-1])
 
 
 def _openings(net: TcNet, passages: Sequence[Passage]) -> Series:
-    """(T,) what ``net`` says of all passages."""
+    """(T,) the mouth openings that ``net`` predicts for all passages, one after the other."""
     effect = mouth_shape.gap_effect()
     with torch.inference_mode():
-        answers = [asked(net, p.timing).answer(net).numpy() for p in passages]
-    return np.concatenate([rows @ effect for rows in answers]).astype(np.float64)
+        shapes = [net_input(net, p.timing).predict(net).numpy() for p in passages]
+    return np.concatenate([rows @ effect for rows in shapes]).astype(np.float64)
 
 
-def _share(part: Parts, held: int) -> float:
-    """Of all that is judged, what lies in one part."""
-    return float((part == held).sum()) / max(int((part >= 0).sum()), 1)
+def _fold_share(folds: FoldNumbers, fold: int) -> float:
+    """The share of all judged frames that lies in one fold."""
+    return float((folds == fold).sum()) / max(int((folds >= 0).sum()), 1)
 
 
-def _width(true: Series, made: Series, part: Parts) -> float:
-    """How widely the person opens the mouth against what a net says."""
-    spread = float(made[part >= 0].std()) if (part >= 0).any() else 0.0
-    return float(np.clip(true[part >= 0].std() / spread, *_WIDTHS)) if spread > 1e-9 else 1.0
+def _opening_ratio(true: Series, made: Series, folds: FoldNumbers) -> float:
+    """How widely the person opens the mouth, relative to a net's prediction; 1 where that cannot be measured."""
+    spread = float(made[folds >= 0].std()) if (folds >= 0).any() else 0.0
+    return float(np.clip(true[folds >= 0].std() / spread, *_RATIO_LIMITS)) if spread > 1e-9 else 1.0
 
 
-def _gain(true: Series, made: Series, part: Parts) -> float:
-    """The one gain with which a net's answer errs least: so much is known of anybody without tuning."""
-    said, wanted = made[part >= 0], true[part >= 0]
-    said, wanted = said - said.mean(), wanted - wanted.mean()
-    return float(np.clip(said @ wanted / max(float(said @ said), 1e-9), *_GAINS))
+def _gain(true: Series, made: Series, folds: FoldNumbers) -> float:
+    """The factor on a net's prediction that errs least: it is known of anybody without tuning."""
+    made, true = made[folds >= 0], true[folds >= 0]
+    made, true = made - made.mean(), true - true.mean()
+    return float(np.clip(made @ true / max(float(made @ made), 1e-9), *_GAIN_LIMITS))
 
 
-def _widen(net: TcNet, factor: float) -> None:
+def _scale_output(net: TcNet, factor: float) -> None:
     with torch.no_grad():
         for parameter in net.last.parameters():
             parameter.mul_(factor)
@@ -199,67 +199,69 @@ def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-RATE = 1e-4
-# a step for each second of speech: more of them learn the footage by heart. Chosen on people whom the nets had not seen
-_STEPS = (5, 40)  # at least and at most
-_SINGLE = 64  # channels of one net: of several side by side, the last layer takes the mean
-_WARM = 5  # steps in which the rate rises
-_COURSE, _MOTION = 5.0, 0.3  # weights, as in training
-_OPENING = 0.03  # opening over face width that counts as one unit of error
-_STEEP = 1.5  # error beyond which squares turn linear
-_WINDOW = 2.4  # seconds in which the course is compared
-_LEAST = 0.25  # of a window must be learned from
-_LONGEST = 1.0  # gradient
+LEARNING_RATE = 1e-4
+# a step for each second of speech: more would overfit. Chosen on people on whom the nets were not trained
+_STEP_LIMITS = (5, 40)  # at least and at most
+_SINGLE_NET_WIDTH = (
+    64  # channels of one net; where several stand side by side, the last layer averages them
+)
+_WARMUP_STEPS = 5  # steps in which the rate rises
+_CORRELATION_WEIGHT, _MOTION_WEIGHT = 5.0, 0.3  # weights, as in training
+_OPENING_UNIT = 0.03  # opening over face width that counts as one unit of error
+_HUBER_KNEE = 1.5  # error beyond which squares turn linear
+_WINDOW_SECONDS = 2.4  # in which openings are correlated
+_MIN_SHARE = 0.25  # of a window must be learned from
+_MAX_GRADIENT = 1.0  # gradient
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """One stretch of speech; N frames, K coefficients."""
+class Example:
+    """A stretch of speech to learn from; N frames, K coefficients."""
 
-    asked: Asked
-    shapes: Tensor  # (N, K) what the mouth did
+    net_input: NetInput
+    shapes: Tensor  # (N, K) of the mouth as filmed
     window: int  # frames
 
 
-def taught(net: TcNet, timing: Timing, shapes: Floats) -> Spoken:
-    """What ``net`` is asked about a stretch, and what it should answer."""
+def example(net: TcNet, timing: Timing, shapes: Floats) -> Example:
+    """A stretch with its input for ``net`` and the shapes to be predicted."""
     times = timing.times
-    interval = float(np.median(np.diff(times))) if len(times) > 1 else STEP
-    window = max(10, round(_WINDOW / max(interval, 1e-3)))
-    return Spoken(asked(net, timing), torch.from_numpy(np.asarray(shapes, np.float32)), window)
+    interval = float(np.median(np.diff(times))) if len(times) > 1 else GRID_STEP
+    window = max(10, round(_WINDOW_SECONDS / max(interval, 1e-3)))
+    return Example(net_input(net, timing), torch.from_numpy(np.asarray(shapes, np.float32)), window)
 
 
-def steps(seconds: float) -> int:
-    """How far is gone with so much speech."""
-    return int(np.clip(round(seconds), *_STEPS))
+def step_count(seconds: float) -> int:
+    """The number of training steps for so much speech."""
+    return int(np.clip(round(seconds), *_STEP_LIMITS))
 
 
-def learned(
-    net: TcNet, speech: Sequence[Spoken], chosen: Sequence[np.ndarray], count: int
+def fine_tune(
+    net: TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray], count: int
 ) -> TcNet:
-    """A copy of ``net`` after ``count`` steps; of each stretch the frames ``chosen`` (N,) are learned from."""
+    """A copy of ``net`` after ``count`` steps on the frames ``chosen`` (N,) of each stretch."""
     tuned = copy.deepcopy(net).requires_grad_(True).train()
     masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
-    # nets that stand side by side in one do not meet: what is 0 between them stays so
-    there = [(p, (p != 0).to(p)) for p in tuned.parameters()]
+    # weights that are 0 between nets that stand side by side stay 0
+    nonzero = [(p, (p != 0).to(p)) for p in tuned.parameters()]
     optimizer, rates = _optimizer(tuned)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         for step in range(1, count + 1):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * min(1.0, step / _WARM)
+                group["lr"] = rate * min(1.0, step / _WARMUP_STEPS)
             optimizer.zero_grad()
             _loss(tuned, speech, masks).backward()  # type: ignore[no-untyped-call]
-            for parameter, kept in there:
+            for parameter, mask in nonzero:
                 if parameter.grad is not None:
-                    parameter.grad *= kept
-            nn.utils.clip_grad_norm_(tuned.parameters(), _LONGEST)
+                    parameter.grad *= mask
+            nn.utils.clip_grad_norm_(tuned.parameters(), _MAX_GRADIENT)
             optimizer.step()
     return tuned.eval().requires_grad_(False)
 
 
-def error(net: TcNet, speech: Sequence[Spoken], chosen: Sequence[np.ndarray]) -> float:
-    """How wrong ``net`` is on the frames ``chosen``: the loss that `learned` follows, mean over the frames."""
+def error(net: TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray]) -> float:
+    """The loss that `fine_tune` minimizes, mean over the frames ``chosen``."""
     masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
     with torch.inference_mode():
         return float(_loss(net, speech, masks))
@@ -270,42 +272,49 @@ def _optimizer(net: TcNet) -> tuple[torch.optim.Optimizer, tuple[float, float]]:
     known = {id(parameter) for parameter in last}
     deep = [parameter for parameter in net.parameters() if id(parameter) not in known]
     groups: list[dict[str, Any]] = [{"params": deep}, {"params": last}]
-    return torch.optim.Adam(groups), (RATE, RATE * _SINGLE / net.config.width)
+    return torch.optim.Adam(groups), (
+        LEARNING_RATE,
+        LEARNING_RATE * _SINGLE_NET_WIDTH / net.config.width,
+    )
 
 
-def _loss(net: TcNet, speech: Sequence[Spoken], masks: Sequence[Tensor]) -> Tensor:
-    """Mean over the frames that are learned from."""
+def _loss(net: TcNet, speech: Sequence[Example], masks: Sequence[Tensor]) -> Tensor:
+    """Mean over the frames of the masks."""
     effect = torch.from_numpy(mouth_shape.gap_effect())
     size = torch.from_numpy(np.linalg.norm(mouth_shape.basis().decode, axis=1) ** 2).float()
     weights = size / size.sum()
     total = torch.zeros(())
     for stretch, mask in zip(speech, masks, strict=True):
-        made = stretch.asked.answer(net)
+        made = stretch.net_input.predict(net)
         error = made - stretch.shapes
-        lips = error @ effect / _OPENING
+        lips = error @ effect / _OPENING_UNIT
         place = (_huber(error) * weights).sum(-1) + _huber(lips)
         jump = (_huber(error.diff(dim=0)) * weights).sum(-1) + 0.5 * _huber(lips.diff())
-        course = _courses(made @ effect, stretch.shapes @ effect, mask, stretch.window)
-        total = total + (place * mask).sum() + _COURSE * course
-        total = total + _MOTION * (jump * mask[1:] * mask[:-1]).sum()
+        correlation = _correlation_loss(
+            made @ effect, stretch.shapes @ effect, mask, stretch.window
+        )
+        total = total + (place * mask).sum() + _CORRELATION_WEIGHT * correlation
+        total = total + _MOTION_WEIGHT * (jump * mask[1:] * mask[:-1]).sum()
     frames = torch.stack([mask.sum() for mask in masks]).sum()
     return total / frames.clamp(min=1)
 
 
-def _courses(made: Tensor, true: Tensor, mask: Tensor, window: int) -> Tensor:
-    """One minus the correlation of openings (N,) in each window, weighed by its frames that are learned from."""
+def _correlation_loss(made: Tensor, true: Tensor, mask: Tensor, window: int) -> Tensor:
+    """One minus the correlation of openings (N,) in each window, weighted by its frames in the mask."""
     short = max(0, window - len(mask))
     x, y, m = (
         nn.functional.pad(v, (0, short)).unfold(0, window, max(1, window // 2))
-        for v in (made / _OPENING, true / _OPENING, mask)
+        for v in (made / _OPENING_UNIT, true / _OPENING_UNIT, mask)
     )
     count = m.sum(1, keepdim=True)
     x, y = ((v - (v * m).sum(1, keepdim=True) / count.clamp(min=1)) * m for v in (x, y))
-    agreed = (x * y).sum(1) / torch.sqrt((x * x).sum(1) * (y * y).sum(1) + 1.0)
-    return ((1 - agreed) * count[:, 0] * (count[:, 0] >= _LEAST * window)).sum()
+    correlation = (x * y).sum(1) / torch.sqrt((x * x).sum(1) * (y * y).sum(1) + 1.0)
+    return ((1 - correlation) * count[:, 0] * (count[:, 0] >= _MIN_SHARE * window)).sum()
 
 
 def _huber(error: Tensor) -> Tensor:
-    """Squares that turn linear at `_STEEP`."""
+    """Squares that turn linear at `_HUBER_KNEE`."""
     size = error.abs()
-    return torch.where(size < _STEEP, 0.5 * error * error, _STEEP * (size - _STEEP / 2))
+    return torch.where(
+        size < _HUBER_KNEE, 0.5 * error * error, _HUBER_KNEE * (size - _HUBER_KNEE / 2)
+    )

@@ -22,36 +22,35 @@ from torch import Tensor
 from dubkit.lips import mouth_shape
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.tc import Actor, TcNet, load_actor, load_tc
-from dubkit.records import Floats
+from dubkit.records import GRID_STEP, SILENCE, Floats, TimedPhoneme, Timing
 from dubkit.speech import articulatory
-from dubkit.speech.timing import SILENCE, Timed, Timing
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class NetInput:
     """T cells, N frames."""
 
     cells: Tensor  # (1, T, F) what the net is given
     low: Tensor  # (N,) cell before each frame
     part: Tensor  # (N, 1) way to the next cell
 
-    def answer(self, net: TcNet) -> Tensor:  # (N, K)
+    def predict(self, net: TcNet) -> Tensor:  # (N, K)
         """Mouth shapes at the frames."""
         cells = net(self.cells)[0]
         shapes: Tensor = cells[self.low] * (1 - self.part) + cells[self.low + 1] * self.part
         return shapes
 
 
-def asked(net: TcNet, timing: Timing) -> Asked:
+def net_input(net: TcNet, timing: Timing) -> NetInput:
     """What ``net`` is given for a stretch, with as much context as it sees."""
-    reach = articulatory.STEP * (net.reach + 1)
+    reach = GRID_STEP * (net.reach + 1)
     first, last = float(timing.times.min()), float(timing.times.max())
     numbers = articulatory.grid(first - reach, last + reach)
     given = articulatory.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
-    place = timing.times / articulatory.STEP - numbers[0]
+    place = timing.times / GRID_STEP - numbers[0]
     low = np.floor(place).astype(np.int64)
     part = (place - low).astype(np.float32)[:, None]
-    return Asked(torch.from_numpy(given)[None], torch.from_numpy(low), torch.from_numpy(part))
+    return NetInput(torch.from_numpy(given)[None], torch.from_numpy(low), torch.from_numpy(part))
 
 
 SHUT = frozenset("pbm")
@@ -132,7 +131,7 @@ class Articulator:
         """(T, K) the net's bare answer at each frame's moment: the actor's net, else the package's."""
         net = self._actor.net if self._actor else self._loaded[0]
         with one_thread(), torch.inference_mode():
-            return np.asarray(asked(net, timing).answer(net).numpy(), np.float32)
+            return np.asarray(net_input(net, timing).predict(net).numpy(), np.float32)
 
 
 @contextmanager
@@ -182,7 +181,7 @@ def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(part * part * (3 - 2 * part))
 
 
-def silences(phonemes: tuple[Timed, ...]) -> list[tuple[float, float]]:
+def silences(phonemes: tuple[TimedPhoneme, ...]) -> list[tuple[float, float]]:
     """Silent spans, what lies before the first and after the last phoneme included."""
     spans: list[tuple[float, float]] = []
     at = -np.inf
@@ -215,7 +214,7 @@ def _hold(times: NDArray[np.float64], center: float, length: float) -> NDArray[n
     """(T,) how strongly a rule holds: fully around its center, and in one frame at least."""
     hold = np.clip((length / 4 + _RAMP - np.abs(times - center)) / _RAMP, 0.0, 1.0)
     nearest = int(np.argmin(np.abs(times - center)))
-    interval = float(np.median(np.diff(times))) if len(times) > 1 else articulatory.STEP
+    interval = float(np.median(np.diff(times))) if len(times) > 1 else GRID_STEP
     if abs(times[nearest] - center) <= interval:
         hold[nearest] = 1.0
     return np.asarray(hold)

@@ -21,8 +21,7 @@ from dubkit.lips.articulation import Articulator, at_rest
 from dubkit.lips.refiner import MouthPainter
 from dubkit.lips.renderer import FacePlan, Renderer
 from dubkit.models.devices import place
-from dubkit.records import FaceState, FaceTrack, Floats, VideoInfo
-from dubkit.speech.timing import Timing
+from dubkit.records import FaceState, FaceTrack, Floats, Timing, VideoInfo
 
 _VERSION = 17
 # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from dubkit.faces import landmark_layout
 from dubkit.lips import mouth_shape
 from dubkit.metrics.lips import LABIALS, MARKS, Series
-from dubkit.records import Floats
-from dubkit.speech.timing import SILENCE, Timed
+from dubkit.records import SILENCE, Floats, TimedPhoneme
 
 REACH = 0.3  # seconds of offset looked for
 STEP = 0.02  # seconds between moments of what is wanted
@@ -106,7 +105,7 @@ class Speech:
     """What a face of T frames says."""
 
     times: Series  # (T,) seconds of the dub
-    phonemes: Sequence[Timed]
+    phonemes: Sequence[TimedPhoneme]
     asked: Floats  # (M, K) mouth shapes that the phonemes ask for at `sync.moments` of ``times``
 
     def course(self) -> Series:
@@ -140,7 +139,7 @@ def measures(lips: Lips, speech: Speech, still: bool) -> dict[str, float]:
     return found
 
 
-def _settled(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
+def _settled(times: Series, phonemes: Sequence[TimedPhoneme]) -> np.ndarray:
     """(T,) frames in which a mouth is at rest: well after speech and well before it."""
     rest = np.ones(len(times), np.bool_)
     for symbol, start, end in phonemes:
@@ -149,7 +148,7 @@ def _settled(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
     return rest
 
 
-def _met(opened: Series, times: Series, phonemes: Sequence[Timed]) -> float | None:
+def _met(opened: Series, times: Series, phonemes: Sequence[TimedPhoneme]) -> float | None:
     """Share of P B M in which the lips come nearer than `MET`, a frame's slack at either side."""
     least = []
     for where in _labials(times, phonemes):
@@ -162,7 +161,7 @@ def _met(opened: Series, times: Series, phonemes: Sequence[Timed]) -> float | No
     return float(np.mean([gap < MET for gap in least]))
 
 
-def labial_rows(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
+def labial_rows(times: Series, phonemes: Sequence[TimedPhoneme]) -> np.ndarray:
     """(T,) frames in which the lips are to meet, with the slack that the measure gives."""
     found = np.zeros(len(times), np.bool_)
     for where in _labials(times, phonemes):
@@ -170,7 +169,7 @@ def labial_rows(times: Series, phonemes: Sequence[Timed]) -> np.ndarray:
     return found
 
 
-def _labials(times: Series, phonemes: Sequence[Timed]) -> Iterator[np.ndarray]:
+def _labials(times: Series, phonemes: Sequence[TimedPhoneme]) -> Iterator[np.ndarray]:
     slack = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
     for symbol, start, end in phonemes:
         if symbol.rstrip(MARKS) in LABIALS:

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import landmark_layout
-from dubkit.records import Floats
-from dubkit.speech.timing import SILENCE, Timed
+from dubkit.records import SILENCE, Floats, TimedPhoneme
 
 Series = NDArray[np.float64]
 
@@ -56,7 +55,7 @@ def opening(landmarks: Floats) -> Series:
     return np.asarray(gap / np.maximum(width, 1e-6))
 
 
-def closures(open_: Series, times: Series, phonemes: Sequence[Timed]) -> Tally:
+def closures(open_: Series, times: Series, phonemes: Sequence[TimedPhoneme]) -> Tally:
     """P B M whose smallest opening is under `CLOSED`, a frame's slack at either side."""
     step = _step(times)
     shut = 0
@@ -71,7 +70,7 @@ def closures(open_: Series, times: Series, phonemes: Sequence[Timed]) -> Tally:
     return Tally(shut, total)
 
 
-def open_in_silence(open_: Series, times: Series, phonemes: Sequence[Timed]) -> Tally:
+def open_in_silence(open_: Series, times: Series, phonemes: Sequence[TimedPhoneme]) -> Tally:
     """Frames over `CLOSED` where nobody has spoken for `SETTLED` seconds, nor will for as long."""
     count = Tally()
     for symbol, start, end in phonemes:
@@ -82,7 +81,7 @@ def open_in_silence(open_: Series, times: Series, phonemes: Sequence[Timed]) -> 
 
 
 def vowels_and_closures(
-    open_: Series, times: Series, phonemes: Sequence[Timed]
+    open_: Series, times: Series, phonemes: Sequence[TimedPhoneme]
 ) -> tuple[list[float], list[float]]:
     """Mean opening of each open vowel, least opening of each P B M."""
     step = _step(times)

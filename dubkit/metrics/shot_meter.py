@@ -32,8 +32,7 @@ from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop
 from dubkit.metrics.lip_sync import Lips, Speech, labial_rows, measures
 from dubkit.metrics.lips import opening
 from dubkit.metrics.picture import CropSums, SharpSums
-from dubkit.records import FaceTrack, Floats
-from dubkit.speech.timing import Timed
+from dubkit.records import FaceTrack, Floats, TimedPhoneme
 from dubkit.work.store import open_arrays, read_record, write_record
 
 ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
@@ -58,7 +57,9 @@ class Looks:
         return self.lips | self.pictures | self.sharp
 
 
-def looks(rows: Rows, times: NDArray[np.float64], phonemes: Sequence[Timed], rate: float) -> Looks:
+def looks(
+    rows: Rows, times: NDArray[np.float64], phonemes: Sequence[TimedPhoneme], rate: float
+) -> Looks:
     """Choose among ``rows`` (T,), which show the seconds ``times`` (T,) of the dub; ``rate``: frames a second.
 
     A short shot has little to judge by: leaving frames out there makes wrong verdicts likelier, so none is.

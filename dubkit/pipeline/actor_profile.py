@@ -13,7 +13,7 @@ from dubkit.pipeline.job import run_job
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
 from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
-from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
+from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
 from dubkit.work.digest import short
 from dubkit.work.manifest import read_manifest, write_atomic
 from dubkit.work.store import read_record
@@ -38,7 +38,7 @@ def make_profile(
     device: str | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
-) -> PersonVerdict:
+) -> PersonResult:
     """Tune the generator to the person in a film and write the profile ``out``.
 
     Raises InputError where there is too little speech, or where tuning made held-out speech no better; then no
@@ -64,7 +64,7 @@ def make_profile(
     job = Job(video, video, video.with_suffix(".dubbed.mp4"), folder, shots=list_of_shots)
     run_job(job, config, progress=progress or NoProgress(), until="adapt", stages=_STAGES)
     result = _result(job)
-    persons = read_record(result / VERDICT, AdaptVerdict).persons
+    persons = read_record(result / RESULT, AdaptResult).persons
     person = max(persons, key=lambda p: (p.kept, p.seconds))
     if person.profile is None:
         raise InputError(

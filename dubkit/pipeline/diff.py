@@ -10,8 +10,8 @@ from dubkit.errors import UsageError, WorkError
 from dubkit.pipeline.inspect import OpenedJob, read_config, read_job
 from dubkit.pipeline.job import run_job
 from dubkit.progress import Progress
-from dubkit.records import Shot, Speech
-from dubkit.speech.timing import SILENCE, Timed, load_speech, load_timing
+from dubkit.records import SILENCE, Shot, Speech, TimedPhoneme
+from dubkit.speech.timing import load_speech, load_timing
 
 _MOST_WORDS = 8  # quoted of a shot
 
@@ -112,8 +112,8 @@ def _difference(
 
 
 def _speech_change(
-    old: tuple[Timed, ...],
-    new: tuple[Timed, ...],
+    old: tuple[TimedPhoneme, ...],
+    new: tuple[TimedPhoneme, ...],
     before: _Side,
     after: _Side,
     start: float,

@@ -14,13 +14,22 @@ from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.faces.align import canonical_from_face, compose, crop_from_canonical, scale_of
-from dubkit.faces.selection import UNCLEAR, TrackChoice
+from dubkit.faces.selection import UNCLEAR
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.metrics.lips import LABIALS, MARKS
-from dubkit.records import FaceState, FaceTrack, Floats, PhonemeRun, Shot, VideoInfo
-from dubkit.speech.timing import SILENCE, load_timing
+from dubkit.records import (
+    SILENCE,
+    FaceState,
+    FaceTrack,
+    Floats,
+    PhonemeRun,
+    Shot,
+    TrackChoice,
+    VideoInfo,
+)
+from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
 from dubkit.training.quality import sharpness
 

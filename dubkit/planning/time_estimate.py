@@ -16,12 +16,11 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.errors import DubkitError
-from dubkit.faces.selection import TrackChoice, Untouched
 from dubkit.faces.track_store import load_choice, load_tracks, save_choice, save_tracks
 from dubkit.parallel.scheduler import stream
 from dubkit.parallel.workers import WorkerLost
-from dubkit.records import FaceTrack, Job, Shot, StageResult
-from dubkit.speech.timing import Timing, load_timing, save_timing
+from dubkit.records import FaceTrack, Job, Shot, StageResult, Timing, TrackChoice, Untouched
+from dubkit.speech.timing import load_timing, save_timing
 from dubkit.stages import gate, generate
 from dubkit.stages.base import StageContext, StageReport
 

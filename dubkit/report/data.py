@@ -26,8 +26,8 @@ from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
 from dubkit.pipeline.verdicts import PRESET, Verdict, config_with
 from dubkit.planning.shot_plan import Seen, main_face
-from dubkit.records import FaceState, FaceTrack, Shot, Speech, StageResult
-from dubkit.speech.timing import SILENCE, Timing, load_speech, load_timing
+from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, Speech, StageResult, Timing
+from dubkit.speech.timing import load_speech, load_timing
 from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.probe import load_film

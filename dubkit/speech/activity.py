@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.media.audio import let_go, parts
-from dubkit.records import Floats, Phoneme
-from dubkit.speech.mel_levels import SAMPLE_RATE, STEP, stretch
-from dubkit.speech.timing import SILENCE
+from dubkit.records import GRID_STEP, SILENCE, Floats, Phoneme
+from dubkit.speech.mel_levels import SAMPLE_RATE, stretch
 
 RATE = 16000
 FRAME = 160
@@ -212,7 +211,7 @@ PAUSES = 0.2  # share of cells under half the mean power; speech has .3 and more
 EVEN_DB = 2.0  # deviation of the level; clear speech has 5 and more, speech over a bad radio 2.5
 HOARSE = 0.35  # seconds without voice; of a hundred windows of clear speech two have .26
 FAINT_DB = -60.0  # no sound at all
-_WINDOW, _HOP = 640, round(STEP * SAMPLE_RATE)  # samples
+_WINDOW, _HOP = 640, round(GRID_STEP * SAMPLE_RATE)  # samples
 _SPAN = np.arange(2 * _WINDOW)
 _CHUNK = 512  # cells at once
 _EVERY = 5  # cells between two looks for music
@@ -226,7 +225,7 @@ def silence_unspoken(phonemes: Sequence[Phoneme], samples: Floats) -> tuple[Phon
     nothing = unspoken(samples)
     heard: list[Phoneme] = []
     for phoneme in phonemes:
-        low, high = (round(t / STEP) for t in (phoneme.start, phoneme.end))
+        low, high = (round(t / GRID_STEP) for t in (phoneme.start, phoneme.end))
         here = nothing[low : max(high, low + 1)]
         mute = len(here) > 0 and here.mean() > 0.5
         heard.append(Phoneme(SILENCE, phoneme.start, phoneme.end) if mute else phoneme)
@@ -234,10 +233,10 @@ def silence_unspoken(phonemes: Sequence[Phoneme], samples: Floats) -> tuple[Phon
 
 
 def unspoken(samples: Floats) -> Mask:
-    """(N,) cells of `STEP` seconds that are loud without being speech."""
+    """(N,) cells of `GRID_STEP` seconds that are loud without being speech."""
     voicing, pitch, level = _voice(samples)
     found = np.zeros(len(level), np.bool_)
-    reach = round(REACH / STEP)
+    reach = round(REACH / GRID_STEP)
     for at in range(0, len(level), _EVERY):
         near = slice(max(0, at - reach), at + reach + 1)
         if _is_music(voicing[near], pitch[near], level[near]):
@@ -267,7 +266,7 @@ def _is_breath(voicing: Cells, level: Cells, reach: int) -> Mask:
     hoarse: Mask = (level > np.maximum(loudest - ACTIVE_DB, FAINT_DB)) & (voicing <= BREATHY)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], hoarse, [False]]).astype(np.int8)))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
-        hoarse[begin:end] = (end - begin) * STEP >= HOARSE
+        hoarse[begin:end] = (end - begin) * GRID_STEP >= HOARSE
     return hoarse
 
 

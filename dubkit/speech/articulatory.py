@@ -1,33 +1,89 @@
-"""Phonemes -> what the TC net sees: articulation on a fixed grid of 20 ms cells.
+# ruff: noqa: RUF001 - IPA letters are meant
+"""Phonemes -> what the TC net is given: articulatory features on a fixed grid of 20 ms cells.
 
-Every phoneme of every language is described by what tongue, lips and jaw do, so that languages the net
-never heard still say something to it. The grid is fixed in film time (cell ``i`` is centered on ``i`` times
-`STEP`), so frame rate, cuts and chunks do not change what the net computes for a moment.
+Every phoneme of every language is described by what tongue, lips and jaw do, so that the net can be given languages
+that it was not trained on. The features are those of panphon (Mortensen et al., *PanPhon: A Resource for Mapping IPA
+Segments to Articulatory Feature Vectors*, COLING 2016), which knows the letters of every language. What it leaves open
+stands here: some spellings of sounds that it has under another name, and the lips of consonants that push them forward
+without rounding being what tells them apart.
 
-Everything here is local: a cell depends on the phonemes within `REACH` seconds of it and on nothing else.
+The grid is fixed in film time (cell ``i`` is centered on ``i`` times `records.GRID_STEP`), so frame rate, cuts and
+chunks do not change what the net computes for a moment. A cell depends on the phonemes within `REACH` seconds of it
+and on nothing else.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from panphon import FeatureTable
 
-from dubkit.records import Floats
-from dubkit.speech import ipa
-from dubkit.speech.mel_levels import STEP, Sound
-from dubkit.speech.timing import SILENCE, Timed, Timing, load_timing
+from dubkit.records import GRID_STEP, SILENCE, Floats, MelLevels, TimedPhoneme
 
-__all__ = [
-    "COUNT", "FEATURES", "STEP", "Timing", "articulation", "cells", "grid", "inputs", "load_timing",
-]  # fmt: skip
+# tone, length, clicks and creak do not show at the lips
+PHONOLOGICAL = (
+    "syl", "son", "cons", "cont", "delrel", "lat", "nas", "strid", "voi", "sg", "ant", "cor", "distr", "lab",
+    "hi", "lo", "back", "round", "tense",
+)  # fmt: skip
+_ROUND = PHONOLOGICAL.index("round")
+_LETTER = re.compile("c\u0327|.")  # c with cedilla is a letter of its own
+_ROUNDS = "ʷ"  # the one mark that says something of lips
+# spellings that panphon does not have; ligatures and old letters
+_SPELLED = {
+    "g": "ɡ", "ɝ": "ɹ̩", "ɚ": "ɹ̩", "ᵻ": "ɨ", "ᵿ": "ʊ", "ᵊ": "ə", "ʦ": "ts", "ʣ": "dz", "ʧ": "tʃ", "ʤ": "dʒ",
+    "ʨ": "tɕ", "ʥ": "dʑ", "ɿ": "ɨ", "ʅ": "ɨ", "ʮ": "ʉ", "ʯ": "ʉ", "ᶑ": "ɗ", "ꞎ": "ɬ", "ʜ": "ħ", "ʢ": "ʕ",
+    "ʡ": "ʔ", "ᴇ": "ɛ", "ⱱ": "v", "ȵ": "ɲ", "ȶ": "c", "ȡ": "ɟ", "ȴ": "ʎ", "ɷ": "ʊ", "ɩ": "ɪ", "ɼ": "r",
+}  # fmt: skip
+# lips pushed forward, in parts of a rounded vowel's: panphon's features are those that tell phonemes apart, and
+# none of these has a twin without it
+_FORWARD = {"ʃ": 0.2, "ʒ": 0.2, "ɹ": -0.2, "ʂ": -0.4, "ʐ": -0.4}
+
+
+@cache
+def _table() -> FeatureTable:
+    return FeatureTable()
+
+
+@cache
+def segments(symbol: str) -> tuple[str, ...]:
+    """The sounds of an IPA symbol, in panphon's spelling; several in affricates and diphthongs.
+
+    Marks of stress, length, tone and the like are left out, and so is what is no IPA.
+    """
+    known, found = _table().seg_dict, list[str]()
+    for letter in _LETTER.findall(unicodedata.normalize("NFD", symbol)):
+        if letter == _ROUNDS and found:
+            found[-1] = found[-1] + letter if found[-1] + letter in known else found[-1]
+            continue
+        spelled = _SPELLED.get(letter, letter)
+        found += [spelled] if spelled in known else [part for part in spelled if part in known]
+    return tuple(unicodedata.normalize("NFC", part) for part in found)
+
+
+@cache
+def vector(segment: str) -> Floats:
+    """(len(PHONOLOGICAL),) of one of `segments`: 1 it is, -1 it is not, 0 it does not apply."""
+    found = _table().fts(segment)
+    row: Floats = np.array([found[name] for name in PHONOLOGICAL], np.float32)
+    row[_ROUND] = _FORWARD.get(segment[0], row[_ROUND])
+    return row
+
+
+def weights() -> dict[str, float]:
+    """How much each feature tells sounds apart, by panphon's own judgment."""
+    table = _table()
+    return {name: float(w) for name, w in zip(table.names, table.weights, strict=False)}
+
 
 SUB = 4  # points looked at inside a cell: soft occupancy
 REACH = 0.16  # seconds: how far the place inside a long phoneme is still told
 
-FEATURES = ("silence", *ipa.PHONOLOGICAL)
+FEATURES = ("silence", *PHONOLOGICAL)
 TIMES = ("since", "until")
 COUNT = len(FEATURES) + len(TIMES)
 
@@ -42,21 +98,21 @@ def articulation(symbol: str) -> tuple[Floats, Floats]:
         silent: Floats = np.zeros(len(FEATURES), np.float32)
         silent[0] = 1.0
         return silent, silent
-    found = ipa.segments(symbol) or ipa.segments("ə")
-    first, last = (np.concatenate([[0.0], ipa.vector(s)]) for s in (found[0], found[-1]))
+    found = segments(symbol) or segments("ə")
+    first, last = (np.concatenate([[0.0], vector(s)]) for s in (found[0], found[-1]))
     return np.asarray(first, np.float32), np.asarray(last, np.float32)
 
 
 def grid(start: float, end: float) -> NDArray[np.int64]:
     """Numbers of the cells that cover ``start`` to ``end`` seconds."""
-    return np.arange(int(np.floor(start / STEP)), int(np.ceil(end / STEP)) + 1)
+    return np.arange(int(np.floor(start / GRID_STEP)), int(np.ceil(end / GRID_STEP)) + 1)
 
 
-def cells(phonemes: Sequence[Timed], numbers: NDArray[np.int64]) -> Floats:
+def cells(phonemes: Sequence[TimedPhoneme], numbers: NDArray[np.int64]) -> Floats:
     """Features (N, COUNT) of the cells ``numbers`` (consecutive); silence lies where no phoneme does."""
-    centers = np.repeat(numbers * STEP, SUB)
+    centers = np.repeat(numbers * GRID_STEP, SUB)
     inner = (np.arange(SUB) + 0.5) / SUB - 0.5
-    times = centers + np.tile(inner * STEP, len(numbers))
+    times = centers + np.tile(inner * GRID_STEP, len(numbers))
     tiled = _tiled(phonemes, float(times[0]), float(times[-1]))
     edges = np.array([start for _, start, _ in tiled])
     which = np.clip(np.searchsorted(edges, times, "right") - 1, 0, None)
@@ -71,7 +127,10 @@ def cells(phonemes: Sequence[Timed], numbers: NDArray[np.int64]) -> Floats:
 
 
 def inputs(
-    phonemes: Sequence[Timed], numbers: NDArray[np.int64], sound: Sound | None, bands: int
+    phonemes: Sequence[TimedPhoneme],
+    numbers: NDArray[np.int64],
+    sound: MelLevels | None,
+    bands: int,
 ) -> Floats:
     """What the TC net is given of the cells ``numbers``: (N, COUNT), or for a net that hears ``bands`` of the
     sound (N, COUNT + bands + 1): articulation, levels, and 1 where the sound is known at all.
@@ -85,10 +144,10 @@ def inputs(
     return np.concatenate([rows, heard], 1)
 
 
-def _tiled(phonemes: Sequence[Timed], start: float, end: float) -> list[Timed]:
+def _tiled(phonemes: Sequence[TimedPhoneme], start: float, end: float) -> list[TimedPhoneme]:
     """The phonemes with every gap filled by silence, from before ``start`` to after ``end``."""
     far = 10.0
-    tiled: list[Timed] = []
+    tiled: list[TimedPhoneme] = []
     at = start - far
     for symbol, begin, finish in phonemes:
         if begin - at > 1e-6:

@@ -100,7 +100,7 @@ def aligner_of(settings: SpeechSettings, device: str) -> Aligner:
 
 
 def identity_of(settings: SpeechSettings) -> str:
-    """Aligner and version; for ``auto`` of all that the dub may get."""
+    """Name and version of that aligner; for ``auto`` of all that the dub may get."""
     if settings.aligner == AUTO:
         return AlignerByLanguage(settings).version
     return identity(_KIND, settings.aligner, settings)

@@ -7,16 +7,14 @@ anything: a line corrected elsewhere leaves the levels of this one as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.media.audio import let_go
-from dubkit.records import Floats
+from dubkit.records import GRID_STEP, Floats, MelLevels
 
-STEP = 0.02  # seconds of a cell of the grid that the TC net works on
 SAMPLE_RATE = 16000
 BANDS = 16
 WINDOW = 512  # samples
@@ -28,42 +26,21 @@ _FAINT_DB = -35.0  # mean at least: where there is no sound, its noise is not lo
 _CHUNK = 4096  # cells worked on at once
 
 
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """Levels of consecutive cells of the grid; N cells."""
-
-    first: int  # number of row 0
-    levels: Floats  # (N, BANDS)
-
-    def rows(self, numbers: NDArray[np.int64]) -> Floats:
-        """(len(numbers), BANDS) levels of the cells ``numbers``; silence where nothing is known."""
-        at = numbers - self.first
-        found: Floats = np.zeros((len(numbers), self.levels.shape[1]), np.float32)
-        inside = (at >= 0) & (at < len(self.levels))
-        found[inside] = self.levels[at[inside]]
-        return found
-
-    def cut(self, start: float, end: float) -> Sound:
-        """The cells from ``start`` to ``end`` seconds."""
-        low = int(np.floor(start / STEP))
-        return Sound(low, self.rows(np.arange(low, int(np.ceil(end / STEP)) + 1)))
-
-
-def listen(samples: Floats) -> Sound:
+def listen(samples: Floats) -> MelLevels:
     """Levels of the whole of ``samples`` (mono, 16 kHz, -1..1): 0 in silence, 2 at the mean of near speech."""
     if not len(samples):
-        return Sound(0, np.zeros((0, BANDS), np.float32))
-    numbers = np.arange(int(np.ceil(len(samples) / SAMPLE_RATE / STEP)) + 1)
-    starts = np.round(numbers * STEP * SAMPLE_RATE).astype(np.intp) - WINDOW // 2
+        return MelLevels(0, np.zeros((0, BANDS), np.float32))
+    numbers = np.arange(int(np.ceil(len(samples) / SAMPLE_RATE / GRID_STEP)) + 1)
+    starts = np.round(numbers * GRID_STEP * SAMPLE_RATE).astype(np.intp) - WINDOW // 2
     starts = np.minimum(starts, len(samples))
     pieces = [starts[at : at + _CHUNK] for at in range(0, len(starts), _CHUNK)]
     power = np.concatenate([_power(samples, piece) for piece in pieces])
-    reach = round(NEAR / STEP)
+    reach = round(NEAR / GRID_STEP)
     window = np.hanning(2 * reach + 1) / reach
     mean = np.stack([np.convolve(band, window, "full")[reach:-reach] for band in power.T], 1)
     above = _decibels(power) - np.maximum(_decibels(mean), _FAINT_DB) + RANGE_DB
     # two decimals: enough, and equal on every processor
-    return Sound(0, np.round(np.maximum(above, 0.0) / SCALE_DB, 2).astype(np.float32))
+    return MelLevels(0, np.round(np.maximum(above, 0.0) / SCALE_DB, 2).astype(np.float32))
 
 
 def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:

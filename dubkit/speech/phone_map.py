@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from dubkit.records import Floats
-from dubkit.speech import ipa
+from dubkit.speech import articulatory
 from dubkit.speech.articulatory import FEATURES, articulation
 from dubkit.speech.g2p import IPA, Pronouncer
 
@@ -66,7 +66,7 @@ def spoken(pronouncer: Pronouncer, word: str) -> Spoken | None:
 @cache
 def nearest(symbol: str) -> tuple[str, ...]:
     """The phones (one or two, ARPAbet) that sound most like an IPA symbol."""
-    parts = _distinct(ipa.segments(symbol))
+    parts = _distinct(articulatory.segments(symbol))
     if len(parts) == 1 and parts[0] in _BY_EAR:
         return (_BY_EAR[parts[0]],)
     one, distance = _closest(articulation(symbol))
@@ -80,7 +80,7 @@ def nearest(symbol: str) -> tuple[str, ...]:
 
 
 def _vowel(segment: str) -> bool:
-    return float(ipa.vector(segment)[ipa.PHONOLOGICAL.index("syl")]) > 0
+    return float(articulatory.vector(segment)[articulatory.PHONOLOGICAL.index("syl")]) > 0
 
 
 def _distinct(parts: Sequence[str]) -> list[str]:
@@ -102,5 +102,5 @@ def _table() -> tuple[list[str], Floats]:
 
 @cache
 def _column_weights() -> Floats:
-    known = ipa.weights()
+    known = articulatory.weights()
     return np.array([known.get(name, _SILENCE) for name in FEATURES] * 2, np.float32)

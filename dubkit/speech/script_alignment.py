@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.records import Phoneme, ScriptLine, Word
+from dubkit.records import SILENCE, Phoneme, ScriptLine, Word
 from dubkit.speech.activity import Span, Track
 from dubkit.speech.g2p import Pronouncer
 from dubkit.speech.phone_map import Spoken, spoken
@@ -196,7 +196,6 @@ def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> fl
     return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
 
 
-SILENCE = "sil"
 _LEAST = 1e-6  # seconds; what is shorter is rounding
 
 

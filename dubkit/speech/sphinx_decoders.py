@@ -16,9 +16,9 @@ import numpy as np
 from pocketsphinx import Decoder, get_model_path
 from pocketsphinx.lm import ArpaBoLM
 
-from dubkit.records import Floats
+from dubkit.records import SILENCE, Floats
 from dubkit.speech.activity import ordinary
-from dubkit.speech.g2p import IPA, SILENCE
+from dubkit.speech.g2p import IPA
 from dubkit.speech.phone_map import Spoken
 
 _HOP = 0.01  # seconds of a frame of the acoustic model

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,28 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.errors import WorkError
-from dubkit.records import Phoneme, PhonemeRun, Shot, Speech
-from dubkit.speech.mel_levels import Sound
+from dubkit.records import (
+    SILENCE,
+    MelLevels,
+    Phoneme,
+    PhonemeRun,
+    Shot,
+    Speech,
+    TimedPhoneme,
+    Timing,
+)
 from dubkit.work.store import load_array, open_arrays, read_record, write_record
 
-SILENCE = "sil"
 SPEECH = "speech.json"
 RUNS = "runs.json"
 PHONEMES = "phonemes.json"
 TIMES = "times.npy"
 SOUND = "sound.npz"
-
-Timed = tuple[str, float, float]  # symbol, start, end in seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The speech of one shot; T frames. Times are seconds of the dub."""
-
-    times: NDArray[np.float64]  # (T,) the moment of the dub that each frame shows
-    phonemes: tuple[Timed, ...]  # clipped to the shot and its context, in order, without gaps
-    runs: tuple[PhonemeRun, ...]  # frames of the shot, phoneme by phoneme
-    sound: Sound | None = None  # of the shot and its context
 
 
 def cut_timing(
@@ -45,7 +39,7 @@ def cut_timing(
     shot: Shot,
     times: NDArray[np.float64],
     context: float,
-    sound: Sound | None = None,
+    sound: MelLevels | None = None,
 ) -> Timing:
     """The part of a speech that a shot needs; ``times`` (T,) are those of its frames."""
     low, high = float(times[0]) - context, float(times[-1]) + context
@@ -59,7 +53,9 @@ def cut_timing(
     return Timing(times, timed, tuple(_runs(timed, shot, times)), heard)
 
 
-def _runs(phonemes: Sequence[Timed], shot: Shot, times: NDArray[np.float64]) -> list[PhonemeRun]:
+def _runs(
+    phonemes: Sequence[TimedPhoneme], shot: Shot, times: NDArray[np.float64]
+) -> list[PhonemeRun]:
     """Frames belong to the phoneme that sounds at their moment; outside the dub they are silent."""
     runs: list[PhonemeRun] = []
     starts = np.array([start for _, start, _ in phonemes])
@@ -81,7 +77,7 @@ def _runs(phonemes: Sequence[Timed], shot: Shot, times: NDArray[np.float64]) -> 
 def save_timing(folder: Path, timing: Timing) -> None:
     """Write ``runs.json``, ``phonemes.json``, ``times.npy`` and, where there is sound, ``sound.npz``."""
     write_record(folder / RUNS, list(timing.runs), list[PhonemeRun])
-    write_record(folder / PHONEMES, list(timing.phonemes), list[Timed])
+    write_record(folder / PHONEMES, list(timing.phonemes), list[TimedPhoneme])
     np.save(folder / TIMES, timing.times, allow_pickle=False)
     if timing.sound is not None:
         save_sound(folder, timing.sound)
@@ -97,23 +93,23 @@ def load_timing(folder: Path) -> Timing:
             f"the work file {path} cannot be read", hint="run again with --force timing"
         ) from error
     runs = read_record(folder / RUNS, list[PhonemeRun])
-    phonemes = read_record(folder / PHONEMES, list[Timed])
+    phonemes = read_record(folder / PHONEMES, list[TimedPhoneme])
     return Timing(times, tuple(phonemes), tuple(runs), load_sound(folder))
 
 
-def save_sound(folder: Path, sound: Sound) -> None:
+def save_sound(folder: Path, sound: MelLevels) -> None:
     """Write ``sound.npz``; equal sounds give equal bytes."""
     np.savez(folder / SOUND, first=np.int64(sound.first), levels=sound.levels.astype(np.float16))
 
 
-def load_sound(folder: Path) -> Sound | None:
+def load_sound(folder: Path) -> MelLevels | None:
     """What `save_sound` wrote; None where there is none. Raises WorkError where it is damaged."""
     path = folder / SOUND
     if not path.is_file():
         return None
     try:
         with open_arrays(path) as stored:
-            return Sound(int(stored["first"]), stored["levels"].astype(np.float32))
+            return MelLevels(int(stored["first"]), stored["levels"].astype(np.float32))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force speech"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
+from dubkit.records import SILENCE, Floats, Phoneme, ScriptLine, Speech, Word
 from dubkit.speech import activity
-from dubkit.speech.g2p import IPA, SILENCE, pronounce, words_of
+from dubkit.speech.g2p import IPA, pronounce, words_of
 
 # what a mouth does when nothing is known of the words: open and close at the pace of speech
 _BABBLE = "B AH D AH"

@@ -1,8 +1,9 @@
-"""Tune the generator to the film's own speakers, each by what their face does with the film's own sound.
+"""Adapt the generator to the film's own speakers, each by how their face moves with the film's own sound.
 
-Publishes ``verdict.json`` and, for every person whose held-out speech got better, ``person_N.safetensors``. Nobody
-is recognized: dubbed faces that look alike in one set-up are taken for one person (or all of them, where a
-setting says so), and only where their lips go with the sound. Does nothing unless it is asked to.
+Publishes ``adapted.json`` and, for every person whose held-out speech improved, ``person_N.safetensors``. Nobody is
+recognized: dubbed faces that look alike in one set-up count as one person (or all of them do, where a setting says
+so), and only where their lips move with the sound. Does nothing unless ``adapt.enabled`` is set; torch is loaded only
+then.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ if TYPE_CHECKING:
     from dubkit.lips.adaptation import Passage
     from dubkit.lips.articulation import Articulator
 
-VERDICT = "verdict.json"
+RESULT = "adapted.json"
 
 
 @dataclass(frozen=True, slots=True)
-class PersonVerdict:
-    """What came of one person."""
+class PersonResult:
+    """The result for one person."""
 
     name: str
     faces: tuple[str, ...]  # all that look like this person, each as SHOT/TRACK
-    heard: int  # of them, those that move with the film's own sound
+    in_sync: int  # how many of them move with the film's own sound
     seconds: float  # of their usable speech
     before: float = 0.0  # error on held-out speech, `lips.adaptation`
     after: float = 0.0
-    profile: str | None = None  # file, where it was kept
+    profile: str | None = None  # its file, if tuning made held-out speech better
 
     @property
     def kept(self) -> bool:
@@ -57,19 +58,19 @@ class PersonVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class AdaptVerdict:
-    """What came of it, person by person."""
+class AdaptResult:
+    """The result of the stage, person by person; ``enabled`` as in the settings."""
 
-    asked: bool
-    persons: tuple[PersonVerdict, ...] = ()
+    enabled: bool
+    persons: tuple[PersonResult, ...] = ()
 
 
 def actors_of(folder: Path) -> dict[str, Path]:
-    """The profiles that this stage kept, by the faces (SHOT/TRACK) that they are for."""
-    verdict = read_record(folder / VERDICT, AdaptVerdict)
+    """The profiles that this stage published, by the faces (SHOT/TRACK) that they belong to."""
+    result = read_record(folder / RESULT, AdaptResult)
     return {
         face: folder / person.profile
-        for person in verdict.persons
+        for person in result.persons
         if person.profile is not None
         for face in person.faces
     }
@@ -84,128 +85,114 @@ def identity(config: Config) -> str:
             "an actor profile is given, and another is to be made",
             hint="give --adapt or --actor, not both",
         )
-    heard_by = auto.identity_of(config.speech)
-    return f"{heard_by}, {articulator(config).digest}"
+    return f"{auto.identity_of(config.speech)}, {_articulator(config).digest}"
 
 
 def run(context: StageContext) -> StageReport:
-    """Tune, judge on held-out speech, publish what is better."""
-    if context.config.adapt.enabled:
-        return adapt(context)
-    write_record(context.out / VERDICT, AdaptVerdict(False))
-    return StageReport()
+    """Tune to each person, judge on held-out speech, publish what improved."""
+    settings = context.config.adapt
+    if not settings.enabled:
+        write_record(context.out / RESULT, AdaptResult(False))
+        return StageReport()
+    articulator = _articulator(context.config)
+    persons: list[PersonResult] = []
+    with released(auto.aligner_of(context.config.speech, context.device)) as aligner:
+        for number, faces in enumerate(_persons(context), 1):
+            persons.append(_adapt(context, aligner, articulator, f"person_{number}", faces))
+    longest = max((person.seconds for person in persons), default=0.0)
+    if longest < settings.min_seconds:
+        raise _too_little(settings, persons, longest)
+    write_record(context.out / RESULT, AdaptResult(True, tuple(persons)))
+    return StageReport(
+        engine=f"tc {articulator.digest}",
+        notes=_notes(persons, settings.min_seconds),
+        facts=_facts(persons),
+    )
 
 
-def _adaptation() -> Any:
-    """`lips.adaptation`, which loads torch: a run that adapts nothing needs neither."""
-    return load_module("dubkit.lips.adaptation", what="adapting")
-
-
-STAGE = Stage(
-    name="adapt",
-    per=Per.JOB,
-    source=Source.VIDEO,
-    after=("probe", "faces"),
-    run=run,
-    version=3,
-    sections=("adapt",),
-    files=("video",),
-    identity=identity,
-)
-
-
-MAX_SECONDS = 180.0  # of a person's footage: more brings little
-_CONTEXT = 1.0  # seconds of sound around a face
+MAX_SECONDS = 180.0  # of a person's footage: more improves little
+_CONTEXT_SECONDS = 1.0  # of sound around a face
 _PLACES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # where in a track its look is taken
-_FEWEST = 25  # frames: shorter glimpses say nothing
+_MIN_FRAMES = 25  # of a face: less shows nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face that may be learned from."""
+    """A dubbed face, to be learned from."""
 
     name: str  # SHOT/TRACK
     track: FaceTrack
     usable: np.ndarray  # (T,)
 
 
-def articulator(config: Config) -> Articulator:
+def _adaptation() -> Any:
+    """`lips.adaptation`, which loads torch: a run without the stage does not."""
+    return load_module("dubkit.lips.adaptation", what="adapting")
+
+
+def _articulator(config: Config) -> Articulator:
     """The TC net that a configuration names, without any actor."""
-    chosen = config.generate.tc
-    net: Articulator = _adaptation().Articulator(
-        weights=Path(chosen).expanduser() if chosen else None
+    path = config.generate.tc
+    found: Articulator = _adaptation().Articulator(
+        weights=Path(path).expanduser() if path else None
     )
-    return net
+    return found
 
 
-def adapt(context: StageContext) -> StageReport:
-    """Tune to each person, judge on held-out speech, publish what is better."""
-    settings = context.config.adapt
-    net = articulator(context.config)
-    found: list[PersonVerdict] = []
-    with released(auto.aligner_of(context.config.speech, context.device)) as engine:
-        for number, faces in enumerate(_persons(context), 1):
-            found.append(_person(context, engine, net, f"person_{number}", faces))
-    longest = max((person.seconds for person in found), default=0.0)
-    if longest < settings.min_seconds:
-        raise _too_little(settings, found, longest)
-    write_record(context.out / VERDICT, AdaptVerdict(True, tuple(found)))
-    return StageReport(
-        engine=f"tc {net.digest}",
-        notes=_notes(found, settings.min_seconds),
-        facts=_facts(found),
-    )
-
-
-def _person(
-    context: StageContext, engine: Aligner, net: Articulator, name: str, faces: Sequence[Face]
-) -> PersonVerdict:
-    """What one person's footage brings; the profile is written where it is kept."""
-    names = tuple(sorted(face.name for face in faces))
+def _adapt(
+    context: StageContext,
+    aligner: Aligner,
+    articulator: Articulator,
+    name: str,
+    faces: Sequence[Face],
+) -> PersonResult:
+    """Tune to one person's footage; the profile is written where it is an improvement."""
     adaptation = _adaptation()
-    passages = adaptation.convincing(net, list(_passages(context, engine, faces)))
-    told = PersonVerdict(name, names, len(passages), round(adaptation.seconds_of(passages), 2))
-    if told.seconds < context.config.adapt.min_seconds:
-        return told
-    verdict = adaptation.tune(net, passages)
+    names = tuple(sorted(face.name for face in faces))
+    passages = adaptation.select_in_sync(articulator, list(_passages(context, aligner, faces)))
+    seconds = adaptation.speech_seconds(passages)
+    result = PersonResult(name, names, len(passages), round(seconds, 2))
+    if result.seconds < context.config.adapt.min_seconds:
+        return result
+    tuned = adaptation.tune(articulator, passages)
     profile = f"{name}.safetensors"
-    if verdict.net is not None:
-        verdict.save(context.out / profile)
+    if tuned.net is not None:
+        adaptation.save_profile(context.out / profile, tuned)
     return replace(
-        told,
-        before=verdict.facts.before,
-        after=verdict.facts.after,
-        profile=profile if verdict.kept else None,
+        result,
+        before=tuned.facts.before,
+        after=tuned.facts.after,
+        profile=profile if tuned.net is not None else None,
     )
 
 
 def _too_little(
-    settings: AdaptSettings, found: Sequence[PersonVerdict], longest: float
+    settings: AdaptSettings, persons: Sequence[PersonResult], longest: float
 ) -> InputError:
-    faces = sum(len(person.faces) for person in found)
-    heard = sum(person.heard for person in found)
-    whose = f" of one person ({len(found)} told apart)" if len(found) > 1 else ""
+    faces = sum(len(person.faces) for person in persons)
+    in_sync = sum(person.in_sync for person in persons)
+    whose = f" of one person ({len(persons)} told apart)" if len(persons) > 1 else ""
     return InputError(
-        f"only {longest:.1f} s of usable speech{whose} was found to adapt to, {settings.min_seconds:g} s are needed: "
-        f"{heard} of {faces} faces move with the film's own sound",
+        f"only {longest:.1f} s of usable speech{whose} was persons to adapt to, {settings.min_seconds:g} s are needed: "
+        f"{in_sync} of {faces} faces move with the film's own sound",
         hint="run without --adapt, or with --actor and a profile from other footage; "
         "where all faces are one person's, --set adapt.persons=one",
     )
 
 
-def _notes(found: Sequence[PersonVerdict], least: float) -> tuple[str, ...]:
+def _notes(persons: Sequence[PersonResult], least: float) -> tuple[str, ...]:
     """A line for each person with enough speech, and one for all others."""
     notes = []
-    for person in found:
+    for person in persons:
         if person.seconds >= least:
-            what = (
+            details = (
                 f"{person.seconds:.0f} s of speech, error on held-out speech "
                 f"{person.before:.2f} -> {person.after:.2f}"
             )
             many = "one face" if len(person.faces) == 1 else f"{len(person.faces)} faces"
-            told = "adapted to" if person.kept else "not adapted, nothing got better, to"
-            notes.append(f"{told} {person.name} ({many}): {what}")
-    rest = [person for person in found if person.seconds < least]
+            outcome = "adapted to" if person.kept else "not adapted, nothing got better, to"
+            notes.append(f"{outcome} {person.name} ({many}): {details}")
+    rest = [person for person in persons if person.seconds < least]
     if rest:
         faces = sum(len(person.faces) for person in rest)
         notes.append(
@@ -214,13 +201,13 @@ def _notes(found: Sequence[PersonVerdict], least: float) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _facts(found: Sequence[PersonVerdict]) -> dict[str, str | int | float | bool | None]:
+def _facts(persons: Sequence[PersonResult]) -> dict[str, str | int | float | bool | None]:
     """The figures, for the manifest."""
     facts: dict[str, str | int | float | bool | None] = {
-        "persons": len(found),
-        "kept": sum(person.kept for person in found),
+        "persons": len(persons),
+        "kept": sum(person.kept for person in persons),
     }
-    for person in found:
+    for person in persons:
         facts |= {
             f"{person.name}_kept": person.kept,
             f"{person.name}_faces": len(person.faces),
@@ -264,32 +251,32 @@ def _faces(folders: Sequence[Path]) -> Iterator[Face]:
                 yield Face(f"{folder.name}/{track.track}", track, choice.usable)
 
 
-def _passages(context: StageContext, engine: Aligner, faces: Sequence[Face]) -> Iterator[Passage]:
+def _passages(context: StageContext, aligner: Aligner, faces: Sequence[Face]) -> Iterator[Passage]:
     """A person's footage, `MAX_SECONDS` of it at most."""
     seconds = 0.0
     for face in faces:
-        found = _passage(context, engine, face) if seconds < MAX_SECONDS else None
+        found = _passage(context, aligner, face) if seconds < MAX_SECONDS else None
         if found is not None:
-            seconds += _adaptation().seconds_of([found])
+            seconds += _adaptation().speech_seconds([found])
             yield found
 
 
-def _passage(context: StageContext, engine: Aligner, face: Face) -> Passage | None:
-    """What one face did and what the film said meanwhile; None where there is nothing to learn."""
+def _passage(context: StageContext, aligner: Aligner, face: Face) -> Passage | None:
+    """The mouth shapes of one face with the speech of the film's own sound; None where there is nothing to learn."""
     track = face.track
     usable = face.usable & _seen(track)
-    if usable.sum() < _FEWEST:
+    if usable.sum() < _MIN_FRAMES:
         return None
     info, pts = load_film(context.folder("probe"))
     span = pts[track.start : track.start + len(track)]
     clock = (span * float(info.time_base)).astype(np.float64)
-    begin = float(clock[0]) - _CONTEXT
-    samples = load_span(context.job.video, begin, float(clock[-1]) + _CONTEXT)
+    begin = float(clock[0]) - _CONTEXT_SECONDS
+    samples = load_span(context.job.video, begin, float(clock[-1]) + _CONTEXT_SECONDS)
     if samples is None:
         return None
-    speech = engine.align(samples, None, context.config.adapt.language)
+    speech = aligner.align(samples, None, context.config.adapt.language)
     shot = Shot(track.start, track.start + len(track))
-    timing = cut_timing(speech.phonemes, shot, clock - begin, _CONTEXT, listen(samples))
+    timing = cut_timing(speech.phonemes, shot, clock - begin, _CONTEXT_SECONDS, listen(samples))
     passage: Passage = _adaptation().Passage(timing, _shapes(track, usable), usable)
     return passage
 
@@ -302,3 +289,16 @@ def _shapes(track: FaceTrack, usable: np.ndarray) -> Floats:
     canonical = np.stack([align.apply(align.canonical_from_face(f), f) for f in landmarks])
     frontal = mouth_shape.frontal(canonical, pose)
     return mouth_shape.encode(frontal - mouth_shape.resting_mouth(frontal[usable]))
+
+
+STAGE = Stage(
+    name="adapt",
+    per=Per.JOB,
+    source=Source.VIDEO,
+    after=("probe", "faces"),
+    run=run,
+    version=4,
+    sections=("adapt",),
+    files=("video",),
+    identity=identity,
+)

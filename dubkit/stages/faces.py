@@ -22,13 +22,13 @@ from dubkit.errors import WorkError
 from dubkit.faces import track_store
 from dubkit.faces.active_speaker import sound_features
 from dubkit.faces.align import Matrix
-from dubkit.faces.selection import Sound, TrackChoice, choose
+from dubkit.faces.selection import Sound, choose
 from dubkit.faces.tracker import track_shot
 from dubkit.faces.tracklet import Rules, View
 from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
-from dubkit.records import Detection, FaceState, FaceTrack, Shot
+from dubkit.records import Detection, FaceState, FaceTrack, Shot, TrackChoice
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 

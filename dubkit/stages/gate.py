@@ -19,8 +19,8 @@ from dubkit.metrics import lip_sync
 from dubkit.metrics.gate_limits import GATE, FaceChecks, GateResult, check, judge
 from dubkit.metrics.lip_sync import Speech
 from dubkit.metrics.shot_meter import load_seen
-from dubkit.records import FaceTrack, Floats
-from dubkit.speech.timing import Timing, load_timing
+from dubkit.records import FaceTrack, Floats, Timing
+from dubkit.speech.timing import load_timing
 from dubkit.stages import generate
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import read_record, write_record

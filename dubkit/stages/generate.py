@@ -22,7 +22,6 @@ from dubkit.engines.base import FaceRenderer, Synthesizer
 from dubkit.engines.registry import load_engine
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces.selection import TrackChoice
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.faces.tracklet import Locator
 from dubkit.lips.mouth_shape import FADE_SECONDS
@@ -31,8 +30,8 @@ from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
-from dubkit.records import FaceState, FaceTrack, Shot, VideoInfo
-from dubkit.speech.timing import Timing, load_timing
+from dubkit.records import FaceState, FaceTrack, Shot, Timing, TrackChoice, VideoInfo
+from dubkit.speech.timing import load_timing
 from dubkit.stages.adapt import actors_of
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film

@@ -1,4 +1,4 @@
-"""What the dub says and when: words and phonemes with times, and how it sounds.
+"""The words and phonemes of the dub with their times, and its mel levels.
 
 Publishes ``speech.json`` and ``sound.npz`` (`speech.mel_levels`).
 """
@@ -19,7 +19,7 @@ from dubkit.speech.timing import SPEECH, save_sound
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
 
-UNTOLD = ("recognition", "phone-loop")  # `Speech.path` of alignments that were not told the words
+WITHOUT_SCRIPT = ("recognition", "phone-loop")  # `Speech.path` of alignments without a script
 
 
 def identity(config: Config) -> str:
@@ -28,13 +28,15 @@ def identity(config: Config) -> str:
 
 
 def run(context: StageContext) -> StageReport:
-    """Align the dub with its script, or find out what it says."""
+    """Align the dub with its script, or recognize it."""
     settings = context.config.speech
     script = read_script(context.job.script) if context.job.script is not None else None
     samples = map_samples(context.job.audio, context.out)
     with released(auto.aligner_of(settings, context.device)) as engine:
         speech = engine.align(samples, script, settings.language)
-    if speech.path in UNTOLD:  # a script says where speech is; what was only heard may be music
+    if (
+        speech.path in WITHOUT_SCRIPT
+    ):  # a script states where speech is; what was recognized without one may be music
         speech = replace(speech, phonemes=silence_unspoken(speech.phonemes, samples))
     write_record(context.out / SPEECH, speech)
     save_sound(context.out, listen(samples))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dubkit.errors import WorkError
-from dubkit.speech.timing import SILENCE, cut_timing, load_sound, load_speech, save_timing
+from dubkit.records import SILENCE
+from dubkit.speech.timing import cut_timing, load_sound, load_speech, save_timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 

@@ -18,9 +18,8 @@ from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError, InputError
 from dubkit.media.audio import load_span
 from dubkit.media.probe import probe
-from dubkit.records import Shot, VideoInfo
+from dubkit.records import Shot, TimedPhoneme, VideoInfo
 from dubkit.speech.auto import aligner_of
-from dubkit.speech.timing import Timed
 from dubkit.stages.shots import without_short
 from dubkit.training.footage import read_lines
 
@@ -45,7 +44,7 @@ class Look:
     frames: int = 0
     seconds: float = 0.0
     pieces: tuple[tuple[int, int], ...] = ()  # frames, half-open: shots, long ones cut
-    script: tuple[Timed, ...] | None = None  # phonemes by the script, where it fits
+    script: tuple[TimedPhoneme, ...] | None = None  # phonemes by the script, where it fits
     note: str | None = None
     refused: str | None = None  # why nothing of the file can be used
 
@@ -108,7 +107,7 @@ def _cut_long(shots: Sequence[Shot], rate: float, longest: float) -> list[tuple[
 
 def _aligned(
     task: LookTask, info: VideoInfo, pts: NDArray[np.int64]
-) -> tuple[tuple[Timed, ...] | None, str | None]:
+) -> tuple[tuple[TimedPhoneme, ...] | None, str | None]:
     """The script's phonemes, or None and why they cannot be used."""
     assert task.script is not None
     start = float(times_of(info, pts[:1])[0])

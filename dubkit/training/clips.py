@@ -29,9 +29,8 @@ from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import PictureWriter
 from dubkit.media.planes import rgb_crop
-from dubkit.records import Floats, Shot, VideoInfo
+from dubkit.records import SILENCE, Floats, Shot, TimedPhoneme, VideoInfo
 from dubkit.speech.mel_levels import listen
-from dubkit.speech.timing import SILENCE, Timed
 from dubkit.stages.faces import FrameView
 from dubkit.training import quality
 from dubkit.training.analyze import aligner, film, times_of
@@ -52,7 +51,7 @@ class CutTask:
     name: str
     whole: bool  # the piece is all of the file
     language: str | None
-    script: tuple[Timed, ...] | None  # seconds from the file's first picture
+    script: tuple[TimedPhoneme, ...] | None  # seconds from the file's first picture
     config: Config
     out: Path  # where the clips go, a scratch folder
     device: str = "cpu"
@@ -223,7 +222,7 @@ def _write_crops(
 
 def _phonemes(
     task: CutTask, samples: Floats, after: float, duration: float
-) -> Iterator[tuple[str, list[Timed]]]:
+) -> Iterator[tuple[str, list[TimedPhoneme]]]:
     """What is said, by every way in which a dub may be aligned."""
     if task.script is not None:
         moved = [

@@ -26,8 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from dubkit.errors import InputError, WorkError
 from dubkit.faces import landmark_layout
 from dubkit.media.pictures import Picture, read_pictures
-from dubkit.records import Floats
-from dubkit.speech.timing import Timed
+from dubkit.records import Floats, TimedPhoneme
 from dubkit.work.manifest import write_atomic
 from dubkit.work.store import open_arrays
 
@@ -79,7 +78,9 @@ class PreparedClip:
     pose: Floats  # (T, 3) degrees
     crop_from_display: NDArray[np.float64]  # (T, 2, 3)
     energy: Floats  # (N,) level of the sound, 0 at -80 dB, 1 at full scale
-    phonemes: Mapping[str, list[Timed]]  # by path, those of PATHS that were found; clip's clock
+    phonemes: Mapping[
+        str, list[TimedPhoneme]
+    ]  # by path, those of PATHS that were found; clip's clock
     sound: Floats | None = None  # (N, BANDS) levels of `speech.mel_levels` on the clip's clock
 
 
@@ -179,5 +180,5 @@ def read_clip(path: Path) -> PreparedClip:
     return clip
 
 
-def _timed(text: str) -> list[Timed]:
+def _timed(text: str) -> list[TimedPhoneme]:
     return [(str(symbol), float(start), float(end)) for symbol, start, end in json.loads(text)]

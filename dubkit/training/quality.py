@@ -22,10 +22,8 @@ from dubkit.faces.active_speaker import (
     sound_features,
     without_slow,
 )
-from dubkit.faces.selection import TrackChoice
 from dubkit.faces.smooth import segments
-from dubkit.records import FaceTrack, Floats, Shot
-from dubkit.speech.timing import SILENCE, Timed
+from dubkit.records import SILENCE, FaceTrack, Floats, Shot, TimedPhoneme, TrackChoice
 
 Series = NDArray[np.float64]
 
@@ -195,7 +193,9 @@ def sound_fault(
     return None
 
 
-def speech_fault(phonemes: list[Timed], duration: float, settings: PrepareSettings) -> str | None:
+def speech_fault(
+    phonemes: list[TimedPhoneme], duration: float, settings: PrepareSettings
+) -> str | None:
     """Whether too little is spoken."""
     spoken = sum(end - start for symbol, start, end in phonemes if symbol != SILENCE)
     if spoken < settings.min_voiced * duration:

@@ -16,11 +16,9 @@ from dubkit.errors import InputError
 from dubkit.faces.align import apply, canonical_from_face
 from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import SHUT
-from dubkit.records import Floats
+from dubkit.records import GRID_STEP, SILENCE, Floats, MelLevels, TimedPhoneme
 from dubkit.speech import articulatory
-from dubkit.speech.articulatory import STEP
-from dubkit.speech.mel_levels import BANDS, SCALE_DB, Sound
-from dubkit.speech.timing import SILENCE, Timed
+from dubkit.speech.mel_levels import BANDS, SCALE_DB
 from dubkit.training.dataset import PreparedClip, PreparedSet
 
 OPEN = 0.0175  # opening over face width of an open mouth
@@ -38,8 +36,8 @@ class Clip:
     times: NDArray[np.float64]  # (T,) seconds
     shapes: Floats  # (T, K) offsets from the clip's own resting mouth
     duration: float
-    phonemes: dict[str, list[Timed]]  # by path: script, recognition, loop; one at least
-    sound: Sound | None
+    phonemes: dict[str, list[TimedPhoneme]]  # by path: script, recognition, loop; one at least
+    sound: MelLevels | None
     offset: float = 0.0  # seconds that the picture is behind its sound
 
     @property
@@ -74,7 +72,7 @@ def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip
     }
     if not phonemes or len(stored.times) < 2:
         return None
-    sound = None if stored.sound is None else Sound(0, stored.sound)
+    sound = None if stored.sound is None else MelLevels(0, stored.sound)
     return Clip(
         name,
         person,
@@ -187,8 +185,8 @@ class Windows:
         if len(chosen) < 10:
             chosen = np.arange(min(len(times), FRAMES // 2))
         chosen = chosen[:FRAMES]
-        size = round(settings.seconds / STEP) + _PADDING
-        base = max(0, int(times[chosen[0]] / STEP) - first - _PADDING // 2)
+        size = round(settings.seconds / GRID_STEP) + _PADDING
+        base = max(0, int(times[chosen[0]] / GRID_STEP) - first - _PADDING // 2)
         cells = rows[base : base + size]
         silent: Floats = np.zeros((size - len(cells), rows.shape[1]), np.float32)
         silent[:, 0] = 1.0
@@ -200,7 +198,7 @@ class Windows:
         runs = np.searchsorted(starts, times[chosen], "right")
         shut = np.array([False, *(symbol[0] in SHUT for symbol, _, _ in clip.phonemes[path])])[runs]
         shapes = clip.shapes[chosen] / self._gains[clip.name]
-        return _pack(cells, times[chosen] / STEP - first - base, shapes, shut, runs)
+        return _pack(cells, times[chosen] / GRID_STEP - first - base, shapes, shut, runs)
 
 
 def _stretched(clip: Clip, places: NDArray[np.float64]) -> Floats:

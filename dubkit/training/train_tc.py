@@ -23,10 +23,10 @@ from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import SHUT, Articulator
 from dubkit.lips.mouth_shape import basis, gap_effect
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
-from dubkit.records import Floats, Phoneme, Shot
+from dubkit.records import GRID_STEP, Floats, Phoneme, Shot, Timing
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
-from dubkit.speech.timing import Timing, cut_timing
+from dubkit.speech.timing import cut_timing
 from dubkit.training import trainer
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.tc_data import Batch, Clip, Windows, load
@@ -123,7 +123,7 @@ def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> 
         rows = net(torch.from_numpy(given)[None])[0].numpy()
     found = []
     for offset in offsets:
-        place = (clip.times - offset) / articulatory.STEP - numbers[0]
+        place = (clip.times - offset) / GRID_STEP - numbers[0]
         low = np.floor(place).astype(np.intp)
         part = (place - low)[:, None]
         found.append(np.asarray(rows[low] * (1 - part) + rows[low + 1] * part, np.float32))

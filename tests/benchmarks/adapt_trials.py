@@ -20,7 +20,7 @@ import numpy as np
 
 from dubkit.lips import adaptation
 from dubkit.lips.adaptation import Passage
-from dubkit.lips.articulation import Articulator, asked
+from dubkit.lips.articulation import Articulator, net_input
 from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcNet
 from dubkit.records import Phoneme, Shot
@@ -77,9 +77,9 @@ def _of_clips(
 def met(net: TcNet, judged: Sequence[Passage]) -> tuple[float, float]:
     """Correlation with the true opening where something is said, and amplitude against the real one."""
     effect = gap_effect()
-    made = np.concatenate([asked(net, p.timing).answer(net).numpy() @ effect for p in judged])
+    made = np.concatenate([net_input(net, p.timing).predict(net).numpy() @ effect for p in judged])
     true = np.concatenate([p.shapes @ effect for p in judged])
-    said = np.concatenate([adaptation.spoken(p) for p in judged])
+    said = np.concatenate([adaptation.speech_frames(p) for p in judged])
     found = np.corrcoef(made[said], true[said])[0, 1]
     return float(found), float(made[said].std() / true[said].std())
 
@@ -103,13 +103,13 @@ def main() -> None:
         offsets = estimate_offsets(articulator.net, clips)
         for seconds in map(float, args.amounts.split(",")):
             for learned, judged in trials(clips, args.path, offsets, seconds):
-                heard = adaptation.convincing(articulator, learned)
+                heard = adaptation.select_in_sync(articulator, learned)
                 verdict = adaptation.tune(articulator, heard)
                 before, wide = met(articulator.net, judged)
                 after, tuned = met(verdict.net, judged) if verdict.net else (before, wide)
-                found[seconds].append((before, after, verdict.kept))
+                found[seconds].append((before, after, verdict.net is not None))
                 sys.stdout.write(
-                    f"{person:16s} {seconds:5.0f} s ({verdict.facts.seconds:5.1f} usable) kept {verdict.kept!s:5} "
+                    f"{person:16s} {seconds:5.0f} s ({verdict.facts.seconds:5.1f} usable) kept {bool(verdict.net)!s:5} "
                     f"held out {verdict.facts.before:.3f} -> {verdict.facts.after:.3f}, rest {before:.3f} -> "
                     f"{after:.3f}, amplitude {wide:.2f} -> {tuned:.2f}\n"
                 )

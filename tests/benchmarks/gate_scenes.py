@@ -16,8 +16,8 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
 from dubkit.metrics import lip_sync
 from dubkit.metrics.shot_meter import FaceMeter, Seen, looks
-from dubkit.records import FaceState, FaceTrack
-from dubkit.speech.timing import SILENCE, Timing, cut_timing, load_sound, load_speech, load_timing
+from dubkit.records import SILENCE, FaceState, FaceTrack, Timing
+from dubkit.speech.timing import cut_timing, load_sound, load_speech, load_timing
 from dubkit.stages.probe import load_film
 from tests.benchmarks.gate_clips import ShotFiles
 from tests.benchmarks.spoil_shots import Planes, Rendered

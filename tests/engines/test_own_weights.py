@@ -15,7 +15,8 @@ from dubkit.config.presets import load_config
 from dubkit.config.schema import Config, FaceSettings, GenerateSettings
 from dubkit.engines.registry import load_engine
 from dubkit.errors import ModelError
-from dubkit.models.checkpoint import debug_landmarker, load_checkpoint, save_checkpoint
+from dubkit.models.checkpoint import load_checkpoint, save_checkpoint
+from dubkit.models.face_nets import debug_landmarker
 
 SHIPPED = Path(str(files("dubkit") / "weights"))
 Load = Callable[[str], object]

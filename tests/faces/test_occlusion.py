@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from dubkit.faces import landmark_layout, occlusion
 from dubkit.faces.align import apply, crop_from_canonical, mean_face
 from dubkit.faces.occlusion import POINTS, covered, skin_of, strangeness
-from dubkit.faces.selection import TrackChoice, Untouched
-from dubkit.records import Floats, Shot
+from dubkit.records import Floats, Shot, TrackChoice, Untouched
 from dubkit.stages.faces import _clock, _notes
 
 COUNT, RATE = 120, 25.0

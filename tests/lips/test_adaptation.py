@@ -12,13 +12,13 @@ import torch
 from dubkit.errors import ModelError
 from dubkit.lips import adaptation
 from dubkit.lips.adaptation import Passage
-from dubkit.lips.articulation import Articulator, asked
+from dubkit.lips.articulation import Articulator, net_input
 from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcConfig, TcNet, debug_tc, load_actor, save_actor, save_tc
-from dubkit.records import Floats, Phoneme, Shot
+from dubkit.records import Floats, Phoneme, Shot, Timing
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
-from dubkit.speech.timing import Timing, cut_timing
+from dubkit.speech.timing import cut_timing
 
 SOUNDS = ["m", "aɪ", "b", "ɪ", "s", "ɑ", "p", "i", "l", "u", "v", "ɛ", "n", "oʊ"]
 RATE = 25.0
@@ -67,7 +67,7 @@ def someone(articulator: Articulator, timing: Timing) -> Floats:
         for layer in (other.first, *other.back):
             weight = layer.get_parameter("weight")
             weight.mul_(1 + 0.8 * torch.randn(weight.shape, generator=random))
-        shapes: Floats = asked(other, timing).answer(other).numpy()
+        shapes: Floats = net_input(other, timing).predict(other).numpy()
     return np.asarray(1.3 * shapes, np.float32)
 
 
@@ -76,8 +76,8 @@ def test_a_persons_habits_are_learned_and_met_on_speech_that_was_held_out(
 ) -> None:
     timing = speech()
     made = passage(timing, someone(articulator, timing))
-    verdict = adaptation.tune(articulator, adaptation.convincing(articulator, [made]))
-    assert verdict.kept
+    verdict = adaptation.tune(articulator, adaptation.select_in_sync(articulator, [made]))
+    assert verdict.net is not None
     assert verdict.facts.after < 0.9 * verdict.facts.before
     assert verdict.net is not None
     save_actor(tmp_path / "anna.safetensors", verdict.net, verdict.facts)
@@ -104,8 +104,8 @@ def test_short_passages_are_dealt_out_like_a_long_one(small: Articulator) -> Non
         )
         for at in range(0, 300, 30)
     ]
-    dealt = np.concatenate(adaptation._dealt(short))
-    assert {int(part) for part in dealt if part >= 0} == set(range(adaptation.PARTS))
+    dealt = np.concatenate(adaptation._folds(short))
+    assert {int(part) for part in dealt if part >= 0} == set(range(adaptation.FOLDS))
     verdict = adaptation.tune(small, short)
     assert verdict.facts.before != verdict.facts.after
 
@@ -116,7 +116,7 @@ def test_what_helps_nobody_is_not_kept(small: Articulator) -> None:
     noise = noise.astype(np.float32)
     ordinary = passage(timing, general(small, timing) + np.float32(0.8) * noise)
     verdict = adaptation.tune(small, [ordinary])
-    assert not verdict.kept
+    assert verdict.net is None
     assert verdict.net is None
     assert verdict.facts.seconds > 12
 
@@ -134,7 +134,7 @@ def test_equal_footage_gives_equal_nets(small: Articulator) -> None:
 def test_a_picture_out_of_step_with_its_sound_is_brought_in_step(articulator: Articulator) -> None:
     timing = speech()
     late = Timing(timing.times - 0.12, timing.phonemes, timing.runs)
-    found = adaptation.convincing(articulator, [passage(timing, general(articulator, late))])
+    found = adaptation.select_in_sync(articulator, [passage(timing, general(articulator, late))])
     assert len(found) == 1
     assert float(found[0].timing.times[0]) == pytest.approx(-0.12, abs=0.011)
 
@@ -145,8 +145,8 @@ def test_a_face_that_does_not_move_with_the_sound_is_not_learned_from(
     timing = speech()
     listener = general(articulator, speech(seed=5))
     still = np.zeros_like(listener)
-    assert adaptation.convincing(articulator, [passage(timing, still)]) == []
-    assert adaptation.convincing(articulator, [passage(timing, listener)]) == []
+    assert adaptation.select_in_sync(articulator, [passage(timing, still)]) == []
+    assert adaptation.select_in_sync(articulator, [passage(timing, listener)]) == []
 
 
 def test_only_usable_frames_in_which_something_is_said_count(articulator: Articulator) -> None:
@@ -154,7 +154,7 @@ def test_only_usable_frames_in_which_something_is_said_count(articulator: Articu
     timing = cut_timing(phonemes, Shot(0, 200), np.arange(200) / RATE, 0.8)
     usable = np.arange(200) < 125
     made = Passage(timing, np.zeros((200, len(gap_effect())), np.float32), usable)
-    assert adaptation.seconds_of([made]) == pytest.approx(1.0, abs=0.05)
+    assert adaptation.speech_seconds([made]) == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_profile_of_another_net_is_refused_when_it_is_used(

@@ -8,8 +8,8 @@ import pytest
 from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import Articulation, Articulator, at_rest, speaking
 from dubkit.lips.mouth_shape import gap_effect
-from dubkit.records import Phoneme, Shot
-from dubkit.speech.timing import Timing, cut_timing
+from dubkit.records import Phoneme, Shot, Timing
+from dubkit.speech.timing import cut_timing
 
 SENTENCE = [
     "sil",

@@ -10,7 +10,7 @@ import pytest
 from dubkit.lips import mouth_shape
 from dubkit.metrics import lip_sync
 from dubkit.metrics.lip_sync import Lips, Speech, measures
-from dubkit.speech.timing import Timed
+from dubkit.records import TimedPhoneme
 
 TIMES = np.arange(50) / 25
 EFFECT = mouth_shape.gap_effect()
@@ -32,7 +32,7 @@ def told(
     speaks: bool = True,
     still: bool = True,
     times: np.ndarray = TIMES,
-    phonemes: Sequence[Timed] = PHONEMES,
+    phonemes: Sequence[TimedPhoneme] = PHONEMES,
 ) -> dict[str, float]:
     """Of lips that are ``opened`` (T,), NaN where nothing was painted, and speech that asks for `curve`."""
     painted = np.isfinite(opened)

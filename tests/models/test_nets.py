@@ -9,18 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from dubkit.errors import ModelError
-from dubkit.models.blocks import for_inference
-from dubkit.models.checkpoint import (
+from dubkit.models.checkpoint import restore, save_checkpoint
+from dubkit.models.face_nets import (
+    STRIDES,
+    Detector,
+    Landmarker,
     build_detector,
     debug_detector,
     debug_landmarker,
+    decode,
+    for_inference,
     load_detector,
     load_landmarker,
-    restore,
-    save_checkpoint,
 )
-from dubkit.models.detector import STRIDES, Detector, decode
-from dubkit.models.landmarker import Landmarker
 
 DETECTOR = {"widths": [4, 6, 8, 10, 12], "head": 8}
 

@@ -5,9 +5,9 @@ import pytest
 
 from dubkit.config.schema import FaceSettings
 from dubkit.faces import landmark_layout
-from dubkit.faces.selection import UNCLEAR, TrackChoice, choose
+from dubkit.faces.selection import UNCLEAR, choose
 from dubkit.planning.shot_plan import Level, Seen, judge, main_face
-from dubkit.records import FaceState, FaceTrack
+from dubkit.records import FaceState, FaceTrack, TrackChoice
 
 SETTINGS = FaceSettings()
 

@@ -10,12 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.speech import articulatory, ipa
-from dubkit.speech.articulatory import COUNT, FEATURES, STEP, articulation, cells, grid
+from dubkit.records import GRID_STEP, TimedPhoneme
+from dubkit.speech import articulatory
+from dubkit.speech.articulatory import COUNT, FEATURES, articulation, cells, grid
 from dubkit.speech.g2p import IPA
-from dubkit.speech.timing import Timed
 
-SPEECH: list[Timed] = [("sil", 0.0, 0.4), ("b", 0.4, 0.48), ("aɪ", 0.48, 0.7), ("sil", 0.7, 3.0)]
+SPEECH: list[TimedPhoneme] = [
+    ("sil", 0.0, 0.4),
+    ("b", 0.4, 0.48),
+    ("aɪ", 0.48, 0.7),
+    ("sil", 0.7, 3.0),
+]
 
 
 def column(name: str) -> int:
@@ -61,7 +66,8 @@ def test_cells_depend_on_nothing_farther_than_their_reach() -> None:
     longer = [("a", -5.0, 0.1), ("sil", 0.1, 0.4), *near, ("sil", 0.7, 1.1), ("b", 1.1, 9.0)]
     numbers = grid(0.4, 0.7)
     safe = numbers[
-        (numbers * STEP > 0.1 + articulatory.REACH) & (numbers * STEP < 1.1 - articulatory.REACH)
+        (numbers * GRID_STEP > 0.1 + articulatory.REACH)
+        & (numbers * GRID_STEP < 1.1 - articulatory.REACH)
     ]
     np.testing.assert_allclose(cells(longer, safe), cells(SPEECH, safe), atol=1e-6)
 
@@ -88,7 +94,7 @@ def test_letters_that_few_languages_have_are_described_too() -> None:
     ],
 )  # fmt: skip
 def test_symbols_are_read_as_sounds_without_marks(symbol: str, parts: tuple[str, ...]) -> None:
-    assert ipa.segments(symbol) == parts
+    assert articulatory.segments(symbol) == parts
 
 
 def test_lips_that_round_a_consonant_are_seen() -> None:

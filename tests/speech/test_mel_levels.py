@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.records import Floats, Phoneme, Shot
+from dubkit.records import GRID_STEP, Floats, Phoneme, Shot
 from dubkit.speech import mel_levels
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
 
@@ -24,7 +24,7 @@ def syllables(seconds: float = 8.0) -> Floats:
 
 def test_levels_rise_and_fall_with_the_voice() -> None:
     levels = mel_levels.listen(syllables()).levels.mean(1)
-    moments = np.arange(len(levels)) * mel_levels.STEP
+    moments = np.arange(len(levels)) * GRID_STEP
     swell = np.clip(np.sin(2 * np.pi * 4 * moments), 0, 1)
     assert np.corrcoef(levels[100:-100], swell[100:-100])[0, 1] > 0.8
 
@@ -41,7 +41,7 @@ def test_what_is_changed_far_away_changes_nothing_here() -> None:
     voice = syllables(12.0)
     other = voice.copy()
     other[: 4 * RATE] = 0.3 * np.random.default_rng(0).normal(size=4 * RATE)
-    here = slice(int(6.2 / mel_levels.STEP), None)
+    here = slice(int(6.2 / GRID_STEP), None)
     np.testing.assert_array_equal(
         mel_levels.listen(voice).levels[here], mel_levels.listen(other).levels[here]
     )
@@ -64,7 +64,7 @@ def test_a_shot_is_given_its_part_and_gets_it_back_from_disk(tmp_path: Path) -> 
     times = 3.0 + np.arange(25) / 25
     timing = cut_timing([Phoneme("a", 0, 8)], Shot(0, 25), times, 0.8, whole)
     assert timing.sound is not None
-    assert len(timing.sound.levels) * mel_levels.STEP < 3.0
+    assert len(timing.sound.levels) * GRID_STEP < 3.0
     save_timing(tmp_path, timing)
     stored = load_timing(tmp_path).sound
     assert stored is not None

@@ -8,7 +8,7 @@ import pytest
 
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, MissingDependency, UsageError
-from dubkit.speech import espeak, g2p, ipa
+from dubkit.speech import articulatory, espeak, g2p
 from dubkit.speech.g2p import Pronouncer, check, guess
 from dubkit.speech.phone_map import nearest, spoken
 
@@ -73,7 +73,7 @@ def test_every_language_of_espeak_counts_to_ten_in_known_sounds() -> None:
         pronouncer = Pronouncer(code)
         for word in ("1", "2", "7", "10"):
             for symbol in pronouncer.ipa(word) or ():
-                assert ipa.segments(symbol), (code, symbol)
+                assert articulatory.segments(symbol), (code, symbol)
                 assert set(nearest(symbol)) <= set(g2p.IPA)
 
 

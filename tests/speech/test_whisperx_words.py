@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dubkit.records import Word
 from dubkit.speech.script_alignment import Chunk
-from dubkit.speech.whisperx_words import (
+from dubkit.speech.whisperx import (
     MIN_WORD,
     Timed,
     around,

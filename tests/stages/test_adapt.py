@@ -27,7 +27,7 @@ def test_nothing_is_done_unless_it_is_asked_for(tmp_path: Path) -> None:
     job = Job(tmp_path / "film.mp4", tmp_path / "dub.wav", tmp_path / "o.mp4", tmp_path / "w")
     report = adapt.run(StageContext(job, Config(), tmp_path, {"faces": (), "probe": ()}))
     assert report.notes == ()
-    assert not read_record(tmp_path / adapt.VERDICT, adapt.AdaptVerdict).asked
+    assert not read_record(tmp_path / adapt.RESULT, adapt.AdaptResult).enabled
     assert adapt.actors_of(tmp_path) == {}
     assert adapt.identity(Config()) == "off"
 
@@ -74,15 +74,15 @@ def test_a_speaker_is_adapted_to_or_refused_with_the_reason(data: Path, tmp_path
         make_profile(film, out, work=work, settings=(largest,), jobs=1)
     assert not out.exists()
     settings = (largest, "adapt.min_seconds=5")
-    verdict = make_profile(film, out, work=work, settings=settings, jobs=1)
-    assert verdict.kept
-    assert 0 < verdict.after < verdict.before
+    result = make_profile(film, out, work=work, settings=settings, jobs=1)
+    assert result.kept
+    assert 0 < result.after < result.before
     actor = load_actor(out, Articulator().digest)
     assert actor.facts.seconds > 5
     manifest = read_manifest(work)
     assert manifest is not None
     assert manifest.results["adapt/job"].facts["kept"] == 1
-    assert manifest.results["adapt/job"].facts["person_1_after"] == verdict.after
+    assert manifest.results["adapt/job"].facts["person_1_after"] == result.after
     assert any("adapted to" in note for note in manifest.results["adapt/job"].notes)
 
 
@@ -101,12 +101,12 @@ def test_two_people_of_a_film_are_adapted_to_apart(data: Path, tmp_path: Path) -
     assert facts["person_1_faces"] == facts["person_2_faces"] == 2
     assert all(float(str(facts[f"person_{n}_seconds"])) >= 5 for n in (1, 2))
     folder = next(work.glob("video-*/adapt/job"))
-    verdict = read_record(folder / adapt.VERDICT, adapt.AdaptVerdict)
-    one, two = verdict.persons
+    result = read_record(folder / adapt.RESULT, adapt.AdaptResult)
+    one, two = result.persons
     assert {face[:7] for face in one.faces} == {"0000000", "0000200"}
     assert {face[:7] for face in two.faces} == {"0000100", "0000300"}
     profiles = adapt.actors_of(folder)
-    for person in verdict.persons:
+    for person in result.persons:
         assert person.kept == (person.name in {path.stem for path in profiles.values()})
         assert all((face in profiles) == person.kept for face in person.faces)
     assert len({path.read_bytes() for path in profiles.values()}) == facts["kept"]

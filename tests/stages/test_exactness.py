@@ -32,7 +32,7 @@ from dubkit.speech.mel_levels import listen
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
 from dubkit.stages import faces, generate
 from dubkit.stages import probe as probe_stage
-from dubkit.stages.adapt import VERDICT, AdaptVerdict, PersonVerdict
+from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
 from dubkit.work.store import write_record
@@ -186,8 +186,8 @@ def test_each_face_speaks_with_the_profile_of_its_own_person(scene: Scene, tmp_p
         folder = tmp_path / f"adapt-{len(made)}"
         folder.mkdir()
         save_actor(folder / "person_1.safetensors", tuned, facts)
-        person = PersonVerdict("person_1", (whose,), 1, 12.0, 0.5, 0.6, "person_1.safetensors")
-        write_record(folder / VERDICT, AdaptVerdict(True, (person,)))
+        person = PersonResult("person_1", (whose,), 1, 12.0, 0.5, 0.6, "person_1.safetensors")
+        write_record(folder / RESULT, AdaptResult(True, (person,)))
         context = scene.context(tmp_path / f"out-{len(made)}", synthesizer="warp")
         report = generate.run(replace(context, inputs={**context.inputs, "adapt": (folder,)}))
         made[whose] = (report.engine, (context.out / generate.SEGMENT).read_bytes())

@@ -12,13 +12,12 @@ import pytest
 
 from dubkit.config.schema import Config, GenerateSettings
 from dubkit.faces import align
-from dubkit.faces.selection import TrackChoice, Untouched
 from dubkit.faces.track_store import load_tracks, save_choice, save_tracks
 from dubkit.lips import mesh_warp
 from dubkit.media.planes import Plane, plane_format
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
-from dubkit.records import FaceState, FaceTrack, Job, Phoneme, Shot
+from dubkit.records import FaceState, FaceTrack, Job, Phoneme, Shot, TrackChoice, Untouched
 from dubkit.speech.timing import cut_timing, save_timing
 from dubkit.stages import generate
 from dubkit.stages import probe as probe_stage

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dubkit.faces import align, landmark_layout
-from dubkit.models.detector import STRIDES, UNIT, Level, decode
+from dubkit.models.face_nets import STRIDES, UNIT, Level, decode
 from dubkit.training.lab import augment, train_detector, train_landmarker
 from dubkit.training.lab.augment import transplant
 from dubkit.training.lab.faces_data import PictureSource, placement

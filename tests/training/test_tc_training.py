@@ -13,9 +13,9 @@ from dubkit.errors import InputError, ModelError
 from dubkit.lips import mouth_shape
 from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
+from dubkit.records import MelLevels, TimedPhoneme
 from dubkit.speech import articulatory
-from dubkit.speech.mel_levels import BANDS, Sound
-from dubkit.speech.timing import Timed
+from dubkit.speech.mel_levels import BANDS
 from dubkit.training import train_tc
 from dubkit.training.dataset import (
     CROP,
@@ -38,7 +38,7 @@ from tests.faces.faces import talking
 def clip(name: str, person: str, late: float = 0.0, seed: int = 0) -> Clip:
     """A face that opens in vowels and shuts in consonants, its picture ``late`` seconds behind."""
     random = np.random.default_rng(seed)
-    phonemes: list[Timed] = [("sil", 0.0, 0.3)]
+    phonemes: list[TimedPhoneme] = [("sil", 0.0, 0.3)]
     while phonemes[-1][2] < 2.7:
         at = phonemes[-1][2]
         symbol = str(random.choice(["b", "ɑ", "s", "m", "i"]))
@@ -51,7 +51,7 @@ def clip(name: str, person: str, late: float = 0.0, seed: int = 0) -> Clip:
     effect = gap_effect()
     shapes = opening[:, None] * effect / (effect @ effect)
     ways = {"script": phonemes, "loop": phonemes}
-    heard = Sound(0, random.uniform(0, 2, (160, BANDS)).astype(np.float32))
+    heard = MelLevels(0, random.uniform(0, 2, (160, BANDS)).astype(np.float32))
     return Clip(name, person, times, shapes.astype(np.float32), 3.0, ways, heard)
 
 

@@ -18,9 +18,7 @@ import torch
 
 from dubkit.faces import align
 from dubkit.faces.embedded import suppress
-from dubkit.models.blocks import for_inference
-from dubkit.models.checkpoint import load_detector
-from dubkit.models.detector import STRIDES, decode
+from dubkit.models.face_nets import STRIDES, decode, for_inference, load_detector
 from dubkit.training.lab.faces_data import PictureSource
 from dubkit.training.lab.scenes import Picture, SceneMaker
 from dubkit.training.lab.train_landmarker import to_tensor

@@ -23,10 +23,9 @@ from dubkit.faces import landmark_layout
 from dubkit.faces.align import canonical_from_face, compose
 from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.media.audio import load_samples
-from dubkit.records import Floats, ScriptLine
-from dubkit.speech.mel_levels import SAMPLE_RATE, STEP, listen
+from dubkit.records import GRID_STEP, Floats, ScriptLine, TimedPhoneme
+from dubkit.speech.mel_levels import SAMPLE_RATE, listen
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
-from dubkit.speech.timing import Timed
 from dubkit.training.dataset import (
     CROP,
     FORMAT,
@@ -93,7 +92,7 @@ def template(labels: Path) -> Template:
 
 def speech_of(
     aligner: PocketsphinxAligner, samples: Floats, words: str, script_only: bool
-) -> dict[str, list[Timed]]:
+) -> dict[str, list[TimedPhoneme]]:
     """Phonemes by each path."""
     found = {"script": aligner.align(samples, (ScriptLine(words),), "en")}
     if not script_only:
@@ -103,7 +102,7 @@ def speech_of(
 
 
 def clip_of(
-    label: Path, average: Template, samples: Floats, phonemes: dict[str, list[Timed]]
+    label: Path, average: Template, samples: Floats, phonemes: dict[str, list[TimedPhoneme]]
 ) -> PreparedClip:
     """The frames of a clip that have a face, with what is said."""
     stored = np.load(label)
@@ -112,7 +111,7 @@ def clip_of(
     faces = points[seen]
     flat = faces[..., :2].astype(np.float32)
     crop = grid_from_canonical(CROP)
-    hop = round(STEP * SAMPLE_RATE)
+    hop = round(GRID_STEP * SAMPLE_RATE)
     level = np.sqrt([np.mean(samples[at : at + hop] ** 2) for at in range(0, len(samples), hop)])
     return PreparedClip(
         times=stored["pts"][seen] - stored["pts"][0],

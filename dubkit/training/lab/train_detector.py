@@ -24,8 +24,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.faces.embedded import suppress
-from dubkit.models.checkpoint import build_detector, load_detector, save_checkpoint
-from dubkit.models.detector import STRIDES, Detector, Level, cell_middles, decode
+from dubkit.models.checkpoint import save_checkpoint
+from dubkit.models.face_nets import (
+    STRIDES,
+    Detector,
+    Level,
+    build_detector,
+    cell_middles,
+    decode,
+    load_detector,
+)
 from dubkit.training.lab.faces_data import PictureSource
 from dubkit.training.lab.scenes import Scene, SceneMaker
 from dubkit.training.lab.train_landmarker import to_tensor

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.faces import align, landmark_layout
-from dubkit.models.checkpoint import build_landmarker, load_landmarker, save_checkpoint
-from dubkit.models.landmarker import Landmarker, Located
+from dubkit.models.checkpoint import save_checkpoint
+from dubkit.models.face_nets import Landmarker, Located, build_landmarker, load_landmarker
 from dubkit.training.lab.faces_data import CropSet, CropSource, PictureSource
 from dubkit.training.trainer import descend, follow, set_rate
 
