@@ -83,12 +83,14 @@ class TcTraining(LoopSettings):
         0.99, ge=0, lt=1, description="Of the running mean of the weights, which is what is kept."
     )
     jitter: float = Field(0.01, ge=0, description="Deviation of frame times, seconds.")
-    deaf: Unit = Field(0.25, description="Share of windows without the sound.")
+    sound_dropout: Unit = Field(0.25, description="Share of windows without the sound.")
     noisy: Unit = Field(0.5, description="Share of windows with noise under the sound.")
     adaptive: bool = Field(True, description="The adaptive lip weight of phoneme runs.")
     motion: float = Field(0.3, ge=0, description="Weight of the motion inside phoneme runs.")
     closures: float = Field(2.0, ge=0, description="Additional weight of P B M.")
-    course: float = Field(5.0, ge=0, description="Weight of the correlation of a window.")
+    correlation: float = Field(
+        5.0, ge=0, description="Weight of the correlation of a window's opening with the true one."
+    )
     scale: float = Field(
         1.25, gt=0, description="Widens the answer at the end: regression is too timid."
     )

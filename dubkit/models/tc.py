@@ -30,7 +30,7 @@ class TcConfig:
     width: int = 64
     dilations: tuple[int, ...] = (1, 2, 4, 8, 14)
     dropout: float = 0.1
-    bands: int = 0  # of the sound among the features; 0: the net is deaf
+    bands: int = 0  # of the sound among the features; 0: it takes no sound
 
 
 class TcNet(nn.Module):

@@ -216,7 +216,7 @@ def heard_otherwise(
     heard: Floats, random: np.random.Generator, settings: TcTraining
 ) -> NDArray[np.floating]:
     """(T, BANDS + 1) levels and "known" of a window as another voice in another room would give them."""
-    if random.random() < settings.deaf or not heard[:, -1].any():
+    if random.random() < settings.sound_dropout or not heard[:, -1].any():
         return np.zeros_like(heard)
     levels = heard[:, :-1]
     # a longer or shorter throat moves all bands up or down

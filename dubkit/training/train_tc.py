@@ -76,8 +76,8 @@ def at_frames(cells: Tensor, batch: Batch) -> Tensor:
 def losses(made: Tensor, batch: Batch, settings: TcTraining) -> dict[str, Tensor]:
     """What is wrong with the shapes ``made`` (B, N, K), by term; their sum is the loss.
 
-    ``position`` with the opening, closures weighing three times; ``motion`` from frame to frame; ``course``,
-    one minus the correlation of a window's opening with the true one.
+    ``position`` with the opening, closures weighing three times; ``motion`` from frame to frame;
+    ``correlation``, one minus the correlation of a window's opening with the true one.
     """
     effect = torch.from_numpy(gap_effect()).to(made)
     weights = importance().to(made)
@@ -91,7 +91,7 @@ def losses(made: Tensor, batch: Batch, settings: TcTraining) -> dict[str, Tensor
     return {
         "position": (place * weight).sum() / weight.sum(),
         "motion": settings.motion * (motion * pair).sum() / pair.sum(),
-        "course": settings.course
+        "correlation": settings.correlation
         * (1 - agreement(made @ effect, batch.shapes @ effect, batch.mask)).mean(),
     }
 

@@ -173,3 +173,9 @@ def test_a_mouth_that_is_pushed_never_crosses_its_lips() -> None:
     moved = sc_data.with_mouth(face, push)
     gap = moved[landmark_layout.LIPS_INNER[1:10], 1] - moved[landmark_layout.LIPS_INNER[:10:-1], 1]
     assert gap.min() > -1e-6
+
+
+def test_weights_decay_as_the_setting_says(prepared: PreparedSet) -> None:
+    lesson = train_sc.sc_lesson(prepared, settings(decay=0.25), torch.device("cpu"), None)
+    (group,) = lesson.optimizers()["net"].param_groups
+    assert group["weight_decay"] == 0.25

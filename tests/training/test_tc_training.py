@@ -106,7 +106,7 @@ def test_lip_weights_are_one_per_run_with_mean_one(clips: list[Clip]) -> None:
                 assert weight[row][here].std(unbiased=False) < 1e-6
 
 
-def test_every_term_is_nought_where_the_answer_is_right_but_for_the_course(
+def test_every_term_is_nought_where_the_answer_is_right_but_for_the_correlation(
     clips: list[Clip],
 ) -> None:
     batch = Windows(clips, {}, settings()).draw(np.random.default_rng(0))
@@ -119,11 +119,11 @@ def test_every_term_is_nought_where_the_answer_is_right_but_for_the_course(
 def test_sound_is_heard_otherwise_each_time_and_not_at_all_where_it_is_unknown() -> None:
     random = np.random.default_rng(0)
     heard = np.ones((50, BANDS + 1), np.float32)
-    one, two = (heard_otherwise(heard, random, settings(deaf=0.0)) for _ in range(2))
+    one, two = (heard_otherwise(heard, random, settings(sound_dropout=0.0)) for _ in range(2))
     assert np.abs(one - two)[:, :-1].max() > 0.05
     assert (one[:, -1] == 1).all()
-    assert not heard_otherwise(heard, random, settings(deaf=1.0)).any()
-    assert not heard_otherwise(np.zeros_like(heard), random, settings(deaf=0.0)).any()
+    assert not heard_otherwise(heard, random, settings(sound_dropout=1.0)).any()
+    assert not heard_otherwise(np.zeros_like(heard), random, settings(sound_dropout=0.0)).any()
 
 
 def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
