@@ -1,8 +1,8 @@
 """The table of measures: what each says and in which range, which way is better, where it comes from, and what it
 cannot see.
 
-The lip measures share their landmarks with the generator. An outside judge (mediapipe, by
-``tests/benchmarks/judge_lips.py``) saw the same 12 clips of people that training never saw, dubbed with their own
+The lip measures share their landmarks with the generator. An outside judge
+(``tests/benchmarks/judge_lips.py``) saw the same 12 clips of people that training never saw, dubbed with their own
 sound. Mean difference a clip, and correlation over the clips:
 
 ====================  ===========  ===========

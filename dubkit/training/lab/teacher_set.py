@@ -70,7 +70,7 @@ def rows(data: Path) -> Iterator[dict[str, str]]:
 
 def transcripts() -> dict[str, str]:
     """What is said in the clips without a script: recognized by Whisper (base), corrected by hand."""
-    text = (files("dubkit") / "training" / "transcripts.csv").read_text(encoding="utf-8")
+    text = (files("dubkit") / "training" / "lab" / "transcripts.csv").read_text(encoding="utf-8")
     return {row["file"]: row["text"] for row in csv.DictReader(text.splitlines())}
 
 
