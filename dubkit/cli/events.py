@@ -2,8 +2,9 @@
 
 Every object has ``event`` (its kind, the class attribute below) and ``time`` (seconds since the
 command began), in a batch ``job`` (the name of the job that it is about), then the fields of its class.
-``events.schema.json`` beside this file says the same for programs. New fields may be added; none is renamed or
-removed within a major version. Readers should ignore events and fields that they do not know.
+``dubkit schema`` prints the same for programs, made of these classes (`event_schema`): a text below a field describes
+it there. New fields may be added; none is renamed or removed within a major version. Readers should ignore events and
+fields that they do not know.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from annotated_types import Ge
+
+Count = Annotated[int, Ge(0)]
+Number = Annotated[int, Ge(1)]
+Seconds = Annotated[float, Ge(0)]
 Status = Literal["done", "partial", "planned", "failed", "interrupted"]
+JobStatus = Literal["done", "partial", "failed", "interrupted"]
+Decision = Literal["approve", "reject"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """Base of all events."""
 
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
     event: ClassVar[str] = "event"
 
 
@@ -29,20 +38,24 @@ class Planned(Event):
 
     event: ClassVar[str] = "plan"
     stage: str
-    units: int  # shots, or 1 where the stage works on the whole film
-    current: int  # units already done by an earlier run
-    frames: int  # frames of picture still to do; 0 where the stage does not look at the picture
+    units: Count
+    """Shots, or 1 where the stage works on the whole film."""
+    current: Count
+    """Units already done by an earlier run."""
+    frames: Count
+    """Frames of picture still to do; 0 where the stage does not look at the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced(Event):
-    """One unit of a stage finished, or failed where ``error`` is not null."""
+    """One unit of a stage finished, or failed where error is not null."""
 
     event: ClassVar[str] = "unit"
     stage: str
-    unit: str  # shot name ``0000120-0000248`` (frames, end excluded), or ``job``
-    frames: int
-    seconds: float
+    unit: str
+    """The frames of a shot, end excluded, as 0000120-0000248; or job."""
+    frames: Count
+    seconds: Seconds
     error: str | None
 
 
@@ -52,8 +65,10 @@ class JobBegun(Event):
 
     event: ClassVar[str] = "job"
     name: str
-    number: int  # from 1
-    count: int
+    number: Number
+    """Its place in the batch."""
+    count: Number
+    """Jobs of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +77,40 @@ class JobEnded(Event):
 
     event: ClassVar[str] = "job_end"
     name: str
-    status: str  # done | partial | failed | interrupted
+    status: JobStatus
     exit_code: int
     error: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ShotPlanned(Event):
-    """A shot of a film that ``dubkit plan`` looked at."""
+    """A shot of a film that dubkit plan looked at."""
 
     event: ClassVar[str] = "shot"
     shot: str
-    start: float  # seconds
+    start: float
+    """Seconds."""
     end: float
-    frames: int
-    faces: int
-    dubbed: int
-    who: str  # which face speaks, and why
-    face: (
-        Mapping[str, float] | None
-    )  # of the dubbed face: width, share, yaw, pitch, confidence, to_dub
-    speech: Mapping[str, float]  # seconds, phonemes, closures
-    focus: float | None  # 1: sharp, 0: smeared
-    risk: str  # none | low | medium | high
-    reasons: list[dict[str, str]]  # kind, level, text
-    to_paint: int  # frames that get a new mouth
-    minutes: float | None  # of rendering, of one worker
+    """Seconds."""
+    frames: Count
+    faces: Count
+    dubbed: Count
+    """Faces that are dubbed."""
+    who: str
+    """Which face speaks, and why."""
+    face: Mapping[str, float] | None
+    """Of the dubbed face: width, share, yaw, pitch, confidence, to_dub."""
+    speech: Mapping[str, float]
+    """Seconds, phonemes, closures."""
+    focus: float | None
+    """1: sharp, 0: smeared."""
+    risk: Literal["none", "low", "medium", "high"]
+    reasons: list[dict[str, str]]
+    """Each with kind, level and text."""
+    to_paint: Count
+    """Frames that get a new mouth."""
+    minutes: float | None
+    """Of rendering, of one worker."""
     rendered: bool
 
 
@@ -97,15 +120,19 @@ class Gated(Event):
 
     event: ClassVar[str] = "gate"
     shot: str
-    face: int
+    face: Count
     measure: str
-    value: float | None  # null: there was nothing to measure, and ``reason`` says why
+    value: float | None
+    """Null: there was nothing to measure, and reason says why."""
     limit: float
-    better: str  # lower: at most the limit; higher: at least
+    better: Literal["lower", "higher"]
+    """lower: at most the limit; higher: at least."""
     passed: bool
     reason: str
-    verdict: str | None  # approve | reject, where a person has spoken
-    kept: bool  # whether the shot keeps its original picture
+    verdict: Decision | None
+    """Where a person has decided."""
+    kept: bool
+    """Whether the shot keeps its original picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +155,9 @@ class Warned(Event):
 class Failure:
     """Why a command failed."""
 
-    kind: str  # class name in `dubkit.errors`
+    __pydantic_config__: ClassVar = {"use_attribute_docstrings": True}
+    kind: str
+    """A class of dubkit.errors."""
     message: str
     hint: str | None
 

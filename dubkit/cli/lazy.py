@@ -21,6 +21,7 @@ _MODULES = {
     "build": "dubkit.demo.demo_film",
     "cache": "dubkit.weights.cache",
     "checks": "dubkit.cli.doctor_checks",
+    "event_schema": "dubkit.cli.event_schema",
     "espeak": "dubkit.speech.espeak",
     "planning": "dubkit.planning",
     "presets": "dubkit.config.presets",

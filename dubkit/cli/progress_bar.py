@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
@@ -19,6 +19,7 @@ from dubkit.cli.events import (
     Event,
     JobBegun,
     JobEnded,
+    JobStatus,
     Noted,
     Planned,
     Result,
@@ -250,7 +251,7 @@ class JsonReporter:
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Write a ``job_end`` event."""
-        self._write(JobEnded(name, state, exit_code, error))
+        self._write(JobEnded(name, cast(JobStatus, state), exit_code, error))
 
     def note(self, message: str) -> None:
         """Write a ``note`` event."""

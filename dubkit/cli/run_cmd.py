@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from dubkit.cli import lazy, options
 from dubkit.cli import options as o
 from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
-from dubkit.cli.events import Failure, Gated, Result, Status
+from dubkit.cli.events import Decision, Failure, Gated, Result, Status
 from dubkit.cli.progress_bar import Reporter, clock_text, reporting
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
 from dubkit.progress import Progress
@@ -212,7 +212,7 @@ def _gated(result: RunResult) -> Iterator[Gated]:
                 yield Gated(
                     shot=gate.shot,
                     face=face.track,
-                    verdict=gate.verdict,
+                    verdict=cast(Decision | None, gate.verdict),
                     kept=gate.kept,
                     **asdict(check),
                 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import json
 
+from dubkit.cli import lazy
 from dubkit.cli.console import write_line
 
 
@@ -14,4 +15,4 @@ def schema() -> None:
     Examples:
       dubkit schema > events.schema.json
     """
-    write_line((files("dubkit.cli") / "events.schema.json").read_text(encoding="utf-8").rstrip())
+    write_line(json.dumps(lazy.event_schema.event_schema(), indent=2))

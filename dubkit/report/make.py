@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from dubkit.errors import DubkitError, OutputError, UsageError, WorkError
 from dubkit.parallel.scheduler import stream
@@ -258,43 +259,31 @@ def _write(path: Path, parts: Iterator[str]) -> int:
 
 
 MARK = '<meta name="generator" content="dubkit report">'  # by which a page of ours is known
+_TEMPLATES = Environment(  # what is no Markup is escaped, JSON so that no string ends its element
+    loader=PackageLoader("dubkit.report", "assets"),
+    autoescape=True,
+    keep_trailing_newline=True,
+    undefined=StrictUndefined,
+)
+_TEMPLATES.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
 
 
 def build(data: Mapping[str, Any], clips: Iterable[tuple[str, bytes]], title: str) -> Iterator[str]:
-    """The parts of the page in order; ``clips`` are names of shots and MP4 files."""
+    """The parts of the page in order; ``clips`` are names of shots and MP4 files, taken one at a time."""
     assets = files("dubkit.report") / "assets"
     names = sorted(path.name for path in assets.iterdir())
     style = (assets / "page.css").read_text(encoding="utf-8")
     script = "\n".join(
         (assets / name).read_text(encoding="utf-8") for name in names if name.endswith(".js")
     )
-    page = (assets / "page.html").read_text(encoding="utf-8")
-    parts = {
-        "policy": _policy(script, style),
-        "title": escape(title),
-        "style": style,
-        "script": script,
-        "data": as_json(data),
-    }
-    while page:
-        before, _, rest = page.partition("{{")
-        yield before
-        name, _, page = rest.partition("}}")
-        if name == "clips":
-            yield from (_clip(*clip) for clip in clips)
-        elif name:
-            yield parts[name]
-
-
-def as_json(value: object) -> str:
-    """JSON that is safe inside a script element, whatever strings it holds."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _clip(name: str, video: bytes) -> str:
-    coded = base64.b64encode(video).decode("ascii")
-    return f'<script type="text/plain" id="clip-{escape(name)}">{coded}</script>\n'
+    return _TEMPLATES.get_template("page.html").generate(
+        policy=Markup(_policy(script, style)),
+        title=title,
+        style=Markup(style),
+        script=Markup(script),
+        data=data,
+        clips=((name, Markup(base64.b64encode(video).decode("ascii"))) for name, video in clips),
+    )
 
 
 def _policy(script: str, style: str) -> str:

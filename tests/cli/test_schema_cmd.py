@@ -51,6 +51,34 @@ def test_the_schema_names_every_exit_code(schema: dict[str, Any]) -> None:
     assert {*schema["$defs"]["exit_code"]["enum"]} == {0, 10, *(k.exit_code for k in kinds)}
 
 
+GATED = {
+    "event": "gate", "time": 1.0, "shot": "0000000-0000010", "face": 0, "measure": "seam", "value": None,
+    "limit": 0.1, "better": "lower", "passed": True, "reason": "", "verdict": None, "kept": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"face": -1}, {"face": "0"}, {"better": "more"}, {"verdict": "maybe"}, {"value": "0"}],
+)
+def test_the_schema_refuses_what_is_never_written(
+    change: dict[str, object], schema: dict[str, Any]
+) -> None:
+    jsonschema.validate(GATED, schema, jsonschema.Draft202012Validator)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**GATED, **change}, schema, jsonschema.Draft202012Validator)
+    less = {name: value for name, value in GATED.items() if name not in change}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(less, schema, jsonschema.Draft202012Validator)
+
+
+def test_the_schema_describes_events_and_fields(schema: dict[str, Any]) -> None:
+    assert all(written["description"] for written in schema["$defs"].values())
+    units = schema["$defs"]["plan"]["properties"]["units"]
+    assert units["minimum"] == 0
+    assert "whole film" in units["description"]
+
+
 def test_a_batch_writes_what_the_schema_says(tmp_path: Path, schema: dict[str, Any]) -> None:
     film(tmp_path / "one.mp4", seconds=0.4, rate="25")
     tone(tmp_path / "one.fr.wav", 0.4)
