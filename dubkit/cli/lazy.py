@@ -30,7 +30,7 @@ _MODULES = {
     "report": "dubkit.report",
     "schema": "dubkit.config.schema",
     "status": "dubkit.pipeline.inspect",
-    "studio": "dubkit.training.commands",
+    "training": "dubkit.training.commands",
 }
 
 

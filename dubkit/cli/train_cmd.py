@@ -85,7 +85,7 @@ def prepare(
     """
     set_verbosity(verbose, quiet)
     _run_and_show(
-        lambda progress: lazy.studio.prepare_set(
+        lambda progress: lazy.training.prepare_set(
             clips,
             out,
             presets=preset or (),
@@ -165,7 +165,7 @@ def _train(
     quiet: bool,
 ) -> None:
     _run_and_show(
-        lambda progress: lazy.studio.train(
+        lambda progress: lazy.training.train(
             kind,
             prepared,
             out,
@@ -203,11 +203,11 @@ def _run_and_show(
 
 
 def _prepared_facts(result: PrepareResult) -> tuple[Path, dict[str, object]]:
-    book = result.book
+    index = result.index
     return result.root, {
-        "clips": {name: asdict(facts) for name, facts in book.clips.items()},
-        "refused": dict(book.refused),
-        "left_out": dict(book.left_out),
+        "clips": {name: asdict(facts) for name, facts in index.clips.items()},
+        "refused": dict(index.refused),
+        "left_out": dict(index.left_out),
         "seconds": round(result.seconds, 2),
         "held_out": result.held_out,
         "units_done": result.done,
@@ -218,14 +218,14 @@ def _prepared_facts(result: PrepareResult) -> tuple[Path, dict[str, object]]:
 
 
 def _show_prepared(result: PrepareResult) -> None:
-    book = result.book
-    for title, files in (("refused", book.refused), ("partly excluded", book.left_out)):
+    index = result.index
+    for title, files in (("refused", index.refused), ("partly excluded", index.left_out)):
         if files:
             rows = list(files.items())[:_SHOWN]
             stdout_console().print(table((title, "why"), rows))
             if len(files) > _SHOWN:
                 write_line(f"and {len(files) - _SHOWN} more; all are in {result.root / 'set.json'}")
-    splits = Counter(facts.split for facts in book.clips.values())
+    splits = Counter(facts.split for facts in index.clips.values())
     people = {split: _people(result, split) for split in ("train", "val")}
     counts = [(s, str(splits[s]), str(people[s]), _length(result, s)) for s in ("train", "val")]
     stdout_console().print(table(("kept", "clips", "people", "length"), counts))
@@ -240,11 +240,11 @@ def _show_prepared(result: PrepareResult) -> None:
 
 
 def _people(result: PrepareResult, split: str) -> int:
-    return len({facts.person for facts in result.book.clips.values() if facts.split == split})
+    return len({facts.person for facts in result.index.clips.values() if facts.split == split})
 
 
 def _length(result: PrepareResult, split: str) -> str:
-    films = (facts for facts in result.book.clips.values() if facts.frames > 1)
+    films = (facts for facts in result.index.clips.values() if facts.frames > 1)
     own = [facts for facts in films if facts.split == split]
     return clock_text(sum(facts.frames / facts.rate for facts in own))
 

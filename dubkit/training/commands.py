@@ -15,16 +15,16 @@ from dubkit.errors import InputError, UsageError
 from dubkit.models.checkpoint import digest
 from dubkit.pipeline.worker import find_devices
 from dubkit.progress import NoProgress, Progress
-from dubkit.training.dataset import BOOK, PreparedSet
+from dubkit.training.dataset import INDEX, PreparedSet
 from dubkit.training.prepare import PrepareResult, prepare
-from dubkit.training.train_sc import sc_lesson
-from dubkit.training.train_tc import tc_lesson
-from dubkit.training.trainer import Lesson, Outcome, run_lesson
+from dubkit.training.train_sc import sc_objective
+from dubkit.training.train_tc import tc_objective
+from dubkit.training.trainer import Objective, Outcome, run_training
 
 __all__ = ["KINDS", "PrepareResult", "prepare_set", "train"]
 
-Maker = Callable[[PreparedSet, Any, torch.device, Path | None], Lesson]
-KINDS: dict[str, Maker] = {"tc": tc_lesson, "sc": sc_lesson}
+Maker = Callable[[PreparedSet, Any, torch.device, Path | None], Objective]
+KINDS: dict[str, Maker] = {"tc": tc_objective, "sc": sc_objective}
 _OF_NO_RESULT = {"loaders"}  # settings that change no weight
 
 
@@ -66,9 +66,9 @@ def train(
     where = torch.device(_device(config))
     listener = progress or NoProgress()
     _check_footage(footage, listener)
-    lesson = KINDS[kind](footage, wanted, where, start)
+    objective = KINDS[kind](footage, wanted, where, start)
     identity = _identity(prepared, wanted, start)
-    return run_lesson(lesson, wanted, out, identity=identity, device=where, progress=listener)
+    return run_training(objective, wanted, out, identity=identity, device=where, progress=listener)
 
 
 def _check_footage(footage: PreparedSet, progress: Progress) -> None:
@@ -93,6 +93,6 @@ def _identity(prepared: Path, settings: LoopSettings, start: Path | None) -> dic
         for name, value in settings.model_dump(mode="json").items()
         if name not in _OF_NO_RESULT
     }
-    parts["prepared set"] = hashlib.sha256((prepared / BOOK).read_bytes()).hexdigest()[:16]
+    parts["prepared set"] = hashlib.sha256((prepared / INDEX).read_bytes()).hexdigest()[:16]
     parts["start"] = digest(start) if start else "none"
     return parts

@@ -32,7 +32,7 @@ from dubkit.work.store import open_arrays
 
 FORMAT = 1
 CROP = 192  # pixels
-BOOK, CLIPS = "set.json", "clips"
+INDEX, CLIPS = "set.json", "clips"
 PATHS = ("script", "recognition", "loop")
 ENERGY_STEP = 0.02  # seconds; value n is about the moment n * ENERGY_STEP
 _AGAIN = "prepare it again: dubkit train prepare CLIPS OUT"
@@ -41,7 +41,7 @@ _ARRAYS = ("times", "landmarks", "confidence", "pose", "crop_from_display", "ene
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What the book says of one clip."""
+    """What the index says of one clip."""
 
     file: str  # relative to the folder it was prepared from
     person: str
@@ -58,7 +58,7 @@ class ClipFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class SetIndex:
     """``set.json``."""
 
     format: int
@@ -84,7 +84,7 @@ class PreparedClip:
     sound: Floats | None = None  # (N, BANDS) levels of `speech.mel_levels` on the clip's clock
 
 
-_BOOK: TypeAdapter[Book] = TypeAdapter(Book)
+_INDEX: TypeAdapter[SetIndex] = TypeAdapter(SetIndex)
 
 
 class PreparedSet:
@@ -92,10 +92,10 @@ class PreparedSet:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        book = read_book(root)
-        if book is None:
-            raise InputError(f"{root} is no prepared set: it holds no {BOOK}", hint=_AGAIN)
-        self.crop, self.clips, self.refused = book.crop, book.clips, book.refused
+        index = read_index(root)
+        if index is None:
+            raise InputError(f"{root} is no prepared set: it holds no {INDEX}", hint=_AGAIN)
+        self.crop, self.clips, self.refused = index.crop, index.clips, index.refused
 
     def names(self, split: str | None = None) -> list[str]:
         """The clips of a split, or all, in order of name."""
@@ -119,9 +119,9 @@ def clip_path(root: Path, name: str, suffix: str) -> Path:
     return root / CLIPS / f"{name}{suffix}"
 
 
-def read_book(root: Path) -> Book | None:
+def read_index(root: Path) -> SetIndex | None:
     """``set.json``; None where there is none. Raises WorkError for another format or a damaged one."""
-    path = root / BOOK
+    path = root / INDEX
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -138,14 +138,14 @@ def read_book(root: Path) -> Book | None:
             f"the prepared set {root} has format {version}, this dubkit reads {FORMAT}", hint=_AGAIN
         )
     try:
-        return _BOOK.validate_python(table)
+        return _INDEX.validate_python(table)
     except ValidationError as error:
         raise WorkError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=_AGAIN) from error
 
 
-def write_book(root: Path, book: Book) -> None:
+def write_index(root: Path, index: SetIndex) -> None:
     """Replace ``set.json``."""
-    write_atomic(root / BOOK, _BOOK.dump_json(book, indent=1) + b"\n")
+    write_atomic(root / INDEX, _INDEX.dump_json(index, indent=1) + b"\n")
 
 
 def write_clip(path: Path, clip: PreparedClip) -> None:

@@ -26,15 +26,15 @@ from dubkit.stages import speech as speech_stage
 from dubkit.training.analyze import Look, LookTask, look
 from dubkit.training.clips import Cut, CutTask, Kept, cut, cut_pictures
 from dubkit.training.dataset import (
-    BOOK,
     CLIPS,
     CROP,
     FORMAT,
-    Book,
+    INDEX,
     ClipFacts,
+    SetIndex,
     clip_path,
-    read_book,
-    write_book,
+    read_index,
+    write_index,
 )
 from dubkit.training.footage import Source, assign_splits, find_sources
 from dubkit.training.receipts import (
@@ -53,7 +53,7 @@ from dubkit.work.digest import digest_value, short
 from dubkit.work.folder import explain
 from dubkit.work.lock import ATTEND, LOCK, hold
 
-_OURS = {BOOK, CLIPS, "labels", DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
+_OURS = {INDEX, CLIPS, "labels", DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class PrepareResult:
     """What a set holds now."""
 
     root: Path
-    book: Book
+    index: SetIndex
     seconds: float  # of footage in its clips
     held_out: str | None  # a sentence where nobody, or nobody else, is held out
     done: int  # units done by this run
@@ -103,7 +103,7 @@ def _check_out(out: Path) -> None:
     if not out.is_dir():
         raise WorkError(f"{out} is a file, not a folder", hint="give another folder as OUT")
     strangers = sorted(p.name for p in out.iterdir() if p.name not in _OURS and p.name[0] != ".")
-    if read_book(out) is None and strangers and not (out / DONE).is_dir():
+    if read_index(out) is None and strangers and not (out / DONE).is_dir():
         raise WorkError(
             f"{out} is no prepared set: it holds {strangers[0]}", hint="give an empty or new folder"
         )
@@ -111,17 +111,17 @@ def _check_out(out: Path) -> None:
 
 def _finish(run: Preparation, spent: float) -> PrepareResult:
     """Clear away what nothing speaks of, and sum up. Raises `InputError` where no clip was kept."""
-    book, held_out = run.book()
-    prune(run.out, run.keys, {CLIPS: book.clips})
-    if not book.clips:
-        common = Counter(book.refused.values()).most_common(1)[0][0]
+    index, held_out = run.index()
+    prune(run.out, run.keys, {CLIPS: index.clips})
+    if not index.clips:
+        common = Counter(index.refused.values()).most_common(1)[0][0]
         raise InputError(
-            f"none of the {len(book.refused)} videos can be learned from; mostly: {common}",
-            hint=f"{run.out / BOOK} holds the reason for each",
+            f"none of the {len(index.refused)} videos can be learned from; mostly: {common}",
+            hint=f"{run.out / INDEX} holds the reason for each",
         )
-    seconds = sum(facts.frames / facts.rate for facts in book.clips.values() if facts.frames > 1)
+    seconds = sum(facts.frames / facts.rate for facts in index.clips.values() if facts.frames > 1)
     return PrepareResult(
-        run.out, book, seconds, held_out, run.done, len(run.keys), run.frames, spent
+        run.out, index, seconds, held_out, run.done, len(run.keys), run.frames, spent
     )
 
 
@@ -136,14 +136,14 @@ class FootageFile:
     cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
 
 
-def make_book(
+def make_index(
     files: Sequence[FootageFile],
     refused: Mapping[str, str],
     share: float,
     *,
     silent: bool = False,
-) -> tuple[Book, str | None]:
-    """The book, and a sentence where nobody, or nobody else, is held out.
+) -> tuple[SetIndex, str | None]:
+    """The index, and a sentence where nobody, or nobody else, is held out.
 
     ``refused`` are the files that were not looked at; ``share`` of the people is held out; ``silent`` if
     nothing was asked of the sound.
@@ -165,8 +165,8 @@ def make_book(
         clip.name: _facts(clip, file, splits[clip.name], silent=silent) for clip, file in found
     }
     ordered = dict(sorted(clips.items())), dict(sorted(refusals.items()))
-    book = Book(FORMAT, CROP, *ordered, left_out)
-    return book, held_out if clips else None
+    index = SetIndex(FORMAT, CROP, *ordered, left_out)
+    return index, held_out if clips else None
 
 
 def _reasons(file: FootageFile) -> str | None:
@@ -202,7 +202,7 @@ def _facts(clip: Kept, file: FootageFile, split: str, *, silent: bool) -> ClipFa
 
 
 VERSION = 2  # of the results: a change makes every unit stale
-BOOK_SECONDS = 10.0  # between two savings of the book
+INDEX_SECONDS = 10.0  # between two savings of the index
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -255,7 +255,7 @@ class Preparation:
         ]
         self.keys: set[str] = set()
         self.done = self.frames = 0
-        self._next_book = time.monotonic() + BOOK_SECONDS
+        self._next_index = time.monotonic() + INDEX_SECONDS
 
     def _common(self) -> list[object]:
         """What decides about every unit: versions, settings and engines."""
@@ -352,7 +352,7 @@ class Preparation:
             settle(unit, result)
             self.done, self.frames = self.done + 1, self.frames + unit.frames
             self.progress.advance(stage, unit.name, unit.frames, spent, None)
-            if time.monotonic() > self._next_book:
+            if time.monotonic() > self._next_index:
                 self.save()
 
     def _complete(self, unit: _Unit, result: object) -> bool:
@@ -380,12 +380,12 @@ class Preparation:
         unit.file.cuts[piece] = result
 
     def save(self) -> None:
-        """Write the book of what is there."""
-        write_book(self.out, self.book()[0])
-        self._next_book = time.monotonic() + BOOK_SECONDS
+        """Write the index of what is there."""
+        write_index(self.out, self.index()[0])
+        self._next_index = time.monotonic() + INDEX_SECONDS
 
-    def book(self) -> tuple[Book, str | None]:
-        """The book of what is there, and a sentence where nobody is held out."""
+    def index(self) -> tuple[SetIndex, str | None]:
+        """The index of what is there, and a sentence where nobody is held out."""
         refused = {**self.forbidden, **self.lost}
         wanted = self.config.train.prepare
-        return make_book(self.files, refused, wanted.val_share, silent=wanted.pictures > 0)
+        return make_index(self.files, refused, wanted.val_share, silent=wanted.pictures > 0)

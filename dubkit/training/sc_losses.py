@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dubkit.models.sc import MouthDiscriminator, ScOutput, fuse
 from dubkit.training.sc_data import Maps
-from dubkit.training.trainer import Pace, descend
+from dubkit.training.trainer import StepContext, gradient_step
 
 _LIPS = 4.0  # how much more a pixel around the lips counts
 _CELL = 8  # grid pixels: side of a region whose texture is compared
@@ -136,15 +136,15 @@ class Adversary:
         weight = self._share * min(1.0, step / _EASED) * float(asked / (told + 1e-6))
         return weight * unreal
 
-    def learn(self, maps: Maps, made: Made, pace: Pace) -> float:
+    def train_step(self, maps: Maps, made: Made, context: StepContext) -> float:
         """One step of the judge; its loss, which is 2 while it cannot tell real from made."""
         for group in self.optimizer.param_groups:
-            group["lr"] = _QUICK * pace.rate
-        with pace.autocast():
+            group["lr"] = _QUICK * context.rate
+        with context.autocast():
             real = self._verdict(maps, maps.truth)
             false = self._verdict(maps, made.patch.detach())
             loss = _mean(F.relu(1 - real), maps) + _mean(F.relu(1 + false), maps)
-        return descend(self.judge, self.optimizer, loss, _LONGEST)
+        return gradient_step(self.judge, self.optimizer, loss, _LONGEST)
 
     def _verdict(self, maps: Maps, picture: Tensor) -> Tensor:
         verdict: Tensor = self.judge(

@@ -1,6 +1,6 @@
 """Train the SC net: warped own frames in, one picture with the wanted mouth out.
 
-The lesson that `training.trainer` runs for ``dubkit train sc``. What is kept is a running average of the
+The objective that `training.trainer` runs for ``dubkit train sc``. What is kept is a running average of the
 weights; what decides is the sum of the losses on people of the validation split, or, where a judge of mouths teaches
 as well, likeness and sharpness around their lips.
 """
@@ -23,7 +23,7 @@ from dubkit.models.sc import KIND, ScConfig, ScNet, load_sc, save_sc
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.sc_data import Maps, Samples, load_footage, moving_sample, stacked
 from dubkit.training.sc_losses import Adversary, Made, compose, energy, losses, unlike, without_net
-from dubkit.training.trainer import Modules, Optimizers, Pace, descend, follow
+from dubkit.training.trainer import Modules, Optimizers, StepContext, gradient_step, update_average
 
 Picture = NDArray[np.uint8]
 
@@ -96,8 +96,8 @@ _TOGETHER = 8  # samples at once in a check
 _SHOWN = 8  # rows of the preview
 
 
-class ScLesson:
-    """See `training.trainer.Lesson`."""
+class ScObjective:
+    """See `training.trainer.Objective`."""
 
     kind = KIND
 
@@ -133,25 +133,29 @@ class ScLesson:
         drawn = [self._samples.draw(rng, count) for _ in range(self._settings.batch)]
         return stacked(drawn, rng)
 
-    def learn(self, batch: Maps, pace: Pace) -> Mapping[str, float]:
+    def train_step(self, batch: Maps, context: StepContext) -> Mapping[str, float]:
         """One step."""
-        maps = batch.to(pace.device)
-        with pace.autocast():
+        maps = batch.to(context.device)
+        with context.autocast():
             said = self._call(maps.given())
             made = compose(maps, said)
             parts = dict(losses(maps, said, made))
             total = torch.stack(list(parts.values())).sum()
             if self._adversary is not None:
-                parts["adversarial"] = self._adversary.term(maps, made, total, pace.step)
+                parts["adversarial"] = self._adversary.term(maps, made, total, context.step)
                 total = total + parts["adversarial"]
-        descend(self._net, self._optimizer, total, _LONGEST)
-        follow(self._average, self._net, min(self._settings.average, pace.step / (pace.step + 10)))
+        gradient_step(self._net, self._optimizer, total, _LONGEST)
+        update_average(
+            self._average,
+            self._net,
+            min(self._settings.average, context.step / (context.step + 10)),
+        )
         found = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
         if self._adversary is not None:
-            found["judge"] = self._adversary.learn(maps, made, pace)
+            found["judge"] = self._adversary.train_step(maps, made, context)
         return found
 
-    def examine(self) -> Mapping[str, float]:
+    def evaluate(self) -> Mapping[str, float]:
         """Measures on held-out people, see `sc_report.measures`."""
         found = [measures(maps.to(self._device), self._average) for maps in self._held_out]
         return {name: float(np.mean([f[name] for f in found])) for name in found[0]}
@@ -165,10 +169,10 @@ class ScLesson:
         save_sc(path, self._average, step)
 
 
-def sc_lesson(
+def sc_objective(
     prepared: PreparedSet, settings: ScTraining, device: torch.device, start: Path | None
-) -> ScLesson:
-    """The lesson of one training; ``start`` is a checkpoint to go on from.
+) -> ScObjective:
+    """The objective of one training; ``start`` is a checkpoint to go on from.
 
     Raises `InputError` for a set without film to borrow from, `ModelError` for a start that does not fit.
     """
@@ -176,7 +180,7 @@ def sc_lesson(
     net = load_sc(start)[0].requires_grad_(True) if start else ScNet(ScConfig())
     samples = Samples(load_footage(prepared, "train", settings.frames))
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return ScLesson(samples, held_out(prepared, settings), net.train(), settings)
+    return ScObjective(samples, held_out(prepared, settings), net.train(), settings)
 
 
 def held_out(prepared: PreparedSet, settings: ScTraining) -> list[Maps]:

@@ -186,8 +186,8 @@ _LONGEST = 1.0  # gradient
 _PREVIEW_HEIGHT, _PREVIEW_CLIPS, _PIXELS = 120, 6, 4
 
 
-class TcLesson:
-    """The training of a TC net, for `training.trainer.run_lesson`."""
+class TcObjective:
+    """The training of a TC net, for `training.trainer.run_training`."""
 
     kind = "tc"
     goal = "error"
@@ -222,17 +222,17 @@ class TcLesson:
     def draw(self, rng: np.random.Generator) -> Batch:
         return self._windows.draw(rng)
 
-    def learn(self, batch: Batch, pace: trainer.Pace) -> Mapping[str, float]:
-        here = batch.to(pace.device)
+    def train_step(self, batch: Batch, context: trainer.StepContext) -> Mapping[str, float]:
+        here = batch.to(context.device)
         self.net.train()
-        with pace.autocast():
+        with context.autocast():
             made = at_frames(self._call(here.cells), here).float()
         terms = losses(made, here, self.settings)
         total = sum(terms.values(), made.new_zeros(()))
-        trainer.descend(self.net, self._optimizer, total, _LONGEST)
+        trainer.gradient_step(self.net, self._optimizer, total, _LONGEST)
         # the mean of few steps at first, of many later
-        trainer.follow(
-            self.average, self.net, min(self.settings.average, pace.step / (pace.step + 9))
+        trainer.update_average(
+            self.average, self.net, min(self.settings.average, context.step / (context.step + 9))
         )
         return {name: float(term.detach()) for name, term in terms.items()}
 
@@ -242,7 +242,7 @@ class TcLesson:
         net.load_state_dict(self.average.state_dict())
         return scaled(net.cpu().eval(), self.settings.scale)
 
-    def examine(self) -> Mapping[str, float]:
+    def evaluate(self) -> Mapping[str, float]:
         net = self.result()
         found = [self._agreement(net, clip) for clip in self._held_out]
         mean = float(np.mean(found))
@@ -277,9 +277,9 @@ class TcLesson:
         save_tc(path, self.result(), step)
 
 
-def tc_lesson(
+def tc_objective(
     prepared: PreparedSet, settings: TcTraining, device: torch.device, start: Path | None = None
-) -> TcLesson:
+) -> TcObjective:
     """A training on the train split of a prepared set, measured on its held-out clips.
 
     Raises InputError for a set in which nobody speaks.
@@ -289,21 +289,21 @@ def tc_lesson(
     given = {clip.name: clip.offset for clip in [*clips, *held_out]}
     changes = {"steps": min(OFFSET_STEPS, settings.steps), "compile": False}
     short = settings.model_copy(update=changes)
-    net = learned(TcLesson(clips, held_out, given, short, device, start))
+    net = fit(TcObjective(clips, held_out, given, short, device, start))
     offsets = estimate_offsets(net, [*clips, *held_out])
-    return TcLesson(clips, held_out, offsets, settings, device, start)
+    return TcObjective(clips, held_out, offsets, settings, device, start)
 
 
-def learned(lesson: TcLesson) -> TcNet:
+def fit(objective: TcObjective) -> TcNet:
     """Train to the end without checks; for trainings of seconds."""
-    settings = lesson.settings
-    for step, batch in enumerate(trainer.batches(lesson, settings, 1, settings.steps), 1):
+    settings = objective.settings
+    for step, batch in enumerate(trainer.batches(objective, settings, 1, settings.steps), 1):
         torch.manual_seed(trainer.seed_of(settings.seed, step))
-        rate = settings.rate * trainer.course_of_rate(step, settings.steps)
-        for group in lesson.optimizers()["net"].param_groups:
+        rate = settings.rate * trainer.rate_at(step, settings.steps)
+        for group in objective.optimizers()["net"].param_groups:
             group["lr"] = rate
-        lesson.learn(batch, trainer.Pace(step, rate, lesson.device, nullcontext))
-    return lesson.result()
+        objective.train_step(batch, trainer.StepContext(step, rate, objective.device, nullcontext))
+    return objective.result()
 
 
 def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:

@@ -46,8 +46,8 @@ _WARM_UP = 200  # steps, or a tenth of the training
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """What a lesson is told at each step; the optimizers' rate is set already."""
+class StepContext:
+    """What a objective is told at each step; the optimizers' rate is set already."""
 
     step: int  # from 1
     rate: float
@@ -55,8 +55,8 @@ class Pace:
     autocast: Callable[[], AbstractContextManager[Any]]
 
 
-class Lesson(Protocol):
-    """One kind of training. ``goal`` names the measure of `examine` that decides; lower is better."""
+class Objective(Protocol):
+    """One kind of training. ``goal`` names the measure of `evaluate` that decides; lower is better."""
 
     kind: str  # of the checkpoint that it makes
     goal: str
@@ -69,10 +69,10 @@ class Lesson(Protocol):
     def draw(self, rng: np.random.Generator) -> Any:
         """A batch, a function of ``rng`` alone; called from several threads."""
 
-    def learn(self, batch: Any, pace: Pace) -> Mapping[str, float]:
+    def train_step(self, batch: Any, context: StepContext) -> Mapping[str, float]:
         """One step; the losses."""
 
-    def examine(self) -> Mapping[str, float]:
+    def evaluate(self) -> Mapping[str, float]:
         """Measures on held-out clips."""
 
     def preview(self) -> NDArray[np.uint8] | None:
@@ -96,11 +96,11 @@ class Outcome:
     measures: Mapping[str, float] = field(default_factory=dict)
 
 
-def batches(lesson: Lesson, settings: LoopSettings, first: int, last: int) -> Iterator[Any]:
+def batches(objective: Objective, settings: LoopSettings, first: int, last: int) -> Iterator[Any]:
     """The batches of steps ``first`` to ``last``, some of them drawn ahead by threads."""
 
     def draw(step: int) -> Any:
-        return lesson.draw(np.random.default_rng((settings.seed, step)))
+        return objective.draw(np.random.default_rng((settings.seed, step)))
 
     if settings.loaders == 0:
         yield from map(draw, range(first, last + 1))
@@ -122,7 +122,7 @@ def seed_of(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def course_of_rate(step: int, steps: int) -> float:
+def rate_at(step: int, steps: int) -> float:
     """The part of the highest rate at a step: a warm-up, then a cosine to a hundredth."""
     warm = min(1.0, step / min(_WARM_UP, max(1, steps // 10)))
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0))))
@@ -135,7 +135,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, step: int, done: flo
         group["lr"] = rate * min(1.0, step / 200) * slope
 
 
-def descend(
+def gradient_step(
     net: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, longest: float
 ) -> float:
     """One step against the gradient, which is cut to the length ``longest``; the loss as a number."""
@@ -147,7 +147,7 @@ def descend(
 
 
 @torch.no_grad()
-def follow(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
+def update_average(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
     """Move the running average of weights and statistics toward the net."""
     for mine, other in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
         if mine.dtype.is_floating_point:
@@ -165,8 +165,8 @@ Optimizers = Mapping[str, torch.optim.Optimizer]
 
 
 @dataclass(slots=True)
-class Standing:
-    """The book of a training."""
+class TrainingState:
+    """The index of a training."""
 
     step: int = 0  # steps done
     seconds: float = 0.0  # spent, over all runs
@@ -182,7 +182,7 @@ def save_state(
     path: Path,
     kind: str,
     identity: Mapping[str, str],
-    standing: Standing,
+    standing: TrainingState,
     modules: Modules,
     optimizers: Optimizers,
 ) -> None:
@@ -224,7 +224,7 @@ def load_state(
     identity: Mapping[str, str],
     modules: Modules,
     optimizers: Optimizers,
-) -> Standing | None:
+) -> TrainingState | None:
     """Put a saved state into nets and optimizers; None where there is none.
 
     Raises `ModelError` where it is damaged or of another net, `WorkError` where it is of a training with other
@@ -246,7 +246,7 @@ def load_state(
         _fill(path, module, _part(tensors, f"module/{name}/"))
     for name, optimizer in optimizers.items():
         _remember(optimizer, _part(tensors, f"optimizer/{name}/"))
-    return Standing(**facts["standing"])
+    return TrainingState(**facts["standing"])
 
 
 def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -255,9 +255,9 @@ def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]
     try:
         facts: dict[str, Any] = json.loads(metadata[_KEY])
         version, found = facts["format"], facts["kind"]
-        Standing(**facts["standing"])
+        TrainingState(**facts["standing"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"the book in {path} is damaged: {error}", hint=_ELSEWHERE) from error
+        raise ModelError(f"the index in {path} is damaged: {error}", hint=_ELSEWHERE) from error
     if version != FORMAT:
         raise ModelError(
             f"{path} was saved by another version of dubkit (format {version}, not {FORMAT})",
@@ -309,8 +309,8 @@ def _tensor(value: Any) -> Tensor:
 STATE, METRICS, PREVIEWS = "state.safetensors", "metrics.jsonl", "previews"
 
 
-def run_lesson(
-    lesson: Lesson,
+def run_training(
+    objective: Objective,
     settings: LoopSettings,
     folder: Path,
     *,
@@ -329,7 +329,7 @@ def run_lesson(
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     try:
         with hold(folder), _stop_requests() as asked:
-            course = _Course(lesson, settings, folder, dict(identity), device, progress)
+            course = _Trainer(objective, settings, folder, dict(identity), device, progress)
             course.begin()
             course.run(asked)
             return course.outcome()
@@ -337,30 +337,30 @@ def run_lesson(
         raise explain(error, folder) from error
 
 
-class _Course:
+class _Trainer:
     """A training on its way."""
 
     def __init__(
         self,
-        lesson: Lesson,
+        objective: Objective,
         settings: LoopSettings,
         folder: Path,
         identity: Mapping[str, str],
         device: torch.device,
         progress: Progress,
     ) -> None:
-        self.lesson, self.settings, self.folder = lesson, settings, folder
+        self.objective, self.settings, self.folder = objective, settings, folder
         self.identity, self.device, self.progress = identity, device, progress
-        self.standing = Standing()
+        self.standing = TrainingState()
         self.lines: list[dict[str, Any]] = []
         self._begun = time.monotonic()
 
     def begin(self) -> None:
         """Take up a saved state, or measure where the net starts from."""
-        lesson = self.lesson
-        modules, optimizers = lesson.modules(), lesson.optimizers()
+        objective = self.objective
+        modules, optimizers = objective.modules(), objective.optimizers()
         state = self.folder / STATE
-        found = load_state(state, lesson.kind, self.identity, modules, optimizers)
+        found = load_state(state, objective.kind, self.identity, modules, optimizers)
         if found is None:
             self.check()
         else:
@@ -369,19 +369,19 @@ class _Course:
             self.lines = _known_lines(self.folder / METRICS, found.step)
         every, steps = self.settings.check_every, self.settings.steps
         done = self.standing.step // every
-        self.progress.plan(lesson.kind, -(-steps // every), done, 0)
+        self.progress.plan(objective.kind, -(-steps // every), done, 0)
 
     def run(self, asked: Callable[[], bool]) -> None:
         """Step by step to the end. Raises `Interrupted` when asked to stop."""
         settings, standing = self.settings, self.standing
         began = time.monotonic()
         last = settings.steps if standing.finished is None else standing.step
-        for batch in batches(self.lesson, settings, standing.step + 1, last):
+        for batch in batches(self.objective, settings, standing.step + 1, last):
             self._step(batch)
             if standing.step % settings.check_every == 0 or standing.step == settings.steps:
                 self.check()
                 spent, began = time.monotonic() - began, time.monotonic()
-                self.progress.advance(self.lesson.kind, f"step {standing.step}", 0, spent, None)
+                self.progress.advance(self.objective.kind, f"step {standing.step}", 0, spent, None)
             if standing.finished is not None:
                 return
             if asked():
@@ -395,11 +395,13 @@ class _Course:
         standing, settings = self.standing, self.settings
         step = standing.step + 1
         torch.manual_seed(seed_of(settings.seed, step))
-        rate = settings.rate * course_of_rate(step, settings.steps)
-        for optimizer in self.lesson.optimizers().values():
+        rate = settings.rate * rate_at(step, settings.steps)
+        for optimizer in self.objective.optimizers().values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        losses = self.lesson.learn(batch, Pace(step, rate, self.device, self._autocast))
+        losses = self.objective.train_step(
+            batch, StepContext(step, rate, self.device, self._autocast)
+        )
         if not all(math.isfinite(value) for value in losses.values()):
             raise ModelError(
                 f"the training went astray at step {step}: a loss is not a number",
@@ -417,16 +419,16 @@ class _Course:
 
     def check(self) -> None:
         """Measure on held-out clips, keep the best, look, save, and decide whether to go on."""
-        standing, settings, lesson = self.standing, self.settings, self.lesson
-        measures = {name: float(value) for name, value in lesson.examine().items()}
-        reached = measures[lesson.goal]
+        standing, settings, objective = self.standing, self.settings, self.objective
+        measures = {name: float(value) for name, value in objective.evaluate().items()}
+        reached = measures[objective.goal]
         better = math.isfinite(reached) and (standing.best is None or reached < standing.best)
         if better:
             standing.best, standing.best_step, standing.idle = reached, standing.step, 0
         else:
             standing.idle += 1
         if better and standing.step:
-            lesson.save(self.folder / f"{lesson.kind}.safetensors", standing.step)
+            objective.save(self.folder / f"{objective.kind}.safetensors", standing.step)
         if standing.step >= settings.steps:
             standing.finished = "all steps are done"
         elif standing.idle >= settings.patience:
@@ -454,7 +456,7 @@ class _Course:
         self.progress.note(f"step {standing.step}: held out {shown}{loss}{' *' if better else ''}")
 
     def _look(self) -> None:
-        picture = self.lesson.preview()
+        picture = self.objective.preview()
         if picture is None:
             return
         done, packed = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -467,24 +469,24 @@ class _Course:
         self.standing.seconds = round(time.monotonic() - self._begun, 3)
         save_state(
             self.folder / STATE,
-            self.lesson.kind,
+            self.objective.kind,
             self.identity,
             self.standing,
-            self.lesson.modules(),
-            self.lesson.optimizers(),
+            self.objective.modules(),
+            self.objective.optimizers(),
         )
 
     def outcome(self) -> Outcome:
         """What there is now."""
         standing = self.standing
-        weights = self.folder / f"{self.lesson.kind}.safetensors"
+        weights = self.folder / f"{self.objective.kind}.safetensors"
         best = next((li for li in self.lines if li["step"] == standing.best_step), None)
         return Outcome(
             weights if standing.best_step else None,
             standing.step,
             standing.best_step,
             standing.best,
-            self.lesson.goal,
+            self.objective.goal,
             standing.finished or "",
             standing.seconds,
             best["held_out"] if best else {},

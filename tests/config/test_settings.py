@@ -18,7 +18,7 @@ from dubkit.faces.tracklet import Rules
 from dubkit.metrics.gate_limits import LIMITS, check
 from dubkit.records import FaceState, FaceTrack, Shot
 from dubkit.training import quality
-from dubkit.training.train_tc import TcLesson
+from dubkit.training.train_tc import TcObjective
 from tests.faces.test_selection import still, track
 from tests.painted import PaintedFilm, PaintedLandmarker, Person
 from tests.training.talking import config
@@ -145,12 +145,12 @@ def test_weights_decay_as_the_setting_says() -> None:
     ends = []
     for decay in (0.0, 0.5):
         settings = TcTraining(batch=2, width=8, rate=0.1, decay=decay)
-        lesson = TcLesson([clip("a", "a")], [clip("a", "a")], {}, settings)
-        net = lesson.modules()["net"]
+        objective = TcObjective([clip("a", "a")], [clip("a", "a")], {}, settings)
+        net = objective.modules()["net"]
         before = torch.cat([p.detach().flatten() for p in net.parameters()])
         for parameter in net.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        lesson.optimizers()["net"].step()
+        objective.optimizers()["net"].step()
         after = torch.cat([p.detach().flatten() for p in net.parameters()])
         ends.append(float(after.norm() / before.norm()))
     assert ends == pytest.approx([1.0, 0.95])

@@ -1,4 +1,4 @@
-"""The public calls of training: each real lesson goes on exactly where it was stopped."""
+"""The public calls of training: each real objective goes on exactly where it was stopped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people."""
-    folder = tmp_path_factory.mktemp("studio")
+    folder = tmp_path_factory.mktemp("training")
     for name, seconds in (("ann", 2.0), ("bob", 2.4)):
         write_film(folder / "in" / f"{name}.mkv", seconds)
     prepare(folder / "in", folder / "set", config(), NoProgress())

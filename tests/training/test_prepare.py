@@ -20,7 +20,7 @@ from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
 from dubkit.faces import landmark_layout
 from dubkit.progress import NoProgress
-from dubkit.training.dataset import BOOK, CLIPS, PreparedSet, read_clip
+from dubkit.training.dataset import CLIPS, INDEX, PreparedSet, read_clip
 from dubkit.training.prepare import PrepareResult, prepare
 from tests.clips import ffmpeg
 from tests.painted import LEVELS, Person
@@ -192,8 +192,8 @@ def test_what_cannot_be_learned_from_is_refused_with_the_reason(kind: str, tmp_p
     write(tmp_path / "clip.mkv")
     with pytest.raises(InputError, match=f"none of the 1 videos.*{reason}"):
         make(tmp_path, tmp_path / "set")
-    book = json.loads((tmp_path / "set" / BOOK).read_text(encoding="utf-8"))
-    assert list(book["refused"]) == ["clip.mkv"]
+    index = json.loads((tmp_path / "set" / INDEX).read_text(encoding="utf-8"))
+    assert list(index["refused"]) == ["clip.mkv"]
     assert not list((tmp_path / "set" / CLIPS).glob("*"))
 
 
@@ -205,7 +205,7 @@ def test_a_blurred_face_is_refused(footage: Path, tmp_path: Path) -> None:
 def test_a_late_picture_is_measured(tmp_path: Path) -> None:
     write_film(tmp_path / "in" / "now.mkv", 6.2)
     write_film(tmp_path / "in" / "late.mkv", 6.2, late=0.12)
-    clips = make(tmp_path / "in", tmp_path / "set").book.clips
+    clips = make(tmp_path / "in", tmp_path / "set").index.clips
     assert clips["late"].offset - clips["now"].offset == pytest.approx(0.12, abs=0.03)
 
 
@@ -241,10 +241,10 @@ def test_samples_that_are_no_numbers_are_silence(tmp_path: Path) -> None:
 def test_long_footage_is_cut_into_pieces_named_by_their_frames(tmp_path: Path) -> None:
     write_film(tmp_path / "in" / "long.mkv", 5.2)
     result = make(tmp_path / "in", tmp_path / "set", config("train.prepare.max_seconds=5"))
-    assert list(result.book.clips) == ["long-0000000-0000065", "long-0000065-0000130"]
+    assert list(result.index.clips) == ["long-0000000-0000065", "long-0000065-0000130"]
     second = PreparedSet(tmp_path / "set").load("long-0000065-0000130")
     assert second.times[0] == 0
-    assert result.book.clips["long-0000065-0000130"].start == 65
+    assert result.index.clips["long-0000065-0000130"].start == 65
 
 
 def test_frames_without_the_face_are_left_out_and_told(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_frames_without_the_face_are_left_out_and_told(tmp_path: Path) -> None:
 
     write_film(tmp_path / "in" / "x.mkv", 4.0, cast=comes_late)
     result = make(tmp_path / "in", tmp_path / "set")
-    (facts,) = result.book.clips.values()
+    (facts,) = result.index.clips.values()
     assert (facts.start, facts.frames) == (40, 60)
 
 
@@ -307,7 +307,7 @@ def test_after_a_kill_the_same_command_goes_on_and_the_set_is_the_same(
     assert result.done < result.units
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert digests(out) == digests(done.root)
-    assert result.book == done.book
+    assert result.index == done.index
 
 
 def test_workers_beside_one_another_make_the_same_set(
@@ -327,12 +327,12 @@ def test_a_list_says_who_is_held_out_and_what_is_for_tests(footage: Path, tmp_pa
         "file,person,split,ship,group\na.mkv,x,train,yes,g\nb.mkv,y,test,yes,g\nc.mkv,z,val,no,g\n"
     )
     (folder / "clips.csv").write_text(rows, encoding="utf-8")
-    book = make(folder, tmp_path / "set").book
-    assert list(book.clips) == ["a"]
-    assert (book.clips["a"].person, book.clips["a"].group) == ("x", "g")
-    assert "keeps it for tests" in book.refused["b.mkv"]
-    assert "ship=no" in book.refused["c.mkv"]
-    research = make(folder, tmp_path / "set", config("train.prepare.research=true")).book
+    index = make(folder, tmp_path / "set").index
+    assert list(index.clips) == ["a"]
+    assert (index.clips["a"].person, index.clips["a"].group) == ("x", "g")
+    assert "keeps it for tests" in index.refused["b.mkv"]
+    assert "ship=no" in index.refused["c.mkv"]
+    research = make(folder, tmp_path / "set", config("train.prepare.research=true")).index
     assert {name: facts.split for name, facts in research.clips.items()} == {
         "a": "train",
         "c": "val",
@@ -365,11 +365,11 @@ def test_a_folder_that_holds_other_things_is_never_written_to(
 def test_a_set_of_another_version_or_damaged_is_refused(
     done: PrepareResult, tmp_path: Path
 ) -> None:
-    book = json.loads((done.root / BOOK).read_text(encoding="utf-8"))
-    (tmp_path / BOOK).write_text(json.dumps({**book, "format": 99}), encoding="utf-8")
+    index = json.loads((done.root / INDEX).read_text(encoding="utf-8"))
+    (tmp_path / INDEX).write_text(json.dumps({**index, "format": 99}), encoding="utf-8")
     with pytest.raises(WorkError, match="has format 99, this dubkit reads 1"):
         PreparedSet(tmp_path)
-    (tmp_path / BOOK).write_text("{", encoding="utf-8")
+    (tmp_path / INDEX).write_text("{", encoding="utf-8")
     with pytest.raises(WorkError, match="damaged or not of dubkit"):
         PreparedSet(tmp_path)
     with pytest.raises(InputError, match="is no prepared set"):

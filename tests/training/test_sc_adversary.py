@@ -19,7 +19,7 @@ from dubkit.progress import NoProgress
 from dubkit.training import train_sc
 from dubkit.training.sc_data import Maps, Samples, stacked
 from dubkit.training.sc_losses import Adversary, Made
-from dubkit.training.trainer import Pace, run_lesson
+from dubkit.training.trainer import StepContext, run_training
 
 CPU = torch.device("cpu")
 SIZE = refiner.SIZE
@@ -52,14 +52,14 @@ def blurred(given: Maps) -> Made:
     return Made(patch, patch, given.mask)
 
 
-def pace(step: int) -> Pace:
-    return Pace(step, 2e-3, CPU, lambda: torch.autocast("cpu", enabled=False))
+def context(step: int) -> StepContext:
+    return StepContext(step, 2e-3, CPU, lambda: torch.autocast("cpu", enabled=False))
 
 
 def test_a_judge_learns_to_tell_blurred_mouths_from_real_ones() -> None:
     torch.manual_seed(0)
     adversary = Adversary(0.5, 2e-3, CPU)
-    told = [adversary.learn(maps(k), blurred(maps(k)), pace(k + 1)) for k in range(25)]
+    told = [adversary.train_step(maps(k), blurred(maps(k)), context(k + 1)) for k in range(25)]
     assert told[0] > 1.2
     assert told[-1] < 0.5
 
@@ -101,9 +101,9 @@ class _Made(Samples):
         return replace(drawn, references=torch.cat(more, 1), weights=weights, shade=shade)
 
 
-def lesson(
-    settings: ScTraining, kind: type[train_sc.ScLesson] = train_sc.ScLesson
-) -> train_sc.ScLesson:
+def objective(
+    settings: ScTraining, kind: type[train_sc.ScObjective] = train_sc.ScObjective
+) -> train_sc.ScObjective:
     net = debug_sc().train()
     held_out = [stacked([maps(1, 1)])]
     torch.manual_seed(settings.seed)
@@ -116,7 +116,7 @@ def settings(**changes: object) -> ScTraining:
     )
 
 
-def states(found: train_sc.ScLesson) -> dict[str, Tensor]:
+def states(found: train_sc.ScObjective) -> dict[str, Tensor]:
     return {
         f"{name}/{key}": value
         for name, module in found.modules().items()
@@ -127,21 +127,21 @@ def states(found: train_sc.ScLesson) -> dict[str, Tensor]:
 def test_a_training_with_a_judge_goes_on_as_if_it_had_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = lesson(settings())
-    how = partial(run_lesson, identity={}, device=CPU, progress=NoProgress())
+    whole = objective(settings())
+    how = partial(run_training, identity={}, device=CPU, progress=NoProgress())
     monkeypatch.setattr(train_sc, "_SHOWN", 1)
     how(whole, settings(), tmp_path / "whole")
 
-    class Stopped(train_sc.ScLesson):
-        def learn(self, batch: Maps, pace: Pace) -> dict[str, float]:
-            if pace.step == 4:
+    class Stopped(train_sc.ScObjective):
+        def train_step(self, batch: Maps, context: StepContext) -> dict[str, float]:
+            if context.step == 4:
                 raise Interrupted("stopped")
-            return dict(super().learn(batch, pace))
+            return dict(super().train_step(batch, context))
 
-    broken = lesson(settings(), Stopped)
+    broken = objective(settings(), Stopped)
     with pytest.raises(Interrupted):
         how(broken, settings(), tmp_path / "parts")
-    again = lesson(settings())
+    again = objective(settings())
     how(again, settings(), tmp_path / "parts")
     assert any(name.startswith("judge/") for name in states(whole))
     pairs = zip(states(whole).items(), states(again).values(), strict=True)
@@ -149,7 +149,7 @@ def test_a_training_with_a_judge_goes_on_as_if_it_had_never_stopped(
 
 
 def test_the_weights_that_are_kept_hold_no_judge(tmp_path: Path) -> None:
-    found = lesson(settings())
+    found = objective(settings())
     found.save(tmp_path / "sc.safetensors", 1)
     save_sc(tmp_path / "plain.safetensors", debug_sc(), 1)
     assert (tmp_path / "sc.safetensors").stat().st_size == (
@@ -159,13 +159,13 @@ def test_the_weights_that_are_kept_hold_no_judge(tmp_path: Path) -> None:
 
 
 def test_without_a_share_there_is_no_judge() -> None:
-    plain = lesson(settings(adversarial=0))
+    plain = objective(settings(adversarial=0))
     assert set(plain.modules()) == {"net", "average"}
     assert plain.goal == "loss"
 
 
 def test_with_a_judge_likeness_and_sharpness_decide() -> None:
-    found = lesson(settings())
-    measured = found.examine()
+    found = objective(settings())
+    measured = found.evaluate()
     gap = abs(1 - measured["sharpness_lips"])
     assert measured[found.goal] == pytest.approx(1 - measured["ssim_lips"] + gap)

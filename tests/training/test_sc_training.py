@@ -23,16 +23,16 @@ from dubkit.training.dataset import (
     CLIPS,
     CROP,
     FORMAT,
-    Book,
     ClipFacts,
     PreparedClip,
     PreparedSet,
+    SetIndex,
     clip_path,
-    write_book,
     write_clip,
+    write_index,
 )
 from dubkit.training.sc_data import load_footage, stacked
-from dubkit.training.trainer import run_lesson
+from dubkit.training.trainer import run_training
 from tests.faces.faces import drawn, talking
 
 RATE, FRAMES = 25, 36
@@ -70,7 +70,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     ):
         add_clip(root, name, frames, number)
         clips[name] = ClipFacts(f"{name}.mp4", name, split, "", frames, RATE, "")
-    write_book(root, Book(FORMAT, CROP, clips, {}))
+    write_index(root, SetIndex(FORMAT, CROP, clips, {}))
     return PreparedSet(root)
 
 
@@ -80,13 +80,13 @@ def settings(**changes: object) -> ScTraining:
 
 def small(
     prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> train_sc.ScLesson:
-    """A lesson of a minute net."""
+) -> train_sc.ScObjective:
+    """A objective of a minute net."""
     monkeypatch.setattr(train_sc, "_CHECKED", 8)
     path = tmp_path / "start.safetensors"
     if not path.exists():
         save_sc(path, debug_sc(), 1)
-    return train_sc.sc_lesson(prepared, settings(), torch.device("cpu"), path)
+    return train_sc.sc_objective(prepared, settings(), torch.device("cpu"), path)
 
 
 def test_a_sample_hides_the_jaw_and_borrows_from_other_moments(prepared: PreparedSet) -> None:
@@ -138,21 +138,21 @@ def test_a_perfect_patch_costs_nothing_but_mixing(prepared: PreparedSet) -> None
 def test_a_short_training_gets_nearer_to_the_real_mouth(
     prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesson = small(prepared, tmp_path, monkeypatch)
-    before = lesson.examine()
-    outcome = run_lesson(
-        lesson,
+    objective = small(prepared, tmp_path, monkeypatch)
+    before = objective.evaluate()
+    outcome = run_training(
+        objective,
         settings(steps=30, check_every=10, rate=3e-3, loaders=0),
         tmp_path / "out",
         identity={},
         device=torch.device("cpu"),
         progress=NoProgress(),
     )
-    assert lesson.examine()["loss"] < before["loss"]
+    assert objective.evaluate()["loss"] < before["loss"]
     net, _ = load_sc(tmp_path / "out" / "sc.safetensors")
     assert net.config == debug_sc().config
     assert outcome is not None
-    picture = lesson.preview()
+    picture = objective.preview()
     assert picture is not None
     assert picture.ndim == 3
     assert picture.dtype == np.uint8
@@ -176,6 +176,6 @@ def test_a_mouth_that_is_pushed_never_crosses_its_lips() -> None:
 
 
 def test_weights_decay_as_the_setting_says(prepared: PreparedSet) -> None:
-    lesson = train_sc.sc_lesson(prepared, settings(decay=0.25), torch.device("cpu"), None)
-    (group,) = lesson.optimizers()["net"].param_groups
+    objective = train_sc.sc_objective(prepared, settings(decay=0.25), torch.device("cpu"), None)
+    (group,) = objective.optimizers()["net"].param_groups
     assert group["weight_decay"] == 0.25

@@ -20,13 +20,13 @@ from dubkit.training import train_tc
 from dubkit.training.dataset import (
     CROP,
     FORMAT,
-    Book,
     ClipFacts,
     PreparedClip,
     PreparedSet,
+    SetIndex,
     clip_path,
-    write_book,
     write_clip,
+    write_index,
 )
 from dubkit.training.lab.tc_merge import merged
 from dubkit.training.lab.teacher_set import rows, sentence, transcripts
@@ -67,14 +67,14 @@ def settings(**changes: object) -> TcTraining:
     )
 
 
-def lesson(clips: list[Clip], **changes: object) -> train_tc.TcLesson:
-    return train_tc.TcLesson(clips, clips[:1], {}, settings(**changes))
+def objective(clips: list[Clip], **changes: object) -> train_tc.TcObjective:
+    return train_tc.TcObjective(clips, clips[:1], {}, settings(**changes))
 
 
 def test_a_short_training_learns_what_opens_a_mouth_and_finds_a_late_picture(
     clips: list[Clip],
 ) -> None:
-    net = train_tc.learned(lesson(clips))
+    net = train_tc.fit(objective(clips))
     unseen = clip("unseen", "e", late=0.12, seed=99)
     assert correlation(predict(net, unseen, "script", 0.12), unseen) > 0.7
     assert train_tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
@@ -89,7 +89,7 @@ def test_one_pass_tells_what_passes_for_each_offset_tell(clips: list[Clip]) -> N
 
 
 def test_equal_seeds_give_equal_nets(clips: list[Clip]) -> None:
-    one, two = (train_tc.learned(lesson(clips, steps=3)) for _ in range(2))
+    one, two = (train_tc.fit(objective(clips, steps=3)) for _ in range(2))
     for mine, other in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(mine, other)
 
@@ -127,7 +127,7 @@ def test_sound_is_heard_otherwise_each_time_and_not_at_all_where_it_is_unknown()
 
 
 def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
-    net = train_tc.learned(lesson(clips, steps=2))
+    net = train_tc.fit(objective(clips, steps=2))
     before = predict(net, clips[0], "script", 0.0)
     after = predict(train_tc.scaled(net, 1.5), clips[0], "script", 0.0)
     np.testing.assert_allclose(after, 1.5 * before, rtol=1e-4, atol=1e-5)
@@ -145,13 +145,13 @@ def test_a_net_is_compiled_where_it_is_asked_for(
     monkeypatch.setattr(torch, "compile", kept)
     for wanted in (False, True):
         settings = TcTraining(steps=2, batch=2, width=8, compile=wanted)
-        lesson = train_tc.TcLesson(clips, clips, {}, settings)
-        train_tc.learned(lesson)
-        assert compiled == ([lesson.net] if wanted else [])
+        objective = train_tc.TcObjective(clips, clips, {}, settings)
+        train_tc.fit(objective)
+        assert compiled == ([objective.net] if wanted else [])
 
 
 def test_the_preview_shows_the_held_out_clips(clips: list[Clip]) -> None:
-    picture = lesson(clips, steps=1).preview()
+    picture = objective(clips, steps=1).preview()
     assert picture is not None
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
@@ -177,19 +177,21 @@ def prepared_set(root: Path, said: str) -> PreparedSet:
         )
         write_clip(clip_path(root, name, ".npz"), stored)
         faces[name] = ClipFacts(f"{name}.mp4", name, split, "set", 50, 25.0, "0")
-    write_book(root, Book(FORMAT, CROP, faces))
+    write_index(root, SetIndex(FORMAT, CROP, faces))
     return PreparedSet(root)
 
 
 def test_a_training_begins_with_a_prepared_set(tmp_path: Path) -> None:
-    found = train_tc.tc_lesson(prepared_set(tmp_path, "ɑ"), settings(steps=2), torch.device("cpu"))
-    measures = found.examine()
+    found = train_tc.tc_objective(
+        prepared_set(tmp_path, "ɑ"), settings(steps=2), torch.device("cpu")
+    )
+    measures = found.evaluate()
     assert measures["error"] == pytest.approx(1 - measures["correlation"])
     found.save(tmp_path / "tc.safetensors", 2)
     net, checkpoint = load_tc(tmp_path / "tc.safetensors")
     assert checkpoint.step == 2
     assert net.config.bands == BANDS
-    going_on = train_tc.tc_lesson(
+    going_on = train_tc.tc_objective(
         PreparedSet(tmp_path),
         settings(steps=2),
         torch.device("cpu"),
@@ -201,13 +203,13 @@ def test_a_training_begins_with_a_prepared_set(tmp_path: Path) -> None:
 
 def test_a_set_in_which_nobody_speaks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nobody speaks"):
-        train_tc.tc_lesson(prepared_set(tmp_path, "sil"), settings(steps=2), torch.device("cpu"))
+        train_tc.tc_objective(prepared_set(tmp_path, "sil"), settings(steps=2), torch.device("cpu"))
 
 
 def test_a_net_of_another_mouth_shape_is_no_start(tmp_path: Path, clips: list[Clip]) -> None:
     save_tc(tmp_path / "tc.safetensors", TcNet(TcConfig(5, 3, 8)), 1)
     with pytest.raises(ModelError, match="another mouth shape"):
-        train_tc.TcLesson(clips, clips, {}, settings(), start=tmp_path / "tc.safetensors")
+        train_tc.TcObjective(clips, clips, {}, settings(), start=tmp_path / "tc.safetensors")
 
 
 def test_a_clip_without_speech_is_left_out() -> None:
@@ -224,7 +226,7 @@ def test_a_clip_without_speech_is_left_out() -> None:
 
 
 def test_the_measures_of_a_net_are_told_by_clip_and_path(tmp_path: Path, clips: list[Clip]) -> None:
-    save_tc(tmp_path / "tc.safetensors", train_tc.learned(lesson(clips)), 60)
+    save_tc(tmp_path / "tc.safetensors", train_tc.fit(objective(clips)), 60)
     found = evaluate(tmp_path / "tc.safetensors", clips[:2], {})
     assert {"a0/script", "a0/loop", "mean/script", "mean/loop"} <= set(found)
     assert found["mean/script"]["closures"] > 0.9

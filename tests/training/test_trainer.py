@@ -26,11 +26,11 @@ from dubkit.training.trainer import (
     PREVIEWS,
     STATE,
     Outcome,
-    Pace,
-    course_of_rate,
-    descend,
-    follow,
-    run_lesson,
+    StepContext,
+    gradient_step,
+    rate_at,
+    run_training,
+    update_average,
 )
 
 IDENTITY = {"prepared set": "abc"}
@@ -43,7 +43,7 @@ class Pair:
 
 
 class Line:
-    """A minute lesson: a net with dropout learns a line; held out is the line itself."""
+    """A minute objective: a net with dropout learns a line; held out is the line itself."""
 
     kind = "line"
     goal = "error"
@@ -67,19 +67,19 @@ class Line:
         x = torch.from_numpy(rng.standard_normal((8, 2)).astype(np.float32))
         return Pair(x, x.sum(1, keepdim=True))
 
-    def learn(self, batch: Pair, pace: Pace) -> Mapping[str, float]:
-        self.steps.append(pace.step)
-        if pace.step == self.stop_at:
+    def train_step(self, batch: Pair, context: StepContext) -> Mapping[str, float]:
+        self.steps.append(context.step)
+        if context.step == self.stop_at:
             os.kill(os.getpid(), signal.SIGINT)
-        with pace.autocast():
+        with context.autocast():
             loss = ((self.net(batch.x) - batch.y) ** 2).mean()
-        if pace.step == self.spoil_at:
+        if context.step == self.spoil_at:
             loss = loss * float("nan")
-        value = descend(self.net, self.optimizer, loss, 1.0)
-        follow(self.average, self.net, 0.9)
+        value = gradient_step(self.net, self.optimizer, loss, 1.0)
+        update_average(self.average, self.net, 0.9)
         return {"loss": value}
 
-    def examine(self) -> Mapping[str, float]:
+    def evaluate(self) -> Mapping[str, float]:
         x = torch.linspace(-1, 1, 40).reshape(20, 2)
         with torch.no_grad():
             error = (self.average(x) - x.sum(1, keepdim=True)).abs().mean()
@@ -99,10 +99,10 @@ def settings(**changes: object) -> LoopSettings:
 
 
 def train(
-    lesson: Line, folder: Path, wanted: LoopSettings | None = None, **identity: str
+    objective: Line, folder: Path, wanted: LoopSettings | None = None, **identity: str
 ) -> Outcome:
-    return run_lesson(
-        lesson,
+    return run_training(
+        objective,
         wanted or settings(),
         folder,
         identity={**IDENTITY, **identity},
@@ -131,8 +131,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def weights(lesson: Line) -> list[Tensor]:
-    return [*lesson.net.state_dict().values(), *lesson.average.state_dict().values()]
+def weights(objective: Line) -> list[Tensor]:
+    return [*objective.net.state_dict().values(), *objective.average.state_dict().values()]
 
 
 @pytest.mark.parametrize("stops", [(1,), (20,), (33,), (7, 41, 59)])
@@ -186,7 +186,7 @@ def test_the_best_weights_are_kept_with_a_log_and_pictures(tmp_path: Path) -> No
 
 def test_it_ends_early_where_nothing_gets_better(tmp_path: Path) -> None:
     class Stuck(Line):
-        def examine(self) -> Mapping[str, float]:
+        def evaluate(self) -> Mapping[str, float]:
             return {"error": 1.0}
 
     outcome = train(Stuck(), tmp_path, settings(steps=1000, patience=3))
@@ -211,7 +211,7 @@ def test_other_settings_or_footage_are_never_mixed_into_a_training(tmp_path: Pat
     with pytest.raises(Interrupted):
         train(Line(stop_at=5), tmp_path)
     with pytest.raises(WorkError, match="prepared set was abc, is xyz"):
-        run_lesson(
+        run_training(
             Line(),
             settings(),
             tmp_path,
@@ -232,14 +232,16 @@ class Curve(Line):
 
 
 @pytest.mark.parametrize(
-    ("lesson", "reason"),
+    ("objective", "reason"),
     [(Wide, "is of another net"), (Curve, "is the training of a line, not of a curve")],
 )
-def test_a_state_of_another_net_is_refused(lesson: type[Line], reason: str, tmp_path: Path) -> None:
+def test_a_state_of_another_net_is_refused(
+    objective: type[Line], reason: str, tmp_path: Path
+) -> None:
     with pytest.raises(Interrupted):
         train(Line(stop_at=5), tmp_path)
     with pytest.raises(ModelError, match=reason):
-        train(lesson(), tmp_path)
+        train(objective(), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors at all", None])
@@ -294,10 +296,10 @@ def test_a_full_disk_leaves_the_last_good_state(small_disk: Path, tmp_path: Path
 
 def test_a_folder_is_used_by_one_training_at_a_time(tmp_path: Path) -> None:
     class Nosy(Line):
-        def learn(self, batch: Pair, pace: Pace) -> Mapping[str, float]:
+        def train_step(self, batch: Pair, context: StepContext) -> Mapping[str, float]:
             with pytest.raises(WorkError, match="is in use by process"):
                 train(Line(), tmp_path)
-            return super().learn(batch, pace)
+            return super().train_step(batch, context)
 
     train(Nosy(), tmp_path, settings(steps=1))
 
@@ -306,10 +308,10 @@ def test_half_precision_is_used_where_it_is_asked_for(tmp_path: Path) -> None:
     kinds: list[torch.dtype] = []
 
     class Watching(Line):
-        def learn(self, batch: Pair, pace: Pace) -> Mapping[str, float]:
-            with pace.autocast():
+        def train_step(self, batch: Pair, context: StepContext) -> Mapping[str, float]:
+            with context.autocast():
                 kinds.append(self.net(batch.x).dtype)
-            return super().learn(batch, pace)
+            return super().train_step(batch, context)
 
     for precision in ("auto", "bfloat16"):
         train(Watching(), tmp_path / precision, settings(steps=1, precision=precision))
@@ -317,8 +319,8 @@ def test_half_precision_is_used_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_rate_warms_up_and_ends_low() -> None:
-    course = [course_of_rate(step, 1000) for step in range(1, 1001)]
+    course = [rate_at(step, 1000) for step in range(1, 1001)]
     assert course[0] == pytest.approx(0.01, abs=0.001)
     assert max(course) == pytest.approx(1, abs=0.05)
     assert course[-1] == pytest.approx(0.01)
-    assert course_of_rate(1, 1) == pytest.approx(0.01)
+    assert rate_at(1, 1) == pytest.approx(0.01)

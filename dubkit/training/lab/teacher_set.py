@@ -29,13 +29,13 @@ from dubkit.speech.pocketsphinx import PocketsphinxAligner
 from dubkit.training.dataset import (
     CROP,
     FORMAT,
-    Book,
     ClipFacts,
     PreparedClip,
+    SetIndex,
     clip_path,
-    read_book,
-    write_book,
+    read_index,
     write_clip,
+    write_index,
 )
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
 
@@ -130,7 +130,7 @@ def prepare(data: Path, labels: Path, target: Path) -> None:
     (target / "clips").mkdir(parents=True, exist_ok=True)
     average, known = template(labels), transcripts()
     aligner = PocketsphinxAligner(SpeechSettings(trust_script=True))
-    before = read_book(target)
+    before = read_index(target)
     clips = dict(before.clips) if before else {}
     for row in rows(data):
         file = Path(row["file"])
@@ -148,7 +148,7 @@ def prepare(data: Path, labels: Path, target: Path) -> None:
         clips[name] = ClipFacts(
             row["file"], row["person"], row["split"], row["set"], len(clip.times), rate, digest
         )
-        write_book(target, Book(FORMAT, CROP, clips))
+        write_index(target, SetIndex(FORMAT, CROP, clips))
         sys.stderr.write(f"{row['file']}\n")
 
 

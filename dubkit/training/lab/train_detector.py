@@ -37,7 +37,7 @@ from dubkit.models.face_nets import (
 from dubkit.training.lab.faces_data import PictureSource
 from dubkit.training.lab.scenes import Scene, SceneMaker
 from dubkit.training.lab.train_landmarker import to_tensor
-from dubkit.training.trainer import descend, follow, set_rate
+from dubkit.training.trainer import gradient_step, set_rate, update_average
 
 # longer side of the faces that each grid answers for, pixels; both answer where they overlap
 SCALES = ((0.0, 64.0), (44.0, 144.0), (100.0, 1e9))
@@ -206,8 +206,8 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             levels = net(to_tensor(np.stack([s.picture for s in scenes])))
         loss = loss_of(levels, targets)
-        total += descend(net, optimizer, loss, 10.0)
-        follow(average, net, min(0.998, step / (step + 20)))
+        total += gradient_step(net, optimizer, loss, 10.0)
+        update_average(average, net, min(0.998, step / (step + 20)))
         if step % args.every == 0 or done >= 1:
             save_checkpoint(args.out, "detector", average, config, begun + step)
             spent = (time.monotonic() - started) / 60

@@ -27,7 +27,7 @@ from dubkit.faces import align, landmark_layout
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.models.face_nets import Landmarker, Located, build_landmarker, load_landmarker
 from dubkit.training.lab.faces_data import CropSet, CropSource, PictureSource
-from dubkit.training.trainer import descend, follow, set_rate
+from dubkit.training.trainer import gradient_step, set_rate, update_average
 
 LIPS_WEIGHT, EYES_WEIGHT, OVAL_WEIGHT = 3.0, 2.0, 0.7
 OPENING_WEIGHT = 3.0
@@ -191,8 +191,8 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = net(batch.crops)
         loss = loss_of(found, batch, weights, config["size"])
-        total += descend(net, optimizer, loss, 20.0)
-        follow(average, net, min(0.998, step / (step + 20)))
+        total += gradient_step(net, optimizer, loss, 20.0)
+        update_average(average, net, min(0.998, step / (step + 20)))
         if step % args.every == 0 or done >= 1:
             save_checkpoint(args.out, "landmarker", average, config, begun + step)
             spent, mean = (time.monotonic() - started) / 60, total / args.every
