@@ -58,10 +58,10 @@ class FaceDetector(Engine, Protocol):
         """Faces of one upright picture, best first, in its own pixels. No face: an empty list."""
 
 
-class Landmarker(Engine, Protocol):
+class Locator(Protocol):
     """Places dense landmarks (`faces.landmark_layout`) on canonical face crops."""
 
-    crop_size: int  # pixels, side of the square crop it wants
+    crop_size: int  # pixels, side of the square crops
 
     def locate(
         self, crops: NDArray[np.uint8], *, together: bool = False
@@ -69,9 +69,13 @@ class Landmarker(Engine, Protocol):
         """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) in crop pixels, pose (N, 3) degrees relative
         to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face.
 
-        A crop's results do not depend on the others, unless they may be looked at ``together``, which is faster:
-        then their last bits do.
+        The results of a crop do not depend on the others. With ``together`` all crops go through the net at
+        once, which is faster, and the last bits of each may depend on the others.
         """
+
+
+class Landmarker(Engine, Locator, Protocol):
+    """The landmark engine."""
 
 
 class Aligner(Engine, Protocol):

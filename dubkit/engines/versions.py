@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 import dubkit
 from dubkit.engines.registry import ENGINES, choose, load_engine
-from dubkit.weights.cache import cache_root
+from dubkit.weights.entries import cache_root
 from dubkit.work.manifest import write_atomic
 
 _KEPT = 64  # entries; the oldest go

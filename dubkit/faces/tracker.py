@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.engines.base import Locator
 from dubkit.faces import association, landmark_layout
 from dubkit.faces.align import (
     Matrix,
@@ -25,7 +26,6 @@ from dubkit.faces.smooth import local_mean, segments, smooth_run
 from dubkit.faces.tracklet import (
     NEW_SCORE,
     SAME_LOOK,
-    Locator,
     Region,
     Rules,
     Sighting,

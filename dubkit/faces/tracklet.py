@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
+from dubkit.engines.base import Locator
 from dubkit.faces import association
 from dubkit.faces.align import (
     Matrix,
@@ -51,16 +52,6 @@ class View(Protocol):
     def detect(self) -> Sequence[Detection]: ...
 
     def crop(self, crop_from_display: Matrix, size: int) -> NDArray[np.uint8]: ...
-
-
-class Locator(Protocol):
-    """What the tracker needs of a landmark engine; see `dubkit.engines.base.Landmarker`."""
-
-    crop_size: int
-
-    def locate(
-        self, crops: NDArray[np.uint8], *, together: bool = False
-    ) -> tuple[Floats, Floats, Floats]: ...
 
 
 @dataclass(frozen=True, slots=True)

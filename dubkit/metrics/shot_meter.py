@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from dubkit.engines.base import Locator
 from dubkit.errors import WorkError
 from dubkit.faces import landmark_layout
 from dubkit.faces.align import (
@@ -25,7 +26,6 @@ from dubkit.faces.align import (
     invert,
     mean_face,
 )
-from dubkit.faces.tracklet import Locator
 from dubkit.lips import mouth_shape
 from dubkit.media.frames import Frame
 from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop

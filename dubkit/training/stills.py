@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, PrepareSettings
+from dubkit.engines.base import Locator
 from dubkit.errors import InputError
 from dubkit.faces import align
-from dubkit.faces.tracklet import Locator, Region, Sighting, locate, oddness, plausible
+from dubkit.faces.tracklet import Region, Sighting, locate, oddness, plausible
 from dubkit.media.pictures import PictureWriter
 from dubkit.records import Detection
 from dubkit.training import quality

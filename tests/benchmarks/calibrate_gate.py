@@ -22,9 +22,9 @@ import torch
 
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
+from dubkit.engines.base import Locator
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
-from dubkit.faces.tracklet import Locator
 from dubkit.metrics.gate_limits import LIMITS, check
 from dubkit.metrics.shot_meter import Seen, load_seen, save_seen
 from tests.benchmarks import spoil_shots
