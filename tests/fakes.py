@@ -11,15 +11,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dubkit.config.schema import Config
 from dubkit.errors import InputError
 from dubkit.pipeline.job import run_job
+from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult
-from dubkit.progress import NoProgress
+from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job, Shot
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
@@ -190,10 +191,12 @@ class Bench:
             self.job.video.write_text(self.film)
             self.job.audio.write_text(self.dub)
 
-    def run(self, **options: object) -> RunResult:
-        options = {"progress": NoProgress(), "stages": self.stages, "overwrite": True, **options}
-        call: Callable[..., RunResult] = run_job
-        return call(self.job, self.config, **options)
+    def request(self, **options: Any) -> RunRequest:
+        return RunRequest(self.job, self.config, **options)
+
+    def run(self, *, progress: Progress | None = None, **options: Any) -> RunResult:
+        request = self.request(**{"overwrite": True, **options})
+        return run_job(request, progress=progress or NoProgress(), stages=self.stages)
 
     def trouble(self, **asked: str | None) -> None:
         """``trouble(generate="fail")``; ``__`` in a name stands for the slash before a unit."""

@@ -1,7 +1,7 @@
-"""Many films with many dubs: found, checked, done, told."""
+"""Many films with many dubs: found, checked, done, reported."""
 
 from dubkit.batch.book import JobState, batch_status, books
-from dubkit.batch.check import Checked, Request
+from dubkit.batch.check import BatchRequest, Checked
 from dubkit.batch.find_jobs import PATTERNS
 from dubkit.batch.jobs import Shard
 from dubkit.batch.run_batch import (
@@ -16,10 +16,10 @@ from dubkit.batch.run_batch import (
 __all__ = [
     "PATTERNS",
     "Batch",
+    "BatchRequest",
     "BatchResult",
     "Checked",
     "JobState",
-    "Request",
     "Shard",
     "batch_status",
     "books",

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from dubkit.batch.jobs import Entry, Shard
-from dubkit.config.schema import Config
+from dubkit.batch.jobs import Shard
 from dubkit.errors import WorkError
+from dubkit.pipeline.request import RunRequest
 from dubkit.work.cleanup import find_work
 from dubkit.work.digest import digest_value
 from dubkit.work.lock import holder
@@ -85,15 +85,16 @@ def write_book(path: Path, book: Book) -> None:
     write_atomic(path, _BOOK.dump_json(book, indent=1) + b"\n")
 
 
-def request_digest(entry: Entry, config: Config, version: str) -> str:
-    """What decides a job's result, told from names, sizes and times: cheap, and enough to skip it."""
+def request_digest(request: RunRequest, version: str) -> str:
+    """What decides a job's result, by names, sizes and times: cheap, and enough to skip it."""
+    job = request.job
     files = [
         [str(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
-        for path in (entry.video, entry.audio, entry.script, entry.verdicts)
+        for path in (job.video, job.audio, job.script, job.verdicts)
         if path
     ]
-    settings = config.model_dump(mode="json", exclude={"parallel"})
-    return digest_value([version, files, settings, str(entry.output)])
+    settings = request.config.model_dump(mode="json", exclude={"parallel"})
+    return digest_value([version, files, settings, str(job.output)])
 
 
 def state_of(path: Path) -> str:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dubkit.api import make_job
 from dubkit.batch.find_jobs import PATTERNS, Row, pair, read_list
-from dubkit.batch.jobs import Entry, Films, Problem, check_verdicts, deal, under
+from dubkit.batch.jobs import Entry, Films, Problem, check_verdicts, deal
 from dubkit.config.presets import load_config
-from dubkit.config.schema import Config, ParallelSettings
-from dubkit.engines.license import check_license
+from dubkit.config.schema import ParallelSettings
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media.container import FILMS, open_media
 from dubkit.media.probe import moving_pictures
-from dubkit.pipeline.delivery import check_media, length_warning
-from dubkit.records import Job
-from dubkit.stages.stitch import check_delivery
+from dubkit.pipeline.inputs import check_request
+from dubkit.pipeline.job import STAGES
+from dubkit.pipeline.request import RunRequest, make_job, result_suffix
 
 SHARED = ("jobs", "backend", "scheduler")  # of parallel: one set of workers does all jobs
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a batch was asked for."""
+class BatchRequest:
+    """What is requested of a batch."""
 
     source: Path  # a folder of films, or a job list
     out: Path
@@ -37,7 +35,13 @@ class Request:
     settings: Sequence[str] = ()
     flags: Mapping[str, object] | None = None
     license: str = "any"  # as for a single run
+    overwrite: bool = False  # as for a single run
     verdicts: Path | None = None  # a verdict file, or a folder of them
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the jobs' work folders lie."""
+        return self.work or self.out / "work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,13 @@ class Ready:
     """A job that can start."""
 
     entry: Entry
-    job: Job
-    config: Config
-    seconds: float  # of picture, as the file's head tells
+    seconds: float  # of picture, by the file's head
     frames: int
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A batch as it was asked for: what can start, what cannot, what is odd."""
+    """A batch as it was requested: what can start, what cannot, what is odd."""
 
     ready: tuple[Ready, ...]
     problems: tuple[Problem, ...]
@@ -62,143 +64,138 @@ class Checked:
     parallel: ParallelSettings  # where the whole batch runs
 
 
-def check(request: Request) -> Checked:
+@dataclass(slots=True)
+class _Found:
+    """The jobs of a batch as they come up."""
+
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(batch: BatchRequest) -> Checked:
     """Find the jobs of a batch and everything that would stop one. Nothing is written.
 
-    Raises UsageError and InputError where there is no batch at all.
+    Raises UsageError, InputError and ConfigError where there is no batch at all.
     """
-    if request.source.is_dir():
-        entries, problems, warnings = _from_folders(request)
-    else:
-        entries, problems, warnings = _from_list(request)
-    problems += _clashes(entries)
+    parallel = load_config(batch.presets, batch.settings, batch.flags).parallel
+    found = _from_folders(batch) if batch.source.is_dir() else _from_list(batch)
+    found.problems += _clashes(found.entries)
     films = Films()
-    if request.verdicts is not None:
-        dealt = deal(entries, request.verdicts, films)
-        entries = dealt.entries
-        problems += dealt.problems
-        warnings += dealt.warnings
-    parallel = load_config(request.presets, request.settings, request.flags).parallel
-    bad = {problem.job for problem in problems}
+    if batch.verdicts is not None:
+        dealt = deal(found.entries, batch.verdicts, films)
+        found.entries = dealt.entries
+        found.problems += dealt.problems
+        found.warnings += dealt.warnings
+    bad = {problem.job for problem in found.problems}
     ready: list[Ready] = []
-    for entry in entries:
+    for entry in found.entries:
+        own = entry.request.config.parallel
+        other = next((n for n in SHARED if getattr(own, n) != getattr(parallel, n)), None)
         try:
-            found = _examine(entry, request, films)
+            if other:
+                raise UsageError(
+                    f"parallel.{other} is one for the whole batch",
+                    hint="give it to dubkit batch itself",
+                )
+            warnings = check_request(entry.request, STAGES)
+            check_verdicts(entry, films)
+            seconds, frames = _length(entry.job.video)
         except DubkitError as error:
-            problems.append(Problem(entry.name, entry.origin, error.message, error.hint))
+            found.problems.append(Problem(entry.name, entry.origin, error.message, error.hint))
             continue
-        own = [
-            name
-            for name in SHARED
-            if getattr(found.config.parallel, name) != getattr(parallel, name)
-        ]
-        if own:
-            text = f"parallel.{own[0]} is one for the whole batch"
-            problems.append(
-                Problem(entry.name, entry.origin, text, "give it to dubkit batch itself")
-            )
-        elif entry.name not in bad:
-            ready.append(found)
-            if warning := length_warning(found.job, found.config):
-                warnings.append(f"{entry.name}: {warning}")
-    return Checked(tuple(ready), tuple(problems), tuple(warnings), tuple(entries), parallel)
+        if entry.name not in bad:
+            ready.append(Ready(entry, seconds, frames))
+            found.warnings += [f"{entry.name}: {warning}" for warning in warnings]
+    return Checked(
+        tuple(ready), tuple(found.problems), tuple(found.warnings), tuple(found.entries), parallel
+    )
 
 
-def _nothing_fits(request: Request, dubs: Path) -> UsageError:
-    if not any(path.suffix.lower() in FILMS for path in request.source.rglob("*")):
+def _length(video: Path) -> tuple[float, int]:
+    """Seconds and frames of picture, by the file's head."""
+    with open_media(video) as film:
+        stream = moving_pictures(film, video)
+        seconds = float(film.duration or 0) / 1e6
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        return seconds, stream.frames or round(seconds * rate)
+
+
+def _nothing_fits(batch: BatchRequest, dubs: Path) -> UsageError:
+    if not any(path.suffix.lower() in FILMS for path in batch.source.rglob("*")):
         known = ", ".join(sorted(FILMS))
-        return UsageError(f"there is no film in {request.source}", hint=f"films end in {known}")
-    patterns = ", ".join(request.patterns)
-    own = "" if request.dubs else "--dubs names the folder of the dubs; "
+        return UsageError(f"there is no film in {batch.source}", hint=f"films end in {known}")
+    patterns = ", ".join(batch.patterns)
+    own = "" if batch.dubs else "--dubs names the folder of the dubs; "
     return UsageError(
-        f"no dub in {dubs} fits a film in {request.source}",
+        f"no dub in {dubs} fits a film in {batch.source}",
         hint=f"{own}a dub is looked for as {patterns}; --pattern names another way",
     )
 
 
-def _from_folders(request: Request) -> tuple[list[Entry], list[Problem], list[str]]:
-    dubs = request.dubs or request.source
-    found = pair(request.source, dubs, request.patterns)
-    if not found.pairs and not found.unclear:
-        raise _nothing_fits(request, dubs)
-    entries = [
-        under(
-            _entry(
-                request,
-                p.film,
-                p.video,
-                p.audio,
-                f"{p.audio.relative_to(dubs)}",
-                p.script,
-                p.language,
-            ),
-            request.presets,
-            request.settings,
-        )
-        for p in found.pairs
-    ]
-    problems = [
+def _from_folders(batch: BatchRequest) -> _Found:
+    dubs = batch.dubs or batch.source
+    pairing = pair(batch.source, dubs, batch.patterns)
+    if not pairing.pairs and not pairing.unclear:
+        raise _nothing_fits(batch, dubs)
+    found = _Found()
+    for p in pairing.pairs:
+        origin = f"{p.audio.relative_to(dubs)}"
+        _add(found, batch, p.film, Row(origin, p.video, p.audio, p.script, language=p.language))
+    found.problems += [
         Problem(path.name, str(path), f"this dub fits several films: {', '.join(names)}")
-        for path, names in found.unclear
+        for path, names in pairing.unclear
     ]
-    warnings = [f"no dub for {path}" for path in found.lonely_films]
-    warnings += [f"no film for {path}" for path in found.lonely_dubs]
-    return entries, problems, warnings
+    found.warnings += [f"no dub for {path}" for path in pairing.lonely_films]
+    found.warnings += [f"no film for {path}" for path in pairing.lonely_dubs]
+    return found
 
 
-def _from_list(request: Request) -> tuple[list[Entry], list[Problem], list[str]]:
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    for row in read_list(request.source, request.root):
-        name = _row_name(row)
-        problems += [Problem(name, row.origin, message) for message in row.problems]
-        if row.video is None or row.audio is None or row.problems:
-            continue
-        film = row.video.stem
-        entry = _entry(
-            request, film, row.video, row.audio, row.origin, row.script, row.language, row.out
-        )
-        if not entry.output.resolve().is_relative_to(request.out.resolve()):
-            problems.append(Problem(name, row.origin, f"out lies outside {request.out}: {row.out}"))
-            continue
-        entry = under(replace(entry, verdicts=row.verdicts), row.presets, row.settings)
-        entries.append(under(entry, request.presets, request.settings))
-    return entries, problems, []
+def _from_list(batch: BatchRequest) -> _Found:
+    found = _Found()
+    for row in read_list(batch.source, batch.root):
+        _add(found, batch, row.video.stem if row.video else row.origin, row)
+    return found
 
 
-def _row_name(row: Row) -> str:
-    if row.out:
-        return Path(row.out).with_suffix("").as_posix()
-    return _name(row.video.stem if row.video else row.origin, row.language)
+def _add(found: _Found, batch: BatchRequest, film: str, row: Row) -> None:
+    """Add the job of a row, or what is wrong with it."""
+    name = Path(row.out).with_suffix("").as_posix() if row.out else _name(film, row.language)
+    problems = [Problem(name, row.origin, message) for message in row.problems]
+    if not problems:
+        try:
+            request = _request(batch, name, _name(film, row.language or "dubbed"), row)
+            found.entries.append(Entry(name, row.origin, row.language, request))
+        except DubkitError as error:
+            problems = [Problem(name, row.origin, error.message, error.hint)]
+    found.problems += problems
 
 
 def _name(film: str, language: str | None) -> str:
     return f"{film}.{language}" if language else film
 
 
-def _entry(
-    request: Request,
-    film: str,
-    video: Path,
-    audio: Path,
-    origin: str,
-    script: Path | None,
-    language: str | None,
-    out: str | None = None,
-) -> Entry:
-    suffix = video.suffix if video.suffix.lower() in (".mp4", ".mov", ".m4v", ".mkv") else ".mp4"
-    output = request.out / (out or f"{_name(film, language or 'dubbed')}{suffix}")
-    name = Path(out).with_suffix("").as_posix() if out else _name(film, language)
-    work = (request.work or request.out / "work") / name
-    return Entry(
-        name=name,
-        video=video.absolute(),
-        audio=audio.absolute(),
-        origin=origin,
-        output=output.absolute(),
-        work=work.absolute(),
-        script=script.absolute() if script else None,
-        language=language,
+def _request(batch: BatchRequest, name: str, stem: str, row: Row) -> RunRequest:
+    """The request of job ``name``; ``stem`` names its result where the row does not."""
+    assert row.video is not None
+    assert row.audio is not None
+    spoken = () if row.language is None else (f"speech.language={row.language}",)
+    config = load_config(
+        (*batch.presets, *row.presets), (*spoken, *batch.settings, *row.settings), batch.flags
+    )
+    out = batch.out / (row.out or f"{stem}{result_suffix(row.video, config.generate.codec)}")
+    if not out.resolve().is_relative_to(batch.out.resolve()):
+        raise UsageError(f"out lies outside {batch.out}: {row.out}")
+    job = make_job(
+        *(row.video.absolute(), row.audio.absolute(), config),
+        script=row.script and row.script.absolute(),
+        out=out.absolute(),
+        work=(batch.work_folder / name).absolute(),
+        analysis=batch.analysis or batch.work_folder / "analysis",
+        verdicts=row.verdicts,
+    )
+    return RunRequest(
+        *(job, config), license=batch.license, overwrite=batch.overwrite, make_folders=True
     )
 
 
@@ -206,38 +203,14 @@ def _clashes(entries: Sequence[Entry]) -> list[Problem]:
     problems: list[Problem] = []
     seen: dict[Path, Entry] = {}
     for entry in entries:
-        other = seen.setdefault(entry.output, entry)
+        other = seen.setdefault(entry.job.output, entry)
         if other is not entry:
             problems.append(
                 Problem(
                     entry.name,
                     entry.origin,
-                    f"{other.origin} writes the same result, {entry.output.name}",
+                    f"{other.origin} writes the same result, {entry.job.output.name}",
                     "give them languages, or an out column",
                 )
             )
     return problems
-
-
-def _examine(entry: Entry, request: Request, films: Films) -> Ready:
-    config = load_config(entry.presets, entry.all_settings(), request.flags)
-    check_license(request.license, config)
-    job = make_job(
-        entry.video,
-        entry.audio,
-        config,
-        script=entry.script,
-        out=entry.output,
-        work=entry.work,
-        analysis=request.analysis or (request.work or request.out / "work") / "analysis",
-        verdicts=entry.verdicts,
-    )
-    check_media(job)
-    check_delivery(job.output, config.generate.codec)
-    with open_media(entry.video) as film:
-        stream = moving_pictures(film, entry.video)
-        seconds = float(film.duration or 0) / 1e6
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        frames = stream.frames or round(seconds * rate)
-    check_verdicts(entry, job, config, request.license, films)
-    return Ready(entry, job, config, seconds, frames)

@@ -1,4 +1,4 @@
-"""The jobs of a batch: what is asked, and what is wrong with it."""
+"""The jobs of a batch: what is requested, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dubkit.config.schema import Config
-from dubkit.engines.license import check_license
 from dubkit.errors import DubkitError, UsageError
-from dubkit.pipeline.dry_run import digest_input, read_shots
-from dubkit.pipeline.job import STAGES, prepare
-from dubkit.pipeline.verdicts import check_film, configs, read_verdicts
+from dubkit.pipeline.dry_run import read_shots
+from dubkit.pipeline.inputs import digest_input, open_run
+from dubkit.pipeline.job import STAGES
+from dubkit.pipeline.request import RunRequest
+from dubkit.pipeline.verdicts import check_film, read_verdicts
 from dubkit.records import Job
 from dubkit.work.manifest import read_manifest
 
@@ -22,24 +22,16 @@ LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}"  # fr, pt-BR, zh_Hans_C
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One film with one dub. Paths are absolute."""
+    """One job of a batch: what is requested, and where that was found."""
 
-    name: str  # of the job: film and language; unique in its batch
-    video: Path
-    audio: Path
-    origin: str  # where it comes from, for messages: ``jobs.csv line 3``
-    output: Path
-    work: Path
-    script: Path | None = None
-    language: str | None = None
-    verdicts: Path | None = None  # what a person said of its shots
-    presets: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()  # ``section.key=value``
+    name: str  # film and language; unique in its batch
+    origin: str  # for messages: ``jobs.csv line 3``
+    language: str | None
+    request: RunRequest
 
-    def all_settings(self) -> tuple[str, ...]:
-        """The settings with the language among them, which a setting of its own overrides."""
-        spoken = () if self.language is None else (f"speech.language={self.language}",)
-        return (*spoken, *self.settings)
+    @property
+    def job(self) -> Job:
+        return self.request.job
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +74,13 @@ def take_shard(
         return list(entries)
     films: dict[Path, float] = {}
     for entry in entries:
-        films[entry.video] = films.get(entry.video, 0.0) + weight.get(entry.name, 1.0)
+        films[entry.job.video] = films.get(entry.job.video, 0.0) + weight.get(entry.name, 1.0)
     load = [0.0] * shard.count
     home: dict[Path, int] = {}
     for film in sorted(films, key=lambda film: (-films[film], str(film))):
         home[film] = load.index(min(load))
         load[home[film]] += films[film]
-    return [entry for entry in entries if home[entry.video] == shard.number - 1]
-
-
-def under(entry: Entry, presets: Sequence[str], settings: Sequence[str]) -> Entry:
-    """The entry with the batch's own presets and settings below those of the entry itself."""
-    return replace(entry, presets=(*presets, *entry.presets), settings=(*settings, *entry.settings))
+    return [entry for entry in entries if home[entry.job.video] == shard.number - 1]
 
 
 SUFFIX = ".verdicts.json"  # after the job's name: as a report's page calls the file
@@ -116,11 +103,11 @@ class Films:
 
     def sha256(self, entry: Entry) -> str:
         """Of an entry's film. Raises InputError and WorkError."""
-        if entry.video not in self._known:
-            manifest = read_manifest(entry.work) if entry.work.is_dir() else None
+        if entry.job.video not in self._known:
+            manifest = read_manifest(entry.job.work) if entry.job.work.is_dir() else None
             known = manifest.inputs.get("video") if manifest else None
-            self._known[entry.video] = digest_input(entry.video, known).sha256
-        return self._known[entry.video]
+            self._known[entry.job.video] = digest_input(entry.job.video, known).sha256
+        return self._known[entry.job.video]
 
 
 def deal(entries: Sequence[Entry], given: Path, films: Films) -> Dealt:
@@ -131,27 +118,32 @@ def deal(entries: Sequence[Entry], given: Path, films: Films) -> Dealt:
     a file of its own keeps it. Raises UsageError where there is no such file or folder.
     """
     files, problems = _read(given)
-    own = {f"{entry.output.stem}{SUFFIX}" for entry in entries}
+    own = {f"{entry.job.output.stem}{SUFFIX}" for entry in entries}
     found = Dealt([], problems)
     used: set[Path] = set()
     for entry in entries:
-        of_film = files.get(_film(entry, films), []) if entry.verdicts is None else []
-        named = [path for path in of_film if path.name == f"{entry.output.stem}{SUFFIX}"]
+        of_film = files.get(_film(entry, films), []) if entry.job.verdicts is None else []
+        named = [path for path in of_film if path.name == f"{entry.job.output.stem}{SUFFIX}"]
         fits = named or [path for path in of_film if path.name not in own]
         used.update(fits)
         if len(fits) > 1:
             names = ", ".join(path.name for path in fits)
-            hint = f"name one {entry.output.stem}{SUFFIX}, or give a job list a column verdicts"
+            hint = f"name one {entry.job.output.stem}{SUFFIX}, or give a job list a column verdicts"
             text = f"several verdict files are of its film: {names}"
             found.problems.append(Problem(entry.name, entry.origin, text, hint))
-        found.entries.append(replace(entry, verdicts=fits[0]) if fits else entry)
+        found.entries.append(_with_verdicts(entry, fits[0]) if fits else entry)
     rest = [path for paths in files.values() for path in paths if path not in used]
     found.warnings += [f"no job for the verdicts in {path}" for path in sorted(rest)]
     return found
 
 
+def _with_verdicts(entry: Entry, path: Path) -> Entry:
+    job = replace(entry.job, verdicts=path)
+    return replace(entry, request=replace(entry.request, job=job))
+
+
 def _film(entry: Entry, films: Films) -> str:
-    """An entry's film; nothing where it cannot be read, which the check of the job tells."""
+    """An entry's film; nothing where it cannot be read, which the check of the job reports."""
     try:
         return films.sha256(entry)
     except DubkitError:
@@ -176,15 +168,11 @@ def _read(given: Path) -> tuple[dict[str, list[Path]], list[Problem]]:
     return files, problems
 
 
-def check_verdicts(entry: Entry, job: Job, config: Config, license: str, films: Films) -> None:
-    """Raise DubkitError where a run would not obey an entry's verdict file: one of another film, of shots that
-    the film is known not to have, or with presets that cannot be used or whose weights ``license`` forbids.
-    """
-    if entry.verdicts is None:
+def check_verdicts(entry: Entry, films: Films) -> None:
+    """Raise DubkitError for a verdict file of another film, or of shots that the film is known not to have."""
+    job = entry.job
+    if job.verdicts is None:
         return
-    verdicts = read_verdicts(entry.verdicts)
-    check_film(verdicts, entry.verdicts, films.sha256(entry), entry.video.name)
-    for own in configs(verdicts, config).values():
-        check_license(license, own)
+    check_film(read_verdicts(job.verdicts), job.verdicts, films.sha256(entry), job.video.name)
     if job.work.is_dir() and read_manifest(job.work) is not None:
-        read_shots(prepare(job, config, STAGES))
+        read_shots(open_run(entry.request, STAGES))

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.batch.book import (
@@ -22,7 +22,7 @@ from dubkit.batch.book import (
     state_of,
     write_book,
 )
-from dubkit.batch.check import Checked, Ready, Request, check
+from dubkit.batch.check import BatchRequest, Checked, Ready, check
 from dubkit.batch.jobs import Entry, Problem, Shard, take_shard
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError
 from dubkit.parallel.scheduler import Course, Ended
@@ -53,6 +53,10 @@ class Todo:
     ready: Ready
     asked: str
     before: Outcome | None
+
+    @property
+    def entry(self) -> Entry:
+        return self.ready.entry
 
     @property
     def done(self) -> bool:
@@ -89,7 +93,7 @@ class Batch:
         return workers * sum(o.frames for o in ended) / worked if worked else None
 
 
-def open_batch(request: Request, shard: Shard | None = None) -> Batch:
+def open_batch(request: BatchRequest, shard: Shard | None = None) -> Batch:
     """Check all jobs of a request and look each up in the book; nothing is written.
 
     Raises UsageError and InputError where there is no batch at all, WorkError for a foreign book.
@@ -100,7 +104,7 @@ def open_batch(request: Request, shard: Shard | None = None) -> Batch:
     book_file = book_path(request.out, shard)
     book = read_book(book_file)
     todo = tuple(
-        Todo(r, request_digest(r.entry, r.config, __version__), book.outcomes.get(r.entry.name))
+        Todo(r, request_digest(r.entry.request, __version__), book.outcomes.get(r.entry.name))
         for r in checked.ready
         if r.entry.name in chosen
     )
@@ -112,7 +116,6 @@ def run_batch(
     progress: BatchProgress,
     *,
     retry_failed: bool = False,
-    overwrite: bool = False,
 ) -> BatchResult:
     """Do the jobs that are not done; only those that failed before with ``retry_failed``.
 
@@ -120,18 +123,18 @@ def run_batch(
     saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError where the book
     itself cannot be kept.
     """
-    night = _Night(batch, progress, overwrite)
-    skipped = tuple(t.ready.entry.name for t in batch.todo if t.done)
+    states = _JobStates(batch, progress)
+    skipped = tuple(t.entry.name for t in batch.todo if t.done)
     work = in_turn([t for t in batch.todo if not t.done and (not retry_failed or t.failed)])
     try:
-        with closing(run_courses(night.courses(work), batch.checked.parallel)) as jobs:
+        with closing(run_courses(states.courses(work), batch.checked.parallel)) as jobs:
             for job in jobs:
-                night.end(job)
+                states.end(job)
     except Interrupted as stop:
-        night.interrupt(stop)
+        states.interrupt(stop)
         raise
-    chosen = [t.ready.entry.name for t in batch.todo]
-    outcomes = tuple(night.known[name] for name in chosen if name in night.known)
+    chosen = [t.entry.name for t in batch.todo]
+    outcomes = tuple(states.known[name] for name in chosen if name in states.known)
     return BatchResult(outcomes, skipped, _exit_code(outcomes))
 
 
@@ -143,13 +146,13 @@ def in_turn(todo: Sequence[Todo]) -> list[Todo]:
     turns: Counter[Path] = Counter()
     keyed: list[tuple[int, int, int]] = []
     for number, item in enumerate(todo):
-        film = item.ready.entry.video
+        film = item.entry.job.video
         keyed.append((turns[film], -item.ready.frames, number))
         turns[film] += 1
     return [todo[number] for _, _, number in sorted(keyed)]
 
 
-class _Begun:
+class _JobProgress:
     """A job under way: passes on what it says, and adds up what its units took of the workers."""
 
     def __init__(self, item: Todo, progress: Progress) -> None:
@@ -173,27 +176,26 @@ class _Begun:
         return round(time.monotonic() - self._began, 3), round(self.worked, 3)
 
 
-class _Night:
-    """The book of a batch while it runs."""
+class _JobStates:
+    """How the jobs of a running batch stand, and ``batch.json``, which is saved after each."""
 
-    def __init__(self, batch: Batch, progress: BatchProgress, overwrite: bool) -> None:
+    def __init__(self, batch: Batch, progress: BatchProgress) -> None:
         self.known = dict(batch.book.outcomes)
         self._file = batch.book_file
         self._progress = progress
-        self._overwrite = overwrite
-        self._begun: dict[str, _Begun] = {}
+        self._begun: dict[str, _JobProgress] = {}
 
     def courses(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, Course[RunResult]]]:
         """The jobs, each begun when it is asked for."""
         for number, item in enumerate(work, 1):
-            name = item.ready.entry.name
-            heard = _Begun(item, self._progress.begin_job(name, number, len(work)))
-            self._begun[name] = heard
-            yield item, _course(item, heard, self._overwrite)
+            name = item.entry.name
+            begun = _JobProgress(item, self._progress.begin_job(name, number, len(work)))
+            self._begun[name] = begun
+            yield item, _course(item, begun)
 
     def end(self, job: Ended[Todo, RunResult]) -> None:
         """Write down how a job ended."""
-        begun = self._begun.pop(job.key.ready.entry.name)
+        begun = self._begun.pop(job.key.entry.name)
         if job.error is None:
             outcome = _finished(begun, job.result)
         else:
@@ -209,17 +211,11 @@ class _Night:
         _save(self._file, self.known)
 
 
-def _course(item: Todo, progress: Progress, overwrite: bool) -> Course[RunResult]:
-    ready = item.ready
-    # what this batch made earlier may be replaced by what is asked now; what others made may not
-    own = item.before is not None and item.before.made == state_of(ready.job.output) != ""
-    ready.job.output.parent.mkdir(parents=True, exist_ok=True)
-    ready.job.work.parent.mkdir(parents=True, exist_ok=True)
-    return (
-        yield from job_course(
-            ready.job, ready.config, progress=progress, overwrite=overwrite or own
-        )
-    )
+def _course(item: Todo, progress: Progress) -> Course[RunResult]:
+    request, before = item.entry.request, item.before
+    # what this batch made earlier may be replaced by what is requested now; what others made may not
+    own = before is not None and before.made == state_of(request.job.output) != ""
+    return job_course(replace(request, overwrite=request.overwrite or own), progress=progress)
 
 
 def _as_ours(error: Exception, item: Todo) -> DubkitError:
@@ -227,25 +223,25 @@ def _as_ours(error: Exception, item: Todo) -> DubkitError:
     if isinstance(error, DubkitError):
         return error
     if isinstance(error, OSError):
-        return explain(error, item.ready.job.output)
-    log.error("%s", item.ready.entry.name, exc_info=error)
+        return explain(error, item.entry.job.output)
+    log.error("%s", item.entry.name, exc_info=error)
     return DubkitError(
         f"a bug in dubkit: {type(error).__name__}: {error}",
         hint="please report it with its traceback",
     )
 
 
-def _finished(begun: _Begun, result: RunResult) -> Outcome:
+def _finished(begun: _JobProgress, result: RunResult) -> Outcome:
     item, (seconds, worked) = begun.item, begun.times
-    ready = item.ready
+    job = item.entry.job
     return Outcome(
-        name=ready.entry.name,
+        name=item.entry.name,
         state="partial" if result.exit_code == EXIT_PARTIAL else "done",
         exit_code=result.exit_code,
-        output=ready.job.output,
-        work=ready.job.work,
+        output=job.output,
+        work=job.work,
         asked=item.asked,
-        made=state_of(ready.job.output),
+        made=state_of(job.output),
         seconds=seconds,
         worked=worked,
         frames=result.frames,
@@ -254,14 +250,14 @@ def _finished(begun: _Begun, result: RunResult) -> Outcome:
     )
 
 
-def _ended(begun: _Begun, state: State, error: DubkitError) -> Outcome:
+def _ended(begun: _JobProgress, state: State, error: DubkitError) -> Outcome:
     item, (seconds, worked) = begun.item, begun.times
     return Outcome(
-        name=item.ready.entry.name,
+        name=item.entry.name,
         state=state,
         exit_code=error.exit_code,
-        output=item.ready.job.output,
-        work=item.ready.job.work,
+        output=item.entry.job.output,
+        work=item.entry.job.work,
         asked=item.asked,
         made=item.before.made if item.before else "",
         seconds=seconds,

@@ -176,7 +176,7 @@ def batch(
         part = lazy.batch.Shard.parse(shard) if shard else None
         if junit and not dry_run:
             lazy.batch.open_report(junit)
-        request = lazy.batch.Request(
+        request = lazy.batch.BatchRequest(
             source=source,
             out=out,
             dubs=dubs,
@@ -188,13 +188,14 @@ def batch(
             settings=[*(setting or ()), *flags, *options.workers(backend, scheduler)],
             flags={"parallel.device": device, "parallel.jobs": jobs},
             license=license or "any",
+            overwrite=overwrite,
             verdicts=verdicts,
         )
         chosen = lazy.batch.open_batch(request, part)
         _report_problems(chosen.checked, reporter)
         result = None
         if not dry_run:
-            result = _run(chosen, junit, reporter, retry_failed, overwrite, skip_invalid)
+            result = _run(chosen, junit, reporter, retry_failed, skip_invalid)
         code = max(_code(chosen), result.exit_code if result else EXIT_OK)
         reporter.finish(_answer(chosen, result, code))
     if not json:
@@ -220,7 +221,6 @@ def _run(
     junit: Path | None,
     reporter: Reporter,
     retry_failed: bool,
-    overwrite: bool,
     skip_invalid: bool,
 ) -> BatchResult:
     checked = chosen.checked
@@ -232,14 +232,12 @@ def _run(
                 f"{wrong} of {wrong + len(checked.ready)} jobs are invalid; nothing was started",
                 hint="correct them, or run the others with --skip-invalid",
             )
-        result: BatchResult = lazy.batch.run_batch(
-            chosen, reporter, retry_failed=retry_failed, overwrite=overwrite
-        )
+        result: BatchResult = lazy.batch.run_batch(chosen, reporter, retry_failed=retry_failed)
         ended += result.outcomes
         return result
     finally:
         if junit:
-            entries = [item.ready.entry for item in chosen.todo]
+            entries = [item.entry for item in chosen.todo]
             lazy.batch.write_junit(junit, entries, ended, checked.problems)
 
 
@@ -262,13 +260,13 @@ def _rows(chosen: Batch) -> list[tuple[str, ...]]:
     speed = chosen.frames_a_second or FRAMES_A_SECOND
     rows: list[tuple[str, ...]] = []
     for item in chosen.todo:
-        entry = item.ready.entry
+        entry = item.entry
         state = "done" if item.done else item.before.state if item.before else "to do"
         rows.append(
             (
                 entry.name,
-                entry.video.name,
-                entry.audio.name,
+                entry.job.video.name,
+                entry.job.audio.name,
                 entry.language or "",
                 clock_text(item.ready.seconds),
                 "" if item.done else clock_text(item.ready.frames / speed),

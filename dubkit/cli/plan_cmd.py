@@ -79,16 +79,15 @@ def plan(
             {"parallel.device": device, "parallel.jobs": jobs},
         )
         job = lazy.api.make_job(
-            movie,
-            audio,
-            config,
+            *(movie, audio, config),
             script=script,
             out=out,
             work=work,
             shots=shots,
             analysis=analysis,
         )
-        found = lazy.planning.plan_film(job, config, progress=reporter, picture=picture)
+        request = lazy.api.RunRequest(job, config)
+        found = lazy.planning.plan_film(request, progress=reporter, picture=picture)
         if json:
             for shot, minutes, done in _rows(found):
                 reporter.emit(ShotPlanned(**_fields(shot, minutes, done)))

@@ -90,32 +90,36 @@ def run(
         on_failure=on_failure,
         gate=gate,
     )
-    run_and_show(
-        lambda progress: lazy.api.run(
-            movie,
-            audio,
+
+    def work_on(progress: Progress) -> RunResult:
+        config = lazy.presets.load_config(
+            preset or (),
+            [*(setting or ()), *flags, *options.workers(backend, scheduler)],
+            {"parallel.device": device, "parallel.jobs": jobs},
+        )
+        job = lazy.api.make_job(
+            *(movie, audio, config),
             script=script,
             out=out,
             work=work,
             shots=shots,
             analysis=analysis,
             verdicts=verdicts,
-            junit=junit,
-            presets=preset or (),
-            settings=[*(setting or ()), *flags, *options.workers(backend, scheduler)],
+        )
+        request = lazy.api.RunRequest(
+            *(job, config),
             until=until,
-            force=force or (),
+            force=tuple(force or ()),
             license=license or "any",
+            junit=junit,
             dry_run=dry_run,
             overwrite=overwrite,
             wait=wait,
-            device=device,
-            jobs=jobs,
-            progress=progress,
-        ),
-        as_json=json,
-        quiet=quiet,
-    )
+        )
+        result: RunResult = lazy.api.run_job(request, progress=progress)
+        return result
+
+    run_and_show(work_on, as_json=json, quiet=quiet)
 
 
 def forbid_downloads(offline: bool) -> None:

@@ -99,7 +99,7 @@ def _show(state: JobStatus, why: bool) -> None:
         stdout_console().print(table(("gate", "outcome", "why"), lines))
     if why:
         write_line("")
-        units = [(line.stage, line.unit, line.reason) for line in state.plan]
+        units = [(unit.stage, unit.unit, unit.reason) for unit in state.units]
         stdout_console().print(table(("stage", "unit", "state"), units))
 
 
@@ -130,7 +130,7 @@ def _facts(state: JobStatus) -> dict[str, object]:
         "job": state.job,
         "in_use_by": state.in_use_by,
         "stages": state.stages,
-        "units": state.plan,
+        "units": state.units,
         "failures": state.failures,
         "warnings": state.warnings,
         "gates": state.gates,

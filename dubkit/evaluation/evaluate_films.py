@@ -26,13 +26,15 @@ from dubkit.metrics.lips import Tally
 from dubkit.metrics.syncnet import write_sound
 from dubkit.metrics.table import MEASURES
 from dubkit.models.syncnet import load_syncnet
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import WorkerLost, cores
-from dubkit.pipeline.dry_run import digest_inputs, read_shots
+from dubkit.parallel.workers import cores
+from dubkit.pipeline.dry_run import read_shots
 from dubkit.pipeline.fingerprint import Run
+from dubkit.pipeline.inputs import digest_inputs, select
 from dubkit.pipeline.job import STAGES, run_job
+from dubkit.pipeline.map_shots import map_shots
+from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import Progress
-from dubkit.records import Job, Shot
+from dubkit.records import Shot
 from dubkit.weights.cache import find
 
 NAME = "evaluate"
@@ -201,12 +203,12 @@ def _analyze(
     heard: bool,
     shots: Path | None = None,
 ) -> Run:
-    until = "timing" if heard else "faces"
-    output = work / f"none{video.suffix}"
-    job = Job(video.absolute(), audio.absolute(), output, work.absolute(), script, shots)
-    work.parent.mkdir(parents=True, exist_ok=True)
-    run_job(job, config, progress=progress, until=until)
-    return Run(job, config, STAGES, digest_inputs(job, {}), {})
+    out = work / "none.mkv"  # no film is made
+    job = make_job(video, audio, config, out=out, work=work, script=script, shots=shots)
+    request = RunRequest(job, config)
+    stages = select(STAGES, "timing" if heard else "faces", ())
+    run_job(request, progress=progress, stages=stages)
+    return Run(request, STAGES, digest_inputs(job, {}), {})
 
 
 @contextmanager
@@ -245,16 +247,18 @@ def _side(run: Run, shot: Shot, *, heard: bool) -> Side:
 def _measure_all(
     tasks: Sequence[ShotTask], config: Config, progress: Progress
 ) -> tuple[ShotMeasures, ...]:
-    progress.plan(NAME, len(tasks), 0, sum(task.shot.frames for task in tasks))
-    jobs = config.parallel.jobs or cores()
-    found: dict[int, ShotMeasures] = {}
-    for index, measured in stream(measure, tasks, jobs=jobs, backend=config.parallel.backend):
-        shot = tasks[index].shot
-        if isinstance(measured, WorkerLost):
-            raise InputError(f"the process that measured shot {shot.name} died each time")
-        found[index] = measured
-        progress.advance(NAME, shot.name, shot.frames, 0.0, None)
-    return tuple(found[i] for i in range(len(tasks)))
+    parallel = config.parallel
+    jobs, backend = parallel.jobs or cores(), parallel.backend
+    return tuple(
+        map_shots(
+            *(measure, tasks),
+            name=NAME,
+            progress=progress,
+            jobs=jobs,
+            backend=backend,
+            frames=True,
+        )
+    )
 
 
 def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotMeasures]) -> None:

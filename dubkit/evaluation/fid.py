@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from dubkit.config.schema import Config
 from dubkit.engines.base import Moments, Picture, PictureFeatures
 from dubkit.engines.registry import ENGINES, load_engine
-from dubkit.errors import InputError, ModelError
+from dubkit.errors import ModelError
 from dubkit.evaluation.against_reference import Side, main_face
 from dubkit.faces.track_store import load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import WorkerLost, cores
+from dubkit.parallel.workers import cores
+from dubkit.pipeline.map_shots import map_shots
 from dubkit.progress import Progress
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.stages.probe import load_film
@@ -72,23 +72,16 @@ def obstacle(weights: Path | None) -> str | None:
 
 def fid(tasks: Sequence[FidTask], config: Config, progress: Progress) -> dict[str, float]:
     """``fid_face`` and ``fid_frame`` over all shots; a row is missing where there are less than two pictures."""
-    progress.plan(NAME, len(tasks), 0, sum(task.shot.frames for task in tasks))
-    jobs = config.parallel.jobs or cores()
+    parallel = config.parallel
+    jobs, backend = parallel.jobs or cores(), parallel.backend
     sets = {row: (Moments(), Moments()) for row in ROWS}
-    early: dict[int, dict[str, Set]] = {}
-    done = 0
-    for index, seen in stream(look, tasks, jobs=jobs, backend=config.parallel.backend):
-        if isinstance(seen, WorkerLost):
-            raise InputError(
-                f"the process that looked at shot {tasks[index].shot.name} died each time"
-            )
-        early[index] = seen
-        progress.advance(NAME, tasks[index].shot.name, tasks[index].shot.frames, 0.0, None)
-        while done in early:  # in their order, so that sums do not depend on who was first
-            for row, pair in early.pop(done).items():
-                for moments, features in zip(sets[row], pair, strict=True):
-                    moments.add(features)
-            done += 1
+    looked = map_shots(
+        look, tasks, name=NAME, progress=progress, jobs=jobs, backend=backend, frames=True
+    )
+    for seen in looked:  # in film order, so that sums do not depend on which shot was first
+        for row, pair in seen.items():
+            for moments, features in zip(sets[row], pair, strict=True):
+                moments.add(features)
     engine = _engine(tasks[0].weights)
     return {row: engine.distance(a, b) for row, (a, b) in sets.items() if a.count > 1}
 

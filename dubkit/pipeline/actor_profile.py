@@ -7,23 +7,19 @@ from pathlib import Path
 
 from dubkit.config.presets import load_config
 from dubkit.errors import InputError, OutputError
-from dubkit.media.container import local_path, open_media
-from dubkit.media.probe import moving_pictures
+from dubkit.media.container import local_path
 from dubkit.pipeline.job import run_job
+from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
-from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
+from dubkit.stages import adapt, faces, probe, shots
 from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
 from dubkit.work.digest import short
 from dubkit.work.manifest import read_manifest, write_atomic
 from dubkit.work.store import read_record
 
 SUFFIX = ".safetensors"
-# no dub is needed: what adapt reads comes first
-_STAGES = (
-    *(probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE),
-    *(speech.STAGE, timing.STAGE, generate.STAGE, gate.STAGE, stitch.STAGE),
-)
+_STAGES = (probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE)  # none of them reads a dub
 
 
 def make_profile(
@@ -55,14 +51,10 @@ def make_profile(
             hint="make it, or choose another --out",
         )
     given = {"parallel.device": device, "parallel.jobs": jobs}
-    with open_media(video) as film:
-        moving_pictures(film, video)
     config = load_config(presets, ["adapt.persons=one", *settings, "adapt.enabled=true"], given)
     folder = local_path(work) if work else out.with_suffix(".dubkit")
-    list_of_shots = local_path(shots) if shots else None
-    # the film is its own dub: nothing before the stage adapt listens to it
-    job = Job(video, video, video.with_suffix(".dubbed.mp4"), folder, shots=list_of_shots)
-    run_job(job, config, progress=progress or NoProgress(), until="adapt", stages=_STAGES)
+    job = make_job(video, video, config, work=folder, shots=shots)  # the film is its own dub
+    run_job(RunRequest(job, config), progress=progress or NoProgress(), stages=_STAGES)
     result = _result(job)
     persons = read_record(result / RESULT, AdaptResult).persons
     person = max(persons, key=lambda p: (p.kept, p.seconds))

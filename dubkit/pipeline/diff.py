@@ -9,6 +9,7 @@ from pathlib import Path
 from dubkit.errors import UsageError, WorkError
 from dubkit.pipeline.inspect import OpenedJob, read_config, read_job
 from dubkit.pipeline.job import run_job
+from dubkit.pipeline.request import RunRequest
 from dubkit.progress import Progress
 from dubkit.records import SILENCE, Shot, Speech, TimedPhoneme
 from dubkit.speech.timing import load_speech, load_timing
@@ -43,7 +44,7 @@ def compare_dub(
             work=Path(scratch) / "work",
             analysis=old.absolute(),
         )
-        run_job(other, read_config(old), progress=progress, until="timing")
+        run_job(RunRequest(other, read_config(old), until="timing"), progress=progress)
         return compare(old, other.work)
 
 

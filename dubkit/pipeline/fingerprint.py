@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit.config.schema import Config
+from dubkit.pipeline.request import RunRequest
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
 from dubkit.work import shared_analysis
@@ -19,6 +20,7 @@ from dubkit.work.folder import intact
 from dubkit.work.manifest import key
 
 JOB_UNIT = "job"
+FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
 _SHOTWISE = ("shots", "verdicts")  # inputs that make no other dub of a film
 
 
@@ -33,24 +35,29 @@ class ShotConfig:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A job, its settings and its stages, with the digests of its inputs.
+    """A checked request: its stages, the digests of its inputs and the identities of its engines.
 
-    ``engines`` is what each stage's identity says; it is asked once, since it may load weights.
+    ``engines`` holds what each stage's identity returned; it is called once, since it may load weights.
     """
 
-    job: Job
-    config: Config
+    request: RunRequest
     stages: tuple[Stage, ...]
     inputs: Mapping[str, FileDigest]
     engines: Mapping[str, str]
-    force: frozenset[str] = frozenset()
-    film_stage: str | None = None  # its result is the film, so the container decides about it
     own: Mapping[str, ShotConfig] = field(default_factory=dict)  # shots with settings of their own
+
+    @property
+    def job(self) -> Job:
+        return self.request.job
+
+    @property
+    def config(self) -> Config:
+        return self.request.config
 
     @property
     def films(self) -> bool:
         """Whether this run ends with the film."""
-        return self.stages[-1].name == self.film_stage
+        return self.stages[-1].name == FILM
 
     def config_of(self, shot: Shot | None) -> Config:
         """The settings of a unit."""
@@ -190,7 +197,7 @@ def _unit(
     receipt = intact(folder)
     current, reason = _judge(run, stage, folder, receipt, parts)
     twin = None
-    if not current and stage.name not in run.force:
+    if not current and stage.name not in run.request.force:
         fingerprint = digest_value(parts)
         shared = run.library(stage)
         twin = _find_twin(folder, fingerprint)
@@ -219,7 +226,7 @@ def _judge(
         return False, f"it kept the original last time: {receipt.error}"
     if receipt.fingerprint != digest_value(dict(parts)):
         return False, why(receipt.parts, parts)
-    if stage.name in run.force:
+    if stage.name in run.request.force:
         return False, "forced"
     return True, "current"
 
@@ -238,6 +245,6 @@ def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
         parts["verdict"] = f"{decision.verdict} {decision.note}".strip() if decision else "none"
     for name in stage.files:
         parts[f"file {name}"] = run.inputs[name].sha256 if name in run.inputs else "none"
-    if stage.name == run.film_stage:
+    if stage.name == FILM:
         parts["container"] = run.job.output.suffix.lower()
     return parts

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.metrics.gate_limits import GateResult
-from dubkit.pipeline.dry_run import UNKNOWN, PlannedUnit, read_shots
+from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
 from dubkit.pipeline.fingerprint import Run
-from dubkit.pipeline.job import STAGES, plan_job
-from dubkit.pipeline.result import about, read_gates, write_junit
+from dubkit.pipeline.job import STAGES, dry_run
+from dubkit.pipeline.request import RunRequest
+from dubkit.pipeline.result import about, read_gates
 from dubkit.records import Job, Manifest, Shot, StageResult
 from dubkit.stages.base import Stage
 from dubkit.work.digest import digest_file
@@ -40,7 +41,7 @@ class JobStatus:
 
     job: Job
     stages: tuple[StageStatus, ...]
-    plan: tuple[PlannedUnit, ...]  # with the reason for each unit that is not current
+    units: tuple[UnitState, ...]  # with the reason for each that is not current
     failures: tuple[StageResult, ...]  # of the last run
     warnings: tuple[str, ...]
     in_use_by: str | None
@@ -48,20 +49,20 @@ class JobStatus:
 
     @property
     def finished(self) -> bool:
-        return all(line.current for line in self.plan) and self.job.output.exists()
+        return all(unit.current for unit in self.units) and self.job.output.exists()
 
 
 def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
     """What is done in a work folder and what is not, and why. Raises WorkError where it is none."""
     manifest = read_job(work)
     config = read_config(work)
-    lines = plan_job(manifest.job, config, stages=stages)
+    units = dry_run(RunRequest(manifest.job, config), stages)
     results = manifest.results.values()
     failures = tuple(result for result in results if result.error)
     return JobStatus(
         job=manifest.job,
-        stages=tuple(_stage_status(stage.name, lines, failures) for stage in stages),
-        plan=tuple(lines),
+        stages=tuple(_stage_status(stage.name, units, failures) for stage in stages),
+        units=tuple(units),
         failures=failures,
         warnings=tuple(about(result, text) for result in results for text in result.warnings),
         in_use_by=holder(work),
@@ -69,18 +70,8 @@ def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
     )
 
 
-def write_gate_junit(path: Path, work: Path) -> None:
-    """The gate's findings in a work folder, one case a shot and measure; nothing where there is no run to tell of."""
-    manifest = read_manifest(work) if work.is_dir() else None
-    if manifest is None:
-        return
-    gates = read_gates(_run_of(manifest, read_config(work), STAGES), manifest.results)
-    failures = [result for result in manifest.results.values() if result.error]
-    write_junit(path, gates, failures, f"dubkit run {manifest.job.name}")
-
-
 def _run_of(manifest: Manifest, config: Config, stages: Sequence[Stage]) -> Run:
-    return Run(manifest.job, config, tuple(stages), manifest.inputs, {})
+    return Run(RunRequest(manifest.job, config), tuple(stages), manifest.inputs, {})
 
 
 def verify(work: Path) -> tuple[str, ...]:
@@ -121,13 +112,13 @@ def read_job(work: Path) -> Manifest:
 
 
 def _stage_status(
-    stage: str, lines: Sequence[PlannedUnit], failures: Sequence[StageResult]
+    stage: str, units: Sequence[UnitState], failures: Sequence[StageResult]
 ) -> StageStatus:
-    own = [line for line in lines if line.stage == stage]
-    known = not any(line.unit == UNKNOWN for line in own)
-    current = [line for line in own if line.current]
+    own = [state for state in units if state.stage == stage]
+    known = not any(state.unit == UNKNOWN for state in own)
+    current = [state for state in own if state.current]
     failed = sum(result.stage == stage for result in failures)
-    seconds = sum(line.seconds for line in current)
+    seconds = sum(state.seconds for state in current)
     return StageStatus(stage, len(own) if known else None, len(current), failed, seconds)
 
 
@@ -139,7 +130,7 @@ class OpenedJob:
         self.config = read_config(work)
         engines = {stage.name: "" for stage in STAGES}
         job = replace(self.manifest.job, work=work)  # it may have been moved since
-        self.run = Run(job, self.config, STAGES, self.manifest.inputs, engines)
+        self.run = Run(RunRequest(job, self.config), STAGES, self.manifest.inputs, engines)
         self.shots: tuple[Shot, ...] = read_shots(self.run) or ()
 
     def folder(self, name: str, shot: Shot | None) -> Path:

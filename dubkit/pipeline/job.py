@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from dubkit.config.schema import Config, ParallelSettings
-from dubkit.errors import (
-    EXIT_OK,
-    STOPPED,
-    DubkitError,
-    Interrupted,
-    OutputError,
-    WorkError,
-)
+from dubkit.config.schema import ParallelSettings
+from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
 from dubkit.parallel.scheduler import Course, Ended, Schedule
 from dubkit.parallel.signals import Stop
 from dubkit.parallel.workers import cores, open_workers
-from dubkit.pipeline.delivery import (
-    check_destination,
-    check_request,
-    deliver,
-    find_film,
-    is_same,
-    room_warning,
-)
-from dubkit.pipeline.dry_run import PlannedUnit, digest_inputs, plan, select
-from dubkit.pipeline.fingerprint import Run, ShotConfig
+from dubkit.pipeline.delivery import deliver, find_film, is_same
+from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
+from dubkit.pipeline.fingerprint import Run
+from dubkit.pipeline.inputs import check_request, open_run, space_warning
 from dubkit.pipeline.log import Logged, rotate, write
-from dubkit.pipeline.result import RunResult, read_gates, summarize
+from dubkit.pipeline.request import RunRequest
+from dubkit.pipeline.result import RunResult, read_gates, summarize, write_junit
 from dubkit.pipeline.runner import Runner
-from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
-from dubkit.pipeline.worker import find_devices
 from dubkit.progress import Progress
-from dubkit.records import FileDigest, Job, Manifest
 from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.version import __version__
-from dubkit.work.folder import CONFIG, check_work, drop_damaged, explain, open_work, sweep
+from dubkit.work.folder import CONFIG, drop_damaged, explain, open_work, sweep
 from dubkit.work.lock import Held, hold
-from dubkit.work.manifest import read_manifest, write_atomic
+from dubkit.work.manifest import write_atomic
 
 Key = TypeVar("Key")
 
@@ -59,88 +44,22 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def prepare(
-    job: Job,
-    config: Config,
-    stages: Sequence[Stage],
-    *,
-    until: str | None = None,
-    force: Sequence[str] = (),
-) -> Run:
-    """Check a request and digest its inputs; writes nothing."""
-    chosen = select(stages, until, force)
-    check_request(job)
-    if config.parallel.device != "auto" and config.parallel.backend != "dask":
-        find_devices(config.parallel.device)  # raises for one that is not there
-    check_work(job.work)
-    known = read_manifest(job.work) if job.work.is_dir() else None
-    inputs = digest_inputs(job, known.inputs if known else {})
-    if known:
-        _check_film(job, known, inputs)
-    engines = {stage.name: stage.identity(config) for stage in chosen}
-    own = _shot_configs(job, config, chosen, engines, inputs["video"].sha256)
-    return Run(job, config, chosen, inputs, engines, frozenset(force), stages[-1].name, own)
-
-
-def _shot_configs(
-    job: Job, config: Config, stages: Sequence[Stage], engines: Mapping[str, str], film: str
-) -> dict[str, ShotConfig]:
-    """The settings of the shots that a person gave a verdict on."""
-    if job.verdicts is None:
-        return {}
-    verdicts = read_verdicts(job.verdicts)
-    check_film(verdicts, job.verdicts, film, job.video.name)
-    known = [(config.generate, engines)]
-    made: dict[str, ShotConfig] = {}
-    for name, own in configs(verdicts, config).items():
-        found = next((names for settings, names in known if settings == own.generate), None)
-        if found is None:
-            found = {stage.name: stage.identity(own) for stage in stages}
-            known.append((own.generate, found))
-        made[name] = ShotConfig(own, found, decision_of(verdicts.shots[name]))
-    return made
-
-
-def plan_job(
-    job: Job,
-    config: Config,
-    *,
-    until: str | None = None,
-    force: Sequence[str] = (),
-    stages: Sequence[Stage] = STAGES,
-) -> list[PlannedUnit]:
-    """What `run_job` would do now, unit by unit, and why; nothing is written."""
-    return plan(prepare(job, config, stages, until=until, force=force))
+def dry_run(request: RunRequest, stages: Sequence[Stage] = STAGES) -> list[UnitState]:
+    """What `run_job` would do now, unit by unit, and why; nothing is written. Raises DubkitError."""
+    return unit_states(open_run(request, stages))
 
 
 def run_job(
-    job: Job,
-    config: Config,
-    *,
-    progress: Progress,
-    until: str | None = None,
-    force: Sequence[str] = (),
-    overwrite: bool = False,
-    dry_run: bool = False,
-    wait: bool = False,
-    stages: Sequence[Stage] = STAGES,
+    request: RunRequest, *, progress: Progress, stages: Sequence[Stage] = STAGES
 ) -> RunResult:
-    """Dub one film. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM.
+    """Check a request and fulfill it. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM.
 
-    Where another process has the work folder, this one is refused or, with ``wait``, goes on after it.
+    Where another process has the work folder, this one is refused or, if so requested, waits for it.
     """
-    course = job_course(
-        job,
-        config,
-        progress=progress,
-        until=until,
-        force=force,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        wait=wait,
-        stages=stages,
-    )
-    with closing(run_courses([(job, course)], config.parallel)) as ended:
+    for warning in check_request(request, stages):
+        progress.warn(warning)
+    course = job_course(request, progress=progress, stages=stages)
+    with closing(run_courses([(request, course)], request.config.parallel)) as ended:
         return next(ended).result
 
 
@@ -164,37 +83,23 @@ def run_courses(
 
 
 def job_course(
-    job: Job,
-    config: Config,
-    *,
-    progress: Progress,
-    until: str | None = None,
-    force: Sequence[str] = (),
-    overwrite: bool = False,
-    dry_run: bool = False,
-    wait: bool = False,
-    stages: Sequence[Stage] = STAGES,
+    request: RunRequest, *, progress: Progress, stages: Sequence[Stage] = STAGES
 ) -> Course[RunResult]:
-    """A job from request to film, as a course that may run beside others. Raises DubkitError."""
+    """A checked request up to its film, as a course that may run beside others. Raises DubkitError."""
     began = time.monotonic()
-
-    def checked() -> Run:
-        run = prepare(job, config, stages, until=until, force=force)
-        if run.films:
-            check_destination(job.output)
-            if job.output.exists() and not overwrite and not dry_run:
-                _refuse_other_film(run)
-        return run
-
+    job = request.job
     try:
-        run = checked()
-        if dry_run:
-            return RunResult(job.output if run.films else None, EXIT_OK, plan=tuple(plan(run)))
+        run = _open(request, stages)
+        if request.dry_run:
+            units = tuple(unit_states(run))
+            return RunResult(job.output if run.films else None, EXIT_OK, plan=units)
+        if request.make_folders:
+            job.output.parent.mkdir(parents=True, exist_ok=True)
         open_work(job.work)
-        with hold(job.work, wait=progress.note if wait else None) as held:
+        with hold(job.work, wait=progress.note if request.wait else None) as held:
             rotate(job.work)
             progress = Logged(job.work, progress)
-            run = checked() if held.waited else run
+            run = _open(request, stages) if held.waited else run
             write(job.work, f"dubkit {__version__}: {job.video} with {job.audio}")
             result = yield from _run_locked(run, progress, began, held)
             write(job.work, f"ended with code {result.exit_code}: {result.output}")
@@ -207,6 +112,16 @@ def job_course(
         raise
 
 
+def _open(request: RunRequest, stages: Sequence[Stage]) -> Run:
+    """`open_run`, and what the work folder tells: verdicts on shots that are not there, a result of something else."""
+    run = open_run(request, stages)
+    if run.own:
+        read_shots(run)
+    if run.films and run.job.output.exists() and not (request.overwrite or request.dry_run):
+        _refuse_other_film(run)
+    return run
+
+
 def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Course[RunResult]:
     job = run.job
     sweep(job.work)
@@ -214,7 +129,7 @@ def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Cours
         _distrust(job.work, progress)
         held.crashed = False
     write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
-    if warning := room_warning(job, run.config):
+    if warning := space_warning(job, run.config):
         progress.warn(warning)
     runner = Runner(run, progress)
     try:
@@ -226,6 +141,8 @@ def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Cours
                 deliver(film, job.output)
     finally:
         sweep(job.work)
+        if run.request.junit is not None:
+            _report_gate(run, runner)
     return summarize(
         runner.results.values(),
         output=job.output if run.films else None,
@@ -234,6 +151,14 @@ def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Cours
         seconds=time.monotonic() - began,
         gates=read_gates(run, runner.results),
     )
+
+
+def _report_gate(run: Run, runner: Runner) -> None:
+    """The gate's results as JUnit XML, also of a run that failed or was stopped."""
+    assert run.request.junit is not None
+    failures = [result for result in runner.all_results.values() if result.error]
+    gates = read_gates(run, runner.results)
+    write_junit(run.request.junit, gates, failures, f"dubkit run {run.job.name}")
 
 
 def _distrust(work: Path, progress: Progress) -> None:
@@ -245,7 +170,7 @@ def _distrust(work: Path, progress: Progress) -> None:
 
 def _refuse_other_film(run: Run) -> None:
     """Raise OutputError unless the existing output is what this run would make."""
-    if all(line.current for line in plan(run)):
+    if all(unit.current for unit in unit_states(run)):
         film = find_film(run.folder(run.stages[-1], None))
         if is_same(film, run.job.output):
             return
@@ -253,12 +178,3 @@ def _refuse_other_film(run: Run) -> None:
         f"the output {run.job.output} exists already",
         hint="--overwrite replaces it; --out names another",
     )
-
-
-def _check_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]) -> None:
-    before = known.inputs.get("video")
-    if before and before.sha256 != inputs["video"].sha256 and before.path != job.video.absolute():
-        raise WorkError(
-            f"the work folder {job.work} belongs to another film, {before.path.name}",
-            hint="choose another folder with --work, or delete this one",
-        )

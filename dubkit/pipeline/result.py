@@ -20,7 +20,7 @@ from dubkit.errors import (
     WorkError,
 )
 from dubkit.metrics.gate_limits import Check, GateResult
-from dubkit.pipeline.dry_run import PlannedUnit, read_shots
+from dubkit.pipeline.dry_run import UnitState, read_shots
 from dubkit.pipeline.fingerprint import Run
 from dubkit.records import StageResult
 from dubkit.stages import gate
@@ -57,7 +57,7 @@ class RunResult:
     kept: tuple[str, ...] = ()  # shots that kept the original picture, with the reason
     seconds: float = 0.0
     frames: int = 0  # frames of picture in the film
-    plan: tuple[PlannedUnit, ...] = ()  # of a dry run
+    plan: tuple[UnitState, ...] = ()  # of a dry run
     gates: tuple[GateResult, ...] = ()  # what the gate said of each shot, in film order
 
 

@@ -40,6 +40,11 @@ class Runner:
         self._noted: set[str] = set()
         self._devices: tuple[str, ...] | None = None
 
+    @property
+    def all_results(self) -> dict[str, StageResult]:
+        """The results of finished and of failed units, as the manifest holds them."""
+        return {**self.failed, **self.results}
+
     def do_all(self) -> Course[None]:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
         try:
@@ -54,8 +59,8 @@ class Runner:
     def save(self) -> None:
         """Write the manifest."""
         began = time.monotonic()
-        results = {**self.failed, **self.results}
-        write_manifest(self.run.job.work, Manifest(VERSION, self.run.job, results, self.run.inputs))
+        manifest = Manifest(VERSION, self.run.job, self.all_results, self.run.inputs)
+        write_manifest(self.run.job.work, manifest)
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
 

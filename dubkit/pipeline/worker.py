@@ -11,8 +11,7 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.engines.registry import load_module
-from dubkit.errors import DubkitError, OutputError, ToolError, WorkError
-from dubkit.pipeline.dry_run import check_unchanged
+from dubkit.errors import DubkitError, InputError, OutputError, ToolError, WorkError
 from dubkit.pipeline.log import programs
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import StageContext, StageReport
@@ -117,7 +116,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
                 cores=task.cores,
             )
         )
-        check_unchanged(task.given)  # else this may be the work of two files
+        _check_unchanged(task.given)  # else this may be the work of two files
         outputs, sizes = describe(scratch)
         result = StageResult(
             stage=task.stage,
@@ -141,6 +140,20 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
         return result
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_unchanged(given: Mapping[str, FileDigest]) -> None:
+    """Raise InputError where an input is not the file it was when it was hashed."""
+    for name, entry in given.items():
+        try:
+            facts = entry.path.stat()
+        except OSError as error:
+            raise InputError(f"{entry.path} cannot be read any more: {error.strerror}") from error
+        if (entry.size, entry.mtime_ns) != (facts.st_size, facts.st_mtime_ns):
+            raise InputError(
+                f"the {name} {entry.path} was changed while it was worked on",
+                hint="give the same command again: it begins with the file as it is now",
+            )
 
 
 def find_devices(wanted: str) -> tuple[str, ...]:

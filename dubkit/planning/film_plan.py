@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.errors import WorkError
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import WorkerLost, cores
-from dubkit.pipeline.delivery import check_media, length_warning
+from dubkit.parallel.workers import cores
 from dubkit.pipeline.inspect import OpenedJob
-from dubkit.pipeline.job import STAGES, plan_job, run_job
+from dubkit.pipeline.job import STAGES, dry_run, run_job
+from dubkit.pipeline.map_shots import map_shots
+from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.worker import find_devices
 from dubkit.planning.contact_sheet import SheetWriter
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.planning.time_estimate import LEAST, Speed, Trial, earlier, measure
 from dubkit.progress import Progress
-from dubkit.records import Job, Shot
+from dubkit.records import Shot
 from dubkit.stages import generate
 from dubkit.stages.base import Per
 
@@ -55,21 +54,17 @@ class FilmPlan:
         return {level.word: found[level.word] for level in sorted(Level, reverse=True)}
 
 
-def plan_film(
-    job: Job, config: Config, *, progress: Progress, picture: Path | None = None
-) -> FilmPlan:
-    """Analyze a film as `run_job` does, in the same work folder, and say what rendering it would meet.
+def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None = None) -> FilmPlan:
+    """Analyze a film as `run_job` does, in the same work folder, and find what rendering it would meet.
 
     ``picture`` is a PNG with all shots; long films get several. Raises DubkitError.
     """
-    check_media(job)
-    if warning := length_warning(job, config):
-        progress.warn(warning)
-    run_job(job, config, progress=progress, until=ANALYZED)
-    opened = OpenedJob(job.work)
-    done = _rendered(job, config)
+    config = request.config
+    run_job(replace(request, until=ANALYZED), progress=progress)
+    opened = OpenedJob(request.job.work)
+    done = {s.unit for s in dry_run(request) if s.stage == RENDERING and s.current}
     sheets = SheetWriter(picture, len(opened.shots)) if picture else None
-    shots = _look_at_all(opened, config, progress, THUMBNAIL if sheets else 0, sheets)
+    shots = _look_at_all(opened, config, progress, sheets)
     speed = _speed(opened, config, shots, progress)
     minutes = tuple(
         None if speed is None else speed.seconds(shot.frames, shot.to_paint) / 60 for shot in shots
@@ -84,16 +79,8 @@ def plan_film(
     )
 
 
-def _rendered(job: Job, config: Config) -> set[str]:
-    return {line.unit for line in plan_job(job, config) if line.stage == RENDERING and line.current}
-
-
 def _look_at_all(
-    opened: OpenedJob,
-    config: Config,
-    progress: Progress,
-    thumbnail: int,
-    sheets: SheetWriter | None,
+    opened: OpenedJob, config: Config, progress: Progress, sheets: SheetWriter | None
 ) -> list[ShotPlan]:
     """Shots in film order; thumbnails go to the sheets as they come and are not kept."""
     probe = opened.folder("probe", None)
@@ -105,20 +92,13 @@ def _look_at_all(
             probe,
             opened.folder("faces", shot),
             opened.folder("timing", shot),
-            thumbnail,
+            THUMBNAIL if sheets else 0,
         )
         for shot in opened.shots
     ]
-    progress.plan("plan", len(tasks), 0, 0)
-    found: dict[int, ShotPlan] = {}
     jobs = config.parallel.jobs or cores()
-    for index, plan in stream(look, tasks, jobs=jobs):
-        shot = opened.shots[index]
-        if isinstance(plan, WorkerLost):
-            raise WorkError(f"the process that looked at shot {shot.name} died", hint="--jobs 1")
-        found[index] = sheets.add(index, plan) if sheets else plan
-        progress.advance("plan", shot.name, 0, 0.0, None)
-    return [found[index] for index in range(len(tasks))]
+    looked = map_shots(look, tasks, name="plan", progress=progress, jobs=jobs)
+    return [sheets.add(i, shot) if sheets else shot for i, shot in enumerate(looked)]
 
 
 def _speed(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -15,10 +15,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dubkit.errors import DubkitError, OutputError, UsageError, WorkError
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import WorkerLost, cores
+from dubkit.errors import DubkitError, OutputError, UsageError
+from dubkit.parallel.workers import cores
 from dubkit.pipeline.inspect import OpenedJob
+from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.progress import Progress
 from dubkit.report.clips import LONGEST, Clip, ClipTask, make_clip
@@ -36,7 +36,6 @@ from dubkit.stages.generate import SEGMENT
 VIDEOS = ("worst", "all", "none")
 MEGABYTE = 2**20
 THUMBNAIL = 208  # pixels of the long side
-_WAVE = 4  # clips that each worker makes before the room left is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +117,12 @@ def _look_at_all(
         )
         for shot in opened.shots
     ]
-    progress.plan("pictures", len(tasks), 0, 0)
-    for index, plan in stream(_try_to_look, tasks, jobs=workers):
-        shot = opened.shots[index]
-        if isinstance(plan, WorkerLost):
-            raise WorkError(f"the process that looked at shot {shot.name} died", hint="--jobs 1")
-        if isinstance(plan, ShotPlan):
-            facts[index].table |= _of_plan(plan)
+    looked = map_shots(_try_to_look, tasks, name="pictures", progress=progress, jobs=workers)
+    for fact, found in zip(facts, looked, strict=True):
+        if isinstance(found, ShotPlan):
+            fact.table |= _of_plan(found)
         else:
-            facts[index].table["notes"].append(plan)
-        progress.advance("pictures", shot.name, 0, 0.0, None)
+            fact.table["notes"].append(found)
 
 
 def _try_to_look(task: LookTask) -> ShotPlan | str:
@@ -177,34 +172,28 @@ def _clips(
     """Videos of the worst shots, as many as there is room for."""
     wanted = [fact for fact in facts if fact.rendered]
     wanted.sort(key=lambda fact: (-fact.table["rank"], fact.shot))
-    progress.plan("videos", len(wanted), 0, 0)
-    found: dict[str, Clip] = {}
     taken = 0
-    for some in _waves(wanted, _WAVE * workers):
-        made: dict[int, Clip | str] = {}
-        for index, clip in stream(make_clip, [_task(opened, f) for f in some], jobs=workers):
-            made[index] = "the process that made it died" if isinstance(clip, WorkerLost) else clip
-            progress.advance("videos", some[index].shot.name, 0, 0.0, None)
-        for index, fact in enumerate(
-            some
-        ):  # in their order, so that the same ones are taken always
-            clip = made[index]
+    found: dict[str, Clip] = {}
+    tasks = [_task(opened, fact) for fact in wanted]
+    made = map_shots(
+        make_clip,
+        tasks,
+        name="videos",
+        progress=progress,
+        jobs=workers,
+        lost=lambda task: "the process that made it died",
+    )
+    with closing(made) as clips:
+        for fact, clip in zip(wanted, clips, strict=True):  # the worst ones first
             if isinstance(clip, str):
                 fact.table["notes"].append(f"no video: {clip}")
                 progress.warn(f"shot {fact.shot.name} has no video: {clip}")
                 continue
             taken += len(clip.video) * 4 // 3
             if taken > limit:
-                return found
+                break
             found[fact.shot.name] = clip
     return found
-
-
-def _waves(facts: Sequence[ShotFacts], size: int) -> Iterator[Sequence[ShotFacts]]:
-    for start in itertools.count(0, size):
-        if start >= len(facts):
-            return
-        yield facts[start : start + size]
 
 
 def _task(opened: OpenedJob, fact: ShotFacts) -> ClipTask:

@@ -24,7 +24,15 @@ from dubkit.media.concat import (
     join_segments,
 )
 from dubkit.media.frames import FrameReader
-from dubkit.media.mux import Parts, check_container, holds_pictures, mux, plan_carried, plan_sound
+from dubkit.media.mux import (
+    CONTAINERS,
+    Parts,
+    check_container,
+    holds_pictures,
+    mux,
+    plan_carried,
+    plan_sound,
+)
 from dubkit.media.planes import plane_format
 from dubkit.media.probe import probe, refuse_damaged
 from dubkit.media.process import program_version
@@ -73,13 +81,17 @@ def run(context: StageContext) -> StageReport:
     )
 
 
+def can_hold(suffix: str, codec: str) -> bool:
+    """Whether a film can be written with this suffix and hold ``codec`` pictures (`GenerateSettings.codec`)."""
+    return suffix.lower() in CONTAINERS and holds_pictures(suffix.lower(), _CODECS[codec])
+
+
 def check_delivery(output: Path, codec: str) -> str:
     """The suffix of a result that holds ``codec`` pictures; raises `UsageError` where it cannot."""
     suffix = check_container(output)
-    wanted = _CODECS[codec]
-    if not holds_pictures(suffix, wanted):
+    if not can_hold(suffix, codec):
         raise UsageError(
-            f"{wanted} pictures cannot go into {suffix}",
+            f"{_CODECS[codec]} pictures cannot go into {suffix}",
             hint="write an .mkv, or choose another codec with --set generate.codec=h264",
         )
     return suffix

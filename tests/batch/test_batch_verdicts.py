@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dubkit.batch import Request, open_batch, run_batch
+from dubkit.batch import BatchRequest, open_batch, run_batch
 from dubkit.batch.check import check
 from dubkit.batch.find_jobs import read_list
 from dubkit.cli.app import app
@@ -47,8 +47,8 @@ def say(studio: Path, name: str, of: str, shots: object = REJECT, **changes: obj
     return path
 
 
-def request(studio: Path, given: Path | None, *more: str) -> Request:
-    return Request(
+def request(studio: Path, given: Path | None, *more: str) -> BatchRequest:
+    return BatchRequest(
         studio / "films",
         studio / "out",
         dubs=studio / "dubs",
@@ -60,7 +60,7 @@ def request(studio: Path, given: Path | None, *more: str) -> Request:
 def taken(studio: Path, given: Path) -> dict[str, str | None]:
     found = check(request(studio, given))
     assert found.problems == ()
-    verdicts = {r.entry.name: r.entry.verdicts for r in found.ready}
+    verdicts = {r.entry.name: r.entry.job.verdicts for r in found.ready}
     return {name: path.name if path else None for name, path in verdicts.items()}
 
 
@@ -139,8 +139,8 @@ def test_a_job_list_names_verdicts_and_they_must_be_of_its_film(studio: Path) ->
         "films/one.mp4,dubs/one.de.wav,de,said/other.verdicts.json\n"
         "films/two.mp4,dubs/two.fr.wav,fr,said/absent.verdicts.json\n"
     )
-    found = check(Request(jobs, studio / "out", settings=CHEAP))
-    assert [r.job.verdicts for r in found.ready] == [studio / "said" / "mine.verdicts.json"]
+    found = check(BatchRequest(jobs, studio / "out", settings=CHEAP))
+    assert [r.entry.job.verdicts for r in found.ready] == [studio / "said" / "mine.verdicts.json"]
     told = {problem.job: problem.message for problem in found.problems}
     assert "are of another film than one.mp4" in told["one.de"]
     assert "there is no file" in told["two.fr"]
@@ -164,6 +164,6 @@ def test_a_film_is_read_once_for_all_its_dubs(
         read.append(path)
         return "0" * 64
 
-    monkeypatch.setattr("dubkit.pipeline.dry_run.digest_file", digest)
+    monkeypatch.setattr("dubkit.pipeline.inputs.digest_file", digest)
     check(request(studio, studio / "said"))
     assert sorted(path.name for path in read) == ["one.mp4", "two.mp4"]

@@ -7,18 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dubkit.batch.jobs import Entry, Shard, take_shard
+from dubkit.config.schema import Config
 from dubkit.errors import UsageError
+from dubkit.pipeline.request import RunRequest
+from dubkit.records import Job
 
 
 def entry(film: int, dub: int) -> Entry:
-    return Entry(
-        name=f"{film}.{dub}",
+    job = Job(
         video=Path(f"/{film}.mp4"),
         audio=Path(f"/{film}.{dub}.wav"),
-        origin="here",
         output=Path(f"/out/{film}.{dub}.mp4"),
         work=Path("/w"),
     )
+    return Entry(f"{film}.{dub}", "here", None, RunRequest(job, Config()))
 
 
 @given(
@@ -35,7 +37,7 @@ def test_shards_are_a_partition_that_keeps_films_whole(
     assert sorted(e.name for part in shards for e in part) == sorted(e.name for e in entries)
     for one in range(count):
         for other in range(one):
-            assert not {e.video for e in shards[one]} & {e.video for e in shards[other]}
+            assert not {e.job.video for e in shards[one]} & {e.job.video for e in shards[other]}
 
 
 def test_long_films_are_spread_over_the_shards() -> None:

@@ -11,12 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 import dubkit
-from dubkit.batch import Request, open_batch, run_batch
+from dubkit.batch import BatchRequest, open_batch, run_batch
 from dubkit.batch.run_batch import BatchResult
 from dubkit.cli.app import app
+from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
 from dubkit.engines import license
 from dubkit.errors import EXIT_PARTIAL, WorkError
+from dubkit.media.probe import probe
+from dubkit.pipeline.request import make_job
 from dubkit.progress import NoProgress
 from dubkit.records import Job
 from tests.clips import film, tone
@@ -43,8 +46,10 @@ def studio(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def request(studio: Path, *more: str) -> Request:
-    return Request(studio / "films", studio / "out", dubs=studio / "dubs", settings=(*CHEAP, *more))
+def request(studio: Path, *more: str) -> BatchRequest:
+    return BatchRequest(
+        studio / "films", studio / "out", dubs=studio / "dubs", settings=(*CHEAP, *more)
+    )
 
 
 def do(studio: Path, *more: str, retry_failed: bool = False) -> BatchResult:
@@ -70,6 +75,54 @@ def test_the_gate_of_all_jobs_is_a_flag(studio: Path) -> None:
     wrong = runner.invoke(app, ["batch", *words, "--gate", "never", "--dry-run"])
     assert wrong.exit_code == 2
     assert "gate.action" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("film_suffix", "flags", "result_suffix", "codec"),
+    [
+        (".mp4", ["--preset", "lossless"], ".mkv", "ffv1"),
+        (".mov", ["--preset", "lossless"], ".mkv", "ffv1"),
+        (".mp4", ["--set", "generate.codec=prores"], ".mov", "prores"),
+        (".mov", ["--set", "generate.codec=prores"], ".mov", "prores"),
+    ],
+)
+def test_a_codec_that_the_films_container_does_not_hold_gets_one_that_does(
+    tmp_path: Path, film_suffix: str, flags: list[str], result_suffix: str, codec: str
+) -> None:
+    for folder in ("films", "dubs"):
+        (tmp_path / folder).mkdir()
+    film(tmp_path / "films" / f"one{film_suffix}", seconds=0.5)
+    tone(tmp_path / "dubs" / "one.fr.wav", 0.5)
+    arguments = ["batch", str(tmp_path / "films"), "--dubs", str(tmp_path / "dubs")]
+    arguments += ["--out", str(tmp_path / "out"), "--jobs", "1", *flags]
+    cheap = [name for name in CHEAP if not name.startswith("generate.speed")]
+    result = runner.invoke(app, [*arguments, *(p for name in cheap for p in ("--set", name))])
+    assert result.exit_code == 0, result.output
+    made = tmp_path / "out" / f"one.fr{result_suffix}"
+    assert probe(made)[0].codec == codec
+    # a run of the same film names its result by the same rule
+    config = load_config(
+        [flags[1]] if flags[0] == "--preset" else [], flags[1:] if flags[0] == "--set" else []
+    )
+    job = make_job(tmp_path / "films" / f"one{film_suffix}", "dub.wav", config)
+    assert job.output.suffix == result_suffix
+
+
+def test_an_out_column_that_cannot_hold_the_codec_is_refused_before_the_work(studio: Path) -> None:
+    (studio / "jobs.csv").write_text(
+        "video,audio,out,generate.codec\nfilms/one.mp4,dubs/one.fr.wav,a.mp4,ffv1\n"
+    )
+    (problem,) = open_batch(BatchRequest(studio / "jobs.csv", studio / "out")).checked.problems
+    assert problem.message == "ffv1 pictures cannot go into .mp4"
+
+
+def test_an_output_folder_that_cannot_be_made_is_found_before_the_work(studio: Path) -> None:
+    (studio / "file").write_text("mine")
+    found = open_batch(
+        BatchRequest(studio / "films", studio / "file" / "out", dubs=studio / "dubs")
+    )
+    assert len(found.checked.problems) == 3
+    assert "there is no folder" in found.checked.problems[0].message
 
 
 def test_a_second_run_does_nothing_and_a_changed_dub_is_done_alone(studio: Path) -> None:
@@ -193,7 +246,7 @@ def test_a_list_that_writes_one_result_twice_is_refused(studio: Path) -> None:
     (studio / "jobs.csv").write_text(
         "video,audio\nfilms/one.mp4,dubs/one.fr.wav\nfilms/one.mp4,dubs/one.de.wav\n"
     )
-    batch = open_batch(Request(studio / "jobs.csv", studio / "out", settings=CHEAP))
+    batch = open_batch(BatchRequest(studio / "jobs.csv", studio / "out", settings=CHEAP))
     assert "writes the same result" in batch.checked.problems[0].message
 
 
@@ -201,7 +254,7 @@ def test_a_list_cannot_write_outside_the_output_folder(studio: Path) -> None:
     (studio / "jobs.csv").write_text(
         "video,audio,out\nfilms/one.mp4,dubs/one.fr.wav,../../evil.mp4\n"
     )
-    batch = open_batch(Request(studio / "jobs.csv", studio / "out", settings=CHEAP))
+    batch = open_batch(BatchRequest(studio / "jobs.csv", studio / "out", settings=CHEAP))
     assert "outside" in batch.checked.problems[0].message
     assert not batch.todo
 
@@ -250,7 +303,9 @@ def test_weights_that_are_not_for_paid_work_stop_a_batch_before_it_begins(
     told = json.loads(runner.invoke(app, command).stdout.splitlines()[-1])
     assert told["exit_code"] == 2
     problems = open_batch(
-        Request(jobs, studio / "out", settings=("speech.aligner=whisperx",), license="commercial")
+        BatchRequest(
+            jobs, studio / "out", settings=("speech.aligner=whisperx",), license="commercial"
+        )
     ).checked.problems
     assert ["CC-BY-NC-4.0" in problem.message for problem in problems] == [True]
     assert not (studio / "out").exists()
@@ -279,7 +334,7 @@ def test_a_bug_ends_its_job_only_and_is_told(studio: Path, monkeypatch: pytest.M
             raise ZeroDivisionError("a bug")
         return None
 
-    monkeypatch.setattr("dubkit.pipeline.job.room_warning", broken)
+    monkeypatch.setattr("dubkit.pipeline.job.space_warning", broken)
     result = do(studio)
     states = {o.name: (o.state, o.exit_code) for o in result.outcomes}
     assert states == {"one.fr": ("failed", 1), "one.de": ("done", 0), "two.fr": ("done", 0)}

@@ -105,7 +105,7 @@ def test_a_deliberate_error_is_a_message_a_hint_and_its_exit_code(
     def fail(*_: object, **__: object) -> None:
         raise kind("the film [1] is broken", hint="take another")
 
-    monkeypatch.setattr(lazy.api, "run", fail)
+    monkeypatch.setattr(lazy.api, "run_job", fail)
     result = runner.invoke(app, ["run", "film.mp4", "--audio", "dub.wav"])
     assert result.exit_code == kind.exit_code
     assert result.stderr == "error: the film [1] is broken\nhint: take another\n"
@@ -116,7 +116,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch)
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lazy.api, "run", interrupt)
+    monkeypatch.setattr(lazy.api, "run_job", interrupt)
     result = runner.invoke(app, ["run", "film.mp4", "--audio", "dub.wav"])
     assert result.exit_code == 130
     assert "same command" in result.stderr
@@ -126,7 +126,7 @@ def test_a_bug_is_a_traceback_not_a_polite_error(monkeypatch: pytest.MonkeyPatch
     def crash(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(lazy.api, "run", crash)
+    monkeypatch.setattr(lazy.api, "run_job", crash)
     result = runner.invoke(app, ["run", "film.mp4", "--audio", "dub.wav"])
     assert isinstance(result.exception, ZeroDivisionError)
     assert result.exit_code == 1

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
@@ -15,67 +15,74 @@ from dubkit.cli.options import PATHS
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES
-from dubkit.pipeline.dry_run import PlannedUnit
+from dubkit.pipeline.dry_run import UnitState
+from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.pipeline.result import RunResult
+from dubkit.progress import Progress
 
 runner = CliRunner()
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the command hands to ``dubkit.run``; the run itself succeeds at once."""
-    seen: list[dict[str, Any]] = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
+    """What the command requests; the run itself succeeds at once."""
+    seen: list[RunRequest] = []
 
-    def record(video: Path, audio: Path, **given: Any) -> RunResult:
-        seen.append({"video": video, "audio": audio, **given})
+    def record(request: RunRequest, progress: Progress) -> RunResult:
+        seen.append(request)
         return RunResult(Path("film.dubbed.mp4"), 0, frames=50, seconds=2.0)
 
-    monkeypatch.setattr(lazy.api, "run", record)
+    monkeypatch.setattr(lazy.api, "run_job", record)
     return seen
 
 
-def test_a_flag_that_is_not_given_is_none(calls: list[dict[str, Any]]) -> None:
+def test_a_flag_that_is_not_given_is_none(calls: list[RunRequest]) -> None:
     result = runner.invoke(app, ["run", "film.mp4", "--audio", "dub.wav"])
     assert result.exit_code == 0, result.stderr
-    call = calls[0]
-    assert call["video"] == Path("film.mp4")
-    assert call["settings"] == []
-    assert {call[name] for name in ("script", "out", "work", "shots", "until")} == {None}
-    assert call["device"] is call["jobs"] is None
-    assert call["dry_run"] is call["overwrite"] is False
+    config = load_config()
+    assert calls == [RunRequest(make_job("film.mp4", "dub.wav", config), config)]
+    job = calls[0].job
+    assert job.video == Path("film.mp4").absolute()
+    assert {job.script, job.shots, job.analysis, job.verdicts, calls[0].until} == {None}
+    assert calls[0].dry_run is calls[0].overwrite is False
 
 
-def test_flags_come_after_set_so_that_they_win(calls: list[dict[str, Any]]) -> None:
+def test_flags_come_after_set_so_that_they_win(calls: list[RunRequest]) -> None:
     flags = ["--set", "stitch.length=shortest", "--length", "freeze", "--faces", "all"]
     more = ["--silence", "hold", "--on-failure", "original"]
     runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", *flags, *more])
-    assert calls[0]["settings"] == [
-        "stitch.length=shortest",
+    settings = [
         "stitch.length=freeze",
         "generate.silence=hold",
         "faces.which=all",
         "parallel.on_failure=original",
     ]
+    assert calls[0].config == load_config(settings=settings)
 
 
-def test_repeatable_flags_keep_their_order(calls: list[dict[str, Any]]) -> None:
-    flags = ["-p", "broadcast", "-p", "own.toml", "--force", "faces", "--force", "stitch"]
+def test_repeatable_flags_keep_their_order(calls: list[RunRequest], tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text("[generate]\nquality = 30.0\n")
+    flags = ["-p", "broadcast", "-p", str(own), "--force", "faces", "--force", "stitch"]
     runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", *flags])
-    assert calls[0]["presets"] == ["broadcast", "own.toml"]
-    assert calls[0]["force"] == ["faces", "stitch"]
+    broadcast = load_config(["broadcast"])
+    assert broadcast.generate.quality != 30.0
+    later = broadcast.generate.model_copy(update={"quality": 30.0})
+    assert calls[0].config == broadcast.model_copy(update={"generate": later})
+    assert calls[0].force == ("faces", "stitch")
 
 
 @pytest.mark.parametrize(
     "name", ["-dash.mp4", 'it\'s "quoted".mp4', "фильм ünï.mp4", "two  spaces.mp4"]
 )
-def test_odd_names_arrive_as_they_are(calls: list[dict[str, Any]], name: str) -> None:
+def test_odd_names_arrive_as_they_are(calls: list[RunRequest], name: str) -> None:
     result = runner.invoke(app, ["run", "-a", "dub.wav", "--", name])
     assert result.exit_code == 0, result.stderr
-    assert calls[0]["video"] == Path(name)
+    assert calls[0].job.video == Path(name).absolute()
 
 
 def test_offline_tells_every_worker(
-    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    calls: list[RunRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "0")
     monkeypatch.setitem(os.environ, "TRANSFORMERS_OFFLINE", "0")
@@ -84,7 +91,7 @@ def test_offline_tells_every_worker(
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_stdout_holds_the_answer_and_nothing_else(calls: list[dict[str, Any]]) -> None:
+def test_stdout_holds_the_answer_and_nothing_else(calls: list[RunRequest]) -> None:
     loud = runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav"])
     quiet = runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", "-q"])
     assert loud.stdout.splitlines()[-1] == "film.dubbed.mp4"
@@ -95,7 +102,7 @@ def test_stdout_holds_the_answer_and_nothing_else(calls: list[dict[str, Any]]) -
 def test_a_partial_run_exits_10_and_lists_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = ("shot 0000000-0000050: the face is too small",)
     partial = RunResult(Path("film.dubbed.mp4"), 10, frames=50, seconds=2.0, kept=kept)
-    monkeypatch.setattr(lazy.api, "run", lambda *_, **__: partial)
+    monkeypatch.setattr(lazy.api, "run_job", lambda *_, **__: partial)
     result = runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav"])
     assert result.exit_code == 10
     assert kept[0] in result.stdout
@@ -107,11 +114,11 @@ def test_a_partial_run_exits_10_and_lists_what_was_kept(monkeypatch: pytest.Monk
 
 def test_a_dry_run_shows_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = (
-        PlannedUnit("probe", "job", True, "current"),
-        PlannedUnit("shots", "job", False, "settings [changed]"),
+        UnitState("probe", "job", True, "current"),
+        UnitState("shots", "job", False, "settings [changed]"),
     )
     planned = RunResult(Path("film.dubbed.mp4"), 0, plan=plan)
-    monkeypatch.setattr(lazy.api, "run", lambda *_, **__: planned)
+    monkeypatch.setattr(lazy.api, "run_job", lambda *_, **__: planned)
     result = runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", "--dry-run"])
     assert "settings [changed]" in result.stdout
     assert "1 of 2 units to do" in result.stdout
@@ -145,17 +152,10 @@ def test_flags_show_the_choices_that_the_configuration_knows(name: str) -> None:
     ],
 )
 def test_flags_about_the_script_reach_the_settings(
-    monkeypatch: pytest.MonkeyPatch, flags: list[str], setting: str, value: object
+    calls: list[RunRequest], flags: list[str], setting: str, value: object
 ) -> None:
-    seen: list[str] = []
-
-    def run(*_: object, settings: list[str], **__: object) -> RunResult:
-        seen.extend(settings)
-        return RunResult(Path("film.dubbed.mp4"), 0)
-
-    monkeypatch.setattr(lazy.api, "run", run)
     runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", *flags])
-    assert getattr(load_config((), seen).speech, setting) == value
+    assert getattr(calls[0].config.speech, setting) == value
 
 
 def test_languages_are_listed_with_their_codes() -> None:

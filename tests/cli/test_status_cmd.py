@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from dubkit.cli import lazy
 from dubkit.cli.app import app
-from dubkit.pipeline.dry_run import PlannedUnit
+from dubkit.pipeline.dry_run import UnitState
 from dubkit.pipeline.inspect import JobStatus, StageStatus
 from dubkit.records import Job, StageResult
 
@@ -22,9 +22,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobStatus:
     found = JobStatus(
         job=job,
         stages=(StageStatus("faces", 2, 1, 0, 61.0), StageStatus("generate", None, 0, 1, 0.0)),
-        plan=(
-            PlannedUnit("faces", "0000000-0000050", True, "current"),
-            PlannedUnit("faces", "0000050-0000100", False, "faces.which was all, is largest"),
+        units=(
+            UnitState("faces", "0000000-0000050", True, "current"),
+            UnitState("faces", "0000050-0000100", False, "faces.which was all, is largest"),
         ),
         failures=(failed,),
         warnings=(),

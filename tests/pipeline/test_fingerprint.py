@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dubkit.config.schema import Config
 from dubkit.pipeline.fingerprint import Run, examine, upstream, why
 from dubkit.pipeline.job import STAGES
+from dubkit.pipeline.request import RunRequest
 from dubkit.records import FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
 
@@ -20,11 +21,11 @@ SHOTS = (Shot(0, 50), Shot(50, 90))
 JOB = Job(Path("/f/film.mkv"), Path("/f/dub.wav"), Path("/f/out.mkv"), Path("/f/no-such-work"))
 
 
-def make_run(config: Config | None = None, **changes: Any) -> Run:
+def make_run(config: Config | None = None, job: Job = JOB, **changes: Any) -> Run:
     inputs = {name: FileDigest(Path(name), 1, 1, name * 3) for name in ("video", "audio")}
     engines = {stage.name: "engine 1" for stage in STAGES}
-    run = Run(JOB, config or Config(), STAGES, inputs, engines, film_stage="stitch")
-    return replace(run, **changes)
+    request = RunRequest(job, config or Config())
+    return replace(Run(request, STAGES, inputs, engines), **changes)
 
 
 def results(mark: str = "x") -> dict[str, StageResult]:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path, PosixPath
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ from dubkit.errors import (
     UsageError,
     WorkError,
 )
-from dubkit.pipeline.dry_run import PlannedUnit
+from dubkit.pipeline.dry_run import UnitState
 from dubkit.pipeline.inspect import job_status, verify
-from dubkit.pipeline.job import STAGES, plan_job
+from dubkit.pipeline.job import STAGES, dry_run
 from dubkit.pipeline.runner import side_by_side
 from tests.fakes import FILM, Bench, Recorder, make_config, stages
 
@@ -36,8 +37,8 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "film")
 
 
-def lines(bench: Bench, **options: object) -> dict[str, PlannedUnit]:
-    found = plan_job(bench.job, bench.config, stages=bench.stages, **options)  # type: ignore[arg-type]
+def lines(bench: Bench, **options: object) -> dict[str, UnitState]:
+    found = dry_run(bench.request(**options), bench.stages)
     return {f"{line.stage}/{line.unit}": line for line in found}
 
 
@@ -195,7 +196,7 @@ def test_until_ends_after_a_stage_and_makes_no_film(bench: Bench) -> None:
 
 @pytest.mark.parametrize("options", [{"until": "shoots"}, {"force": ["shoots"]}])
 def test_an_unknown_stage_is_refused_with_the_known_ones(
-    bench: Bench, options: dict[str, object]
+    bench: Bench, options: dict[str, Any]
 ) -> None:
     with pytest.raises(UsageError, match="shoots") as caught:
         bench.run(**options)

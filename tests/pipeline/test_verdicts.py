@@ -10,9 +10,9 @@ import pytest
 
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError, InputError, UsageError
-from dubkit.pipeline.dry_run import digest_inputs
 from dubkit.pipeline.fingerprint import ShotConfig, examine, why
-from dubkit.pipeline.job import STAGES, prepare
+from dubkit.pipeline.inputs import digest_inputs
+from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.verdicts import (
     Verdict,
     check_film,
@@ -159,7 +159,7 @@ def test_a_decision_is_part_of_the_fingerprint_of_the_stage_that_heeds_it_alone(
 ) -> None:
     bench = Bench(tmp_path)
     shot = Shot(50, 90)
-    run = prepare(bench.job, bench.config, STAGES)
+    run = open_run(bench.request(), STAGES)
     gate = next(stage for stage in STAGES if stage.heeds_decision)
     (before,) = examine(run, gate, [shot], {})
     own = ShotConfig(run.config, run.engines, Decision("reject", "chin smears"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from dubkit.api import make_job, run_job
+from dubkit.api import RunRequest, make_job, run_job
 from dubkit.cli.app import app
 from dubkit.config.schema import GateSettings
 from dubkit.demo.demo_film import build_demo
@@ -47,7 +47,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     files = build_demo(tmp_path_factory.mktemp("demo"))
     config = make_config(jobs=1)
     job = make_job(files.film, files.dub, config, script=files.script)
-    run_job(job, config, progress=NoProgress())
+    run_job(RunRequest(job, config), progress=NoProgress())
     return job
 
 
@@ -156,7 +156,7 @@ def test_what_the_gate_said_is_shown(job: Job, tmp_path: Path, action: str, stat
     other = replace(job, work=work, output=tmp_path / "out.mp4")
     gate = {"action": action, "min_sharpness": 50.0}
     config = make_config(jobs=1).model_copy(update={"gate": GateSettings.model_validate(gate)})
-    run_job(other, config, progress=NoProgress(), until="gate")
+    run_job(RunRequest(other, config, until="gate"), progress=NoProgress())
     _, data = write(work, tmp_path / "page.html", videos="none")
     first = data["shots"][0]
     assert first["state"] == state
@@ -174,7 +174,7 @@ def test_a_job_that_was_stopped_has_a_page(tmp_path: Path) -> None:
     film = shots_film(tmp_path / "<script>alert(1)<.mp4", [30, 20])
     config = make_config(jobs=1)
     job = make_job(film, tone(tmp_path / "dub.wav", 2), config)
-    run_job(job, config, progress=NoProgress(), until="faces")
+    run_job(RunRequest(job, config, until="faces"), progress=NoProgress())
     report, data = write(job.work, tmp_path / "page.html")
     assert (report.shots, report.videos) == (2, 0)
     assert [shot["state"] for shot in data["shots"]] == ["waiting", "waiting"]
@@ -187,7 +187,7 @@ def test_a_job_that_has_hardly_begun_has_one_too(tmp_path: Path) -> None:
     film = shots_film(tmp_path / "film.mp4", [30])
     config = make_config(jobs=1)
     job = make_job(film, tone(tmp_path / "dub.wav", 1), config)
-    run_job(job, config, progress=NoProgress(), until="probe")
+    run_job(RunRequest(job, config, until="probe"), progress=NoProgress())
     report, data = write(job.work, tmp_path / "page.html")
     assert report.shots == 0
     assert data["shots"] == []

@@ -16,7 +16,7 @@ from dubkit.errors import OutputError
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.metrics.gate_limits import GateResult
-from dubkit.pipeline.dry_run import digest_inputs
+from dubkit.pipeline.inputs import digest_inputs
 from dubkit.pipeline.inspect import job_status, read_job
 from dubkit.pipeline.result import RunResult
 

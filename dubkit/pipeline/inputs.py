@@ -1,0 +1,241 @@
+"""What a run is given: checked once, before anything is written, and hashed.
+
+`check_request` finds all that names, settings and the heads of files can tell; `open_run` then reads the files
+whole. Both come before the first frame.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import av
+
+from dubkit.config.schema import Config
+from dubkit.engines.license import check_license
+from dubkit.errors import InputError, OutputError, UsageError, WorkError
+from dubkit.media.audio import audio_end, sound_stream
+from dubkit.media.container import open_media
+from dubkit.media.probe import moving_pictures
+from dubkit.media.script import read_script
+from dubkit.pipeline.fingerprint import FILM, Run, ShotConfig
+from dubkit.pipeline.request import RunRequest
+from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
+from dubkit.pipeline.worker import find_devices
+from dubkit.records import FileDigest, Job, Manifest
+from dubkit.stages import probe, speech, stitch
+from dubkit.stages.base import Stage
+from dubkit.work.digest import digest_file
+from dubkit.work.folder import check_work
+from dubkit.work.manifest import read_manifest
+
+INPUTS = ("video", "audio", "script", "shots", "verdicts")  # attributes of Job that are files read
+_SPACE = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
+_LEAST_SPACE = 100 * 2**20
+_NOTED = 1.0  # seconds between the ends of film and dub that are no accident
+
+
+def check_request(request: RunRequest, stages: Sequence[Stage]) -> tuple[str, ...]:
+    """Refuse a request that could not be fulfilled; returns warnings about one that can.
+
+    Cheap: no file is read whole, and nothing is left behind. What only certain of the ``stages`` would refuse
+    (a film without pictures, a dub without sound, pictures that the container does not hold) is checked for those
+    that are among them. Raises DubkitError for the first problem.
+    """
+    job, config = request.job, request.config
+    chosen = select(stages, request.until, request.force)
+    check_license(request.license, config)
+    _check_names(request)
+    if stitch.STAGE in stages:
+        stitch.check_delivery(job.output, config.generate.codec)
+    _check_files(job)
+    if chosen[-1].name == FILM:
+        _check_destination(request)
+    if config.parallel.device != "auto" and config.parallel.backend != "dask":
+        find_devices(config.parallel.device)  # raises for one that is not there
+    check_work(job.work)
+    if job.verdicts is not None:
+        for own in configs(read_verdicts(job.verdicts), config).values():
+            check_license(request.license, own)
+    if job.script is not None:
+        read_script(job.script)
+    if probe.STAGE in stages:
+        _check_film_head(job.video)
+    if speech.STAGE in stages:
+        with open_media(job.audio) as dub:
+            sound_stream(dub, job.audio)
+    warning = length_warning(job, config) if stitch.STAGE in stages else None
+    return (warning,) if warning else ()
+
+
+def open_run(request: RunRequest, stages: Sequence[Stage]) -> Run:
+    """A checked request with the digests of its inputs and the identities of its engines; writes nothing.
+
+    Raises InputError for a file that cannot be read, WorkError where the work folder belongs to another film,
+    UsageError for verdicts on another film.
+    """
+    job, config = request.job, request.config
+    chosen = select(stages, request.until, request.force)
+    check_work(job.work)  # once more: another run may have made it since
+    known = read_manifest(job.work) if job.work.is_dir() else None
+    inputs = digest_inputs(job, known.inputs if known else {})
+    if known:
+        _check_same_film(job, known, inputs)
+    engines = {stage.name: stage.identity(config) for stage in chosen}
+    own = _shot_configs(request, chosen, engines, inputs["video"].sha256)
+    return Run(request, chosen, inputs, engines, own)
+
+
+def select(stages: Sequence[Stage], until: str | None, force: Iterable[str]) -> tuple[Stage, ...]:
+    """The stages up to and including ``until``. Raises UsageError for names that are not there."""
+    names = [stage.name for stage in stages]
+    for name in [*([until] if until else []), *force]:
+        if name not in names:
+            raise UsageError(
+                f"there is no stage named {name!r}", hint=f"stages: {', '.join(names)}"
+            )
+    return tuple(stages[: names.index(until) + 1] if until else stages)
+
+
+def _check_names(request: RunRequest) -> None:
+    job, junit = request.job, request.junit
+    if job.output.absolute() == job.work.absolute():
+        raise UsageError(
+            f"{job.output} is both the output and the work folder", hint="choose another --work"
+        )
+    if junit is not None and not junit.absolute().parent.is_dir():
+        raise OutputError(
+            f"there is no folder {junit.absolute().parent} for {junit.name}",
+            hint="make it, or choose another --junit",
+        )
+    if junit is not None and junit.is_dir():
+        raise OutputError(f"{junit} is a folder", hint="give a file name with --junit")
+
+
+def _check_files(job: Job) -> None:
+    """Refuse inputs that are not there, and an output that would replace one of them."""
+    for name in INPUTS:
+        path: Path | None = getattr(job, name)
+        if path is None:
+            continue
+        if not path.exists():
+            raise InputError(f"there is no file {path}", hint=f"it was given as the {name}")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a file", hint=f"it was given as the {name}")
+        if job.output.exists() and job.output.samefile(path):
+            raise UsageError(
+                f"the output {job.output} is the {name} itself", hint="choose another --out"
+            )
+
+
+def _check_destination(request: RunRequest) -> None:
+    """Raise OutputError where the result could not be written at the end."""
+    output = request.job.output
+    if output.is_dir():
+        raise OutputError(f"the output {output} is a folder", hint="give a file name with --out")
+    folder = output.absolute().parent
+    if request.make_folders:
+        folder = next(place for place in (folder, *folder.parents) if place.exists())
+    if not folder.is_dir():
+        raise OutputError(
+            f"there is no folder {folder} for the result", hint="make it, or choose another --out"
+        )
+    trial = folder / f".{output.name}.{os.getpid()}.part"
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"the result cannot be written to {folder}: {error.strerror}",
+            hint="choose another --out",
+        ) from error
+
+
+def _check_film_head(video: Path) -> None:
+    with open_media(video) as film:
+        has_sound = bool(film.streams.audio)
+        try:
+            moving_pictures(film, video)
+        except InputError as error:
+            swapped = "is it the dub? The film comes first, the dub after --audio"
+            raise InputError(error.message, hint=swapped if has_sound else error.hint) from None
+
+
+def _check_same_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]) -> None:
+    before = known.inputs.get("video")
+    if before and before.sha256 != inputs["video"].sha256 and before.path != job.video.absolute():
+        raise WorkError(
+            f"the work folder {job.work} belongs to another film, {before.path.name}",
+            hint="choose another folder with --work, or delete this one",
+        )
+
+
+def _shot_configs(
+    request: RunRequest, stages: Sequence[Stage], engines: Mapping[str, str], film: str
+) -> dict[str, ShotConfig]:
+    """The settings of the shots that a person gave a verdict on."""
+    job, config = request.job, request.config
+    if job.verdicts is None:
+        return {}
+    verdicts = read_verdicts(job.verdicts)
+    check_film(verdicts, job.verdicts, film, job.video.name)
+    known = [(config.generate, engines)]
+    made: dict[str, ShotConfig] = {}
+    for name, own in configs(verdicts, config).items():
+        found = next((names for settings, names in known if settings == own.generate), None)
+        if found is None:
+            found = {stage.name: stage.identity(own) for stage in stages}
+            known.append((own.generate, found))
+        made[name] = ShotConfig(own, found, decision_of(verdicts.shots[name]))
+    return made
+
+
+def digest_inputs(job: Job, known: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
+    """Digests of the input files; those unchanged in size and times since ``known`` are not read."""
+    return {
+        name: digest_input(path, known.get(name))
+        for name in INPUTS
+        if (path := getattr(job, name)) is not None
+    }
+
+
+def digest_input(path: Path, known: FileDigest | None) -> FileDigest:
+    """The digest of a file, which is not read where it has not changed since ``known``. Raises InputError."""
+    path = path.absolute()
+    try:
+        facts = path.stat()
+        state = (path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        if known and state == (known.path, known.size, known.mtime_ns, known.ctime_ns):
+            return known
+        digest = digest_file(path)
+        return FileDigest(path, facts.st_size, facts.st_mtime_ns, digest, facts.st_ctime_ns)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def length_warning(job: Job, config: Config) -> str | None:
+    """What is cut off, or silent, because film and dub differ by more than `_NOTED` seconds; None where nothing is."""
+    with open_media(job.video) as film, open_media(job.audio) as dub:
+        seconds, sound = ((media.duration or 0) / av.time_base for media in (film, dub))
+    if not seconds or abs(sound - seconds) <= _NOTED:
+        return None
+    more = audio_end(job.audio) - seconds  # what headers say of sound may be a guess
+    if abs(more) <= _NOTED:
+        return None
+    if more > 0 and config.stitch.length != "freeze":
+        return f"the dub is {more:.1f} s longer than the film: its end is cut off, unless --length freeze is given"
+    if more < 0 and config.stitch.length != "shortest":
+        return f"the dub ends {-more:.1f} s before the film: silence follows, unless --length shortest is given"
+    return None
+
+
+def space_warning(job: Job, config: Config) -> str | None:
+    """A sentence where the disk of the work folder, which is there, is clearly too small for this job."""
+    wanted = max(job.video.stat().st_size * _SPACE[config.generate.codec], _LEAST_SPACE)
+    free = shutil.disk_usage(job.work).free
+    if free >= wanted:
+        return None
+    have, need = round(free / 2**20), round(wanted / 2**20)
+    return f"only {have} MB are free at {job.work}; this film may need {need} MB"

@@ -1,0 +1,68 @@
+"""What is requested of one run: the one record that the command line, a batch, a plan and `dubkit.run` build.
+
+It is checked in `dubkit.pipeline.inputs` and handed down whole. A new flag is a field here, an option of the
+command, and the line that reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dubkit.config.schema import Config
+from dubkit.media.container import local_path
+from dubkit.media.mux import CONTAINERS
+from dubkit.records import Job
+from dubkit.stages.stitch import can_hold
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One film with one dub, the settings, and how the run goes; as it was requested, not yet checked."""
+
+    job: Job
+    config: Config
+    until: str | None = None  # the last stage to run
+    force: tuple[str, ...] = ()  # stages to do again
+    license: str = "any"  # or commercial: weights that may not be used for paid work are refused
+    junit: Path | None = None  # where the gate's results are written as JUnit XML
+    dry_run: bool = False  # list the units and do none
+    overwrite: bool = False  # an existing result gives way
+    wait: bool = False  # where another process has the work folder, wait for it
+    make_folders: bool = False  # the folder of the result may be missing, and is made
+
+
+def make_job(
+    video: Path | str,
+    audio: Path | str,
+    config: Config,
+    *,
+    script: Path | str | None = None,
+    out: Path | str | None = None,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    analysis: Path | str | None = None,
+    verdicts: Path | str | None = None,
+) -> Job:
+    """A job with absolute paths and its defaults: ``<video>.dubbed.<suffix>``, and the work folder beside it.
+
+    Raises InputError for an address.
+    """
+    video = local_path(video)
+    named = f"{video.stem}.dubbed{result_suffix(video, config.generate.codec)}"
+    output = local_path(out) if out else video.with_name(named)
+    return Job(
+        video=video,
+        audio=local_path(audio),
+        output=output,
+        work=local_path(work) if work else output.with_name(f"{output.stem}.dubkit"),
+        script=local_path(script) if script else None,
+        shots=local_path(shots) if shots else None,
+        analysis=local_path(analysis) if analysis else None,
+        verdicts=local_path(verdicts) if verdicts else None,
+    )
+
+
+def result_suffix(video: Path, codec: str) -> str:
+    """The suffix of a film's result: the film's own where that container holds ``codec``, else the first that does."""
+    return next(suffix for suffix in (video.suffix, *CONTAINERS) if can_hold(suffix, codec))

@@ -1,0 +1,97 @@
+"""What is found of a request before anything is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dubkit import api
+from dubkit.cli.run_cmd import run as run_command
+from dubkit.config.presets import load_config
+from dubkit.errors import DubkitError, InputError, OutputError, UsageError
+from dubkit.pipeline import inputs
+from dubkit.pipeline.inputs import check_request
+from dubkit.pipeline.job import STAGES
+from dubkit.pipeline.request import RunRequest, make_job
+from dubkit.records import Job
+from tests.clips import film, tone
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    film(tmp_path / "film.mp4", seconds=0.5)
+    tone(tmp_path / "dub.wav", 0.5)
+    (tmp_path / "dub.txt").write_text("Hello there.")
+    return tmp_path
+
+
+def request(folder: Path, *settings: str, **changes: Any) -> RunRequest:
+    config = load_config(settings=settings)
+    names = {field.name for field in dataclasses.fields(RunRequest)}
+    paths = {"script": folder / "dub.txt"} | {k: v for k, v in changes.items() if k not in names}
+    rest = {k: v for k, v in changes.items() if k in names}
+    job = make_job(folder / "film.mp4", paths.pop("audio", folder / "dub.wav"), config, **paths)
+    return RunRequest(job, config, **rest)
+
+
+def test_a_good_request_passes_without_a_trace(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    assert check_request(request(folder), STAGES) == ()
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "settings", "changes"),
+    [
+        (UsageError, "no stage named 'shoots'", [], {"until": "shoots"}),
+        (UsageError, "license 'free' is not known", [], {"license": "free"}),
+        (UsageError, "cannot go into .mp4", ["generate.codec=ffv1"], {"out": "o.mp4"}),
+        (UsageError, "cannot be written as o.avi", [], {"out": "o.avi"}),
+        (UsageError, "both the output and the work folder", [], {"out": "o.mp4", "work": "o.mp4"}),
+        (UsageError, "is the audio itself", [], {"audio": "dub.mp4", "out": "dub.mp4"}),
+        (OutputError, "there is no folder", [], {"junit": Path("no/gate.xml")}),
+        (OutputError, "there is no folder", [], {"out": "no/o.mp4"}),
+        (InputError, "there is no file", [], {"verdicts": "no.json"}),
+        (InputError, "holds no words", [], {"script": "silent.txt"}),
+        (InputError, "no sound", [], {"audio": "mute.mp4", "until": "faces"}),
+    ],
+)
+def test_what_cannot_be_fulfilled_is_refused_before_any_work(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[DubkitError],
+    message: str,
+    settings: list[str],
+    changes: dict[str, Any],
+) -> None:
+    monkeypatch.chdir(folder)
+    film(folder / "dub.mp4", seconds=0.5)
+    film(folder / "mute.mp4", seconds=0.5, sound=False)
+    (folder / "silent.txt").write_text("")
+    before = sorted(folder.iterdir())
+    with pytest.raises(kind, match=message):
+        check_request(request(folder, *settings, **changes), STAGES)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_script_is_read_once_before_the_first_frame(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    whole = inputs.read_script
+    monkeypatch.setattr(inputs, "read_script", lambda path: read.append(path) or whole(path))
+    settings = ("shots.detector=fixed", "generate.synthesizer=passthrough")
+    api.run_job(request(folder, *settings, dry_run=True), progress=api.NoProgress())
+    assert read == [folder / "dub.txt"]
+
+
+def test_every_field_of_a_request_can_be_given_to_the_command_and_to_the_python_call() -> None:
+    inner = {"job", "config", "make_folders"}
+    fields = {f.name for f in dataclasses.fields(RunRequest)} - inner
+    paths = {f.name for f in dataclasses.fields(Job)} - {"video", "output"} | {"out"}
+    assert fields | paths <= {*inspect.signature(run_command).parameters}
+    assert fields | paths <= {*inspect.signature(api.run).parameters}
