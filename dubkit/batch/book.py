@@ -65,7 +65,7 @@ def read_book(path: Path) -> Book:
     """The book; empty where there is none. Raises WorkError for a file that is something else."""
     try:
         book = _BOOK.validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Book({}, VERSION, KIND)
     except (OSError, ValidationError) as error:
         raise WorkError(

@@ -13,11 +13,12 @@ from dubkit import api
 from dubkit.cli.run_cmd import run as run_command
 from dubkit.config.presets import load_config
 from dubkit.errors import DubkitError, InputError, OutputError, UsageError
-from dubkit.pipeline import inputs
+from dubkit.media.script import read_script
 from dubkit.pipeline.inputs import check_request
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.request import RunRequest, make_job
-from dubkit.records import Job
+from dubkit.progress import NoProgress
+from dubkit.records import Job, ScriptLine
 from tests.clips import film, tone
 
 
@@ -56,7 +57,7 @@ def test_a_good_request_passes_without_a_trace(folder: Path) -> None:
         (OutputError, "there is no folder", [], {"junit": Path("no/gate.xml")}),
         (OutputError, "there is no folder", [], {"out": "no/o.mp4"}),
         (InputError, "there is no file", [], {"verdicts": "no.json"}),
-        (InputError, "holds no words", [], {"script": "silent.txt"}),
+        (InputError, "holds no spoken words", [], {"script": "silent.txt"}),
         (InputError, "no sound", [], {"audio": "mute.mp4", "until": "faces"}),
     ],
 )
@@ -82,10 +83,14 @@ def test_a_script_is_read_once_before_the_first_frame(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    whole = inputs.read_script
-    monkeypatch.setattr(inputs, "read_script", lambda path: read.append(path) or whole(path))
+
+    def record(path: Path) -> tuple[ScriptLine, ...]:
+        read.append(path)
+        return read_script(path)
+
+    monkeypatch.setattr("dubkit.pipeline.inputs.read_script", record)
     settings = ("shots.detector=fixed", "generate.synthesizer=passthrough")
-    api.run_job(request(folder, *settings, dry_run=True), progress=api.NoProgress())
+    api.run_job(request(folder, *settings, dry_run=True), progress=NoProgress())
     assert read == [folder / "dub.txt"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError, InputError, UsageError
 from dubkit.pipeline.fingerprint import ShotConfig, examine, why
-from dubkit.pipeline.inputs import digest_inputs
+from dubkit.pipeline.inputs import digest_inputs, open_run
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.verdicts import (
     Verdict,
