@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -256,14 +255,14 @@ class TcObjective:
     def preview(self) -> NDArray[np.uint8] | None:
         """True (black) and predicted (blue) opening of some held-out clips, time to the right."""
         net = self.result()
-        rows = [self._course(net, clip) for clip in self._held_out[:_PREVIEW_CLIPS]]
+        rows = [self._plot(net, clip) for clip in self._held_out[:_PREVIEW_CLIPS]]
         width = max(row.shape[1] for row in rows)
         padded = [
             np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows
         ]
         return np.concatenate(padded)
 
-    def _course(self, net: TcNet, clip: Clip) -> NDArray[np.uint8]:
+    def _plot(self, net: TcNet, clip: Clip) -> NDArray[np.uint8]:
         effect = mouth_shape.gap_effect()
         made = predict(net, clip, clip.best_path, self.offsets.get(clip.name, clip.offset))
         picture = np.full((_PREVIEW_HEIGHT, _PIXELS * len(clip.times), 3), 255, np.uint8)
@@ -287,7 +286,7 @@ def tc_objective(
     clips = load(prepared, prepared.names("train") or prepared.names())
     held_out = load(prepared, prepared.held_out())
     given = {clip.name: clip.offset for clip in [*clips, *held_out]}
-    changes = {"steps": min(OFFSET_STEPS, settings.steps), "compile": False}
+    changes = {"steps": min(OFFSET_STEPS, settings.steps), "compile": False, "precision": "float32"}
     short = settings.model_copy(update=changes)
     net = fit(TcObjective(clips, held_out, given, short, device, start))
     offsets = estimate_offsets(net, [*clips, *held_out])
@@ -295,14 +294,9 @@ def tc_objective(
 
 
 def fit(objective: TcObjective) -> TcNet:
-    """Train to the end without checks; for trainings of seconds."""
-    settings = objective.settings
-    for step, batch in enumerate(trainer.batches(objective, settings, 1, settings.steps), 1):
-        torch.manual_seed(trainer.seed_of(settings.seed, step))
-        rate = settings.rate * trainer.rate_at(step, settings.steps)
-        for group in objective.optimizers()["net"].param_groups:
-            group["lr"] = rate
-        objective.train_step(batch, trainer.StepContext(step, rate, objective.device, nullcontext))
+    """Train to the end without checks and return the net; for trainings of seconds."""
+    for _ in trainer.run_steps(objective, objective.settings, objective.device):
+        pass
     return objective.result()
 
 

@@ -1,13 +1,13 @@
-"""A training from start, or from where it stopped, to its end.
+"""The training loop: from the start, or from the saved state, to the end.
 
 ::
 
     FOLDER/<kind>.safetensors    the best weights so far, ready for use
     FOLDER/state.safetensors     where the training stands
     FOLDER/metrics.jsonl         one line a check
-    FOLDER/previews/000500.png   what the net makes of held-out clips at step 500
+    FOLDER/previews/000500.png   what the net makes of held-out data at step 500
 
-A check measures the net on held-out clips, keeps it if it is the best so far, draws a preview and saves the
+A check measures the net on held-out data, keeps it if it is the best so far, draws a preview and saves the
 state. After as many checks without a better result as the patience allows, the training ends.
 """
 
@@ -47,7 +47,7 @@ _WARM_UP = 200  # steps, or a tenth of the training
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What a objective is told at each step; the optimizers' rate is set already."""
+    """One step of a training; the learning rate of the optimizers is set already."""
 
     step: int  # from 1
     rate: float
@@ -56,27 +56,31 @@ class StepContext:
 
 
 class Objective(Protocol):
-    """One kind of training. ``goal`` names the measure of `evaluate` that decides; lower is better."""
+    """What is trained on what: a net, its data, its losses and its measures.
 
-    kind: str  # of the checkpoint that it makes
+    ``goal`` names the measure of `evaluate` that decides which weights are kept; lower is better.
+    """
+
+    kind: str  # of the checkpoint that is written
     goal: str
 
     def modules(self) -> Modules:
-        """Every net that changes, running averages included, by name."""
+        """Every net whose state changes, by name, running averages included."""
 
-    def optimizers(self) -> Optimizers: ...
+    def optimizers(self) -> Optimizers:
+        """Every optimizer by name."""
 
     def draw(self, rng: np.random.Generator) -> Any:
         """A batch, a function of ``rng`` alone; called from several threads."""
 
     def train_step(self, batch: Any, context: StepContext) -> Mapping[str, float]:
-        """One step; the losses."""
+        """Take one step; returns the losses by name."""
 
     def evaluate(self) -> Mapping[str, float]:
-        """Measures on held-out clips."""
+        """Measures on held-out data."""
 
     def preview(self) -> NDArray[np.uint8] | None:
-        """A picture (H, W, 3) RGB of what the net does on held-out clips."""
+        """A picture (H, W, 3) RGB of what the net does on held-out data, or None."""
 
     def save(self, path: Path, step: int) -> None:
         """Write the checkpoint that the product loads."""
@@ -118,27 +122,47 @@ def batches(objective: Objective, settings: LoopSettings, first: int, last: int)
             pool.shutdown(cancel_futures=True)
 
 
-def seed_of(seed: int, step: int) -> int:
+def run_steps(
+    objective: Objective,
+    settings: LoopSettings,
+    device: torch.device,
+    first: int = 1,
+    last: int | None = None,
+) -> Iterator[tuple[int, Mapping[str, float]]]:
+    """Take steps ``first`` to ``last`` (None: the last of the settings); yields each with its losses.
+
+    Randomness and learning rate of a step follow from its number, so a training may be cut anywhere.
+    """
+
+    def autocast() -> AbstractContextManager[Any]:
+        wanted = settings.precision
+        half = wanted == "bfloat16" or (wanted == "auto" and device.type == "cuda")
+        return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+    last = settings.steps if last is None else last
+    for step, batch in enumerate(batches(objective, settings, first, last), first):
+        torch.manual_seed(_seed_of(settings.seed, step))
+        rate = settings.rate * rate_at(step, settings.steps)
+        for optimizer in objective.optimizers().values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        yield step, objective.train_step(batch, StepContext(step, rate, device, autocast))
+
+
+def _seed_of(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def rate_at(step: int, steps: int) -> float:
-    """The part of the highest rate at a step: a warm-up, then a cosine to a hundredth."""
+    """The factor of the learning rate at a step: linear warm-up, then a cosine down to a hundredth."""
     warm = min(1.0, step / min(_WARM_UP, max(1, steps // 10)))
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0))))
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, step: int, done: float) -> None:
-    """A warm-up over 200 steps, then a cosine to a hundredth; ``done`` is the part of the training 0..1."""
-    slope = 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate * min(1.0, step / 200) * slope
 
 
 def gradient_step(
     net: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, longest: float
 ) -> float:
-    """One step against the gradient, which is cut to the length ``longest``; the loss as a number."""
+    """Take one optimizer step, gradients clipped to the norm ``longest``; returns the loss as a number."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), longest)
@@ -148,7 +172,7 @@ def gradient_step(
 
 @torch.no_grad()
 def update_average(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
-    """Move the running average of weights and statistics toward the net."""
+    """Move a running average of weights and statistics toward the net; ``keep`` is the share of the old one."""
     for mine, other in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
         if mine.dtype.is_floating_point:
             mine.lerp_(other, 1 - keep)
@@ -158,7 +182,7 @@ def update_average(average: torch.nn.Module, net: torch.nn.Module, keep: float) 
 
 FORMAT = 1
 _KEY = "dubkit training"
-_ELSEWHERE = "give another folder, or delete this one"
+_ELSEWHERE = "choose another folder, or delete this one"
 
 Modules = Mapping[str, nn.Module]
 Optimizers = Mapping[str, torch.optim.Optimizer]
@@ -166,7 +190,7 @@ Optimizers = Mapping[str, torch.optim.Optimizer]
 
 @dataclass(slots=True)
 class TrainingState:
-    """The index of a training."""
+    """How far a training has come."""
 
     step: int = 0  # steps done
     seconds: float = 0.0  # spent, over all runs
@@ -182,7 +206,7 @@ def save_state(
     path: Path,
     kind: str,
     identity: Mapping[str, str],
-    standing: TrainingState,
+    state: TrainingState,
     modules: Modules,
     optimizers: Optimizers,
 ) -> None:
@@ -197,7 +221,7 @@ def save_state(
         "format": FORMAT,
         "kind": kind,
         "identity": dict(identity),
-        "standing": asdict(standing),
+        "standing": asdict(state),
     }
     packed = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     write_whole(path, save(packed, {_KEY: json.dumps(facts)}))
@@ -214,7 +238,7 @@ def write_whole(path: Path, content: bytes) -> None:
         what = "the disk is full" if full else str(error.strerror)
         raise OutputError(
             f"{path} cannot be written: {what}",
-            hint="make room and give the same command: it goes on from the last saved state",
+            hint="make room and give the same command: it resumes from the last saved state",
         ) from error
 
 
@@ -257,7 +281,7 @@ def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]
         version, found = facts["format"], facts["kind"]
         TrainingState(**facts["standing"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"the index in {path} is damaged: {error}", hint=_ELSEWHERE) from error
+        raise ModelError(f"the metadata of {path} are damaged: {error}", hint=_ELSEWHERE) from error
     if version != FORMAT:
         raise ModelError(
             f"{path} was saved by another version of dubkit (format {version}, not {FORMAT})",
@@ -276,8 +300,8 @@ def _compare(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> N
     ]
     if changed:
         raise WorkError(
-            f"{path.parent} holds a training that began otherwise: {'; '.join(changed)}",
-            hint="give the same settings to go on, or another folder to begin anew",
+            f"{path.parent} holds a training with other settings: {'; '.join(changed)}",
+            hint="give the same settings to resume it, or another folder to start over",
         )
 
 
@@ -318,7 +342,7 @@ def run_training(
     device: torch.device,
     progress: Progress,
 ) -> Outcome:
-    """Train, or go on training, in ``folder``.
+    """Train in ``folder``, or resume the training that it holds.
 
     Raises `Interrupted` after Ctrl-C with the state saved, `OutputError` where a file cannot be written,
     `ModelError` or `WorkError` where the folder holds another training.
@@ -328,17 +352,17 @@ def run_training(
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        with hold(folder), _stop_requests() as asked:
-            course = _Trainer(objective, settings, folder, dict(identity), device, progress)
-            course.begin()
-            course.run(asked)
-            return course.outcome()
+        with hold(folder), _stop_requests() as stop_requested:
+            trainer = _Trainer(objective, settings, folder, dict(identity), device, progress)
+            trainer.resume()
+            trainer.run(stop_requested)
+            return trainer.outcome()
     except OSError as error:
         raise explain(error, folder) from error
 
 
 class _Trainer:
-    """A training on its way."""
+    """One training under way."""
 
     def __init__(
         self,
@@ -351,98 +375,85 @@ class _Trainer:
     ) -> None:
         self.objective, self.settings, self.folder = objective, settings, folder
         self.identity, self.device, self.progress = identity, device, progress
-        self.standing = TrainingState()
+        self.state = TrainingState()
         self.lines: list[dict[str, Any]] = []
         self._begun = time.monotonic()
 
-    def begin(self) -> None:
-        """Take up a saved state, or measure where the net starts from."""
+    def resume(self) -> None:
+        """Load the saved state, or evaluate the net as it starts."""
         objective = self.objective
         modules, optimizers = objective.modules(), objective.optimizers()
-        state = self.folder / STATE
-        found = load_state(state, objective.kind, self.identity, modules, optimizers)
+        path = self.folder / STATE
+        found = load_state(path, objective.kind, self.identity, modules, optimizers)
         if found is None:
             self.check()
         else:
-            self.standing = found
+            self.state = found
             self._begun -= found.seconds
             self.lines = _known_lines(self.folder / METRICS, found.step)
         every, steps = self.settings.check_every, self.settings.steps
-        done = self.standing.step // every
+        done = self.state.step // every
         self.progress.plan(objective.kind, -(-steps // every), done, 0)
 
-    def run(self, asked: Callable[[], bool]) -> None:
-        """Step by step to the end. Raises `Interrupted` when asked to stop."""
-        settings, standing = self.settings, self.standing
+    def run(self, stop_requested: Callable[[], bool]) -> None:
+        """Step by step to the end. Raises `Interrupted` when a stop is requested."""
+        settings, state = self.settings, self.state
         began = time.monotonic()
-        last = settings.steps if standing.finished is None else standing.step
-        for batch in batches(self.objective, settings, standing.step + 1, last):
-            self._step(batch)
-            if standing.step % settings.check_every == 0 or standing.step == settings.steps:
+        last = settings.steps if state.finished is None else state.step
+        steps = run_steps(self.objective, settings, self.device, state.step + 1, last)
+        for step, losses in steps:
+            self._add(step, losses)
+            if step % settings.check_every == 0 or step == settings.steps:
                 self.check()
                 spent, began = time.monotonic() - began, time.monotonic()
-                self.progress.advance(self.objective.kind, f"step {standing.step}", 0, spent, None)
-            if standing.finished is not None:
+                self.progress.advance(self.objective.kind, f"step {step}", 0, spent, None)
+            if state.finished is not None:
                 return
-            if asked():
+            if stop_requested():
                 self._save()
                 raise Interrupted(
-                    f"stopped after step {standing.step} of {settings.steps}; it is saved",
-                    hint="the same command goes on from there",
+                    f"stopped after step {step} of {settings.steps}; it is saved",
+                    hint="the same command resumes it",
                 )
 
-    def _step(self, batch: Any) -> None:
-        standing, settings = self.standing, self.settings
-        step = standing.step + 1
-        torch.manual_seed(seed_of(settings.seed, step))
-        rate = settings.rate * rate_at(step, settings.steps)
-        for optimizer in self.objective.optimizers().values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        losses = self.objective.train_step(
-            batch, StepContext(step, rate, self.device, self._autocast)
-        )
+    def _add(self, step: int, losses: Mapping[str, float]) -> None:
+        state = self.state
         if not all(math.isfinite(value) for value in losses.values()):
             raise ModelError(
-                f"the training went astray at step {step}: a loss is not a number",
-                hint=f"begin anew in another folder with a lower rate than {settings.rate:g}",
+                f"the training diverged at step {step}: a loss is not a number",
+                hint=f"start over in another folder with a lower rate than {self.settings.rate:g}",
             )
         for name, value in losses.items():
-            standing.sums[name] = standing.sums.get(name, 0.0) + value
-        standing.summed += 1
-        standing.step = step
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        wanted = self.settings.precision
-        half = wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda")
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+            state.sums[name] = state.sums.get(name, 0.0) + value
+        state.summed += 1
+        state.step = step
 
     def check(self) -> None:
-        """Measure on held-out clips, keep the best, look, save, and decide whether to go on."""
-        standing, settings, objective = self.standing, self.settings, self.objective
+        """Evaluate, keep the best weights, draw a preview, save the state, and decide whether to continue."""
+        state, settings, objective = self.state, self.settings, self.objective
         measures = {name: float(value) for name, value in objective.evaluate().items()}
         reached = measures[objective.goal]
-        better = math.isfinite(reached) and (standing.best is None or reached < standing.best)
+        better = math.isfinite(reached) and (state.best is None or reached < state.best)
         if better:
-            standing.best, standing.best_step, standing.idle = reached, standing.step, 0
+            state.best, state.best_step, state.idle = reached, state.step, 0
         else:
-            standing.idle += 1
-        if better and standing.step:
-            objective.save(self.folder / f"{objective.kind}.safetensors", standing.step)
-        if standing.step >= settings.steps:
-            standing.finished = "all steps are done"
-        elif standing.idle >= settings.patience:
-            standing.finished = f"no better result in {standing.idle} checks"
+            state.idle += 1
+        if better and state.step:
+            objective.save(self.folder / f"{objective.kind}.safetensors", state.step)
+        if state.step >= settings.steps:
+            state.finished = "all steps are done"
+        elif state.idle >= settings.patience:
+            state.finished = f"no better result in {state.idle} checks"
         self._log(measures, better)
-        self._look()
-        standing.sums, standing.summed = {}, 0
+        self._save_preview()
+        state.sums, state.summed = {}, 0
         self._save()
 
     def _log(self, measures: Mapping[str, float], better: bool) -> None:
-        standing = self.standing
-        losses = {n: round(v / standing.summed, 6) for n, v in standing.sums.items()}
+        state = self.state
+        losses = {n: round(v / state.summed, 6) for n, v in state.sums.items()}
         line = {
-            "step": standing.step,
+            "step": state.step,
             "seconds": round(time.monotonic() - self._begun, 1),
             "losses": losses,
             "held_out": {name: round(value, 6) for name, value in measures.items()},
@@ -453,9 +464,9 @@ class _Trainer:
         write_whole(self.folder / METRICS, text.encode())
         shown = ", ".join(f"{name} {value:.4g}" for name, value in measures.items())
         loss = "".join(f", {name} {value:.4g}" for name, value in losses.items())
-        self.progress.note(f"step {standing.step}: held out {shown}{loss}{' *' if better else ''}")
+        self.progress.note(f"step {state.step}: held out {shown}{loss}{' *' if better else ''}")
 
-    def _look(self) -> None:
+    def _save_preview(self) -> None:
         picture = self.objective.preview()
         if picture is None:
             return
@@ -463,38 +474,38 @@ class _Trainer:
         if done:
             folder = self.folder / PREVIEWS
             folder.mkdir(exist_ok=True)
-            write_whole(folder / f"{self.standing.step:06d}.png", packed.tobytes())
+            write_whole(folder / f"{self.state.step:06d}.png", packed.tobytes())
 
     def _save(self) -> None:
-        self.standing.seconds = round(time.monotonic() - self._begun, 3)
+        self.state.seconds = round(time.monotonic() - self._begun, 3)
         save_state(
             self.folder / STATE,
             self.objective.kind,
             self.identity,
-            self.standing,
+            self.state,
             self.objective.modules(),
             self.objective.optimizers(),
         )
 
     def outcome(self) -> Outcome:
-        """What there is now."""
-        standing = self.standing
+        """How it ended."""
+        state = self.state
         weights = self.folder / f"{self.objective.kind}.safetensors"
-        best = next((li for li in self.lines if li["step"] == standing.best_step), None)
+        best = next((li for li in self.lines if li["step"] == state.best_step), None)
         return Outcome(
-            weights if standing.best_step else None,
-            standing.step,
-            standing.best_step,
-            standing.best,
+            weights if state.best_step else None,
+            state.step,
+            state.best_step,
+            state.best,
             self.objective.goal,
-            standing.finished or "",
-            standing.seconds,
+            state.finished or "",
+            state.seconds,
             best["held_out"] if best else {},
         )
 
 
 def _known_lines(path: Path, step: int) -> list[dict[str, Any]]:
-    """The log up to a step; lines that a crash left behind go."""
+    """The log up to a step, without lines that a crash left behind."""
     if not path.is_file():
         return []
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -503,20 +514,20 @@ def _known_lines(path: Path, step: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask to stop after the step in hand; a second Ctrl-C stops at once."""
-    asked = threading.Event()
+    """Ctrl-C and SIGTERM request a stop after the current step; a second Ctrl-C stops at once."""
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
 
-    def ask(number: int, frame: object) -> None:
-        if asked.is_set():
+    def request(number: int, frame: object) -> None:
+        if requested.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        requested.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

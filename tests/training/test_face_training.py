@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dubkit.config.schema import LoopSettings
 from dubkit.faces import align, landmark_layout
+from dubkit.models.checkpoint import load_checkpoint
 from dubkit.models.face_nets import STRIDES, UNIT, Level, decode
+from dubkit.progress import NoProgress
 from dubkit.training.lab import augment, train_detector, train_landmarker
 from dubkit.training.lab.augment import transplant
-from dubkit.training.lab.faces_data import PictureSource, placement
+from dubkit.training.lab.faces_data import (
+    CROP,
+    CropSet,
+    CropSource,
+    PictureSource,
+    placement,
+    wide_from_canonical,
+)
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
 from dubkit.training.lab.scenes import Scene, SceneMaker, box_of
+from dubkit.training.trainer import METRICS, Objective, run_training
 
 
 def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -207,3 +220,53 @@ def test_decoding_places_boxes_around_their_cells() -> None:
     assert scores.tolist() == [[0.5] * 6]
     assert boxes[0, 4].tolist() == [11.5 - half, 11.5 - half, 11.5 + half, 11.5 + half]
     assert points[0, 4].tolist() == [[11.5, 11.5]] * 5
+
+
+def detector(prepared: Path, settings: LoopSettings) -> Objective:
+    torch.manual_seed(0)
+    maker = SceneMaker(PictureSource(prepared))
+    held = [maker.scene(np.random.default_rng(0), 64)]
+    return train_detector.DetectorObjective(maker, held, settings, None)
+
+
+def landmarker(prepared: Path, settings: LoopSettings) -> Objective:
+    torch.manual_seed(0)
+    faces = np.stack([align.apply(wide_from_canonical(), align.mean_face())] * 8)
+    faces += np.random.default_rng(0).normal(0, 1, faces.shape)
+    np.save(prepared / "crops.npy", np.full((8, CROP, CROP, 3), 90, np.uint8))
+    np.savez(
+        prepared / "crops.npz",
+        landmarks=faces.astype(np.float32),
+        pose=np.zeros((8, 3), np.float32),
+        group=np.array(["portraits", "hdtf"] * 4),
+        person=np.array(list("abcdefgh")),
+        validation=np.arange(8) >= 4,
+    )
+    held, rows = CropSet(prepared, validation=True), CropSet(prepared, validation=False)
+    config = train_landmarker.configuration(64, 8, 16)
+    sources = CropSource(rows), PictureSource(prepared)
+    return train_landmarker.LandmarkerObjective(sources, held, settings, config, None)
+
+
+@pytest.mark.parametrize("make", [detector, landmarker])
+def test_the_face_nets_are_trained_by_the_loop_of_all_trainings(
+    make: Callable[[Path, LoopSettings], Objective],
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train_detector, "SIZES", ((64, 2),))
+    settings = LoopSettings(steps=4, batch=2, check_every=2, rate=1e-3, patience=9)
+    objective = make(prepared, settings)
+    before = [parameter.detach().clone() for parameter in objective.modules()["net"].parameters()]
+    out = tmp_path / "out"
+    cpu = torch.device("cpu")
+    outcome = run_training(objective, settings, out, identity={}, device=cpu, progress=NoProgress())
+    assert outcome.step == 4
+    after = objective.modules()["net"].parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    rows = [json.loads(r) for r in (out / METRICS).read_text(encoding="utf-8").splitlines()]
+    assert [row["step"] for row in rows] == [0, 2, 4]
+    assert all(np.isfinite(row["held_out"]["error"]) for row in rows)
+    objective.save(tmp_path / "net.safetensors", 4)
+    assert load_checkpoint(tmp_path / "net.safetensors", objective.kind).step == 4

@@ -43,7 +43,7 @@ class Pair:
 
 
 class Line:
-    """A minute objective: a net with dropout learns a line; held out is the line itself."""
+    """A tiny objective: a net with dropout learns a line; held out is the line itself."""
 
     kind = "line"
     goal = "error"
@@ -200,9 +200,7 @@ def test_it_ends_early_where_nothing_gets_better(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match="went astray at step 30: a loss is not a number"
-    ) as caught:
+    with pytest.raises(ModelError, match="diverged at step 30: a loss is not a number") as caught:
         train(Line(spoil_at=30), tmp_path)
     assert "lower rate than 0.01" in (caught.value.hint or "")
 
@@ -319,8 +317,8 @@ def test_half_precision_is_used_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_rate_warms_up_and_ends_low() -> None:
-    course = [rate_at(step, 1000) for step in range(1, 1001)]
-    assert course[0] == pytest.approx(0.01, abs=0.001)
-    assert max(course) == pytest.approx(1, abs=0.05)
-    assert course[-1] == pytest.approx(0.01)
+    rates = [rate_at(step, 1000) for step in range(1, 1001)]
+    assert rates[0] == pytest.approx(0.01, abs=0.001)
+    assert max(rates) == pytest.approx(1, abs=0.05)
+    assert rates[-1] == pytest.approx(0.01)
     assert rate_at(1, 1) == pytest.approx(0.01)

@@ -193,10 +193,6 @@ def main() -> None:
     )
 
 
-if __name__ == "__main__":
-    main()
-
-
 # share of each data set in a training batch
 SHARE = {
     "portraits": 0.5, "hdtf": 0.16, "usgov": 0.1, "grid_s1": 0.08, "grid_other": 0.07, "webcam": 0.09
@@ -399,3 +395,7 @@ def _misplaced(points: Floats, center: NDArray[np.floating], side: float) -> boo
     middle = align.apply(face, np.array(align.CROP_CENTER))
     far = float(np.hypot(*(center - middle))) / max(right, side)
     return far > 0.38 or not 0.48 < side / right < 2.1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,18 +1,16 @@
 """Train the face detector on synthetic scenes.
 
-    python -m dubkit.training.lab.train_detector SET OUT.safetensors [--steps N] [--seconds S] [--start FILE]
+    python -m dubkit.training.lab.train_detector SET OUT [--steps N] [--start FILE]
 
-SET is what `dubkit.training.lab.faces_data` wrote. OUT holds an exponential average of the weights and
-is replaced every ``--every`` steps; a line of measures on scenes of unseen people goes to stderr
-each time.
+SET is what `dubkit.training.lab.faces_data` wrote. OUT is a folder of `training.trainer`: an average of the weights
+in ``detector.safetensors``, and a line of measures on scenes of unseen people every ``--check_every`` steps.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import sys
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dubkit.config.schema import LoopSettings
 from dubkit.faces.embedded import suppress
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.models.face_nets import (
@@ -34,10 +33,17 @@ from dubkit.models.face_nets import (
     decode,
     load_detector,
 )
+from dubkit.training.lab.face_training import main
 from dubkit.training.lab.faces_data import PictureSource
 from dubkit.training.lab.scenes import Scene, SceneMaker
 from dubkit.training.lab.train_landmarker import to_tensor
-from dubkit.training.trainer import gradient_step, set_rate, update_average
+from dubkit.training.trainer import (
+    Modules,
+    Optimizers,
+    StepContext,
+    gradient_step,
+    update_average,
+)
 
 # longer side of the faces that each grid answers for, pixels; both answer where they overlap
 SCALES = ((0.0, 64.0), (44.0, 144.0), (100.0, 1e9))
@@ -144,8 +150,12 @@ def _giou_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def validate(net: Detector, scenes: list[Scene]) -> str:
-    """Faces found, false alarms and precision on fixed scenes of unseen people."""
+def validate(net: Detector, scenes: list[Scene]) -> dict[str, float]:
+    """Measures on scenes; ``error``, which decides, adds the shares missed and false and the points' distance.
+
+    ``missed`` and ``missed_small`` (under 22 pixels) are shares of the faces, ``false`` alarms a scene, ``points`` the
+    distance of the five points as a share of the face's side.
+    """
     found, total, false, small_found, small = 0, 0, 0, 0, 0
     gaps: list[float] = []
     for scene in scenes:
@@ -166,10 +176,13 @@ def validate(net: Detector, scenes: list[Scene]) -> str:
                 gaps.append(float(gap))
         spare = [box[k] for i, k in enumerate(keep) if i not in used]
         false += sum(all(_overlap(s, g) < 0.2 for g in scene.ignored + scene.boxes) for s in spare)
-    return (
-        f"found {found}/{total}, under 22 px {small_found}/{small}, false {false} in {len(scenes)} "
-        f"scenes, points {100 * float(np.mean(gaps or [1.0])):.2f}% of the face's side"
-    )
+    measures = {
+        "missed": 1 - found / max(total, 1),
+        "false": false / max(len(scenes), 1),
+        "points": float(np.mean(gaps or [1.0])),
+    }
+    tiny_ones = {"missed_small": 1 - small_found / max(small, 1)}
+    return {"error": sum(measures.values()), **measures, **tiny_ones}
 
 
 def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -178,60 +191,77 @@ def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return inner / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inner)
 
 
-def train(args: argparse.Namespace) -> None:
-    """The loop."""
-    torch.set_num_threads(1)
-    torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
-    maker = SceneMaker(PictureSource(args.set))
-    unseen = SceneMaker(PictureSource(args.set, validation=True))
-    fixed = np.random.default_rng(0)
-    held = [unseen.scene(fixed, 320) for _ in range(args.held)]
-    config: dict[str, Any] = {"widths": [16, 24, 48, 96, 128], "head": 48}
-    net, begun = build_detector(config), 0
-    if args.start:
-        net, checkpoint = load_detector(args.start)
-        config, begun = checkpoint.config, checkpoint.step
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(net)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
-    started, total = time.monotonic(), 0.0
-    for step in range(1, args.steps + 1):
-        done = min(1.0, max(step / args.steps, (time.monotonic() - started) / args.seconds))
-        set_rate(optimizer, args.rate, step, done)
-        size, batch = SIZES[int(rng.integers(len(SIZES)))]
-        scenes = [maker.scene(rng, size) for _ in range(batch)]
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Scenes of one size with the targets of each grid."""
+
+    pictures: Tensor  # (B, 3, S, S) -1..1
+    targets: list[Target]
+
+
+class DetectorObjective:
+    """See `training.trainer.Objective`."""
+
+    kind = "detector"
+    goal = "error"
+
+    def __init__(
+        self, maker: SceneMaker, held: list[Scene], settings: LoopSettings, start: Path | None
+    ) -> None:
+        self._maker, self._held = maker, held
+        self._config: dict[str, Any] = {"widths": [16, 24, 48, 96, 128], "head": 48}
+        self._begun, net = 0, build_detector(self._config)
+        if start:
+            net, checkpoint = load_detector(start)
+            self._config, self._begun = checkpoint.config, checkpoint.step
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.net)
+        self._optimizer = torch.optim.AdamW(self.net.parameters(), settings.rate, weight_decay=1e-4)
+
+    def modules(self) -> Modules:
+        return {"net": self.net, "average": self.average}
+
+    def optimizers(self) -> Optimizers:
+        return {"net": self._optimizer}
+
+    def draw(self, rng: np.random.Generator) -> Batch:
+        size, count = SIZES[int(rng.integers(len(SIZES)))]
+        scenes = [self._maker.scene(rng, size) for _ in range(count)]
         targets = [target_of(scenes, size, index) for index in range(len(STRIDES))]
-        net.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            levels = net(to_tensor(np.stack([s.picture for s in scenes])))
-        loss = loss_of(levels, targets)
-        total += gradient_step(net, optimizer, loss, 10.0)
-        update_average(average, net, min(0.998, step / (step + 20)))
-        if step % args.every == 0 or done >= 1:
-            save_checkpoint(args.out, "detector", average, config, begun + step)
-            spent = (time.monotonic() - started) / 60
-            report = validate(average.eval(), held)
-            sys.stderr.write(
-                f"step {step} {spent:.1f} min loss {total / args.every:.3f} {report}\n"
-            )
-            total = 0.0
-        if done >= 1:
-            break
+        return Batch(to_tensor(np.stack([s.picture for s in scenes])), targets)
+
+    def train_step(self, batch: Batch, context: StepContext) -> Mapping[str, float]:
+        self.net.train()
+        with context.autocast():
+            levels = self.net(batch.pictures)
+        value = gradient_step(self.net, self._optimizer, loss_of(levels, batch.targets), 10.0)
+        update_average(self.average, self.net, min(0.998, context.step / (context.step + 20)))
+        return {"loss": value}
+
+    def evaluate(self) -> Mapping[str, float]:
+        return validate(self.average.eval(), self._held)
+
+    def preview(self) -> None:
+        return None
+
+    def save(self, path: Path, step: int) -> None:
+        save_checkpoint(path, self.kind, self.average, self._config, self._begun + step)
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("set", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--start", type=Path, help="go on from these weights")
-    for name, value in (("steps", 8000), ("every", 250), ("held", 100), ("seed", 1)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--seconds", type=float, default=1e9, help="end after this time")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    train(parser.parse_args())
+def objective(args: argparse.Namespace, settings: LoopSettings) -> DetectorObjective:
+    """The training that a command line describes."""
+    unseen, fixed = (
+        SceneMaker(PictureSource(args.set, validation=True)),
+        np.random.default_rng(0),
+    )
+    held = [unseen.scene(fixed, 320) for _ in range(args.held)]
+    return DetectorObjective(SceneMaker(PictureSource(args.set)), held, settings, args.start)
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        __doc__ or "",
+        objective,
+        LoopSettings(steps=8000, check_every=250, rate=1.5e-3, seed=1),
+        held=100,
+    )
