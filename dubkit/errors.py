@@ -24,7 +24,7 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_PARTIAL = 10
-GO_ON = "the same command goes on where it stopped"
+GO_ON = "run the same command again to resume"
 
 
 class DubkitError(Exception):

@@ -39,7 +39,7 @@ def test_a_film_that_is_replaced_during_a_run_is_noticed_and_nothing_of_it_is_ke
     bench: Bench,
 ) -> None:
     bench.trouble(faces="replace")
-    with pytest.raises(InputError, match="changed while it was worked on"):
+    with pytest.raises(InputError, match="changed during the run"):
         bench.run()
     assert not list(bench.job.work.glob("*/faces/*/receipt.json"))
     assert bench.scratch() == []

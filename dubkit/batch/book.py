@@ -69,12 +69,12 @@ def read_book(path: Path) -> Book:
         return Book({}, VERSION, KIND)
     except (OSError, ValidationError) as error:
         raise WorkError(
-            f"{path} is no batch book of this version of dubkit",
+            f"{path} is not a batch record of this version of dubkit",
             hint="move it away, or choose another --out",
         ) from error
     if book.kind != KIND or book.version != VERSION:
         raise WorkError(
-            f"{path} is no batch book of this version of dubkit",
+            f"{path} is not a batch record of this version of dubkit",
             hint="move it away, or choose another --out",
         )
     return book

@@ -95,8 +95,8 @@ def check(batch: BatchRequest) -> Checked:
         try:
             if other:
                 raise UsageError(
-                    f"parallel.{other} is one for the whole batch",
-                    hint="give it to dubkit batch itself",
+                    f"parallel.{other} applies to the whole batch",
+                    hint="pass it to dubkit batch itself",
                 )
             warnings = check_request(entry.request, STAGES)
             check_verdicts(entry, films)
@@ -128,8 +128,8 @@ def _nothing_fits(batch: BatchRequest, dubs: Path) -> UsageError:
     patterns = ", ".join(batch.patterns)
     own = "" if batch.dubs else "--dubs names the folder of the dubs; "
     return UsageError(
-        f"no dub in {dubs} fits a film in {batch.source}",
-        hint=f"{own}a dub is looked for as {patterns}; --pattern names another way",
+        f"no dub in {dubs} matches a film in {batch.source}",
+        hint=f"{own}dubs are searched as {patterns}; --pattern sets other names",
     )
 
 
@@ -143,7 +143,7 @@ def _from_folders(batch: BatchRequest) -> _Found:
         origin = f"{p.audio.relative_to(dubs)}"
         _add(found, batch, p.film, Row(origin, p.video, p.audio, p.script, language=p.language))
     found.problems += [
-        Problem(path.name, str(path), f"this dub fits several films: {', '.join(names)}")
+        Problem(path.name, str(path), f"this dub matches several films: {', '.join(names)}")
         for path, names in pairing.unclear
     ]
     found.warnings += [f"no dub for {path}" for path in pairing.lonely_films]

@@ -116,8 +116,8 @@ def _toml_tables(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     good = isinstance(shared, dict) and isinstance(jobs, list)
     if table or not good or not all(isinstance(job, dict) for job in jobs):
         raise InputError(
-            f"the job list {path} holds something else than [[job]] tables",
-            hint="write [[job]] with video and audio for each, and [defaults] for what they share",
+            f"the job list {path} contains something other than [[job]] tables",
+            hint="write a [[job]] with video and audio for each, and [defaults] for what they share",
         )
     for number, job in enumerate(jobs, 1):
         yield f"{path.name} job {number}", {**shared, **job}
@@ -162,7 +162,7 @@ def _text(key: str, table: Mapping[str, Any], problems: list[str]) -> str | None
     value = table.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    problems.append(f"{key} is not a text: {value!r}")
+    problems.append(f"{key} is not text: {value!r}")
     return None
 
 
@@ -298,8 +298,8 @@ def _rule(pattern: str, called: dict[str, str]) -> re.Pattern[str]:
     fields = _FIELD.findall(pattern)
     if "film" not in fields or "{" in _FIELD.sub("", pattern) or Path(pattern).is_absolute():
         raise UsageError(
-            f"{pattern!r} is no pattern for dubs",
-            hint="write {film} and perhaps {lang}, as in --pattern '{lang}/{film}'",
+            f"{pattern!r} is not a pattern for dubs",
+            hint="write {film} and optionally {lang}, as in --pattern '{lang}/{film}'",
         )
     either = "|".join(re.escape(name) for name in sorted(called, key=len, reverse=True))
     groups = {"film": f"(?:{either or '(?!)'})", "lang": LANGUAGE}

@@ -57,7 +57,7 @@ class Shard:
         found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]):
             raise UsageError(
-                f"{text!r} is no part of a whole", hint="write --shard 1/4, up to --shard 4/4"
+                f"{text!r} is not a shard", hint="write --shard 1/4, up to --shard 4/4"
             )
         return cls(int(found[1]), int(found[2]))
 
@@ -128,8 +128,10 @@ def deal(entries: Sequence[Entry], given: Path, films: Films) -> Dealt:
         used.update(fits)
         if len(fits) > 1:
             names = ", ".join(path.name for path in fits)
-            hint = f"name one {entry.job.output.stem}{SUFFIX}, or give a job list a column verdicts"
-            text = f"several verdict files are of its film: {names}"
+            hint = (
+                f"name one {entry.job.output.stem}{SUFFIX}, or add a column verdicts to a job list"
+            )
+            text = f"several verdict files are for its film: {names}"
             found.problems.append(Problem(entry.name, entry.origin, text, hint))
         found.entries.append(_with_verdicts(entry, fits[0]) if fits else entry)
     rest = [path for paths in files.values() for path in paths if path not in used]

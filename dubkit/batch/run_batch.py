@@ -333,6 +333,6 @@ def _case(name: str, outcome: Outcome | None, problems: Sequence[Problem]) -> Ca
         text = f"{message}\n{outcome.hint or ''}"
         return Case(_GROUP, name, seconds, "error", message, text)
     if outcome.state == "partial":
-        message = f"{len(outcome.kept)} shots keep their picture"
+        message = f"{len(outcome.kept)} shots keep their original picture"
         return Case(_GROUP, name, seconds, "failure", message, "\n".join(outcome.kept))
     return Case(_GROUP, name, seconds)

@@ -184,13 +184,13 @@ def _chain(path: Path, seen: tuple[Path, ...]) -> list[Layer]:
     path = path.resolve()
     if path in seen:
         names = " -> ".join(step.stem for step in (*seen, path))
-        raise ConfigError(f"presets extend one another in a circle: {names}")
+        raise ConfigError(f"presets extend each other in a cycle: {names}")
     table = _read(path)
     table.pop("description", None)
     parents = table.pop("extends", [])
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(name, str) for name in parents):
-        raise ConfigError(f"{path}: extends is a preset's name or a list of names")
+        raise ConfigError(f"{path}: extends must be the name of a preset or a list of names")
     layers = [layer for name in parents for layer in _chain(_parent(name, path), (*seen, path))]
     return [*layers, Layer(str(path), table)]
 

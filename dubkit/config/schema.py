@@ -24,12 +24,12 @@ class ProbeSettings(Section):
     """What is accepted as a film."""
 
     max_pixels: int = Field(
-        8192 * 8192, gt=0, le=2**28, description="Largest picture accepted, in pixels."
+        8192 * 8192, gt=0, le=2**28, description="Largest frame accepted, in pixels."
     )
-    max_hours: float = Field(24.0, gt=0, description="Longest film accepted.")
+    max_hours: float = Field(24.0, gt=0, description="Longest film accepted, in hours.")
     max_damaged: Unit = Field(
         0.001,
-        description="Share of pictures that cannot be decoded and may repeat their neighbor; two may always.",
+        description="Largest share of frames that cannot be decoded and repeat their neighbor; two always may.",
     )
 
 
@@ -40,9 +40,9 @@ class ShotSettings(Section):
         "adaptive", description="Shot engine: adaptive, content, fixed, or module:Class."
     )
     threshold: float | None = Field(
-        None, gt=0, description="Detector threshold; None takes the engine's own."
+        None, gt=0, description="Detector threshold; None: the engine's own."
     )
-    min_seconds: float = Field(0.4, ge=0, description="No shot is shorter than this.")
+    min_seconds: float = Field(0.4, ge=0, description="Shortest shot, in seconds.")
 
 
 class FaceSettings(Section):
@@ -62,29 +62,32 @@ class FaceSettings(Section):
     )
     which: Literal["speaking", "largest", "all"] = Field("speaking", description="Faces to dub.")
     detect_every: float = Field(
-        0.5, gt=0, description="Seconds between two detections while all is well."
+        0.5, gt=0, description="Seconds between two detections while tracking is reliable."
     )
     detect_size: int = Field(
-        512, ge=128, le=4096, description="Long side of the picture given to the detector."
+        512,
+        ge=128,
+        le=4096,
+        description="Long side of the frames given to the detector, in pixels.",
     )
     min_score: Unit = Field(0.5, description="Detections under this score are ignored.")
-    min_size: float = Field(
-        32.0, gt=0, description="Faces narrower than this many pixels stay untouched."
-    )
+    min_size: float = Field(32.0, gt=0, description="Narrowest face that is dubbed, in pixels.")
     max_yaw: float = Field(
-        40.0, gt=0, le=90, description="Faces turned further stay untouched, degrees."
+        40.0, gt=0, le=90, description="Largest yaw of a face that is dubbed, in degrees."
     )
     max_pitch: float = Field(
-        35.0, gt=0, le=90, description="Faces tilted further stay untouched, degrees."
+        35.0, gt=0, le=90, description="Largest pitch of a face that is dubbed, in degrees."
     )
     max_covered: Unit = Field(
         0.14,
-        description="Share of the lower face before which something may pass; more stays untouched; 1: all is dubbed.",
+        description="Largest occluded share of the lower face; frames beyond it stay untouched. 1: dub all.",
     )
     bridge_seconds: float = Field(
-        0.3, ge=0, description="Longest gap in a track that is filled in."
+        0.3, ge=0, description="Longest gap in a track that is interpolated, in seconds."
     )
-    min_track_seconds: float = Field(0.2, ge=0, description="Shorter tracks are dropped.")
+    min_track_seconds: float = Field(
+        0.2, ge=0, description="Shorter tracks are dropped; in seconds."
+    )
     smoothing: Unit = Field(0.5, description="Strength of the two-sided landmark smoothing.")
 
 
@@ -96,23 +99,24 @@ class SpeechSettings(Section):
     )
     language: str | None = Field(
         None,
-        description="Language of the dub, as dubkit languages lists it; None: the script's, else what is heard.",
+        description="Language of the dub; dubkit languages lists the codes. None: detected from script or dub.",
     )
     trust_script: bool = Field(
-        False, description="Take the script as it is, even where the dub does not seem to say it."
+        False, description="Use the script even where it does not seem to match the dub."
     )
     model: str = Field(
-        "small", description="Recognizer of whisperx: a Whisper's name or a CTranslate2 folder."
+        "small",
+        description="Recognizer of whisperx: name of a Whisper model, or a CTranslate2 folder.",
     )
     align_model: str | None = Field(
         None, description="Alignment model of whisperx: name or folder; None: by language."
     )
     vad: Literal["silero", "pyannote", "level"] = Field(
-        "silero", description="What tells speech from other sound for whisperx."
+        "silero", description="Voice activity detector of whisperx."
     )
-    batch: int = Field(8, ge=1, le=256, description="Stretches that whisperx hears at once.")
+    batch: int = Field(8, ge=1, le=256, description="Batch size of whisperx.")
     compute_type: Literal["default", "float32", "float16", "bfloat16", "int8", "int8_float16"] = (
-        Field("default", description="Arithmetic of whisperx; default: what suits the device.")
+        Field("default", description="Precision of whisperx; default: what suits the device.")
     )
 
 
@@ -120,16 +124,16 @@ class AdaptSettings(Section):
     """How the generator is tuned to the film's own speakers."""
 
     enabled: bool = Field(
-        False, description="Tune to the film's own footage and sound; kept only if it helps."
+        False, description="Adapt to the film's own footage and sound; kept only if it helps."
     )
     min_seconds: float = Field(
-        10.0, ge=5, description="Least usable speech of a person to tune on."
+        10.0, ge=5, description="Least usable speech of a person to adapt to, in seconds."
     )
     persons: Literal["apart", "one"] = Field(
-        "apart", description="Tune to every person apart, or take all faces for one person's."
+        "apart", description="Adapt to each person apart, or treat all faces as one person."
     )
     likeness: float = Field(
-        0.85, gt=0, le=1, description="How alike two faces must look to be taken for one person."
+        0.85, gt=0, le=1, description="Least similarity of two faces that count as one person."
     )
     language: str | None = Field(
         None, description="Language of the film's own sound (ISO 639-1); None: en."
@@ -139,9 +143,11 @@ class AdaptSettings(Section):
 class TimingSettings(Section):
     """How phonemes are laid on frames."""
 
-    context_seconds: float = Field(0.8, ge=0, description="Speech seen beyond each cut.")
+    context_seconds: float = Field(
+        0.8, ge=0, description="Speech taken into account beyond each cut, in seconds."
+    )
     offset_ms: float = Field(
-        0.0, description="Shift the lips against the sound; positive is later."
+        0.0, description="Shift of the lips against the sound; positive is later."
     )
 
 
@@ -152,21 +158,21 @@ class GenerateSettings(Section):
         "warp", description="Engine: tcsc, warp (no image net), passthrough, or module:Class."
     )
     tc: str | None = Field(
-        None, description="A net of your own from speech to mouths (train tc); None: dubkit's."
+        None, description="Your own net from speech to mouth shapes (train tc); None: dubkit's."
     )
     sc: str | None = Field(
-        None, description="A net of your own from mouths to pictures (train sc); None: dubkit's."
+        None, description="Your own net from mouth shapes to pictures (train sc); None: dubkit's."
     )
     actor: str | None = Field(
         None, description="Profile of the person in the film, made with dubkit adapt."
     )
     silence: Literal["rest", "closed", "original", "hold"] = Field(
         "rest",
-        description="The mouth where nobody speaks: as this person rests in the shot, shut, as filmed, or as it was.",
+        description="Mouth while nobody speaks: as this person rests, closed, as filmed, or as it was last.",
     )
     amplitude: float = Field(1.0, ge=0, le=2, description="Strength of articulation.")
     references: int = Field(
-        48, ge=1, le=512, description="Own frames kept to borrow texture from, per face."
+        48, ge=1, le=512, description="Frames of the film kept as texture references, per face."
     )
     feather: float = Field(
         0.12, gt=0, le=0.5, description="Width of the soft mask edge, in face widths."
@@ -185,32 +191,30 @@ class StitchSettings(Section):
 
     length: Literal["keep-video", "shortest", "freeze"] = Field(
         "keep-video",
-        description="Sound and picture differ in length: keep the picture's (the sound is cut or padded), "
+        description="When sound and picture differ in length: keep the picture's (the sound is cut or padded), "
         "stop at the shorter, or freeze the last frame.",
     )
     audio_codec: Literal["auto", "copy", "aac", "flac", "pcm"] = Field(
         "auto", description="Codec of the dub."
     )
     keep_streams: bool = Field(
-        True, description="Carry subtitles, chapters and metadata of the film."
+        True, description="Keep subtitles, chapters and metadata of the film."
     )
 
 
 class ParallelSettings(Section):
     """Where the work runs; changes no result."""
 
-    jobs: int | None = Field(
-        None, ge=1, description="Worker processes; None: as many as cores or GPUs."
-    )
+    jobs: int | None = Field(None, ge=1, description="Parallel workers; None: one per core or GPU.")
     backend: Literal["loky", "threading", "dask"] = Field(
-        "loky", description="Processes of this machine, threads, or a Dask cluster."
+        "loky", description="Kind of workers: processes, threads, or a Dask cluster."
     )
     scheduler: str | None = Field(
-        None, description="Address of a Dask scheduler, tcp://host:8786; None: one of dask's own."
+        None, description="Address of a Dask scheduler, tcp://host:8786; None: a local cluster."
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device: str = Field("auto", description="Device of the nets: auto, cpu, cuda, cuda:N or mps.")
     on_failure: Literal["stop", "original"] = Field(
-        "stop", description="A shot that fails: stop, or keep its picture."
+        "stop", description="When a shot cannot be rendered: stop, or keep its original picture."
     )
 
 

@@ -43,7 +43,7 @@ def check_paid_work(config: Config) -> None:
         if name == "whisperx" and speech.language is None and speech.align_model is None:
             raise UsageError(
                 "the license of the alignment model depends on the language of the dub",
-                hint="say it with --language",
+                hint="set it with --language",
             )
 
 
@@ -51,9 +51,9 @@ def _refuse(weight: str, engine: str) -> None:
     entry = WEIGHTS.get(weight)
     if entry is None or entry.paid:
         return
-    says = f"is {entry.license}" if entry.paid is False else "does not say that it may be"
+    says = f"is {entry.license}" if entry.paid is False else "is not stated"
     raise UsageError(
-        f"the engine {engine} would use {weight}, whose license {says}: not for paid work",
-        hint=f"take dubkit's own engine (--set {_OWN[engine]}), or weights of your own; "
+        f"the engine {engine} would use {weight}, whose license {says}, so it is not cleared for paid work",
+        hint=f"use dubkit's own engine (--set {_OWN[engine]}), or weights of your own; "
         "dubkit models list shows every license",
     )

@@ -99,7 +99,7 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
         )
     },
 }
-BEST = "auto: the best one there is"
+BEST = "auto: the best available"
 MANDATORY = "reinstall dubkit: pip install --force-reinstall dubkit"
 
 
@@ -112,7 +112,7 @@ def choose(kind: str, name: str, settings: object = None) -> tuple[str, str]:
     known = ENGINES[kind]
     if name != AUTO:
         _entry(kind, name)
-        return name, "named in the settings"
+        return name, "set explicitly"
     passed: list[str] = []
     for key, entry in known.items():
         obstacle = _obstacle(key, entry, settings)

@@ -168,18 +168,18 @@ def _check_alike(result: Path, reference: Path) -> None:
     if a.display_size != b.display_size:
         raise InputError(
             f"{result.name} is {a.display_size[0]} x {a.display_size[1]}, {reference.name} is "
-            f"{b.display_size[0]} x {b.display_size[1]}: pictures of different size are not compared"
+            f"{b.display_size[0]} x {b.display_size[1]}: frames of different sizes are not compared"
         )
     if abs(a.average_rate / b.average_rate - 1) > RATE_SLACK:
         raise InputError(
-            f"{result.name} has {float(a.average_rate):.3f} frames a second, {reference.name} has "
-            f"{float(b.average_rate):.3f}: their pictures are of different moments",
+            f"{result.name} has {float(a.average_rate):.3f} frames per second, {reference.name} has "
+            f"{float(b.average_rate):.3f}: their frames show different moments",
             hint="the reference must be the film that was dubbed, at its own rate",
         )
     if abs(a.frames - b.frames) > SLACK:
         raise InputError(
             f"{result.name} has {a.frames} frames, {reference.name} has {b.frames}",
-            hint="the reference must be the film that was dubbed, in its whole length",
+            hint="the reference must be the film that was dubbed, in full length",
         )
 
 
@@ -266,7 +266,7 @@ def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotM
     apart = [s.apart for s in shots if s.apart is not None]
     reason = ""
     if likeness and float(np.median(likeness)) < OTHER_FILM:
-        reason = f"their pictures have nothing in common ({float(np.median(likeness)):.0f} dB)"
+        reason = f"their frames have nothing in common ({float(np.median(likeness)):.0f} dB)"
     elif apart and float(np.median(apart)) > OTHER_TAKE:
         reason = "their faces are not in the same places"
     if reason:
@@ -292,11 +292,11 @@ def _missing(
         elif name not in speech and real is None:
             absent[name] = "needs the film that was dubbed: --reference"
         elif name in lips and not same_sound:
-            absent[name] = "the reference speaks other words"
+            absent[name] = "the reference has other words"
     return absent
 
 
-_ALIKE = "give two of a kind"
+_ALIKE = "pass two files or two folders"
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +353,6 @@ def _of(path: Path, known: dict[str, Path] | None, folder: Path | None, what: st
     if not names:
         raise UsageError(
             f"no {what} in {folder} belongs to {path.name}",
-            hint="a result is called like its film, with something after it: movie.fr.mp4",
+            hint="a result is named like its film plus a suffix: movie.fr.mp4",
         )
     return known[max(names, key=len)]

@@ -76,7 +76,7 @@ class EmbeddedDetector:
     def detect(self, picture: Picture) -> list[Detection]:
         """Faces of one upright picture, best first, in its own pixels."""
         if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-            raise ModelError(f"the detector wants pictures of shape (H, W, 3), not {picture.shape}")
+            raise ModelError(f"the detector expects frames of shape (H, W, 3), not {picture.shape}")
         small, scale = shrink(picture, self.long_side)
         with torch.inference_mode():
             levels = self.net(_padded(small, self.device))
@@ -128,7 +128,7 @@ class EmbeddedLandmarker:
         size = self.crop_size
         if crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
             raise ModelError(
-                f"the landmarker wants crops (N, {size}, {size}, 3), not {crops.shape}"
+                f"the landmarker expects crops (N, {size}, {size}, 3), not {crops.shape}"
             )
         count = len(crops)
         landmarks = np.empty((count, landmark_layout.COUNT, 2), np.float32)

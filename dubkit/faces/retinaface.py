@@ -51,7 +51,7 @@ class RetinafaceDetector:
         for picture in pictures:
             if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
                 raise ModelError(
-                    f"the detector wants pictures of shape (H, W, 3), not {picture.shape}"
+                    f"the detector expects frames of shape (H, W, 3), not {picture.shape}"
                 )
         memory = load_module("dubkit.models.devices", what=self.name)
 

@@ -56,7 +56,7 @@ class Backbone:
         if spread is not None and not bool((spread < _DEAD).any()):
             raise ModelError(
                 "these are weights of a MobileNet with leaky rectifiers, which dubkit does not know",
-                hint="take those of the first release of Pytorch_Retinaface, or a ResNet-50",
+                hint="use those of the first release of Pytorch_Retinaface, or a ResNet-50",
             )
         return MOBILENET
 

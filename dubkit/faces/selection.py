@@ -162,7 +162,7 @@ def _contest(
     if settings.which == "largest":
         return Verdict({largest.track: "the largest face"}, {})
     if sound is None:
-        note = "the film has no sound that tells who speaks, so the largest face is dubbed"
+        note = "the film has no sound that shows who speaks, so the largest face is dubbed"
         return Verdict({largest.track: "the largest face; there is no sound"}, {}, note)
     voices = _voices(able, rate, sound)
     speaking = _speaking(voices)

@@ -148,7 +148,7 @@ def _bounded(path: Path, rate: int) -> Iterator[Floats]:
 
 def _some(samples: Floats, path: Path) -> Floats:
     if not len(samples):
-        raise InputError(f"{path} has a sound stream, but nothing of it can be decoded")
+        raise InputError(f"{path} has a sound stream, but none of it can be decoded")
     return samples
 
 
@@ -164,7 +164,7 @@ def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
                 due = round((float(frame.pts * frame.time_base) - origin) * rate)
                 if due - done > _LARGEST_HOLE * rate:
                     hours = (due - done) / rate / 3600
-                    raise InputError(f"the sound of {path} is damaged: a hole of {hours:.1f} hours")
+                    raise InputError(f"the sound of {path} is damaged: a gap of {hours:.1f} hours")
                 if due - done > _GAP_SECONDS * rate:
                     yield np.zeros(due - done, np.float32)
                     done = due
@@ -176,10 +176,10 @@ def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
 def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     """The first stream of sound. Raises `InputError` where there is none that can be decoded."""
     if not container.streams.audio:
-        raise InputError(f"{path} has no sound", hint="give a file with an audio stream as the dub")
+        raise InputError(f"{path} has no sound", hint="the dub must be a file with an audio stream")
     stream = container.streams.audio[0]
     if stream.codec_context is None:
-        raise InputError(f"the sound of {path} is of a codec that cannot be decoded")
+        raise InputError(f"the sound of {path} has a codec that cannot be decoded")
     return stream
 
 

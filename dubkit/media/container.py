@@ -49,7 +49,7 @@ def local_path(path: Path | str) -> Path:
     if address and not found.exists():
         whole = f"{address[1]}://{str(path)[address.end() :]}"  # a Path has lost a slash
         raise InputError(
-            f"{whole} is an address, and dubkit works on files of this machine only",
+            f"{whole} is an address, and dubkit reads local files only",
             hint="download it first",
         )
     return found
@@ -98,7 +98,7 @@ def _check_file(path: Path) -> None:
         with path.open("rb"):
             pass
     except PermissionError as error:
-        raise InputError(f"{path} may not be read", hint="check its permissions") from error
+        raise InputError(f"{path} is not readable", hint="check its permissions") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -109,7 +109,7 @@ def _refusal(path: Path, error: Exception) -> str:
     if head.startswith(_PLAYLISTS):
         return f"{path} is a playlist or manifest, not a media file"
     if head.startswith(_PICTURES) or head[8:12] == b"WEBP":
-        return f"{path} is a still picture, not a film and not a sound"
+        return f"{path} is a still picture, not a film or a sound"
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
         return f"{path} is truncated or damaged: its index cannot be read"
     if isinstance(error, av.InvalidDataError):

@@ -245,7 +245,7 @@ def set_rotation(path: Path, degrees: int) -> None:
     with path.open("r+b") as file:
         at = _video_header(file)
         if at is None:
-            raise OutputError(f"{path} has no video track to turn")
+            raise OutputError(f"{path} has no video track to rotate")
         file.seek(at)
         version = file.read(1)[0]
         file.seek(at + (52 if version else 40))

@@ -70,7 +70,8 @@ def moving_pictures(container: InputContainer, path: Path) -> VideoStream:
         raise InputError(f"{path} has no moving pictures: it holds {what}{cover}")
     if stream.codec_context is None or stream.codec_context.codec_tag in _ENCRYPTED:
         raise InputError(
-            f"{path} is encrypted or of an unknown codec", hint="dubkit reads unprotected files"
+            f"{path} is encrypted or of an unknown codec",
+            hint="dubkit reads only unprotected files",
         )
     return stream
 
@@ -222,8 +223,8 @@ def _refuse_truncated(path: Path, container: InputContainer, scan: _Scan) -> Non
     found = scan.end - min(0.0, (container.start_time or 0) / av.time_base)
     if promised - found > min(2.0, 0.2 * promised):
         raise InputError(
-            f"{path} is truncated: it promises {promised:.1f} s and ends after {found:.1f} s",
-            hint="fetch or export the file again",
+            f"{path} is truncated: it should last {promised:.1f} s but ends after {found:.1f} s",
+            hint="copy or export the file again",
         )
 
 
@@ -308,6 +309,6 @@ def refuse_damaged(path: Path, damaged: int, frames: int, most: float) -> None:
         share = math.ceil(100 * damaged / frames) / 100
         raise InputError(
             f"{path} is damaged: {damaged} of its {frames} pictures cannot be decoded",
-            hint="bring a whole copy; or, to have each of them repeat its neighbor, "
+            hint="use an intact copy; or let each of them repeat its neighbor: "
             f"--set probe.max_damaged={share:g}",
         )

@@ -96,7 +96,7 @@ def _failure(argv: Sequence[str], code: int, stderr: str) -> DubkitError:
     if os.strerror(errno.ENOSPC) in stderr:
         return OutputError(
             f"the disk is full: {name} could not write its output",
-            hint="free some space and run again",
+            hint="free some space and run the same command again",
         )
     return ToolError(
         f"{name} failed with code {code}: {tail}", hint="the command was: " + " ".join(argv)

@@ -79,7 +79,7 @@ def read_script(path: Path) -> tuple[ScriptLine, ...]:
     if not lines:
         raise InputError(
             f"the script {path} holds no spoken words",
-            hint="leave --script out to recognize the dub",
+            hint="omit --script to have the dub recognized",
         )
     return tuple(lines)
 
@@ -111,7 +111,7 @@ def _by_its_bytes(path: Path, raw: bytes) -> str:
     strange = sum(not (c.isspace() or c.isprintable()) for c in text)
     if raw.startswith(_NO_TEXT) or strange or "\ufffd" in text or not any(map(str.isalpha, text)):
         raise InputError(
-            f"the script {path} is no text in an encoding that can be told",
+            f"the encoding of the script {path} cannot be detected",
             hint="save it as UTF-8; only plain text and subtitle files are read",
         )
     log.warning("the script %s is not UTF-8; it was read as %s", path, encoding)

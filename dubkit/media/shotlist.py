@@ -11,7 +11,9 @@ from dubkit.records import Shot
 
 _START, _END = "Start Frame", "End Frame"
 _LARGEST = 16 * 2**20  # bytes of a list
-_HINT = "give one first frame a line (from 0), or the scene list of `scenedetect list-scenes`"
+_HINT = (
+    "write one first frame per line (from 0), or use the scene list of `scenedetect list-scenes`"
+)
 
 
 def read_shots(path: Path, frames: int) -> list[Shot]:
@@ -67,7 +69,7 @@ def _scenes(path: Path, lines: Sequence[str], header: int) -> list[tuple[int, in
             if len(row) > column:
                 starts.append((number, _whole(path, number, row[column]) - 1))
     except csv.Error as error:
-        raise InputError(f"the shot list {path} is no CSV: {error}", hint=_HINT) from error
+        raise InputError(f"the shot list {path} is not valid CSV: {error}", hint=_HINT) from error
     return starts
 
 
@@ -91,7 +93,9 @@ def _tile(path: Path, starts: Sequence[tuple[int, int]], frames: int) -> list[Sh
                 f"which has {frames} frames"
             )
         if start < edges[-1] or (start == edges[-1] and start):
-            raise InputError(f"line {number} of the shot list {path} is not after the one before")
+            raise InputError(
+                f"line {number} of the shot list {path} is not later than the one before"
+            )
         if start:
             edges.append(start)
     return [Shot(a, b) for a, b in zip(edges, [*edges[1:], frames], strict=True)]

@@ -68,7 +68,7 @@ def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
         options = {"profile": "4444" if wide else "hq", "vendor": "apl0"}
     if pixels not in _known_pixels(codec):
         raise ConfigError(
-            f"{settings.codec} cannot hold pictures of format {name} here",
+            f"{settings.codec} cannot hold pictures of format {name}",
             hint="choose another with --set generate.codec=ffv1 (or h264, h265, prores)",
         )
     same = {_unmarked(name)} | ({"rgb24", "bgr0"} if name == "gbrp" else set())
@@ -251,10 +251,11 @@ def write_failure(path: Path, error: Exception) -> OutputError:
     code = getattr(error, "errno", None)
     if code == errno.ENOSPC:
         return OutputError(
-            f"the disk is full: {path} cannot be written", hint="free some space and run again"
+            f"the disk is full: {path} cannot be written",
+            hint="free some space and run the same command again",
         )
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(
-            f"{path} may not be written", hint="choose another place or check its permissions"
+            f"{path} is not writable", hint="choose another folder, or check its permissions"
         )
     return OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}")

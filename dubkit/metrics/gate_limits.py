@@ -70,22 +70,22 @@ class Limit:
 
 LIMITS: Mapping[str, Limit] = {
     "found": Limit(
-        "min_found", "higher", "the face is found in {value:.0%} of its frames only", "no frame"
+        "min_found", "higher", "the face is found in only {value:.0%} of its frames", "no frame"
     ),
     "silence": Limit(
         "max_silence",
         "lower",
         "the lips move in silence ({value:.3f})",
-        "nobody is silent long enough",
+        "there is too little silence",
     ),
     "closures": Limit(
         "min_closures",
         "higher",
-        "the lips meet in {value:.0%} of P, B and M only",
+        "the lips meet in only {value:.0%} of P, B and M",
         "too few P, B, M",
     ),
     "offset_ms": Limit(
-        "max_offset_ms", "lower", "the lips are {value:.0f} ms off the sound", "too little speech"
+        "max_offset_ms", "lower", "the lips are off by {value:.0f} ms", "too little speech"
     ),
     "movement": Limit(
         "min_movement",
@@ -93,10 +93,12 @@ LIMITS: Mapping[str, Limit] = {
         "the mouth hardly moves in speech ({value:.2f})",
         "too little speech",
     ),
-    "seam": Limit("max_seam", "lower", "a seam shows ({value:.3f})", "no frame"),
-    "flicker": Limit("max_flicker", "lower", "it flickers ({value:.3f})", "too few frames"),
+    "seam": Limit("max_seam", "lower", "a seam is visible ({value:.3f})", "no frame"),
+    "flicker": Limit(
+        "max_flicker", "lower", "the picture flickers ({value:.3f})", "too few frames"
+    ),
     "outside": Limit(
-        "max_outside", "lower", "the picture beside the mouth changed ({value:.3f})", "no frame"
+        "max_outside", "lower", "the picture outside the mouth changed ({value:.3f})", "no frame"
     ),
     "likeness": Limit(
         "min_likeness", "higher", "the face does not look like itself ({value:.2f})", "no frame"

@@ -67,7 +67,7 @@ MEASURES = (
     ),
     Measure(
         "vowel_closure_ratio",
-        "0 up, real video 4 and more",
+        "0 up, real video 4 or more",
         "higher",
         "opening of open vowels over that of P B M",
         "own; landmarks and phonemes",

@@ -70,7 +70,8 @@ def save_checkpoint(
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise OutputError(
-            f"the weights {path} cannot be written: {error.strerror}", hint="make room and go on"
+            f"the weights {path} cannot be written: {error.strerror}",
+            hint="free some space and run the same command again",
         ) from error
 
 

@@ -24,7 +24,7 @@ def list_devices(wanted: str) -> tuple[str, ...]:
     if there.get(wanted):
         return there[wanted]
     names = ", ".join(["auto", "cpu", *cuda, *mps])
-    raise ConfigError(f"the device {wanted!r} is not there", hint=f"here: {names}")
+    raise ConfigError(f"the device {wanted!r} is not available", hint=f"available: {names}")
 
 
 def place(device: str) -> torch.device:
@@ -57,7 +57,7 @@ def frugally(
                 raise
             if device == "cpu" and batch == 1:
                 raise WorkError(
-                    "not enough memory", hint="take a smaller model, or close other programs"
+                    "not enough memory", hint="use a smaller model, or close other programs"
                 ) from error
         batch, device = _less(batch, device, tell)
 
@@ -84,7 +84,7 @@ def _less(batch: int, device: str, tell: Callable[[str], None]) -> tuple[int, st
     if batch > 1:
         tell(f"{device} is out of memory: batches of {batch // 2} instead of {batch}")
         return batch // 2, device
-    tell(f"{device} is out of memory: goes on with the CPU, which takes longer")
+    tell(f"{device} is out of memory: continuing on the CPU, which is slower")
     return 1, "cpu"
 
 

@@ -131,10 +131,10 @@ def load_actor(path: Path, net: str | None = None) -> Actor:
     Raises `ModelError` where the file is missing, damaged or no profile, or made for another net than that of
     the digest ``net``.
     """
-    again = "make it again: dubkit adapt MOVIE --out FILE"
+    again = "create it again: dubkit adapt MOVIE --out FILE"
     if not path.is_file():
         raise ModelError(
-            f"the actor profile {path} is missing", hint="make one: dubkit adapt MOVIE --out FILE"
+            f"the actor profile {path} is missing", hint="create one: dubkit adapt MOVIE --out FILE"
         )
     checkpoint = load_checkpoint(path, ACTOR_KIND)
     arguments = dict(checkpoint.config)
@@ -157,4 +157,6 @@ def _facts(path: Path, config: dict[str, Any]) -> ActorFacts:
     try:
         return ActorFacts(**config)
     except TypeError as error:
-        raise ModelError(f"the facts in the actor profile {path} do not fit: {error}") from error
+        raise ModelError(
+            f"the metadata of the actor profile {path} does not fit: {error}"
+        ) from error

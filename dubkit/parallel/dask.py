@@ -119,12 +119,13 @@ class Cluster:
             raise WorkError(
                 f"all workers of the Dask scheduler at {self._where} are gone, and none came back "
                 f"in {RETURN_SECONDS:.0f} s",
-                hint=f"the same command goes on; {START}",
+                hint=f"run the same command again to resume; {START}",
             )
 
     def _gone(self) -> WorkError:
         return WorkError(
-            f"the Dask scheduler at {self._where} is gone", hint="the same command goes on"
+            f"the Dask scheduler at {self._where} is gone",
+            hint="run the same command again to resume",
         )
 
     def _muster(self) -> None:
@@ -176,7 +177,7 @@ def _compare(found: Mapping[str, str], wanted: Mapping[str, str], worker: str) -
         if found.get(name) != wanted[name]:
             raise WorkError(
                 f"the Dask worker {worker} has {name} {found.get(name, 'not at all')[:12]}, "
-                f"this process {wanted[name][:12]}: results would depend on who made them",
+                f"this process {wanted[name][:12]}: results would depend on the worker",
                 hint="install the same versions on every machine, and start the workers again",
             )
 
@@ -194,7 +195,9 @@ def _translated(future: Future[Any]) -> Future[Any]:
     try:
         error = future.exception()
     except CancelledError:
-        error = WorkError("the Dask scheduler let a task go", hint="the same command goes on")
+        error = WorkError(
+            "the Dask scheduler lost a task", hint="run the same command again to resume"
+        )
     if isinstance(error, RuntimeError) and "deserialization" in str(error):
         error = WorkError(
             "the Dask scheduler cannot read dubkit's tasks",
@@ -226,5 +229,6 @@ def _connect(address: Any) -> Client:
         raise WorkError(f"no Dask scheduler answers at {address}", hint=START) from None
     except ValueError as error:
         raise ConfigError(
-            f"{address} is no address of a Dask scheduler: {error}", hint="write tcp://HOST:8786"
+            f"{address} is not the address of a Dask scheduler: {error}",
+            hint="write tcp://HOST:8786",
         ) from None

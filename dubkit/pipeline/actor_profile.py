@@ -48,7 +48,7 @@ def make_profile(
     if not out.parent.is_dir():
         raise OutputError(
             f"there is no folder {out.parent} for {out.name}",
-            hint="make it, or choose another --out",
+            hint="create it, or choose another --out",
         )
     given = {"parallel.device": device, "parallel.jobs": jobs}
     config = load_config(presets, ["adapt.persons=one", *settings, "adapt.enabled=true"], given)
@@ -60,9 +60,9 @@ def make_profile(
     person = max(persons, key=lambda p: (p.kept, p.seconds))
     if person.profile is None:
         raise InputError(
-            f"no profile was written: {person.seconds:.0f} s of speech made held-out speech no better "
+            f"no profile was written: {person.seconds:.0f} s of speech did not improve held-out speech "
             f"(error {person.before:.2f} -> {person.after:.2f})",
-            hint="give footage with more speech of this person",
+            hint="use footage with more speech of this person",
         )
     write_atomic(out, (result / person.profile).read_bytes())
     return person
@@ -72,6 +72,6 @@ def _result(job: Job) -> Path:
     """The published folder of the stage adapt."""
     manifest = read_manifest(job.work)
     if manifest is None:
-        raise InputError(f"{job.work} holds no work")
+        raise InputError(f"{job.work} contains no work")
     source = f"video-{short(manifest.inputs['video'].sha256)}"
     return job.work / source / adapt.STAGE.name / "job"

@@ -57,9 +57,9 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
     before, after = _Side(old), _Side(new)
     if before.run.inputs["video"].sha256 != after.run.inputs["video"].sha256:
         raise UsageError(
-            f"{old} and {new} are of different films: {before.run.job.video.name} and "
+            f"{old} and {new} are from different films: {before.run.job.video.name} and "
             f"{after.run.job.video.name}",
-            hint="dubs of one film can be compared",
+            hint="only only dubs of one film can be compared",
         )
     known = set(before.shots)
     settings = _settings(before, after)
@@ -104,7 +104,7 @@ def _difference(
     timing = load_timing(after.folder("timing", shot))
     start, end = float(timing.times[0]), float(timing.times[-1])
     if not known:
-        return ShotDifference(shot.name, start, end, True, "the cut lies elsewhere")
+        return ShotDifference(shot.name, start, end, True, "the cut moved")
     reasons = list(settings)
     if before.timing_outputs(shot) != after.timing_outputs(shot):
         earlier = load_timing(before.folder("timing", shot))

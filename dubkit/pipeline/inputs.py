@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import av
@@ -93,8 +94,10 @@ def select(stages: Sequence[Stage], until: str | None, force: Iterable[str]) -> 
     names = [stage.name for stage in stages]
     for name in [*([until] if until else []), *force]:
         if name not in names:
+            near = get_close_matches(name, names, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
             raise UsageError(
-                f"there is no stage named {name!r}", hint=f"stages: {', '.join(names)}"
+                f"there is no stage named {name!r}", hint=f"{meant}stages: {', '.join(names)}"
             )
     return tuple(stages[: names.index(until) + 1] if until else stages)
 
@@ -108,7 +111,7 @@ def _check_names(request: RunRequest) -> None:
     if junit is not None and not junit.absolute().parent.is_dir():
         raise OutputError(
             f"there is no folder {junit.absolute().parent} for {junit.name}",
-            hint="make it, or choose another --junit",
+            hint="create it, or choose another --junit",
         )
     if junit is not None and junit.is_dir():
         raise OutputError(f"{junit} is a folder", hint="give a file name with --junit")
@@ -140,7 +143,7 @@ def _check_destination(request: RunRequest) -> None:
         folder = next(place for place in (folder, *folder.parents) if place.exists())
     if not folder.is_dir():
         raise OutputError(
-            f"there is no folder {folder} for the result", hint="make it, or choose another --out"
+            f"there is no folder {folder} for the result", hint="create it, or choose another --out"
         )
     trial = folder / f".{output.name}.{os.getpid()}.part"
     try:

@@ -82,11 +82,11 @@ def verify(work: Path) -> tuple[str, ...]:
     manifest = read_job(work)
     with hold(work) as held:
         changed = [
-            f"the {name} {entry.path} is not the file it was"
+            f"the {name} {entry.path} has changed since"
             for name, entry in manifest.inputs.items()
             if not entry.path.is_file() or digest_file(entry.path) != entry.sha256
         ]
-        damaged = [f"{unit} is damaged and will be done again" for unit in drop_damaged(work)]
+        damaged = [f"{unit} is damaged and will be redone" for unit in drop_damaged(work)]
         held.crashed = False
     return (*changed, *damaged)
 
@@ -97,7 +97,7 @@ def read_config(work: Path) -> Config:
     try:
         return Config.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise WorkError(f"{path} cannot be read", hint="the next run writes it anew") from error
+        raise WorkError(f"{path} cannot be read", hint="the next run rewrites it") from error
 
 
 def read_job(work: Path) -> Manifest:
@@ -106,7 +106,7 @@ def read_job(work: Path) -> Manifest:
     if manifest is None:
         raise WorkError(
             f"{work} holds no readable manifest of dubkit",
-            hint="name the work folder (it ends in .dubkit); a damaged one is mended by its run",
+            hint="name the work folder (it ends in .dubkit); a damaged one is repaired by its run",
         )
     return manifest
 

@@ -164,8 +164,8 @@ def _report_gate(run: Run, runner: Runner) -> None:
 def _distrust(work: Path, progress: Progress) -> None:
     """After a crash or a power cut, believe no finished unit unread."""
     damaged = drop_damaged(work)
-    found = f"damaged and done again: {', '.join(damaged)}" if damaged else "all of it is sound"
-    progress.note(f"the last run in this folder was cut off; its work was checked: {found}")
+    found = f"damaged and redone: {', '.join(damaged)}" if damaged else "all of it is intact"
+    progress.note(f"the last run in this folder ended abruptly; its work was checked: {found}")
 
 
 def _refuse_other_film(run: Run) -> None:

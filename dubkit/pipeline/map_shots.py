@@ -52,7 +52,7 @@ def map_shots(
             early[index] = lost(tasks[index])
         else:
             raise WorkError(
-                f"the process that worked on shot {shot.name} died each of three times: out of memory, or a crash "
+                f"the process that worked on shot {shot.name} died three times: out of memory, or a crash "
                 "in a library",
                 hint="use fewer workers with --jobs, or close other programs",
             )

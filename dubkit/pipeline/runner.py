@@ -74,7 +74,7 @@ class Runner:
         with ExitStack() as held:
             for shared, film in sorted(films):
                 while (lock := take_film(shared, film)) is None:
-                    self._note(f"another run analyses this film in {shared}; waiting for it")
+                    self._note(f"another run is analyzing this film in {shared}; waiting for it")
                     yield ()
                 held.enter_context(lock)
             return held.pop_all()
@@ -128,7 +128,7 @@ class Runner:
 
     def _bury(self, task: Task) -> StageResult:
         lost = WorkError(
-            "the process that worked on it died each of three times: out of memory, or a crash in a library",
+            "the process that worked on it died three times: out of memory, or a crash in a library",
             hint="use fewer workers with --jobs, or close other programs",
         )
         return execute(replace(task, problem=lost)) if task.fallback else failure(task, lost)

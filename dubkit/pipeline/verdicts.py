@@ -60,7 +60,7 @@ def read_verdicts(path: Path) -> Verdicts:
         where = ".".join(str(part) for part in first["loc"])
         what = f"{where}: {first['msg']}" if where else first["msg"]
         raise InputError(
-            f"{path} is no verdict file: {what}", hint="dubkit report writes verdict files"
+            f"{path} is not a verdict file: {what}", hint="dubkit report writes verdict files"
         ) from error
     for shot, verdict in found.shots.items():
         if verdict.instead != ORIGINAL and not verdict.instead.startswith(PRESET):
@@ -75,8 +75,8 @@ def check_film(verdicts: Verdicts, path: Path, film: str, name: str) -> None:
     """Raise UsageError unless the verdicts are of the film with this sha256."""
     if verdicts.film != film:
         raise UsageError(
-            f"the verdicts in {path} are of another film than {name}",
-            hint="take those that were given on this film",
+            f"the verdicts in {path} are for another film than {name}",
+            hint="use verdicts given on this film",
         )
 
 
@@ -119,7 +119,7 @@ def _generated_otherwise(config: Config, preset: str) -> Config:
     made = over(config, {"generate": wanted}, preset)
     if made == config:
         raise ConfigError(
-            f"the preset {preset!r} would make the rejected shot as it is",
-            hint="choose one whose [generate] differs in more than the coding, or the original",
+            f"the preset {preset!r} would not change the rejected shot",
+            hint="choose one whose [generate] differs in more than encoding, or the original",
         )
     return made

@@ -95,7 +95,7 @@ def _attempt(task: Task, work: Work, problem: DubkitError | None) -> StageResult
     except ToolError as error:
         if "No space left on device" in error.message:
             raise OutputError(
-                "the disk is full", hint="make room and give the same command"
+                "the disk is full", hint="free some space and run the same command again"
             ) from error
         raise
 
@@ -151,8 +151,8 @@ def _check_unchanged(given: Mapping[str, FileDigest]) -> None:
             raise InputError(f"{entry.path} cannot be read any more: {error.strerror}") from error
         if (entry.size, entry.mtime_ns) != (facts.st_size, facts.st_mtime_ns):
             raise InputError(
-                f"the {name} {entry.path} was changed while it was worked on",
-                hint="give the same command again: it begins with the file as it is now",
+                f"the {name} {entry.path} changed during the run",
+                hint="run the same command again: it starts from the file as it is now",
             )
 
 

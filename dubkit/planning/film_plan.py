@@ -123,7 +123,7 @@ def _speed(
     device = find_devices(config.parallel.device)[0]
     speed = measure(Trial(typical, opened.run.job, config, inputs, device))
     if speed is None:
-        progress.warn("a try to render a few frames failed: there is no estimate of the time")
+        progress.warn("a trial rendering failed: there is no estimate of the time")
     return speed
 
 

@@ -134,7 +134,7 @@ def _occluded(
     share = float(doubtful[known].mean())
     if share >= SOME:
         level = Level.HIGH if share >= MANY else Level.MEDIUM
-        yield Reason("occluded", level, f"covered or unsure in {share:.0%} of its frames")
+        yield Reason("occluded", level, f"covered or uncertain in {share:.0%} of its frames")
 
 
 def _of_shot(seen: Seen) -> Iterator[Reason]:

@@ -392,7 +392,7 @@ def used_weights(
         "actor": config.generate.actor,
     }
     found += [
-        UsedWeight(path, "yours to judge", None, f"a file of your own ({what})")
+        UsedWeight(path, "yours to check", None, f"your own file ({what})")
         for what, path in given.items()
         if path
     ]
@@ -412,17 +412,17 @@ def _of_engine(kind: str, name: str, settings: object) -> list[UsedWeight]:
     try:
         names = engine_class(kind, name, settings).weights(settings)
     except DubkitError:
-        return [UsedWeight(f"weights of {name}", "not known here", None, f"the engine {name}")]
+        return [UsedWeight(f"weights of {name}", "unknown", None, f"the engine {name}")]
     rows = []
     for weight in names:
         entry = WEIGHTS.get(weight)
-        license = entry.license if entry else "yours to judge"
+        license = entry.license if entry else "yours to check"
         rows.append(
             UsedWeight(
                 weight,
                 license,
                 entry.paid if entry else None,
-                entry.source if entry else "a file of your own",
+                entry.source if entry else "your own file",
             )
         )
     return rows

@@ -73,7 +73,7 @@ def make_report(
     if pictured:
         _look_at_all(opened, facts, progress, workers)
     else:
-        progress.warn(f"the film {opened.run.job.video} is not there: the page has no pictures")
+        progress.warn(f"the film {opened.run.job.video} is missing: the page has no pictures")
     _rank(facts)
     clips: dict[str, Clip] = {}
     if pictured and videos != "none" and (room > 0 or videos == "all"):
@@ -97,7 +97,7 @@ def _check_target(path: Path) -> None:
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     if not ours:
-        raise OutputError(f"{path} exists and is no report", hint="name another with --out")
+        raise OutputError(f"{path} exists and is not a report", hint="name another with --out")
 
 
 def _look_at_all(
@@ -228,7 +228,7 @@ def _said(
         why = (
             f"{room:g} MB of them: --videos all or a larger --room shows more"
             if videos == "worst"
-            else "the notes of the others tell why they have none"
+            else "the notes of the others say why they have none"
         )
         said = f"The worst {len(clips)} of {could} dubbed shots have a video, {why}."
     return {"count": len(clips), "said": said}

@@ -118,9 +118,7 @@ def _laid(
         speech = engine.align(samples, lines, language)
     except (InputError, UsageError, MissingDependency):
         return engine.align(samples, None, language)
-    remark = (
-        f"no script: words were recognized by {heard_by}, and some may be wrong; --script is surer"
-    )
+    remark = f"no script: words were recognized by {heard_by}, and some may be wrong; --script is more reliable"
     return replace(
         speech, path="recognition", warnings=(remark, *speech.warnings), unspoken=(), unscripted=()
     )

@@ -254,14 +254,14 @@ def guess(texts: Iterable[str]) -> str:
         if english:
             return ENGLISH
         raise MissingDependency(
-            "the script does not read as English, and other languages need the extra 'languages'",
-            hint=f"{error.hint}; or say --language en to have it read as English",
+            "the script does not read as English, and other languages require the extra 'languages'",
+            hint=f"{error.hint}; or set --language en to read it as English",
         ) from None
     code = guesser.guess(text, tuple(espeak().languages()) if available() else (ENGLISH,))
     if code is None and not english:
         raise InputError(
-            "the language of the script cannot be told from its text",
-            hint="say it with --language; dubkit languages shows the codes",
+            "the language of the script cannot be detected from its text",
+            hint="set it with --language; dubkit languages lists the codes",
         )
     return cast(str, code or ENGLISH)
 
@@ -272,7 +272,7 @@ def _unknown(language: str) -> UsageError:
     meant = " or ".join(f"{k.code} ({k.name})" for k in named[:3])
     return UsageError(
         f"the language {language!r} is not known",
-        hint=f"{f'did you mean {meant}? ' if meant else ''}dubkit languages shows all, by their codes",
+        hint=f"{f'did you mean {meant}? ' if meant else ''}dubkit languages lists all codes",
     )
 
 

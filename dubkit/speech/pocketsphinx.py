@@ -105,12 +105,12 @@ class PocketsphinxAligner:
             track.warnings.append("no English words were recognized: lips follow the sound alone")
             return found
         track.warnings.append(
-            "no script: words were recognized by a small recognizer, which may mishear most of them; "
-            "the lips are more exact with --script, or with --set speech.aligner=whisperx"
+            "no script: words were recognized by a small recognizer, which may get most of them wrong; "
+            "lip sync is more accurate with --script, or with --set speech.aligner=whisperx"
         )
         if lost:
             track.warnings.append(
-                f"{lost:.0f} s of the dub were not understood: lips follow the sound alone there"
+                f"{lost:.0f} s of the dub were not recognized: lips follow the sound alone there"
             )
         return found
 

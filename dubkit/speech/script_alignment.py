@@ -328,7 +328,7 @@ class ScriptFitter:
         if not timed or (len(found.texts) < 0.6 * len(words) and not trust):
             free, other = self._laid(self._chunks(lines), words, trust)
             if timed and len(free.texts) > len(found.texts):
-                warning = "the script's times are not those of the dub: left aside"
+                warning = "the timestamps of the script do not match the dub and are ignored"
                 self._track.warnings.append(warning)
             if not timed or len(free.texts) > len(found.texts):
                 found, score = free, other
@@ -381,9 +381,9 @@ class ScriptFitter:
         count, kept = sum(map(len, texts)), sum(map(len, lines))
         if kept < 0.7 * max(1, count):
             raise InputError(
-                f"{count - kept} of the script's {count} words cannot be said in the language "
+                f"{count - kept} of the script's {count} words cannot be pronounced in the language "
                 f"{pronouncer.language!r}",
-                hint="say the script's language with --language; dubkit languages shows the codes",
+                hint="set the script's language with --language; dubkit languages lists the codes",
             )
         if kept < count:
             self._track.warnings.append(
@@ -460,7 +460,7 @@ class ScriptFitter:
         if found.unspoken:
             count = sum(len(text.split()) for text in found.unspoken)
             self._track.warnings.append(
-                f"{count} words of the script are not heard in the dub, the first: "
+                f"{count} words of the script were not found in the dub, the first: "
                 f"{_short(found.unspoken[0])!r}"
             )
         if found.unscripted:
@@ -472,10 +472,10 @@ class ScriptFitter:
 
     def _another(self, score: float, language: str) -> InputError:
         return InputError(
-            f"the script is not what the dub says: it fits with a score of {score:.0f}, a right one "
-            f"with {_MARGIN:.0f} and more",
-            hint=f"is it the script of this dub, in the language {language!r}? --language says "
-            "another; --trust-script takes it as it is; without --script the sound alone decides",
+            f"the script does not match the dub: its score is {score:.0f}, a matching "
+            f"one has {_MARGIN:.0f} or more",
+            hint=f"is it the script of this dub, in the language {language!r}? --language sets "
+            "another; --trust-script uses it as it is; without --script, lips follow the sound alone",
         )
 
 

@@ -49,7 +49,7 @@ class EvenAligner:
             phonemes=phonemes,
             engine=f"{self.name} {self.version}",
             path=("script" if script else "even") if spans else "silence",
-            warnings=("timing is even, not aligned: lips will only roughly match",)
+            warnings=("timing is uniform, not aligned: lips will match only roughly",)
             if spans
             else (),
         )

@@ -271,15 +271,15 @@ class WhisperxAligner:
         """The language that is heard, and what is to be said of it."""
         speech = track.speech(_TELLING)
         code, sure = self._with_recognizer(track, lambda net, _: net.language_of(speech))
-        doubt = "" if sure >= _SURE else f", but hardly (probability {sure:.2f})"
-        return str(code), f"no language was said: the dub sounds like {code!r}{doubt}"
+        doubt = "" if sure >= _SURE else f", but with low confidence ( {sure:.2f})"
+        return str(code), f"no language was set: the dub sounds like {code!r}{doubt}"
 
     def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
         """The words of a text as they are said: numbers and signs spoken out."""
         spoken = load_module("dubkit.speech.normalize", what=self.name, extra=self.name)
         said, lost = spoken.spoken_words(text, speaker.language.split("-")[0])
         if lost:
-            _tell(track, f"left out, because nobody here can say them: {', '.join(lost)}")
+            _tell(track, f"left out, because they cannot be pronounced: {', '.join(lost)}")
         return speaker.words(" ".join(said))
 
     def _recognized(
@@ -294,7 +294,10 @@ class WhisperxAligner:
                 end = min(part.end, track.duration)
                 chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
                 words += said
-        _tell(track, "no script: words were recognized, and some may be wrong; --script is surer")
+        _tell(
+            track,
+            "no script: words were recognized, and some may be wrong; --script is more reliable",
+        )
         if not words:
             _tell(track, "no words were recognized in the dub: mouths will rest")
         return words, chunks
@@ -336,7 +339,8 @@ class WhisperxAligner:
             lost = sum(not word.edges for word in found)
             if lost:
                 _tell(
-                    track, f"{lost} words near {start:.0f} s were not found: set beside the others"
+                    track,
+                    f"{lost} words near {start:.0f} s were not aligned: placed next to their neighbors",
                 )
             timed += complete(found, start, end)
         return timed
@@ -351,7 +355,10 @@ class WhisperxAligner:
     ) -> Speech:
         phones, lost = phones_of(words, speaker.ipa) if speaker else ([], [])
         if lost:
-            _tell(track, f"{len(lost)} words have no known sounds and are left out: {lost[0]}, ...")
+            _tell(
+                track,
+                f"{len(lost)} words have no known pronunciation and are left out: {lost[0]}, ...",
+            )
         scores = [word.score for word in words]
         hushed = hush(phones, activity.dead_spans(track.level))
         texts = [word.text for word in words]
@@ -367,12 +374,12 @@ class WhisperxAligner:
             return
         if not self.settings.trust_script:
             raise InputError(
-                f"the script is not what the dub says: they agree with a score of {score:.2f}, "
-                f"right ones with {_ANOTHER:.2f} and more",
-                hint="--language says another language; --trust-script takes it as it is; "
-                "without --script the words are recognized",
+                f"the script does not match the dub: their score is {score:.2f}, "
+                f"matching ones have {_ANOTHER:.2f} or more",
+                hint="--language sets another language; --trust-script uses it as it is; "
+                "without --script, words are recognized",
             )
-        _tell(track, f"the script and the dub hardly agree (score {score:.2f})")
+        _tell(track, f"the script and the dub hardly match (score {score:.2f})")
 
     def _with_recognizer(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
         folder, settings = locate.recognizer(self.settings), self.settings
@@ -433,7 +440,7 @@ def _short(track: Track, chunk: Chunk) -> list[Chunk]:
         return [chunk]
     _tell(
         track,
-        f"the script could not be followed from {chunk.start:.0f} to {chunk.end:.0f} s: rough there",
+        f"the script could not be aligned from {chunk.start:.0f} to {chunk.end:.0f} s: timing is approximate there",
     )
     step, count = (chunk.end - chunk.start) / parts, chunk.last - chunk.first
     return [

@@ -82,8 +82,8 @@ def identity(config: Config) -> str:
         return "off"
     if config.generate.actor is not None:
         raise UsageError(
-            "an actor profile is given, and another is to be made",
-            hint="give --adapt or --actor, not both",
+            "an actor profile is given, and --adapt would make another",
+            hint="use --adapt or --actor, not both",
         )
     return f"{auto.identity_of(config.speech)}, {_articulator(config).digest}"
 
@@ -171,7 +171,7 @@ def _too_little(
 ) -> InputError:
     faces = sum(len(person.faces) for person in persons)
     in_sync = sum(person.in_sync for person in persons)
-    whose = f" of one person ({len(persons)} told apart)" if len(persons) > 1 else ""
+    whose = f" of one person ({len(persons)} found)" if len(persons) > 1 else ""
     return InputError(
         f"only {longest:.1f} s of usable speech{whose} was persons to adapt to, {settings.min_seconds:g} s are needed: "
         f"{in_sync} of {faces} faces move with the film's own sound",
@@ -190,13 +190,13 @@ def _notes(persons: Sequence[PersonResult], least: float) -> tuple[str, ...]:
                 f"{person.before:.2f} -> {person.after:.2f}"
             )
             many = "one face" if len(person.faces) == 1 else f"{len(person.faces)} faces"
-            outcome = "adapted to" if person.kept else "not adapted, nothing got better, to"
+            outcome = "adapted to" if person.kept else "no improvement, so not adapted to"
             notes.append(f"{outcome} {person.name} ({many}): {details}")
     rest = [person for person in persons if person.seconds < least]
     if rest:
         faces = sum(len(person.faces) for person in rest)
         notes.append(
-            f"{faces} faces of others are not adapted to: under {least:g} s of speech each"
+            f"{faces} faces of other people are not adapted to: under {least:g} s of speech each"
         )
     return tuple(notes)
 

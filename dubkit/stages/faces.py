@@ -127,8 +127,8 @@ def _notes(
             lost: Counter[str] = Counter()
             for span in choice.untouched:
                 lost[span.reason] += span.end - span.start
-            what = ", ".join(f"{count} frames {reason}" for reason, count in sorted(lost.items()))
-            yield f"shot {shot.name}: face {choice.track} keeps its own mouth in {what}"
+            what = ", ".join(f"{count} frames ({reason})" for reason, count in sorted(lost.items()))
+            yield f"shot {shot.name}: face {choice.track} keeps its original mouth in {what}"
             for span in choice.untouched:
                 if span.reason == "covered":
                     first, last = (seconds[t - shot.start] for t in (span.start, span.end - 1))

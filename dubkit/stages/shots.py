@@ -72,7 +72,7 @@ def check_tiling(shots: list[Shot], frames: int) -> None:
     tiled = all(shot.start == a < shot.end for shot, a in zip(shots, edges, strict=False))
     if not tiled or edges[-1] != frames:
         raise WorkError(
-            f"the shot engine's shots do not cover the film's {frames} frames",
+            f"the shots of the shot engine do not cover the film's {frames} frames",
             hint="choose another with --set shots.detector=adaptive",
         )
 

@@ -129,7 +129,7 @@ def _segments(context: StageContext) -> tuple[tuple[Path, ...], list[GenerateRes
     folders = [own if gate.kept else made for gate, own, made in ways]
     kept = [gate.kept for gate in gates]
     if len(folders) != len(shots):
-        raise WorkError(f"{len(folders)} of {len(shots)} shots are made", hint="run again")
+        raise WorkError(f"{len(folders)} of {len(shots)} shots are rendered", hint="run again")
     results = [read_record(folder / RESULT, GenerateResult) for folder in folders]
     for shot, result in zip(shots, results, strict=True):
         if result.frames != shot.frames:
@@ -218,10 +218,12 @@ def _mux(
         plan_carried(info.streams, film.suffix) if settings.keep_streams else ([], [])
     )
     if info.rotation and film.suffix == ".mkv":
-        warnings.append("an .mkv cannot say that the film is to be turned: use .mp4 or .mov")
+        warnings.append("an .mkv cannot store the rotation of the film: use .mp4 or .mov")
     if not dub.finite:
-        spoilt = "stay, since the sound is copied" if sound.codec == "copy" else "become silence"
-        warnings.append(f"samples of the dub that are no numbers {spoilt}")
+        fate = (
+            "are kept, because the sound is copied" if sound.codec == "copy" else "become silence"
+        )
+        warnings.append(f"samples of the dub that are not numbers {fate}")
     if settings.audio_codec == "copy" and dub.duration < seconds - step:
         warnings.append("the copied sound is shorter than the film: it is not padded")
     mux(
@@ -268,7 +270,7 @@ def _check(film: Path, info: VideoInfo, picture: Picture) -> float:
         raise OutputError(f"the film's streams are {', '.join(kinds)}")
     turned = info.rotation if film.suffix != ".mkv" else made.rotation
     if (made.rotation, made.width, made.height) != (turned, info.width, info.height):
-        raise OutputError("the film's pictures are turned or sized otherwise than the source's")
+        raise OutputError("the film's frames differ in rotation or size from the source's")
     return made.duration
 
 

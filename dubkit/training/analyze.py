@@ -118,7 +118,7 @@ def _aligned(
         lines = read_lines(task.script)
         speech = aligner(task.config, task.device).align(samples, lines, task.language)
     except InputError as error:
-        return None, f"its script is left aside: {error.message}"
+        return None, f"its script is ignored: {error.message}"
     if speech.path != "script":
-        return None, "its script does not fit its sound and is left aside"
+        return None, "its script does not match its sound and is ignored"
     return tuple((p.symbol, p.start, p.end) for p in speech.phonemes), None

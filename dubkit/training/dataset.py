@@ -94,7 +94,7 @@ class PreparedSet:
         self.root = root
         index = read_index(root)
         if index is None:
-            raise InputError(f"{root} is no prepared set: it holds no {INDEX}", hint=_AGAIN)
+            raise InputError(f"{root} is not a prepared set: it contains no {INDEX}", hint=_AGAIN)
         self.crop, self.clips, self.refused = index.crop, index.clips, index.refused
 
     def names(self, split: str | None = None) -> list[str]:

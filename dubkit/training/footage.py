@@ -51,16 +51,16 @@ def find_sources(
     What lies under ``without`` is passed over. Raises `InputError` where there is nothing to prepare.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder", hint="give the folder that holds your videos")
+        raise InputError(
+            f"{folder} is not a folder", hint="use the folder that contains your videos"
+        )
     known = _read_list(folder / LIST)
     kinds = VIDEOS | STILLS if stills else VIDEOS
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in kinds and p.is_file())
     inside = without.resolve()
     paths = [p for p in paths if inside not in p.resolve().parents]
     if not paths:
-        raise InputError(
-            f"{folder} holds no videos", hint=f"these are looked for: {' '.join(sorted(kinds))}"
-        )
+        raise InputError(f"{folder} holds no videos", hint=f"accepted: {' '.join(sorted(kinds))}")
     files = [path.relative_to(folder).as_posix() for path in paths]
     names = _names(files)
     forbidden = {
@@ -137,7 +137,7 @@ def read_lines(path: Path) -> tuple[ScriptLine, ...]:
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line]
         words = [row[2] for row in rows if row[2].lower() not in _PAUSES]
     except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise InputError(f"the script {path} is no list of words with times") from error
+        raise InputError(f"the script {path} is not a list of words with times") from error
     if not words:
         raise InputError(f"the script {path} holds no words")
     return (ScriptLine(" ".join(words)),)

@@ -93,7 +93,7 @@ def prepare(folder: Path, out: Path, config: Config, progress: Progress) -> Prep
         raise explain(error, out) from error
     except KeyboardInterrupt:
         raise Interrupted(
-            "stopped; finished clips are kept", hint="the same command goes on from there"
+            "stopped; finished clips are kept", hint="run the same command again to resume"
         ) from None
 
 
@@ -101,11 +101,12 @@ def _check_out(out: Path) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise WorkError(f"{out} is a file, not a folder", hint="give another folder as OUT")
+        raise WorkError(f"{out} is a file, not a folder", hint="use another folder as OUT")
     strangers = sorted(p.name for p in out.iterdir() if p.name not in _OURS and p.name[0] != ".")
     if read_index(out) is None and strangers and not (out / DONE).is_dir():
         raise WorkError(
-            f"{out} is no prepared set: it holds {strangers[0]}", hint="give an empty or new folder"
+            f"{out} is not a prepared set: it contains {strangers[0]}",
+            hint="use an empty or new folder",
         )
 
 
@@ -345,7 +346,7 @@ class Preparation:
             unit = todo[index]
             spent, at = time.monotonic() - began - at, time.monotonic() - began
             if isinstance(result, WorkerLost):
-                self.lost[unit.file.source.file] = "its worker died each time: too little memory?"
+                self.lost[unit.file.source.file] = "its worker died every time: too little memory?"
                 self.progress.advance(stage, unit.name, unit.frames, spent, str(result))
                 continue
             self._publish(unit, result)

@@ -159,7 +159,7 @@ def face_fault(scores: Floats, settings: PrepareSettings) -> str | None:
     """What is wrong with the landmarks, if anything."""
     sure = float(np.median(scores))
     if sure < settings.min_confidence:
-        return f"the face is unsure: confidence {sure:.2f}, {settings.min_confidence:g} needed"
+        return f"the face is uncertain: confidence {sure:.2f}, {settings.min_confidence:g} needed"
     return None
 
 
@@ -171,7 +171,7 @@ def sound_fault(
         return "its sound is silent"
     inner = level[_EDGE:-_EDGE] if len(level) > 4 * _EDGE else level
     if sync is None or float(inner.std()) < STEADY:
-        return "its sound is no speech: one level throughout"
+        return "its sound is not speech: one level throughout"
     moved = float(motion[:, 0].std())
     if moved < MIN_MOTION:
         return (
@@ -199,7 +199,7 @@ def speech_fault(
     """Whether too little is spoken."""
     spoken = sum(end - start for symbol, start, end in phonemes if symbol != SILENCE)
     if spoken < settings.min_voiced * duration:
-        return f"spoken in {spoken / duration:.0%} of it, {settings.min_voiced:.0%} needed"
+        return f"speech in {spoken / duration:.0%} of it, {settings.min_voiced:.0%} needed"
     return None
 
 

@@ -190,7 +190,9 @@ class Samples:
         self.moving = [clip for clip in footage if clip.times[-1] > 2.5 * _APART]
         self.stills = [clip for clip in footage if clip.times[-1] <= 2.5 * _APART]
         if not self.moving:
-            raise InputError("no clip is long enough to borrow from itself", hint="give more film")
+            raise InputError(
+                "no clip is long enough to borrow from itself", hint="add more footage"
+            )
         people = [clip.person for clip in self.moving]
         frames = {p: sum(len(c.times) for c in self.moving if c.person == p) for p in set(people)}
         share = np.array([len(c.times) / frames[c.person] ** 0.6 for c in self.moving])

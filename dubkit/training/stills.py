@@ -89,7 +89,7 @@ def _read(path: Path, most: int) -> Picture:
     coded = np.frombuffer(path.read_bytes(), np.uint8)
     picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
     if picture is None:
-        raise InputError("it is no picture that can be read")
+        raise InputError("it is not a readable picture")
     if picture.shape[0] * picture.shape[1] > most:
         raise InputError(f"it has {picture.shape[1]} x {picture.shape[0]} pixels, over the limit")
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
@@ -128,7 +128,7 @@ def _placed(region: Region, landmarker: Locator, found: Detection) -> Sighting:
     for _ in range(_ROUNDS):
         (face,) = locate(region, landmarker, [way])
         if not plausible(face.landmarks):
-            raise InputError("no face: its landmarks make none")
+            raise InputError("no face: its landmarks do not form one")
         way = align.canonical_from_face(face.landmarks)
     return face
 
@@ -140,7 +140,7 @@ def _check(face: Sighting, settings: PrepareSettings) -> None:
         raise InputError(fault)
     yaw, pitch, _ = np.abs(face.pose)
     if yaw > settings.max_yaw or pitch > settings.max_pitch:
-        raise InputError(f"turned away: {yaw:.0f} degrees aside, {pitch:.0f} up or down")
+        raise InputError(f"turned away: {yaw:.0f} degrees sideways, {pitch:.0f} up or down")
     odd = oddness(face.landmarks)
     if odd > _ODDEST:
         raise InputError(f"an odd face, drawn or hidden: {odd:.2f} off the mean, {_ODDEST} allowed")

@@ -97,7 +97,7 @@ def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
     if not clips:
         raise InputError(
             f"nobody speaks in the clips of {prepared.root}",
-            hint="the TC net learns from faces that speak; give clips with their own sound",
+            hint="the TC net learns from faces that speak; use clips with their own sound",
         )
     return clips
 

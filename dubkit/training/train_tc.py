@@ -329,7 +329,7 @@ def _net(settings: TcTraining, start: Path | None) -> TcNet:
     if start is not None:
         net = load_tc(start)[0].requires_grad_(True)
         if net.config.coefficients != count:
-            raise ModelError(f"{start} answers another mouth shape than this version's")
+            raise ModelError(f"{start} predicts another mouth shape than this version")
         return scaled(net, 1 / settings.scale)
     given = articulatory.COUNT + BANDS + 1
     return TcNet(TcConfig(given, count, settings.width, dropout=settings.dropout, bands=BANDS))

@@ -275,7 +275,7 @@ def load_state(
 
 def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     if _KEY not in metadata:
-        raise ModelError(f"{path} is no training of dubkit", hint=_ELSEWHERE)
+        raise ModelError(f"{path} is not a training of dubkit", hint=_ELSEWHERE)
     try:
         facts: dict[str, Any] = json.loads(metadata[_KEY])
         version, found = facts["format"], facts["kind"]
@@ -309,7 +309,7 @@ def _fill(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     own = module.state_dict()
     wrong = own.keys() ^ tensors.keys() or {n for n in own if own[n].shape != tensors[n].shape}
     if wrong:
-        raise ModelError(f"{path} is of another net: {min(wrong)} does not fit", hint=_ELSEWHERE)
+        raise ModelError(f"{path} is for another net: {min(wrong)} does not fit", hint=_ELSEWHERE)
     module.load_state_dict(dict(tensors))
 
 

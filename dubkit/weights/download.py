@@ -59,8 +59,8 @@ def download(url: str, target: Path, report: Report = silent) -> None:
         idle = 0 if _size(part) > before else idle + 1
         if idle >= _TRIES:
             raise ModelError(
-                f"{url} stops after {_size(part)} bytes again and again",
-                hint="try the same command later: it goes on where it stopped",
+                f"{url} stops after {_size(part)} bytes every time",
+                hint="try the same command later: it resumes where it stopped",
             )
     _settle(part, target)
 
@@ -125,7 +125,7 @@ def _room(part: Path, wanted: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if wanted > free:
         raise OutputError(
-            f"{part.parent} has {free >> 20} MiB free, and {wanted >> 20} MiB are to come",
+            f"{part.parent} has {free >> 20} MiB free, and {wanted >> 20} MiB are needed",
             hint="free some space, or set DUBKIT_CACHE to a folder on another disk",
         )
 
@@ -161,4 +161,4 @@ def _why(error: Exception) -> str:
 
 
 def _by_hand(target: Path) -> str:
-    return f"check network and proxy, or bring the file yourself to {target}"
+    return f"check network and proxy, or copy the file yourself to {target}"

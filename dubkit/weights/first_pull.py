@@ -50,8 +50,8 @@ def read_first_pull(name: str) -> FirstPull | None:
         return None
     except (OSError, ValidationError) as error:
         raise ModelError(
-            f"{path}, which tells what was first taken for {name}, cannot be read",
-            hint=f"put it back; or dubkit models pull {name} --trust-new, to begin anew",
+            f"{path}, which records what was first pulled for {name}, cannot be read",
+            hint=f"put it back; or dubkit models pull {name} --trust-new, to start over",
         ) from error
 
 
@@ -78,10 +78,10 @@ def check_first_pull(known: FirstPull | None, file: str, sha256: str, url: str) 
     first = known.files.get(file) if known else None
     if known is None or (first is not None and first.sha256 == sha256):
         return
-    was = f"the one that was taken first ({first.sha256})" if first else "among those taken first"
+    was = f"the one that was pulled first ({first.sha256})" if first else "among those pulled first"
     raise ModelError(
-        f"{url} (sha256 {sha256}) is not {was}: it was thrown away",
-        hint=f"ask its owner why; dubkit models pull {known.name} --trust-new takes it all the same",
+        f"{url} (sha256 {sha256}) is not {was}: it was discarded",
+        hint=f"ask its owner why; dubkit models pull {known.name} --trust-new accepts it anyway",
     )
 
 

@@ -69,7 +69,7 @@ def _base() -> str:
 
 
 def _hint(weight: Weight, folder: Path) -> str:
-    return f"check network and proxy, or bring the files of {weight.hub} yourself to {folder}"
+    return f"check network and proxy, or copy the files of {weight.hub} yourself to {folder}"
 
 
 def _odd(url: str, weight: Weight, folder: Path) -> ModelError:

@@ -40,7 +40,7 @@ def weight_path(
     path = find(name)
     if path is None and offline:
         raise ModelError(
-            f"the weight {name} is not here, and --offline forbids to download it", hint=hint(name)
+            f"the weight {name} is not here, and --offline forbids downloading it", hint=hint(name)
         )
     return path or pull(name, report, trust_new=trust_new)
 
@@ -74,7 +74,7 @@ def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path
             if check and not told.startswith(check):
                 target.unlink()
                 raise ModelError(
-                    f"{url} is {told}, not {check}: it was thrown away",
+                    f"{url} is {told}, not {check}: it was discarded",
                     hint="try again; if that fails, a proxy or the owner has changed the file",
                 )
             sha256 = (told if told.startswith("sha256:") else checksum(target))[len("sha256:") :]

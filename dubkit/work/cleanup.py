@@ -51,7 +51,7 @@ def parse_age(text: str) -> float:
     """``30d``, ``12h``, ``2w`` as seconds. Raises UsageError."""
     found = _AGE.fullmatch(text.strip())
     if not found:
-        raise UsageError(f"{text!r} is no age", hint="write 30d, 12h or 2w")
+        raise UsageError(f"{text!r} is not an age", hint="write 30d, 12h or 2w")
     return float(found[1]) * _SECONDS[found[2]]
 
 
@@ -62,9 +62,7 @@ def find_work(folder: Path) -> list[Path]:
     except OSError as error:
         raise explain(error, folder) from error
     if not found:
-        raise WorkError(
-            f"there is no work folder of dubkit in {folder}", hint="they end in .dubkit"
-        )
+        raise WorkError(f"there is no dubkit work folder in {folder}", hint="they end in .dubkit")
     return found
 
 
@@ -139,7 +137,7 @@ def _alone(work: Path) -> Iterator[None]:
             stream = held.enter_context(path.open("a+"))
             if not take(stream.fileno(), fcntl.LOCK_EX):
                 raise WorkError(
-                    f"the analysis folder {work} is in use: a run analyses a film in it",
+                    f"the analysis folder {work} is in use: a run is analyzing a film in it",
                     hint="wait for it, or stop it",
                 )
         yield

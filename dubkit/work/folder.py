@@ -62,7 +62,7 @@ def check_work(root: Path) -> None:
     strangers = sorted(name for name in names if not _OURS.fullmatch(name))
     if strangers and manifest is None and not names & {LOCK, SCRATCH}:
         raise WorkError(
-            f"{root} is no work folder of dubkit: it holds {strangers[0]}", hint=ANOTHER
+            f"{root} is not a dubkit work folder: it contains {strangers[0]}", hint=ANOTHER
         )
 
 
@@ -169,7 +169,7 @@ def explain(error: OSError, path: Path) -> DubkitError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(
             f"the disk is full: {where} cannot be written",
-            hint="make room and give the same command: finished work is kept",
+            hint="free some space and run the same command again: finished work is kept",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(

@@ -63,7 +63,7 @@ def _enter(stream: IO[str], root: Path, wait: Callable[[str], None] | None) -> b
         if wait is None:
             raise WorkError(
                 f"the work folder {root} is in use by {holder}",
-                hint="wait for it (--wait does), stop it, or choose a folder of its own",
+                hint="wait for it (--wait does), stop it, or choose another folder with --work",
             )
         if not waited:
             wait(f"the work folder {root} is in use by {holder}; waiting for it")
@@ -126,7 +126,7 @@ def _wait_for_workers(root: Path, patience: float) -> None:
             if time.monotonic() > deadline:
                 raise WorkError(
                     f"workers of an earlier run are still busy in {root}",
-                    hint="wait until they have ended, or end them, and start again",
+                    hint="wait until they have ended, or stop them, and run again",
                 )
             time.sleep(0.05)
 

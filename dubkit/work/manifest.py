@@ -50,7 +50,7 @@ def read_manifest(root: Path) -> Manifest | None:
         return None
     if not isinstance(table, dict) or table.get("kind") != KIND:
         raise WorkError(
-            f"{root} is no work folder of dubkit: its {MANIFEST} is something else", hint=ANOTHER
+            f"{root} is not a dubkit work folder: its {MANIFEST} is something else", hint=ANOTHER
         )
     if table.get("version") != VERSION:
         raise WorkError(
@@ -84,7 +84,7 @@ def read_small(path: Path) -> bytes:
     """A record's bytes. Raises OSError for what is no plain file, or larger than any record gets."""
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if facts.st_size > LARGEST:
         raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MiB", str(path))
     return path.read_bytes()

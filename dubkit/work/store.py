@@ -82,4 +82,4 @@ def _check_header(stream: IO[bytes], size: int) -> None:
         raise ValueError("it is of an unknown version")
     shape, _, kind = reader(stream)
     if kind.hasobject or math.prod(shape) * kind.itemsize > size:
-        raise ValueError(f"it says that it holds {shape} values, which is more than there is")
+        raise ValueError(f"it claims {shape} values, which is more than it contains")

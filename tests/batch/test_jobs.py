@@ -49,5 +49,5 @@ def test_long_films_are_spread_over_the_shards() -> None:
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/2", ""])
 def test_a_shard_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no part of a whole"):
+    with pytest.raises(UsageError, match="is not a shard"):
         Shard.parse(text)

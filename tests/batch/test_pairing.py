@@ -82,7 +82,7 @@ def test_in_one_shared_folder_a_film_is_no_dub_of_itself(tmp_path: Path) -> None
 @pytest.mark.parametrize("pattern", ["{lang}/x", "{film", "/{film}", "{film}.{nation}"])
 def test_a_pattern_that_cannot_work_is_refused(tmp_path: Path, pattern: str) -> None:
     films, dubs = laid_out(tmp_path, ["a.mp4"], ["a.fr.wav"])
-    with pytest.raises(UsageError, match="no pattern"):
+    with pytest.raises(UsageError, match="not a pattern"):
         pair(films, dubs, [pattern])
 
 

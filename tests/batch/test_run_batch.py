@@ -262,7 +262,7 @@ def test_a_list_cannot_write_outside_the_output_folder(studio: Path) -> None:
 def test_a_foreign_batch_json_is_left_alone(studio: Path) -> None:
     (studio / "out").mkdir()
     (studio / "out" / "batch.json").write_text('{"mine": 1}')
-    with pytest.raises(WorkError, match=r"no batch book"):
+    with pytest.raises(WorkError, match=r"not a batch record"):
         open_batch(request(studio))
 
 

@@ -99,7 +99,7 @@ def test_presets_in_a_circle_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a -> b -> a"):
         load_config([str(tmp_path / "a.toml")])
     (tmp_path / "c.toml").write_text("extends = 3\n")
-    with pytest.raises(ConfigError, match="extends is"):
+    with pytest.raises(ConfigError, match="extends must be"):
         load_config([str(tmp_path / "c.toml")])
 
 

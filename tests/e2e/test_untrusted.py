@@ -153,7 +153,7 @@ def test_a_hole_of_years_in_a_dub_is_damage(here: Path) -> None:
             frame = av.AudioFrame.from_ndarray(np.ones((1, 1600), np.int16), "s16", "mono")
             frame.sample_rate, frame.pts, frame.time_base = 16000, pts, Fraction(1, 16000)
             target.mux(stream.encode(frame))
-    with pytest.raises(InputError, match="a hole of"):
+    with pytest.raises(InputError, match="a gap of"):
         load_samples(here / "late.mkv")
 
 

@@ -64,7 +64,7 @@ def test_engines_are_built_with_settings_and_device() -> None:
 
 
 def test_auto_takes_the_best_one_and_says_why() -> None:
-    assert choose("shots", "auto") == ("adaptive", "auto: the best one there is")
+    assert choose("shots", "auto") == ("adaptive", "auto: the best available")
 
 
 @pytest.mark.usefixtures("empty_machine")
@@ -131,7 +131,7 @@ def test_auto_passes_over_what_is_not_installed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_named_engine_is_never_replaced() -> None:
-    assert choose("aligner", "even") == ("even", "named in the settings")
+    assert choose("aligner", "even") == ("even", "set explicitly")
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

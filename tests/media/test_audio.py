@@ -121,5 +121,5 @@ def test_mapped_samples_are_the_same_and_leave_nothing_behind(tmp_path: Path) ->
 
 def test_a_file_of_nothing_is_refused_when_it_is_mapped(tmp_path: Path) -> None:
     save_wav(tmp_path / "a.wav", np.zeros(0, np.float32))
-    with pytest.raises(InputError, match="nothing of it can be decoded"):
+    with pytest.raises(InputError, match="none of it can be decoded"):
         map_samples(tmp_path / "a.wav", tmp_path)

@@ -67,7 +67,7 @@ def test_a_list_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("Scene Number,Start Frame\n1," + "word " * 40_000, "is no CSV"),
+        ("Scene Number,Start Frame\n1," + "word " * 40_000, "is not valid CSV"),
         ("Scene Number,The Start Frames\n1,1\n", "no column 'Start Frame'"),
     ],
     ids=["endless line", "other column"],

@@ -62,7 +62,7 @@ def test_a_language_that_whisperx_hears_but_cannot_align_goes_to_the_next_engine
     assert found.engine.startswith("pocketsphinx")
     assert found.language == language
     assert found.path in ("recognition", "phone-loop")
-    assert f"no language was said: the dub sounds like {language!r}" in found.warnings
+    assert f"no language was set: the dub sounds like {language!r}" in found.warnings
     lacks = f"whisperx has no alignment model for the language {language!r} here"
     assert note == f"aligner: pocketsphinx (auto: {lacks} (dubkit models pull align-{language}))"
 

@@ -238,7 +238,7 @@ def test_the_net_is_loaded_once_a_process(spots: Path) -> None:
 
 def test_auto_takes_it_when_its_weights_are_there(spots: Path) -> None:
     name, why = choose("detector", "auto", FaceSettings(weights=str(spots)))
-    assert (name, why) == ("retinaface", "auto: the best one there is")
+    assert (name, why) == ("retinaface", "auto: the best available")
 
 
 def test_its_five_points_seed_the_dense_landmarks(tmp_path: Path, faces: ModuleType) -> None:

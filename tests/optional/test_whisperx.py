@@ -202,7 +202,7 @@ def test_a_script_of_another_film_is_refused_with_its_score_unless_it_is_trusted
         aligner.align(ten.samples, other, "en")
     assert "--trust-script" in str(caught.value.hint)
     with released(make(**folders, trust_script=True)) as aligner:
-        assert any("hardly agree" in w for w in aligner.align(ten.samples, other, "en").warnings)
+        assert any("hardly match" in w for w in aligner.align(ten.samples, other, "en").warnings)
 
 
 def test_a_word_that_cannot_be_found_stands_between_its_neighbors(
@@ -316,7 +316,7 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
 
 def test_auto_takes_it_when_its_weights_are_there(folders: dict[str, str]) -> None:
     settings = SpeechSettings.model_validate(folders)
-    assert choose("aligner", "auto", settings) == ("whisperx", "auto: the best one there is")
+    assert choose("aligner", "auto", settings) == ("whisperx", "auto: the best available")
 
 
 def test_nothing_is_printed(

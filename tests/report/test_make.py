@@ -216,7 +216,7 @@ def test_without_its_film_and_with_damaged_files_the_page_is_still_made(
 def test_only_an_older_report_is_replaced(job: Job, tmp_path: Path) -> None:
     mine = tmp_path / "mine.html"
     mine.write_text("my own page")
-    with pytest.raises(OutputError, match="exists and is no report"):
+    with pytest.raises(OutputError, match="exists and is not a report"):
         write(job.work, mine)
     assert mine.read_text() == "my own page"
     page = tmp_path / "page.html"

@@ -73,7 +73,7 @@ def test_a_line_that_is_not_spoken_is_told_and_not_smeared_over_others(
     assert abs(len(speech.words) - 18) <= 2
     last = [w.start for w in right.words[-5:]]
     assert [w.start for w in speech.words[-5:]] == pytest.approx(last, abs=0.06)
-    assert any("not heard" in warning for warning in speech.warnings)
+    assert any("not found in the dub" in warning for warning in speech.warnings)
 
 
 def test_sound_between_timed_lines_that_no_line_says_is_told(

@@ -35,7 +35,7 @@ def test_nothing_is_done_unless_it_is_asked_for(tmp_path: Path) -> None:
 def test_two_profiles_at_once_are_refused() -> None:
     generate = GenerateSettings(actor="anna.safetensors")
     both = Config(adapt=AdaptSettings(enabled=True), generate=generate)
-    with pytest.raises(UsageError, match="another is to be made"):
+    with pytest.raises(UsageError, match="would make another"):
         adapt.identity(both)
 
 

@@ -71,7 +71,7 @@ def test_word_lists_of_the_grid_corpus_are_scripts(tmp_path: Path) -> None:
     path.write_text("0 100 sil\n100 200 bin\n200 300 blue\n300 400 sil\n", encoding="utf-8")
     assert [line.text for line in read_lines(path)] == ["bin blue"]
     path.write_text("nothing\n", encoding="utf-8")
-    with pytest.raises(InputError, match="no list of words with times"):
+    with pytest.raises(InputError, match="not a list of words with times"):
         read_lines(path)
     path.write_text("0 100 sil\n", encoding="utf-8")
     with pytest.raises(InputError, match="holds no words"):

@@ -163,7 +163,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "silent": (lambda p: write_film(p, sound=np.zeros(32000, np.float32)), "its sound is silent"),
     "a tone": (
         lambda p: write_film(p, sound=(0.3 * np.sin(np.arange(32000) / 9)).astype(np.float32)),
-        "no speech: one level throughout",
+        "not speech: one level throughout",
     ),
     "repeated pictures": (
         lambda p: write_film(p, cast=frozen, grain=0),
@@ -372,7 +372,7 @@ def test_a_set_of_another_version_or_damaged_is_refused(
     (tmp_path / INDEX).write_text("{", encoding="utf-8")
     with pytest.raises(WorkError, match="damaged or not of dubkit"):
         PreparedSet(tmp_path)
-    with pytest.raises(InputError, match="is no prepared set"):
+    with pytest.raises(InputError, match="is not a prepared set"):
         PreparedSet(tmp_path / "nowhere")
     cut = tmp_path / "cut.npz"
     cut.write_bytes((done.root / CLIPS / "ann__first.npz").read_bytes()[:900])

@@ -231,7 +231,7 @@ class Curve(Line):
 
 @pytest.mark.parametrize(
     ("objective", "reason"),
-    [(Wide, "is of another net"), (Curve, "is the training of a line, not of a curve")],
+    [(Wide, "is for another net"), (Curve, "is the training of a line, not of a curve")],
 )
 def test_a_state_of_another_net_is_refused(
     objective: type[Line], reason: str, tmp_path: Path
@@ -254,7 +254,7 @@ def test_a_state_that_is_damaged_is_refused(content: bytes | None, tmp_path: Pat
 
 def test_a_checkpoint_of_the_product_is_no_state(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / STATE, "line", nn.Linear(2, 2), {}, 1)
-    with pytest.raises(ModelError, match="is no training of dubkit"):
+    with pytest.raises(ModelError, match="is not a training of dubkit"):
         train(Line(), tmp_path)
 
 

@@ -76,7 +76,7 @@ def test_a_beginning_that_is_longer_than_the_file_is_thrown_away(site: Site, cac
 
 def test_a_wrong_checksum_is_refused_and_nothing_is_kept(site: Site, cache: Path) -> None:
     site.files["/toy.pth"] = CONTENT[::-1]
-    with pytest.raises(ModelError, match="thrown away"):
+    with pytest.raises(ModelError, match="discarded"):
         pull("toy")
     assert not (cache / "toy" / "toy.pth").exists()
     assert find("toy") is None
@@ -195,7 +195,7 @@ def test_a_repository_file_that_is_not_what_the_hub_says_is_refused(site: Site, 
     site.files[f"/owner/toy/resolve/{site.commits['owner/toy']}/{name}"] = b"x" * len(
         REPOSITORY[name]
     )
-    with pytest.raises(ModelError, match="thrown away"):
+    with pytest.raises(ModelError, match="discarded"):
         pull("hub-toy")
     assert find("hub-toy") is None
 

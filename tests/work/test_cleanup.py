@@ -210,7 +210,7 @@ def test_a_folder_in_use_is_left_alone(job: Path) -> None:
 def test_a_folder_of_somebody_else_is_no_work_folder(tmp_path: Path) -> None:
     (tmp_path / "video-000000000000").mkdir()
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(WorkError, match="no work folder"):
+    with pytest.raises(WorkError, match="no dubkit work folder"):
         find_work(tmp_path)
 
 
@@ -223,5 +223,5 @@ def test_an_analysis_library_goes_only_as_a_whole(job: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-3d", "3 years"])
 def test_an_age_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no age"):
+    with pytest.raises(UsageError, match="is not an age"):
         parse_age(text)
