@@ -75,7 +75,7 @@ def test_after_a_crash_a_damaged_file_costs_its_unit_and_no_other(
     bench.run(progress=told)
     assert bench.counts() == [f"generate/{path.parent.name}"]
     assert bench.job.output.read_bytes() == before
-    assert any("cut off" in note and path.parent.name in note for note in told.notes)
+    assert any("ended abruptly" in note and path.parent.name in note for note in told.notes)
 
 
 def test_a_run_that_came_to_its_end_is_believed_without_reading_its_work_again(
@@ -85,7 +85,7 @@ def test_a_run_that_came_to_its_end_is_believed_without_reading_its_work_again(
     told = Recorder()
     bench.run(progress=told)
     assert (bench.job.work / LOCK).read_text() == ""
-    assert not any("cut off" in note for note in told.notes)
+    assert not any("ended abruptly" in note for note in told.notes)
 
 
 def test_another_command_in_a_folder_does_not_hide_that_its_last_run_was_cut_off(
@@ -97,7 +97,7 @@ def test_another_command_in_a_folder_does_not_hide_that_its_last_run_was_cut_off
         pass
     told = Recorder()
     bench.run(progress=told)
-    assert any("cut off" in note for note in told.notes)
+    assert any("ended abruptly" in note for note in told.notes)
 
 
 @pytest.mark.parametrize("years", [-30, 30])

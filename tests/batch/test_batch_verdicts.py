@@ -112,8 +112,8 @@ def test_what_is_wrong_with_verdicts_is_told_with_all_else_before_the_first_fram
     for line in (
         "one.de.wav is empty",
         "no preset named 'nonsense'",
-        "several verdict files are of its film: a.verdicts.json, b.verdicts.json",
-        "broken.verdicts.json is no verdict file",
+        "several verdict files are for its film: a.verdicts.json, b.verdicts.json",
+        "broken.verdicts.json is not a verdict file",
         "no job for the verdicts in",
         "nothing was started",
     ):

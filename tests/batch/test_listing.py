@@ -95,8 +95,8 @@ def test_every_problem_of_a_row_is_told(tmp_path: Path) -> None:
         ("jobs.csv", b"video,audio\n\xff\xfe,b\n", "not UTF-8"),
         ("jobs.csv", b'video,audio\n"a,b\n', "not CSV"),
         ("jobs.toml", b"[[job]\n", "not valid TOML"),
-        ("jobs.toml", b"job = 3\n", "something else"),
-        ("jobs.toml", b"[other]\nx = 1\n", "something else"),
+        ("jobs.toml", b"job = 3\n", "something other than"),
+        ("jobs.toml", b"[other]\nx = 1\n", "something other than"),
     ],
 )
 def test_a_list_that_is_none_gets_one_sentence(

@@ -199,7 +199,7 @@ def test_all_problems_are_told_and_nothing_starts(studio: Path) -> None:
     arguments += ["--out", str(studio / "out"), "--junit", str(junit)]
     result = runner.invoke(app, arguments)
     assert result.exit_code == 2
-    assert "2 of 3 jobs cannot be done" in result.stderr
+    assert "2 of 3 jobs are invalid" in result.stderr
     assert "two.mp4 is not a media file" in result.stderr
     assert "one.de.wav is empty" in result.stderr
     assert not (studio / "out").exists()

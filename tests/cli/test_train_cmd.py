@@ -78,7 +78,7 @@ def test_what_is_wrong_ends_with_its_code_and_a_hint(prepared: Path, tmp_path: P
     out = str(tmp_path / "out")
     for arguments, code, message in (
         (["prepare", str(tmp_path / "empty"), out], 3, "holds no videos"),
-        (["prepare", str(tmp_path / "nowhere"), out], 3, "is no folder"),
+        (["prepare", str(tmp_path / "nowhere"), out], 3, "is not a folder"),
         (["tc", str(tmp_path / "empty"), out], 3, "is not a prepared set"),
         (["tc", str(newer), out], 6, "has format 2, this dubkit reads 1"),
         (["tc", str(prepared), str(prepared)], 2, "a folder of its own"),

@@ -117,7 +117,7 @@ def test_unsure_landmarks_are_refused() -> None:
     scores = np.array([0.2, 0.7, 0.7], np.float32)
     assert quality.face_fault(scores, PrepareSettings(min_confidence=0.69)) is None
     fault = quality.face_fault(scores, PrepareSettings(min_confidence=0.71))
-    assert fault == "the face is unsure: confidence 0.70, 0.71 needed"
+    assert fault == "the face is uncertain: confidence 0.70, 0.71 needed"
 
 
 def test_lips_that_agree_too_little_with_the_sound_are_refused() -> None:
@@ -137,7 +137,7 @@ def test_too_little_speech_is_refused() -> None:
     phonemes = [("sil", 0.0, 1.5), ("a", 1.5, 2.0)]
     assert quality.speech_fault(phonemes, 2.0, PrepareSettings(min_voiced=0.25)) is None
     fault = quality.speech_fault(phonemes, 2.0, PrepareSettings(min_voiced=0.26))
-    assert fault == "spoken in 25% of it, 26% needed"
+    assert fault == "speech in 25% of it, 26% needed"
 
 
 def test_weights_decay_as_the_setting_says() -> None:

@@ -125,7 +125,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_behind(
         assert time.monotonic() - began < 15
         wait_for(lambda: group_is_gone(process.pid), 15)
     errors = (bench.folder / "stderr.txt").read_text()
-    assert "the same command goes on" in errors
+    assert "run the same command again" in errors
     assert "Traceback" not in errors
     assert bench.scratch() == []
 

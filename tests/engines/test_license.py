@@ -37,7 +37,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize(
-    ("weight", "says"), [("align-de", "CC-BY-NC-4.0"), ("align-uk", "does not say")]
+    ("weight", "says"), [("align-de", "CC-BY-NC-4.0"), ("align-uk", "is not stated")]
 )
 def test_weights_that_are_not_free_for_paid_work_are_refused(
     engine: pytest.MonkeyPatch, weight: str, says: str

@@ -45,7 +45,7 @@ def test_the_cpu_is_the_last_way_and_said() -> None:
     device = Device(ERRORS[0], most=0)
     assert frugally(device.work, 2, "mps", told.append) == "1 on cpu"
     assert device.tried == [(2, "mps"), (1, "mps"), (1, "cpu")]
-    assert told[-1] == "mps is out of memory: goes on with the CPU, which takes longer"
+    assert told[-1] == "mps is out of memory: continuing on the CPU, which is slower"
 
 
 def test_a_cpu_without_memory_is_an_error_with_a_way_out() -> None:

@@ -44,8 +44,8 @@ def test_a_written_list_is_read_back(tmp_path: Path) -> None:
         ("0\nten\n", "line 2 .* 'ten'"),
         ("0\n10\n40\n", "line 3 .* outside"),
         ("-3\n", "line 1 .* outside"),
-        ("0\n20\n10\n", "line 3 .* not after"),
-        ("0\n20\n20\n", "line 3 .* not after"),
+        ("0\n20\n10\n", "line 3 .* not later"),
+        ("0\n20\n20\n", "line 3 .* not later"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_line(tmp_path: Path, text: str, fault: str) -> None:

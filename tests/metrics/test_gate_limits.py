@@ -45,7 +45,7 @@ def test_a_limit_itself_is_allowed() -> None:
 def test_a_bad_shot_keeps_its_picture_and_says_why() -> None:
     result = gated(GOOD | {"offset_ms": 200.0, "seam": 0.1})
     assert result.kept
-    assert result.reasons == ("the lips are 200 ms off the sound", "a seam shows (0.100)")
+    assert result.reasons == ("the lips are off by 200 ms", "a seam is visible (0.100)")
 
 
 @pytest.mark.parametrize(("action", "refused"), [("warn", False), ("stop", True)])
@@ -75,4 +75,4 @@ def test_reasons_name_the_face_where_there_are_several() -> None:
     result = judge(
         "s", (FaceChecks(0, 9, check(GOOD, settings)), FaceChecks(2, 9, checks)), settings
     )
-    assert result.reasons == ("face 2: a seam shows (0.500)",)
+    assert result.reasons == ("face 2: a seam is visible (0.500)",)

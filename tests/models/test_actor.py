@@ -80,7 +80,7 @@ def test_sizes_that_do_not_fit_the_tensors_or_make_no_sense_are_refused(
 def test_facts_that_make_no_sense_are_refused(profile: Path, facts: dict[str, object]) -> None:
     known = {**asdict(FACTS), **facts} if "mood" in facts else facts
     save_checkpoint(profile, "actor", debug_tc(), {**known, "tc": asdict(debug_tc().config)}, 0)
-    with pytest.raises(ModelError, match="do not fit"):
+    with pytest.raises(ModelError, match="does not fit"):
         load_actor(profile)
 
 

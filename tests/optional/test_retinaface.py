@@ -224,7 +224,7 @@ def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_sa
     detector.detect(picture())
     assert asked == ["cuda:0", "cpu"]
     assert detector.notes == (
-        "retinaface: cuda:0 is out of memory: goes on with the CPU, which takes longer",
+        "retinaface: cuda:0 is out of memory: continuing on the CPU, which is slower",
     )
 
 

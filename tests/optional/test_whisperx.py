@@ -303,7 +303,7 @@ def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_sa
     assert asked == ["cuda:0", "cuda:0", "cpu", "cuda:0", "cpu"]
     assert [warning for warning in speech.warnings if "memory" in warning] == [
         "cuda:0 is out of memory: batches of 1 instead of 2",
-        "cuda:0 is out of memory: goes on with the CPU, which takes longer",
+        "cuda:0 is out of memory: continuing on the CPU, which is slower",
     ]
 
 

@@ -200,6 +200,7 @@ def test_an_unknown_stage_is_refused_with_the_known_ones(
 ) -> None:
     with pytest.raises(UsageError, match="shoots") as caught:
         bench.run(**options)
+    assert "did you mean shots?" in str(caught.value.hint)
     assert "probe, shots, faces" in str(caught.value.hint)
 
 

@@ -67,7 +67,7 @@ def test_what_is_no_verdict_file_is_refused_with_the_place(
 
 def test_no_json_and_no_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_bytes(b"\xff{")
-    with pytest.raises(InputError, match="no verdict file"):
+    with pytest.raises(InputError, match="not a verdict file"):
         read_verdicts(tmp_path / "v.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_verdicts(tmp_path / "w.json")
@@ -96,7 +96,7 @@ def test_a_preset_changes_how_the_shot_is_made_but_not_how_it_is_coded(tmp_path:
 
 
 def test_a_preset_that_changes_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="as it is"):
+    with pytest.raises(ConfigError, match="would not change"):
         config_with(Verdict(verdict="reject", instead="preset:balanced"), Config())
     with pytest.raises(ConfigError, match="no preset named"):
         config_with(Verdict(verdict="reject", instead="preset:nonsense"), Config())

@@ -121,7 +121,7 @@ def test_the_language_of_a_script_is_told_from_its_text(text: str, language: str
 @needs_espeak
 def test_a_text_of_no_language_asks_for_one() -> None:
     pytest.importorskip("py3langid")
-    with pytest.raises(InputError, match="cannot be told") as raised:
+    with pytest.raises(InputError, match="cannot be detected") as raised:
         guess(["zx"])
     assert "--language" in str(raised.value.hint)
 

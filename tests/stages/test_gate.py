@@ -135,7 +135,7 @@ def test_stop_makes_no_film_and_tells_all_shots(film: Film, tmp_path: Path) -> N
     suite = ElementTree.parse(junit).getroot()[0]
     failures = [case.get("classname") for case in suite if case.find("failure") is not None]
     assert failures == [f"dubkit.gate.{FIRST}", f"dubkit.gate.{SECOND}"]
-    assert int(suite.get("tests", 0)) >= 20, "one case a shot and measure"
+    assert int(suite.get("tests", 0)) >= 20, "one case per shot and measure"
 
 
 def test_a_verdict_decides_its_shot_alone(film: Film) -> None:

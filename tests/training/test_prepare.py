@@ -349,7 +349,7 @@ def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here", encoding="utf-8")
     with pytest.raises(InputError, match="holds no videos"):
         make(tmp_path, tmp_path / "set")
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         make(tmp_path / "nowhere", tmp_path / "set")
 
 

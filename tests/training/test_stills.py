@@ -73,8 +73,8 @@ def test_what_is_no_portrait_of_one_person_is_refused_with_the_reason(tmp_path: 
     empty.write_bytes(b"")
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(portrait(tmp_path / "good.png", near()).read_bytes()[:60])
-    assert "no picture" in refusal(empty, tmp_path / "out")
-    assert "no picture" in refusal(damaged, tmp_path / "out")
+    assert "not a readable picture" in refusal(empty, tmp_path / "out")
+    assert "not a readable picture" in refusal(damaged, tmp_path / "out")
     assert refusal(portrait(tmp_path / "none.png"), tmp_path / "out") == "no face"
     far = portrait(tmp_path / "far.png", near(size=15))
     assert "too small" in refusal(far, tmp_path / "out")

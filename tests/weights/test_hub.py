@@ -121,8 +121,8 @@ def test_the_list_tells_what_is_known_and_how(cache: Path) -> None:
     assert (before["size"], before["state"], before["locked"]) == (None, "not here", {})
     shown = RUN.invoke(app, ["models", "list"], env={"COLUMNS": "300"}).stdout
     line = next(line for line in shown.splitlines() if line.startswith("align-nl "))
-    assert "not known" in line
-    assert "the hub's own" in line
+    assert "unknown" in line
+    assert "from the hub" in line
     pull("loose")
     after = row("loose")
     assert (after["size"], after["state"]) == (len(CONTENT), "as first pulled")

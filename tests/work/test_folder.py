@@ -63,7 +63,7 @@ def test_sweeping_removes_what_was_in_the_making(tmp_path: Path) -> None:
 
 def test_a_folder_with_strangers_is_refused_but_an_own_one_may_hold_notes(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(WorkError, match=r"it holds notes\.txt"):
+    with pytest.raises(WorkError, match=r"it contains notes\.txt"):
         open_work(tmp_path)
     own = tmp_path / "own"
     open_work(own)

@@ -37,7 +37,7 @@ def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path) -> None
         assert ready.wait(30)
         with pytest.raises(WorkError, match=f"in use by process {other.pid} on ") as caught:
             hold(tmp_path).__enter__()
-        assert "a folder of its own" in str(caught.value.hint)
+        assert "choose another folder" in str(caught.value.hint)
         assert str(other.pid) in str(holder(tmp_path))
         assert other.pid is not None
         os.kill(other.pid, signal.SIGKILL)
