@@ -43,7 +43,7 @@ def test_results_come_in_film_order_whoever_is_done_first(jobs: int) -> None:
 
 def test_a_shot_whose_worker_dies_each_time_is_an_error_or_has_a_stand_in() -> None:
     tasks = [Trial(SHOTS[0]), Trial(SHOTS[1], dies=True)]
-    with pytest.raises(WorkError, match=f"shot {SHOTS[1].name} died each of three times"):
+    with pytest.raises(WorkError, match=f"shot {SHOTS[1].name} died three times"):
         list(map_shots(work, tasks, name="look", progress=Recorder(), jobs=2))
     stand_in = map_shots(
         work, tasks, name="look", progress=Recorder(), jobs=2, lost=lambda task: "lost"
