@@ -104,10 +104,10 @@ class Detection:
 
 
 class FaceState(IntEnum):
-    """What is known of a face in a frame."""
+    """How a face is known in a frame."""
 
     ABSENT = 0
-    BRIDGED = 1  # not seen, filled in between two sightings
+    BRIDGED = 1  # interpolated between two sightings
     SEEN = 2
 
 
@@ -122,10 +122,15 @@ class FaceTrack:
     pose: Floats  # (T, 3) yaw pitch roll in degrees
     scores: Floats  # (T,) landmark confidence 0..1
     state: NDArray[np.int8]  # (T,) FaceState
-    strange: Floats  # (T,) how much of the lower face looks like something else, `faces.occlusion`
+    occlusion: Floats  # (T,) score 0..2 that something is in front of the mouth, `faces.occlusion`
 
     def __len__(self) -> int:
         return len(self.state)
+
+    @property
+    def median_width(self) -> float:
+        """Of the face, in pixels."""
+        return float(np.nanmedian(self.boxes[:, 2] - self.boxes[:, 0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True)
 class TrackChoice:
-    """What is done with one track."""
+    """Whether a track is dubbed, why, and in which frames."""
 
     track: int
     start: int  # frames of the film, half-open

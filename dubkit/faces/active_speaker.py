@@ -1,10 +1,9 @@
-"""Who speaks: does a mouth move with the sound?
+"""The active speaker: does a mouth move with the sound?
 
-A linear map, trained on people who speak (`dubkit.training.lab.fit_lips_from_sound`), says from the sound around each
-frame how far lips would be open and drawn and how fast they would move. What a mouth really did is correlated
-with that, without the slow part of either, at the best of a few lags: real films are up to a few frames out
-of sync. How much correlation chance alone gives falls with the square root of the time seen, and so does the
-limit for "speaks".
+A linear map, trained on people who speak (`dubkit.training.lab.fit_lips_from_sound`), predicts from the sound around
+each frame how far lips are open and drawn and how fast they move. The measured motion of a mouth is correlated with
+that, both without their slow part, at the best of a few lags: real films are up to a few frames out of sync. The
+correlation that chance alone gives falls with the square root of the time seen, and so does the limit for "speaks".
 """
 
 from __future__ import annotations
@@ -29,21 +28,21 @@ SAMPLE_RATE = 16000
 BAND_EDGES = (100, 300, 600, 1000, 1500, 2200, 3200, 4800, 7500)  # Hz
 SOUND_LAGS = tuple(round(0.04 * step, 2) for step in range(-7, 8))  # seconds
 WINDOW = 512  # samples
-RANGE_DB = 45.0  # under the loudest of a shot by more than this is silence
-SLOW_SECONDS = 0.6  # standard deviation of the mean that is taken away
+RANGE_DB = 45.0  # below the loudest of a shot by more than this is silence
+SLOW_SECONDS = 0.6  # standard deviation of the local mean that is removed
 SYNC_SECONDS = 0.12  # largest lag between picture and sound
-MIN_SECONDS = 0.6  # less than this says nothing
+MIN_SECONDS = 0.6  # with less there is no score
 MIN_MOTION = 0.012  # deviation of the opening of a mouth that rests, inter-ocular distances
-KINDS = (1.0, 0.5, 0.5)  # weights of opening, width and speed in the verdict
-LIMIT = 0.5  # correlation that chance does not give in a second
+WEIGHTS = (1.0, 0.5, 0.5)  # of opening, width and speed in the correlation
+LIMIT = 0.5  # correlation over one second that chance does not reach
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """How far a mouth goes with the sound."""
+class SpeakerScore:
+    """How well the motion of a mouth fits the sound."""
 
     correlation: float  # -1..1 at the best lag
-    limit: float  # what it needs, for the time seen, to say that this face speaks
+    limit: float  # that this face needs to count as speaking, for the time it is seen
     motion: float  # deviation of the opening, inter-ocular distances
 
     @property
@@ -53,7 +52,7 @@ class Voice:
 
 @cache
 def lips_from_sound() -> Floats:
-    """(features, 3) map from `sound_features` to opening, width and speed."""
+    """(features, 3) linear map from `sound_features` to opening, width and speed."""
     with as_file(files("dubkit") / "weights" / "lips_from_sound.safetensors") as path:
         weights: Floats = load_file(path)["lips_from_sound"]
     return weights
@@ -62,7 +61,7 @@ def lips_from_sound() -> Floats:
 def mouth_motion(landmarks: Floats) -> Series:
     """(T, L, 2) -> (T, 3): opening and width of the mouth in inter-ocular distances, and the opening's speed.
 
-    Gaps (NaN) are filled evenly; a face that is never there gives NaN.
+    Gaps (NaN) are interpolated; a face that is never present gives NaN.
     """
     present = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
     if len(present) < 2:
@@ -108,28 +107,31 @@ def without_slow(values: Series, rate: float) -> Series:
     return values - local_mean(values, min(SLOW_SECONDS * rate, len(values) / 4))
 
 
-def voice(motion: Series, features: Series, rate: float) -> Voice | None:
-    """Compare a mouth (T, 3) with the sound (T, K) of the same frames; None where there is too little to say."""
+def speaker_score(motion: Series, features: Series, rate: float) -> SpeakerScore | None:
+    """Compare `mouth_motion` (T, 3) with `sound_features` (T, K) of the same frames, at ``rate`` frames a second.
+
+    None where the track is shorter than `MIN_SECONDS`, has no landmarks, or the sound has one level throughout.
+    """
     count = len(motion)
     if count < max(8, MIN_SECONDS * rate) or not np.isfinite(motion).all():
         return None
-    if np.ptp(features) < 0.5:  # one level throughout: silence, or a tone
+    if np.ptp(features) < 0.5:  # silence, or a tone
         return None
-    told = without_slow(features, rate) @ lips_from_sound()
-    shown = without_slow(motion, rate)
+    predicted = without_slow(features, rate) @ lips_from_sound()
+    measured = without_slow(motion, rate)
     reach = round(SYNC_SECONDS * rate)
-    best = max(_agreement(shown, told, lag) for lag in range(-reach, reach + 1))
-    return Voice(best, LIMIT / float(np.sqrt(count / rate)), float(motion[:, 0].std()))
+    best = max(_correlation(measured, predicted, lag) for lag in range(-reach, reach + 1))
+    return SpeakerScore(best, LIMIT / float(np.sqrt(count / rate)), float(motion[:, 0].std()))
 
 
-def _agreement(shown: Series, told: Series, lag: int) -> float:
-    """Weighted correlation of ``shown[t]`` with ``told[t + lag]``."""
-    count = len(shown)
+def _correlation(measured: Series, predicted: Series, lag: int) -> float:
+    """Weighted correlation of ``measured[t]`` with ``predicted[t + lag]``."""
+    count = len(measured)
     rows = np.arange(max(0, -lag), min(count, count - lag))
     total = 0.0
-    for kind, weight in enumerate(KINDS):
-        x = shown[rows, kind] - shown[rows, kind].mean()
-        y = told[rows + lag, kind] - told[rows + lag, kind].mean()
+    for kind, weight in enumerate(WEIGHTS):
+        x = measured[rows, kind] - measured[rows, kind].mean()
+        y = predicted[rows + lag, kind] - predicted[rows + lag, kind].mean()
         power = float(np.sqrt((x @ x) * (y @ y)))
         total += weight * float(x @ y) / power if power > 1e-9 else 0.0
-    return total / sum(KINDS)
+    return total / sum(WEIGHTS)

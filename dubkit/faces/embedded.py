@@ -1,7 +1,7 @@
-"""The face engine that every installation carries: a small detector and a dense landmarker.
+"""The face engines that every installation carries: a small detector and a dense landmarker.
 
-Both run in plain torch on the CPU or a GPU, with the weights inside the package, and look at one
-picture or crop at a time, so a result never depends on what else was asked.
+Both run in plain torch on the CPU or a GPU, with the weights inside the package, and process one picture or crop at a
+time, so that a result never depends on what else is processed.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from dubkit.models.devices import place
 from dubkit.models.face_nets import STRIDES, decode, for_inference, load_detector, load_landmarker
 from dubkit.records import Detection, Floats
 
-SMALLEST = 17.0  # pixels in the picture looked at, longer side; less is guessing
+SMALLEST = 17.0  # pixels, longer side of a box in the downscaled picture; smaller detections are unreliable
 OVERLAP = 0.4  # of two boxes with a larger intersection over union, the better one stays
 LARGEST_STEP = STRIDES[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is now, so that what was loaded from it is not taken for what replaced it."""
+    """A file with its size and time: a key for caches that a replaced file does not match."""
 
     path: Path
     state: tuple[int, int] | None
 
 
 def _file(path: Path) -> _File:
-    # a file that is not there is told when it is loaded
+    # a missing file is reported when it is loaded
     facts = path.stat() if path.is_file() else None
     return _File(path, (facts.st_size, facts.st_mtime_ns) if facts else None)
 
 
-# a net is loaded once a process: each shot of a film has engines of its own
+# a net is loaded once a process: each shot of a film builds its own engines
 @lru_cache(maxsize=1)
 def _detector(file: _File, device: torch.device) -> tuple[torch.nn.Module, str]:
     net, checkpoint = load_detector(file.path)
@@ -59,7 +59,7 @@ def _landmarker(file: _File, device: torch.device) -> tuple[torch.nn.Module, int
 
 
 class EmbeddedDetector:
-    """Finds faces from about 19 pixels in the picture it looks at (`FaceSettings.detect_size`)."""
+    """Detects faces of about 19 pixels and more in pictures downscaled to `FaceSettings.detect_size`."""
 
     name = "embedded"
 
@@ -132,7 +132,7 @@ class EmbeddedLandmarker:
             )
         count = len(crops)
         landmarks = np.empty((count, landmark_layout.COUNT, 2), np.float32)
-        pose, sure = np.empty((count, 3), np.float32), np.empty(count, np.float32)
+        pose, confidence = np.empty((count, 3), np.float32), np.empty(count, np.float32)
         step = max(1, count) if together else 1
         with torch.inference_mode():
             for i in range(0, count, step):
@@ -140,8 +140,8 @@ class EmbeddedLandmarker:
                 found = self.net(torch.cat([_tensor(crop, self.device) for crop in crops[part]]))
                 landmarks[part] = ((found.landmarks + 1) * (size / 2) - 0.5).cpu().numpy()
                 pose[part] = found.pose.cpu().numpy()
-                sure[part] = found.confidence.sigmoid().flatten().cpu().numpy()
-        return landmarks, pose, sure
+                confidence[part] = found.confidence.sigmoid().flatten().cpu().numpy()
+        return landmarks, pose, confidence
 
 
 def shrink(picture: Picture, long_side: int) -> tuple[Picture, Floats]:
@@ -169,12 +169,12 @@ def suppress(boxes: Floats, scores: Floats, least: float) -> list[int]:
     order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= least][:400]
     kept: list[int] = []
     for i in order:
-        if all(_alike(boxes[i], boxes[k]) <= OVERLAP for k in kept):
+        if all(_overlap(boxes[i], boxes[k]) <= OVERLAP for k in kept):
             kept.append(i)
     return kept
 
 
-def _alike(a: Floats, b: Floats) -> float:
+def _overlap(a: Floats, b: Floats) -> float:
     """Intersection over union of two boxes."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
@@ -185,13 +185,13 @@ def _alike(a: Floats, b: Floats) -> float:
 
 
 def _tensor(picture: Picture, device: torch.device) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) -1..1, channels last in memory."""
+    """(H, W, 3) uint8 -> (1, 3, H, W) in -1..1, channels last in memory."""
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
     return (pixels.float() / 127.5 - 1).permute(2, 0, 1)[None]
 
 
 def _padded(picture: Picture, device: torch.device) -> torch.Tensor:
-    """The same, grown with gray to the right and bottom until the coarsest grid fits."""
+    """The same, padded with gray at the right and bottom to multiples of the coarsest stride."""
     height, width = picture.shape[:2]
     down, right = -height % LARGEST_STEP, -width % LARGEST_STEP
     pixels = _tensor(picture, device)

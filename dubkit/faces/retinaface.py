@@ -13,7 +13,7 @@ from typing import Any
 
 from dubkit.config.schema import FaceSettings
 from dubkit.engines.base import Picture
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.engines.registry import load_module
 from dubkit.errors import ModelError
 from dubkit.records import Detection
@@ -47,7 +47,7 @@ class RetinafaceDetector:
         return self.detect_all([picture])[0]
 
     def detect_all(self, pictures: list[Picture]) -> list[list[Detection]]:
-        """Faces of several pictures of one size, looked at together; memory permitting."""
+        """Faces of several pictures of one size, detected in one batch where memory permits."""
         for picture in pictures:
             if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
                 raise ModelError(
@@ -60,8 +60,8 @@ class RetinafaceDetector:
             parts = [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
             return [faces for part in parts for faces in net.detect(part, self._min_score)]
 
-        with quiet():
-            found: list[list[Detection]] = memory.frugally(
+        with contained():
+            found: list[list[Detection]] = memory.within_memory(
                 some, max(1, len(pictures)), self._device, self._tell
             )
         return found

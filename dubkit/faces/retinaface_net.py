@@ -1,4 +1,4 @@
-"""RetinaFace at work, with the decoding of retinaface-pytorch. Import this inside `quiet.quiet`.
+"""RetinaFace at work, with the decoding of retinaface-pytorch. Import this inside `engines.containment.contained`.
 
 The package's own ``predict_jsons`` cuts coordinates to whole pixels of a square picture and takes one picture
 at a time; the same steps are taken here in floats and in batches.
@@ -36,7 +36,7 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
 _MEAN_BGR = np.array([104.0, 117.0, 123.0], np.float32)
 _AFTER_ACTIVATION = "body.stage1.1.1.running_var"
-_DEAD = 1e-20  # variance of a channel that never speaks
+_DEAD = 1e-20  # variance of a channel that is always 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Backbone:
                     module.negative_slope = 0.0
         return net
 
-    def numbers(self, picture: Picture) -> NDArray[np.float32]:
-        """A picture (H, W, 3) RGB as the network was trained to see it; 0 is the mean color."""
+    def normalized(self, picture: Picture) -> NDArray[np.float32]:
+        """A picture (H, W, 3) RGB, normalized as the network was trained; 0 is the mean color."""
         pixels = picture.astype(np.float32)
         if self is MOBILENET:
             return np.asarray(pixels[..., ::-1] - _MEAN_BGR, np.float32)
@@ -110,7 +110,7 @@ class MobileBody(nn.Module):
 
 _OVERLAP = 0.4  # the package's own; of two boxes that share more, the better one stays
 _MOST = 400  # faces of a picture
-_SMALLEST = 4.0  # pixels of the picture looked at
+_SMALLEST = 4.0  # pixels of the scaled picture
 
 
 class RetinafaceNet:
@@ -153,7 +153,7 @@ class RetinafaceNet:
         size = (max(1, round(width * part)), max(1, round(height * part)))
         small = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
         square = np.zeros((self._size, self._size, 3), np.float32)  # 0: the mean color
-        square[: size[1], : size[0]] = self.backbone.numbers(np.asarray(small, np.uint8))
+        square[: size[1], : size[0]] = self.backbone.normalized(np.asarray(small, np.uint8))
         return square, np.array([size[0] / width, size[1] / height])
 
     def _faces(

@@ -10,47 +10,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.faces.active_speaker import MIN_MOTION, Series, Voice, mouth_motion, voice
-from dubkit.faces.occlusion import covered
+from dubkit.faces.active_speaker import (
+    MIN_MOTION,
+    Series,
+    SpeakerScore,
+    mouth_motion,
+    speaker_score,
+)
+from dubkit.faces.occlusion import covered_frames
 from dubkit.faces.smooth import segments
-from dubkit.faces.tracker import median_width
 from dubkit.records import FaceState, FaceTrack, TrackChoice, Untouched
 
-MIN_SCORE = 0.5  # landmarks less sure than this are not worked with
-RETURN = 0.92  # a face is usable again when it is this far inside its limit
-SHARED = 0.25  # of the shorter track that two must share to be rivals
-UNCLEAR = "the largest face; none clearly speaks"  # the reason of a choice that is a guess
-RIVAL = 0.6  # of the best face's correlation that makes another one speak as well
+MIN_SCORE = 0.5  # of landmarks: below it a frame is not dubbed
+RELEASE = 0.92  # a face is usable again when it is this far inside its limit
+SHARED_TIME = 0.25  # of the shorter track that two must share to compete
+UNCLEAR = "the largest face; none clearly speaks"  # the reason of a choice without evidence
+SHARE_OF_BEST = (
+    0.6  # correlation, relative to the best face's, from which on another face speaks too
+)
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The faces that are dubbed (numbers of tracks) with the reason of each, and what the user should know."""
+class Selection:
+    """The faces that are dubbed (numbers of tracks) with the reason of each, and a note for the user."""
 
     dubbed: dict[int, str]
-    voices: dict[int, Voice]
+    scores: dict[int, SpeakerScore]
     note: str | None = None
-    others: str = "not the largest face"  # why their rivals are not
+    rejected: str = "not the largest face"  # why the competing faces are not
 
 
 def choose(
-    tracks: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: Sound | None
+    tracks: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
 ) -> tuple[list[TrackChoice], str | None]:
-    """Decide for every track; with it a note where the wanted way could not be gone.
+    """The choice for every track, and a note where ``settings.which`` could not be followed.
 
-    ``sound`` gives the features of the film's own sound; None where it has none.
+    ``sound`` holds the features of the film's own sound; None where it has none.
     """
     spans = [untouched(track, settings, rate) for track in tracks]
-    able = [
+    usable = [
         t for t, s in zip(tracks, spans, strict=True) if sum(u.end - u.start for u in s) < len(t)
     ]
-    dubbed, refused, voices, note = _decide(able, settings, rate, sound)
+    dubbed, refused, scores, note = _decide(usable, settings, rate, sound)
     choices = []
     for track, span in zip(tracks, spans, strict=True):
-        measured = voices.get(track.track)
-        reason = dubbed.get(track.track) or refused.get(track.track) or _unable(span)
+        measured = scores.get(track.track)
+        reason = dubbed.get(track.track) or refused.get(track.track) or _main_reason(span)
         choices.append(
             TrackChoice(
                 track=track.track,
@@ -58,7 +65,7 @@ def choose(
                 end=track.start + len(track),
                 dubbed=track.track in dubbed,
                 reason=reason,
-                width=round(median_width(track), 1),
+                width=round(track.median_width, 1),
                 correlation=None if measured is None else round(measured.correlation, 3),
                 untouched=span,
             )
@@ -67,8 +74,8 @@ def choose(
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """The film's own sound of one shot: `speaking.sound_features` of its frames."""
+class SoundFeatures:
+    """The film's own sound in one shot: `active_speaker.sound_features` of its frames."""
 
     start: int  # frame of row 0
     features: Series  # (T, K)
@@ -79,16 +86,16 @@ class Sound:
 
 
 def untouched(track: FaceTrack, settings: FaceSettings, rate: float) -> tuple[Untouched, ...]:
-    """The spans of a track in which its mouth cannot be replaced well."""
+    """The spans of a track in which its mouth is not replaced, each with its reason."""
     width = np.nan_to_num(track.boxes[:, 2] - track.boxes[:, 0])
     yaw, pitch = np.abs(np.nan_to_num(track.pose[:, :2])).T
     doubtful = (track.scores < MIN_SCORE) & (track.state == FaceState.SEEN)
     causes = [
         ("absent", track.state == FaceState.ABSENT),
-        ("too small", _beyond(settings.min_size / np.maximum(width, 1e-3), 1.0)),
-        ("turned away", _beyond(yaw, settings.max_yaw)),
-        ("tilted", _beyond(pitch, settings.max_pitch)),
-        ("covered", covered(track.strange, settings.max_covered, rate)),
+        ("too small", _over_limit(settings.min_size / np.maximum(width, 1e-3), 1.0)),
+        ("turned away", _over_limit(yaw, settings.max_yaw)),
+        ("tilted", _over_limit(pitch, settings.max_pitch)),
+        ("covered", covered_frames(track.occlusion, settings.max_covered, rate)),
         ("unsure", doubtful),
     ]
     cause = np.full(len(track), -1)
@@ -106,38 +113,40 @@ def untouched(track: FaceTrack, settings: FaceSettings, rate: float) -> tuple[Un
     )
 
 
-def _beyond(values: NDArray[np.floating], limit: float) -> Mask:
-    """Where values are over the limit; once over, they must come well under it again."""
+def _over_limit(values: NDArray[np.floating], limit: float) -> Mask:
+    """(T,) where values are over the limit; once over, they must fall below `RELEASE` of it again."""
     out = np.zeros(len(values), np.bool_)
     over = False
     for row, value in enumerate(values):
-        over = bool(value > limit * (RETURN if over else 1.0))
+        over = bool(value > limit * (RELEASE if over else 1.0))
         out[row] = over
     return out
 
 
 def _decide(
-    able: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: Sound | None
-) -> tuple[dict[int, str], dict[int, str], dict[int, Voice], str | None]:
-    """Tracks that are dubbed and those that are not, with their reasons; voices; a note.
+    usable: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
+) -> tuple[dict[int, str], dict[int, str], dict[int, SpeakerScore], str | None]:
+    """Tracks that are dubbed and those that are not, with their reasons; speaker scores; a note.
 
     Faces compete only with those that are in the picture at the same time.
     """
     dubbed: dict[int, str] = {}
     refused: dict[int, str] = {}
-    voices: dict[int, Voice] = {}
+    scores: dict[int, SpeakerScore] = {}
     notes: list[str] = []
-    for rivals in _rivals(able):
-        verdict = _contest(rivals, settings, rate, sound)
-        dubbed |= verdict.dubbed
-        refused |= {t.track: verdict.others for t in rivals if t.track not in verdict.dubbed}
-        voices |= verdict.voices
-        notes += [verdict.note] if verdict.note and verdict.note not in notes else []
-    return dubbed, refused, voices, "; ".join(notes) or None
+    for concurrent in _concurrent(usable):
+        selection = _select_among(concurrent, settings, rate, sound)
+        dubbed |= selection.dubbed
+        refused |= {
+            t.track: selection.rejected for t in concurrent if t.track not in selection.dubbed
+        }
+        scores |= selection.scores
+        notes += [selection.note] if selection.note and selection.note not in notes else []
+    return dubbed, refused, scores, "; ".join(notes) or None
 
 
-def _rivals(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
-    """Groups of tracks that share their time, directly or through others."""
+def _concurrent(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
+    """Groups of tracks that are in the picture at the same time, directly or through others."""
     groups: list[list[FaceTrack]] = []
     for track in tracks:
         near = [g for g in groups if any(_share_time(track, other) for other in g)]
@@ -148,50 +157,54 @@ def _rivals(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
 
 def _share_time(a: FaceTrack, b: FaceTrack) -> bool:
     both = min(a.start + len(a), b.start + len(b)) - max(a.start, b.start)
-    return both > SHARED * min(len(a), len(b))
+    return both > SHARED_TIME * min(len(a), len(b))
 
 
-def _contest(
-    able: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: Sound | None
-) -> Verdict:
-    largest = max(able, key=lambda t: (median_width(t) * len(t), -t.track))
-    if len(able) == 1:
-        return Verdict({largest.track: "the only face that can be dubbed"}, {})
+def _select_among(
+    usable: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
+) -> Selection:
+    largest = max(usable, key=lambda t: (t.median_width * len(t), -t.track))
+    if len(usable) == 1:
+        return Selection({largest.track: "the only face that can be dubbed"}, {})
     if settings.which == "all":
-        return Verdict({t.track: "all faces are dubbed" for t in able}, {})
+        return Selection({t.track: "all faces are dubbed" for t in usable}, {})
     if settings.which == "largest":
-        return Verdict({largest.track: "the largest face"}, {})
+        return Selection({largest.track: "the largest face"}, {})
     if sound is None:
         note = "the film has no sound that shows who speaks, so the largest face is dubbed"
-        return Verdict({largest.track: "the largest face; there is no sound"}, {}, note)
-    voices = _voices(able, rate, sound)
-    speaking = _speaking(voices)
+        return Selection({largest.track: "the largest face; there is no sound"}, {}, note)
+    scores = _speaker_scores(usable, rate, sound)
+    speaking = _speakers(scores)
     if speaking:
-        return Verdict(speaking, voices, others="another face speaks")
-    note = f"no face clearly speaks among {len(able)}, so the largest is dubbed"
-    return Verdict({largest.track: UNCLEAR}, voices, note)
+        return Selection(speaking, scores, rejected="another face speaks")
+    note = f"no face clearly speaks among {len(usable)}, so the largest is dubbed"
+    return Selection({largest.track: UNCLEAR}, scores, note)
 
 
-def _voices(able: Sequence[FaceTrack], rate: float, sound: Sound) -> dict[int, Voice]:
-    measured = {t.track: voice(mouth_motion(t.landmarks), sound.of(t), rate) for t in able}
-    return {track: v for track, v in measured.items() if v is not None}
+def _speaker_scores(
+    usable: Sequence[FaceTrack], rate: float, sound: SoundFeatures
+) -> dict[int, SpeakerScore]:
+    measured = {
+        t.track: speaker_score(mouth_motion(t.landmarks), sound.of(t), rate) for t in usable
+    }
+    return {track: s for track, s in measured.items() if s is not None}
 
 
-def _speaking(voices: dict[int, Voice]) -> dict[int, str]:
-    best = max((v.correlation for v in voices.values() if v.speaks), default=None)
+def _speakers(scores: dict[int, SpeakerScore]) -> dict[int, str]:
+    best = max((s.correlation for s in scores.values() if s.speaks), default=None)
     if best is None:
-        moving = [track for track, v in voices.items() if v.motion >= MIN_MOTION]
-        if len(moving) == 1 and len(voices) > 1:
+        moving = [track for track, s in scores.items() if s.motion >= MIN_MOTION]
+        if len(moving) == 1 and len(scores) > 1:
             return {moving[0]: "the only mouth that moves"}
         return {}
     return {
-        track: f"its lips move with the film's own sound (r = {v.correlation:.2f})"
-        for track, v in voices.items()
-        if v.speaks and v.correlation >= RIVAL * best
+        track: f"its lips move with the film's own sound (r = {s.correlation:.2f})"
+        for track, s in scores.items()
+        if s.speaks and s.correlation >= SHARE_OF_BEST * best
     }
 
 
-def _unable(spans: Sequence[Untouched]) -> str:
+def _main_reason(spans: Sequence[Untouched]) -> str:
     lengths: dict[str, int] = {}
     for span in spans:
         lengths[span.reason] = lengths.get(span.reason, 0) + span.end - span.start

@@ -20,7 +20,9 @@ from dubkit.records import Floats
 
 WINDOW_SECONDS = 0.12  # standard deviation of the window at full strength
 MAX_NOISE = 0.015  # inter-ocular distances; what is larger is motion, not noise
-REMOVED = 2.0  # what is taken for noise at full strength, in standard deviations of the noise
+REMOVED = (
+    2.0  # largest change that counts as noise at full strength, in standard deviations of the noise
+)
 BLOCK = 1000  # frames smoothed at once
 _GROUPS = (
     landmark_layout.LIPS,

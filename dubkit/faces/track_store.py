@@ -12,7 +12,7 @@ from dubkit.records import FaceTrack, TrackChoice
 from dubkit.work.store import open_arrays, read_record, write_record
 
 TRACKS, CHOICES = "tracks.npz", "chosen.json"
-_ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "strange")
+_ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "occlusion")
 
 
 def save_tracks(folder: Path, tracks: list[FaceTrack]) -> None:

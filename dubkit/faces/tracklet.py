@@ -1,4 +1,4 @@
-"""One face on its way through a shot, while it is being followed, and how it is seen in a frame."""
+"""One face of a shot while it is being followed, and how it is located in a frame."""
 
 from __future__ import annotations
 
@@ -26,28 +26,26 @@ from dubkit.faces.align import (
 from dubkit.faces.occlusion import Skin, skin_of
 from dubkit.records import Detection, Floats
 
-KEEP_SCORE = 0.4  # a face that is being followed stays while its confidence is above this
+KEEP_SCORE = 0.4  # a face that is followed stays while its confidence is above this
 NEW_SCORE = 0.6  # a face that is new, or comes back, needs this
-# likeness: two pictures of one person within a shot have .76 and more in 99 of 100 cases, two people .44 in the
-# middle and .79 and more in 5 of 100
+# likeness: two pictures of one person within a shot have .76 and more in 99 of 100 cases; two people have .44 in the
+# median and .79 and more in 5 of 100
 KEEP_LOOK = 0.4  # under this, a followed face has become someone else
 SAME_LOOK = 0.7  # from this on, a face that comes back is the same one
 SAME_PLACE = 0.5  # two faces nearer than this, in face sizes, are one
 COVERED = 0.5  # and so are two of which one lies in the other to this part
 MAX_STEP = 0.7  # farthest a face is from where it was expected, in face sizes
-MAX_SHAPE = 0.6  # farthest, on average, that landmarks are from the mean face, canonical units
-USUAL_SHAPE, ODD_COST = (
-    0.05,
-    2.5,
-)  # credit lost with each canonical unit of oddness beyond the usual
+MAX_DEVIATION = 0.6  # farthest, on average, that landmarks are from the mean face, canonical units
+USUAL_DEVIATION = 0.05  # canonical units, of `shape_deviation`
+DEVIATION_COST = 2.5  # confidence lost with each canonical unit of deviation beyond the usual
 MAX_ZOOM = 1.5  # largest change of size from one frame to the next
 LINK_SECONDS = 2.0  # a face that comes back to its place within this time is the same face
 
-_FORGOTTEN = np.zeros(0, np.float32)
+_NO_LOOK = np.zeros(0, np.float32)
 
 
 class View(Protocol):
-    """One frame as the tracker sees it; display coordinates."""
+    """One frame as the tracker uses it; display coordinates."""
 
     def detect(self) -> Sequence[Detection]: ...
 
@@ -55,8 +53,8 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings in frames."""
+class TrackerSettings:
+    """`FaceSettings` with their times in frames, at ``rate`` frames a second."""
 
     detect_every: int
     bridge: int
@@ -67,7 +65,7 @@ class Rules:
     rate: float
 
     @classmethod
-    def of(cls, settings: FaceSettings, rate: float) -> Rules:
+    def of(cls, settings: FaceSettings, rate: float) -> TrackerSettings:
         return cls(
             detect_every=max(1, round(settings.detect_every * rate)),
             bridge=round(settings.bridge_seconds * rate),
@@ -86,8 +84,8 @@ class Sighting:
     landmarks: Floats  # (L, 2) display coordinates
     pose: Floats  # (3,) yaw pitch roll, degrees, relative to the display
     score: float
-    look: Floats  # `link.look`; forgotten once it has been learned, to keep long shots small
-    skin: Skin  # `cover.skin_of`
+    look: Floats  # `association.look`; dropped once the tracklet has taken it in, to keep long shots small
+    skin: Skin  # `occlusion.skin_of`
 
     @property
     def points(self) -> Floats:
@@ -105,7 +103,9 @@ class Sighting:
 
 
 def locate(view: View, locator: Locator, ways: Sequence[Matrix]) -> list[Sighting]:
-    """Look for a face at each place; ``ways`` are ``canonical_from_display`` guesses."""
+    """Locate a face at each place; ``ways`` are ``canonical_from_display`` estimates, one sighting comes back for
+    each.
+    """
     if not ways:
         return []
     size = locator.crop_size
@@ -124,17 +124,17 @@ def locate(view: View, locator: Locator, ways: Sequence[Matrix]) -> list[Sightin
     return seen
 
 
-def oddness(face: Floats) -> float:
+def shape_deviation(face: Floats) -> float:
     """Mean distance of landmarks (L, 2) from the mean face, canonical units; about .04 for most people."""
     shape = apply(canonical_from_face(face), face) - mean_face()
     return float(np.linalg.norm(shape, axis=1).mean())
 
 
 def plausible(face: Floats, expected: Matrix | None = None) -> bool:
-    """Whether landmarks look like a face at all, and of the expected size and place."""
+    """Whether landmarks (L, 2) have the shape of a face, and the ``expected`` size and place."""
     if not np.isfinite(face).all():
         return False
-    if oddness(face) > MAX_SHAPE:
+    if shape_deviation(face) > MAX_DEVIATION:
         return False
     if expected is None:
         return True
@@ -145,61 +145,65 @@ def plausible(face: Floats, expected: Matrix | None = None) -> bool:
 
 
 @dataclass(slots=True, eq=False)
-class Trail:
-    """A face being followed: its sightings by frame index."""
+class Tracklet:
+    """A face that is being followed: its sightings by frame index."""
 
     look: Floats
     sightings: dict[int, Sighting] = field(default_factory=dict)
     last: int = -1  # latest frame it was seen in
-    verdicts: int = 0  # detections that spoke for or against it
-    trust: float = 0.0  # sum of their scores, 0 for each against
-    confirmed: int = -1  # latest frame in which a detection agreed
-    judged: int = -1  # latest frame in which a detection spoke for or against it
-    misses: int = 0  # verdicts against it since it was confirmed
+    checks: int = 0  # detections that confirmed or missed it
+    score_sum: float = 0.0  # of the detections, 0 for each that missed it
+    confirmed: int = -1  # latest frame in which a detection confirmed it
+    checked: int = -1  # latest frame in which a detection confirmed or missed it
+    misses: int = 0  # detections that missed it since it was confirmed
     ended: bool = False
 
     def add(self, index: int, sighting: Sighting, learn: bool = True) -> None:
-        """Record a sighting; ``learn`` its look unless another face is in the way."""
-        self.sightings[index] = replace(sighting, look=_FORGOTTEN)
+        """Record a sighting; with ``learn`` its look is taken in."""
+        self.sightings[index] = replace(sighting, look=_NO_LOOK)
         self.last = max(self.last, index)
         if learn:
             self.look = (0.9 * self.look + 0.1 * sighting.look).astype(np.float32)
 
     @property
-    def support(self) -> float:
+    def detection_score(self) -> float:
         """Mean score of the detections, 0..1."""
-        return self.trust / max(self.verdicts, 1)
+        return self.score_sum / max(self.checks, 1)
 
     @property
-    def credit(self) -> float:
-        """How much speaks for a face, at most 1: what both nets say of it, less what is odd about its shape."""
+    def confidence(self) -> float:
+        """That this is a face, at most 1: mean score of both nets, less a cost for an unusual shape."""
         seen = list(self.sightings.values())
         some = seen[:: max(1, len(seen) // 50)]
-        odd = float(np.mean([oddness(s.landmarks) for s in some]))
+        deviation = float(np.mean([shape_deviation(s.landmarks) for s in some]))
         score = float(np.mean([s.score for s in seen]))
-        return (self.support + score) / 2 - ODD_COST * max(0.0, odd - USUAL_SHAPE)
+        return (self.detection_score + score) / 2 - DEVIATION_COST * max(
+            0.0, deviation - USUAL_DEVIATION
+        )
 
     def confirm(self, index: int, score: float) -> None:
-        """A detection agrees."""
-        self.verdicts += 1
-        self.trust += score
-        self.confirmed = self.judged = index
+        """Record a detection that confirms it."""
+        self.checks += 1
+        self.score_sum += score
+        self.confirmed = self.checked = index
         self.misses = 0
 
-    def doubt(self, index: int) -> None:
-        """A detection does not see it."""
-        self.verdicts += 1
+    def miss(self, index: int) -> None:
+        """Record a detection that missed it."""
+        self.checks += 1
         self.misses += 1
-        self.judged = index
+        self.checked = index
 
     def end(self) -> None:
-        """No detection believes in it any more: forget what came after the last that did."""
+        """Stop following it, and drop the sightings after the last confirmation."""
         self.ended = True
         self.sightings = {i: s for i, s in self.sightings.items() if i <= self.confirmed}
         self.last = self.confirmed
 
     def predict(self, index: int, step: int = 1) -> Floats:
-        """(L, 2) where the face should be in a frame, from its own even motion; ``step`` -1 looks backward."""
+        """(L, 2) expected landmarks in a frame, at the constant speed of the last sightings; ``step`` -1 goes
+        backward.
+        """
         last = index - step
         while last not in self.sightings:
             last -= step
@@ -216,17 +220,17 @@ class Trail:
 
     def fits(self, sighting: Sighting, expected: Floats, gap: int) -> bool:
         """Whether a sighting may be this face ``gap`` frames after it was last seen."""
-        back = gap > 1
+        returns = gap > 1
         return (
-            sighting.score >= (NEW_SCORE if back else KEEP_SCORE)
-            and self.likeness(sighting) >= (SAME_LOOK if back else KEEP_LOOK)
+            sighting.score >= (NEW_SCORE if returns else KEEP_SCORE)
+            and self.likeness(sighting) >= (SAME_LOOK if returns else KEEP_LOOK)
             and plausible(sighting.landmarks, canonical_from_face(expected))
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a frame kept for a second look; crops are taken out of it."""
+    """A part of a frame that is kept for the backward pass; a `View` without detections."""
 
     picture: NDArray[np.uint8]
     picture_from_display: Matrix

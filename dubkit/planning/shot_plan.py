@@ -130,7 +130,7 @@ def _occluded(
     if not known.any():
         return
     doubtful = (track.scores < UNSURE) | (track.state == FaceState.BRIDGED)
-    doubtful |= track.strange > settings.max_covered
+    doubtful |= track.occlusion > settings.max_covered
     share = float(doubtful[known].mean())
     if share >= SOME:
         level = Level.HIGH if share >= MANY else Level.MEDIUM

@@ -187,7 +187,7 @@ def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, 
         pose=track.pose[rows],
         scores=track.scores[rows],
         state=track.state[rows],
-        strange=track.strange[rows],
+        occlusion=track.occlusion[rows],
     )
     return shorter, replace(choice, start=start, end=end, untouched=spans)
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
@@ -222,7 +222,7 @@ class WhisperxAligner:
         if self._loaded:
             self._loaded.clear()
             gc.collect()
-            with quiet():
+            with contained():
                 load_module("dubkit.models.devices", what=self.name).release(self.device)
 
     def align(
@@ -234,7 +234,7 @@ class WhisperxAligner:
         if not track.spans:
             _tell(track, "the dub is silent: mouths will rest")
             return self._speech(track, language or "en", "silence", [])
-        with quiet():
+        with contained():
             if language is None and script:
                 language = guess(line.text for line in script)
             if language is None:
@@ -254,13 +254,13 @@ class WhisperxAligner:
         track = Track.of(samples)
         if not track.spans:
             return None
-        with quiet():
+        with contained():
             return self._told(track)
 
     def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
         """See `engines.base.Listener`."""
         track = Track.of(samples)
-        with quiet():
+        with contained():
             heard = self._with_recognizer(
                 track, lambda net, n: net.hear(track.samples, language, n)
             )
@@ -384,7 +384,7 @@ class WhisperxAligner:
     def _with_recognizer(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
         folder, settings = locate.recognizer(self.settings), self.settings
         try:
-            return self._frugally(
+            return self._within_memory(
                 track,
                 lambda models, batch, device: work(
                     self._net(
@@ -406,17 +406,17 @@ class WhisperxAligner:
 
     def _with_aligner(self, track: Track, language: str, work: Callable[[Any], Any]) -> Any:
         model = locate.align_model(self.settings, language.split("-")[0])
-        return self._frugally(
+        return self._within_memory(
             track,
             lambda models, batch, device: work(self._net(models.CharacterAligner, model, device)),
             1,
         )
 
-    def _frugally(self, track: Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
+    def _within_memory(self, track: Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
         models = load_module("dubkit.speech.whisperx_models", what=self.name, extra=self.name)
         memory = load_module("dubkit.models.devices", what=self.name)
         with memory.threads(cores()):
-            return memory.frugally(
+            return memory.within_memory(
                 lambda n, device: work(models, n, device), batch, self.device, partial(_tell, track)
             )
 

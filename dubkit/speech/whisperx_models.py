@@ -1,6 +1,6 @@
 """The two nets of WhisperX: a Whisper that recognizes, and a CTC net that says when each character is spoken.
 
-Both load from folders on this machine. Import this inside `quiet.quiet`.
+Both load from folders on this machine. Import this inside `engines.containment.contained`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from whisperx.diarize import Segment
 from whisperx.utils import PUNKT_LANGUAGES
 from whisperx.vads import Pyannote, Vad
 
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.errors import ModelError
 from dubkit.records import Floats, Word
 from dubkit.speech import activity
@@ -213,7 +213,7 @@ def _no_sentences() -> Iterator[None]:
     The words that it gets here carry no punctuation, so a model that knows nothing does as well.
     """
     files = ("collocations.tab", "sent_starters.txt", "abbrev_types.txt", "ortho_context.tab")
-    with TemporaryDirectory(prefix="dubkit-") as folder, quiet():
+    with TemporaryDirectory(prefix="dubkit-") as folder, contained():
         for language in {"english", *PUNKT_LANGUAGES.values()}:
             place = Path(folder) / "tokenizers" / "punkt_tab" / language
             place.mkdir(parents=True)

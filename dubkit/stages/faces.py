@@ -22,9 +22,9 @@ from dubkit.errors import WorkError
 from dubkit.faces import track_store
 from dubkit.faces.active_speaker import sound_features
 from dubkit.faces.align import Matrix
-from dubkit.faces.selection import Sound, choose
+from dubkit.faces.selection import SoundFeatures, choose
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import Rules, View
+from dubkit.faces.tracklet import TrackerSettings, View
 from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
@@ -35,7 +35,7 @@ from dubkit.stages.probe import load_film
 
 @dataclass(frozen=True, slots=True)
 class FrameView:
-    """A frame as the tracker sees it."""
+    """A frame as the tracker uses it; implements `tracklet.View`."""
 
     frame: Frame
     detector: FaceDetector
@@ -61,7 +61,7 @@ def _enlarged(found: Detection, scale: NDArray[np.float64]) -> Detection:
 
 
 def run(context: StageContext) -> StageReport:
-    """Follow the faces of one shot and choose among them."""
+    """Track the faces of one shot and choose those to dub."""
     shot, settings = context.shot, context.config.faces
     if shot is None:
         raise WorkError("the faces stage works on one shot at a time")
@@ -76,10 +76,10 @@ def run(context: StageContext) -> StageReport:
             yield frame.index, FrameView(frame, detector, settings.detect_size)
 
     rate = float(info.average_rate)
-    tracks = track_shot(shot, views, landmarker, Rules.of(settings, rate))
+    tracks = track_shot(shot, views, landmarker, TrackerSettings.of(settings, rate))
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
-    wants_sound = settings.which == "speaking" and len(tracks) > 1
-    sound = _sound(context, shot, times, rate) if wants_sound else None
+    needs_sound = settings.which == "speaking" and len(tracks) > 1
+    sound = _sound(context, shot, times, rate) if needs_sound else None
     choices, note = choose(tracks, settings, rate, sound)
     track_store.save_tracks(context.out, tracks)
     track_store.save_choice(context.out, choices)
@@ -94,7 +94,7 @@ def run(context: StageContext) -> StageReport:
 
 
 def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
-    """Which detector ``auto`` took and why, and what the detector itself has to say."""
+    """Which detector ``auto`` chose and why, and the notes of the detector itself."""
     line = chosen_line("detector", settings.detector, settings)
     if line:
         yield line
@@ -103,15 +103,15 @@ def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
 
 def _sound(
     context: StageContext, shot: Shot, times: NDArray[np.float64], rate: float
-) -> Sound | None:
+) -> SoundFeatures | None:
     """The film's own sound in the span of the shot."""
     margin = 0.5
     begin = float(times[0]) - margin
     samples = load_span(context.job.video, begin, float(times[-1]) + margin)
     if samples is None:
         return None
-    middle = times - begin + 0.5 / rate  # a frame shows what happens during its time
-    return Sound(shot.start, sound_features(samples, middle))
+    middle = times - begin + 0.5 / rate  # the middle of the time that a frame is shown
+    return SoundFeatures(shot.start, sound_features(samples, middle))
 
 
 def _notes(
@@ -171,7 +171,7 @@ def _facts(
 
 
 def run_without(context: StageContext) -> StageReport:
-    """The shot as if it had no face: what is used of it where following its faces failed."""
+    """The shot as if it had no face: the fallback where tracking failed."""
     track_store.save_tracks(context.out, [])
     track_store.save_choice(context.out, [])
     return StageReport(facts={"faces": 0, "dubbed": 0})
@@ -189,7 +189,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe",),
     run=run,
-    version=3,
+    version=4,
     sections=("faces",),
     files=("video",),
     identity=_identity,

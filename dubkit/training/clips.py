@@ -21,9 +21,9 @@ from dubkit.engines.registry import load_engine
 from dubkit.errors import InputError
 from dubkit.faces import align
 from dubkit.faces.active_speaker import mouth_motion, sound_features
-from dubkit.faces.selection import Sound, choose
+from dubkit.faces.selection import SoundFeatures, choose
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import Rules, View
+from dubkit.faces.tracklet import TrackerSettings, View
 from dubkit.lips import mesh_warp
 from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
@@ -115,14 +115,14 @@ def _cut(task: CutTask, info: VideoInfo, pts: NDArray[np.int64]) -> Cut:
         for frame in reader.read(start, end):
             yield frame.index, FrameView(frame, detector, settings.detect_size)
 
-    tracks = track_shot(shot, views, landmarker, Rules.of(settings, rate))
+    tracks = track_shot(shot, views, landmarker, TrackerSettings.of(settings, rate))
     times = times_of(info, pts[shot.start : shot.end])
     begin = float(times[0]) - _MARGIN
     samples = load_span(task.video, begin, float(times[-1]) + 1 / rate + _MARGIN)
     if samples is None:
         raise InputError("its sound cannot be decoded")
     features = sound_features(samples, times - begin + 0.5 / rate)
-    choices, note = choose(tracks, settings, rate, Sound(shot.start, features))
+    choices, note = choose(tracks, settings, rate, SoundFeatures(shot.start, features))
     found = Choices(shot, rate, tracks, choices, note)
     refused = list(refusals(found, task.config.train.prepare))
     kept: list[Kept] = []
@@ -277,7 +277,7 @@ def _cut_pictures_cut(task: CutTask, info: VideoInfo, pts: NDArray[np.int64]) ->
         for number, frame in thinned.frames(start, end):
             yield number, FrameView(frame, detector, settings.detect_size)
 
-    tracks = track_shot(shot, views, landmarker, Rules.of(settings, rate))
+    tracks = track_shot(shot, views, landmarker, TrackerSettings.of(settings, rate))
     choices, _ = choose(tracks, settings, rate, None)
     found = Choices(shot, rate, tracks, choices, None)
     refused = [_in_film(task, step, r.start, r.end, r.reason) for r in refusals(found, wanted)]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings, PrepareSettings
 from dubkit.faces.active_speaker import (
-    KINDS,
     LIMIT,
     MIN_MOTION,
+    WEIGHTS,
     lips_from_sound,
     sound_features,
     without_slow,
@@ -88,7 +88,7 @@ def _agreement(shown: Series, told: Series, lag: int) -> float:
     a, b = a - a.mean(0), b - b.mean(0)
     power = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     alike = np.where(power > 1e-9, (a * b).sum(0) / np.maximum(power, 1e-9), 0.0)
-    return float(alike @ np.array(KINDS) / sum(KINDS))
+    return float(alike @ np.array(WEIGHTS) / sum(WEIGHTS))
 
 
 def _peak(curve: Series, top: int) -> float:

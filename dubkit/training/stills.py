@@ -18,7 +18,7 @@ from dubkit.config.schema import Config, PrepareSettings
 from dubkit.engines.base import Locator
 from dubkit.errors import InputError
 from dubkit.faces import align
-from dubkit.faces.tracklet import Region, Sighting, locate, oddness, plausible
+from dubkit.faces.tracklet import Region, Sighting, locate, plausible, shape_deviation
 from dubkit.media.pictures import PictureWriter
 from dubkit.records import Detection
 from dubkit.training import quality
@@ -141,7 +141,7 @@ def _check(face: Sighting, settings: PrepareSettings) -> None:
     yaw, pitch, _ = np.abs(face.pose)
     if yaw > settings.max_yaw or pitch > settings.max_pitch:
         raise InputError(f"turned away: {yaw:.0f} degrees sideways, {pitch:.0f} up or down")
-    odd = oddness(face.landmarks)
+    odd = shape_deviation(face.landmarks)
     if odd > _ODDEST:
         raise InputError(f"an odd face, drawn or hidden: {odd:.2f} off the mean, {_ODDEST} allowed")
 

@@ -30,7 +30,7 @@ from dubkit.engines.registry import load_engine
 from dubkit.faces import landmark_layout
 from dubkit.faces.selection import choose
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import Rules
+from dubkit.faces.tracklet import TrackerSettings
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.records import FaceTrack, Shot
@@ -63,7 +63,7 @@ def follow(video: Path, settings: FaceSettings) -> tuple[list[FaceTrack], Any, f
             yield frame.index, FrameView(frame, detector, settings.detect_size)
 
     began = time.process_time()
-    tracks = track_shot(Shot(0, info.frames), views, landmarker, Rules.of(settings, rate))
+    tracks = track_shot(Shot(0, info.frames), views, landmarker, TrackerSettings.of(settings, rate))
     choices, _ = choose(tracks, settings, rate, None)
     return tracks, choices, time.process_time() - began
 

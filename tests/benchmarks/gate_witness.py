@@ -68,8 +68,8 @@ def _agreement(shown: np.ndarray, samples: np.ndarray, times: np.ndarray, rate: 
     features = active_speaker.without_slow(active_speaker.sound_features(samples, times), rate)
     told = features @ active_speaker.lips_from_sound()
     found = 0.0
-    for kind, weight in enumerate(active_speaker.KINDS):
+    for kind, weight in enumerate(active_speaker.WEIGHTS):
         x, y = shown[:, kind] - shown[:, kind].mean(), told[:, kind] - told[:, kind].mean()
         power = float(np.sqrt((x @ x) * (y @ y)))
         found += weight * float(x @ y) / power if power > 1e-9 else 0.0
-    return found / sum(active_speaker.KINDS)
+    return found / sum(active_speaker.WEIGHTS)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from dubkit.config.schema import Config, FaceSettings, GateSettings, PrepareSettings, TcTraining
 from dubkit.faces.selection import untouched
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import Rules
+from dubkit.faces.tracklet import TrackerSettings
 from dubkit.metrics.gate_limits import LIMITS, check
 from dubkit.records import FaceState, FaceTrack, Shot
 from dubkit.training import quality
@@ -73,7 +73,7 @@ def test_a_limit_of_the_gate_holds_its_own_measure_alone(
 def follow(visible: Sequence[bool], **settings: object) -> tuple[list[FaceTrack], PaintedFilm]:
     """The tracks of a face that is seen in some frames of a shot."""
     film = PaintedFilm(lambda i: [Person(0, 120, 80, 24)] if visible[i] else [])
-    rules = Rules.of(FaceSettings.model_validate(settings), RATE)
+    rules = TrackerSettings.of(FaceSettings.model_validate(settings), RATE)
     return track_shot(Shot(0, len(visible)), film.views, PaintedLandmarker(), rules), film
 
 

@@ -12,7 +12,7 @@ from dubkit.faces.active_speaker import (
     Series,
     mouth_motion,
     sound_features,
-    voice,
+    speaker_score,
     without_slow,
 )
 from dubkit.records import Floats
@@ -46,8 +46,8 @@ def test_a_mouth_that_moves_with_the_sound_speaks_and_another_does_not() -> None
     mine, sound = syllables(5.0, 1)
     other, _ = syllables(5.0, 2)
     features = sound_features(sound, times(len(mine)))
-    speaker = voice(mouth_motion(talk(mine)), features, RATE)
-    stranger = voice(mouth_motion(talk(other)), features, RATE)
+    speaker = speaker_score(mouth_motion(talk(mine)), features, RATE)
+    stranger = speaker_score(mouth_motion(talk(other)), features, RATE)
     assert speaker is not None
     assert stranger is not None
     assert speaker.speaks
@@ -57,33 +57,37 @@ def test_a_mouth_that_moves_with_the_sound_speaks_and_another_does_not() -> None
 def test_sound_two_frames_late_is_still_recognized() -> None:
     mine, sound = syllables(5.0, 1)
     late = np.concatenate([np.zeros(round(0.08 * SAMPLE_RATE), np.float32), sound])
-    found = voice(mouth_motion(talk(mine)), sound_features(late, times(len(mine))), RATE)
+    found = speaker_score(mouth_motion(talk(mine)), sound_features(late, times(len(mine))), RATE)
     assert found is not None
     assert found.speaks
 
 
 def test_a_mouth_at_rest_never_speaks() -> None:
     _, sound = syllables(5.0, 1)
-    still = voice(mouth_motion(talk(np.zeros(125))), sound_features(sound, times(125)), RATE)
+    still = speaker_score(
+        mouth_motion(talk(np.zeros(125))), sound_features(sound, times(125)), RATE
+    )
     assert still is not None
     assert not still.speaks
 
 
 def test_silence_says_nothing() -> None:
     mine, sound = syllables(5.0, 1)
-    assert voice(mouth_motion(talk(mine)), sound_features(sound * 0, times(125)), RATE) is None
+    assert (
+        speaker_score(mouth_motion(talk(mine)), sound_features(sound * 0, times(125)), RATE) is None
+    )
 
 
 def test_too_little_says_nothing() -> None:
     mine, sound = syllables(0.4, 1)
     features = sound_features(sound, times(len(mine)))
-    assert voice(mouth_motion(talk(mine)), features, RATE) is None
+    assert speaker_score(mouth_motion(talk(mine)), features, RATE) is None
 
 
 def test_a_face_that_is_never_there_says_nothing() -> None:
     _, sound = syllables(5.0, 1)
     nobody = np.full_like(talk(np.zeros(125)), np.nan)
-    assert voice(mouth_motion(nobody), sound_features(sound, times(125)), RATE) is None
+    assert speaker_score(mouth_motion(nobody), sound_features(sound, times(125)), RATE) is None
 
 
 def test_gaps_are_filled_evenly() -> None:

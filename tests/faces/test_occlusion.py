@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dubkit.faces import landmark_layout, occlusion
 from dubkit.faces.align import apply, crop_from_canonical, mean_face
-from dubkit.faces.occlusion import POINTS, covered, skin_of, strangeness
+from dubkit.faces.occlusion import POINTS, covered_frames, occlusion_scores, skin_of
 from dubkit.records import Floats, Shot, TrackChoice, Untouched
 from dubkit.stages.faces import _clock, _notes
 
@@ -43,7 +43,7 @@ def hidden(skin: np.ndarray, frames: slice, share: float, seed: int = 1) -> np.n
 
 
 def found(skin: np.ndarray, pose: Floats, scores: Floats = SURE, limit: float = 0.14) -> np.ndarray:
-    return np.asarray(covered(strangeness(skin, pose, scores, SECONDS), limit, RATE))
+    return np.asarray(covered_frames(occlusion_scores(skin, pose, scores, SECONDS), limit, RATE))
 
 
 def test_a_talking_turning_face_in_changing_light_is_never_covered() -> None:
@@ -106,8 +106,8 @@ def test_a_limit_of_one_never_says_covered() -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_shortest_tracks_have_a_figure(count: int) -> None:
     skin, pose = talking()
-    strange = strangeness(skin[:count], pose[:count], SURE[:count], SECONDS[:count])
-    assert covered(strange, 0.14, 60.0).shape == (count,)
+    occlusion = occlusion_scores(skin[:count], pose[:count], SURE[:count], SECONDS[:count])
+    assert covered_frames(occlusion, 0.14, 60.0).shape == (count,)
 
 
 def test_skin_is_read_where_the_landmarks_are() -> None:
@@ -121,7 +121,7 @@ def test_skin_is_read_where_the_landmarks_are() -> None:
     assert red[chin].mean() > 0.8
     assert not red[np.isin(POINTS, landmark_layout.CHEEKS[:2])].any()
     assert skin_of(crop, points * 100).shape == (len(POINTS), 3)  # landmarks outside of the crop
-    assert occlusion.SOFT * side > 2
+    assert occlusion.PATCH_SIDE * side > 2
 
 
 def test_the_notes_say_when_a_face_was_covered() -> None:

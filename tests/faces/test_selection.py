@@ -9,7 +9,7 @@ import numpy as np
 from dubkit.config.schema import FaceSettings
 from dubkit.faces.active_speaker import Series, sound_features
 from dubkit.faces.association import bounds
-from dubkit.faces.selection import Sound, choose, untouched
+from dubkit.faces.selection import SoundFeatures, choose, untouched
 from dubkit.records import FaceState, FaceTrack, Floats
 from tests.faces.test_active_speaker import RATE, syllables, talk, times
 from tests.painted import face
@@ -40,8 +40,8 @@ def still(size: float, count: int = 100) -> Floats:
     return np.repeat((face(0.0) * size + 300)[None], count, 0).astype(np.float32)
 
 
-def sound_of(samples: Floats, count: int, start: int = 500) -> Sound:
-    return Sound(start, sound_features(samples, times(count)))
+def sound_of(samples: Floats, count: int, start: int = 500) -> SoundFeatures:
+    return SoundFeatures(start, sound_features(samples, times(count)))
 
 
 def reasons(one: FaceTrack, settings: FaceSettings = SETTINGS) -> list[tuple[int, int, str]]:
@@ -69,9 +69,9 @@ def test_a_face_at_the_limit_does_not_flicker() -> None:
 
 
 def test_a_mouth_that_is_covered_keeps_its_own_picture_meanwhile() -> None:
-    strange = np.zeros(100, np.float32)
-    strange[40:60] = 0.5
-    one = replace(track(0, still(60)), strange=strange)
+    occlusion = np.zeros(100, np.float32)
+    occlusion[40:60] = 0.5
+    one = replace(track(0, still(60)), occlusion=occlusion)
     assert reasons(one) == [(538, 562, "covered")]
     assert reasons(one, SETTINGS.model_copy(update={"max_covered": 0.6})) == []
 

@@ -10,20 +10,20 @@ import pytest
 
 from dubkit.config.schema import FaceSettings
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import Rules
+from dubkit.faces.tracklet import TrackerSettings
 from dubkit.records import FaceState, FaceTrack, Shot
 from tests.painted import PaintedFilm, PaintedLandmarker, Person, Scene
 
-RULES = Rules.of(FaceSettings(), 25.0)
+SETTINGS = TrackerSettings.of(FaceSettings(), 25.0)
 
 
 def follow(
-    scene: Scene, frames: int = 50, rules: Rules = RULES, noise: float = 0.0
+    scene: Scene, frames: int = 50, settings: TrackerSettings = SETTINGS, noise: float = 0.0
 ) -> tuple[list[FaceTrack], PaintedFilm]:
     film = PaintedFilm(scene)
     shot = Shot(100, 100 + frames)
     landmarker = PaintedLandmarker(noise=noise)
-    return track_shot(shot, film.views, landmarker, rules), film
+    return track_shot(shot, film.views, landmarker, settings), film
 
 
 def error(track: FaceTrack, scene: Scene, person: int) -> float:
@@ -133,7 +133,7 @@ def test_noise_is_smoothed_without_lag() -> None:
     def scene(i: int) -> Sequence[Person]:
         return [Person(0, 160 + 40 * np.sin((i - 100) / 8), 80, 30)]
 
-    rough, _ = follow(scene, rules=replace(RULES, smoothing=0.0), noise=0.4)
+    rough, _ = follow(scene, settings=replace(SETTINGS, smoothing=0.0), noise=0.4)
     fine, _ = follow(scene, noise=0.4)
     truth = np.stack([scene(i)[0].landmarks for i in range(100, 150)])
     errors = [np.linalg.norm(t.landmarks - truth, axis=2).mean() for t in (rough[0], fine[0])]

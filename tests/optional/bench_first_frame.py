@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.demo.demo_film import build_demo
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.media.audio import save_wav
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, speak
@@ -75,7 +75,7 @@ def first_frame(command: list[str], work: Path) -> tuple[float, float]:
 def test_time_to_the_first_frame(
     tmp_path: Path, data: Path, align_folder: Path, whisper_folder: Path
 ) -> None:
-    with quiet():
+    with contained():
         from tests.optional import tiny_faces
     tiny_faces.random_weights(tmp_path / "resnet.pth")
     small = data / "teacher" / "retinaface_mobilenet0.25.pth"

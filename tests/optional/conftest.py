@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.engines.registry import ENGINES
 from tests.optional.speech import Spoken, speak
 
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def makers() -> ModuleType:
-    with quiet():
+    with contained():
         from tests.optional import tiny_models
     return tiny_models
 
@@ -51,7 +51,7 @@ def align_folder(
 ) -> Path:
     """An alignment model that knows the English numbers up to ten."""
     folder = tmp_path_factory.mktemp("aligner")
-    with quiet():
+    with contained():
         loss = makers.make_aligner(folder, lessons)
     assert loss < 0.2
     return folder
@@ -76,7 +76,7 @@ def whisper_folder(
     """A Whisper that takes the clips for the texts of `HEARD`, in CTranslate2's format."""
     folder = tmp_path_factory.mktemp("whisper")
     known = [(clip, text, language) for clip, (_, text, language) in zip(clips, HEARD, strict=True)]
-    with quiet():
+    with contained():
         loss = makers.make_whisper(folder, known)
     assert loss < 0.2
     return folder / "ct2"

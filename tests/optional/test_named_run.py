@@ -15,7 +15,7 @@ import pytest
 
 from dubkit.config.schema import FaceSettings
 from dubkit.demo.demo_film import SHOTS, build_demo, render
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.faces.embedded import EmbeddedDetector
 from dubkit.media.audio import save_wav
 from dubkit.media.frames import FrameReader
@@ -50,7 +50,7 @@ class Done:
 
 @pytest.fixture(scope="module")
 def faces() -> ModuleType:
-    with quiet():
+    with contained():
         from tests.optional import tiny_faces
     return tiny_faces
 

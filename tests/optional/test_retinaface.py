@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.engines.registry import choose, load_engine
 from dubkit.errors import ModelError
 from dubkit.faces import align
@@ -29,7 +29,7 @@ Picture = NDArray[np.uint8]
 
 @pytest.fixture(scope="session")
 def faces() -> ModuleType:
-    with quiet():
+    with contained():
         from tests.optional import tiny_faces
     return tiny_faces
 
@@ -207,7 +207,7 @@ def test_a_gpu_without_memory_for_one_picture_hands_over_to_the_cpu_and_it_is_sa
 ) -> None:
     fresh = tmp_path / "fresh.pth"  # no net of it is loaded yet
     fresh.write_bytes(spots.read_bytes())
-    with quiet():
+    with contained():
         from dubkit.faces import retinaface_net
     true, asked = retinaface_net.RetinafaceNet, []
 

@@ -13,7 +13,7 @@ import pytest
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines.base import Aligner
-from dubkit.engines.quiet import quiet
+from dubkit.engines.containment import contained
 from dubkit.engines.registry import choose, load_engine, released
 from dubkit.errors import ConfigError, InputError, ModelError, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
@@ -280,7 +280,7 @@ def test_too_little_memory_is_met_with_smaller_batches_and_said(
 def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_said(
     folders: dict[str, str], clips: list[Spoken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with quiet():
+    with contained():
         from dubkit.speech import whisperx_models
     asked = []
 

@@ -93,7 +93,7 @@ def publish(
         pose=np.zeros((FRAMES, 3), np.float32),
         scores=np.ones(FRAMES, np.float32),
         state=np.full(FRAMES, FaceState.SEEN, np.int8),
-        strange=np.zeros(FRAMES, np.float32),
+        occlusion=np.zeros(FRAMES, np.float32),
     )
     save_tracks(root / "faces", [track])
     choice = chosen(0, True, untouched)

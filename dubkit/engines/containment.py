@@ -1,6 +1,6 @@
 """Libraries from elsewhere kept from printing, warning and calling home while they are used.
 
-Apart from the registry, which every process loads: this needs PyAV.
+Alone because it imports PyAV, which the registry, loaded by every process, must not.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Use a library: what it prints or warns of goes to the log, and it may not call home.
+def contained() -> Iterator[None]:
+    """Use a library: what it prints goes to the log, its warnings are dropped, and it does not call home.
 
-    Files that a library looks for on a hub are to be here already: engines find them beforehand.
+    Files that a library looks for on a hub have to be present: engines find them beforehand.
     """
     for name, value in _ANSWERS.items():
         os.environ.setdefault(name, value)
@@ -36,14 +36,14 @@ def quiet() -> Iterator[None]:
         if not logger.handlers:  # WhisperX would put one on stdout
             logger.addHandler(logging.NullHandler())
         logger.propagate = False
-    told = io.StringIO()
+    output = io.StringIO()
     try:
-        with redirect_stdout(told), warnings.catch_warnings():
+        with redirect_stdout(output), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        # torchvision turns PyAV's log on, which can lock up: a decoding thread that has something to tell
+        # torchvision turns PyAV's log on, which can lock up: a decoding thread that has something to log
         # waits for Python, while Python waits for the thread to end
         av.logging.set_level(None)
-    if told.getvalue():
-        _log.debug("%s", told.getvalue().strip())
+    if output.getvalue():
+        _log.debug("%s", output.getvalue().strip())
