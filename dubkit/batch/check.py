@@ -185,7 +185,7 @@ def _request(batch: BatchRequest, name: str, stem: str, row: Row) -> RunRequest:
     )
     out = batch.out / (row.out or f"{stem}{result_suffix(row.video, config.generate.codec)}")
     if not out.resolve().is_relative_to(batch.out.resolve()):
-        raise UsageError(f"out lies outside {batch.out}: {row.out}")
+        raise UsageError(f"out is outside {batch.out}: {row.out}")
     job = make_job(
         *(row.video.absolute(), row.audio.absolute(), config),
         script=row.script and row.script.absolute(),

@@ -153,7 +153,7 @@ def _path(key: str, value: object, base: Path, problems: list[str]) -> Path | No
         return None
     path = base / value
     if not path.resolve().is_relative_to(base):
-        problems.append(f"{key} lies outside {base}: {value}; --root names a wider folder")
+        problems.append(f"{key} is outside {base}: {value}; --root names a wider folder")
         return None
     return path
 

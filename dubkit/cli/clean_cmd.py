@@ -25,7 +25,7 @@ All = Annotated[
 OlderThan = Annotated[
     str | None,
     typer.Option(
-        metavar="AGE", help="Only what is older: 30d, 12h, 2w.", show_default="of any age"
+        metavar="AGE", help="Only files older than this: 30d, 12h, 2w.", show_default="of any age"
     ),
 ]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, and stop.")]

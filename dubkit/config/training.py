@@ -99,7 +99,7 @@ class TcTraining(LoopSettings):
         0.99,
         ge=0,
         lt=1,
-        description="Decay of the moving average of the weights; the average is what is kept.",
+        description="Decay of the moving average of the weights, which is the one kept.",
     )
     jitter: float = Field(0.01, ge=0, description="Standard deviation of frame times, in seconds.")
     sound_dropout: Unit = Field(0.25, description="Share of windows without the sound.")
@@ -133,7 +133,7 @@ class ScTraining(LoopSettings):
         0.998,
         ge=0,
         lt=1,
-        description="Decay of the moving average of the weights; the average is what is kept.",
+        description="Decay of the moving average of the weights, which is the one kept.",
     )
     frames: int = Field(300, ge=30, description="Frames of a clip kept in memory, evenly spaced.")
     adversarial: float = Field(

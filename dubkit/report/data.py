@@ -176,7 +176,7 @@ def _excess(gate: GateResult) -> float:
 
 
 def load_words(opened: OpenedJob) -> Speech | None:
-    """What is said, where that was found out."""
+    """The recognized speech; None before it is known."""
     if opened.receipt("speech", None) is None:
         return None
     try:
@@ -223,7 +223,7 @@ def _state(
 
 
 def _gate(opened: OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]) -> GateResult | None:
-    """What the gate said of a shot; None where it has not seen it."""
+    """The result of the gate for a shot; None before there is one."""
     if "gate" not in receipts:
         return None
     try:
@@ -369,7 +369,7 @@ class UsedWeight:
 
     name: str
     license: str
-    paid: bool | None  # whether paid work may use it; None: nobody has said so
+    paid: bool | None  # whether paid work may use it; None: not stated
     source: str
     digest: str = ""
 

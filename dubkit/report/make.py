@@ -81,7 +81,7 @@ def make_report(
         clips = _clips(opened, facts, progress, workers, limit)
     for fact in facts:
         _measure(opened, fact, clips.get(fact.shot.name))
-    data = page_data(opened, facts, _said(facts, clips, videos, room))
+    data = page_data(opened, facts, _video_summary(facts, clips, videos, room))
     shown = [(name, clips[name].video) for name in sorted(clips)]
     size = _write(target, build(data, shown, f"{data['film']['name']} · dubkit report"))
     return Report(target, len(facts), len(clips), size)
@@ -216,22 +216,22 @@ def _measure(opened: OpenedJob, fact: ShotFacts, clip: Clip | None) -> None:
         table["measures"] = lip_rows(opened.folder("timing", fact.shot), clip.dubbed, THOUSAND)
 
 
-def _said(
+def _video_summary(
     facts: Sequence[ShotFacts], clips: dict[str, Clip], videos: str, room: float
 ) -> dict[str, Any]:
     could = sum(fact.rendered for fact in facts)
     if videos == "none":
-        said = "The page was made without videos (--videos none)."
+        summary = "This page was made without videos (--videos none)."
     elif len(clips) == could:
-        said = f"All {could} dubbed shots have a video."
+        summary = f"All {could} dubbed shots have a video."
     else:
         why = (
             f"{room:g} MB of them: --videos all or a larger --room shows more"
             if videos == "worst"
             else "the notes of the others say why they have none"
         )
-        said = f"The worst {len(clips)} of {could} dubbed shots have a video, {why}."
-    return {"count": len(clips), "said": said}
+        summary = f"The worst {len(clips)} of {could} dubbed shots have a video, {why}."
+    return {"count": len(clips), "summary": summary}
 
 
 def _write(path: Path, parts: Iterator[str]) -> int:

@@ -172,7 +172,7 @@ def assign_splits(
         return splits, "there is one clip only: nothing can be held out"
     return splits, (
         f"all clips are of one person: {len(names)} of {len(free)} are held out, "
-        "which says nothing of other people"
+        "which shows nothing about other people"
     )
 
 

@@ -61,7 +61,7 @@ def pull(name: str, report: Report = silent, *, trust_new: bool = False) -> Path
             return path
         if entry.hub is not None and _hub_is_off():
             raise ModelError(
-                f"the weight {name} comes from Hugging Face's hub, and HF_HUB_OFFLINE forbids to ask it",
+                f"the weight {name} comes from Hugging Face's hub, and HF_HUB_OFFLINE forbids contacting it",
                 hint="unset HF_HUB_OFFLINE, or bring the files yourself",
             )
         first, checks, files = first_pull(entry), {}, {}

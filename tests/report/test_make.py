@@ -132,10 +132,10 @@ def test_videos_play_with_the_sound_of_the_dub(
 def test_what_there_is_no_room_for_is_left_out_and_told(job: Job, tmp_path: Path) -> None:
     report, data = write(job.work, tmp_path / "small.html", room=0.0)
     assert report.videos == 0
-    assert "The worst 0 of 2 dubbed shots" in data["videos"]["said"]
+    assert "The worst 0 of 2 dubbed shots" in data["videos"]["summary"]
     report, data = write(job.work, tmp_path / "none.html", videos="none")
     assert report.videos == 0
-    assert "--videos none" in data["videos"]["said"]
+    assert "--videos none" in data["videos"]["summary"]
 
 
 def test_a_video_that_cannot_be_made_is_missed_aloud(job: Job, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_video_that_cannot_be_made_is_missed_aloud(job: Job, tmp_path: Path) -
     report, data = write(work, tmp_path / "page.html", videos="all")
     assert report.videos == 1
     assert any(note.startswith("no video: ") for note in data["shots"][0]["notes"])
-    assert "The worst 1 of 2 dubbed shots have a video, the notes" in data["videos"]["said"]
+    assert "The worst 1 of 2 dubbed shots have a video, the notes" in data["videos"]["summary"]
 
 
 @pytest.mark.parametrize(("action", "state"), [("keep-original", "kept"), ("warn", "warned")])

@@ -153,9 +153,9 @@ def test_verdicts_are_downloaded_and_loaded_again(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"film": "0" * 64}, "these verdicts are of another film"),
+        ({"film": "0" * 64}, "these verdicts are for another film"),
         ({"version": 2}, "this page knows version 1"),
-        ({"kind": "shopping"}, "no verdict file of dubkit"),
+        ({"kind": "shopping"}, "not a dubkit verdict file"),
         ({"shots": {"0000001-0000002": {"verdict": "approve"}}}, "no shot 0000001-0000002"),
         ({"shots": {"0000000-0000075": {"verdict": "perhaps"}}}, "neither approve nor reject"),
         ({"shots": ["0000000-0000075"]}, "has no shots"),

@@ -62,7 +62,7 @@ function fits(index, without) {
     && words.every((word) => searched[index].includes(word) || note.includes(word));
 }
 
-/** Filter and sort anew; the chosen shot stays chosen where it still fits. */
+/** Filter and sort redraw; the chosen shot stays chosen where it still fits. */
 function refilter() {
   view.order = SHOTS.map((_, i) => i).filter((i) => fits(i)).sort(SORTS[$("sort").value]);
   const place = view.order.indexOf(view.chosen);
@@ -82,7 +82,7 @@ function recall(name) {
   try { return localStorage.getItem(`dubkit ${name}`); } catch { return null; }
 }
 
-function tell(text, bad = false) {
+function notify(text, bad = false) {
   const box = $("message");
   box.textContent = text;
   box.className = bad ? "message bad" : "message";

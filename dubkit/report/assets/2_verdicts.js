@@ -42,10 +42,10 @@ function download() {
 /** Takes what a verdict file says; returns what is wrong with it, or "". */
 function readVerdicts(text) {
   let file;
-  try { file = JSON.parse(text); } catch { return "this file is no JSON"; }
-  if (!file || file.kind !== "dubkit-verdicts") return "this is no verdict file of dubkit";
+  try { file = JSON.parse(text); } catch { return "this file is not JSON"; }
+  if (!file || file.kind !== "dubkit-verdicts") return "this is not a dubkit verdict file";
   if (file.version !== 1) return `this verdict file has version ${file.version}; this page knows version 1`;
-  if (file.film !== DATA.film.sha256) return "these verdicts are of another film";
+  if (file.film !== DATA.film.sha256) return "these verdicts are for another film";
   if (!file.shots || typeof file.shots !== "object" || Array.isArray(file.shots)) return "this verdict file has no shots";
   const entries = Object.entries(file.shots);
   for (const [name, entry] of entries) {
@@ -64,9 +64,9 @@ function readVerdicts(text) {
 
 async function loadVerdicts(file) {
   const problem = readVerdicts(await file.text());
-  if (problem) { tell(`${file.name}: ${problem}`, true); return; }
+  if (problem) { notify(`${file.name}: ${problem}`, true); return; }
   remember(DRAFT, JSON.stringify(verdictFile()));
-  tell(`${file.name}: ${verdicts.size} verdicts`);
+  notify(`${file.name}: ${verdicts.size} verdicts`);
   drawReview();
   refilter();
   drawDetail();

@@ -18,7 +18,7 @@ function oneLine(shot) {
   if (shot.why) return shot.why;
   if (failed) return `${failed.label}: ${failed.shown}`;
   if (shot.reasons && shot.reasons.length) return shot.reasons[0].text;
-  if (!shot.faces) return "no face: the picture stays as it is";
+  if (!shot.faces) return "no face: the picture is unchanged";
   return shot.words || (shot.speech && shot.speech.phonemes ? `${shot.speech.seconds.toFixed(1)} s of speech` : "nobody speaks");
 }
 
@@ -39,20 +39,20 @@ function makeRow(place) {
 }
 
 /** Bring the rows in sight into the page and the others out of it. */
-function drawList(anew = true) {
+function drawList(redraw = true) {
   const list = $("list"), holder = $("rows");
   holder.style.height = `${view.order.length * ROW}px`;
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE);
   const last = Math.min(view.order.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + SPARE);
-  sync(rows, holder, first, last, makeRow, anew);
+  sync(rows, holder, first, last, makeRow, redraw);
   const chosen = document.getElementById(`row-${view.chosen}`);
   if (chosen) list.setAttribute("aria-activedescendant", chosen.id);
   else list.removeAttribute("aria-activedescendant");
 }
 
-function sync(known, holder, first, last, make, anew) {
+function sync(known, holder, first, last, make, redraw) {
   for (const [place, element] of known) {
-    if (anew || place < first || place >= last) { element.remove(); known.delete(place); }
+    if (redraw || place < first || place >= last) { element.remove(); known.delete(place); }
   }
   for (let place = first; place < last; place++) {
     if (!known.has(place)) {
@@ -72,12 +72,12 @@ function makeCell(index) {
   }, thumbnail(shot), mark(shot) ? h("span", {class: "mark"}, mark(shot)) : null);
 }
 
-function drawStrip(anew = true) {
+function drawStrip(redraw = true) {
   const strip = $("strip");
   if (!strip.firstChild) strip.append(h("div", {class: "track", style: {width: `${SHOTS.length * CELL + 16}px`}}));
   const first = Math.max(0, Math.floor(strip.scrollLeft / CELL) - SPARE);
   const last = Math.min(SHOTS.length, Math.ceil((strip.scrollLeft + strip.clientWidth) / CELL) + SPARE);
-  sync(cells, strip.firstChild, first, last, makeCell, anew);
+  sync(cells, strip.firstChild, first, last, makeCell, redraw);
 }
 
 function drawStates() {

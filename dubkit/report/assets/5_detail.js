@@ -68,22 +68,22 @@ function screen(shot) {
   for (const name of ["loadedmetadata", "seeked", "timeupdate"]) video.addEventListener(name, show);
   video.addEventListener("play", () => { play.textContent = "Pause"; follow(); });
   video.addEventListener("pause", () => { play.textContent = "Play"; });
-  video.addEventListener("error", () => { if (video.getAttribute("src")) tell("This browser cannot play H.264 video; another one can.", true); });
+  video.addEventListener("error", () => { if (video.getAttribute("src")) notify("This browser cannot play H.264 video; try another one.", true); });
   return h("div", {class: "card screen"},
     h("div", {class: "pair"}, h("div", {class: "sides dim"}, h("span", {}, "Original"), h("span", {}, shot.state === "kept" ? "Dubbed, not used" : "Dubbed")), video),
     h("div", {class: "controls"}, play, bar, time,
       toggle("speed", "full speed", "half speed", (set) => { video.playbackRate = set ? .5 : 1; }),
-      toggle("loop", "once", "again and again", (set) => { video.loop = set; }),
+      toggle("loop", "play once", "loop", (set) => { video.loop = set; }),
       toggle("mute", "sound on", "sound off", (set) => { video.muted = set; })),
     shot.cut ? h("p", {class: "note-line dim"}, `The first ${shot.cut.toFixed(0)} s of the shot.`) : null);
 }
 
 function whyNoVideo(shot) {
-  if (shot.state === "untouched") return "The picture of this shot is the film's own, untouched.";
+  if (shot.state === "untouched") return "This shot keeps the film's own picture.";
   if (shot.state === "waiting") return "This shot is not rendered yet.";
   if (shot.state === "failed") return "This shot could not be rendered.";
   if (!shot.rendered) return "No face is dubbed here.";
-  return `No video of this shot is in the page. ${DATA.videos.said}`;
+  return `This page has no video of this shot. ${DATA.videos.summary}`;
 }
 
 function playPause() {
@@ -125,8 +125,8 @@ function verdictCard(shot) {
   const own = verdicts.get(shot.name);
   const is = (what) => String(Boolean(own && own.verdict === what));
   const judge = (what) => () => { setVerdict(shot.name, {verdict: own && own.verdict === what ? undefined : what}); drawDetail(); };
-  const note = h("textarea", {id: "note", maxlength: 2000, placeholder: "What is wrong, or what to look at again", oninput: (event) => setVerdict(shot.name, {note: event.target.value})}, own && own.note ? own.note : "");
-  const options = [["original", "the original picture"], ...DATA.presets.map((name) => [`preset:${name}`, `made with the preset ${name}`])];
+  const note = h("textarea", {id: "note", maxlength: 2000, placeholder: "Describe the problem, or what to check", oninput: (event) => setVerdict(shot.name, {note: event.target.value})}, own && own.note ? own.note : "");
+  const options = [["original", "the original picture"], ...DATA.presets.map((name) => [`preset:${name}`, `rendered with the preset ${name}`])];
   if (own && own.instead && !options.some(([value]) => value === own.instead)) options.push([own.instead, own.instead]);
   const instead = h("select", {id: "instead", onchange: (event) => setVerdict(shot.name, {instead: event.target.value})},
     options.map(([value, text]) => h("option", {value, selected: Boolean(own && own.instead === value)}, text)));
@@ -162,7 +162,7 @@ function factsCard(shot) {
   add("Focus", shot.focus === null || shot.focus === undefined ? null : shot.focus.toFixed(2));
   if (shot.speech) add("Speech", shot.speech.phonemes ? `${shot.speech.seconds.toFixed(1)} s, ${shot.speech.phonemes} phonemes, ${shot.speech.closures} P B M` : "silent");
   for (const [name, seconds] of Object.entries(shot.seconds)) add(`Time of ${name}`, `${seconds.toFixed(2)} s`);
-  return h("section", {class: "card"}, h("h3", {}, "What is known"),
+  return h("section", {class: "card"}, h("h3", {}, "Facts"),
     shot.reasons && shot.reasons.length ? h("ul", {class: "reasons"}, shot.reasons.map((r) => h("li", {}, h("span", {class: `pill ${r.level}`}, r.level), " ", r.text))) : null,
     shot.reasons && shot.reasons.length ? h("hr", {style: {border: 0, borderTop: "1px solid var(--line)", margin: ".8rem 0"}}) : null,
     h("dl", {class: "facts"}, rows),

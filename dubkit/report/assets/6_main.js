@@ -10,19 +10,19 @@ function card(title, ...children) { return h("section", {class: "card"}, h("h3",
 function drawJob() {
   const film = DATA.film, count = (state) => SHOTS.filter((shot) => shot.state === state).length;
   const figure = (value, text) => h("div", {class: "card"}, h("b", {}, value), h("span", {class: "dim"}, text));
-  const paid = (weight) => weight.paid === true ? "yes" : weight.paid === false ? "no" : "not said";
+  const paid = (weight) => weight.paid === true ? "yes" : weight.paid === false ? "no" : "not stated";
   const files = [["Film", film.video], ["Dub", film.audio], ["Script", film.script || "none"], ["Result", film.output + (film.finished ? "" : " (not finished)")],
-    ["Picture", film.width ? `${film.width} × ${film.height}, ${film.rate} frames a second` : ""], ["Speech", film.speech], ["Checksum", film.sha256]];
+    ["Picture", film.width ? `${film.width} × ${film.height}, ${film.rate} frames per second` : ""], ["Speech", film.speech], ["Checksum", film.sha256]];
   $("job-view").replaceChildren(h("div", {class: "in"},
     h("div", {class: "figures"}, figure(SHOTS.length, "shots"), figure(clock(film.seconds, 0), "long"), figure(count("dubbed"), "dubbed"),
       figure(count("kept") + count("failed"), "failed or kept original"), figure(count("warned"), "warned"), figure(count("untouched"), "untouched")),
     card("Files", h("dl", {class: "facts"}, files.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {class: name === "Checksum" ? "mono" : ""}, value)]))),
     card("Stages", tableOf([["stage"], ["done", "num"], ["time", "num"], ["engine"]],
       DATA.stages.map((stage) => [stage.name, String(stage.done), duration(stage.seconds), stage.engines.join("; ")]))),
-    card("Weights", tableOf([["weights"], ["licence"], ["paid work"], ["from"], ["checksum"]],
+    card("Weights", tableOf([["weights"], ["license"], ["paid work"], ["from"], ["checksum"]],
       DATA.weights.map((w) => [w.name, w.license, paid(w), w.source, h("span", {class: "mono"}, w.digest)]))),
     DATA.warnings.length ? card("Warnings and notes", h("ul", {class: "plain"}, DATA.warnings.map((text) => h("li", {}, text)))) : null,
-    h("p", {class: "dim"}, `Made by dubkit ${DATA.version}. ${DATA.videos.said}`)));
+    h("p", {class: "dim"}, `Made by dubkit ${DATA.version}. ${DATA.videos.summary}`)));
 }
 
 function showView(name) {
@@ -34,7 +34,7 @@ function showView(name) {
   if (name === "shots") { drawList(); drawStrip(); }
 }
 
-const THEMES = {auto: ["light", "as the system"], light: ["dark", "light"], dark: ["auto", "dark"]};
+const THEMES = {auto: ["light", "system"], light: ["dark", "light"], dark: ["auto", "dark"]};
 function setTheme(name) {
   document.documentElement.dataset.theme = name;
   $("theme").setAttribute("aria-label", `Theme: ${THEMES[name][1]}`);
