@@ -101,7 +101,7 @@ class ShotPlanned(Event):
     face: Mapping[str, float] | None
     """Of the dubbed face: width, share, yaw, pitch, confidence, to_dub."""
     speech: Mapping[str, float]
-    """Seconds, phonemes, closures."""
+    """Seconds, phonemes, labials (P, B and M)."""
     focus: float | None
     """1: sharp, 0: smeared."""
     risk: Literal["none", "low", "medium", "high"]

@@ -143,7 +143,7 @@ _NUMBERS = ("length", "faces", "size", "rendering")
 
 def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
     face, speech = shot.face, shot.speech
-    said = f"{speech.seconds:.1f} s, {speech.phonemes} phonemes, {speech.closures} P B M"
+    said = f"{speech.seconds:.1f} s, {speech.phonemes} phonemes, {speech.labials} P B M"
     why = "; ".join(reason.text for reason in shot.reasons)
     cells = (
         shot.shot,

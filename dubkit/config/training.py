@@ -26,7 +26,7 @@ class PrepareSettings(Section):
         30.0, gt=0, le=90, description="Largest pitch, in degrees; frames beyond it are left out."
     )
     min_confidence: Unit = Field(0.8, description="Least median confidence of the landmarks.")
-    min_sharpness: float = Field(
+    min_focus: float = Field(
         0.4, ge=0, description="Least focus: 1 is a well-focused face, 0 a blurred one."
     )
     min_agreement: float = Field(

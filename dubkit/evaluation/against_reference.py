@@ -1,34 +1,38 @@
-"""The measures of one shot: its face's lips against phonemes and other lips, its pictures against the real ones."""
+"""The measures of one shot: its face's lips against phonemes and other lips, its pictures against the real ones.
+
+What the gate measures too is measured by the gate's own meter (`dubkit.metrics.shot_meter`), here on the finished
+film: with a reference, beside the reference's pictures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.config.schema import Config
+from dubkit.engines.registry import load_engine
 from dubkit.faces import landmark_layout
 from dubkit.faces.align import apply
 from dubkit.faces.track_store import load_choice, load_tracks
-from dubkit.lips.articulation import Articulator
-from dubkit.lips.mouth_shape import gap_effect
+from dubkit.faces.tracklet import Locator
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
 from dubkit.metrics import lips
+from dubkit.metrics.lip_sync import speech_of
 from dubkit.metrics.lips import Series, Tally
 from dubkit.metrics.picture import Luma, PictureSums, lower_face, psnr, squared_error
+from dubkit.metrics.shot_meter import FaceMeter, Seen, looks
 from dubkit.metrics.syncnet import sync_of_face
-from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, TimedPhoneme, Timing
+from dubkit.records import FaceState, FaceTrack, Shot, Timing
 from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
 
 REACH = 0.35  # face widths around the lower face that a dub may change
-LEAST = 40  # frames in which an offset from the sound can be told
-SOUND_REACH = 0.4  # seconds of offset from the sound looked for
-AGREE = 0.4  # correlation with what the sound asks for under which no offset is told
 SAME = 0.4  # overlap of boxes that makes two tracks the same face
 
 
@@ -49,8 +53,9 @@ class ShotTask:
     shot: Shot
     made: Side
     real: Side | None
+    config: Config
     same_sound: bool  # whether both speak the same words, so that lips can be compared
-    sound: Path | None = None  # what the face should speak, from `sync_crops.write_sound`
+    sound: Path | None = None  # what the face should speak, from `syncnet.write_sound`
     syncnet: Path | None = None  # SyncNet's weights
 
 
@@ -65,8 +70,8 @@ class ShotMeasures:
     faces: int
     rows: dict[str, float] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
-    vowels: tuple[float, ...] = ()
-    closures: tuple[float, ...] = ()
+    vowel_openings: tuple[float, ...] = ()
+    labial_openings: tuple[float, ...] = ()  # least of each P, B and M
     apart: float | None = (
         None  # of both films' eyes, in eye distances; None where one shows no face
     )
@@ -82,26 +87,65 @@ def measure(task: ShotTask) -> ShotMeasures:
     end = float(times[-1]) + float(1 / info.average_rate)
     rows: dict[str, float] = {}
     found = ShotMeasures(shot.name, float(times[0]), end, shot.frames, len(tracks), rows)
+    timing = load_timing(task.made.timing) if task.made.timing is not None else None
     real_face: FaceTrack | None = None
     if face is not None:
-        here = times[face.start - shot.start :][: len(face)]
-        opened = lips.opening(_seen(face))
         if task.syncnet is not None and task.sound is not None:
             sync = sync_of_face(task.syncnet, task.made.video, info, pts, face, task.sound)
             rows |= {"lse_d": sync.distance, "lse_c": sync.confidence} if sync else {}
-        if task.made.timing is not None:
-            timing = load_timing(task.made.timing)
-            found = _against_phonemes(found, opened, here, timing.phonemes)
-            rows |= _against_sound(opened, here, timing, face.start - shot.start)
         if task.real is not None:
             others = load_tracks(task.real.faces)
             real_face = _same_face(face, others)
             found = replace(found, apart=_apart(face, others))
             if real_face is not None and task.same_sound:
-                rows |= _against_lips(face, real_face, here)
-    if task.real is not None:
-        rows |= _against_pictures(task, real_face if real_face is not None else face)
-    return found
+                rows |= _against_lips(
+                    face, real_face, times[face.start - shot.start :][: len(face)]
+                )
+    shown = real_face if real_face is not None else face
+    meter = None if shown is None else _meter(task, shown, times, timing, float(info.average_rate))
+    rows |= _pictures(task, shown, meter)
+    if meter is None:
+        return found
+    seen = meter.seen()
+    rows |= seen.pictures
+    return found if timing is None else _against_phonemes(found, task, seen, meter.track, timing)
+
+
+def _meter(
+    task: ShotTask, face: FaceTrack, times: Series, timing: Timing | None, rate: float
+) -> FaceMeter:
+    """The gate's meter for a face of the film, or of the reference in its place."""
+    row = face.start - task.shot.start
+    phonemes = timing.phonemes if timing is not None else ()
+    chosen = looks(face.state == FaceState.SEEN, times[row:][: len(face)], phonemes, rate)
+    if task.real is None:  # there is nothing to compare pictures with
+        none = np.zeros(len(face), np.bool_)
+        chosen = replace(chosen, pictures=none, sharp=none)
+    faces = task.config.faces
+    locator = cast(Locator, load_engine("landmarker", faces.landmarker, faces, "cpu"))
+    return FaceMeter(face, chosen, locator)
+
+
+def _against_phonemes(
+    found: ShotMeasures, task: ShotTask, seen: Seen, face: FaceTrack, timing: Timing
+) -> ShotMeasures:
+    row = face.start - task.shot.start
+    speech = speech_of(timing, row, len(face), task.config.generate)
+    values = dict(seen.values(speech))
+    values.pop("closures", None)  # counted below, so that shots can be added up
+    opened = seen.lips.opening()
+    said = opened, speech.times, speech.phonemes
+    vowels, labials = lips.vowels_and_labials(*said)
+    return replace(
+        found,
+        rows=found.rows | values,
+        tallies={
+            "closures": lips.closures(*said),
+            "open_in_silence": lips.open_in_silence(*said),
+        },
+        vowel_openings=tuple(vowels),
+        labial_openings=tuple(labials),
+    )
 
 
 def _seen(face: FaceTrack) -> NDArray[np.float32]:
@@ -161,31 +205,6 @@ def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> Series:
     return np.asarray(both / np.maximum(areas[0] + areas[1] - both, 1e-6), np.float64)
 
 
-def _against_phonemes(
-    found: ShotMeasures, opened: Series, times: Series, phonemes: Sequence[TimedPhoneme]
-) -> ShotMeasures:
-    vowels, shut = lips.vowels_and_closures(opened, times, phonemes)
-    tallies = {
-        "closure_recall": lips.closures(opened, times, phonemes),
-        "open_in_silence": lips.open_in_silence(opened, times, phonemes),
-    }
-    return replace(found, tallies=tallies, vowels=tuple(vowels), closures=tuple(shut))
-
-
-def _against_sound(opened: Series, times: Series, timing: Timing, row: int) -> dict[str, float]:
-    """How much later the lips are than the TC net would move them to this sound."""
-    if len(opened) < LEAST or not any(symbol != SILENCE for symbol, _, _ in timing.phonemes):
-        return {}
-    expected = (_articulator().predict(timing).coefficients @ gap_effect())[row:][: len(opened)]
-    late = lips.offset(opened, expected.astype(np.float64), times, SOUND_REACH)
-    return {"sound_offset_ms": 1000 * late[0]} if late and late[1] >= AGREE else {}
-
-
-@cache
-def _articulator() -> Articulator:
-    return Articulator()
-
-
 def _against_lips(face: FaceTrack, real: FaceTrack, times: Series) -> dict[str, float]:
     start, end = max(face.start, real.start), min(face.start + len(face), real.start + len(real))
     rows: dict[str, float] = {}
@@ -196,50 +215,54 @@ def _against_lips(face: FaceTrack, real: FaceTrack, times: Series) -> dict[str, 
     if agreement is not None:
         rows["opening_correlation"] = agreement
         rows["amplitude"] = float(np.nanstd(made) / max(float(np.nanstd(true)), 1e-6))
-    late = lips.offset(made, true, when) if len(when) > 20 else None
+    late = lips.reference_offset(made, true, when) if len(when) > 20 else None
     if late is not None:
-        rows["offset_ms"] = 1000 * late[0]
-    jitters = lips.motion(a), lips.motion(b)
+        rows["reference_offset_ms"] = 1000 * late
+    jitters = lips.jitter(a), lips.jitter(b)
     if jitters[0] is not None and jitters[1]:
         rows["jitter"] = jitters[0] / jitters[1]
     return rows
 
 
-def _against_pictures(task: ShotTask, face: FaceTrack | None) -> dict[str, float]:
+def _pictures(task: ShotTask, face: FaceTrack | None, meter: FaceMeter | None) -> dict[str, float]:
+    """Show the meter its frames, and compare all with the reference's, if there is one."""
     sums = PictureSums()
     errors: list[float] = []
     outside, same = 0, 0
-    for made, real, points in _pairs(task, face):
-        errors.append(squared_error(made, real))
-        free = np.ones(made.shape, bool)
-        if points is not None:
-            sums.add(made, real, points)
-            free = ~lower_face(points, made.shape, REACH)
+    for made, real in _frames(task):
+        if meter is not None and meter.wants(made.index):
+            meter.look(real, made)
+        if task.real is None:
+            continue
+        a, b = luma(made), luma(real)
+        errors.append(squared_error(a, b))
+        free = np.ones(a.shape, bool)
+        row = made.index - face.start if face is not None else -1
+        if face is not None and 0 <= row < len(face) and face.state[row] == FaceState.SEEN:
+            to_plane = plane_from_display(made.info, made.format, 0)
+            points = apply(to_plane, face.landmarks[row]).astype(np.float32)
+            sums.add(a, b, points)
+            free = ~lower_face(points, a.shape, REACH)
         outside += int(free.sum())
-        same += int((made[free] == real[free]).sum())
-    rows = sums.rows()
+        same += int((a[free] == b[free]).sum())
+    rows = sums.measures()
     if errors:
         rows["psnr_frame"] = psnr(float(np.mean(errors)))
         rows["outside_equal"] = same / max(outside, 1)
     return rows
 
 
-def _pairs(
-    task: ShotTask, face: FaceTrack | None
-) -> Iterator[tuple[Luma, Luma, NDArray[np.float32] | None]]:
-    """Both lumas, and the face's landmarks in them."""
-    assert task.real is not None
-    sides = [(side, *load_film(side.probe)) for side in (task.made, task.real)]
-    readers = [FrameReader(side.video, info, pts) for side, info, pts in sides]
-    end = min(task.shot.end, *(info.frames for _, info, _ in sides))
-    frames = [reader.read(task.shot.start, end) for reader in readers]
-    to_plane = plane_from_display(sides[0][1], readers[0].format, 0)
-    for made, real in zip(*frames, strict=True):
-        points = None
-        row = made.index - face.start if face is not None else -1
-        if face is not None and 0 <= row < len(face) and face.state[row] == FaceState.SEEN:
-            points = apply(to_plane, face.landmarks[row]).astype(np.float32)
-        yield luma(made), luma(real), points
+def _frames(task: ShotTask) -> Iterator[tuple[Frame, Frame]]:
+    """The shot's frames of the film, each with the reference's; with itself where there is none."""
+    sides = [task.made] if task.real is None else [task.made, task.real]
+    films = [load_film(side.probe) for side in sides]
+    end = min(task.shot.end, *(info.frames for info, _ in films))
+    readers = [
+        FrameReader(side.video, *film).read(task.shot.start, end)
+        for side, film in zip(sides, films, strict=True)
+    ]
+    for frames in zip(*readers, strict=True):
+        yield frames[0], frames[-1]
 
 
 def luma(frame: Frame) -> Luma:

@@ -22,9 +22,9 @@ from dubkit.media.audio import audio_info
 from dubkit.media.container import FILMS, SOUNDS, open_media
 from dubkit.media.probe import moving_pictures, probe
 from dubkit.media.shotlist import write_shots
-from dubkit.metrics.lips import Tally
+from dubkit.metrics.definitions import MEASURES
+from dubkit.metrics.lips import Tally, vowel_closure_ratio
 from dubkit.metrics.syncnet import write_sound
-from dubkit.metrics.table import MEASURES
 from dubkit.models.syncnet import load_syncnet
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.dry_run import read_shots
@@ -99,7 +99,9 @@ def evaluate(
         place = work / f"reference-{reference.stem}"
         real = _analyze(reference, reference, None, config, place, progress, False, listed)
     with _for_syncnet(sound if heard and syncnet else None, work) as spoken:
-        tasks = [_task(shot, made, real, heard, same_sound, spoken, syncnet) for shot in shots]
+        tasks = [
+            _task(shot, made, real, config, heard, same_sound, spoken, syncnet) for shot in shots
+        ]
         found = _measure_all(tasks, config, progress)
     rows = totals(found)
     if real is not None:
@@ -155,10 +157,10 @@ def totals(shots: Sequence[ShotMeasures]) -> dict[str, float]:
         tally = sum((s.tallies[name] for s in shots if name in s.tallies), Tally())
         if tally.share is not None:
             found[name] = tally.share
-    vowels = [v for s in shots for v in s.vowels]
-    closed = [v for s in shots for v in s.closures]
+    vowels = [v for s in shots for v in s.vowel_openings]
+    closed = [v for s in shots for v in s.labial_openings]
     if vowels and closed:
-        found["vowel_closure_ratio"] = float(np.mean(vowels) / max(float(np.mean(closed)), 1e-3))
+        found["vowel_closure_ratio"] = vowel_closure_ratio(vowels, closed)
     return found
 
 
@@ -227,6 +229,7 @@ def _task(
     shot: Shot,
     made: Run,
     real: Run | None,
+    config: Config,
     heard: bool,
     same_sound: bool,
     sound: Path | None,
@@ -234,7 +237,7 @@ def _task(
 ) -> ShotTask:
     other = _side(real, shot, heard=False) if real else None
     own = _side(made, shot, heard=heard)
-    return ShotTask(shot, own, other, same_sound, sound, syncnet)
+    return ShotTask(shot, own, other, config, same_sound, sound, syncnet)
 
 
 def _side(run: Run, shot: Shot, *, heard: bool) -> Side:
@@ -279,17 +282,18 @@ def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotM
 def _missing(
     heard: bool, real: Run | None, same_sound: bool, syncnet: Path | None
 ) -> dict[str, str]:
-    speech = ("closure_recall", "vowel_closure_ratio", "open_in_silence", "sound_offset_ms")
-    lips = ("opening_correlation", "amplitude", "offset_ms", "jitter")
+    spoken = "closures vowel_closure_ratio silence open_in_silence movement offset_ms"
+    speech = set(spoken.split())
+    lips = ("opening_correlation", "amplitude", "reference_offset_ms", "jitter")
     absent: dict[str, str] = {}
     for measure_ in MEASURES:
         name = measure_.name
-        if name in (*speech, "lse_d", "lse_c") and not heard:
+        if name in speech | {"lse_d", "lse_c"} and not heard:
             absent[name] = "the film has no sound; give the dub with --audio"
         elif name.startswith("lse"):
             if syncnet is None:
                 absent[name] = "needs SyncNet's weights: dubkit models pull syncnet, or --syncnet"
-        elif name not in speech and real is None:
+        elif name not in speech | {"found"} and real is None:
             absent[name] = "needs the film that was dubbed: --reference"
         elif name in lips and not same_sound:
             absent[name] = "the reference has other words"

@@ -1,4 +1,4 @@
-"""What the gate says of a shot: each measure with its limit, and what follows from them.
+"""The gate's decision on a shot: each measure (`dubkit.metrics.definitions`) with its limit, and what follows.
 
 `GateResult` is ``gate.json`` in the folder of the stage ``gate``.
 """
@@ -21,9 +21,21 @@ class Check:
     measure: str  # a name in `LIMITS`
     value: float | None  # None: there was nothing to measure
     limit: float
-    better: str  # "lower": ``value`` may be at most ``limit``; "higher": at least
+    better: str  # "lower": ``value`` may be at most ``limit``; "higher": at least; "near 0": that far from 0
     passed: bool  # what could not be measured passes
     reason: str  # a clause: why it failed; why there was nothing to measure; else empty
+
+    @property
+    def excess(self) -> float:
+        """How far the value is beyond the limit, as a share of the limit; 0 where it passed."""
+        if self.passed or self.value is None:
+            return 0.0
+        return abs(size(self.value, self.better) - self.limit) / max(abs(self.limit), 1e-6)
+
+
+def size(value: float, better: str) -> float:
+    """What of a value is held to its limit: of one that is best near 0, how far it is from there."""
+    return abs(value) if better == "near 0" else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +75,8 @@ class Limit:
     """A measure's setting and the sentence of its failure."""
 
     setting: str  # in `GateSettings`
-    better: str  # lower | higher
-    failure: str  # format of value and limit
+    better: str  # lower | higher | near 0
+    failure: str  # format of value, or of late: the value in words
     absent: str  # why it may be missing
 
 
@@ -85,7 +97,7 @@ LIMITS: Mapping[str, Limit] = {
         "too few P, B, M",
     ),
     "offset_ms": Limit(
-        "max_offset_ms", "lower", "the lips are off by {value:.0f} ms", "too little speech"
+        "max_offset_ms", "near 0", "the lips are {late} the sound", "too little speech"
     ),
     "movement": Limit(
         "min_movement",
@@ -119,8 +131,9 @@ def _check(name: str, value: float | None, settings: GateSettings) -> Check:
     limit = float(getattr(settings, rule.setting))
     if value is None:
         return Check(name, None, limit, rule.better, True, rule.absent)
-    passed = value <= limit if rule.better == "lower" else value >= limit
-    reason = "" if passed else rule.failure.format(value=value, limit=limit)
+    passed = value >= limit if rule.better == "higher" else size(value, rule.better) <= limit
+    late = f"{abs(value):.0f} ms {'behind' if value > 0 else 'ahead of'}"
+    reason = "" if passed else rule.failure.format(value=value, late=late)
     return Check(name, round(value, 5), limit, rule.better, passed, reason)
 
 

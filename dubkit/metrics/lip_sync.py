@@ -1,25 +1,27 @@
-"""What the lips of a rendered face do against the phonemes that it speaks: no reference is needed.
+"""The lips of a face against the phonemes that it speaks; no reference is needed.
 
-What is wanted is the opening that the TC net asks for: the nearest thing to a reference that a dub has. A face that
-does what the net asks cannot fail here, however wrong the net is.
+What is wanted is the opening that the TC net predicts: the nearest thing to a reference that a dub has. A face that
+does what the net predicts cannot fail here, however wrong the net is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit.config.schema import GenerateSettings
+from dubkit.engines.registry import load_module
 from dubkit.faces import landmark_layout
 from dubkit.lips import mouth_shape
-from dubkit.metrics.lips import LABIALS, MARKS, Series
-from dubkit.records import SILENCE, Floats, TimedPhoneme
+from dubkit.metrics.lips import Series, closures, silence
+from dubkit.records import Floats, TimedPhoneme, Timing
 
 REACH = 0.3  # seconds of offset looked for
 STEP = 0.02  # seconds between moments of what is wanted
-LEAST_ROWS = 12  # frames looked at
+LEAST_ROWS = 12  # measured frames
 # another offset is believed where the lips go with the speech there, and clearly better than at none
 SURE = 0.65  # correlation there
 BETTER = 0.15  # of correlation that it wins
@@ -34,20 +36,20 @@ def moments(times: Series) -> Series:
     return np.asarray(times[0] - REACH + STEP * np.arange(count), np.float64)
 
 
-def offset(times: Series, rows: NDArray[np.intp], seen: Floats, asked: Floats) -> float | None:
+def offset(times: Series, rows: NDArray[np.intp], seen: Floats, wanted: Floats) -> float | None:
     """Seconds by which the lips are late; 0 unless another offset explains them clearly better.
 
-    ``seen`` (N, K) mouth shapes (`lips.mouth_shape`) in ``rows`` (N,) of the frames at ``times`` (T,), ``asked`` (M, K)
-    those wanted at the `moments` of ``times``. None where it cannot be told: too few frames, or
-    lips that go well with the speech at no offset.
+    ``seen`` (N, K) are mouth shapes (`lips.mouth_shape`) in ``rows`` (N,) of the frames at ``times`` (T,), ``wanted``
+    (M, K) those that the phonemes call for at the `moments` of ``times``. None where it cannot be measured: too few
+    frames, or lips that go well with the speech at no offset.
     """
     if len(rows) < LEAST_ROWS:
         return None
-    lips, wanted = _heights(seen), _heights(asked)
+    lips, goal = _heights(seen), _heights(wanted)
     place = (times[rows] - times[0] + REACH) / STEP
     reach = round(REACH / _FINE)
     scores = {
-        lag: _agreement(lips, _at(wanted, place - lag * _FINE / STEP))
+        lag: _agreement(lips, _at(goal, place - lag * _FINE / STEP))
         for lag in range(-reach, reach + 1)
     }
     best = max(scores, key=lambda lag: (scores[lag], -abs(lag)))
@@ -70,30 +72,28 @@ def _at(values: Series, place: Series) -> Series:
 
 
 def _agreement(x: Series, y: Series) -> float:
-    """Correlation of two courses (N, P), all points together."""
+    """Correlation of two series (N, P), all points together."""
     x, y = x - x.mean(0), y - y.mean(0)
     power = float(np.sqrt((x * x).sum() * (y * y).sum()))
     return float((x * y).sum()) / power if power > 1e-9 else -1.0
 
 
-MET = 0.03  # opening over face width under which lips nearly meet
-LEAST_LABIALS = 3  # P B M in a shot, under which their share says nothing
 SPEAKS = 0.012  # deviation of the wanted opening over which a shot has speech to be judged by
-LEAST = 15  # frames of speech, or of silence
-AFTER, BEFORE = 0.35, 0.6  # seconds of a silence in which a mouth comes to rest, and draws breath
+LEAST = 15  # frames of speech
+LEAST_LABIALS = 3  # P, B and M in a shot, under which their share says nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Lips:
-    """The lips of a face that was looked at; N rows of its T."""
+    """The measured lips of a face; N rows of its T."""
 
     painted: NDArray[np.bool_]  # (T,) where the new mouth is shown wholly
-    rows: NDArray[np.intp]  # (N,) where it was looked at, in order
+    rows: NDArray[np.intp]  # (N,) the measured ones, in order
     opened: Series  # (N,) opening over face width
     shapes: Floats  # (N, K) as in `lips.mouth_shape`, but for a constant
 
     def opening(self) -> Series:
-        """(T,) interpolated between the rows looked at; NaN where the new mouth is not shown wholly."""
+        """(T,) interpolated between the measured rows; NaN where the new mouth is not shown wholly."""
         found = np.full(len(self.painted), np.nan)
         if len(self.rows):
             found[self.painted] = np.interp(np.flatnonzero(self.painted), self.rows, self.opened)
@@ -102,75 +102,52 @@ class Lips:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What a face of T frames says."""
+    """The phonemes that a face of T frames speaks, and the mouths that they call for."""
 
     times: Series  # (T,) seconds of the dub
     phonemes: Sequence[TimedPhoneme]
-    asked: Floats  # (M, K) mouth shapes that the phonemes ask for at `sync.moments` of ``times``
+    wanted: Floats  # (M, K) mouth shapes that the phonemes call for at `moments` of ``times``
 
-    def course(self) -> Series:
-        """(M,) the opening over face width that is asked for at those moments, before and after the face too."""
-        return np.asarray(self.asked @ mouth_shape.gap_effect(), np.float64)
+    def wanted_opening(self) -> Series:
+        """(M,) the opening over face width at those moments, before and after the face too."""
+        return np.asarray(self.wanted @ mouth_shape.gap_effect(), np.float64)
 
     def opening(self) -> Series:
         """(T,) the same in the face's frames."""
-        return np.interp(self.times, moments(self.times), self.course())
+        return np.interp(self.times, moments(self.times), self.wanted_opening())
 
 
-def measures(lips: Lips, speech: Speech, still: bool) -> dict[str, float]:
-    """Only what could be measured is in the answer. ``still``: whether lips are to rest in silence."""
+def speech_of(timing: Timing, row: int, count: int, settings: GenerateSettings) -> Speech:
+    """What a face says that is in ``count`` frames of a shot from frame ``row`` on.
+
+    ``settings`` name the net and the speaker's profile that predict the wanted mouths. Raises ModelError.
+    """
+    times = timing.times[row:][:count]
+    wanted: Floats = load_module("dubkit.lips.generator", what="measuring lips").wanted_shapes(
+        replace(timing, times=moments(times)), settings
+    )
+    return Speech(times, timing.phonemes, wanted)
+
+
+def measures(lips: Lips, speech: Speech, *, still: bool = True) -> dict[str, float]:
+    """``silence``, ``closures``, ``movement`` and ``offset_ms`` of a face in a shot, as `metrics.definitions` has them.
+
+    What could not be measured is missing; so is ``silence`` unless lips are to be ``still`` where nobody speaks.
+    """
     found: dict[str, float] = {}
     opened, times, phonemes = lips.opening(), speech.times, speech.phonemes
-    quiet = opened[_settled(times, phonemes)]
-    quiet = quiet[np.isfinite(quiet)]
-    if still and len(quiet) >= LEAST:
-        found["silence"] = float(quiet.std())
-    share = _met(opened, times, phonemes)
-    if share is not None:
-        found["closures"] = share
+    moved = silence(opened, times, phonemes) if still else None
+    if moved is not None:
+        found["silence"] = moved
+    shut = closures(opened, times, phonemes)
+    if shut.total >= LEAST_LABIALS:
+        found["closures"] = shut.hits / shut.total
     good, wanted = np.isfinite(opened), speech.opening()
     if good.sum() >= LEAST and wanted[good].std() >= SPEAKS:
         found["movement"] = float(opened[good].std() / wanted[good].std())
     # a face may rest now whose lips, being late or early, speak
-    if speech.course().std() >= SPEAKS:
-        late = offset(times, lips.rows, lips.shapes, speech.asked)
+    if speech.wanted_opening().std() >= SPEAKS:
+        late = offset(times, lips.rows, lips.shapes, speech.wanted)
         if late is not None:
-            found["offset_ms"] = abs(1000 * late)
+            found["offset_ms"] = 1000 * late
     return found
-
-
-def _settled(times: Series, phonemes: Sequence[TimedPhoneme]) -> np.ndarray:
-    """(T,) frames in which a mouth is at rest: well after speech and well before it."""
-    rest = np.ones(len(times), np.bool_)
-    for symbol, start, end in phonemes:
-        if symbol != SILENCE:
-            rest &= (times >= end + AFTER) | (times < start - BEFORE)
-    return rest
-
-
-def _met(opened: Series, times: Series, phonemes: Sequence[TimedPhoneme]) -> float | None:
-    """Share of P B M in which the lips come nearer than `MET`, a frame's slack at either side."""
-    least = []
-    for where in _labials(times, phonemes):
-        near = opened[where]
-        near = near[np.isfinite(near)]
-        if len(near):
-            least.append(float(near.min()))
-    if len(least) < LEAST_LABIALS:
-        return None
-    return float(np.mean([gap < MET for gap in least]))
-
-
-def labial_rows(times: Series, phonemes: Sequence[TimedPhoneme]) -> np.ndarray:
-    """(T,) frames in which the lips are to meet, with the slack that the measure gives."""
-    found = np.zeros(len(times), np.bool_)
-    for where in _labials(times, phonemes):
-        found |= where
-    return found
-
-
-def _labials(times: Series, phonemes: Sequence[TimedPhoneme]) -> Iterator[np.ndarray]:
-    slack = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
-    for symbol, start, end in phonemes:
-        if symbol.rstrip(MARKS) in LABIALS:
-            yield (times >= start - slack) & (times < end + slack)

@@ -1,11 +1,12 @@
-"""What two pictures share: SSIM, PSNR, sharpness, seam and flicker, and whether all else is untouched.
+"""Measures of pictures: SSIM and PSNR; seam, flicker, likeness, sharpness and what changed beside the mouth; focus.
 
-On luma, 0 to 1, of the film's own planes; a face is looked at in the box of its landmarks.
+All compare a rendered picture with the filmed one, but for `focus`, which needs one alone. On luma, 0 to 1.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -79,55 +80,27 @@ def lower_face(points: Floats, shape: tuple[int, ...], grow: float) -> NDArray[n
 
 @dataclass(slots=True)
 class PictureSums:
-    """What is added up over the frames of one face."""
+    """SSIM and PSNR of a face, added up over its frames."""
 
-    ssim: list[float] = field(default_factory=list)
-    face_error: list[float] = field(default_factory=list)
-    sharp: list[tuple[float, float]] = field(default_factory=list)  # made, real
-    edge: list[tuple[float, float]] = field(default_factory=list)  # made, real
-    ring: list[float] = field(default_factory=list)  # made less real
+    _ssim: list[float] = field(default_factory=list)
+    _error: list[float] = field(default_factory=list)
 
     def add(self, made: Luma, real: Luma, points: Floats) -> None:
         """One frame: luma (H, W) of both, landmarks (L, 2) of the real one in its pixels."""
         face = box(points, made.shape)
-        mouth = box(points[landmark_layout.LIPS], made.shape, 0.25, least=6)
-        if face is None or mouth is None:
-            return
-        self.ssim.append(ssim(made[face], real[face]))
-        self.face_error.append(squared_error(made[face], real[face]))
-        self.sharp.append((gradient(made[mouth]), gradient(real[mouth])))
-        inner = lower_face(points, made.shape, 0.0)[face]
-        border = inner ^ np.asarray(
-            cv2.erode(inner.astype(np.uint8), np.ones((5, 5), np.uint8)), bool
-        )
-        if border.any():
-            self.edge.append((_steepness(made[face], border), _steepness(real[face], border)))
-            self.ring.append(float((made[face] - real[face])[border].mean()))
+        if face is not None:
+            self._ssim.append(ssim(made[face], real[face]))
+            self._error.append(squared_error(made[face], real[face]))
 
-    def rows(self) -> dict[str, float]:
-        """The measures of these frames."""
-        if not self.ssim:
+    def measures(self) -> dict[str, float]:
+        """``ssim`` and ``psnr_face``; nothing where no face was large enough."""
+        if not self._ssim:
             return {}
-        sharp, edge = np.mean(self.sharp, 0), np.mean(self.edge, 0) if self.edge else None
-        found = {
-            "ssim": float(np.mean(self.ssim)),
-            "psnr_face": psnr(float(np.mean(self.face_error))),
-            "sharpness": float(sharp[0] / max(sharp[1], 1e-9)),
-        }
-        if edge is not None:
-            found["seam"] = float(edge[0] / max(edge[1], 1e-6))
-        if len(self.ring) > 2:
-            found["flicker"] = float(np.abs(np.diff(self.ring)).mean())
-        return found
-
-
-def _steepness(picture: Luma, where: NDArray[np.bool_]) -> float:
-    dx, dy = cv2.Sobel(picture, cv2.CV_32F, 1, 0), cv2.Sobel(picture, cv2.CV_32F, 0, 1)
-    return float(np.hypot(dx, dy)[where].mean())
+        return {"ssim": float(np.mean(self._ssim)), "psnr_face": psnr(float(np.mean(self._error)))}
 
 
 REACH = 0.35  # face widths around the lower face that a dub may change
-_MARK = 85  # percentile of the skin that is told
+_MARK = 85  # percentile of the skin that is reported
 _NEAR, _PLAIN = (
     9,
     0.02,
@@ -170,7 +143,7 @@ def _hull(points: Floats, side: int) -> NDArray[np.uint8]:
 
 @dataclass(slots=True)
 class CropSums:
-    """What is added up over the frames of one face."""
+    """Seam, flicker, likeness and what changed beside the mouth, added up over the frames of one face."""
 
     _zones: Zones | None = None
     _source: list[Luma] = field(default_factory=list)  # one sum
@@ -193,7 +166,7 @@ class CropSums:
         self._outside.append(_mean(np.abs(difference), self._zones.far))
 
     def measures(self) -> dict[str, float]:
-        """``seam``, ``flicker``, ``outside``, ``likeness``, as `checks.LIMITS` names them."""
+        """``seam``, ``flicker``, ``outside``, ``likeness``, as `metrics.definitions` has them."""
         if self._zones is None:
             return {}
         share = np.float32(1 / len(self._rows))
@@ -251,7 +224,7 @@ _MARGIN, _LEAST = 0.25, 8  # of the lips' box; pixels
 
 @dataclass(slots=True)
 class SharpSums:
-    """Gradient energies of the mouths looked at."""
+    """Gradient energies of mouths, added up over the frames of one face."""
 
     _made: list[float] = field(default_factory=list)
     _real: list[float] = field(default_factory=list)
@@ -269,3 +242,29 @@ class SharpSums:
         """``sharpness``; nothing where the mouth is too small."""
         real = float(np.mean(self._real)) if self._real else 0.0
         return {"sharpness": float(np.mean(self._made)) / real} if real > 1e-7 else {}
+
+
+FLAT, SHARP = 1.1, 1.8  # `focus` before scaling: of smeared faces, of well focused ones
+_SMALLEST = 32  # pixels
+
+
+def focus(crop: NDArray[np.uint8], native: float) -> float:
+    """How steep the edges of a face (S, S, 3) RGB are against the same face smeared: 1 well focused, 0 smeared itself.
+
+    Needs no other picture, unlike ``sharpness``. Judged at the scale at which the face was filmed: ``native`` is pixels
+    of the film per pixel of the crop.
+    """
+    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    side = max(_SMALLEST, min(crop.shape[0], round(crop.shape[0] * native)))
+    if side < crop.shape[0]:
+        gray = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
+    plain = gray.astype(np.float32)
+    fine, coarse = (_steepest(p) for p in (plain, cv2.GaussianBlur(plain, (0, 0), 2.0)))
+    return max(0.0, (fine / max(coarse, 1e-3) - FLAT) / (SHARP - FLAT))
+
+
+def _steepest(picture: NDArray[Any]) -> float:
+    """The slope of a picture's edges: noise and blocks of a codec are not as steep."""
+    across = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=1)
+    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=1)
+    return float(np.percentile(np.hypot(across, down), 98))

@@ -29,8 +29,8 @@ from dubkit.faces.align import (
 from dubkit.lips import mouth_shape
 from dubkit.media.frames import Frame
 from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop
-from dubkit.metrics.lip_sync import Lips, Speech, labial_rows, measures
-from dubkit.metrics.lips import opening
+from dubkit.metrics.lip_sync import Lips, Speech, measures
+from dubkit.metrics.lips import labial_frames, opening
 from dubkit.metrics.picture import CropSums, SharpSums
 from dubkit.records import FaceTrack, Floats, TimedPhoneme
 from dubkit.work.store import open_arrays, read_record, write_record
@@ -72,7 +72,7 @@ def looks(
     around = np.concatenate([[False], rows, [False]])
     border = ~(around[:-2] & around[2:])
     step = max(1, int(rate / LIPS_RATE + 0.01))  # 23.976 counts as 24
-    lips = (at % step == 0) | border | labial_rows(times, phonemes)
+    lips = (at % step == 0) | border | labial_frames(times, phonemes)
     return Looks(rows, rows & lips, rows & (at % PERIOD < RUN), sharp)
 
 
@@ -86,17 +86,19 @@ class Seen:
 
     track: int
     frames: int  # in which something was looked at
-    pictures: Mapping[str, float]  # measures of the pictures, by their names in `checks.LIMITS`
+    pictures: Mapping[
+        str, float
+    ]  # measures of the pictures, by their names in `metrics.definitions`
     lips: Lips
 
-    def values(self, speech: Speech, still: bool) -> Mapping[str, float]:
-        """All measures, by their names in `checks.LIMITS`; what could not be measured is missing.
+    def values(self, speech: Speech, *, still: bool = True) -> Mapping[str, float]:
+        """All measures by their names in `metrics.definitions`; what could not be measured is missing.
 
-        ``still``: whether lips are to rest in silence.
+        ``still``: whether lips are to rest where nobody speaks.
         """
         if not len(self.lips.rows):
             return {}
-        return {**measures(self.lips, speech, still), **self.pictures}
+        return {**measures(self.lips, speech, still=still), **self.pictures}
 
 
 @dataclass(slots=True)

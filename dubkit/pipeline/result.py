@@ -173,6 +173,6 @@ def _case(group: str, name: str, check: Check, verdict: str | None) -> Case:
         return Case(group, name, mark="skipped", message=check.reason)
     if check.passed or verdict == "approve":
         return Case(group, name)
-    bound = "at most" if check.better == "lower" else "at least"
+    bound = {"lower": "at most", "higher": "at least", "near 0": "within"}[check.better]
     text = f"{check.measure} is {check.value}, allowed is {bound} {check.limit}"
     return Case(group, name, mark="failure", message=check.reason, text=text)

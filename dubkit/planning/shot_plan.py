@@ -18,6 +18,7 @@ from dubkit.faces.selection import UNCLEAR
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
+from dubkit.metrics import picture
 from dubkit.metrics.lips import LABIALS, MARKS
 from dubkit.records import (
     SILENCE,
@@ -31,14 +32,13 @@ from dubkit.records import (
 )
 from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
-from dubkit.training.quality import sharpness
 
 NEAR = 0.75  # of a limit of pose: from here on it is told
 SMALL = 1.5  # of the least width that is dubbed
 MANY = 0.25  # share of a face's frames from which a doubt is a high risk
 SOME = 0.04  # share of a face's frames from which it is told
 UNSURE = 0.6  # landmark confidence under which a face may be covered
-BLURRED, SMEARED = 0.4, 0.15  # `quality.sharpness`
+BLURRED, SMEARED = 0.4, 0.15  # `metrics.picture.focus`
 QUICK_SECONDS = 0.8  # shots that are hardly seen before they end
 
 
@@ -72,7 +72,7 @@ class Seen:
     choices: Sequence[TrackChoice]
     seconds: float
     spoken: bool  # whether anybody speaks in it
-    sharpness: float | None  # of the main face; None where there is none
+    focus: float | None  # of the main face; None where there is none
 
 
 def main_face(seen: Seen) -> tuple[FaceTrack, TrackChoice] | None:
@@ -138,9 +138,9 @@ def _occluded(
 
 
 def _of_shot(seen: Seen) -> Iterator[Reason]:
-    if seen.sharpness is not None and seen.sharpness < BLURRED:
-        level = Level.HIGH if seen.sharpness < SMEARED else Level.MEDIUM
-        yield Reason("blurred", level, f"blurred: focus {seen.sharpness:.2f} of 1")
+    if seen.focus is not None and seen.focus < BLURRED:
+        level = Level.HIGH if seen.focus < SMEARED else Level.MEDIUM
+        yield Reason("blurred", level, f"blurred: focus {seen.focus:.2f} of 1")
     if seen.seconds < QUICK_SECONDS:
         yield Reason("fast cut", Level.MEDIUM, f"fast cut: {seen.seconds:.1f} s")
     if seen.spoken and any(choice.reason == UNCLEAR for choice in seen.choices):
@@ -163,7 +163,7 @@ class Spoken:
 
     seconds: float
     phonemes: int
-    closures: int  # P B M
+    labials: int  # P, B and M
     bar: tuple[bool, ...]  # of even parts of the shot: whether somebody speaks
 
 
@@ -262,16 +262,16 @@ _PARTS = 120  # of the bar of speech
 
 def _spoken(runs: Sequence[PhonemeRun], shot: Shot, step: float) -> Spoken:
     speaking = np.zeros(shot.frames, np.bool_)
-    phonemes = closures = 0
+    phonemes = labials = 0
     for run in runs:
         if run.symbol != SILENCE:
             speaking[run.start - shot.start : run.end - shot.start] = True
             phonemes += 1
-            closures += run.symbol.rstrip(MARKS) in LABIALS
+            labials += run.symbol.rstrip(MARKS) in LABIALS
     parts = min(_PARTS, shot.frames)
     at = np.linspace(0, shot.frames - 1, parts).round().astype(int)
     bar = tuple(bool(v) for v in speaking[at])
-    return Spoken(round(float(speaking.sum()) * step, 3), phonemes, closures, bar)
+    return Spoken(round(float(speaking.sum()) * step, 3), phonemes, labials, bar)
 
 
 def _who(choices: Sequence[TrackChoice]) -> str:
@@ -332,7 +332,7 @@ def _frame_to_show(
 
 def _focus(frame: Frame, landmarks: Floats) -> float:
     matrix = compose(crop_from_canonical(_CROP), canonical_from_face(landmarks))
-    return sharpness(rgb_crop(frame, matrix, _CROP), 1 / scale_of(matrix))
+    return picture.focus(rgb_crop(frame, matrix, _CROP), 1 / scale_of(matrix))
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int = 72) -> bytes:

@@ -18,9 +18,9 @@ from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import ConfigError, DubkitError, WorkError
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.metrics import lips
+from dubkit.metrics.definitions import BY_NAME
 from dubkit.metrics.gate_limits import GateResult
 from dubkit.metrics.lips import LABIALS, MARKS, opening
-from dubkit.metrics.table import BY_NAME
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
@@ -166,13 +166,7 @@ def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFact
 
 def _excess(gate: GateResult) -> float:
     """How far the worst check is beyond its limit, in limits."""
-    beyond = [
-        abs(check.value - check.limit) / max(abs(check.limit), 1e-6)
-        for face in gate.faces
-        for check in face.failed
-        if check.value is not None
-    ]
-    return max(beyond, default=0.0)
+    return max((check.excess for face in gate.faces for check in face.failed), default=0.0)
 
 
 def load_words(opened: OpenedJob) -> Speech | None:
@@ -328,7 +322,7 @@ def gate_rows(gate: GateResult) -> list[dict[str, Any]]:
     rows = []
     for face in gate.faces:
         for check in sorted(face.checks, key=lambda check: check.passed):
-            sign = "≤" if check.better == "lower" else "≥"
+            sign = {"lower": "≤", "higher": "≥", "near 0": "±"}[check.better]
             known = check.value is not None
             line = row(
                 check.measure,
@@ -353,7 +347,7 @@ def lip_rows(timing: Path, dubbed: Sequence[int | None], thousand: int) -> list[
     shut = lips.closures(series, cut.times, cut.phonemes)
     silent = lips.open_in_silence(series, cut.times, cut.phonemes)
     rows = []
-    for name, tally in (("closure_recall", shut), ("open_in_silence", silent)):
+    for name, tally in (("closures", shut), ("open_in_silence", silent)):
         if tally.share is not None:
             rows.append(row(name, tally.share, shown=f"{tally.hits} of {tally.total}"))
     return rows

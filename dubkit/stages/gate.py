@@ -8,18 +8,13 @@ of those of the stage ``generate``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from dubkit.config.schema import Config
-from dubkit.engines.registry import load_module
 from dubkit.errors import WorkError
 from dubkit.faces.track_store import load_tracks
-from dubkit.metrics import lip_sync
 from dubkit.metrics.gate_limits import GATE, FaceChecks, GateResult, check, judge
-from dubkit.metrics.lip_sync import Speech
+from dubkit.metrics.lip_sync import speech_of
 from dubkit.metrics.shot_meter import load_seen
-from dubkit.records import FaceTrack, Floats, Timing
 from dubkit.speech.timing import load_timing
 from dubkit.stages import generate
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -58,7 +53,7 @@ def load_gate(folder: Path) -> GateResult:
 def _faces(context: StageContext) -> Iterator[FaceChecks]:
     """The checks of each face that was dubbed."""
     faces = load_seen(context.folder("generate"))
-    if not faces:
+    if not faces or context.shot is None:
         return
     timing = load_timing(context.folder("timing"))
     tracks = {track.track: track for track in load_tracks(context.folder("faces"))}
@@ -66,18 +61,10 @@ def _faces(context: StageContext) -> Iterator[FaceChecks]:
     still = context.config.generate.silence != "original"
     for seen in faces:
         track = tracks[seen.track]
-        found = seen.values(_speech(context, timing, track, voices.config(track)), still)
+        row = track.start - context.shot.start
+        speech = speech_of(timing, row, len(track), voices.config(track).generate)
+        found = seen.values(speech, still=still)
         yield FaceChecks(seen.track, seen.frames, check(found, context.config.gate))
-
-
-def _speech(context: StageContext, timing: Timing, track: FaceTrack, config: Config) -> Speech:
-    """What a face says, and how the phonemes ask it to."""
-    assert context.shot is not None
-    times = timing.times[track.start - context.shot.start :][: len(track)]
-    asked: Floats = load_module("dubkit.lips.generator", what="the gate").wanted_shapes(
-        replace(timing, times=lip_sync.moments(times)), config.generate
-    )
-    return Speech(times, timing.phonemes, asked)
 
 
 STAGE = Stage(
@@ -86,7 +73,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "adapt", "timing", "generate"),
     run=run,
-    version=3,
+    version=4,
     sections=("gate", "generate"),
     files=("video",),
     # what looks, and what says which mouth was wanted

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +21,7 @@ from dubkit.faces.active_speaker import (
     without_slow,
 )
 from dubkit.faces.smooth import segments
+from dubkit.metrics.picture import focus
 from dubkit.records import SILENCE, FaceTrack, Floats, Shot, TimedPhoneme, TrackChoice
 
 Series = NDArray[np.float64]
@@ -34,7 +33,6 @@ SILENT_LEVEL = 0.25  # of `energy`, -60 dB: nothing louder is no sound
 STEADY = 0.02  # deviation of `energy`, 1.6 dB: a tone, a hum; speech has .1 and more
 _EDGE = 10  # values at each end that the clip's ends may have changed
 ENERGY_STEP, ENERGY_FLOOR = 0.02, 80.0  # seconds a value, decibel under full scale that are 0
-FLAT, SHARP = 1.1, 1.8  # `sharpness` before scaling: of smeared faces, of well focused ones
 JUDGED_SECONDS = 6.0  # shorter stretches go with any sound by chance
 
 
@@ -100,38 +98,17 @@ def _peak(curve: Series, top: int) -> float:
     return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def sharpness(crop: NDArray[np.uint8], native: float) -> float:
-    """How steep a face's edges are against the same face smeared: 1 well focused, 0 smeared itself.
-
-    Judged at the scale at which it was filmed: ``native`` is pixels of the film per pixel of the crop.
-    """
-    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    side = max(32, min(crop.shape[0], round(crop.shape[0] * native)))
-    if side < crop.shape[0]:
-        gray = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
-    plain = gray.astype(np.float32)
-    fine, coarse = (_steepest(p) for p in (plain, cv2.GaussianBlur(plain, (0, 0), 2.0)))
-    return max(0.0, (fine / max(coarse, 1e-3) - FLAT) / (SHARP - FLAT))
-
-
-def _steepest(picture: NDArray[Any]) -> float:
-    """The slope of a picture's edges: noise and blocks of a codec are not as steep."""
-    across = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=1)
-    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=1)
-    return float(np.percentile(np.hypot(across, down), 98))
-
-
 @dataclass(slots=True)
 class Looks:
     """What the crops of a run look like; fed one by one, none is kept but the last."""
 
-    sharp: list[float] = field(default_factory=list)
+    focus: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
     _last: NDArray[np.int16] | None = None
 
     def see(self, crop: NDArray[np.uint8], native: float) -> None:
         """Take in the next crop."""
-        self.sharp.append(sharpness(crop, native))
+        self.focus.append(focus(crop, native))
         small = crop[::3, ::3].astype(np.int16)
         if self._last is not None:
             self.changes.append(float(np.abs(small - self._last).mean()))
@@ -145,11 +122,9 @@ class Looks:
 
 def look_fault(looks: Looks, settings: PrepareSettings) -> str | None:
     """What is wrong with the pictures, if anything."""
-    sharp = float(np.median(looks.sharp))
-    if sharp < settings.min_sharpness:
-        return (
-            f"blurred: {sharp:.2f} of the detail of a sharp face, {settings.min_sharpness:g} needed"
-        )
+    found = float(np.median(looks.focus))
+    if found < settings.min_focus:
+        return f"blurred: {found:.2f} of the detail of a sharp face, {settings.min_focus:g} needed"
     if looks.repeated >= REPEATED:
         return f"{looks.repeated:.0%} of its pictures repeat the one before"
     return None

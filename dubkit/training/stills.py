@@ -30,7 +30,9 @@ Picture = NDArray[np.uint8]
 _ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before
 _SECOND = 0.6  # a face this large against the largest one is another person in the picture
 _ODDEST = 0.14  # mean distance from the mean face, canonical units: badly hidden or drawn faces are beyond
-_LINES = 1.8  # sharpness over which a picture of one color is made of lines or dots: an engraving, a print
+_LINES = (
+    1.8  # focus over which a picture of one color is made of lines or dots: an engraving, a print
+)
 _ONE_COLOR = (
     4.0  # deviation of the color differences, gray levels: gray and sepia pictures have 1 to 3
 )
@@ -72,7 +74,7 @@ def _cut(task: StillTask) -> Kept:
     fault = quality.look_fault(looks, wanted)
     if fault:
         raise InputError(fault)
-    if looks.sharp[0] > _LINES and colors(crop) < _ONE_COLOR:
+    if looks.focus[0] > _LINES and colors(crop) < _ONE_COLOR:
         raise InputError("drawn or printed: of one color, and made of lines or dots")
     _write(task, face, matrix, crop)
     width = round(found.box[2] - found.box[0], 1)

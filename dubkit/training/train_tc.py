@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from dubkit.config.schema import TcTraining
 from dubkit.errors import ModelError
 from dubkit.lips import mouth_shape
-from dubkit.lips.articulation import SHUT, Articulator
+from dubkit.lips.articulation import Articulator
 from dubkit.lips.mouth_shape import basis, gap_effect
+from dubkit.metrics import lips
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
 from dubkit.records import GRID_STEP, Floats, Phoneme, Shot, Timing
 from dubkit.speech import articulatory
@@ -104,10 +105,6 @@ def agreement(made: Tensor, true: Tensor, mask: Tensor) -> Tensor:
     return (x * y).sum(1) / torch.sqrt((x * x).sum(1) * (y * y).sum(1) + 1.0)
 
 
-CLOSED = 0.02
-OPEN_VOWELS = frozenset(("ɑ", "æ", "ʌ", "ɛ", "aɪ", "aʊ", "eɪ", "ɔ"))  # noqa: RUF001 - IPA
-
-
 def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
     """(T, K) shapes of a clip by the bare net."""
     return predictions(net, clip, path, [offset])[0]
@@ -142,22 +139,22 @@ def timing_of(clip: Clip, path: str, offset: float) -> Timing:
 
 
 def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> dict[str, float]:
-    """The measures of one clip; closures and ratio only where it has the sounds."""
+    """What the net predicts for one clip, by the measures of `dubkit.metrics.lips`; what the clip lacks is missing."""
     timing = timing_of(clip, path, offset)
     spoken = articulator.predict(timing)
     shapes = spoken.coefficients * spoken.speaking[:, None]
-    opening, real = shapes @ gap_effect(), clip.shapes @ gap_effect()
+    opening, real = (np.asarray(s @ gap_effect(), np.float64) for s in (shapes, clip.shapes))
     found = {"correlation": correlation(shapes, clip), "amplitude": opening.std() / real.std()}
-    shut = [opening[r.start : r.end] for r in timing.runs if r.symbol[0] in SHUT]
-    wide = [opening[r.start : r.end] for r in timing.runs if r.symbol in OPEN_VOWELS]
-    if shut:
-        found["closures"] = float(np.mean([run.min() < CLOSED for run in shut]))
-    if shut and wide:
-        closed = max(float(np.concatenate(shut).mean()), 1e-3)
-        found["ratio"] = float(np.concatenate(wide).mean()) / closed
-    silent = spoken.speaking == 0
-    if silent.any():
-        found["silence"] = float((opening[silent] > CLOSED).mean())
+    said = opening, timing.times, timing.phonemes
+    for name, tally in (
+        ("closures", lips.closures(*said)),
+        ("open_in_silence", lips.open_in_silence(*said)),
+    ):
+        if tally.share is not None:
+            found[name] = tally.share
+    vowels, labials = lips.vowels_and_labials(*said)
+    if vowels and labials:
+        found["vowel_closure_ratio"] = lips.vowel_closure_ratio(vowels, labials)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -53,14 +53,14 @@ class Spoken:
         said = self.said()
         moved = {word: self.said(late) for word, late in (("late", APART), ("early", -APART))}
         silent = [(SILENCE, float(said.times[0]) - 1, float(said.times[-1]) + 1)]
-        quiet = lip_sync.Speech(said.times, silent, 0 * said.asked)
+        quiet = lip_sync.Speech(said.times, silent, 0 * said.wanted)
         for what, sight in seen.items():
-            yield what, sight.values(said, True)
+            yield what, sight.values(said)
             if what in ("real", "rendered"):
                 for word, heard in moved.items():
-                    yield f"{what}, 200 ms {word}", sight.values(heard, True)
+                    yield f"{what}, 200 ms {word}", sight.values(heard)
                 if said.opening().std() >= lip_sync.SPEAKS:  # else it does not talk in silence
-                    yield f"{what}, talks in silence", sight.values(quiet, True)
+                    yield f"{what}, talks in silence", sight.values(quiet)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,17 +46,17 @@ LANDMARKS = 478
 LABIALS = {"p", "b", "m"}
 OPEN_VOWELS = {"ɑ", "æ", "a", "aʊ", "aɪ", "ɔ", "ʌ", "ɛ", "eɪ", "oʊ", "ɔɪ"}
 CLOSED = 0.02  # opening under which lips are shut
-SETTLED = 0.12  # seconds after and before speech in which a silent mouth may still move
+AFTER, BEFORE = 0.35, 0.6  # seconds of a silence in which a mouth comes to rest, and draws breath
 REACH = 0.25  # face widths beyond the lower face that a soft mask may cover
 
 # what real video reaches against itself, and the least that a generator should
 BARS: dict[str, tuple[str, str]] = {
-    "correlation": ("1", ">= 0.80"),
+    "opening_correlation": ("1", ">= 0.80"),
     "amplitude": ("1", "0.8 to 1.2"),
-    "closure_recall": ("0.99", ">= 0.95"),
+    "closures": ("0.99", ">= 0.95"),
     "vowel_closure_ratio": ("4.0 to 5.7", ">= 4.0"),
     "open_in_silence": ("-", "<= 0.01"),
-    "offset_ms": ("0", "-20 to 20"),
+    "reference_offset_ms": ("0", "-20 to 20"),
     "correlation_in_sync": ("1", ">= 0.80"),
     "offset_in_sync_ms": ("0", "-20 to 20"),
     "jitter": ("1", "<= 1.1"),
@@ -204,9 +204,9 @@ def follow(made: Watched, real: Watched, late_ms: float | None = None) -> dict[s
     a_full, b_full = (np.interp(fill, index, v[index]) for v in (a, b))
     offset, best = lag_of(a_full, b_full, real.step)
     rows = {
-        "correlation": float(np.corrcoef(a[good], b[good])[0, 1]),
+        "opening_correlation": float(np.corrcoef(a[good], b[good])[0, 1]),
         "amplitude": float(a[good].std() / b[good].std()),
-        "offset_ms": offset,
+        "reference_offset_ms": offset,
         "correlation_there": best,
         "jitter": lip_motion(made.points[:n]) / lip_motion(real.points[:n]),
     }
@@ -244,14 +244,15 @@ def speak(made: Watched, speech: dict[str, Any]) -> dict[str, float]:
     """The rows that compare with the phonemes of the sound."""
     gap, times, step = opening(made.points), made.times, made.step
     seen = np.isfinite(gap)
-    shut, labial, vowel, silent = [], [], [], []
+    shut, labial, vowel = [], [], []
+    rest = seen.copy()
     for p in speech["phonemes"]:
         start, end = float(p["start"]), float(p["end"])
         symbol = p["symbol"].rstrip("ːˑ012")
         inside = (times >= start - step / 2) & (times < max(end, start + step) - step / 2) & seen
-        if symbol == "sil":
-            silent.extend(gap[(times >= start + SETTLED) & (times < end - SETTLED) & seen])
-        elif inside.any() and symbol in LABIALS:
+        if symbol != "sil":
+            rest &= (times >= end + AFTER) | (times < start - BEFORE)
+        if inside.any() and symbol in LABIALS:
             near = (times >= start - step) & (times < end + step) & seen
             shut.append(float(gap[near].min() < CLOSED))
             labial.append(float(gap[inside].min()))
@@ -259,11 +260,11 @@ def speak(made: Watched, speech: dict[str, Any]) -> dict[str, float]:
             vowel.append(float(gap[inside].mean()))
     rows = {}
     if shut:
-        rows["closure_recall"] = float(np.mean(shut))
+        rows["closures"] = float(np.mean(shut))
     if labial and vowel:
         rows["vowel_closure_ratio"] = float(np.mean(vowel) / max(np.mean(labial), 1e-6))
-    if silent:
-        rows["open_in_silence"] = float((np.array(silent) > CLOSED).mean())
+    if rest.any():
+        rows["open_in_silence"] = float((gap[rest] > CLOSED).mean())
     return rows
 
 

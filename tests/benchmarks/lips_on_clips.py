@@ -4,7 +4,7 @@
 
 DATA is the folder of clips with its ``clips.csv``; every clip of the validation split (people that training never saw;
 of the one GRID speaker, four clips) is dubbed with its own sound, with the next clip's sound, or with silence. By how
-much a real clip's own lips are late is asked of ``dubkit evaluate CLIP``, which sees no dub; lips are compared as they
+much a real clip's own lips are late is estimated from its sound; lips are compared as they
 are and with that taken out. JUDGE_PYTHON runs ``judge_lips.py`` in a venv of its own. Prints a line a clip and the
 mean; writes ``results-MODE.json`` into OUT, beside the dubbed films. Give each variant (``--set
 generate.synthesizer=tcsc``) an OUT of its own; ``--analysis`` lets them share what was found in the clips.
@@ -18,16 +18,19 @@ import json
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 
 import dubkit
+from dubkit.faces.active_speaker import mouth_motion
 from dubkit.faces.track_store import load_tracks
-from dubkit.metrics.picture import PictureSums
+from dubkit.media.audio import load_samples
+from dubkit.media.probe import probe
+from dubkit.stages.gate import load_gate
 from dubkit.training.lab.teacher_set import GRID_WORDS
+from dubkit.training.quality import synchrony
 
 JUDGE = Path(__file__).with_name("judge_lips.py")
 KEEP_S1 = 4
@@ -79,15 +82,17 @@ def silence(out: Path, seconds: float) -> Path:
     return out
 
 
-def lateness(video: Path, out: Path) -> float | None:
-    """Milliseconds by which the lips of a real clip are late to its own sound; None where it cannot be told."""
-    script = out.with_suffix(".txt")
-    argv = [sys.executable, "-m", "dubkit", "evaluate", str(video), "--json", "--quiet"]
-    argv += ["--work", str(out.with_suffix(".real.dubkit")), "--set", "faces.which=largest"]
-    argv += ["--script", str(script)] if script.is_file() else []
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
-    late: float | None = json.loads(done.stdout)["films"][0]["rows"].get("sound_offset_ms")
-    return late
+def lateness(video: Path, work: Path) -> float | None:
+    """Milliseconds by which the lips of a real clip are late to its own sound; None where it cannot be measured.
+
+    By the sound alone (`training.quality.synchrony`), which knows neither phonemes nor the net that made the dub.
+    """
+    info, pts = probe(video)
+    track = max((t for f in work.glob("video-*/faces/*-*") for t in load_tracks(f)), key=len)
+    times = (pts[track.start :][: len(track)] - pts[0]) * float(info.time_base)
+    motion = mouth_motion(track.landmarks)
+    found = synchrony(motion, load_samples(video), times, float(info.average_rate))
+    return None if found is None else 1000 * found.offset
 
 
 def judge(
@@ -104,22 +109,15 @@ def judge(
     return rows
 
 
-def seam(result: Path, real: Path, work: Path) -> float:
-    """Steepness along the lower face's border over the real one's, as ``dubkit evaluate`` has it; 1 is no seam."""
-    faces = [max(load_tracks(f), key=len) for f in sorted(work.glob("video-*/faces/*-*"))]
-    points = {t.start + row: face for t in faces for row, face in enumerate(t.landmarks)}
-    sums = PictureSums()
-    for index, pair in enumerate(zip(luma(result), luma(real), strict=False)):
-        if index in points and np.isfinite(points[index]).all():
-            sums.add(*pair, points[index])
-    return sums.rows()["seam"]
-
-
-def luma(path: Path) -> Iterator[np.ndarray]:
-    """The light of a video's frames, 0 to 1."""
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="gray").astype(np.float32) / 255
+def seam(work: Path) -> float:
+    """The gate's ``seam``, the mean over the faces it measured; NaN where it measured none."""
+    checks = [
+        check
+        for folder in work.glob("dub-*/gate/*-*")
+        for face in load_gate(folder).faces
+        for check in face.checks
+    ]
+    return float(np.mean([c.value for c in checks if c.measure == "seam" and c.value is not None]))
 
 
 def main() -> None:
@@ -146,10 +144,10 @@ def main() -> None:
             sound = silence(out.with_suffix(".wav"), 10)
         work = dub(video, sound, out, args.settings, args.analysis)
         if args.mode == "own":
-            rows = judge(args.judge, out, video, work, lateness(video, out))
+            rows = judge(args.judge, out, video, work, lateness(video, work))
         else:
             rows = judge(args.judge, out, None, work)
-        table[video.stem] = rows = {**rows, "seam": seam(out, video, work)}
+        table[video.stem] = rows = {**rows, "seam": seam(work)}
         sys.stdout.write(
             f"{video.stem:20s} {json.dumps({k: round(v, 3) for k, v in rows.items()})}\n"
         )

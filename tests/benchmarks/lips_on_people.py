@@ -145,7 +145,7 @@ def judged(python: Path, dubbed: Path, real: Path, work: Path, own: bool) -> Mea
         rows = judge(python, dubbed, real, work)
     except CalledProcessError:
         return {"not_seen": 1.0}  # no face that the judge could see
-    said = ("correlation", "correlation_there", "amplitude", "offset_ms")
+    said = ("opening_correlation", "correlation_there", "amplitude", "reference_offset_ms")
     return rows if own else {k: v for k, v in rows.items() if k not in said and k[:5] != "real_"}
 
 
@@ -211,7 +211,7 @@ def _one(args: argparse.Namespace, row: Row, rows: Sequence[Row]) -> dict[str, o
         found[face] = measures
     work = made.with_suffix(".dubkit")
     if len(list(work.glob("video-*/faces/*-*"))) == 1 and len(found) == 1:
-        next(iter(found.values()))["seam"] = seam(made, video, work)
+        next(iter(found.values()))["seam"] = seam(work)
     facts = {k: v for k, v in done.facts.items() if k.startswith(("generate.", "gate."))}
     return {
         "faces": found,

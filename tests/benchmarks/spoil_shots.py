@@ -14,8 +14,8 @@ from dubkit.faces import align
 from dubkit.lips import blend
 from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.media.planes import Plane, plane_format, plane_from_display
-from dubkit.metrics.lip_sync import LEAST_LABIALS, Speech, labial_rows
-from dubkit.metrics.lips import LABIALS, MARKS
+from dubkit.metrics.lip_sync import LEAST_LABIALS, Speech
+from dubkit.metrics.lips import LABIALS, MARKS, labial_frames
 from dubkit.records import FaceTrack, VideoInfo
 
 Planes = tuple[Plane, ...]
@@ -175,7 +175,7 @@ def open_lips(shot: Rendered, opened: NDArray[np.float64], speech: Speech) -> Sp
     if count < LEAST_LABIALS or not len(wide):
         return None
     wider = [(symbol, start - NEAR, end + NEAR) for symbol, start, end in speech.phonemes]
-    shut = labial_rows(speech.times, wider)
+    shut = labial_frames(speech.times, wider)
 
     def spoil(shot: Rendered, number: int) -> Planes:
         row = shot.row(number)

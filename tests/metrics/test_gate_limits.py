@@ -42,10 +42,20 @@ def test_a_limit_itself_is_allowed() -> None:
     assert not gated(GOOD | {"movement": 0.49}, min_movement=0.5).passed
 
 
+@pytest.mark.parametrize(("value", "words"), [(200.0, "behind"), (-200.0, "ahead of")])
+def test_lips_may_be_neither_late_nor_early(value: float, words: str) -> None:
+    (offset,) = [c for c in check({"offset_ms": value}, Config().gate) if c.measure == "offset_ms"]
+    assert not offset.passed
+    assert offset.better == "near 0"
+    assert offset.reason == f"the lips are 200 ms {words} the sound"
+    assert offset.excess == pytest.approx((200 - 120) / 120)
+    assert gated(GOOD | {"offset_ms": value / 2}).passed
+
+
 def test_a_bad_shot_keeps_its_picture_and_says_why() -> None:
     result = gated(GOOD | {"offset_ms": 200.0, "seam": 0.1})
     assert result.kept
-    assert result.reasons == ("the lips are off by 200 ms", "a seam is visible (0.100)")
+    assert result.reasons == ("the lips are 200 ms behind the sound", "a seam is visible (0.100)")
 
 
 @pytest.mark.parametrize(("action", "refused"), [("warn", False), ("stop", True)])

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 
+from dubkit.config.schema import PrepareSettings
+from dubkit.demo.demo_film import ASSETS, Picture
 from dubkit.faces import align, landmark_layout
 from dubkit.metrics import picture
 
@@ -49,33 +54,22 @@ def test_psnr_knows_its_formula_and_its_end() -> None:
     assert picture.psnr(0.01) == pytest.approx(20)
 
 
-def test_a_blurred_mouth_and_a_seam_are_seen() -> None:
-    points = face()
-    smooth = np.full_like(REAL, 0.5)
-    smooth += np.linspace(0, 0.2, 100, dtype=np.float32)
-    inside = picture.lower_face(points, REAL.shape, 0.0)
-    seamed = np.where(inside, smooth + 0.1, smooth).astype(np.float32)
+def test_a_face_like_itself_has_nothing_to_say_but_that() -> None:
     sums = picture.PictureSums()
-    for _ in range(4):
-        sums.add(seamed, smooth, points)
-    assert sums.rows()["seam"] > 2
-    blurred = picture.PictureSums()
+    assert sums.measures() == {}
+    sums.add(REAL, REAL, face())
+    assert sums.measures() == {"ssim": pytest.approx(1), "psnr_face": 100}
+
+
+def test_a_blurred_mouth_is_seen() -> None:
+    points, sums = face(), picture.SharpSums()
     mouth = picture.box(points[landmark_layout.LIPS], REAL.shape, 0.25, least=6)
     assert mouth is not None
-    soft = REAL.copy()
-    soft[mouth] = soft[mouth].mean()
-    blurred.add(soft, REAL, points)
-    assert blurred.rows()["sharpness"] < 0.1
-
-
-def test_a_border_that_flickers_is_told_from_a_steady_one() -> None:
-    points = face()
-    steady, flickering = picture.PictureSums(), picture.PictureSums()
-    for k in range(6):
-        steady.add(REAL + 0.05, REAL, points)
-        flickering.add(REAL + 0.05 * (k % 2), REAL, points)
-    assert steady.rows()["flicker"] < 1e-6
-    assert flickering.rows()["flicker"] == pytest.approx(0.05, rel=0.01)
+    sharp = np.rint(255 * REAL).astype(np.uint8)
+    soft = sharp.copy()
+    soft[mouth] = round(float(soft[mouth].mean()))
+    sums.add(sharp, soft, points, np.eye(2, 3))
+    assert sums.measures()["sharpness"] < 0.1
 
 
 def test_what_a_dub_may_change_holds_the_mouth_and_not_the_eyes() -> None:
@@ -86,3 +80,27 @@ def test_what_a_dub_may_change_holds_the_mouth_and_not_the_eyes() -> None:
     for ring in (landmark_layout.EYE_LEFT, landmark_layout.EYE_RIGHT):
         x, y = np.round(points[ring].mean(0)).astype(int)
         assert not mask[y, x]
+
+
+def portrait() -> Picture:
+    encoded = np.frombuffer((ASSETS / "portrait.jpg").read_bytes(), np.uint8)
+    still: Any = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    return np.asarray(cv2.resize(still[60:220, 150:310], (192, 192)), np.uint8)
+
+
+def blurred(face: Picture, sigma: float) -> Picture:
+    return np.asarray(cv2.GaussianBlur(face, (0, 0), sigma), np.uint8)
+
+
+def test_a_focused_face_is_sharp_and_a_smeared_one_is_not() -> None:
+    sharp = portrait()
+    found = [picture.focus(sharp, 1.0)]
+    found += [picture.focus(blurred(sharp, s), 1.0) for s in (1.0, 2.0, 4.0)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > PrepareSettings().min_focus > found[2]
+
+
+def test_an_enlarged_face_is_judged_at_the_size_it_was_filmed() -> None:
+    small = cv2.resize(portrait(), (96, 96), interpolation=cv2.INTER_AREA)
+    enlarged = np.asarray(cv2.resize(small, (192, 192), interpolation=cv2.INTER_CUBIC), np.uint8)
+    assert picture.focus(enlarged, 0.5) > 1.5 * picture.focus(enlarged, 1.0)

@@ -38,12 +38,12 @@ def told(
     painted = np.isfinite(opened)
     rows = np.flatnonzero(painted)
     lips = Lips(painted, rows, opened[rows], mouths(opened[rows]))
-    asked = mouths(curve(lip_sync.moments(times)))
-    return measures(lips, Speech(times, phonemes, asked if speaks else 0 * asked), still)
+    wanted = mouths(curve(lip_sync.moments(times)))
+    return measures(lips, Speech(times, phonemes, wanted if speaks else 0 * wanted), still=still)
 
 
-@pytest.mark.parametrize(("frames", "late"), [(0, 0), (5, 200), (-5, 200)])
-def test_the_offset_is_told_without_its_sign(frames: int, late: float) -> None:
+@pytest.mark.parametrize(("frames", "late"), [(0, 0), (5, 200), (-5, -200)])
+def test_the_offset_says_how_late_the_lips_are(frames: int, late: float) -> None:
     assert told(curve(TIMES - frames / 25))["offset_ms"] == pytest.approx(late, abs=15)
 
 

@@ -61,7 +61,7 @@ def shot(number: int, **changes: Any) -> dict[str, Any]:
         }
         if faces
         else None,
-        "speech": {"seconds": 2.1, "phonemes": 21, "closures": 3},
+        "speech": {"seconds": 2.1, "phonemes": 21, "labials": 3},
         "focus": 0.9,
         "risk": RISKS[number % len(RISKS)],
         "reasons": [{"kind": "tiny", "level": "high", "text": f"tiny: {30 + number % 9} px wide"}]

@@ -24,7 +24,7 @@ ENGINES = (
     "faces.landmarker=tests.painted:PaintedLandmarker",
     "speech.aligner=tests.training.talking:QuickAligner",
     "shots.detector=fixed",
-    "train.prepare.min_sharpness=0",  # painted faces are ramps of color
+    "train.prepare.min_focus=0",  # painted faces are ramps of color
     "parallel.jobs=1",
 )
 

@@ -199,7 +199,7 @@ def test_what_cannot_be_learned_from_is_refused_with_the_reason(kind: str, tmp_p
 
 def test_a_blurred_face_is_refused(footage: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mostly: blurred: \d\.\d+ .* 9 needed"):
-        make(footage, tmp_path / "set", config("train.prepare.min_sharpness=9"))
+        make(footage, tmp_path / "set", config("train.prepare.min_focus=9"))
 
 
 def test_a_late_picture_is_measured(tmp_path: Path) -> None:

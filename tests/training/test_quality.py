@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dubkit.config.schema import PrepareSettings
-from dubkit.demo.demo_film import ASSETS, Picture
 from dubkit.training import quality
 from dubkit.training.footage import assign_splits
-
-
-def portrait() -> Picture:
-    encoded = np.frombuffer((ASSETS / "portrait.jpg").read_bytes(), np.uint8)
-    picture: Any = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
-    return np.asarray(cv2.resize(picture[60:220, 150:310], (192, 192)), np.uint8)
-
-
-def blurred(picture: Picture, sigma: float) -> Picture:
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8)
-
-
-def test_a_focused_face_is_sharp_and_a_smeared_one_is_not() -> None:
-    sharp = portrait()
-    found = [quality.sharpness(sharp, 1.0)]
-    found += [quality.sharpness(blurred(sharp, s), 1.0) for s in (1.0, 2.0, 4.0)]
-    assert found == sorted(found, reverse=True)
-    assert found[0] > PrepareSettings().min_sharpness > found[2]
-
-
-def test_an_enlarged_face_is_judged_at_the_size_it_was_filmed() -> None:
-    small = cv2.resize(portrait(), (96, 96), interpolation=cv2.INTER_AREA)
-    enlarged = np.asarray(cv2.resize(small, (192, 192), interpolation=cv2.INTER_CUBIC), np.uint8)
-    assert quality.sharpness(enlarged, 0.5) > 1.5 * quality.sharpness(enlarged, 1.0)
 
 
 def test_pictures_that_repeat_are_counted() -> None:

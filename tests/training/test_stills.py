@@ -89,7 +89,7 @@ def test_a_picture_of_lines_in_one_color_is_taken_for_a_drawing(
     path = portrait(tmp_path / "one.png", near())
     assert cut_still(StillTask(path, "x", config(), tmp_path / "out")).kept
     monkeypatch.setattr("dubkit.training.stills.colors", lambda crop: 0.5)
-    monkeypatch.setattr("dubkit.training.quality.sharpness", lambda crop, native: 2.2)
+    monkeypatch.setattr("dubkit.training.quality.focus", lambda crop, native: 2.2)
     assert "drawn" in refusal(path, tmp_path / "other")
 
 

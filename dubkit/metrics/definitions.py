@@ -1,11 +1,5 @@
-"""The table of measures: what each says and in which range, which way is better, where it comes from, and what it
-cannot see.
+"""The definition of every measure: name, unit and range, which way is better, how to read it, what it cannot see.
 
-The lip measures share their landmarks with the generator. An outside judge
-(``tests/benchmarks/judge_lips.py``) saw the same 12 clips of people that training never saw, dubbed with their own
-sound. Mean difference a clip, and correlation over the clips:
-
-====================  ===========  ===========
 measure               difference   correlation
 ====================  ===========  ===========
 opening_correlation   .03          .99
@@ -21,6 +15,10 @@ vowel_closure_ratio   30           none: the divisor is next to nothing
 
 ``sound_offset_ms`` of the real clips whose sound is known to fit: -15 to 35 ms; with the sound moved by 200 ms, it
 moved by 195 to 205 ms.
+=======
+One name means one thing: in the gate, ``dubkit evaluate``, the report, in JSON, CSV and JUnit. The code of each lies
+beside this module: `lips`, `lip_sync`, `picture`, `syncnet`; the limits of the gate in `gate_limits`. How far an
+outside judge agrees is measured in ``docs/gate-and-measures.md``.
 """
 
 from __future__ import annotations
@@ -30,13 +28,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One row of the table."""
+    """One measure; ``dubkit evaluate --explain`` prints them."""
 
     name: str
     range: str
     better: str  # higher | lower | "near 1" | "near 0"
-    meaning: str
-    source: str
+    meaning: str  # what the number is
+    source: str  # who defined it
     blind: str  # what it cannot see
 
 
@@ -58,10 +56,34 @@ MEASURES = (
         "mouths that move in silence; prefers some generators to real video",
     ),
     Measure(
-        "closure_recall",
+        "found",
+        "0 to 1",
+        "higher",
+        "share of the frames in which the landmarks see a face where the dubbed one should be",
+        "own; landmarks",
+        "how the face looks",
+    ),
+    Measure(
+        "silence",
+        "0 up, of the face's width; a mouth at rest under .002",
+        "lower",
+        "standard deviation of the opening while nobody speaks, .35 s after speech and .6 s before it",
+        "own; landmarks and phonemes",
+        "a mouth that rests open; silences under 15 frames",
+    ),
+    Measure(
+        "open_in_silence",
+        "0 to 1; of people who rest with open lips near 1",
+        "lower",
+        "share of the same frames in which the lips are .03 of the face's width apart",
+        "own; landmarks and phonemes",
+        "whether this person rests like that: compare with the film that was dubbed",
+    ),
+    Measure(
+        "closures",
         "0 to 1, real video .99",
         "higher",
-        "share of P B M in which the lips meet",
+        "share of P, B and M in which the lips come nearer than .03 of the face's width",
         "own; landmarks and phonemes",
         "lips that should have been open elsewhere",
     ),
@@ -69,25 +91,25 @@ MEASURES = (
         "vowel_closure_ratio",
         "0 up, real video 4 or more",
         "higher",
-        "opening of open vowels over that of P B M",
+        "opening of open vowels over that of P, B and M",
         "own; landmarks and phonemes",
         "timing; depends on a small divisor, so compare only its order of magnitude",
     ),
     Measure(
-        "open_in_silence",
-        "0 to 1",
-        "lower",
-        "share of frames with open lips while nobody speaks",
+        "movement",
+        "0 up, a good dub .4 to 1.2",
+        "near 1",
+        "standard deviation of the opening over that which dubkit's own net predicts for these phonemes",
         "own; landmarks and phonemes",
-        "breath, smiles and parted lips at rest are counted too",
+        "timing; errors of the net itself",
     ),
     Measure(
-        "sound_offset_ms",
-        "-400 to 400",
+        "offset_ms",
+        "-300 to 300",
         "near 0",
-        "how much later the lips are than dubkit's own net would move them to this sound",
-        "own; best cross-correlation of the openings",
-        "errors of the net itself, so it shows little about films made with it; still mouths; shots under 40 frames",
+        "how much later the lips are than the phonemes call for; 0 unless another offset fits clearly better",
+        "own; correlation of all points of the lips with the mouths that dubkit's own net predicts",
+        "errors of the net itself, so it shows little about films made with it; lips that agree with the speech at no offset",
     ),
     Measure(
         "opening_correlation",
@@ -106,7 +128,7 @@ MEASURES = (
         "timing",
     ),
     Measure(
-        "offset_ms",
+        "reference_offset_ms",
         "-200 to 200",
         "near 0",
         "how much later the lips are than the reference's; at the film's end the mean over its shots",
@@ -171,19 +193,35 @@ MEASURES = (
     ),
     Measure(
         "seam",
-        "0 up",
-        "near 1",
-        "steepness along the lower face's border over the reference's",
-        "own",
-        "seams elsewhere",
+        "0 up, a clean dub under .015",
+        "lower",
+        "lasting detail on the skin that is not the reference's, over what the reference has nearby",
+        "own; the mean pictures of the face, 85th percentile of its skin",
+        "seams that move; seams in the lips",
     ),
     Measure(
         "flicker",
-        "0 to 1, under .005 hardly visible",
+        "0 to 1, under .004 hardly visible",
         "lower",
-        "frame-to-frame change of the border's brightness against the reference's",
+        "second difference in time of the lower face's brightness against the reference's",
         "own",
         "flicker inside the mouth",
+    ),
+    Measure(
+        "likeness",
+        "-1 to 1, the same person .97 and more",
+        "higher",
+        "correlation of the skin's detail around the mouth with the reference's",
+        "own; the mean pictures of the face",
+        "light and color; the lips",
+    ),
+    Measure(
+        "outside",
+        "0 to 1, a codec's own loss under .01",
+        "lower",
+        "mean difference from the reference away from the lower face, near the face",
+        "own; 95th percentile of the frames",
+        "the lower face itself",
     ),
     Measure(
         "outside_equal",
