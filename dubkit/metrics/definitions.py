@@ -109,7 +109,7 @@ MEASURES = (
         "near 0",
         "how much later the lips are than the phonemes call for; 0 unless another offset fits clearly better",
         "own; correlation of all points of the lips with the mouths that dubkit's own net predicts",
-        "errors of the net itself, so it shows little about films made with it; lips that agree with the speech at no offset",
+        "errors of the net itself, so it shows little about films made with it; lips that fit at no offset",
     ),
     Measure(
         "opening_correlation",
