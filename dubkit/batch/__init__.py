@@ -1,9 +1,9 @@
 """Many films with many dubs: found, checked, done, reported."""
 
-from dubkit.batch.book import JobState, batch_status, books
 from dubkit.batch.check import BatchRequest, Checked
 from dubkit.batch.find_jobs import PATTERNS
 from dubkit.batch.jobs import Shard
+from dubkit.batch.outcomes import JobState, batch_status, outcome_files
 from dubkit.batch.run_batch import (
     Batch,
     BatchResult,
@@ -22,9 +22,9 @@ __all__ = [
     "JobState",
     "Shard",
     "batch_status",
-    "books",
     "open_batch",
     "open_report",
+    "outcome_files",
     "run_batch",
     "write_junit",
 ]

@@ -10,20 +10,20 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dubkit.batch.book import (
-    KIND,
-    VERSION,
-    Book,
-    Outcome,
-    State,
-    book_path,
-    read_book,
-    request_digest,
-    state_of,
-    write_book,
-)
 from dubkit.batch.check import BatchRequest, Checked, Ready, check
 from dubkit.batch.jobs import Entry, Problem, Shard, take_shard
+from dubkit.batch.outcomes import (
+    KIND,
+    VERSION,
+    BatchRecord,
+    Outcome,
+    State,
+    read_outcomes,
+    record_path,
+    request_digest,
+    state_of,
+    write_outcomes,
+)
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError
 from dubkit.parallel.scheduler import Course, Ended
 from dubkit.parallel.workers import cores
@@ -81,34 +81,34 @@ class Batch:
 
     checked: Checked
     todo: tuple[Todo, ...]  # of this shard
-    book_file: Path
-    book: Book
+    record_file: Path
+    record: BatchRecord
 
     @property
     def frames_a_second(self) -> float | None:
         """Speed of this batch's finished jobs, with as many workers as now; None before there are any."""
-        ended = [o for o in self.book.outcomes.values() if o.frames and o.worked]
+        ended = [o for o in self.record.outcomes.values() if o.frames and o.worked]
         workers = self.checked.parallel.jobs or cores()
         worked = sum(o.worked for o in ended)
         return workers * sum(o.frames for o in ended) / worked if worked else None
 
 
 def open_batch(request: BatchRequest, shard: Shard | None = None) -> Batch:
-    """Check all jobs of a request and look each up in the book; nothing is written.
+    """Check all jobs of a request and look each up among the outcomes; nothing is written.
 
-    Raises UsageError and InputError where there is no batch at all, WorkError for a foreign book.
+    Raises UsageError and InputError where there is no batch at all, WorkError for a foreign batch.json.
     """
     checked = check(request)
     seconds = {ready.entry.name: ready.seconds for ready in checked.ready}
     chosen = {entry.name for entry in take_shard(checked.entries, shard, seconds)}
-    book_file = book_path(request.out, shard)
-    book = read_book(book_file)
+    record_file = record_path(request.out, shard)
+    record = read_outcomes(record_file)
     todo = tuple(
-        Todo(r, request_digest(r.entry.request, __version__), book.outcomes.get(r.entry.name))
+        Todo(r, request_digest(r.entry.request, __version__), record.outcomes.get(r.entry.name))
         for r in checked.ready
         if r.entry.name in chosen
     )
-    return Batch(checked, todo, book_file, book)
+    return Batch(checked, todo, record_file, record)
 
 
 def run_batch(
@@ -119,9 +119,9 @@ def run_batch(
 ) -> BatchResult:
     """Do the jobs that are not done; only those that failed before with ``retry_failed``.
 
-    The units of all jobs stand in one queue; a job that fails, whatever the reason, stops no other. The book is
-    saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError where the book
-    itself cannot be kept.
+    The units of all jobs stand in one queue; a job that fails, whatever the reason, stops no other. Outcomes are
+    saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError where they
+    cannot be saved.
     """
     states = _JobStates(batch, progress)
     skipped = tuple(t.entry.name for t in batch.todo if t.done)
@@ -153,7 +153,7 @@ def in_turn(todo: Sequence[Todo]) -> list[Todo]:
 
 
 class _JobProgress:
-    """A job under way: passes on what it says, and adds up what its units took of the workers."""
+    """A job under way: passes on its progress, and adds up what its units took of the workers."""
 
     def __init__(self, item: Todo, progress: Progress) -> None:
         self.item = item
@@ -180,13 +180,13 @@ class _JobStates:
     """How the jobs of a running batch stand, and ``batch.json``, which is saved after each."""
 
     def __init__(self, batch: Batch, progress: BatchProgress) -> None:
-        self.known = dict(batch.book.outcomes)
-        self._file = batch.book_file
+        self.known = dict(batch.record.outcomes)
+        self._file = batch.record_file
         self._progress = progress
         self._begun: dict[str, _JobProgress] = {}
 
     def courses(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, Course[RunResult]]]:
-        """The jobs, each begun when it is asked for."""
+        """The jobs, each begun when the schedule opens it."""
         for number, item in enumerate(work, 1):
             name = item.entry.name
             begun = _JobProgress(item, self._progress.begin_job(name, number, len(work)))
@@ -194,7 +194,7 @@ class _JobStates:
             yield item, _course(item, begun)
 
     def end(self, job: Ended[Todo, RunResult]) -> None:
-        """Write down how a job ended."""
+        """Record how a job ended."""
         begun = self._begun.pop(job.key.entry.name)
         if job.error is None:
             outcome = _finished(begun, job.result)
@@ -205,7 +205,7 @@ class _JobStates:
         self._progress.end_job(outcome.name, outcome.state, outcome.exit_code, outcome.error)
 
     def interrupt(self, stop: Interrupted) -> None:
-        """Write down that the jobs under way were stopped."""
+        """Record that the jobs under way were stopped."""
         for name, begun in self._begun.items():
             self.known[name] = _ended(begun, "interrupted", stop)
         _save(self._file, self.known)
@@ -270,7 +270,7 @@ def _ended(begun: _JobProgress, state: State, error: DubkitError) -> Outcome:
 def _save(path: Path, known: dict[str, Outcome]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_book(path, Book(known, VERSION, KIND))
+        write_outcomes(path, BatchRecord(known, VERSION, KIND))
     except OSError as error:
         raise explain(error, path) from error
 
@@ -287,7 +287,7 @@ _GROUP, _SUITE = "dubkit.batch", "dubkit batch"
 
 
 def open_report(path: Path) -> None:
-    """Make room for a report, so that a place that cannot be written is told before the work, not after it.
+    """Make room for a report, so that a place that cannot be written is found before the work, not after it.
 
     Raises OutputError.
     """

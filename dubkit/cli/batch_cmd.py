@@ -19,9 +19,9 @@ from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dubkit.batch.book import Outcome
     from dubkit.batch.check import Checked
     from dubkit.batch.jobs import Problem
+    from dubkit.batch.outcomes import Outcome
     from dubkit.batch.run_batch import Batch, BatchResult
 
 FRAMES_A_SECOND = 20.0  # guessed where this batch has not measured its own speed yet
@@ -250,7 +250,7 @@ def _answer(chosen: Batch, result: BatchResult | None, code: int) -> Result:
         return Result("planned", code, facts={"jobs": jobs, "problems": problems})
     jobs = [{**asdict(outcome), "output": str(outcome.output)} for outcome in result.outcomes]
     facts = {"jobs": jobs, "skipped": list(result.skipped), "problems": problems}
-    return Result("partial" if code else "done", code, output=str(chosen.book_file), facts=facts)
+    return Result("partial" if code else "done", code, output=str(chosen.record_file), facts=facts)
 
 
 _PLAN = ("job", "film", "dub", "language", "picture", "about", "state")

@@ -15,7 +15,7 @@ from dubkit.cli.progress_bar import clock_text
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
-    from dubkit.batch.book import JobState
+    from dubkit.batch.outcomes import JobState
     from dubkit.metrics.gate_limits import GateResult
     from dubkit.pipeline.inspect import JobStatus
 from dubkit.cli.progress_bar import reporting
@@ -47,7 +47,7 @@ def status(
       dubkit status movie.dubbed.dubkit --why
       dubkit status dubbed/ --json
     """
-    if lazy.batch.books(work):
+    if lazy.batch.outcome_files(work):
         _show_batch(lazy.batch.batch_status(work), json)
         return
     state = lazy.status.job_status(work)

@@ -54,7 +54,7 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
     Both must have been run as far as the timing stage. Raises WorkError where they were not, UsageError where they
     are of two films.
     """
-    before, after = _Side(old), _Side(new)
+    before, after = _AnalyzedJob(old), _AnalyzedJob(new)
     if before.run.inputs["video"].sha256 != after.run.inputs["video"].sha256:
         raise UsageError(
             f"{old} and {new} are from different films: {before.run.job.video.name} and "
@@ -66,7 +66,7 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
     return [_difference(shot, before, after, shot in known, settings) for shot in after.shots]
 
 
-class _Side(OpenedJob):
+class _AnalyzedJob(OpenedJob):
     """A job as it lies in its work folder, analyzed."""
 
     def __init__(self, work: Path) -> None:
@@ -87,7 +87,7 @@ class _Side(OpenedJob):
 _RUN_IT = "run that job first, at least with --until timing"
 
 
-def _settings(before: _Side, after: _Side) -> list[str]:
+def _settings(before: _AnalyzedJob, after: _AnalyzedJob) -> list[str]:
     """Settings of the picture that differ, in words."""
     changes: list[str] = []
     for section in ("faces", "generate"):
@@ -98,7 +98,7 @@ def _settings(before: _Side, after: _Side) -> list[str]:
 
 
 def _difference(
-    shot: Shot, before: _Side, after: _Side, known: bool, settings: list[str]
+    shot: Shot, before: _AnalyzedJob, after: _AnalyzedJob, known: bool, settings: list[str]
 ) -> ShotDifference:
     after.timing_outputs(shot)
     timing = load_timing(after.folder("timing", shot))
@@ -115,14 +115,14 @@ def _difference(
 def _speech_change(
     old: tuple[TimedPhoneme, ...],
     new: tuple[TimedPhoneme, ...],
-    before: _Side,
-    after: _Side,
+    before: _AnalyzedJob,
+    after: _AnalyzedJob,
     start: float,
     end: float,
 ) -> str:
-    said, says = _words(before.speech, start, end), _words(after.speech, start, end)
-    if said != says:
-        return f"says {_quote(says)} instead of {_quote(said)}"
+    old_words, new_words = _words(before.speech, start, end), _words(after.speech, start, end)
+    if old_words != new_words:
+        return f"says {_quote(new_words)} instead of {_quote(old_words)}"
     if [p[0] for p in old] != [p[0] for p in new]:
         count = sum(p[0] != SILENCE for p in new)
         return f"other phonemes ({count} now)"

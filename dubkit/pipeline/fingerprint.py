@@ -26,7 +26,7 @@ _SHOTWISE = ("shots", "verdicts")  # inputs that make no other dub of a film
 
 @dataclass(frozen=True, slots=True)
 class ShotConfig:
-    """The settings of a single shot, what the stages' identities say of them, and a person's decision on it."""
+    """The settings of a single shot, what the stages' identities returned for them, and a person's decision on it."""
 
     config: Config
     engines: Mapping[str, str]
@@ -70,7 +70,7 @@ class Run:
         return own.decision if own else None
 
     def engine_of(self, stage: Stage, shot: Shot | None) -> str:
-        """What the stage's identity says of a unit's settings."""
+        """What the stage's identity returned for a unit's settings."""
         own = self.own.get(shot.name) if shot else None
         return (own.engines if own else self.engines)[stage.name]
 

@@ -1,4 +1,4 @@
-"""What a work folder holds: for ``dubkit status``."""
+"""What a work folder holds, for ``dubkit status``, ``diff``, ``plan`` and ``report``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class JobStatus:
     failures: tuple[StageResult, ...]  # of the last run
     warnings: tuple[str, ...]
     in_use_by: str | None
-    gates: tuple[GateResult, ...] = ()  # what the gate said of each shot, in film order
+    gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
 
     @property
     def finished(self) -> bool:
@@ -101,7 +101,7 @@ def read_config(work: Path) -> Config:
 
 
 def read_job(work: Path) -> Manifest:
-    """The book of a work folder. Raises WorkError where there is none."""
+    """The manifest of a work folder. Raises WorkError where there is none."""
     manifest = read_manifest(work) if work.is_dir() else None
     if manifest is None:
         raise WorkError(

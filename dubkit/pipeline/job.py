@@ -113,7 +113,7 @@ def job_course(
 
 
 def _open(request: RunRequest, stages: Sequence[Stage]) -> Run:
-    """`open_run`, and what the work folder tells: verdicts on shots that are not there, a result of something else."""
+    """`open_run`; also refuses verdicts on shots that are not there, and a result that this run would not make."""
     run = open_run(request, stages)
     if run.own:
         read_shots(run)

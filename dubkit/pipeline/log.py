@@ -1,4 +1,4 @@
-"""``run.log`` in a work folder: what was said about a job, and every program that was started for it, with times.
+"""``run.log`` in a work folder: what was reported of a job, and every program that was started for it, with times.
 
 For people who look for what went wrong. It is appended to by the parent and by its workers, never read by
 dubkit, and changes no result; where it cannot be written, the run goes on. At a run's start an old one of more than
@@ -37,7 +37,7 @@ def write(work: Path, text: str) -> None:
 
 
 class Logged:
-    """A progress that also keeps what it hears."""
+    """A progress that also keeps what it passes on."""
 
     def __init__(self, work: Path, progress: Progress) -> None:
         self._work = work

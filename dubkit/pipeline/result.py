@@ -58,7 +58,7 @@ class RunResult:
     seconds: float = 0.0
     frames: int = 0  # frames of picture in the film
     plan: tuple[UnitState, ...] = ()  # of a dry run
-    gates: tuple[GateResult, ...] = ()  # what the gate said of each shot, in film order
+    gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
 
 
 def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> DubkitError:

@@ -1,4 +1,4 @@
-"""The stages of one run: examine each in order, do what is not current, keep the book."""
+"""The stages of one run: examine each in order, do what is not current, keep the manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dubkit.work.lock import signature
 from dubkit.work.manifest import VERSION, key, write_manifest
 from dubkit.work.shared_analysis import contribute, take_film
 
-SAVE_SECONDS = 0.5  # the book is saved at most this often; receipts cover the time between
+SAVE_SECONDS = 0.5  # the manifest is saved at most this often; receipts cover the time between
 SAVE_SHARE = 20  # and takes at most one part in so many of the run
 
 
@@ -115,7 +115,7 @@ class Runner:
                 continue
             unit, task = calls.pop(answer.call)
             lost = isinstance(answer.result, WorkerLost)
-            self._finish(unit, self._bury(task) if lost else answer.result)
+            self._finish(unit, self._after_lost_worker(task) if lost else answer.result)
 
     def _call(self, unit: Unit, task: Task) -> Call:
         return Call(
@@ -126,7 +126,7 @@ class Runner:
             places=self._devices_for(unit.stage),
         )
 
-    def _bury(self, task: Task) -> StageResult:
+    def _after_lost_worker(self, task: Task) -> StageResult:
         lost = WorkError(
             "the process that worked on it died three times: out of memory, or a crash in a library",
             hint="use fewer workers with --jobs, or close other programs",
@@ -191,7 +191,7 @@ class Runner:
             self.progress.note(note)
 
     def _settle(self, stage: Stage, units: Sequence[Unit]) -> None:
-        for unit in units:  # they ended in any order; the book is in film order
+        for unit in units:  # they ended in any order; the manifest is in film order
             if unit.key in self.results:
                 self.results[unit.key] = self.results.pop(unit.key)
         bad = [self.failed[unit.key] for unit in units if unit.key in self.failed]

@@ -1,4 +1,4 @@
-"""What a person said of single shots: a verdict file, as ``dubkit report`` writes it, and what it changes.
+"""A person's verdicts on single shots: a verdict file, as ``dubkit report`` writes it, and what it changes.
 
 ``{"kind": "dubkit-verdicts", "version": 1, "film": SHA256, "shots": {"0000120-0000248": {"verdict": "reject",
 "instead": "original", "note": "chin smears"}}}``. A rejected shot keeps its original picture, or is made with
@@ -25,8 +25,8 @@ _LARGEST = 16 * 2**20  # bytes
 _CODING = ("codec", "quality", "speed")  # the shots of a film are joined: all are coded alike
 
 
-class Verdict(Section):
-    """What was said of one shot."""
+class ShotVerdict(Section):
+    """A person's verdict on one shot."""
 
     verdict: Literal["approve", "reject"]
     instead: str = ORIGINAL
@@ -38,21 +38,21 @@ class Verdict(Section):
         return self.verdict == "reject" and self.instead.startswith(PRESET)
 
 
-class Verdicts(Section):
+class VerdictFile(Section):
     """A verdict file."""
 
     kind: Literal["dubkit-verdicts"]
     version: Literal[1]
     film: str  # sha256 of the film
-    shots: dict[str, Verdict]
+    shots: dict[str, ShotVerdict]
 
 
-def read_verdicts(path: Path) -> Verdicts:
+def read_verdicts(path: Path) -> VerdictFile:
     """Read a verdict file. Raises InputError where it is none, ConfigError for a preset that cannot be used."""
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} is too large for a verdict file")
-        found = Verdicts.model_validate_json(path.read_bytes())
+        found = VerdictFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -71,7 +71,7 @@ def read_verdicts(path: Path) -> Verdicts:
     return found
 
 
-def check_film(verdicts: Verdicts, path: Path, film: str, name: str) -> None:
+def check_film(verdicts: VerdictFile, path: Path, film: str, name: str) -> None:
     """Raise UsageError unless the verdicts are of the film with this sha256."""
     if verdicts.film != film:
         raise UsageError(
@@ -92,7 +92,7 @@ def check_shots(named: Iterable[str], shots: Iterable[str]) -> None:
         )
 
 
-def configs(verdicts: Verdicts, config: Config) -> dict[str, Config]:
+def configs(verdicts: VerdictFile, config: Config) -> dict[str, Config]:
     """The settings of each shot that a verdict was given on.
 
     Raises ConfigError for presets that are not there or say nothing about how a shot is generated.
@@ -101,15 +101,15 @@ def configs(verdicts: Verdicts, config: Config) -> dict[str, Config]:
     return dict(sorted(made.items()))
 
 
-def config_with(verdict: Verdict, config: Config) -> Config:
+def config_with(verdict: ShotVerdict, config: Config) -> Config:
     """The settings of a shot with this verdict."""
     if verdict.regenerates:
         return _generated_otherwise(config, verdict.instead.removeprefix(PRESET))
     return config
 
 
-def decision_of(verdict: Verdict) -> Decision | None:
-    """What the verdict tells the gate; None for a shot that is made otherwise: it is judged like any other."""
+def decision_of(verdict: ShotVerdict) -> Decision | None:
+    """What the gate is given of a verdict; None for a shot that is made otherwise: it is judged like any other."""
     return None if verdict.regenerates else Decision(verdict.verdict, verdict.note)
 
 

@@ -24,7 +24,7 @@ from dubkit.metrics.lips import LABIALS, MARKS, opening
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
-from dubkit.pipeline.verdicts import PRESET, Verdict, config_with
+from dubkit.pipeline.verdicts import PRESET, ShotVerdict, config_with
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, Speech, StageResult, Timing
 from dubkit.speech.timing import load_speech, load_timing
@@ -112,7 +112,7 @@ def _presets(config: Config) -> list[str]:
 
 
 def _differs(preset: str, config: Config) -> bool:
-    wanted = Verdict(verdict="reject", instead=f"{PRESET}{preset}")
+    wanted = ShotVerdict(verdict="reject", instead=f"{PRESET}{preset}")
     try:
         return config_with(wanted, config) != config
     except ConfigError:

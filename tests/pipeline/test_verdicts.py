@@ -14,7 +14,7 @@ from dubkit.pipeline.fingerprint import ShotConfig, examine, why
 from dubkit.pipeline.inputs import digest_inputs, open_run
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.verdicts import (
-    Verdict,
+    ShotVerdict,
     check_film,
     check_shots,
     config_with,
@@ -42,7 +42,7 @@ def write(path: Path, **changes: object) -> Path:
 
 def test_a_verdict_file_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "v.json", shots={SHOT: {"verdict": "reject", "note": "chin smears"}})
-    assert read_verdicts(path).shots == {SHOT: Verdict(verdict="reject", note="chin smears")}
+    assert read_verdicts(path).shots == {SHOT: ShotVerdict(verdict="reject", note="chin smears")}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_shots_that_are_not_there_are_named() -> None:
 def test_a_preset_changes_how_the_shot_is_made_but_not_how_it_is_coded(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text('[generate]\namplitude = 0.5\nquality = 30.0\ncodec = "ffv1"\n')
-    verdict = Verdict(verdict="reject", instead=f"preset:{own}")
+    verdict = ShotVerdict(verdict="reject", instead=f"preset:{own}")
     made = config_with(verdict, Config())
     assert made.generate.amplitude == 0.5
     assert (made.generate.quality, made.generate.codec) == (16.0, "h264")
@@ -97,9 +97,9 @@ def test_a_preset_changes_how_the_shot_is_made_but_not_how_it_is_coded(tmp_path:
 
 def test_a_preset_that_changes_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="would not change"):
-        config_with(Verdict(verdict="reject", instead="preset:balanced"), Config())
+        config_with(ShotVerdict(verdict="reject", instead="preset:balanced"), Config())
     with pytest.raises(ConfigError, match="no preset named"):
-        config_with(Verdict(verdict="reject", instead="preset:nonsense"), Config())
+        config_with(ShotVerdict(verdict="reject", instead="preset:nonsense"), Config())
 
 
 class TestOnARun:
@@ -143,12 +143,12 @@ class TestOnARun:
 @pytest.mark.parametrize(
     ("verdict", "decision"),
     [
-        (Verdict(verdict="approve"), Decision("approve")),
-        (Verdict(verdict="reject", note="chin smears"), Decision("reject", "chin smears")),
+        (ShotVerdict(verdict="approve"), Decision("approve")),
+        (ShotVerdict(verdict="reject", note="chin smears"), Decision("reject", "chin smears")),
     ],
 )
 def test_any_other_verdict_is_a_decision_for_the_gate_and_leaves_the_settings(
-    verdict: Verdict, decision: Decision
+    verdict: ShotVerdict, decision: Decision
 ) -> None:
     assert decision_of(verdict) == decision
     assert config_with(verdict, Config()) == Config()

@@ -31,7 +31,7 @@ class Outcome:
     state: State
     exit_code: int
     output: Path
-    asked: str  # digest of what was asked: files, settings, version
+    asked: str  # digest of the request: files, settings, version
     made: str = ""  # size and time of the result as it was left
     seconds: float = 0.0
     worked: float = 0.0  # seconds of workers, over all tries of the same request
@@ -44,45 +44,45 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """All outcomes known, by job name."""
+class BatchRecord:
+    """What ``batch.json`` holds: all outcomes known, by job name."""
 
     outcomes: Mapping[str, Outcome]
     version: int
     kind: str
 
 
-_BOOK: TypeAdapter[Book] = TypeAdapter(Book)
+_RECORD: TypeAdapter[BatchRecord] = TypeAdapter(BatchRecord)
 
 
-def book_path(folder: Path, shard: Shard | None) -> Path:
-    """Where a batch keeps its book: one file a shard, since shards may share the folder."""
+def record_path(folder: Path, shard: Shard | None) -> Path:
+    """Where a batch keeps its outcomes: one file for each shard, since shards may share the folder."""
     part = f".{shard.number}-of-{shard.count}" if shard else ""
     return folder / f"batch{part}.json"
 
 
-def read_book(path: Path) -> Book:
-    """The book; empty where there is none. Raises WorkError for a file that is something else."""
+def read_outcomes(path: Path) -> BatchRecord:
+    """The outcomes so far; empty where there is none. Raises WorkError for a file that is something else."""
     try:
-        book = _BOOK.validate_json(path.read_bytes())
+        record = _RECORD.validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        return Book({}, VERSION, KIND)
+        return BatchRecord({}, VERSION, KIND)
     except (OSError, ValidationError) as error:
         raise WorkError(
             f"{path} is not a batch record of this version of dubkit",
             hint="move it away, or choose another --out",
         ) from error
-    if book.kind != KIND or book.version != VERSION:
+    if record.kind != KIND or record.version != VERSION:
         raise WorkError(
             f"{path} is not a batch record of this version of dubkit",
             hint="move it away, or choose another --out",
         )
-    return book
+    return record
 
 
-def write_book(path: Path, book: Book) -> None:
-    """Replace the book in one step."""
-    write_atomic(path, _BOOK.dump_json(book, indent=1) + b"\n")
+def write_outcomes(path: Path, record: BatchRecord) -> None:
+    """Replace the outcomes in one step."""
+    write_atomic(path, _RECORD.dump_json(record, indent=1) + b"\n")
 
 
 def request_digest(request: RunRequest, version: str) -> str:
@@ -124,16 +124,16 @@ class JobState:
     units: Mapping[str, int]  # finished ones by stage, of a job under way
 
 
-def books(folder: Path) -> list[Path]:
-    """The books in a batch's output folder, one a shard."""
+def outcome_files(folder: Path) -> list[Path]:
+    """The files of outcomes in a batch's output folder, one for each shard."""
     return [*sorted(folder.glob("batch.json")), *sorted(folder.glob("batch.*-of-*.json"))]
 
 
 def batch_status(folder: Path) -> list[JobState]:
-    """Every job that ended or is under way, by name. Raises WorkError for a foreign book."""
+    """Every job that ended or is under way, by name. Raises WorkError for a foreign file."""
     known: dict[Path, JobState] = {}
-    for path in books(folder):
-        for outcome in read_book(path).outcomes.values():
+    for path in outcome_files(folder):
+        for outcome in read_outcomes(path).outcomes.values():
             known[outcome.output] = _ended(outcome)
     for work in _work_folders(folder):
         manifest, user = read_manifest(work), holder(work)
