@@ -20,6 +20,8 @@ from dubkit.media.process import find_program, run
 from dubkit.records import StreamInfo, VideoInfo
 
 CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
+# `GenerateSettings.codec` -> FFmpeg's name of the codec
+CODEC_NAMES = {"h264": "h264", "h265": "hevc", "ffv1": "ffv1", "prores": "prores"}
 _ISO = (".mp4", ".m4v", ".mov")
 _MP4_PICTURES = {"h264", "hevc", "mpeg4", "av1", "vp9", "mpeg2video"}
 _PICTURES = {
@@ -60,18 +62,26 @@ class Carried:
     codec: str
 
 
-def check_container(output: Path) -> str:
-    """The container that a name asks for, as its suffix; raises `UsageError` for an unknown one."""
+def can_hold(suffix: str, codec: str) -> bool:
+    """Whether a film can be written with this suffix and hold ``codec`` pictures (`GenerateSettings.codec`)."""
+    suffix = suffix.lower()
+    if suffix not in CONTAINERS:
+        return False
+    return suffix == ".mkv" or CODEC_NAMES[codec] in _PICTURES[suffix]
+
+
+def check_delivery(output: Path, codec: str) -> str:
+    """The suffix of a result, in lower case. Raises `UsageError` where it cannot hold ``codec`` pictures."""
     suffix = output.suffix.lower()
     if suffix not in CONTAINERS:
         known = ", ".join(CONTAINERS)
         raise UsageError(f"a film cannot be written as {output.name}", hint=f"use one of {known}")
+    if not can_hold(suffix, codec):
+        raise UsageError(
+            f"{CODEC_NAMES[codec]} pictures cannot go into {suffix}",
+            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
+        )
     return suffix
-
-
-def holds_pictures(suffix: str, codec: str) -> bool:
-    """Whether a container takes pictures of this codec."""
-    return suffix == ".mkv" or codec in _PICTURES[suffix]
 
 
 def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: float) -> Sound:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from dubkit.config.sections import GateSettings
 from dubkit.records import Decision
+from dubkit.work.store import read_record
 
 GATE = "gate.json"
 
@@ -159,3 +161,8 @@ def judge(
         kept = True
         reasons.insert(0, f"rejected{': ' if note else ''}{note}")
     return GateResult(shot, settings.action, verdict, note, faces, passed, kept, tuple(reasons))
+
+
+def load_gate(folder: Path) -> GateResult:
+    """The result that the stage ``gate`` published for a shot. Raises WorkError where it cannot be read."""
+    return read_record(folder / GATE, GateResult)

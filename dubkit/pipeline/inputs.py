@@ -19,6 +19,7 @@ from dubkit.engines.license import check_license
 from dubkit.errors import InputError, OutputError, UsageError, WorkError
 from dubkit.media.audio import audio_end, sound_stream
 from dubkit.media.container import open_media
+from dubkit.media.mux import check_delivery
 from dubkit.media.probe import moving_pictures
 from dubkit.media.script import read_script
 from dubkit.pipeline.fingerprint import FILM, Run, ShotConfig
@@ -50,7 +51,7 @@ def check_request(request: RunRequest, stages: Sequence[Stage]) -> tuple[str, ..
     check_license(request.license, config)
     _check_names(request)
     if stitch.STAGE in stages:
-        stitch.check_delivery(job.output, config.generate.codec)
+        check_delivery(job.output, config.generate.codec)
     _check_files(job)
     if chosen[-1].name == FILM:
         _check_destination(request)

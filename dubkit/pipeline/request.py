@@ -11,9 +11,8 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.media.container import local_path
-from dubkit.media.mux import CONTAINERS
+from dubkit.media.mux import CONTAINERS, can_hold
 from dubkit.records import Job
-from dubkit.stages.stitch import can_hold
 
 
 @dataclass(frozen=True, slots=True)

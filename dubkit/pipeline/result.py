@@ -19,11 +19,10 @@ from dubkit.errors import (
     UsageError,
     WorkError,
 )
-from dubkit.metrics.gate_limits import Check, GateResult
+from dubkit.metrics.gate_limits import Check, GateResult, load_gate
 from dubkit.pipeline.dry_run import UnitState, read_shots
 from dubkit.pipeline.fingerprint import Run
 from dubkit.records import StageResult
-from dubkit.stages import gate
 from dubkit.stages.base import Per
 from dubkit.work.junit import Case, write_cases
 from dubkit.work.manifest import key
@@ -123,14 +122,14 @@ _GROUP = "dubkit.gate"
 
 def read_gates(run: Run, results: Mapping[str, StageResult]) -> tuple[GateResult, ...]:
     """The gate's results in film order; ``results`` are those of the manifest, ``stage/unit``."""
-    stage = next((stage for stage in run.stages if stage.name == gate.STAGE.name), None)
+    stage = next((stage for stage in run.stages if stage.name == "gate"), None)
     if stage is None:
         return ()
     found = []
     for shot in read_shots(run) or ():
         result = results.get(key(stage.name, shot.name))
         if result is not None and result.fingerprint:
-            found.append(gate.load_gate(run.folder(stage, shot)))
+            found.append(load_gate(run.folder(stage, shot)))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from dubkit.errors import ConfigError, DubkitError, WorkError
 from dubkit.faces.track_store import load_choice, load_tracks
 from dubkit.metrics import lips
 from dubkit.metrics.definitions import BY_NAME
-from dubkit.metrics.gate_limits import GateResult
+from dubkit.metrics.gate_limits import GateResult, load_gate
 from dubkit.metrics.lips import LABIALS, MARKS, opening
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.job import STAGES
@@ -28,7 +28,6 @@ from dubkit.pipeline.verdicts import PRESET, ShotVerdict, config_with
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, Speech, StageResult, Timing
 from dubkit.speech.timing import load_speech, load_timing
-from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.probe import load_film
 from dubkit.version import __version__

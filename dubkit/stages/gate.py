@@ -8,17 +8,16 @@ of those of the stage ``generate``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from dubkit.errors import WorkError
 from dubkit.faces.track_store import load_tracks
-from dubkit.metrics.gate_limits import GATE, FaceChecks, GateResult, check, judge
+from dubkit.metrics.gate_limits import GATE, FaceChecks, check, judge
 from dubkit.metrics.lip_sync import speech_of
 from dubkit.metrics.shot_meter import load_seen
 from dubkit.speech.timing import load_timing
 from dubkit.stages import generate
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import write_record
 
 
 def run(context: StageContext) -> StageReport:
@@ -43,11 +42,6 @@ def run(context: StageContext) -> StageReport:
             "approved": int(result.verdict == "approve"),
         },
     )
-
-
-def load_gate(folder: Path) -> GateResult:
-    """What the gate said of a shot. Raises WorkError where it cannot be read."""
-    return read_record(folder / GATE, GateResult)
 
 
 def _faces(context: StageContext) -> Iterator[FaceChecks]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import Config
-from dubkit.errors import OutputError, UsageError, WorkError
+from dubkit.errors import OutputError, WorkError
 from dubkit.media.audio import AudioInfo, audio_info
 from dubkit.media.concat import (
     SECONDS,
@@ -24,29 +24,19 @@ from dubkit.media.concat import (
     join_segments,
 )
 from dubkit.media.frames import FrameReader
-from dubkit.media.mux import (
-    CONTAINERS,
-    Parts,
-    check_container,
-    holds_pictures,
-    mux,
-    plan_carried,
-    plan_sound,
-)
+from dubkit.media.mux import CODEC_NAMES, Parts, check_delivery, mux, plan_carried, plan_sound
 from dubkit.media.planes import plane_format
 from dubkit.media.probe import probe, refuse_damaged
 from dubkit.media.process import program_version
 from dubkit.media.writer import FrameWriter
-from dubkit.metrics.gate_limits import GateResult
+from dubkit.metrics.gate_limits import GateResult, load_gate
 from dubkit.records import Shot, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.gate import load_gate
 from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
 from dubkit.stages.probe import load_film
 from dubkit.stages.shots import load_shots
 from dubkit.work.store import read_record
 
-_CODECS = {"h264": "h264", "h265": "hevc", "ffv1": "ffv1", "prores": "prores"}
 Pts = NDArray[np.int64]
 
 
@@ -81,22 +71,6 @@ def run(context: StageContext) -> StageReport:
     )
 
 
-def can_hold(suffix: str, codec: str) -> bool:
-    """Whether a film can be written with this suffix and hold ``codec`` pictures (`GenerateSettings.codec`)."""
-    return suffix.lower() in CONTAINERS and holds_pictures(suffix.lower(), _CODECS[codec])
-
-
-def check_delivery(output: Path, codec: str) -> str:
-    """The suffix of a result that holds ``codec`` pictures; raises `UsageError` where it cannot."""
-    suffix = check_container(output)
-    if not can_hold(suffix, codec):
-        raise UsageError(
-            f"{_CODECS[codec]} pictures cannot go into {suffix}",
-            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
-        )
-    return suffix
-
-
 def _picture(
     context: StageContext, info: VideoInfo, pts: Pts, sound: float, suffix: str
 ) -> Picture:
@@ -106,7 +80,7 @@ def _picture(
     damaged = sum(result.repaired for result in results)
     refuse_damaged(context.job.video, damaged, info.frames, context.config.probe.max_damaged)
     as_it_was = not damaged and not any(result.touched for result in results)
-    wanted = _CODECS[context.config.generate.codec]
+    wanted = CODEC_NAMES[context.config.generate.codec]
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
         more = math.ceil((sound - info.duration) / step - 1e-6)

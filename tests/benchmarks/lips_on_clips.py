@@ -28,7 +28,7 @@ from dubkit.faces.active_speaker import mouth_motion
 from dubkit.faces.track_store import load_tracks
 from dubkit.media.audio import load_samples
 from dubkit.media.probe import probe
-from dubkit.stages.gate import load_gate
+from dubkit.metrics.gate_limits import load_gate
 from dubkit.training.lab.teacher_set import GRID_WORDS
 from dubkit.training.quality import synchrony
 

@@ -128,6 +128,6 @@ def test_the_notes_say_when_a_face_was_covered() -> None:
     spans = (Untouched(122, 141, "covered"),)
     choice = TrackChoice(0, 100, 200, True, "the only face", 90.0, None, spans)
     notes = list(_notes(Shot(100, 200), [choice], None, 58 + np.arange(100) / RATE))
-    assert notes[0].endswith("face 0 keeps its own mouth in 19 frames covered")
+    assert notes[0].endswith("face 0 keeps its original mouth in 19 frames (covered)")
     assert notes[1].endswith("face 0 covered 0:58.9-0:59.6")
     assert _clock(125.04) == "2:05.0"
