@@ -28,7 +28,7 @@ from dubkit.cli.events import (
 )
 from dubkit.progress import BatchProgress
 
-_WORDS = {"look": "files", "cut": "pieces", "tc": "checks", "sc": "checks"}
+_WORDS = {"clips": "pieces", "tc": "checks", "sc": "checks"}
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from dubkit.cli.events import Result
 from dubkit.cli.progress_bar import clock_text
 from dubkit.cli.run_cmd import reporting_result
 from dubkit.errors import EXIT_OK
-from dubkit.progress import Progress
+from dubkit.progress import BatchProgress
 
 if TYPE_CHECKING:
     from dubkit.training.prepare import PrepareResult
@@ -183,7 +183,7 @@ def _train(
 
 
 def _run_and_show(
-    work: Callable[[Progress], Answer],
+    work: Callable[[BatchProgress], Answer],
     facts: Callable[[Answer], tuple[Path | None, dict[str, object]]],
     show: Callable[[Answer], None],
     *,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from dubkit.config.schema import Config
@@ -238,7 +239,7 @@ def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
         "engine": run.engine_of(stage, shot),
     }
     for section in stage.sections:
-        settings = getattr(run.config_of(shot), section).model_dump(mode="json")
+        settings = attrgetter(section)(run.config_of(shot)).model_dump(mode="json")
         parts |= {f"settings {section}.{name}": str(value) for name, value in settings.items()}
     if stage.heeds_decision:
         decision = run.decision_of(shot)

@@ -198,11 +198,13 @@ def _shot_configs(
 
 def digest_inputs(job: Job, known: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
     """Digests of the input files; those unchanged in size and times since ``known`` are not read."""
-    return {
-        name: digest_input(path, known.get(name))
-        for name in INPUTS
-        if (path := getattr(job, name)) is not None
-    }
+    found: dict[str, FileDigest] = {}
+    for name in INPUTS:
+        path: Path | None = getattr(job, name)
+        if path is not None:
+            twice = (entry for entry in found.values() if entry.path == path.absolute())
+            found[name] = next(twice, None) or digest_input(path, known.get(name))
+    return found
 
 
 def digest_input(path: Path, known: FileDigest | None) -> FileDigest:

@@ -1,4 +1,7 @@
-"""The first unit of preparing: what a file is, its shots, and where its script lies on its sound."""
+"""The first stage of preparing a file: its shots, long ones in pieces, and its script aligned with its sound.
+
+Publishes ``shots.json`` and ``analysis.json``. Footage that cannot be used is a result with the reason, not an error.
+"""
 
 from __future__ import annotations
 
@@ -18,34 +21,27 @@ from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError, InputError
 from dubkit.media.audio import load_span
 from dubkit.media.probe import probe
+from dubkit.pipeline.dry_run import SHOTS
 from dubkit.records import Shot, TimedPhoneme, VideoInfo
 from dubkit.speech.auto import aligner_of
+from dubkit.stages import shots as shots_stage
+from dubkit.stages import speech as speech_stage
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.shots import without_short
 from dubkit.training.footage import read_lines
+from dubkit.work.store import read_record, write_record
 
+ANALYSIS = "analysis.json"
 LEAST_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class LookTask:
-    """One file to look at."""
-
-    video: Path
-    script: Path | None
-    language: str | None
-    config: Config
-    device: str = "cpu"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What was found. Times are seconds from the file's first picture."""
+class Analysis:
+    """What a file holds. Times are seconds from its first picture."""
 
     frames: int = 0
     seconds: float = 0.0
-    pieces: tuple[tuple[int, int], ...] = ()  # frames, half-open: shots, long ones cut
     script: tuple[TimedPhoneme, ...] | None = None  # phonemes by the script, where it fits
-    note: str | None = None
     refused: str | None = None  # why nothing of the file can be used
 
 
@@ -57,7 +53,7 @@ def film(path: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
 
 @lru_cache(maxsize=4)
 def aligner(config: Config, device: str) -> Aligner:
-    """The product's own aligner, one a process."""
+    """The aligner of `dubkit run`, once a process."""
     return aligner_of(config.speech, device)
 
 
@@ -66,59 +62,93 @@ def times_of(info: VideoInfo, pts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(pts * float(info.time_base), np.float64)
 
 
-def look(task: LookTask) -> Look:
-    """Look at one file; what cannot be used is a result with the reason, never an error."""
+def run(context: StageContext) -> StageReport:
+    """Analyze one file."""
+    pieces: list[Shot] = []
+    note = None
     try:
-        return _look(task)
+        analysis, pieces, note = _analyze(context)
     except DubkitError as error:
-        return Look(refused=error.message.replace(str(task.video), "it"))
+        analysis = Analysis(refused=error.message.replace(str(context.job.video), "it"))
+    write_record(context.out / f"{SHOTS}.json", pieces, list[Shot])
+    write_record(context.out / ANALYSIS, analysis)
+    return StageReport(
+        notes=(f"{context.job.video.name}: {note}",) if note else (),
+        facts={"pieces": len(pieces), "refused": analysis.refused},
+    )
 
 
-def _look(task: LookTask) -> Look:
-    info, pts = film(task.video)
-    if info.width * info.height > task.config.probe.max_pixels:
+def load_analysis(folder: Path) -> Analysis:
+    """What `run` published. Raises WorkError where it cannot be read."""
+    return read_record(folder / ANALYSIS, Analysis)
+
+
+def _analyze(context: StageContext) -> tuple[Analysis, list[Shot], str | None]:
+    """The analysis, the pieces to cut clips from, and why the script is not used, if it is not."""
+    config, video = context.config, context.job.video
+    info, pts = film(video)
+    if info.width * info.height > config.probe.max_pixels:
         raise InputError(f"its pictures have {info.width} x {info.height} pixels, over the limit")
-    if info.duration > task.config.probe.max_hours * 3600:
+    if info.duration > config.probe.max_hours * 3600:
         raise InputError(f"it is {info.duration / 3600:.1f} hours long, over the limit")
-    settings = task.config.train.prepare
+    settings = config.train.prepare
     if info.frames < LEAST_FRAMES or info.duration < settings.min_seconds:
         raise InputError(f"too short: {info.duration:.2f} s, {settings.min_seconds:g} needed")
     pictures_alone = settings.pictures > 0
     if not info.has_audio and not pictures_alone:
         raise InputError("it has no sound")
-    shots = load_engine("shots", task.config.shots.detector, task.config.shots)
-    found = cast(ShotDetector, shots).detect(task.video, info, pts)
-    found = without_short(found, pts, info, task.config.shots.min_seconds)
+    shots = load_engine("shots", config.shots.detector, config.shots)
+    found = cast(ShotDetector, shots).detect(video, info, pts)
+    found = without_short(found, pts, info, config.shots.min_seconds)
     pieces = _cut_long(found, float(info.average_rate), settings.max_seconds)
-    aligned = task.script and not pictures_alone
-    script, note = _aligned(task, info, pts) if aligned else (None, None)
-    return Look(info.frames, info.duration, tuple(pieces), script, note)
+    aligned = context.job.script is not None and not pictures_alone
+    script, note = _aligned(context, info, pts) if aligned else (None, None)
+    return Analysis(info.frames, info.duration, script), pieces, note
 
 
-def _cut_long(shots: Sequence[Shot], rate: float, longest: float) -> list[tuple[int, int]]:
+def _cut_long(shots: Sequence[Shot], rate: float, longest: float) -> list[Shot]:
     """Shots, those over the longest in equal parts."""
-    pieces: list[tuple[int, int]] = []
+    pieces: list[Shot] = []
     for shot in shots:
         parts = max(1, int(np.ceil(shot.frames / (longest * rate) - 1e-6)))
         edges = np.linspace(shot.start, shot.end, parts + 1).round().astype(int).tolist()
-        pieces += list(itertools.pairwise(edges))
+        pieces += [Shot(start, end) for start, end in itertools.pairwise(edges)]
     return pieces
 
 
 def _aligned(
-    task: LookTask, info: VideoInfo, pts: NDArray[np.int64]
+    context: StageContext, info: VideoInfo, pts: NDArray[np.int64]
 ) -> tuple[tuple[TimedPhoneme, ...] | None, str | None]:
     """The script's phonemes, or None and why they cannot be used."""
-    assert task.script is not None
+    video, script, config = context.job.video, context.job.script, context.config
+    assert script is not None
     start = float(times_of(info, pts[:1])[0])
-    samples = load_span(task.video, start, start + info.duration)
+    samples = load_span(video, start, start + info.duration)
     if samples is None:
         raise InputError("its sound cannot be decoded")
     try:
-        lines = read_lines(task.script)
-        speech = aligner(task.config, task.device).align(samples, lines, task.language)
+        lines = read_lines(script)
+        speech = aligner(config, context.device).align(samples, lines, config.speech.language)
     except InputError as error:
         return None, f"its script is ignored: {error.message}"
     if speech.path != "script":
-        return None, "its script does not match its sound and is ignored"
+        return None, "its script is ignored: it does not match its sound"
     return tuple((p.symbol, p.start, p.end) for p in speech.phonemes), None
+
+
+def identity(config: Config) -> str:
+    """The engines that find shots and align scripts."""
+    return f"{shots_stage.STAGE.identity(config)}, {speech_stage.STAGE.identity(config)}"
+
+
+STAGE = Stage(
+    name=SHOTS,
+    per=Per.JOB,
+    source=Source.VIDEO,
+    after=(),
+    run=run,
+    version=1,
+    sections=("probe", "shots", "speech", "train.prepare"),
+    files=("video", "script"),
+    identity=identity,
+)

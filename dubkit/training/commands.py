@@ -14,7 +14,7 @@ from dubkit.config.schema import Config, LoopSettings
 from dubkit.errors import InputError, UsageError
 from dubkit.models.checkpoint import digest
 from dubkit.pipeline.worker import find_devices
-from dubkit.progress import NoProgress, Progress
+from dubkit.progress import BatchProgress, NoProgress, Progress
 from dubkit.training.dataset import INDEX, PreparedSet
 from dubkit.training.prepare import PrepareResult, prepare
 from dubkit.training.train_sc import sc_objective
@@ -36,7 +36,7 @@ def prepare_set(
     settings: Sequence[str] = (),
     device: str | None = None,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: BatchProgress | None = None,
 ) -> PrepareResult:
     """Prepare a folder of videos for training; see `training.prepare`. Raises `DubkitError`."""
     config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})

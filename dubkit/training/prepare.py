@@ -1,30 +1,40 @@
 """Prepare footage for training: from a folder of videos to a set that trainings read.
 
-Two kinds of units run side by side in workers: a *look* at every file (`training.analyze`), then a *cut* of every
-piece of it (`training.clips`). The parent publishes their files, then notes the unit as done, so a run that is
-killed at any moment goes on where it was. Only the parent writes ``set.json``.
+Every file is a run of its own with two stages: the analysis of the file (`training.analyze`) and the clips of its
+pieces (`training.cut_clips`); a still has one (`training.stills`). They have fingerprints, receipts and a work folder
+like those of `dubkit run`: only what is new or changed is done, and after a kill at any moment the rest::
+
+    OUT/set.json, OUT/clips/   the set; see `training.dataset`
+    OUT/work/NAME/             the work folder of a file; the clips are second names of files in it
+
+Only this process writes ``set.json``.
 """
 
 from __future__ import annotations
 
+import filecmp
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from dubkit.config.schema import Config
+from dubkit.config.schema import Config, PrepareSettings
 from dubkit.errors import InputError, Interrupted, WorkError
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import WorkerLost, cores
-from dubkit.pipeline.worker import find_devices
-from dubkit.progress import Progress
-from dubkit.stages import faces as faces_stage
-from dubkit.stages import shots as shots_stage
-from dubkit.stages import speech as speech_stage
-from dubkit.training.analyze import Look, LookTask, look
-from dubkit.training.clips import Cut, CutTask, Kept, cut, cut_pictures
+from dubkit.parallel.scheduler import Course
+from dubkit.pipeline.dry_run import SHOTS, unit_states
+from dubkit.pipeline.inputs import open_run
+from dubkit.pipeline.job import job_course, run_courses
+from dubkit.pipeline.request import RunRequest
+from dubkit.pipeline.result import RunResult
+from dubkit.progress import BatchProgress, Progress
+from dubkit.records import Job, Manifest, Shot
+from dubkit.stages.base import Stage
+from dubkit.training import analyze, cut_clips, stills
+from dubkit.training.analyze import load_analysis
+from dubkit.training.cut_clips import CutClip, CutResult, load_result
 from dubkit.training.dataset import (
     CLIPS,
     CROP,
@@ -37,23 +47,16 @@ from dubkit.training.dataset import (
     write_index,
 )
 from dubkit.training.footage import Source, assign_splits, find_sources
-from dubkit.training.receipts import (
-    DIGESTS,
-    DONE,
-    SCRATCH,
-    digests,
-    move_files,
-    prune,
-    read_receipt,
-    sweep,
-    write_receipt,
-)
-from dubkit.training.stills import StillTask, cut_still
-from dubkit.work.digest import digest_value, short
-from dubkit.work.folder import explain
+from dubkit.work.digest import digest_file, short
+from dubkit.work.folder import explain, link_or_copy
 from dubkit.work.lock import ATTEND, LOCK, hold
+from dubkit.work.manifest import read_manifest
+from dubkit.work.store import read_record
 
-_OURS = {INDEX, CLIPS, "labels", DONE, SCRATCH, DIGESTS, LOCK, ATTEND}
+WORK = "work"
+_OLDER = ("done", "scratch", "labels", "digests.json")  # of sets that older versions prepared
+_OURS = {INDEX, CLIPS, WORK, LOCK, ATTEND, *_OLDER}
+INDEX_SECONDS = 10.0  # between two savings of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,12 @@ class PrepareResult:
     held_out: str | None  # a sentence where nobody, or nobody else, is held out
     done: int  # units done by this run
     units: int
-    frames: int  # looked at in this run
+    frames: int  # of the pieces done by this run
     spent: float  # seconds
 
 
-def prepare(folder: Path, out: Path, config: Config, progress: Progress) -> PrepareResult:
-    """Prepare a folder of videos; the same call goes on where an earlier one stopped.
+def prepare(folder: Path, out: Path, config: Config, progress: BatchProgress) -> PrepareResult:
+    """Prepare a folder of videos; the same call resumes what an earlier one left.
 
     Raises `DubkitError`: nothing to prepare, a folder that is not ours or in use, a full disk; `Interrupted`
     after Ctrl-C.
@@ -81,17 +84,18 @@ def prepare(folder: Path, out: Path, config: Config, progress: Progress) -> Prep
     wanted = config.train.prepare
     sources, forbidden = find_sources(folder, out, research=wanted.research, stills=wanted.stills)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        (out / CLIPS).mkdir(parents=True, exist_ok=True)
         with hold(out):
             run = Preparation(folder, out, config, progress, sources, forbidden)
             try:
                 run.do_all()
             finally:
+                run.collect_unfinished()
                 run.save()
             return _finish(run, time.monotonic() - began)
     except OSError as error:
         raise explain(error, out) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         raise Interrupted(
             "stopped; finished clips are kept", hint="run the same command again to resume"
         ) from None
@@ -103,7 +107,7 @@ def _check_out(out: Path) -> None:
     if not out.is_dir():
         raise WorkError(f"{out} is a file, not a folder", hint="use another folder as OUT")
     strangers = sorted(p.name for p in out.iterdir() if p.name not in _OURS and p.name[0] != ".")
-    if read_index(out) is None and strangers and not (out / DONE).is_dir():
+    if read_index(out) is None and strangers and not (out / WORK).is_dir():
         raise WorkError(
             f"{out} is not a prepared set: it contains {strangers[0]}",
             hint="use an empty or new folder",
@@ -111,9 +115,9 @@ def _check_out(out: Path) -> None:
 
 
 def _finish(run: Preparation, spent: float) -> PrepareResult:
-    """Clear away what nothing speaks of, and sum up. Raises `InputError` where no clip was kept."""
+    """Delete what the index no longer names, and sum up. Raises `InputError` where no clip was kept."""
     index, held_out = run.index()
-    prune(run.out, run.keys, {CLIPS: index.clips})
+    run.prune(index)
     if not index.clips:
         common = Counter(index.refused.values()).most_common(1)[0][0]
         raise InputError(
@@ -121,9 +125,8 @@ def _finish(run: Preparation, spent: float) -> PrepareResult:
             hint=f"{run.out / INDEX} holds the reason for each",
         )
     seconds = sum(facts.frames / facts.rate for facts in index.clips.values() if facts.frames > 1)
-    return PrepareResult(
-        run.out, index, seconds, held_out, run.done, len(run.keys), run.frames, spent
-    )
+    units = sum(file.units for file in run.files)
+    return PrepareResult(run.out, index, seconds, held_out, run.done, units, run.frames, spent)
 
 
 @dataclass(slots=True)
@@ -131,10 +134,20 @@ class FootageFile:
     """One file of footage on its way."""
 
     source: Source
-    key: str  # of its look
-    sha256: str
-    look: Look | None = None
-    cuts: dict[tuple[int, int], Cut] = field(default_factory=dict)
+    job: Job
+    sha256: str = ""
+    units: int = 0
+    refused: str | None = None  # why nothing of it can be used
+    lost: str | None = None  # why parts of it could not be done
+    whole: bool = True  # it was not divided
+    results: list[tuple[Path, CutResult]] = field(default_factory=list)  # by units, in order
+
+    def clips(self) -> Iterator[tuple[str, CutClip, Path]]:
+        """Name in the set, record and unit of each clip: the first of an undivided file has the file's name."""
+        for folder, result in self.results:
+            for number, clip in enumerate(result.clips):
+                plain = self.whole and number == 0
+                yield self.source.name if plain else f"{self.source.name}-{clip.stem}", clip, folder
 
 
 def make_index(
@@ -146,36 +159,28 @@ def make_index(
 ) -> tuple[SetIndex, str | None]:
     """The index, and a sentence where nobody, or nobody else, is held out.
 
-    ``refused`` are the files that were not looked at; ``share`` of the people is held out; ``silent`` if
-    nothing was asked of the sound.
+    ``refused`` are the files that were not analyzed; ``share`` of the people is held out; ``silent`` if the set
+    takes no sound.
     """
-    people: dict[str, tuple[str, str | None]] = {}
-    found: list[tuple[Kept, FootageFile]] = []
-    refusals, left_out = dict(refused), {}
+    found = [(name, clip, file) for file in files for name, clip, _ in file.clips()]
+    people = {name: (file.source.person, file.source.split) for name, _, file in found}
+    refusals, left_out = dict(refused), dict[str, str]()
+    kept = {file.source.file for _, _, file in found}
     for file in files:
-        kept = [clip for result in file.cuts.values() for clip in result.kept]
-        found += [(clip, file) for clip in kept]
-        people |= {clip.name: (file.source.person, file.source.split) for clip in kept}
-        reasons = _reasons(file)
-        if kept and reasons:
-            left_out[file.source.file] = reasons
-        elif reasons:
-            refusals[file.source.file] = reasons
+        if reasons := _reasons(file):
+            (left_out if file.source.file in kept else refusals)[file.source.file] = reasons
     splits, held_out = assign_splits(people, share)
-    clips = {
-        clip.name: _facts(clip, file, splits[clip.name], silent=silent) for clip, file in found
-    }
+    clips = {name: _facts(clip, file, splits[name], silent=silent) for name, clip, file in found}
     ordered = dict(sorted(clips.items())), dict(sorted(refusals.items()))
-    index = SetIndex(FORMAT, CROP, *ordered, left_out)
-    return index, held_out if clips else None
+    return SetIndex(FORMAT, CROP, *ordered, left_out), held_out if clips else None
 
 
 def _reasons(file: FootageFile) -> str | None:
     """Why frames of a file are left out, the most frequent reasons first."""
-    if file.look is not None and file.look.refused:
-        return file.look.refused
+    if file.refused or file.lost:
+        return file.refused or file.lost
     frames: Counter[str] = Counter()
-    for result in file.cuts.values():
+    for _, result in file.results:
         for span in result.refused:
             frames[span.reason] += span.end - span.start
     if len(frames) == 1:
@@ -184,7 +189,7 @@ def _reasons(file: FootageFile) -> str | None:
     return "; ".join(f"{reason} ({count} frames)" for reason, count in common) or None
 
 
-def _facts(clip: Kept, file: FootageFile, split: str, *, silent: bool) -> ClipFacts:
+def _facts(clip: CutClip, file: FootageFile, split: str, *, silent: bool) -> ClipFacts:
     source = file.source
     return ClipFacts(
         file=source.file,
@@ -202,25 +207,7 @@ def _facts(clip: Kept, file: FootageFile, split: str, *, silent: bool) -> ClipFa
     )
 
 
-VERSION = 2  # of the results: a change makes every unit stale
-INDEX_SECONDS = 10.0  # between two savings of the index
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """One unit to do."""
-
-    key: str
-    task: LookTask | CutTask | StillTask
-    file: FootageFile
-    name: str
-    frames: int
-
-
-def dealt(files: Sequence[FootageFile]) -> list[FootageFile]:
+def in_turns(files: Sequence[FootageFile]) -> list[FootageFile]:
     """The files, one of each person in turn: what is interrupted holds something of everybody."""
     turns: Counter[str] = Counter()
     order = []
@@ -230,163 +217,196 @@ def dealt(files: Sequence[FootageFile]) -> list[FootageFile]:
     return [file for _, file in sorted(order, key=lambda pair: pair[0])]
 
 
+def unit_config(config: Config, source: Source) -> Config:
+    """The settings of a file's units, without those that change none of them."""
+    plain = PrepareSettings()
+    same = {name: getattr(plain, name) for name in ("val_share", "research", "stills")}
+    wanted = config.train.prepare.model_copy(update=same)
+    train = config.train.model_copy(update={"prepare": wanted})
+    language = source.language or config.speech.language
+    speech = config.speech.model_copy(update={"language": language})
+    return config.model_copy(update={"train": train, "speech": speech})
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Progress of one file, and what this run did of it."""
+
+    listener: Progress
+    done: int = 0
+    frames: int = 0
+
+    def plan(self, stage: str, units: int, current: int, frames: int) -> None:
+        self.listener.plan(stage, units, current, frames)
+
+    def advance(
+        self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+    ) -> None:
+        if error is None:
+            self.done, self.frames = self.done + 1, self.frames + frames
+        self.listener.advance(stage, unit, frames, seconds, error)
+
+    def note(self, message: str) -> None:
+        self.listener.note(message)
+
+    def warn(self, message: str) -> None:
+        self.listener.warn(message)
+
+
 class Preparation:
-    """The parent's side of the work."""
+    """All files of a set."""
 
     def __init__(
         self,
         folder: Path,
         out: Path,
         config: Config,
-        progress: Progress,
+        progress: BatchProgress,
         sources: Sequence[Source],
         forbidden: dict[str, str],
     ) -> None:
-        self.folder, self.out, self.config, self.progress = folder, out, config, progress
-        self.forbidden: dict[str, str] = forbidden
-        self.lost: dict[str, str] = {}
-        self.devices = find_devices(config.parallel.device)
-        sweep(out)
-        (out / CLIPS).mkdir(exist_ok=True)
-        read = [p for s in sources for p in (s.file, s.script) if p]
-        self.known = known = digests(folder, out, read)
-        common = self._common()
-        self.files = [
-            FootageFile(s, self._look_key(s, known, common), known[s.file]) for s in sources
-        ]
-        self.keys: set[str] = set()
+        self.out, self.config, self.progress = out, config, progress
+        self.forbidden = forbidden
+        self.files = [FootageFile(source, _job(folder, out, source)) for source in sources]
         self.done = self.frames = 0
         self._next_index = time.monotonic() + INDEX_SECONDS
 
-    def _common(self) -> list[object]:
-        """What decides about every unit: versions, settings and engines."""
-        config = self.config
-        wanted = config.train.prepare.model_dump(exclude={"val_share", "research", "stills"})
-        sections = (config.probe, config.shots, config.faces, config.speech)
-        stages = (shots_stage.STAGE, faces_stage.STAGE, speech_stage.STAGE)
-        engines = [stage.identity(config) for stage in stages]
-        return [VERSION, CROP, wanted, [s.model_dump(mode="json") for s in sections], engines]
-
-    def _look_key(self, source: Source, known: dict[str, str], common: list[object]) -> str:
-        script = known[source.script] if source.script else None
-        facts = (source.name, known[source.file], script, source.language)
-        return short(digest_value([common, facts])) + "-look"
-
     def do_all(self) -> None:
-        """All stills, all looks, then all cuts."""
-        films = [f for f in self.files if not f.source.still]
-        stills = [self._still_unit(f) for f in self.files if f.source.still]
-        if stills:
-            self._do("stills", stills, cut_still, Cut, self._was_cut)
-        self._do("look", [self._look_unit(f) for f in films], look, Look, self._looked)
-        cuts = [u for f in dealt(self.files) for u in self._cut_units(f)]
-        way = cut_pictures if self.config.train.prepare.pictures else cut
-        self._do("cut", cuts, way, Cut, self._was_cut)
-
-    def _look_unit(self, file: FootageFile) -> _Unit:
-        source = file.source
-        script = self.folder / source.script if source.script else None
-        task = LookTask(self.folder / source.file, script, source.language, self.config)
-        return _Unit(file.key, task, file, source.name, 0)
-
-    def _still_unit(self, file: FootageFile) -> _Unit:
-        source, key = file.source, file.key.removesuffix("-look") + "-still"
-        scratch = self.out / SCRATCH / key
-        task = StillTask(
-            self.folder / source.file, source.name, self.config, scratch, self.devices[0]
-        )
-        return _Unit(key, task, file, source.name, 1)
-
-    def _cut_units(self, file: FootageFile) -> list[_Unit]:
-        seen, source = file.look, file.source
-        if seen is None:
-            return []
-        units: list[_Unit] = []
-        for start, end in seen.pieces:
-            key = f"{file.key.removesuffix('-look')}-{start:07d}-{end:07d}"
-            task = CutTask(
-                video=self.folder / source.file,
-                start=start,
-                end=end,
-                name=source.name,
-                whole=len(seen.pieces) == 1,
-                language=source.language,
-                script=seen.script,
-                config=self.config,
-                out=self.out / SCRATCH / key,
-                device=self.devices[len(units) % len(self.devices)],
-            )
-            units.append(_Unit(key, task, file, f"{source.name} {start}-{end}", end - start))
-        return units
-
-    def _do(
-        self,
-        stage: str,
-        units: Sequence[_Unit],
-        function: Callable[[Task], Result],
-        kind: type[Result],
-        settle: Callable[[_Unit, Result], None],
-    ) -> None:
-        """Take up what is done; do the rest, in workers."""
-        self.keys |= {unit.key for unit in units}
-        todo = []
-        for unit in units:
-            known = read_receipt(self.out, unit.key, kind)
-            if known is None or not self._complete(unit, known):
-                todo.append(unit)
+        """Do the files that are not current; what cannot be done of one is a reason in the index."""
+        pending = []
+        for file in self.files:
+            if self._current(file):
+                self._collect(file)
             else:
-                settle(unit, known)
-        self.progress.plan(
-            stage, len(units), len(units) - len(todo), sum(unit.frames for unit in todo)
-        )
-        jobs = self.config.parallel.jobs or cores()
-        tasks: list[Task] = [unit.task for unit in todo]  # type: ignore[misc]
-        began, at = time.monotonic(), 0.0
-        for index, result in stream(function, tasks, jobs=min(jobs, max(1, len(tasks)))):
-            unit = todo[index]
-            spent, at = time.monotonic() - began - at, time.monotonic() - began
-            if isinstance(result, WorkerLost):
-                self.lost[unit.file.source.file] = "its worker died every time: too little memory?"
-                self.progress.advance(stage, unit.name, unit.frames, spent, str(result))
+                pending.append(file)
+        courses = self._courses(in_turns(pending))
+        with closing(run_courses(courses, self.config.parallel)) as ended:
+            for course in ended:
+                self._settle(course.key, course.error)
+
+    def _courses(
+        self, pending: Sequence[FootageFile]
+    ) -> Iterator[tuple[tuple[FootageFile, _Counted], Course[RunResult]]]:
+        for number, file in enumerate(pending, 1):
+            listener = self.progress.begin_job(file.source.name, number, len(pending))
+            counted = _Counted(listener)
+            request, stages = self._request(file), _stages(file)
+            yield (file, counted), job_course(request, progress=counted, stages=stages)
+
+    def _request(self, file: FootageFile) -> RunRequest:
+        return RunRequest(file.job, unit_config(self.config, file.source))
+
+    def _current(self, file: FootageFile) -> bool:
+        """Whether nothing of a file is left to do; drops the work of another file of that name."""
+        work, video = file.job.work, file.job.video
+        if not work.is_dir():
+            return False
+        before = read_manifest(work)
+        known = before.inputs.get("video") if before else None
+        if known and known.path != video and digest_file(video) != known.sha256:
+            shutil.rmtree(work)
+            return False
+        try:
+            run = open_run(self._request(file), _stages(file))
+        except InputError:  # its run reports it
+            return False
+        return all(unit.current for unit in unit_states(run))
+
+    def _settle(self, key: tuple[FootageFile, _Counted], error: Exception | None) -> None:
+        """Take in a file that was done. Raises an error that is not of this file alone."""
+        file, counted = key
+        self.done, self.frames = self.done + counted.done, self.frames + counted.frames
+        if isinstance(error, WorkError | InputError):
+            file.lost = error.message
+            self.progress.end_job(file.source.name, "failed", error.exit_code, error.message)
+        elif error is not None:
+            raise error
+        else:
+            self.progress.end_job(file.source.name, "done", 0, None)
+        self._collect(file)
+        if time.monotonic() > self._next_index:
+            self.save()
+
+    def collect_unfinished(self) -> None:
+        """Take in what there is of files that were begun, after a stop."""
+        for file in self.files:
+            if not file.sha256:
+                self._collect(file)
+
+    def _collect(self, file: FootageFile) -> None:
+        """Read what was done of a file, and put its clips into the set."""
+        manifest = read_manifest(file.job.work)
+        if manifest is None:
+            return
+        file.sha256 = manifest.inputs["video"].sha256
+        file.units = len(manifest.results)
+        source = _source(file.job, manifest)
+        for result in manifest.results.values():
+            folder = source / result.stage / result.unit
+            if not result.fingerprint:  # it failed
                 continue
-            self._publish(unit, result)
-            settle(unit, result)
-            self.done, self.frames = self.done + 1, self.frames + unit.frames
-            self.progress.advance(stage, unit.name, unit.frames, spent, None)
-            if time.monotonic() > self._next_index:
-                self.save()
-
-    def _complete(self, unit: _Unit, result: object) -> bool:
-        """Whether the files that a result speaks of are there."""
-        kept = result.kept if isinstance(result, Cut) else ()
-        return all(
-            clip_path(self.out, clip.name, end).is_file()
-            for clip in kept
-            for end in (".npz", ".mp4")
-        )
-
-    def _publish(self, unit: _Unit, result: object) -> None:
-        task = unit.task
-        if not isinstance(task, LookTask) and task.out.is_dir():
-            move_files(task.out, self.out / CLIPS)
-        write_receipt(self.out, unit.key, result)
-
-    def _looked(self, unit: _Unit, result: Look) -> None:
-        unit.file.look = result
-        if result.note:
-            self.progress.note(f"{unit.file.source.file}: {result.note}")
-
-    def _was_cut(self, unit: _Unit, result: Cut) -> None:
-        piece = (unit.task.start, unit.task.end) if isinstance(unit.task, CutTask) else (0, 1)
-        unit.file.cuts[piece] = result
+            if result.stage == SHOTS:
+                file.refused = load_analysis(folder).refused
+                file.whole = len(read_record(folder / f"{SHOTS}.json", list[Shot])) == 1
+            else:
+                file.results.append((folder, load_result(folder)))
+        for name, clip, folder in file.clips():
+            for suffix in (".npz", ".mp4"):
+                _place(folder / f"{clip.stem}{suffix}", clip_path(self.out, name, suffix))
 
     def save(self) -> None:
-        """Write the index of what is there."""
+        """Write the index of what there is."""
         write_index(self.out, self.index()[0])
         self._next_index = time.monotonic() + INDEX_SECONDS
 
     def index(self) -> tuple[SetIndex, str | None]:
-        """The index of what is there, and a sentence where nobody is held out."""
-        refused = {**self.forbidden, **self.lost}
+        """The index of what there is, and a sentence where nobody is held out."""
         wanted = self.config.train.prepare
-        return make_index(self.files, refused, wanted.val_share, silent=wanted.pictures > 0)
+        return make_index(self.files, self.forbidden, wanted.val_share, silent=wanted.pictures > 0)
+
+    def prune(self, index: SetIndex) -> None:
+        """Delete clips that the index does not name, and work of files, contents and pieces that are no more."""
+        stale = [p for p in (self.out / CLIPS).glob("*") if p.stem not in index.clips]
+        stale += [self.out / name for name in _OLDER]
+        works = {file.job.work for file in self.files}
+        stale += [p for p in (self.out / WORK).glob("*") if p not in works]
+        for file in self.files:
+            manifest = read_manifest(file.job.work)
+            if manifest is None:
+                continue
+            source = _source(file.job, manifest)
+            stale += [p for p in file.job.work.glob("video-*") if p != source]
+            kept = {source / r.stage / r.unit for r in manifest.results.values()}
+            stale += [p for p in source.glob("*/*") if p not in kept]
+        for path in stale:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _job(folder: Path, out: Path, source: Source) -> Job:
+    """The run of one file: it is its own sound, and makes no film."""
+    video = (folder / source.file).absolute()
+    script = (folder / source.script).absolute() if source.script else None
+    root = out.absolute()
+    clip = clip_path(root, source.name, ".npz")
+    return Job(video, video, clip, root / WORK / source.name, script=script)
+
+
+def _stages(file: FootageFile) -> tuple[Stage, ...]:
+    return (stills.STAGE,) if file.source.still else (analyze.STAGE, cut_clips.STAGE)
+
+
+def _source(job: Job, manifest: Manifest) -> Path:
+    """The folder of the units of a file's present content."""
+    return job.work / f"video-{short(manifest.inputs['video'].sha256)}"
+
+
+def _place(source: Path, target: Path) -> None:
+    """Give a unit's file its name in the set, unless it has it."""
+    if target.exists():
+        if target.samefile(source) or filecmp.cmp(source, target, shallow=False):
+            return
+        target.unlink()
+    link_or_copy(source, target)

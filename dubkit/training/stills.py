@@ -1,12 +1,11 @@
 """Still portraits as footage: one picture of one face, without sound. Only the SC net learns from them.
 
-A still becomes a clip of a single row. What is refused is told with the reason, as of films.
+The only stage of preparing a still, which becomes a clip of a single row. Publishes what `training.cut_clips` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,12 +20,22 @@ from dubkit.faces import align
 from dubkit.faces.tracklet import Region, Sighting, locate, plausible, shape_deviation
 from dubkit.media.pictures import PictureWriter
 from dubkit.records import Detection
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.training import quality
-from dubkit.training.clips import Cut, Kept, crop_from_display, face_engines
+from dubkit.training.cut_clips import (
+    CLIPS_RECORD,
+    CutClip,
+    CutResult,
+    crop_from_display,
+    face_engines,
+    face_identity,
+)
 from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.quality import Refused, face_settings
+from dubkit.work.store import write_record
 
 Picture = NDArray[np.uint8]
+STEM = "still"
 _ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before
 _SECOND = 0.6  # a face this large against the largest one is another person in the picture
 _ODDEST = 0.14  # mean distance from the mean face, canonical units: badly hidden or drawn faces are beyond
@@ -38,31 +47,27 @@ _ONE_COLOR = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StillTask:
-    """One picture."""
-
-    picture: Path
-    name: str
-    config: Config
-    out: Path  # where the clip goes, a scratch folder
-    device: str = "cpu"
+def run(context: StageContext) -> StageReport:
+    """Make the clip of one picture."""
+    result = cut_still(context.job.video, context.config, context.out, context.device)
+    write_record(context.out / CLIPS_RECORD, result)
+    return StageReport(facts={"clips": len(result.clips), "refused": len(result.refused)})
 
 
-def cut_still(task: StillTask) -> Cut:
-    """Make the clip of one picture; what cannot be used is a result with the reason, never an error."""
+def cut_still(picture: Path, config: Config, out: Path, device: str = "cpu") -> CutResult:
+    """Write the clip of one picture to ``out``; what cannot be used is a result with the reason, not an error."""
     cv2.setNumThreads(1)  # workers share the cores
     try:
-        return Cut(kept=(_cut(task),))
+        return CutResult(clips=(_cut(picture, config, out, device),))
     except InputError as error:
-        return Cut(refused=(Refused(0, 1, error.message),))
+        return CutResult(refused=(Refused(0, 1, error.message),))
 
 
-def _cut(task: StillTask) -> Kept:
-    wanted = task.config.train.prepare
-    picture = _read(task.picture, task.config.probe.max_pixels)
-    settings = face_settings(task.config)
-    detector, landmarker = face_engines(settings, task.device)
+def _cut(path: Path, config: Config, out: Path, device: str) -> CutClip:
+    wanted = config.train.prepare
+    picture = _read(path, config.probe.max_pixels)
+    settings = face_settings(config)
+    detector, landmarker = face_engines(settings, device)
     found = _only_face(detector.detect(picture), wanted)
     region = _region(picture, found)
     face = _placed(region, landmarker, found)
@@ -76,9 +81,8 @@ def _cut(task: StillTask) -> Kept:
         raise InputError(fault)
     if looks.focus[0] > _LINES and colors(crop) < _ONE_COLOR:
         raise InputError("drawn or printed: of one color, and made of lines or dots")
-    _write(task, face, matrix, crop)
-    width = round(found.box[2] - found.box[0], 1)
-    return Kept(task.name, 0, 1, 1.0, width, 0.0, None, ())
+    _write(out, face, matrix, crop)
+    return CutClip(STEM, 0, 1, 1.0, round(found.box[2] - found.box[0], 1))
 
 
 def colors(crop: Picture) -> float:
@@ -148,9 +152,8 @@ def _check(face: Sighting, settings: PrepareSettings) -> None:
         raise InputError(f"an odd face, drawn or hidden: {odd:.2f} off the mean, {_ODDEST} allowed")
 
 
-def _write(task: StillTask, face: Sighting, matrix: align.Matrix, crop: Picture) -> None:
-    task.out.mkdir(parents=True, exist_ok=True)
-    with PictureWriter(task.out / f"{task.name}.mp4", CROP, Fraction(1), Fraction(1, 25)) as writer:
+def _write(out: Path, face: Sighting, matrix: align.Matrix, crop: Picture) -> None:
+    with PictureWriter(out / f"{STEM}.mp4", CROP, Fraction(1), Fraction(1, 25)) as writer:
         writer.write(crop, 0)
     clip = PreparedClip(
         times=np.zeros(1),
@@ -161,4 +164,18 @@ def _write(task: StillTask, face: Sighting, matrix: align.Matrix, crop: Picture)
         energy=np.zeros(1, np.float32),
         phonemes={},
     )
-    write_clip(task.out / f"{task.name}.npz", clip)
+    write_clip(out / f"{STEM}.npz", clip)
+
+
+STAGE = Stage(
+    name="still",
+    per=Per.JOB,
+    source=Source.VIDEO,
+    after=(),
+    run=run,
+    version=1,
+    sections=("probe", "faces", "train.prepare"),
+    files=("video",),
+    identity=face_identity,
+    gpu=True,
+)

@@ -49,7 +49,7 @@ def test_preparing_tells_what_it_kept_and_what_it_refused_and_why(
     assert any(line.split() == ["train", "1", "1", "0:02"] for line in lines)
     assert any("there is one clip only" in line for line in lines)
     assert lines[-1] == str(out)
-    assert "look: 2/2 files" in result.stderr
+    assert "ann__first: clips: 1/1" in result.stderr
 
 
 def test_json_ends_with_the_clips_and_the_refusals(footage: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_json_ends_with_the_clips_and_the_refusals(footage: Path, tmp_path: Path
     facts = events[-1]["facts"]
     assert facts["clips"]["ann__first"]["frames"] == 50
     assert list(facts["refused"]) == ["bob.mkv"]
-    assert {e["stage"] for e in events if e["event"] == "plan"} == {"look", "cut"}
+    assert {e["stage"] for e in events if e["event"] == "plan"} == {"shots", "clips"}
 
 
 def test_quiet_says_only_where_the_set_is(footage: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_word_lists_of_the_grid_corpus_are_scripts(tmp_path: Path) -> None:
 def test_long_shots_are_cut_in_equal_parts_without_a_gap() -> None:
     longest = Config().train.prepare.max_seconds
     pieces = _cut_long([Shot(0, 100), Shot(100, 4000)], 25.0, longest)
-    assert pieces[0] == (0, 100)
-    assert [a for a, _ in pieces[1:]] == [b for _, b in pieces[:-1]]
-    assert pieces[-1][1] == 4000
-    assert max(b - a for a, b in pieces) <= longest * 25
+    assert pieces[0] == Shot(0, 100)
+    assert [p.start for p in pieces[1:]] == [p.end for p in pieces[:-1]]
+    assert pieces[-1].end == 4000
+    assert max(p.frames for p in pieces) <= longest * 25

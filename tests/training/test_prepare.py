@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,15 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from dubkit.config.schema import Config
-from dubkit.errors import InputError, WorkError
+from dubkit.errors import InputError, OutputError, WorkError
 from dubkit.faces import landmark_layout
+from dubkit.faces.tracker import track_shot
 from dubkit.progress import NoProgress
+from dubkit.records import Shot
+from dubkit.training import cut_clips
 from dubkit.training.dataset import CLIPS, INDEX, PreparedSet, read_clip
 from dubkit.training.prepare import PrepareResult, prepare
 from tests.clips import ffmpeg
@@ -120,7 +125,7 @@ def test_a_script_that_does_not_fit_is_left_aside_and_that_is_said(
     (folder / "x.txt").write_bytes(script)
     prepare(folder, tmp_path / "set", config(), told)
     assert set(PreparedSet(tmp_path / "set").load("x").phonemes) == {"recognition", "loop"}
-    assert [note for note in told.notes if note.startswith("x.mkv: its script is left aside")]
+    assert [note for note in told.notes if note.startswith("x.mkv: its script is ignored")]
 
 
 def nobody(frame: int, opening: float) -> Sequence[Person]:
@@ -269,6 +274,11 @@ def test_nothing_is_done_twice_and_only_what_changed_is_done_again(
     assert make(folder, out).done == 0
     assert make(folder, out, config("train.prepare.val_share=0.5")).done == 0
     (out / CLIPS / "a.npz").unlink()
+    assert make(folder, out).done == 0, "it is still in the work folder"
+    assert digests(out) == before
+    for path in (out / "work" / "a").rglob("*.npz"):
+        path.unlink()
+    (out / CLIPS / "a.npz").unlink()
     assert make(folder, out).done == 1
     assert digests(out) == before
     (folder / "b.txt").write_text("other words", encoding="utf-8")
@@ -277,6 +287,7 @@ def test_nothing_is_done_twice_and_only_what_changed_is_done_again(
     result = make(folder, out)
     assert result.done == 0
     assert {path.stem for path in (out / CLIPS).glob("*")} == {"b"}
+    assert {path.name for path in (out / "work").glob("*")} == {"b"}
 
 
 def test_after_a_kill_the_same_command_goes_on_and_the_set_is_the_same(
@@ -297,7 +308,7 @@ def test_after_a_kill_the_same_command_goes_on_and_the_set_is_the_same(
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list((out / "done").glob("*-0*.json")) and time.monotonic() < deadline:
+        while not list((out / CLIPS).glob("*.mp4")) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -308,6 +319,59 @@ def test_after_a_kill_the_same_command_goes_on_and_the_set_is_the_same(
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert digests(out) == digests(done.root)
     assert result.index == done.index
+
+
+def test_what_fails_for_one_file_alone_is_its_reason_and_the_others_are_kept(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(shot: Shot, *rest: Any) -> Any:
+        if shot.frames == 60:  # bob's
+            raise MemoryError
+        return track_shot(shot, *rest)
+
+    monkeypatch.setattr(cut_clips, "track_shot", too_large)
+    result = make(footage, tmp_path / "set")
+    assert list(result.index.clips) == ["ann__first"]
+    assert "not enough memory" in result.index.refused["bob/first.mkv"]
+    monkeypatch.undo()
+    again = make(footage, tmp_path / "set")
+    assert (again.done, list(again.index.clips)) == (1, ["ann__first", "bob__first"])
+
+
+def test_a_full_disk_is_no_fault_of_a_file_and_ends_the_command(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    monkeypatch.setattr(cut_clips, "track_shot", full)
+    with pytest.raises(OutputError, match="disk is full"):
+        make(footage, tmp_path / "set")
+
+
+def test_another_film_in_the_place_of_one_is_prepared_anew(footage: Path, tmp_path: Path) -> None:
+    out, first, second = (tmp_path / name for name in ("set", "first", "second"))
+    for folder, person in ((first, "ann"), (second, "bob")):
+        folder.mkdir()
+        os.link(footage / person / "first.mkv", folder / "x.mkv")
+    before = make(first, out).index.clips["x"]
+    first.rename(tmp_path / "moved")
+    assert make(tmp_path / "moved", out).done == 0, "the same film in another place"
+    after = make(second, out).index.clips["x"]
+    assert (before.frames, after.frames) == (50, 60)
+    assert len(list((out / "work" / "x").glob("video-*"))) == 1
+
+
+def test_what_an_older_version_left_in_a_set_is_cleared_away(footage: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    for name in ("clips", "done"):
+        (out / name).mkdir(parents=True)
+    for name in ("digests.json", "done/abc-look.json", "clips/gone.npz"):
+        (out / name).write_text("{}", encoding="utf-8")
+    (out / "set.json").write_text('{"format": 1, "crop": 192}', encoding="utf-8")
+    make(footage / "ann", out)
+    assert {p.name for p in out.iterdir()} == {"set.json", "clips", "work", "lock", "attend.lock"}
+    assert {p.stem for p in (out / "clips").iterdir()} == {"first"}
 
 
 def test_workers_beside_one_another_make_the_same_set(
@@ -357,7 +421,7 @@ def test_a_folder_that_holds_other_things_is_never_written_to(
     footage: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(WorkError, match=r"no prepared set: it holds holiday\.jpg"):
+    with pytest.raises(WorkError, match=r"not a prepared set: it contains holiday\.jpg"):
         make(footage, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
 

@@ -10,11 +10,12 @@ import pytest
 
 from dubkit.errors import InputError
 from dubkit.progress import NoProgress
+from dubkit.records import Job
 from dubkit.training.dataset import CROP, PreparedSet
 from dubkit.training.footage import Source, find_sources
-from dubkit.training.prepare import FootageFile, dealt, prepare
+from dubkit.training.prepare import FootageFile, in_turns, prepare
 from dubkit.training.sc_data import load_footage
-from dubkit.training.stills import StillTask, cut_still
+from dubkit.training.stills import cut_still
 from dubkit.training.tc_data import load
 from tests.painted import Person, paint
 from tests.training.talking import config, one_face, write_film
@@ -35,8 +36,9 @@ def near(number: int = 0, x: float = 160.0, size: float = 60.0) -> Person:
 
 
 def refusal(path: Path, out: Path) -> str:
-    found = cut_still(StillTask(path, "x", config(), out))
-    assert not found.kept
+    out.mkdir(exist_ok=True)
+    found = cut_still(path, config(), out)
+    assert not found.clips
     return found.refused[0].reason
 
 
@@ -87,7 +89,8 @@ def test_a_picture_of_lines_in_one_color_is_taken_for_a_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = portrait(tmp_path / "one.png", near())
-    assert cut_still(StillTask(path, "x", config(), tmp_path / "out")).kept
+    (tmp_path / "out").mkdir()
+    assert cut_still(path, config(), tmp_path / "out").clips
     monkeypatch.setattr("dubkit.training.stills.colors", lambda crop: 0.5)
     monkeypatch.setattr("dubkit.training.quality.focus", lambda crop, native: 2.2)
     assert "drawn" in refusal(path, tmp_path / "other")
@@ -124,7 +127,8 @@ def test_a_face_that_comes_late_keeps_its_place_in_the_film(tmp_path: Path) -> N
 
 def test_files_are_dealt_so_that_an_interrupted_preparation_holds_something_of_everybody() -> None:
     def file(name: str, person: str) -> FootageFile:
-        return FootageFile(Source(name, name, person, "", None, None, None), "", "")
+        job = Job(Path(name), Path(name), Path(name), Path(name))
+        return FootageFile(Source(name, name, person, "", None, None, None), job)
 
     files = [file("a1", "a"), file("a2", "a"), file("a3", "a"), file("b1", "b"), file("c1", "c")]
-    assert [f.source.name for f in dealt(files)] == ["a1", "b1", "c1", "a2", "a3"]
+    assert [f.source.name for f in in_turns(files)] == ["a1", "b1", "c1", "a2", "a3"]

@@ -164,9 +164,10 @@ def validate(net: Landmarker, held: CropSet, size: int) -> dict[str, float]:
             (p[:, landmark_layout.INNER_BOTTOM] - p[:, landmark_layout.INNER_TOP])[mine, 1]
             for p in (guess, rows.landmarks)
         ]
-        measures[f"{group}"] = float(error[mine].mean())
+        measures[str(group)] = float(error[mine].mean())
         measures[f"{group}_lips"] = float(error[mine][:, landmark_layout.LIPS].mean())
-        measures[f"{group}_opening"] = float(np.corrcoef(*gap)[0, 1])
+        moved = all(np.ptp(side) > 0 for side in gap)
+        measures[f"{group}_opening"] = float(np.corrcoef(*gap)[0, 1]) if moved else 0.0
     return measures
 
 
