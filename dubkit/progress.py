@@ -1,4 +1,4 @@
-"""How long work reports itself, without knowing who listens."""
+"""The protocols through which long work reports its progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What a run tells its audience. Called in the parent process only."""
+    """What a run reports. Called in the parent process only."""
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """A stage is about to run: units in all, units already current, frames of picture to do."""
@@ -24,17 +24,17 @@ class Progress(Protocol):
 
 
 class BatchProgress(Progress, Protocol):
-    """What a batch tells beside."""
+    """What a batch reports in addition."""
 
     def begin_job(self, name: str, number: int, count: int) -> Progress:
-        """Job ``number`` of ``count`` begins beside others; what it says goes to what is returned."""
+        """Job ``number`` of ``count`` begins, parallel to others; returns the progress that its run reports to."""
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """The job ended: done, partial, failed or interrupted."""
 
 
 class NoProgress:
-    """Listens to nothing."""
+    """Progress that is not shown."""
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None: ...
 

@@ -48,8 +48,8 @@ def clean(
       dubkit clean dubbed/work --older-than 30d
       dubkit clean dubbed/work --all
     """
-    age = lazy.clean.parse_age(older_than) if older_than else 0.0
-    folders = [found for path in work for found in lazy.clean.find_work(path)]
+    age = lazy.cleanup.parse_age(older_than) if older_than else 0.0
+    folders = [found for path in work for found in lazy.cleanup.find_work(path)]
     gone: list[dict[str, object]] = []
     busy: list[str] = []
     names: Counter[tuple[int, int]] = Counter()
@@ -57,9 +57,9 @@ def clean(
         what: Literal["stale", "all"] = "all" if every else "stale"
         try:
             leftovers = (
-                lazy.clean.survey(folder, what, age, names)
+                lazy.cleanup.survey(folder, what, age, names)
                 if dry_run
-                else lazy.clean.remove(folder, what, age)
+                else lazy.cleanup.remove(folder, what, age)
             )
         except DubkitError as error:
             busy.append(error.message)

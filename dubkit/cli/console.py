@@ -1,6 +1,6 @@
-"""What users see beside progress: errors as two lines, logs, tables.
+"""Printing: answers to stdout, errors and logs to stderr, tables.
 
-Logs, progress and errors go to stderr; stdout carries answers only.
+stdout carries answers only, so that it can be piped.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dubkit.errors import DubkitError
 
 
 def stderr_console() -> Console:
-    """The console of logs, progress and errors."""
+    """Return the console of logs, progress and errors."""
     return Console(stderr=True, **_PLAIN)
 
 
 def stdout_console() -> Console:
-    """The console of answers; never wraps or shortens where the output is piped."""
+    """Return the console of answers, which never wraps or shortens when piped."""
     console = Console(**_PLAIN)
     return console if console.is_terminal else Console(width=200, soft_wrap=True, **_PLAIN)
 
@@ -38,7 +38,7 @@ def show_error(error: DubkitError) -> None:
 
 
 def write_line(text: str) -> None:
-    """Write one line of an answer to stdout, as it is."""
+    """Write one line of an answer to stdout, without markup."""
     typer.echo(text)
 
 
@@ -52,7 +52,7 @@ def _plain(value: object) -> object:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A plain table; cells are text, never markup."""
+    """Return a plain table; cells are text, never markup."""
     result = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
         result.add_column(head, overflow="fold")

@@ -20,7 +20,7 @@ def doctor(json: o.Json = False) -> None:
       dubkit doctor
       dubkit doctor --json
     """
-    found = list(lazy.checks.all_checks(Path.cwd()))
+    found = list(lazy.doctor_checks.all_checks(Path.cwd()))
     if json:
         lines = [{**asdict(check), "state": check.state.value} for check in found]
         write_json({"checks": lines})
@@ -28,7 +28,7 @@ def doctor(json: o.Json = False) -> None:
         heads = ("", "", "state", "", "how to fix it")
         rows = [(c.group, c.name, c.state.value, c.detail, c.hint or "") for c in found]
         stdout_console().print(table(heads, rows))
-    error = lazy.checks.main_job_error(found)
+    error = lazy.doctor_checks.main_job_error(found)
     if error:
         raise error
     if not json:

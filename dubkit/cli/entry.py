@@ -1,8 +1,8 @@
-"""Where the ``dubkit`` command begins: from here on a stop ends it with one code, whenever it comes.
+"""Entry point of the ``dubkit`` command: an interruption ends it with exit code 130, whenever it comes.
 
-Ctrl-C and SIGTERM mean the same. While libraries are loaded, and once all is said, they end the process at once;
-in between they raise KeyboardInterrupt, which commands answer in order. In its last moments, when Python has taken
-handlers down, the process hears nothing any more. Loads nothing before it listens.
+Ctrl-C and SIGTERM mean the same. While libraries are loaded, and after the command has ended, they end the process at
+once; in between they raise KeyboardInterrupt, which commands handle in order. In the last moments, when Python has
+removed its handlers, they are ignored. Imports nothing heavy before its handlers are installed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 def main() -> None:
     """Entry point of the console script."""
-    _listen(_leave_with_a_word)
+    _handle_signals(_exit_with_message)
     stopped: list[int] = []
-    atexit.register(_end, stopped)  # the first to be registered is the last to be called
+    atexit.register(_at_exit, stopped)  # the first to be registered is the last to be called
     command = import_module("dubkit.cli.app").command()
     try:
         try:
-            _listen(_interrupt)
+            _handle_signals(_raise_interrupt)
             command()
         finally:
-            _listen(_leave)
-    except KeyboardInterrupt:  # a second one, before the first was answered in full
+            _handle_signals(_exit)
+    except KeyboardInterrupt:  # a second one, before the first was handled
         stopped.append(STOPPED.exit_code)
     except SystemExit as end:
         if end.code == STOPPED.exit_code:
@@ -41,13 +41,13 @@ def main() -> None:
         raise
 
 
-def _end(stopped: Sequence[int]) -> None:
-    """The last that is called: from here on Python takes handlers down.
+def _at_exit(stopped: Sequence[int]) -> None:
+    """Called last: from here on Python removes its handlers.
 
-    A stopped process ends here: where Ctrl-C came inside ``exec``, ``python -m`` would kill itself by SIGINT in
-    the end, although that was answered.
+    An interrupted process ends here: after a Ctrl-C inside ``exec``, ``python -m`` would finally kill itself by
+    SIGINT, although the interruption was handled.
     """
-    _listen(signal.SIG_IGN)
+    _handle_signals(signal.SIG_IGN)
     if stopped:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
@@ -55,20 +55,20 @@ def _end(stopped: Sequence[int]) -> None:
         os._exit(stopped[0])
 
 
-def _listen(handler: object) -> None:
+def _handle_signals(handler: object) -> None:
     for number in _NUMBERS:
         if signal.getsignal(number) != signal.SIG_IGN:  # a job in the background of a shell
             signal.signal(number, handler)  # type: ignore[arg-type]
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     os._exit(STOPPED.exit_code)
 
 
-def _leave_with_a_word(number: int, frame: FrameType | None) -> None:
+def _exit_with_message(number: int, frame: FrameType | None) -> None:
     os.write(2, f"error: {STOPPED.message}\nhint: {STOPPED.hint}\n".encode())
     os._exit(STOPPED.exit_code)

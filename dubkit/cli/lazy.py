@@ -1,4 +1,4 @@
-"""What commands need only once they run (``lazy.api.run``), so that ``--help`` stays quick."""
+"""Modules that commands load only when they run (``lazy.api.run``), so that ``--help`` stays quick."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ if TYPE_CHECKING:
     from dubkit import planning as planning
     from dubkit import report as report
 
-_MODULES = {
-    "api": "dubkit.api",
-    "batch": "dubkit.batch",
-    "clean": "dubkit.work.cleanup",
-    "difference": "dubkit.pipeline.diff",
-    "evaluation": "dubkit.evaluation",
-    "build": "dubkit.demo.demo_film",
-    "cache": "dubkit.weights.cache",
-    "checks": "dubkit.cli.doctor_checks",
-    "event_schema": "dubkit.cli.event_schema",
-    "espeak": "dubkit.speech.espeak",
-    "planning": "dubkit.planning",
-    "presets": "dubkit.config.presets",
-    "profile": "dubkit.pipeline.actor_profile",
-    "pull": "dubkit.weights.pull",
-    "report": "dubkit.report",
-    "schema": "dubkit.config.schema",
-    "status": "dubkit.pipeline.inspect",
-    "training": "dubkit.training.commands",
-}
+_PATHS = (
+    "dubkit.api",
+    "dubkit.batch",
+    "dubkit.cli.doctor_checks",
+    "dubkit.cli.event_schema",
+    "dubkit.config.presets",
+    "dubkit.config.schema",
+    "dubkit.demo.demo_film",
+    "dubkit.evaluation",
+    "dubkit.pipeline.actor_profile",
+    "dubkit.pipeline.diff",
+    "dubkit.pipeline.inspect",
+    "dubkit.planning",
+    "dubkit.report",
+    "dubkit.speech.espeak",
+    "dubkit.training.commands",
+    "dubkit.weights.cache",
+    "dubkit.weights.pull",
+    "dubkit.work.cleanup",
+)
+_MODULES = {path.rpartition(".")[2]: path for path in _PATHS}
 
 
 def __getattr__(name: str) -> Any:

@@ -81,7 +81,7 @@ class Meter:
         return max(0.0, seconds - (now - self.latest))
 
     def describe(self, now: float) -> str:
-        """The state in words: ``3/8 shots, 51.2 frames/s, 0:14 left``."""
+        """Return the state in words: ``3/8 shots, 51.2 frames/s, 0:14 left``."""
         parts = [f"{self.current + self.done_units}/{self.units}"]
         parts[0] += f" {self.word}" if self.units != 1 else ""
         if self.speed is not None:
@@ -95,7 +95,7 @@ class Meter:
 
 
 def unit_word(stage: str) -> str:
-    """What the units of a stage are called; those of trainings are no shots."""
+    """Return what the units of a stage are called: shots, except in trainings."""
     return _WORDS.get(stage, "shots")
 
 
@@ -112,13 +112,13 @@ LINE_EVERY = 5.0  # seconds between two plain lines of one stage
 
 
 class Reporter(BatchProgress, Protocol):
-    """Progress that also shows answers of many lines, and the end."""
+    """Progress of a command, with the events of its answer and its end."""
 
     def emit(self, event: Event) -> None:
-        """A line of the answer, for programs."""
+        """Report an event of the answer, for programs."""
 
     def finish(self, result: Result) -> None:
-        """The command ended."""
+        """Report how the command ended."""
 
 
 class LineReporter:
@@ -129,38 +129,38 @@ class LineReporter:
         self._begun = clock()
         self._about = ""
         self._meters: dict[str, Meter] = {}
-        self._said: dict[str, float] = {}
+        self._last_line: dict[str, float] = {}
         self._console = stderr_console()
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
-        """Open a stage; say only what was kept, the first line of work follows."""
+        """Open a stage; print only what was kept, since the first line of work follows."""
         self._meters[stage] = Meter(units, current, frames, self._clock(), unit_word(stage))
-        self._said[stage] = self._clock()
+        self._last_line[stage] = self._clock()
         if current:
             self._print(f"{stage}: {current} of {units} done earlier, kept")
 
     def advance(
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None:
-        """Count a unit; a line now and then, one at the end, one for every failure."""
+        """Count a unit; print a line every few seconds, one at the end, one for every failure."""
         now = self._clock()
         meter = self._meters[stage]
         meter.advance(frames, error is not None, now)
         if error is not None:
             self._print(f"{stage} {unit}: failed: {error}")
-        if meter.finished or now - self._said[stage] >= LINE_EVERY:
-            self._said[stage] = now
+        if meter.finished or now - self._last_line[stage] >= LINE_EVERY:
+            self._last_line[stage] = now
             self._print(f"{stage}: {meter.describe(now)}")
 
     def begin_job(self, name: str, number: int, count: int) -> LineReporter:
-        """Say so, and put the job's name before its lines."""
+        """Print that it begins; return a reporter that puts the job's name before its lines."""
         self._print(f"job {number} of {count}: {name}")
         own = LineReporter(self._clock)
         own._begun, own._about = self._begun, f"{name}: "
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
-        """Say how it ended."""
+        """Print how it ended."""
         self._print(f"{name}: {state}{f': {error}' if error else ''}")
 
     def note(self, message: str) -> None:
@@ -172,10 +172,10 @@ class LineReporter:
         self._print(f"warning: {message}")
 
     def emit(self, event: Event) -> None:
-        """Nothing: the command prints its answer."""
+        """Do nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
-        """Nothing: the command prints its answer."""
+        """Do nothing: the command prints its answer."""
 
     def _print(self, text: str) -> None:
         stamp = clock_text(self._clock() - self._begun).rjust(5)
@@ -191,26 +191,26 @@ class QuietReporter:
         self._about = about
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None:
-        """A line for a failure only."""
+        """Print a line for a failure only."""
         if error is not None:
             self.warn(f"{stage} {unit}: failed: {error}")
 
     def begin_job(self, name: str, number: int, count: int) -> QuietReporter:
-        """Nothing; the job's name stands before its warnings."""
+        """Return a reporter that puts the job's name before its warnings."""
         return QuietReporter(f"{name}: ")
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
-        """A line for a failure only."""
+        """Print a line for a failure only."""
         if error is not None:
             self.warn(f"{name}: {state}: {error}")
 
     def note(self, message: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def warn(self, message: str) -> None:
         """Print a warning."""
@@ -218,10 +218,10 @@ class QuietReporter:
         stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
     def emit(self, event: Event) -> None:
-        """Nothing: the command prints its answer."""
+        """Do nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
-        """Nothing: the command prints its answer."""
+        """Do nothing: the command prints its answer."""
 
 
 class JsonReporter:
@@ -243,7 +243,7 @@ class JsonReporter:
         self._write(Advanced(stage, unit, frames, round(seconds, 3), error))
 
     def begin_job(self, name: str, number: int, count: int) -> JsonReporter:
-        """Write a ``job`` event; those of the job carry its name."""
+        """Write a ``job`` event; return a reporter whose events carry the job's name."""
         self._write(JobBegun(name, number, count))
         own = JsonReporter(self._clock)
         own._begun, own._job = self._begun, name
@@ -299,7 +299,7 @@ class LiveReporter:
         self._meters: dict[str, tuple[TaskID, Meter]] = {}
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
-        """Add a bar, or start it anew where a stage is planned again."""
+        """Add a bar, or restart it when a stage is planned again."""
         meter = Meter(units, current, frames, time.monotonic(), unit_word(stage))
         if stage in self._meters:
             self.bars.remove_task(self._meters[stage][0])
@@ -311,7 +311,7 @@ class LiveReporter:
         self._meters[stage] = (task, meter)
 
     def _drop_finished(self) -> None:
-        """Of many jobs, each shows only what it does now: a terminal has few lines."""
+        """Remove the bars of finished stages: with many jobs, a terminal has few lines."""
         for stage in [stage for stage, (_, meter) in self._meters.items() if meter.finished]:
             self.bars.remove_task(self._meters.pop(stage)[0])
 
@@ -326,13 +326,13 @@ class LiveReporter:
             self.warn(f"{stage} {unit}: failed: {error}")
 
     def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
-        """Bars of its own, which go with it."""
+        """Return a reporter with bars of its own, which are removed when the job ends."""
         own = LiveReporter(self.bars.console, self.bars, f"{name}: ")
         self._jobs[name] = own
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
-        """Say how it ended, above the bars of the others."""
+        """Print how it ended, above the bars of the others."""
         for task, _ in self._jobs.pop(name)._meters.values():
             self.bars.remove_task(task)
         style = "green" if state == "done" else "red"
@@ -350,15 +350,15 @@ class LiveReporter:
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
 
     def emit(self, event: Event) -> None:
-        """Nothing: the command prints its answer."""
+        """Do nothing: the command prints its answer."""
 
     def finish(self, result: Result) -> None:
-        """Nothing: the command prints its answer."""
+        """Do nothing: the command prints its answer."""
 
 
 @contextmanager
 def reporting(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
-    """The reporter that fits: events for programs, bars on a terminal, lines elsewhere."""
+    """Yield the reporter that fits: events for programs, bars on a terminal, lines elsewhere."""
     console = stderr_console()
     if as_json:
         yield JsonReporter()

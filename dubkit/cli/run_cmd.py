@@ -150,7 +150,7 @@ def demo(
       dubkit demo
     """
     set_verbosity(verbose, quiet)
-    files = lazy.build.build_demo(folder)
+    files = lazy.demo_film.build_demo(folder)
     result = folder / "dubbed.mp4"
     run_and_show(
         lambda progress: lazy.api.run(

@@ -50,8 +50,8 @@ def status(
     if lazy.batch.outcome_files(work):
         _show_batch(lazy.batch.batch_status(work), json)
         return
-    state = lazy.status.job_status(work)
-    damaged = lazy.status.verify(work) if verify else ()
+    state = lazy.inspect.job_status(work)
+    damaged = lazy.inspect.verify(work) if verify else ()
     if json:
         write_json({**_facts(state), "damaged": damaged if verify else None})
     else:
@@ -166,10 +166,10 @@ def diff(
       dubkit diff old.dubkit new.dubkit --all
     """
     if new.is_dir():
-        found = lazy.difference.compare(old, new)
+        found = lazy.diff.compare(old, new)
     else:
         with reporting(as_json=False, quiet=quiet or json) as reporter:
-            found = lazy.difference.compare_dub(old, new, script, reporter)
+            found = lazy.diff.compare_dub(old, new, script, reporter)
     changed = sum(shot.changed for shot in found)
     if json:
         write_json({"shots": found, "changed": changed})

@@ -85,7 +85,7 @@ def prepare(
     """
     set_verbosity(verbose, quiet)
     _run_and_show(
-        lambda progress: lazy.training.prepare_set(
+        lambda progress: lazy.commands.prepare_set(
             clips,
             out,
             presets=preset or (),
@@ -165,7 +165,7 @@ def _train(
     quiet: bool,
 ) -> None:
     _run_and_show(
-        lambda progress: lazy.training.train(
+        lambda progress: lazy.commands.train(
             kind,
             prepared,
             out,
@@ -316,7 +316,7 @@ def adapt(
     """
     set_verbosity(verbose, quiet)
     with reporting_result(as_json=json, quiet=quiet) as reporter:
-        verdict = lazy.profile.make_profile(
+        verdict = lazy.actor_profile.make_profile(
             movie,
             out,
             work=work,

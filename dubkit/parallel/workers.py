@@ -203,7 +203,7 @@ class Processes(LocalWorkers):
             with suppress(BrokenExecutor):  # it died at rest: nothing is lost
                 self._hold(key, place, worker.submit(function, argument), worker)
                 return
-            self._bury(worker)
+            self._discard(worker)
         worker = self._new()
         with children_unheard():
             future = worker.submit(function, argument)
@@ -230,11 +230,11 @@ class Processes(LocalWorkers):
     def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
         assert isinstance(worker, ProcessPoolExecutor)
         if dead:
-            self._bury(worker)
+            self._discard(worker)
         else:
             self._resting[place].append(worker)
 
-    def _bury(self, worker: ProcessPoolExecutor) -> None:
+    def _discard(self, worker: ProcessPoolExecutor) -> None:
         worker.shutdown(wait=False)
         self._all.remove(worker)
 

@@ -91,7 +91,7 @@ def test_doctor_exits_4_and_lists_all_when_something_is_missing(
         Check("program", "ffmpeg", State.FAILED, "not [installed]", "install ffmpeg"),
         Check("machine", "cores", State.OK, "2"),
     ]
-    monkeypatch.setattr(lazy.checks, "all_checks", lambda folder: iter(some))
+    monkeypatch.setattr(lazy.doctor_checks, "all_checks", lambda folder: iter(some))
     table = runner.invoke(app, ["doctor"])
     assert table.exit_code == 4
     assert "not [installed]" in table.stdout
