@@ -45,6 +45,9 @@ class Cluster:
     cores = 1  # Dask counts threads; a task of ours takes one
     near = False
 
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Workers of a cluster are there before the run."""
+
     def __init__(self, jobs: int, address: str | None) -> None:
         logging.getLogger("distributed").setLevel(logging.ERROR)
         self._where = address or "this machine"

@@ -55,6 +55,7 @@ class Call:
     size: int = 0  # frames of picture
     whole: bool = False  # its whole job waits for it
     places: tuple[str, ...] = (CPU,)
+    warm_up: Callable[[], object] | None = None  # readies a worker for what the job will call next
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,8 @@ class Schedule(Generic[Key, Result]):
                     return  # first see whether another job brings company
                 call, left = queue.pop()
                 if only and not self._more:
+                    if call.warm_up is not None:
+                        self._workers.warm_up(call.warm_up)
                     share = share_of_cores(call.size, left, self._workers.cores, 1)
                     self._settle(call, run_here(call.function, call.make(place, share)))
                     return

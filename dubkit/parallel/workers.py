@@ -49,6 +49,9 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
+_WARM = (
+    2  # workers that are started before there is work for them: even little work keeps so many busy
+)
 # of a process that was killed, loky's tracker removes the semaphores, and would tell each by name on stderr
 _UNSAID = "ignore:resource_tracker:UserWarning"
 
@@ -88,6 +91,9 @@ class Workers(Protocol):
     ) -> None:
         """Begin ``function(argument)`` in an idle place."""
 
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Let workers get ready for what comes, beside what this process does meanwhile."""
+
     @property
     def running(self) -> int:
         """How many were started and not yet returned by `wait`."""
@@ -121,6 +127,9 @@ class LocalWorkers:
 
     def idle(self, places: Sequence[str]) -> str | None:
         return next((p for p in places if self._busy[p] < self.room(p)), None)
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Nothing has to be loaded where work is done in this process."""
 
     def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
         if not self._held:
@@ -194,6 +203,17 @@ class Processes(LocalWorkers):
             sys.warnoptions.append(_UNSAID)
         self._resting: dict[str, list[ProcessPoolExecutor]] = defaultdict(list)
         self._all: list[ProcessPoolExecutor] = []
+        self._warming: dict[ProcessPoolExecutor, Future[object]] = {}
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Start the first workers, unless there are some: what they load takes longer than little work does."""
+        if self._all:
+            return
+        for _ in range(min(self.cores, _WARM)):
+            worker = self._new()
+            with children_unheard():
+                self._warming[worker] = worker.submit(function)
+            self._resting[CPU].append(worker)
 
     def start(
         self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
@@ -214,7 +234,8 @@ class Processes(LocalWorkers):
             return
         with ThreadPoolExecutor(len(self._all)) as side_by_side:
             for worker in self._all:
-                side_by_side.submit(worker.shutdown, wait=True, kill_workers=kill)
+                warming = worker in self._warming and not self._warming[worker].done()
+                side_by_side.submit(worker.shutdown, wait=True, kill_workers=kill or warming)
 
     def _new(self) -> ProcessPoolExecutor:
         threads = {} if "OMP_NUM_THREADS" in os.environ else _ONE_THREAD

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from dubkit.errors import WorkError
 from dubkit.parallel.scheduler import Call, Course
@@ -13,7 +14,7 @@ from dubkit.parallel.workers import CPU, WorkerLost
 from dubkit.pipeline.dry_run import SHOTS, read_shots
 from dubkit.pipeline.fingerprint import Run, Unit, examine
 from dubkit.pipeline.result import about, to_error
-from dubkit.pipeline.worker import Task, execute, failure, find_devices
+from dubkit.pipeline.worker import Task, execute, failure, find_devices, warm_up
 from dubkit.progress import Progress
 from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
@@ -124,7 +125,18 @@ class Runner:
             size=unit.frames,
             whole=unit.shot is None,
             places=self._devices_for(unit.stage),
+            warm_up=self._warm_up(unit.stage) if unit.shot is None else None,
         )
+
+    def _warm_up(self, stage: Stage) -> Callable[[], None] | None:
+        """What readies a worker for the shots that come after a stage of the whole film; None where none come."""
+        config, later = self.run.config, self.run.stages[self.run.stages.index(stage) + 1 :]
+        shots = [stage for stage in later if stage.per is Per.SHOT]
+        if not shots:
+            return None
+        here = [stage for stage in shots if self._devices_for(stage) == (CPU,)]
+        engines = [engine for stage in here for engine in stage.engines(config)]
+        return partial(warm_up, [stage.run for stage in shots], engines)
 
     def _after_lost_worker(self, task: Task) -> StageResult:
         lost = WorkError(

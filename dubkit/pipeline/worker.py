@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.engines.registry import load_module
+from dubkit.engines.registry import engine_class, load_module
 from dubkit.errors import DubkitError, InputError, OutputError, ToolError, WorkError
 from dubkit.pipeline.log import programs
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
-from dubkit.stages.base import StageContext, StageReport
+from dubkit.stages.base import Selected, StageContext, StageReport
 from dubkit.work.digest import digest_value
 from dubkit.work.folder import describe, explain, new_scratch, publish
 from dubkit.work.lock import attend
@@ -45,6 +46,13 @@ class Task:
     )  # the input files as they were hashed
     owner: str | None = None  # who holds the work folder, by its `lock.signature`
     problem: DubkitError | None = None  # known beforehand: go straight to the fallback
+
+
+def warm_up(work: Sequence[Work], engines: Sequence[Selected]) -> None:
+    """Load what units of some stages will need: their modules (``work`` names them) and their engines' libraries."""
+    for engine in engines:
+        with suppress(DubkitError):  # the unit that needs it reports it
+            engine_class(*engine)
 
 
 def execute(task: Task) -> StageResult:

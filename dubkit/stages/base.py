@@ -6,10 +6,12 @@ runner publishes that folder by rename. A stage never learns of the manifest, of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
@@ -62,13 +64,19 @@ class StageReport:
     kept: str | None = None  # why the original picture is kept, though nothing failed
 
 
+Selected = tuple[
+    str, str, BaseModel
+]  # an engine: its kind, its name and the settings, as `load_engine` takes them
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One step of the pipeline.
 
     ``identity`` names the engines and weights that a configuration selects; it goes into the fingerprint
     with ``version``, the settings ``sections`` and the digests of the outputs read. ``files`` names the
-    input files (attributes of `Job`) that it reads. ``fallback`` makes the unit without what failed
+    input files (attributes of `Job`) that it reads. ``engines`` are those whose libraries a worker may load
+    beforehand. ``fallback`` makes the unit without what failed
     (the original picture of a shot); inputs of failed upstream stages are empty tuples there.
 
     A per-shot stage never lists ``shots`` in ``after``: its shot is its own identity, so moving one cut
@@ -84,6 +92,7 @@ class Stage:
     sections: tuple[str, ...]
     files: tuple[str, ...] = ()
     identity: Callable[[Config], str] = lambda config: ""
+    engines: Callable[[Config], Sequence[Selected]] = lambda config: ()
     gpu: bool = False
     heeds_decision: bool = False  # a person's decision on a shot is part of the unit's fingerprint
     fallback: Callable[[StageContext], StageReport] | None = None

@@ -193,6 +193,10 @@ STAGE = Stage(
     sections=("faces",),
     files=("video",),
     identity=_identity,
+    engines=lambda config: (
+        ("detector", config.faces.detector, config.faces),
+        ("landmarker", config.faces.landmarker, config.faces),
+    ),
     gpu=True,
     fallback=run_without,
 )

@@ -222,6 +222,7 @@ STAGE = Stage(
     sections=("generate",),
     files=("video",),
     identity=identity,
+    engines=lambda config: (("synthesizer", config.generate.synthesizer, config.generate),),
     gpu=True,
     fallback=keep_original,
 )

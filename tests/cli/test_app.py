@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,19 +69,6 @@ def test_help_has_an_example_and_breaks_lines_only_where_the_terminal_ends(name:
 def test_help_shows_what_stands_in_brackets() -> None:
     shown = runner.invoke(app, ["languages", "--help"]).stdout
     assert "dubkit[languages]" in " ".join(shown.split())
-
-
-def test_help_loads_no_heavy_library() -> None:
-    code = (
-        "import sys\n"
-        "from dubkit.cli.app import app\n"
-        "app(['--help'], standalone_mode=False)\n"
-        "heavy = {'torch', 'av', 'cv2', 'scenedetect', 'numpy', 'pydantic', 'joblib'}\n"
-        "loaded = heavy & set(sys.modules)\n"
-        "assert not loaded, loaded\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from dubkit.errors import MissingDependency
 from dubkit.parallel.scheduler import Call, Course, Schedule, stream
-from dubkit.parallel.workers import WorkerLost, open_workers, share_of_cores
+from dubkit.parallel.workers import CPU, WorkerLost, open_workers, share_of_cores
 
 
 def _square(number: int) -> int:
@@ -166,6 +167,46 @@ def test_stopping_early_ends_the_workers_soon() -> None:
     began = time.monotonic()
     results.close()  # type: ignore[attr-defined]
     assert time.monotonic() - began < 10
+
+
+def _warm(folder: str, seconds: float) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(seconds)
+
+
+def _fail() -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_workers_that_were_warmed_up_do_the_first_tasks(jobs: int, tmp_path: Path) -> None:
+    workers = open_workers(jobs)
+    for _ in range(2):  # the second time there are some
+        workers.warm_up(partial(_warm, str(tmp_path), 0.0))
+    for key in range(2):
+        workers.start(key, CPU, _identify, key)
+    found: list[int] = []
+    while workers.running:
+        found += [future.result() for _, future in workers.wait(None)]
+    workers.close(kill=False)
+    assert {str(number) for number in found} == {path.name for path in tmp_path.iterdir()}
+    assert len(set(found)) == 2
+
+
+def test_a_warming_up_that_fails_or_goes_on_harms_nothing(tmp_path: Path) -> None:
+    workers = open_workers(2)
+    workers.warm_up(_fail)
+    workers.start("key", CPU, _square, 3)
+    ((key, future),) = workers.wait(None)
+    assert (key, future.result()) == ("key", 9)
+    workers.close(kill=False)
+    workers = open_workers(2)
+    workers.warm_up(partial(_warm, str(tmp_path), 60.0))
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.05)
+    began = time.monotonic()
+    workers.close(kill=False)
+    assert time.monotonic() - began < 20
 
 
 def test_a_backend_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
