@@ -21,7 +21,7 @@ from dubkit.config.training import TrainSettings as TrainSettings
 
 
 class ProbeSettings(Section):
-    """What is accepted as a film."""
+    """Limits of an accepted film."""
 
     max_pixels: int = Field(
         8192 * 8192, gt=0, le=2**28, description="Largest frame accepted, in pixels."
