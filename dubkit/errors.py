@@ -11,7 +11,7 @@
       WorkError 6           the work folder is locked, damaged, or of another version
       ModelError 7          a checkpoint is absent or does not fit
       OutputError 8         the result exists, cannot be written, or failed its check
-      Interrupted 130       stopped by the user; the same command resumes
+      Interrupted 130       stopped by the user; the same command goes on
 
 Exit 0 is success, 1 a bug (a traceback), 10 PARTIAL: some shots or jobs kept the original picture.
 
@@ -24,20 +24,7 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_PARTIAL = 10
-EXIT_CODES = {
-    EXIT_OK: "success",
-    EXIT_BUG: "a bug",
-    2: "invalid request",
-    3: "unusable media",
-    4: "missing dependency",
-    5: "program failed",
-    6: "work folder",
-    7: "weights",
-    8: "output",
-    EXIT_PARTIAL: "partial success",
-    130: "interrupted",
-}
-RESUME_HINT = "run the same command again to resume"
+GO_ON = "run the same command again to resume"
 
 
 class DubkitError(Exception):
@@ -110,4 +97,4 @@ class Interrupted(DubkitError):  # noqa: N818 - an outcome, not a fault
     exit_code = 130
 
 
-STOPPED = Interrupted("stopped; finished work is kept", hint=RESUME_HINT)
+STOPPED = Interrupted("stopped; finished work is kept", hint=GO_ON)

@@ -25,10 +25,12 @@ from dubkit.cli import (
 )
 from dubkit.cli.command import DubkitCommand, DubkitGroup
 from dubkit.cli.console import write_line
-from dubkit.errors import EXIT_CODES
 from dubkit.version import __version__
 
-EPILOG = f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}."
+EPILOG = (
+    "Exit codes: 0 success, 2 invalid request, 3 unusable media, 4 missing dependency, "
+    "5 program failed, 6 work folder, 7 weights, 8 output, 10 partial success, 130 interrupted."
+)
 
 app = typer.Typer(
     name="dubkit",

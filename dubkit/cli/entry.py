@@ -3,6 +3,8 @@
 Ctrl-C and SIGTERM mean the same. While libraries are loaded, and after the command has ended, they end the process at
 once; in between they raise KeyboardInterrupt, which commands handle in order. In the last moments, when Python has
 removed its handlers, they are ignored. Imports nothing heavy before its handlers are installed.
+
+Alone because it is loaded before any other module of the package.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The JSON Schema of one line of ``--json``, made from the classes in `events`.
+"""The JSON Schema of one line of ``--json``, made of the classes in `events`.
 
-Its own module because it loads pydantic, which writing events does not need.
+Alone because it loads pydantic, which those who write events need not.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from dubkit.cli.events import (
     ShotPlanned,
     Warned,
 )
-from dubkit.errors import EXIT_CODES
 
 EVENTS: tuple[type[Event], ...] = (
     Planned, Advanced, JobBegun, JobEnded, ShotPlanned, Gated, Noted, Warned, Result,
 )  # fmt: skip
+EXIT_CODES = {
+    0: "done", 1: "a bug", 2: "wrong request", 3: "unusable media", 4: "something is not installed",
+    5: "a program failed", 6: "work folder", 7: "weights", 8: "output", 10: "partly done", 130: "interrupted",
+}  # fmt: skip
 
 
 class _Untitled(GenerateJsonSchema):

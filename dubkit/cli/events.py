@@ -1,4 +1,4 @@
-"""The events that ``--json`` writes to stdout: one object per line, the last one always a ``result``.
+"""What ``--json`` writes to stdout: one object a line, the last one always a ``result``.
 
 Every object has ``event`` (its kind, the class attribute below) and ``time`` (seconds since the
 command began), in a batch ``job`` (the name of the job that it is about), then the fields of its class.
@@ -39,16 +39,16 @@ class Planned(Event):
     event: ClassVar[str] = "plan"
     stage: str
     units: Count
-    """Shots, or 1 if the stage works on the whole film."""
+    """Shots, or 1 where the stage works on the whole film."""
     current: Count
     """Units already done by an earlier run."""
     frames: Count
-    """Frames still to do; 0 if the stage does not read frames."""
+    """Frames of picture still to do; 0 where the stage does not look at the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced(Event):
-    """One unit of a stage finished, or failed if error is not null."""
+    """One unit of a stage finished, or failed where error is not null."""
 
     event: ClassVar[str] = "unit"
     stage: str
@@ -61,7 +61,7 @@ class Advanced(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobBegun(Event):
-    """A job of a batch begins, parallel to others."""
+    """A job of a batch begins, beside others."""
 
     event: ClassVar[str] = "job"
     name: str
@@ -84,7 +84,7 @@ class JobEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ShotPlanned(Event):
-    """A shot of a film that dubkit plan analyzed."""
+    """A shot of a film that dubkit plan looked at."""
 
     event: ClassVar[str] = "shot"
     shot: str
@@ -103,20 +103,20 @@ class ShotPlanned(Event):
     speech: Mapping[str, float]
     """Seconds, phonemes, labials (P, B and M)."""
     focus: float | None
-    """1: sharp, 0: blurred."""
+    """1: sharp, 0: smeared."""
     risk: Literal["none", "low", "medium", "high"]
     reasons: list[dict[str, str]]
     """Each with kind, level and text."""
     to_paint: Count
     """Frames that get a new mouth."""
     minutes: float | None
-    """Rendering time of one worker."""
+    """Of rendering, of one worker."""
     rendered: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Gated(Event):
-    """One measure of one dubbed face of a shot, compared with its limit by the gate."""
+    """One measure of one dubbed face of a shot, held to its limit by the gate."""
 
     event: ClassVar[str] = "gate"
     shot: str
@@ -130,14 +130,14 @@ class Gated(Event):
     passed: bool
     reason: str
     verdict: Decision | None
-    """The decision of a person, if there is one."""
+    """Where a person has decided."""
     kept: bool
     """Whether the shot keeps its original picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noted(Event):
-    """A fact: which engine was chosen and why, or a fallback."""
+    """A fact: which engine was taken and why, a fall-back."""
 
     event: ClassVar[str] = "note"
     message: str
@@ -175,7 +175,7 @@ class Result(Event):
 
 
 def to_line(event: Event, seconds: float, job: str | None = None) -> str:
-    """Return one event as a line of JSON, without the newline."""
+    """One event as a line of JSON, without the newline."""
     head: dict[str, object] = {"event": event.event, "time": round(seconds, 3)}
     if job is not None:
         head["job"] = job

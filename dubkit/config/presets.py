@@ -53,7 +53,7 @@ class PresetInfo:
 
 
 def preset_folders() -> list[Path]:
-    """Return the folders of named presets: in the installed package, or beside it in a source checkout."""
+    """Where named presets live: inside the installed package, or beside it in a source checkout."""
     return [
         folder for folder in (_PACKAGE / "_presets", _PACKAGE.parent / "presets") if folder.is_dir()
     ]
@@ -106,7 +106,7 @@ def load_config(
 
 
 def load_differences(name: str) -> Table:
-    """Return the differences of a preset and its parents, merged. Raises ConfigError if one cannot be read."""
+    """What a preset and those that it extends say, merged. Raises ConfigError where it cannot be read."""
     return merge(_chain(find_preset(name), ()))
 
 
@@ -196,7 +196,7 @@ def _chain(path: Path, seen: tuple[Path, ...]) -> list[Layer]:
 
 
 def _parent(name: str, child: Path) -> Path:
-    """Return the file of a parent: beside the preset, or a named preset; never any other path."""
+    """What a preset extends: one beside it, or a named one; never a file that lies elsewhere."""
     if Path(name).name != name:
         raise ConfigError(
             f"{child} extends {name!r}, which is a path", hint="name a preset, or a file beside it"

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.media.frames import Frame
-from dubkit.media.planes import Plane
 from dubkit.records import (
     Detection,
     FaceTrack,
@@ -28,6 +26,10 @@ from dubkit.records import (
     Timing,
     VideoInfo,
 )
+
+if TYPE_CHECKING:  # protocols that need PyAV for nothing else
+    from dubkit.media.frames import Frame
+    from dubkit.media.planes import Plane
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 

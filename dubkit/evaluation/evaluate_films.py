@@ -24,8 +24,7 @@ from dubkit.media.probe import moving_pictures, probe
 from dubkit.media.shotlist import write_shots
 from dubkit.metrics.definitions import MEASURES
 from dubkit.metrics.lips import Tally, vowel_closure_ratio
-from dubkit.metrics.syncnet import write_sound
-from dubkit.models.syncnet import load_syncnet
+from dubkit.metrics.syncnet import load_syncnet, write_sound
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.dry_run import read_shots
 from dubkit.pipeline.fingerprint import Run

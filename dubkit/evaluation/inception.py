@@ -1,4 +1,7 @@
-"""The Inception net of FID with its 2048 features: torch-fidelity's own code, the weights published for FID."""
+"""The Inception net of FID with its 2048 features: torch-fidelity's own code, the weights published for FID.
+
+Alone because it is loaded by name: it needs the extra ``fid``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How tracked faces look, as descriptors, and which tracks are one person."""
+"""How tracked faces look, as descriptors, and which tracks are one person.
+
+Alone because it tells persons apart, which tracking and selection do not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open media files through PyAV: local files only, of known kinds, with clear errors."""
+"""Media containers: open them through PyAV (local files only, of known kinds), and what each can hold when written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import av.logging
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from dubkit.errors import InputError
+from dubkit.errors import InputError, UsageError
 
 # Demuxers that read one file and nothing else: no playlist, image sequence, device or script.
 FORMATS = (
@@ -36,10 +36,20 @@ SOUNDS = frozenset((
     ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".ogg", ".opus", ".aiff", ".aif",
     ".mka", ".w64",
 ))  # fmt: skip
+# what a film can be written into
+CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
+# `GenerateSettings.codec` -> FFmpeg's name of the codec
+CODEC_NAMES = {"h264": "h264", "h265": "hevc", "ffv1": "ffv1", "prores": "prores"}
+_MP4_CODECS = {"h264", "hevc", "mpeg4", "av1", "vp9", "mpeg2video"}
+_WRITABLE_CODECS = {
+    ".mp4": _MP4_CODECS,
+    ".m4v": _MP4_CODECS,
+    ".mov": _MP4_CODECS | {"prores", "dnxhd", "mjpeg", "qtrle", "v210", "rawvideo"},
+}
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
-_ABSENT_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+_PLAYLIST_SIGNATURES = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
+_STILL_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
+_NOT_MOVING = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
 
 def local_path(path: Path | str) -> Path:
@@ -106,9 +116,9 @@ def _check_file(path: Path) -> None:
 def _refusal(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         head = file.read(64).lstrip(b"\xef\xbb\xbf \r\n")
-    if head.startswith(_PLAYLISTS):
+    if head.startswith(_PLAYLIST_SIGNATURES):
         return f"{path} is a playlist or manifest, not a media file"
-    if head.startswith(_PICTURES) or head[8:12] == b"WEBP":
+    if head.startswith(_STILL_SIGNATURES) or head[8:12] == b"WEBP":
         return f"{path} is a still picture, not a film or a sound"
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
         return f"{path} is truncated or damaged: its index cannot be read"
@@ -120,6 +130,28 @@ def _refusal(path: Path, error: Exception) -> str:
 def film_stream(container: InputContainer) -> VideoStream | None:
     """The first stream of moving pictures; cover art and thumbnails are none."""
     for stream in container.streams.video:
-        if not stream.disposition & _ABSENT_PICTURES:
+        if not stream.disposition & _NOT_MOVING:
             return stream
     return None
+
+
+def can_hold(suffix: str, codec: str) -> bool:
+    """Whether a film can be written with this suffix and hold ``codec`` pictures (`GenerateSettings.codec`)."""
+    suffix = suffix.lower()
+    if suffix not in CONTAINERS:
+        return False
+    return suffix == ".mkv" or CODEC_NAMES[codec] in _WRITABLE_CODECS[suffix]
+
+
+def check_delivery(output: Path, codec: str) -> str:
+    """The suffix of a result, in lower case. Raises `UsageError` where it cannot hold ``codec`` pictures."""
+    suffix = output.suffix.lower()
+    if suffix not in CONTAINERS:
+        known = ", ".join(CONTAINERS)
+        raise UsageError(f"a film cannot be written as {output.name}", hint=f"use one of {known}")
+    if not can_hold(suffix, codec):
+        raise UsageError(
+            f"{CODEC_NAMES[codec]} pictures cannot go into {suffix}",
+            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
+        )
+    return suffix

@@ -15,20 +15,11 @@ import ffmpeg
 
 from dubkit.errors import OutputError, UsageError
 from dubkit.media.audio import LOUDEST, AudioInfo
-from dubkit.media.container import FORMATS
+from dubkit.media.container import CONTAINERS, FORMATS
 from dubkit.media.process import find_program, run
 from dubkit.records import StreamInfo, VideoInfo
 
-CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
-# `GenerateSettings.codec` -> FFmpeg's name of the codec
-CODEC_NAMES = {"h264": "h264", "h265": "hevc", "ffv1": "ffv1", "prores": "prores"}
 _ISO = (".mp4", ".m4v", ".mov")
-_MP4_PICTURES = {"h264", "hevc", "mpeg4", "av1", "vp9", "mpeg2video"}
-_PICTURES = {
-    ".mp4": _MP4_PICTURES,
-    ".m4v": _MP4_PICTURES,
-    ".mov": _MP4_PICTURES | {"prores", "dnxhd", "mjpeg", "qtrle", "v210", "rawvideo"},
-}
 _MP4_SOUNDS = {"aac", "ac3", "eac3", "mp3", "alac"}
 _PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_s16be", "pcm_s24be"}
 _SOUNDS = {
@@ -60,28 +51,6 @@ class Carried:
     index: int
     kind: str
     codec: str
-
-
-def can_hold(suffix: str, codec: str) -> bool:
-    """Whether a film can be written with this suffix and hold ``codec`` pictures (`GenerateSettings.codec`)."""
-    suffix = suffix.lower()
-    if suffix not in CONTAINERS:
-        return False
-    return suffix == ".mkv" or CODEC_NAMES[codec] in _PICTURES[suffix]
-
-
-def check_delivery(output: Path, codec: str) -> str:
-    """The suffix of a result, in lower case. Raises `UsageError` where it cannot hold ``codec`` pictures."""
-    suffix = output.suffix.lower()
-    if suffix not in CONTAINERS:
-        known = ", ".join(CONTAINERS)
-        raise UsageError(f"a film cannot be written as {output.name}", hint=f"use one of {known}")
-    if not can_hold(suffix, codec):
-        raise UsageError(
-            f"{CODEC_NAMES[codec]} pictures cannot go into {suffix}",
-            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
-        )
-    return suffix
 
 
 def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: float) -> Sound:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubkit.config.sections import GateSettings
+from dubkit.config.schema import GateSettings
 from dubkit.records import Decision
 from dubkit.work.store import read_record
 

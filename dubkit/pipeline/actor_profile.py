@@ -1,4 +1,7 @@
-"""Make an actor's profile of a film: everything up to the stage ``adapt``, and its result as a file of its own."""
+"""Make an actor's profile of a film: everything up to the stage ``adapt``, and its result as a file of its own.
+
+Alone because it is a command of its own, ``dubkit adapt``, which no run needs.
+"""
 
 from __future__ import annotations
 

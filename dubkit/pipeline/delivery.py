@@ -1,4 +1,7 @@
-"""The result's way out of the work folder."""
+"""The result's way out of the work folder.
+
+Alone because nothing else of a run writes outside the work folder.
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.media.container import local_path
-from dubkit.media.mux import CONTAINERS, can_hold
+from dubkit.media.container import CONTAINERS, can_hold, local_path
 from dubkit.records import Job
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from dubkit.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
-    RESUME_HINT,
+    GO_ON,
     DubkitError,
     InputError,
     MissingDependency,
@@ -66,7 +66,7 @@ def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> Dubkit
     if per is Per.SHOT:
         more = f" (and {others} more)" if others else ""
         message = f"{result.stage} of shot {result.unit}{more}: {message}"
-        ways = f"{RESUME_HINT}; --on-failure original keeps the original picture of such shots"
+        ways = f"{GO_ON}; --on-failure original keeps the original picture of such shots"
         hint = f"{hint}; {ways}" if hint else ways
     return _KINDS.get(result.error_code, WorkError)(message, hint=hint)
 

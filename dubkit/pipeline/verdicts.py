@@ -15,8 +15,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from dubkit.config.presets import load_differences, over
-from dubkit.config.schema import Config
-from dubkit.config.sections import Section
+from dubkit.config.schema import Config, Section
 from dubkit.errors import ConfigError, InputError, UsageError
 from dubkit.records import Decision
 

@@ -39,9 +39,9 @@ from dubkit.work.store import read_record
 def page_data(
     opened: OpenedJob, facts: Sequence[ShotFacts], videos: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the data that the page's script reads, as JSON types."""
+    """All that the page's script reads."""
     results = opened.manifest.results.values()
-    remarks = [text for r in results for text in (*(about(r, w) for w in r.warnings), *r.notes)]
+    told = [text for r in results for text in (*(about(r, w) for w in r.warnings), *r.notes)]
     failures = [about(r, r.error) for r in results if r.error and r.unit == "job"]
     stages = stage_rows(opened, [stage.name for stage in STAGES])
     engines = [engine for stage in stages for engine in stage["engines"]]
@@ -55,14 +55,14 @@ def page_data(
         "shots": [fact.table for fact in facts],
         "stages": stages,
         "weights": [asdict(weight) for weight in weights],
-        "warnings": list(dict.fromkeys([*failures, *remarks])),
+        "warnings": list(dict.fromkeys([*failures, *told])),
         "presets": _presets(opened.config),
         "videos": videos,
     }
 
 
 def _complete(fact: ShotFacts) -> None:
-    """Fill in what the page expects and an unfinished job does not have yet."""
+    """What the page counts on, where the job has not come so far."""
     defaults: dict[str, Any] = {
         "start": 0.0,
         "end": 0.0,
@@ -106,7 +106,7 @@ def _film(opened: OpenedJob, speech: Speech | None) -> dict[str, Any]:
 
 
 def _presets(config: Config) -> list[str]:
-    """Names of the presets that would change a rejected shot."""
+    """Presets that would make a rejected shot otherwise than it is."""
     return [preset.name for preset in list_presets() if _differs(preset.name, config)]
 
 
@@ -118,7 +118,7 @@ def _differs(preset: str, config: Config) -> bool:
         return False
 
 
-THOUSAND = 1000  # openings are given in thousandths of the face's width
+THOUSAND = 1000  # openings are told in thousandths of the face's width
 PER_SHOT = ("faces", "timing", "generate", "gate")
 STATES = ("failed", "kept", "warned", "dubbed", "untouched", "waiting")
 
@@ -141,7 +141,7 @@ class ShotFacts:
 
 
 def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFacts:
-    """Return the facts of a shot, however far the job is."""
+    """All that is known of a shot, however far the job is."""
     receipts = {name: receipt for name in PER_SHOT if (receipt := opened.receipt(name, shot))}
     state, why, painted = _state(opened, shot, receipts)
     facts = ShotFacts(shot, state, why, painted)
@@ -164,7 +164,7 @@ def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFact
 
 
 def _excess(gate: GateResult) -> float:
-    """Return how far the worst failed check exceeds its limit, relative to the limit; 0 if none failed."""
+    """How far the worst check is beyond its limit, in limits."""
     return max((check.excess for face in gate.faces for check in face.failed), default=0.0)
 
 
@@ -181,7 +181,7 @@ def load_words(opened: OpenedJob) -> Speech | None:
 def _read(
     load: Any, opened: OpenedJob, name: str, shot: Shot, receipts: Mapping[str, StageResult]
 ) -> Timing | None:
-    """Return what a unit published; None if it is not done or damaged."""
+    """What a unit published; a damaged one counts as not done."""
     if name not in receipts:
         return None
     try:
@@ -337,7 +337,7 @@ def gate_rows(gate: GateResult) -> list[dict[str, Any]]:
 
 
 def lip_rows(timing: Path, dubbed: Sequence[int | None], thousand: int) -> list[dict[str, Any]]:
-    """Rows of the measures taken from the page's own clip, for a job without measures."""
+    """What the page itself measures of a dubbed mouth, where the job holds no measures."""
     try:
         cut = load_timing(timing)
     except WorkError:
@@ -353,7 +353,7 @@ def lip_rows(timing: Path, dubbed: Sequence[int | None], thousand: int) -> list[
 
 
 OWN_LICENSE = "Apache-2.0"
-_DIGITS = 16  # of the digest in an engine's version
+_DIGITS = 16  # of a digest that engines tell in their version
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,13 +370,13 @@ class UsedWeight:
 def used_weights(
     engines: Iterable[str], config: Config, language: str | None = None
 ) -> list[UsedWeight]:
-    """Return the weights that a job's engines, as named in its manifest, used on a dub in ``language``."""
+    """The weights that the engines of a job, as its manifest names them, have used on a dub in ``language``."""
     speech = config.speech.model_copy(update={"language": config.speech.language or language})
-    versions = " ".join(engines)
-    found = [weight for weight in _own() if weight.digest in versions]
+    told = " ".join(engines)
+    found = [weight for weight in _own() if weight.digest in told]
     for kind, settings in (("aligner", speech), ("detector", config.faces)):
         for name, entry in ENGINES[kind].items():
-            if entry.weights is not None and f"{name} " in versions:
+            if entry.weights is not None and f"{name} " in told:
                 found += _of_engine(kind, name, settings)
     given = {
         "speech to mouths": config.generate.tc,
@@ -401,7 +401,7 @@ def _own() -> list[UsedWeight]:
 
 
 def _of_engine(kind: str, name: str, settings: object) -> list[UsedWeight]:
-    """The catalog's entries for an optional engine's weights; one unknown entry if its library is not installed."""
+    """What the catalog says of an optional engine's weights; a gap where its library is not here now."""
     try:
         names = engine_class(kind, name, settings).weights(settings)
     except DubkitError:

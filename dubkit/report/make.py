@@ -21,7 +21,6 @@ from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.progress import Progress
-from dubkit.report.clips import LONGEST, Clip, ClipTask, make_clip
 from dubkit.report.data import (
     STATES,
     THOUSAND,
@@ -31,6 +30,7 @@ from dubkit.report.data import (
     page_data,
     shot_facts,
 )
+from dubkit.report.shot_clips import LONGEST, Clip, ClipTask, make_clip
 from dubkit.stages.generate import SEGMENT
 
 VIDEOS = ("worst", "all", "none")
@@ -88,7 +88,7 @@ def make_report(
 
 
 def _check_target(path: Path) -> None:
-    """Raise OutputError if ``path`` exists and is not an older page."""
+    """An older page gives way, anything else does not."""
     try:
         with path.open("rb") as file:
             ours = MARK.encode() in file.read(4096)
@@ -126,7 +126,7 @@ def _look_at_all(
 
 
 def _try_to_look(task: LookTask) -> ShotPlan | str:
-    """Return the plan of a shot, or why it cannot be analyzed: it keeps its place on the page."""
+    """A shot that cannot be looked at has its place on the page all the same, and says why."""
     try:
         return look(task)
     except DubkitError as error:
@@ -152,7 +152,7 @@ def _of_plan(plan: ShotPlan) -> dict[str, Any]:
 
 
 def _rank(facts: Sequence[ShotFacts]) -> None:
-    """Set each shot's rank: by its state, then by how far it exceeds the gate's limits, then by its risk."""
+    """How much a shot needs a look: by its state, then by how far it is beyond the gate's limits, then by its risk."""
     for fact in facts:
         word = fact.table.get("risk", "none")
         worst = next((level for level in Level if level.word == word), Level.NONE)
@@ -169,7 +169,7 @@ def _clips(
     workers: int,
     limit: float,
 ) -> dict[str, Clip]:
-    """Return clips of the worst shots, as many as fit into ``limit`` bytes."""
+    """Videos of the worst shots, as many as there is room for."""
     wanted = [fact for fact in facts if fact.rendered]
     wanted.sort(key=lambda fact: (-fact.table["rank"], fact.shot))
     taken = 0

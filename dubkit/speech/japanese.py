@@ -1,4 +1,7 @@
-"""Words of Japanese writing and how they are read (janome); espeak-ng itself reads kana only."""
+"""Words of Japanese writing and how they are read (janome); espeak-ng itself reads kana only.
+
+Alone because it is loaded by name: it needs janome, of the extra ``languages``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which language a text is in, by its letters (py3langid)."""
+"""Which language a text is in, by its letters (py3langid).
+
+Alone because it is loaded by name: it needs py3langid, of the extra ``languages``.
+"""
 
 from __future__ import annotations
 

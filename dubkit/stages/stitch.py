@@ -23,8 +23,9 @@ from dubkit.media.concat import (
     goes_on,
     join_segments,
 )
+from dubkit.media.container import CODEC_NAMES, check_delivery
 from dubkit.media.frames import FrameReader
-from dubkit.media.mux import CODEC_NAMES, Parts, check_delivery, mux, plan_carried, plan_sound
+from dubkit.media.mux import Parts, mux, plan_carried, plan_sound
 from dubkit.media.planes import plane_format
 from dubkit.media.probe import probe, refuse_damaged
 from dubkit.media.process import program_version

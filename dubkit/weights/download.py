@@ -1,7 +1,7 @@
 """Download one file so that an interruption costs nothing: into ``<file>.part``, gone on with by byte range.
 
-Written on `urllib`, which knows the usual proxy variables: the libraries for this, pooch and huggingface_hub, start a
-download of gigabytes that broke from the beginning.
+Written on `urllib`, which knows the usual proxy variables: pooch, the library for this, starts a broken
+download of gigabytes from the beginning.
 """
 
 from __future__ import annotations

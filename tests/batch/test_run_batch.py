@@ -16,14 +16,14 @@ from dubkit.batch.run_batch import BatchResult
 from dubkit.cli.app import app
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
-from dubkit.engines import license
 from dubkit.errors import EXIT_PARTIAL, WorkError
 from dubkit.media.probe import probe
+from dubkit.pipeline import inputs
 from dubkit.pipeline.request import make_job
 from dubkit.progress import NoProgress
 from dubkit.records import Job
 from tests.clips import film, tone
-from tests.engines.test_license import Whisperx
+from tests.pipeline.test_license import Whisperx
 
 CHEAP = (
     "shots.detector=fixed",
@@ -293,7 +293,7 @@ def _dub(studio: Path, name: str) -> None:
 def test_weights_that_are_not_for_paid_work_stop_a_batch_before_it_begins(
     studio: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(license, "engine_class", lambda *_: Whisperx)
+    monkeypatch.setattr(inputs, "engine_class", lambda *_: Whisperx)
     jobs = studio / "jobs.csv"
     jobs.write_text(
         "video,audio,language\nfilms/one.mp4,dubs/one.de.wav,de\nfilms/two.mp4,dubs/two.fr.wav,en\n"

@@ -62,8 +62,8 @@ def test_help_has_an_example_and_breaks_lines_only_where_the_terminal_ends(name:
     assert "<bool>" not in shown
     paragraphs = inspect.cleandoc(COMMANDS[name].callback.__doc__).split("\n\n")
     lines = {line.strip() for line in shown.splitlines()}
-    paragraph_texts = [" ".join(p.split()).replace("\\[", "[") for p in paragraphs if "\b" not in p]
-    assert not {paragraph for paragraph in paragraph_texts if paragraph not in lines}
+    told = [" ".join(p.split()).replace("\\[", "[") for p in paragraphs if "\b" not in p]
+    assert not {paragraph for paragraph in told if paragraph not in lines}
 
 
 def test_help_shows_what_stands_in_brackets() -> None:

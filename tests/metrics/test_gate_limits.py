@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dubkit.config.schema import Config
-from dubkit.config.sections import GateSettings
+from dubkit.config.schema import Config, GateSettings
 from dubkit.metrics.gate_limits import LIMITS, FaceChecks, GateResult, check, judge
 from dubkit.records import Decision
 

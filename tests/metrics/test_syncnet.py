@@ -14,8 +14,17 @@ from dubkit.errors import ModelError
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
-from dubkit.metrics.syncnet import cepstra, crop, read_sound, score, smoothed, sync_of, write_sound
-from dubkit.models.syncnet import SyncNet, load_syncnet
+from dubkit.metrics.syncnet import (
+    SyncNet,
+    cepstra,
+    crop,
+    load_syncnet,
+    read_sound,
+    score,
+    smoothed,
+    sync_of,
+    write_sound,
+)
 from tests.clips import film
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from dubkit import api
 from dubkit.config.schema import Config, SpeechSettings
-from dubkit.engines import license
-from dubkit.engines.license import check_paid_work
 from dubkit.errors import UsageError
+from dubkit.pipeline import inputs
+from dubkit.pipeline.inputs import check_paid_work
 from dubkit.weights.locate import names_of_whisperx
 
 
@@ -32,7 +32,7 @@ class Whisperx:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(license, "choose", lambda kind, name, settings: ("embedded", ""))
+    monkeypatch.setattr(inputs, "choose", lambda kind, name, settings: ("embedded", ""))
     return monkeypatch
 
 
@@ -42,7 +42,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_weights_that_are_not_free_for_paid_work_are_refused(
     engine: pytest.MonkeyPatch, weight: str, says: str
 ) -> None:
-    engine.setattr(license, "engine_class", lambda *_: Named("whisper-small", weight))
+    engine.setattr(inputs, "engine_class", lambda *_: Named("whisper-small", weight))
     config = Config(speech=SpeechSettings(aligner="whisperx", language="de"))
     with pytest.raises(UsageError, match=says) as raised:
         check_paid_work(config)
@@ -50,12 +50,12 @@ def test_weights_that_are_not_free_for_paid_work_are_refused(
 
 
 def test_weights_that_are_free_pass(engine: pytest.MonkeyPatch) -> None:
-    engine.setattr(license, "engine_class", lambda *_: Named("whisper-small", "align-en"))
+    engine.setattr(inputs, "engine_class", lambda *_: Named("whisper-small", "align-en"))
     check_paid_work(Config(speech=SpeechSettings(aligner="whisperx", language="en")))
 
 
 def test_where_the_language_decides_it_must_be_said(engine: pytest.MonkeyPatch) -> None:
-    engine.setattr(license, "engine_class", lambda *_: Named("whisper-small"))
+    engine.setattr(inputs, "engine_class", lambda *_: Named("whisper-small"))
     with pytest.raises(UsageError, match="language"):
         check_paid_work(Config(speech=SpeechSettings(aligner="whisperx")))
 
@@ -73,7 +73,7 @@ def test_another_way_to_name_a_weight_changes_nothing(
     engine: pytest.MonkeyPatch, settings: dict[str, str]
 ) -> None:
     """However torchaudio, the hub or a region's code call it."""
-    engine.setattr(license, "engine_class", lambda *_: Whisperx())
+    engine.setattr(inputs, "engine_class", lambda *_: Whisperx())
     config = Config(speech=SpeechSettings.model_validate({"aligner": "whisperx", **settings}))
     with pytest.raises(UsageError, match="NC-4"):
         check_paid_work(config)
