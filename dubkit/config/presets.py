@@ -29,6 +29,7 @@ _REMOVED = {
     "gate.note": "was removed: put the remark into a verdict file and give it with --verdicts",
     "gate.verdict": "was removed: put the verdict into a verdict file and give it with --verdicts",
     "train.landmarks": "was removed together with `dubkit train landmarks`; delete it",
+    "train.prepare.min_sharpness": "is called train.prepare.min_focus now",
     "train.tc.course": "is called train.tc.correlation now",
     "train.tc.deaf": "is called train.tc.sound_dropout now",
 }

@@ -54,7 +54,7 @@ def train(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Train the net of a kind (`KINDS`) on a prepared set, or go on with it; see `training.trainer`.
+    """Train the net of a kind (`KINDS`) on a prepared set, or resume that training; see `training.trainer`.
 
     ``start`` is a checkpoint to begin from. Raises `DubkitError`.
     """
@@ -82,12 +82,12 @@ def _check_footage(footage: PreparedSet, progress: Progress) -> None:
 
 
 def _device(config: Config) -> str:
-    """One device: a net is trained on one."""
+    """A net is trained on one device."""
     return find_devices(config.parallel.device)[0]
 
 
 def _identity(prepared: Path, settings: LoopSettings, start: Path | None) -> dict[str, str]:
-    """All that decides what a training becomes; a training that goes on must agree with it."""
+    """All that decides the result of a training; one that is resumed must agree with it."""
     parts = {
         name: str(value)
         for name, value in settings.model_dump(mode="json").items()

@@ -203,7 +203,7 @@ def _speech_clip(piece: Piece, run: Run, samples: Floats) -> CutClip | str:
 
 
 def _synced(sync: quality.Sync | None) -> tuple[float, float | None]:
-    """Offset and agreement, where they can be told."""
+    """Offset and agreement, where they are certain."""
     return (round(sync.offset, 4), round(sync.agreement, 3)) if sync and sync.sure else (0.0, None)
 
 
@@ -220,13 +220,13 @@ def _write_crops(
     matrices: NDArray[np.float64],
 ) -> str | None:
     """Write the aligned crops and judge them; faulty ones leave no file."""
-    looks, path = quality.Looks(), piece.out / f"{stem}.mp4"
+    crops, path = quality.CropQuality(), piece.out / f"{stem}.mp4"
     with PictureWriter(path, CROP, piece.info.average_rate, piece.info.time_base) as writer:
         for frame, at, matrix in zip(frames, pts - pts[0], matrices, strict=True):
             crop = rgb_crop(frame, matrix, CROP)
-            looks.see(crop, 1 / align.scale_of(matrix))
+            crops.add(crop, 1 / align.scale_of(matrix))
             writer.write(crop, int(at))
-    fault = quality.look_fault(looks, piece.config.train.prepare)
+    fault = quality.crop_fault(crops, piece.config.train.prepare)
     if fault:
         path.unlink()
     return fault
@@ -235,7 +235,7 @@ def _write_crops(
 def _phonemes(
     piece: Piece, samples: Floats, after: float, duration: float
 ) -> Iterator[tuple[str, list[TimedPhoneme]]]:
-    """What is said, by every way in which a dub may be aligned."""
+    """Phonemes by each path along which a dub may be aligned."""
     if piece.script is not None:
         moved = [
             (symbol, max(0.0, start - after), min(end - after, duration))

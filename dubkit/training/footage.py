@@ -1,7 +1,7 @@
-"""Footage to train on: which files a folder holds, who is in them, and what is said.
+"""Footage to train on: which files a folder holds, who is in them, and their scripts.
 
 A folder is read with all its subfolders. Beside it may lie ``clips.csv`` with the columns ``file``, ``person``,
-``split`` and, where wanted, ``set`` or ``group``, ``language`` and ``ship``. Without it a person is a subfolder, or
+``split`` and, optionally, ``set`` or ``group``, ``language`` and ``ship``. Without it a person is a subfolder, or
 a file that lies in none. A script has the name of its clip and ends in .txt, .srt, .vtt, .ass or .align (words
 with times as the GRID corpus has them).
 """
@@ -130,7 +130,7 @@ def _read_list(path: Path) -> dict[str, dict[str, str]]:
 
 
 def read_lines(path: Path) -> tuple[ScriptLine, ...]:
-    """What is said in a clip. Raises `InputError` where the script cannot be used."""
+    """The lines of a script. Raises `InputError` where the script cannot be used."""
     if path.suffix.lower() != ".align":
         return read_script(path)
     try:
@@ -159,10 +159,10 @@ def assign_splits(
     if not free:
         remark = "no clip is held out: the list names none"
         return splits, None if "val" in splits.values() else remark
-    people, told = set(free.values()), set(splits.values())
-    if len(people) + len(stated) >= 2 or "val" in told:
-        least = 0 if "val" in told else 1
-        most = len(people) - (0 if "train" in told else 1)
+    people, known = set(free.values()), set(splits.values())
+    if len(people) + len(stated) >= 2 or "val" in known:
+        least = 0 if "val" in known else 1
+        most = len(people) - (0 if "train" in known else 1)
         held = _held(people, share, least, most)
         splits |= {name: "val" if person in held else "train" for name, person in free.items()}
         return splits, None

@@ -1,4 +1,4 @@
-"""Is a stretch of footage fit to learn from? Measures of one face in one run of frames, and the verdict.
+"""Whether a segment of footage can be trained on: measures of one face in a run of frames, and why it is refused.
 
 Every reason names its figure and its limit, so that a refusal can be understood and the limit changed.
 """
@@ -33,16 +33,16 @@ SILENT_LEVEL = 0.25  # of `energy`, -60 dB: nothing louder is no sound
 STEADY = 0.02  # deviation of `energy`, 1.6 dB: a tone, a hum; speech has .1 and more
 _EDGE = 10  # values at each end that the clip's ends may have changed
 ENERGY_STEP, ENERGY_FLOOR = 0.02, 80.0  # seconds a value, decibel under full scale that are 0
-JUDGED_SECONDS = 6.0  # shorter stretches go with any sound by chance
+JUDGED_SECONDS = 6.0  # shorter segments correlate with any sound by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """How lips and sound go together."""
+    """How well lips and sound agree."""
 
     agreement: float  # correlation at the best lag
     offset: float  # seconds that the picture is behind
-    sure: bool  # the stretch is long, and the agreement more than chance gives
+    sure: bool  # the segment is long, and the agreement is above chance
 
 
 def energy(samples: Floats, rate: int = 16000) -> Floats:
@@ -59,7 +59,7 @@ def energy(samples: Floats, rate: int = 16000) -> Floats:
 def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sync | None:
     """Compare a mouth's motion (T, 3) with the sound; ``times`` (T,) seconds into ``samples``.
 
-    None where the sound has one level throughout or the stretch is too short to tell.
+    None where the sound has one level throughout or the segment is too short.
     """
     count = len(motion)
     if count < max(8, 0.6 * rate) or not np.isfinite(motion).all():
@@ -67,10 +67,10 @@ def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sy
     features = sound_features(samples, times + 0.5 / rate)
     if np.ptp(features) < 0.5:
         return None
-    told, shown = without_slow(features, rate) @ lips_from_sound(), without_slow(motion, rate)
+    predicted, seen = without_slow(features, rate) @ lips_from_sound(), without_slow(motion, rate)
     reach = min(round(REACH_SECONDS * rate), count // 3)
     lags = np.arange(-reach, reach + 1)
-    curve = np.array([_agreement(shown, told, int(lag)) for lag in lags])
+    curve = np.array([_agreement(seen, predicted, int(lag)) for lag in lags])
     top = int(curve.argmax())
     offset = float(lags[top]) + _peak(curve, top)
     best, seconds = float(curve[top]), count / rate
@@ -78,11 +78,11 @@ def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sy
     return Sync(best, offset / rate, sure)
 
 
-def _agreement(shown: Series, told: Series, lag: int) -> float:
-    """Weighted correlation of ``shown[t + lag]`` with ``told[t]``."""
-    count = len(shown)
-    a = shown[max(0, lag) : count + min(0, lag)]
-    b = told[max(0, -lag) : count - max(0, lag)]
+def _agreement(seen: Series, predicted: Series, lag: int) -> float:
+    """Weighted correlation of ``seen[t + lag]`` with ``predicted[t]``."""
+    count = len(seen)
+    a = seen[max(0, lag) : count + min(0, lag)]
+    b = predicted[max(0, -lag) : count - max(0, lag)]
     a, b = a - a.mean(0), b - b.mean(0)
     power = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     alike = np.where(power > 1e-9, (a * b).sum(0) / np.maximum(power, 1e-9), 0.0)
@@ -99,15 +99,15 @@ def _peak(curve: Series, top: int) -> float:
 
 
 @dataclass(slots=True)
-class Looks:
-    """What the crops of a run look like; fed one by one, none is kept but the last."""
+class CropQuality:
+    """Focus and change of the crops of a run; added one by one, only the last is kept."""
 
     focus: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
     _last: NDArray[np.int16] | None = None
 
-    def see(self, crop: NDArray[np.uint8], native: float) -> None:
-        """Take in the next crop."""
+    def add(self, crop: NDArray[np.uint8], native: float) -> None:
+        """Measure the next crop; ``native`` is pixels of the film per pixel of the crop."""
         self.focus.append(focus(crop, native))
         small = crop[::3, ::3].astype(np.int16)
         if self._last is not None:
@@ -120,13 +120,13 @@ class Looks:
         return float((np.array(self.changes) < SAME).mean()) if self.changes else 0.0
 
 
-def look_fault(looks: Looks, settings: PrepareSettings) -> str | None:
+def crop_fault(crops: CropQuality, settings: PrepareSettings) -> str | None:
     """What is wrong with the pictures, if anything."""
-    found = float(np.median(looks.focus))
+    found = float(np.median(crops.focus))
     if found < settings.min_focus:
         return f"blurred: {found:.2f} of the detail of a sharp face, {settings.min_focus:g} needed"
-    if looks.repeated >= REPEATED:
-        return f"{looks.repeated:.0%} of its pictures repeat the one before"
+    if crops.repeated >= REPEATED:
+        return f"{crops.repeated:.0%} of its pictures repeat the one before"
     return None
 
 
@@ -215,7 +215,7 @@ class Choices:
 
 
 def face_settings(config: Config) -> FaceSettings:
-    """The faces that are followed and chosen: the product's way, with the limits of preparing."""
+    """How faces are tracked and selected: as in `dubkit run`, with the limits of preparing."""
     wanted = config.train.prepare
     return config.faces.model_copy(
         update={

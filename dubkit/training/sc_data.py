@@ -1,8 +1,8 @@
 """What the SC net learns from: a frame of a clip, and other frames of the same clip carried to its mouth.
 
-Self-reconstruction by the product's own means (`lips.mesh_warp`, `lips.refiner`): the references are chosen by mouth
-shape and pose, never from the moment itself and now and then on purpose of a far mouth shape, because a dub
-asks for mouths that a shot does not show. The frame under the patch is given another mouth half of the time,
+Self-reconstruction with the methods of `dubkit run` (`lips.mesh_warp`, `lips.refiner`): the references are chosen by
+mouth shape and pose, never from the moment itself and sometimes deliberately of a distant mouth shape, because a dub
+needs mouths that a shot does not show. The frame under the patch is given another mouth half of the time,
 so that the mask learns what it must cover. A clip of a single picture (a portrait) lends itself, its mouth
 warped to another shape.
 """
@@ -40,7 +40,7 @@ class Footage:
     times: NDArray[np.float64]
 
     def reference(self, row: int) -> blend.Reference:
-        """A frame as the product keeps it."""
+        """A frame as the generator keeps it."""
         planes = (self.luma[row], self.chroma[row, 0], self.chroma[row, 1])
         return blend.Reference(mesh_warp.vertices(self.canonical[row]), planes, matrices())
 
@@ -108,7 +108,7 @@ class Maps:
     weights: Tensor  # (B, K)
 
     def given(self) -> ScInput:
-        """What the net sees of it."""
+        """The input of the net."""
         return ScInput(
             self.filmed,
             self.visible,
@@ -120,7 +120,7 @@ class Maps:
         )
 
     def parts(self) -> list[Tensor]:
-        """All of them, in order."""
+        """All fields, in order."""
         return [getattr(self, f.name) for f in fields(self)]
 
     def to(self, device: torch.device) -> Maps:
@@ -129,7 +129,7 @@ class Maps:
 
 
 def from_parts(parts: Sequence[Tensor]) -> Maps:
-    """What `Maps.parts` gave, put together again."""
+    """The inverse of `Maps.parts`."""
     return Maps(**{f.name: part for f, part in zip(fields(Maps), parts, strict=True)})
 
 
@@ -219,7 +219,7 @@ class Samples:
             other = self.moving[_pick(self._share, rng)]
             a, b = rng.integers(len(other.times), size=2)
             push = other.canonical[a] - other.canonical[b]
-            lent.append((_pretended(clip.reference(row), clip.canonical[row], push), weight))
+            lent.append((_reposed(clip.reference(row), clip.canonical[row], push), weight))
         other = self.moving[_pick(self._share, rng)]
         a, b = rng.integers(len(other.times), size=2)
         current = with_mouth(clip.canonical[row], other.canonical[a] - other.canonical[b])
@@ -231,7 +231,7 @@ def _pick(cumulative: NDArray[np.float64], rng: Random) -> int:
 
 
 def _weights(rng: Random, count: int) -> list[float]:
-    """The product's: one frame, or two that cross-fade, and one that helps."""
+    """Weights as the generator mixes: one frame, or two that cross-fade, and one that helps."""
     if count == 1:
         return [1.0]
     fade = float(rng.uniform(0.5, 1)) if count > 2 else 1.0
@@ -251,8 +251,8 @@ def with_mouth(canonical: Floats, push: Floats) -> Floats:
     return moved
 
 
-def _pretended(true: blend.Reference, canonical: Floats, push: Floats) -> blend.Reference:
-    """A picture made to show another mouth."""
+def _reposed(true: blend.Reference, canonical: Floats, push: Floats) -> blend.Reference:
+    """A picture warped to show another mouth."""
     points = mesh_warp.vertices(with_mouth(canonical, push))
     made = mesh_warp.warp(points, true.vertices, mesh_warp.triangle_map(points, _GRID))
     planes = []
@@ -266,7 +266,7 @@ def _pretended(true: blend.Reference, canonical: Floats, push: Floats) -> blend.
 def moving_sample(
     clip: Footage, row: int, rng: Random, count: int = COUNT, relight: bool = True
 ) -> Maps:
-    """A frame and what the product would borrow for it, mostly."""
+    """A frame and, mostly, the references that the generator would choose for it."""
     away = np.flatnonzero(np.abs(clip.times - clip.times[row]) >= _APART)
     bank = rng.choice(away, min(_BANK, len(away)), replace=False)
     order = bank[np.linalg.norm(clip.features[bank] - clip.features[row], axis=1).argsort()]

@@ -1,4 +1,4 @@
-"""What the SC net is taught by: colors, edges, the amount of texture, and a seam that does not show."""
+"""The losses of the SC net: colors, edges, the amount of texture, an invisible seam, and a discriminator of mouths."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _CHROMA = 2.0  # how much more a step of color counts than one of light
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a prediction comes to."""
+    """The picture that an output of the net makes."""
 
     patch: Tensor  # (B, 3, S, S)
     picture: Tensor  # (B, 3, S, S) the patch over the frame
     mask: Tensor  # (B, 1, S, S)
 
 
-def compose(maps: Maps, said: ScOutput) -> Made:
+def compose(maps: Maps, output: ScOutput) -> Made:
     """Lay the prediction over the frame as `engines` do."""
-    patch = fuse(maps.references, said.weights) + said.residual
-    mask = maps.mask * said.mask
+    patch = fuse(maps.references, output.weights) + output.residual
+    mask = maps.mask * output.mask
     return Made(patch, maps.filmed + mask * (patch - maps.filmed), mask)
 
 
@@ -53,8 +53,8 @@ def energy(picture: Tensor) -> Tensor:
     return (F.avg_pool2d(squared, _CELL) + 1e-6).sqrt()
 
 
-def losses(maps: Maps, said: ScOutput, made: Made) -> Mapping[str, Tensor]:
-    """Each loss with its weight in it; their sum is what is descended. ``made`` is what was said comes to."""
+def losses(maps: Maps, output: ScOutput, made: Made) -> Mapping[str, Tensor]:
+    """Each loss, weighted; their sum is descended. ``made`` is the picture that ``output`` makes."""
     weight = maps.mask * (1 + _LIPS * maps.core)
     total = weight.sum()
     color = torch.tensor([1.0, _CHROMA, _CHROMA], device=weight.device)[:, None, None]
@@ -71,7 +71,7 @@ def losses(maps: Maps, said: ScOutput, made: Made) -> Mapping[str, Tensor]:
     area = F.avg_pool2d(weight, _CELL)
     texture = ((energy(made.patch) - energy(maps.truth)).abs() * area).sum() / area.sum()
     seam = _edges(made.picture, maps.truth, maps.ring)
-    single = 1 - (said.weights**2).sum(1, keepdim=True)
+    single = 1 - (output.weights**2).sum(1, keepdim=True)
     return {
         "color": distance(made.patch) + 0.5 * distance(made.picture),
         "scales": 0.5 * scales,
@@ -108,49 +108,49 @@ def _edges(picture: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 _WINDOW = slice(24, 104)  # rows and columns of the view in which all mouths lie
-_EASED = 300  # steps over which the term grows: at first the judge knows nothing
-_QUICK = 4.0  # how much faster the judge learns than the net
+_EASED = 300  # steps over which the term grows: at first the discriminator is random
+_QUICK = 4.0  # how much faster the discriminator learns than the net
 _LONGEST = 1.0  # of a gradient
 _BETAS = (0.5, 0.99)
 
 
 class Adversary:
-    """The judge and its optimizer."""
+    """The discriminator and its optimizer."""
 
     def __init__(self, share: float, rate: float, device: torch.device) -> None:
         self._share = share
-        self.judge = MouthDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = MouthDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
-            self.judge.parameters(), rate, betas=_BETAS, weight_decay=0
+            self.discriminator.parameters(), rate, betas=_BETAS, weight_decay=0
         )
 
     def term(self, maps: Maps, made: Made, others: Tensor, step: int) -> Tensor:
-        """What the net's own loss gets beside the ``others``; no gradient of it reaches the judge."""
-        self.judge.requires_grad_(False)
-        unreal = -_mean(self._verdict(maps, made.patch), maps)
-        self.judge.requires_grad_(True)
-        asked, told = (
+        """The adversarial loss, scaled to its share of the gradient of the ``others``; the discriminator gets no gradient."""
+        self.discriminator.requires_grad_(False)
+        unreal = -_mean(self._score(maps, made.patch), maps)
+        self.discriminator.requires_grad_(True)
+        others_norm, own_norm = (
             torch.autograd.grad(loss, made.patch, retain_graph=True)[0].norm()
             for loss in (others, unreal)
         )
-        weight = self._share * min(1.0, step / _EASED) * float(asked / (told + 1e-6))
+        weight = self._share * min(1.0, step / _EASED) * float(others_norm / (own_norm + 1e-6))
         return weight * unreal
 
     def train_step(self, maps: Maps, made: Made, context: StepContext) -> float:
-        """One step of the judge; its loss, which is 2 while it cannot tell real from made."""
+        """One step of the discriminator; its loss, which is 2 while it cannot distinguish real from made."""
         for group in self.optimizer.param_groups:
             group["lr"] = _QUICK * context.rate
         with context.autocast():
-            real = self._verdict(maps, maps.truth)
-            false = self._verdict(maps, made.patch.detach())
+            real = self._score(maps, maps.truth)
+            false = self._score(maps, made.patch.detach())
             loss = _mean(F.relu(1 - real), maps) + _mean(F.relu(1 + false), maps)
-        return gradient_step(self.judge, self.optimizer, loss, _LONGEST)
+        return gradient_step(self.discriminator, self.optimizer, loss, _LONGEST)
 
-    def _verdict(self, maps: Maps, picture: Tensor) -> Tensor:
-        verdict: Tensor = self.judge(
+    def _score(self, maps: Maps, picture: Tensor) -> Tensor:
+        score: Tensor = self.discriminator(
             picture[..., _WINDOW, _WINDOW], maps.sketch[..., _WINDOW, _WINDOW]
         )
-        return verdict
+        return score
 
 
 def _mean(values: Tensor, maps: Maps) -> Tensor:

@@ -74,12 +74,12 @@ def _cut(path: Path, config: Config, out: Path, device: str) -> CutClip:
     _check(face, wanted)
     matrix = crop_from_display(face.landmarks)
     crop = region.crop(matrix, CROP)
-    looks = quality.Looks()
-    looks.see(crop, 1 / align.scale_of(matrix))
-    fault = quality.look_fault(looks, wanted)
+    crops = quality.CropQuality()
+    crops.add(crop, 1 / align.scale_of(matrix))
+    fault = quality.crop_fault(crops, wanted)
     if fault:
         raise InputError(fault)
-    if looks.focus[0] > _LINES and colors(crop) < _ONE_COLOR:
+    if crops.focus[0] > _LINES and colors(crop) < _ONE_COLOR:
         raise InputError("drawn or printed: of one color, and made of lines or dots")
     _write(out, face, matrix, crop)
     return CutClip(STEM, 0, 1, 1.0, round(found.box[2] - found.box[0], 1))

@@ -64,7 +64,7 @@ def shapes_of(landmarks: Floats, pose: Floats) -> Floats:
 
 
 def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip | None:
-    """A clip to learn from; None where nothing is said in it."""
+    """A clip to train on; None where nobody speaks in it."""
     phonemes = {
         way: list(timed)
         for way, timed in stored.phonemes.items()
@@ -102,7 +102,9 @@ def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
     return clips
 
 
-SHARE = 0.2  # power of a person's seconds by which they are heard: many people matter more than much of one
+SHARE = (
+    0.2  # power of a person's seconds that weighs them: many people matter more than much of one
+)
 MARGIN = 0.7  # seconds around a clip, and lost at each side of a window
 FRAMES = 72  # frames of a training window at most
 PATHS = {"script": 0.7, "recognition": 0.15, "loop": 0.15}
@@ -118,7 +120,7 @@ class Batch:
 
     cells: Tensor  # (B, T, F)
     low: Tensor  # (B, N) cell before each frame
-    part: Tensor  # (B, N, 1) way to the next cell
+    part: Tensor  # (B, N, 1) fraction of the distance to the next cell
     shapes: Tensor  # (B, N, K)
     mask: Tensor  # (B, N) 1 for frames that are there
     shut: Tensor  # (B, N) 1 in the P B M
@@ -140,7 +142,7 @@ class Windows:
         for clip in clips:
             self._people[clip.person].append(clip)
         self._names = sorted(self._people)
-        # who speaks long is heard more often, but not in proportion
+        # whoever speaks long is drawn more often, but not in proportion
         seconds = [sum(c.duration for c in self._people[name]) for name in self._names]
         share = np.power(seconds, SHARE)
         self._share = share / share.sum()
@@ -191,7 +193,7 @@ class Windows:
         silent: Floats = np.zeros((size - len(cells), rows.shape[1]), np.float32)
         silent[:, 0] = 1.0
         cells = np.concatenate([cells, silent])
-        cells[:, articulatory.COUNT :] = heard_otherwise(
+        cells[:, articulatory.COUNT :] = augment_sound(
             cells[:, articulatory.COUNT :], random, settings
         )
         starts = np.array([begin for _, begin, _ in clip.phonemes[path]]) * stretch
@@ -212,14 +214,14 @@ def _stretched(clip: Clip, places: NDArray[np.float64]) -> Floats:
     )
 
 
-def heard_otherwise(
-    heard: Floats, random: np.random.Generator, settings: TcTraining
+def augment_sound(
+    sound: Floats, random: np.random.Generator, settings: TcTraining
 ) -> NDArray[np.floating]:
-    """(T, BANDS + 1) levels and "known" of a window as another voice in another room would give them."""
-    if random.random() < settings.sound_dropout or not heard[:, -1].any():
-        return np.zeros_like(heard)
-    levels = heard[:, :-1]
-    # a longer or shorter throat moves all bands up or down
+    """(T, BANDS + 1) levels and "known" of a window, varied like another voice in another room; sometimes none."""
+    if random.random() < settings.sound_dropout or not sound[:, -1].any():
+        return np.zeros_like(sound)
+    levels = sound[:, :-1]
+    # a longer or shorter vocal tract moves all bands up or down
     place = np.clip(np.arange(BANDS) + 0.75 * random.normal(), 0, BANDS - 1)
     low = np.minimum(place.astype(np.intp), BANDS - 2)
     levels = levels[:, low] * (low + 1 - place) + levels[:, low + 1] * (place - low)
@@ -229,7 +231,7 @@ def heard_otherwise(
         levels = np.maximum(levels, random.uniform(0, 1.2) + 0.1 * random.normal(size=(1, BANDS)))
     levels = levels + 0.05 * random.normal(size=levels.shape)
     levels = levels * (random.random((1, BANDS)) > 0.15)
-    return np.concatenate([levels, heard[:, -1:]], 1)
+    return np.concatenate([levels, sound[:, -1:]], 1)
 
 
 def _pack(

@@ -1,8 +1,8 @@
 """Train the SC net: warped own frames in, one picture with the wanted mouth out.
 
-The objective that `training.trainer` runs for ``dubkit train sc``. What is kept is a running average of the
-weights; what decides is the sum of the losses on people of the validation split, or, where a judge of mouths teaches
-as well, likeness and sharpness around their lips.
+The objective that `training.trainer` runs for ``dubkit train sc``. A running average of the weights is kept; the sum of
+the losses on people of the validation split decides, or, where a discriminator of mouths is trained as well, likeness
+and sharpness around their lips.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def measures(maps: Maps, net: ScNet) -> Mapping[str, float]:
       range, under the mask and around the lips. Lower is better.
     - ``sharpness``, ``sharpness_lips``: slope energy over the real frame's; 1 is as sharp as real.
     - ``ssim``, ``ssim_lips``: likeness of the light, 1 is equal.
-    - ``unlike``: ``1 - ssim_lips + abs(1 - sharpness_lips)``, what decides where a judge teaches as well: then the
-      picture that is least wrong in the mean is no longer the aim. Lower is better.
+    - ``unlike``: ``1 - ssim_lips + abs(1 - sharpness_lips)``, which decides where a discriminator is trained as
+      well: then the picture with the least mean error is no longer the aim. Lower is better.
     - ``mask``: how much of the geometric mask is used, 0..1.
     - The same with ``warp_`` before it: of the warp alone.
     """
-    said = net(maps.given())
-    made = compose(maps, said)
-    found = {"loss": float(torch.stack(list(losses(maps, said, made).values())).sum())}
+    output = net(maps.given())
+    made = compose(maps, output)
+    found = {"loss": float(torch.stack(list(losses(maps, output, made).values())).sum())}
     found |= _figures(maps, made)
     found["unlike"] = 1 - found["ssim_lips"] + abs(1 - found["sharpness_lips"])
     found["mask"] = float((made.mask.sum() / maps.mask.sum()).item())
@@ -66,15 +66,15 @@ def _figures(maps: Maps, made: Made) -> dict[str, float]:
 @torch.no_grad()
 def contact_sheet(maps: Maps, net: ScNet, rows: int) -> Picture:
     """Across: the real frame, the frame under the patch, the first reference, the warp alone, the net."""
-    said = net(maps.given())
+    output = net(maps.given())
     red = torch.tensor([1.0, 0.0, 0.0], device=maps.mask.device)[:, None, None]
     sets = (
         maps.truth,
         maps.filmed,
         maps.references[:, 0],
         without_net(maps).picture,
-        compose(maps, said).picture,
-        said.mask.expand(-1, 3, -1, -1) * maps.mask * red - 0.5,
+        compose(maps, output).picture,
+        output.mask.expand(-1, 3, -1, -1) * maps.mask * red - 0.5,
     )
     lines = [np.hstack([_rgb(part[row]) for part in sets]) for row in range(rows)]
     return np.asarray(np.vstack(lines), np.uint8)
@@ -118,14 +118,18 @@ class ScObjective:
             self._adversary = Adversary(settings.adversarial, settings.rate, self._device)
 
     def modules(self) -> Modules:
-        """The net and the running average of its weights, and what it is opposed by."""
-        judge = {} if self._adversary is None else {"judge": self._adversary.judge}
-        return {"net": self._net, "average": self._average, **judge}
+        """The net and the running average of its weights, and the discriminator, where there is one."""
+        discriminator = (
+            {} if self._adversary is None else {"discriminator": self._adversary.discriminator}
+        )
+        return {"net": self._net, "average": self._average, **discriminator}
 
     def optimizers(self) -> Optimizers:
-        """The net's and, where there is one, the judge's."""
-        judge = {} if self._adversary is None else {"judge": self._adversary.optimizer}
-        return {"net": self._optimizer, **judge}
+        """The net's and, where there is one, the discriminator's."""
+        discriminator = (
+            {} if self._adversary is None else {"discriminator": self._adversary.optimizer}
+        )
+        return {"net": self._optimizer, **discriminator}
 
     def draw(self, rng: np.random.Generator) -> Maps:
         """A batch; all its samples have equally many references."""
@@ -137,9 +141,9 @@ class ScObjective:
         """One step."""
         maps = batch.to(context.device)
         with context.autocast():
-            said = self._call(maps.given())
-            made = compose(maps, said)
-            parts = dict(losses(maps, said, made))
+            output = self._call(maps.given())
+            made = compose(maps, output)
+            parts = dict(losses(maps, output, made))
             total = torch.stack(list(parts.values())).sum()
             if self._adversary is not None:
                 parts["adversarial"] = self._adversary.term(maps, made, total, context.step)
@@ -152,7 +156,7 @@ class ScObjective:
         )
         found = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
         if self._adversary is not None:
-            found["judge"] = self._adversary.train_step(maps, made, context)
+            found["discriminator"] = self._adversary.train_step(maps, made, context)
         return found
 
     def evaluate(self) -> Mapping[str, float]:

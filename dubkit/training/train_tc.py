@@ -1,12 +1,11 @@
 """Train the TC net: ``dubkit train tc SET OUT``.
 
-Sound and picture of a clip may be off by some frames, so each clip's offset is estimated first: a short
-training that takes the set's own estimates, then the lag at which its answers agree best with each clip.
+Sound and picture of a clip may be off by some frames, so each clip's offset is estimated first: a short training with
+the estimates of the set, then the lag at which its predictions agree best with each clip.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,14 +18,11 @@ from torch import Tensor, nn
 from dubkit.config.schema import TcTraining
 from dubkit.errors import ModelError
 from dubkit.lips import mouth_shape
-from dubkit.lips.articulation import Articulator
 from dubkit.lips.mouth_shape import basis, gap_effect
-from dubkit.metrics import lips
 from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
-from dubkit.records import GRID_STEP, Floats, Phoneme, Shot, Timing
+from dubkit.records import GRID_STEP, Floats
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
-from dubkit.speech.timing import cut_timing
 from dubkit.training import trainer
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.tc_data import Batch, Clip, Windows, load
@@ -74,7 +70,7 @@ def at_frames(cells: Tensor, batch: Batch) -> Tensor:
 
 
 def losses(made: Tensor, batch: Batch, settings: TcTraining) -> dict[str, Tensor]:
-    """What is wrong with the shapes ``made`` (B, N, K), by term; their sum is the loss.
+    """Losses of the shapes ``made`` (B, N, K) by term; their sum is descended.
 
     ``position`` with the opening, closures weighing three times; ``motion`` from frame to frame;
     ``correlation``, one minus the correlation of a window's opening with the true one.
@@ -106,7 +102,7 @@ def agreement(made: Tensor, true: Tensor, mask: Tensor) -> Tensor:
 
 
 def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
-    """(T, K) shapes of a clip by the bare net."""
+    """(T, K) mouth shapes of a clip by the bare net."""
     return predictions(net, clip, path, [offset])[0]
 
 
@@ -127,53 +123,9 @@ def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> 
 
 
 def correlation(shapes: Floats, clip: Clip) -> float:
-    """Of predicted and real opening."""
+    """Correlation of predicted and real opening."""
     effect = gap_effect()
     return float(np.corrcoef(shapes @ effect, clip.shapes @ effect)[0, 1])
-
-
-def timing_of(clip: Clip, path: str, offset: float) -> Timing:
-    """The whole clip as one shot."""
-    phonemes = [Phoneme(*timed) for timed in clip.phonemes[path]]
-    return cut_timing(phonemes, Shot(0, len(clip.times)), clip.times - offset, 0.8, clip.sound)
-
-
-def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> dict[str, float]:
-    """What the net predicts for one clip, by the measures of `dubkit.metrics.lips`; what the clip lacks is missing."""
-    timing = timing_of(clip, path, offset)
-    spoken = articulator.predict(timing)
-    shapes = spoken.coefficients * spoken.speaking[:, None]
-    opening, real = (np.asarray(s @ gap_effect(), np.float64) for s in (shapes, clip.shapes))
-    found = {"correlation": correlation(shapes, clip), "amplitude": opening.std() / real.std()}
-    said = opening, timing.times, timing.phonemes
-    for name, tally in (
-        ("closures", lips.closures(*said)),
-        ("open_in_silence", lips.open_in_silence(*said)),
-    ):
-        if tally.share is not None:
-            found[name] = tally.share
-    vowels, labials = lips.vowels_and_labials(*said)
-    if vowels and labials:
-        found["vowel_closure_ratio"] = lips.vowel_closure_ratio(vowels, labials)
-    return {name: float(value) for name, value in found.items()}
-
-
-def evaluate(
-    weights: Path, clips: Sequence[Clip], offsets: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
-    """The measures of every clip and path, as ``clip/path``, and their means, as ``mean/path``."""
-    articulator = Articulator(weights=weights)
-    found: dict[str, dict[str, float]] = {}
-    by_path: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for clip in clips:
-        for path in clip.phonemes:
-            measures = measure(articulator, clip, path, offsets.get(clip.name, clip.offset))
-            found[f"{clip.name}/{path}"] = measures
-            by_path[f"mean/{path}"].append(measures)
-    for name, rows in sorted(by_path.items()):
-        keys = sorted({key for row in rows for key in row})
-        found[name] = {k: float(np.mean([r[k] for r in rows if k in r])) for k in keys}
-    return found
 
 
 OFFSET_STEPS = 250  # of the training that offsets are estimated with
@@ -233,7 +185,7 @@ class TcObjective:
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def result(self) -> TcNet:
-        """The net that is used: the running mean of the weights, its answer widened."""
+        """The net that is used: the running average of the weights, its output scaled."""
         net = TcNet(self.net.config)
         net.load_state_dict(self.average.state_dict())
         return scaled(net.cpu().eval(), self.settings.scale)
@@ -314,7 +266,7 @@ def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
 
 
 def scaled(net: TcNet, factor: float) -> TcNet:
-    """The same net with its output ``factor`` times as wide: regression always answers too timidly."""
+    """The same net with its output scaled by ``factor``: regression underestimates movement."""
     with torch.no_grad():
         for parameter in net.last.parameters():
             parameter.mul_(factor)

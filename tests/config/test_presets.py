@@ -173,6 +173,7 @@ def test_a_training_has_a_section_of_its_own() -> None:
         ("link.enabled=true", "link .* was removed: .*delete it"),
         ('gate.verdict="approve"', "gate.verdict .* was removed: .* with --verdicts"),
         ("train.tc.deaf=0.5", "train.tc.deaf .* is called train.tc.sound_dropout now"),
+        ("train.prepare.min_sharpness=0.5", "is called train.prepare.min_focus now"),
         ("train.tc.course=2", "train.tc.course .* is called train.tc.correlation now"),
         ("train.landmarks.steps=9", "train.landmarks .* was removed .*delete it"),
         ('gate.note="fine"', "gate.note .* was removed: .* with --verdicts"),

@@ -12,12 +12,12 @@ from dubkit.training.footage import assign_splits
 
 
 def test_pictures_that_repeat_are_counted() -> None:
-    looks, random = quality.Looks(), np.random.default_rng(0)
+    crops, random = quality.CropQuality(), np.random.default_rng(0)
     for number in range(20):
         if number % 2 == 0:
             picture = random.integers(0, 255, (48, 48, 3)).astype(np.uint8)
-        looks.see(picture, 1.0)
-    assert looks.repeated == pytest.approx(10 / 19)
+        crops.add(picture, 1.0)
+    assert crops.repeated == pytest.approx(10 / 19)
 
 
 def test_energy_is_one_at_full_scale_and_nothing_in_silence() -> None:

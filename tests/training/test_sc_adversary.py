@@ -56,7 +56,7 @@ def context(step: int) -> StepContext:
     return StepContext(step, 2e-3, CPU, lambda: torch.autocast("cpu", enabled=False))
 
 
-def test_a_judge_learns_to_tell_blurred_mouths_from_real_ones() -> None:
+def test_a_discriminator_learns_to_tell_blurred_mouths_from_real_ones() -> None:
     torch.manual_seed(0)
     adversary = Adversary(0.5, 2e-3, CPU)
     told = [adversary.train_step(maps(k), blurred(maps(k)), context(k + 1)) for k in range(25)]
@@ -64,7 +64,7 @@ def test_a_judge_learns_to_tell_blurred_mouths_from_real_ones() -> None:
     assert told[-1] < 0.5
 
 
-def test_the_term_pulls_as_hard_as_its_share_says_and_leaves_the_judge_alone() -> None:
+def test_the_term_pulls_as_hard_as_its_share_says_and_leaves_the_discriminator_alone() -> None:
     torch.manual_seed(0)
     adversary, given = Adversary(0.5, 2e-3, CPU), maps(0)
     patch = given.references[:, 0].clone().requires_grad_(True)
@@ -76,7 +76,7 @@ def test_the_term_pulls_as_hard_as_its_share_says_and_leaves_the_judge_alone() -
     assert float(pull.norm() / asked.norm()) == pytest.approx(0.5, rel=1e-3)
     assert pull[..., :20, :].abs().max() == 0  # nothing outside the window of mouths
     term.backward()  # type: ignore[no-untyped-call]
-    assert all(p.grad is None and p.requires_grad for p in adversary.judge.parameters())
+    assert all(p.grad is None and p.requires_grad for p in adversary.discriminator.parameters())
 
 
 def test_the_term_grows_from_nothing() -> None:
@@ -124,7 +124,7 @@ def states(found: train_sc.ScObjective) -> dict[str, Tensor]:
     }
 
 
-def test_a_training_with_a_judge_goes_on_as_if_it_had_never_stopped(
+def test_a_training_with_a_discriminator_goes_on_as_if_it_had_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = objective(settings())
@@ -143,12 +143,12 @@ def test_a_training_with_a_judge_goes_on_as_if_it_had_never_stopped(
         how(broken, settings(), tmp_path / "parts")
     again = objective(settings())
     how(again, settings(), tmp_path / "parts")
-    assert any(name.startswith("judge/") for name in states(whole))
+    assert any(name.startswith("discriminator/") for name in states(whole))
     pairs = zip(states(whole).items(), states(again).values(), strict=True)
     assert [name for (name, a), b in pairs if not torch.equal(a, b)] == []
 
 
-def test_the_weights_that_are_kept_hold_no_judge(tmp_path: Path) -> None:
+def test_the_weights_that_are_kept_hold_no_discriminator(tmp_path: Path) -> None:
     found = objective(settings())
     found.save(tmp_path / "sc.safetensors", 1)
     save_sc(tmp_path / "plain.safetensors", debug_sc(), 1)
@@ -158,13 +158,13 @@ def test_the_weights_that_are_kept_hold_no_judge(tmp_path: Path) -> None:
     load_sc(tmp_path / "sc.safetensors")
 
 
-def test_without_a_share_there_is_no_judge() -> None:
+def test_without_a_share_there_is_no_discriminator() -> None:
     plain = objective(settings(adversarial=0))
     assert set(plain.modules()) == {"net", "average"}
     assert plain.goal == "loss"
 
 
-def test_with_a_judge_likeness_and_sharpness_decide() -> None:
+def test_with_a_discriminator_likeness_and_sharpness_decide() -> None:
     found = objective(settings())
     measured = found.evaluate()
     gap = abs(1 - measured["sharpness_lips"])

@@ -127,11 +127,11 @@ def test_a_perfect_patch_costs_nothing_but_mixing(prepared: PreparedSet) -> None
     maps = replace(maps, references=maps.truth[:, None].repeat(1, 3, 1, 1, 1), filmed=maps.truth)
     alone = torch.zeros(1, 3, *maps.truth.shape[-2:])
     alone[:, 0] = 1
-    said = ScOutput(alone, torch.zeros_like(maps.truth), torch.ones_like(maps.mask))
-    parts = sc_losses.losses(maps, said, sc_losses.compose(maps, said))
+    output = ScOutput(alone, torch.zeros_like(maps.truth), torch.ones_like(maps.mask))
+    parts = sc_losses.losses(maps, output, sc_losses.compose(maps, output))
     assert all(float(value) == pytest.approx(0, abs=1e-6) for value in parts.values())
     blurred = torch.nn.functional.avg_pool2d(maps.truth, 5, 1, 2)
-    soft = replace(said, residual=blurred - maps.truth)
+    soft = replace(output, residual=blurred - maps.truth)
     assert sc_losses.losses(maps, soft, sc_losses.compose(maps, soft))["texture"] > 1e-3
 
 

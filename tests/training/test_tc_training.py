@@ -29,9 +29,10 @@ from dubkit.training.dataset import (
     write_index,
 )
 from dubkit.training.lab.tc_merge import merged
+from dubkit.training.lab.tc_report import evaluate
 from dubkit.training.lab.teacher_set import rows, sentence, transcripts
-from dubkit.training.tc_data import Clip, Windows, clip_of, heard_otherwise
-from dubkit.training.train_tc import correlation, evaluate, predict, predictions
+from dubkit.training.tc_data import Clip, Windows, augment_sound, clip_of
+from dubkit.training.train_tc import correlation, predict, predictions
 from tests.faces.faces import talking
 
 
@@ -51,8 +52,8 @@ def clip(name: str, person: str, late: float = 0.0, seed: int = 0) -> Clip:
     effect = gap_effect()
     shapes = opening[:, None] * effect / (effect @ effect)
     ways = {"script": phonemes, "loop": phonemes}
-    heard = MelLevels(0, random.uniform(0, 2, (160, BANDS)).astype(np.float32))
-    return Clip(name, person, times, shapes.astype(np.float32), 3.0, ways, heard)
+    sound = MelLevels(0, random.uniform(0, 2, (160, BANDS)).astype(np.float32))
+    return Clip(name, person, times, shapes.astype(np.float32), 3.0, ways, sound)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_a_short_training_learns_what_opens_a_mouth_and_finds_a_late_picture(
     assert train_tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
 
 
-def test_one_pass_tells_what_passes_for_each_offset_tell(clips: list[Clip]) -> None:
+def test_one_pass_predicts_what_a_pass_for_each_offset_does(clips: list[Clip]) -> None:
     net = TcNet(TcConfig(articulatory.COUNT + BANDS + 1, 12, width=8, bands=BANDS)).eval()
     offsets = [-0.2, 0.0, 0.13]
     for offset, shapes in zip(offsets, predictions(net, clips[0], "script", offsets), strict=True):
@@ -116,14 +117,14 @@ def test_every_term_is_nought_where_the_answer_is_right_but_for_the_correlation(
     assert all(float(wrong[name]) > float(terms[name]) for name in terms)
 
 
-def test_sound_is_heard_otherwise_each_time_and_not_at_all_where_it_is_unknown() -> None:
+def test_sound_is_augment_sound_each_time_and_not_at_all_where_it_is_unknown() -> None:
     random = np.random.default_rng(0)
-    heard = np.ones((50, BANDS + 1), np.float32)
-    one, two = (heard_otherwise(heard, random, settings(sound_dropout=0.0)) for _ in range(2))
+    sound = np.ones((50, BANDS + 1), np.float32)
+    one, two = (augment_sound(sound, random, settings(sound_dropout=0.0)) for _ in range(2))
     assert np.abs(one - two)[:, :-1].max() > 0.05
     assert (one[:, -1] == 1).all()
-    assert not heard_otherwise(heard, random, settings(sound_dropout=1.0)).any()
-    assert not heard_otherwise(np.zeros_like(heard), random, settings(sound_dropout=0.0)).any()
+    assert not augment_sound(sound, random, settings(sound_dropout=1.0)).any()
+    assert not augment_sound(np.zeros_like(sound), random, settings(sound_dropout=0.0)).any()
 
 
 def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
@@ -225,7 +226,7 @@ def test_a_clip_without_speech_is_left_out() -> None:
     assert clip_of("quiet", "ann", stored, 0.0) is None
 
 
-def test_the_measures_of_a_net_are_told_by_clip_and_path(tmp_path: Path, clips: list[Clip]) -> None:
+def test_the_measures_of_a_net_go_by_clip_and_path(tmp_path: Path, clips: list[Clip]) -> None:
     save_tc(tmp_path / "tc.safetensors", train_tc.fit(objective(clips)), 60)
     found = evaluate(tmp_path / "tc.safetensors", clips[:2], {})
     assert {"a0/script", "a0/loop", "mean/script", "mean/loop"} <= set(found)
