@@ -125,7 +125,7 @@ class Adversary:
         )
 
     def term(self, maps: Maps, made: Made, others: Tensor, step: int) -> Tensor:
-        """The adversarial loss, scaled to its share of the gradient of ``others``; the discriminator gets no gradient."""
+        """The adversarial loss, scaled to its share of the gradient of ``others``; the discriminator gets none."""
         self.discriminator.requires_grad_(False)
         unreal = -_mean(self._score(maps, made.patch), maps)
         self.discriminator.requires_grad_(True)
