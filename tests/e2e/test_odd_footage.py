@@ -160,7 +160,7 @@ def test_samples_that_are_no_numbers_are_silent_in_the_film_and_said_so(
     write_float_wav(here / "spoilt.wav", spoilt)
     flags = ["--set", "speech.aligner=even", "--out", f"out.{suffix}"]
     _, said = dub(film, "spoilt.wav", *flags)
-    assert "samples of the dub that are no numbers become silence" in said
+    assert "samples of the dub that are not numbers become silence" in said
     sound = heard(here / f"out.{suffix}")
     assert np.abs(sound[4800:7200]).max() < 0.01
     assert np.abs(sound[:3500]).max() > 0.1
