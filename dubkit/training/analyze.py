@@ -41,6 +41,7 @@ class Analysis:
 
     frames: int = 0
     seconds: float = 0.0
+    pieces: int = 0  # that clips are cut from
     script: tuple[TimedPhoneme, ...] | None = None  # phonemes by the script, where it fits
     refused: str | None = None  # why nothing of the file can be used
 
@@ -103,7 +104,7 @@ def _analyze(context: StageContext) -> tuple[Analysis, list[Shot], str | None]:
     pieces = _cut_long(found, float(info.average_rate), settings.max_seconds)
     aligned = context.job.script is not None and not pictures_alone
     script, note = _aligned(context, info, pts) if aligned else (None, None)
-    return Analysis(info.frames, info.duration, script), pieces, note
+    return Analysis(info.frames, info.duration, len(pieces), script), pieces, note
 
 
 def _cut_long(shots: Sequence[Shot], rate: float, longest: float) -> list[Shot]:

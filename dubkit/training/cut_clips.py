@@ -31,14 +31,13 @@ from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import PictureWriter
 from dubkit.media.planes import rgb_crop
-from dubkit.pipeline.dry_run import SHOTS
 from dubkit.records import SILENCE, Floats, Shot, TimedPhoneme, VideoInfo
 from dubkit.speech.mel_levels import listen
 from dubkit.stages import faces as faces_stage
 from dubkit.stages import speech as speech_stage
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.faces import FrameView
-from dubkit.training import quality
+from dubkit.training import analyze, quality
 from dubkit.training.analyze import aligner, film, load_analysis, times_of
 from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.quality import Choices, Refused, Run, face_settings, refusals, usable_runs
@@ -99,7 +98,7 @@ def run(context: StageContext) -> StageReport:
     if shot is None:
         raise WorkError("clips are cut from pieces, but none was given")
     cv2.setNumThreads(1)  # workers share the cores; results must not depend on how many there are
-    script = load_analysis(context.folder(SHOTS)).script
+    script = load_analysis(context.folder(analyze.STAGE.name)).script
     cut = _cut_pictures if context.config.train.prepare.pictures else _cut_speech
     try:
         info, pts = film(video)
@@ -335,7 +334,9 @@ STAGE = Stage(
     name="clips",
     per=Per.SHOT,
     source=Source.VIDEO,
-    after=(SHOTS,),  # for the script, whose place in a piece follows from the whole file
+    after=(
+        analyze.STAGE.name,
+    ),  # for the script, whose place in a piece follows from the whole file
     run=run,
     version=1,
     sections=("probe", "faces", "speech", "train.prepare"),

@@ -24,13 +24,11 @@ from pathlib import Path
 from dubkit.config.schema import Config, PrepareSettings
 from dubkit.errors import InputError, Interrupted, WorkError
 from dubkit.parallel.scheduler import Course
-from dubkit.pipeline.dry_run import SHOTS, unit_states
-from dubkit.pipeline.inputs import open_run
-from dubkit.pipeline.job import job_course, run_courses
+from dubkit.pipeline.job import dry_run, job_course, run_courses
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
-from dubkit.records import Job, Manifest, Shot
+from dubkit.records import Job, Manifest
 from dubkit.stages.base import Stage
 from dubkit.training import analyze, cut_clips, stills
 from dubkit.training.analyze import load_analysis
@@ -51,7 +49,6 @@ from dubkit.work.digest import digest_file, short
 from dubkit.work.folder import explain, link_or_copy
 from dubkit.work.lock import ATTEND, LOCK, hold
 from dubkit.work.manifest import read_manifest
-from dubkit.work.store import read_record
 
 WORK = "work"
 _OLDER = ("done", "scratch", "labels", "digests.json")  # of sets that older versions prepared
@@ -307,10 +304,10 @@ class Preparation:
             shutil.rmtree(work)
             return False
         try:
-            run = open_run(self._request(file), _stages(file))
+            units = dry_run(self._request(file), _stages(file))
         except InputError:  # its run reports it
             return False
-        return all(unit.current for unit in unit_states(run))
+        return all(unit.current for unit in units)
 
     def _settle(self, key: tuple[FootageFile, _Counted], error: Exception | None) -> None:
         """Take in a file that was done. Raises an error that is not of this file alone."""
@@ -345,9 +342,9 @@ class Preparation:
             folder = source / result.stage / result.unit
             if not result.fingerprint:  # it failed
                 continue
-            if result.stage == SHOTS:
-                file.refused = load_analysis(folder).refused
-                file.whole = len(read_record(folder / f"{SHOTS}.json", list[Shot])) == 1
+            if result.stage == analyze.STAGE.name:
+                analysis = load_analysis(folder)
+                file.refused, file.whole = analysis.refused, analysis.pieces == 1
             else:
                 file.results.append((folder, load_result(folder)))
         for name, clip, folder in file.clips():
