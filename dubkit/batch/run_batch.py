@@ -25,9 +25,9 @@ from dubkit.batch.outcomes import (
     write_outcomes,
 )
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError
-from dubkit.parallel.scheduler import Course, Ended
+from dubkit.parallel.scheduler import Ended, JobSteps
 from dubkit.parallel.workers import cores
-from dubkit.pipeline.job import job_course, run_courses
+from dubkit.pipeline.job import job_steps, run_jobs
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
 from dubkit.version import __version__
@@ -127,7 +127,7 @@ def run_batch(
     skipped = tuple(t.entry.name for t in batch.todo if t.done)
     work = in_turn([t for t in batch.todo if not t.done and (not retry_failed or t.failed)])
     try:
-        with closing(run_courses(states.courses(work), batch.checked.parallel)) as jobs:
+        with closing(run_jobs(states.jobs(work), batch.checked.parallel)) as jobs:
             for job in jobs:
                 states.end(job)
     except Interrupted as stop:
@@ -185,13 +185,13 @@ class _JobStates:
         self._progress = progress
         self._begun: dict[str, _JobProgress] = {}
 
-    def courses(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, Course[RunResult]]]:
+    def jobs(self, work: Sequence[Todo]) -> Iterator[tuple[Todo, JobSteps[RunResult]]]:
         """The jobs, each begun when the schedule opens it."""
         for number, item in enumerate(work, 1):
             name = item.entry.name
             begun = _JobProgress(item, self._progress.begin_job(name, number, len(work)))
             self._begun[name] = begun
-            yield item, _course(item, begun)
+            yield item, _steps(item, begun)
 
     def end(self, job: Ended[Todo, RunResult]) -> None:
         """Record how a job ended."""
@@ -211,11 +211,11 @@ class _JobStates:
         _save(self._file, self.known)
 
 
-def _course(item: Todo, progress: Progress) -> Course[RunResult]:
+def _steps(item: Todo, progress: Progress) -> JobSteps[RunResult]:
     request, before = item.entry.request, item.before
     # what this batch made earlier may be replaced by what is requested now; what others made may not
     own = before is not None and before.made == state_of(request.job.output) != ""
-    return job_course(replace(request, overwrite=request.overwrite or own), progress=progress)
+    return job_steps(replace(request, overwrite=request.overwrite or own), progress=progress)
 
 
 def _as_ours(error: Exception, item: Todo) -> DubkitError:

@@ -1,8 +1,8 @@
 """Workers on other machines, through Dask. The only user of distributed.
 
-Dask gives the calls to its workers and begins again elsewhere what a dead worker had in hand. Here is what it
-does not know: that a result must not depend on who made it. So every worker must have the same dubkit and the
-same libraries as this process, and see the same folders (`lock.attend`).
+Dask hands calls to its workers and repeats elsewhere what a dead worker was doing. What it does not know is that a
+result must not depend on who made it: so every worker must have the same dubkit and the same libraries as this process,
+and see the same folders (`lock.attend`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from dubkit.work.digest import digest_file, digest_value
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-ANSWER_SECONDS = 10.0  # a scheduler that does not answer by then is none
-WORKER_SECONDS = 30.0  # a scheduler without workers is waited for so long
-LOOK_SECONDS = 2.0  # how often workers are counted
-RETURN_SECONDS = 300.0  # when all workers are gone, one is waited for so long
+ANSWER_SECONDS = 10.0  # wait for a scheduler to answer
+WORKER_SECONDS = 30.0  # wait for the first worker
+CHECK_SECONDS = 2.0  # between two counts of the workers
+RETURN_SECONDS = 300.0  # wait for a worker when all are gone
 log = logging.getLogger(__name__)
 
 START = "start one with: dask scheduler; and on each machine: dask worker tcp://HOST:8786 --nthreads 1 --nworkers N"
@@ -43,7 +43,7 @@ class Cluster:
     """The workers of a Dask scheduler: that of ``address``, or one of its own with ``jobs`` processes."""
 
     cores = 1  # Dask counts threads; a task of ours takes one
-    near = False
+    is_local = False
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """Workers of a cluster are there before the run."""
@@ -55,10 +55,10 @@ class Cluster:
         self._client = _connect(address if address else self._own)
         self._held: dict[Future[Any], Hashable] = {}
         self._counted = (0, 0.0)  # threads, when
-        self._deserted: float | None = None  # since when there is no worker
+        self._empty_since: float | None = None  # since when there is no worker
         self._pool = self._client.get_executor(pure=False)
         try:
-            self._muster()
+            self._check_workers()
         except BaseException:
             self.close(kill=True)
             raise
@@ -71,25 +71,25 @@ class Cluster:
         return max(1, self._count())
 
     def idle(self, places: Sequence[str]) -> str | None:
-        # one ahead for each, so that none waits for this process
+        # one ahead for each worker, so that none waits for this process
         return places[0] if self.running < 2 * self.room(places[0]) else None
 
     def start(
         self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
     ) -> None:
-        self._held[self._pool.submit(_do, equipment(), function, argument)] = key
+        self._held[self._pool.submit(_run_task, equipment(), function, argument)] = key
 
     def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
         if not self._held:
             time.sleep(seconds or 0.0)
         until = None if seconds is None else time.monotonic() + seconds
         while True:
-            left = LOOK_SECONDS if until is None else max(0.0, until - time.monotonic())
-            ended, _ = wait(self._held, min(left, LOOK_SECONDS), FIRST_COMPLETED)
+            left = CHECK_SECONDS if until is None else max(0.0, until - time.monotonic())
+            ended, _ = wait(self._held, min(left, CHECK_SECONDS), FIRST_COMPLETED)
             if not ended and self._held:
-                self._look()
+                self._check_scheduler()
             if ended or not self._held or (until is not None and time.monotonic() >= until):
-                return [(self._held.pop(future), _translated(future)) for future in ended]
+                return [(self._held.pop(future), _with_worker_lost(future)) for future in ended]
 
     def close(self, *, kill: bool) -> None:
         for future in self._held:
@@ -99,40 +99,40 @@ class Cluster:
             self._own.close(timeout=ANSWER_SECONDS)
 
     def _count(self) -> int:
-        """Threads of all workers, as they were at most `LOOK_SECONDS` ago."""
+        """The number of threads of all workers, at most `CHECK_SECONDS` old."""
         threads, when = self._counted
-        if time.monotonic() - when > LOOK_SECONDS:
+        if time.monotonic() - when > CHECK_SECONDS:
             threads = sum(self._client.nthreads().values())
             self._counted = (threads, time.monotonic())
         return threads
 
-    def _look(self) -> None:
-        """Raise WorkError where the scheduler is gone, or all workers are and none comes back."""
+    def _check_scheduler(self) -> None:
+        """Raise WorkError where the scheduler is gone, or all workers are and none returns."""
         if self._client.status not in ("running", "connecting"):
-            raise self._gone()
+            raise self._scheduler_lost()
         if self._count():
-            self._deserted = None
-        elif self._deserted is None:
-            self._deserted = time.monotonic()
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = time.monotonic()
             log.warning(
                 "no worker of the Dask scheduler at %s is left; waiting for one to join",
                 self._where,
             )
-        elif time.monotonic() - self._deserted > RETURN_SECONDS:
+        elif time.monotonic() - self._empty_since > RETURN_SECONDS:
             raise WorkError(
                 f"all workers of the Dask scheduler at {self._where} are gone, and none came back "
                 f"in {RETURN_SECONDS:.0f} s",
                 hint=f"run the same command again to resume; {START}",
             )
 
-    def _gone(self) -> WorkError:
+    def _scheduler_lost(self) -> WorkError:
         return WorkError(
             f"the Dask scheduler at {self._where} is gone",
             hint="run the same command again to resume",
         )
 
-    def _muster(self) -> None:
-        """Raise WorkError unless there are workers, all equipped as this process is."""
+    def _check_workers(self) -> None:
+        """Raise WorkError unless there are workers, all with the equipment of this process."""
         try:
             self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except TimeoutError:
@@ -150,7 +150,7 @@ class Cluster:
 
 @cache
 def equipment() -> Mapping[str, str]:
-    """What may decide a result beside the task itself: versions, and the code of dubkit."""
+    """All that may change a result beside the task itself: versions, and the code of dubkit."""
     root = Path(dubkit.__file__).parent
     code = [[str(p.relative_to(root)), digest_file(p)] for p in sorted(root.rglob("*.py"))]
     versions = {name: metadata.version(name) for name in _DECIDING if _is_there(name)}
@@ -175,26 +175,26 @@ def _is_there(name: str) -> bool:
     return True
 
 
-def _compare(found: Mapping[str, str], wanted: Mapping[str, str], worker: str) -> None:
-    for name in wanted:
-        if found.get(name) != wanted[name]:
+def _compare(found: Mapping[str, str], expected: Mapping[str, str], worker: str) -> None:
+    for name in expected:
+        if found.get(name) != expected[name]:
             raise WorkError(
                 f"the Dask worker {worker} has {name} {found.get(name, 'not at all')[:12]}, "
-                f"this process {wanted[name][:12]}: results would depend on the worker",
+                f"this process {expected[name][:12]}: results would depend on the worker",
                 hint="install the same versions on every machine, and start the workers again",
             )
 
 
-def _do(
-    wanted: Mapping[str, str], function: Callable[[Argument], Result], argument: Argument
+def _run_task(
+    expected: Mapping[str, str], function: Callable[[Argument], Result], argument: Argument
 ) -> Result:
-    """What a worker runs; one that joined later is compared here."""
-    _compare(equipment(), wanted, socket.gethostname())
+    """Run a task in a worker; one that joined later is compared here."""
+    _compare(equipment(), expected, socket.gethostname())
     return function(argument)
 
 
-def _translated(future: Future[Any]) -> Future[Any]:
-    """A worker that died under a task, as `WorkerLost`."""
+def _with_worker_lost(future: Future[Any]) -> Future[Any]:
+    """The future; where a worker died under its task, one that raises `WorkerLost`."""
     try:
         error = future.exception()
     except CancelledError:

@@ -1,17 +1,17 @@
 """One queue for the work of many jobs.
 
-A job is a *course*: a generator that hands over calls when they are ready, is sent the answers as they come, and
-returns what came of it::
+A job is a generator, its *steps*: it yields calls when they are ready, is sent each answer as it arrives, and returns
+its result::
 
-    def course():
-        answer = yield [call, another]   # both are in the queue; the first answer of either
+    def steps():
+        answer = yield [call, another]   # both are queued; the first answer of either
         answer = yield []                # the other's
         return "done"
 
-It reads as if it had the machine for itself. Where it has nothing under way and hands over nothing, it waits for
-something outside and is asked again soon. The schedule opens courses one after another while workers could
-run dry, and gives an idle worker the most urgent call of all jobs: what a whole job waits for, then the longest.
-A course that fails ends alone.
+A job is written as if it had the machine for itself. Where it has no call under way and yields none, it waits for
+something outside and is polled. The schedule starts jobs one after another while workers could run out of calls, and
+gives an idle worker the most urgent call of all jobs: one that a whole job waits for, then the longest. A job that
+fails ends alone.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ Key = TypeVar("Key")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-ASK_SECONDS = 0.2  # how often a course that waits for something outside is asked again
+POLL_SECONDS = 0.2  # how often a job that waits for something outside is polled
 MOST_OPEN = 16  # jobs at once, beyond one for each worker: bounds memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """Something to do: ``function(make(place, cores))`` in any of the places, by a worker."""
+    """A call for a worker: ``function(make(place, cores))`` in any of the places."""
 
     function: Callable[[Any], Any]
     make: Callable[[str, int], Any]
@@ -60,34 +60,34 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a call: its result, or `WorkerLost`."""
+    """The result of a call, or `WorkerLost`."""
 
     call: Call
     result: Any
 
 
-Course = Generator[Sequence[Call], Answer | None, Result]
+JobSteps = Generator[Sequence[Call], Answer | None, Result]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[Key, Result]):
-    """A course that ended: with a result, or with an error."""
+    """A job that ended, with the value it returned or with an error; `result` raises the error."""
 
     key: Key
-    course_result: Result | None
+    value: Result | None
     error: Exception | None = None
 
     @property
     def result(self) -> Result:
         if self.error is not None:
             raise self.error
-        return self.course_result  # type: ignore[return-value]
+        return self.value  # type: ignore[return-value]
 
 
 @dataclass(slots=True, eq=False)
 class _Open(Generic[Key]):
     key: Key
-    course: Course[Any]
+    steps: JobSteps[Any]
     under_way: int = 0
 
 
@@ -115,7 +115,7 @@ class _Queue:
 
 
 class Schedule(Generic[Key, Result]):
-    """Courses over workers, who are closed at its end."""
+    """Runs jobs on workers, which are closed at its end."""
 
     def __init__(self, workers: Workers, stop: Stop | None = None, most_open: int = MOST_OPEN):
         self._workers = workers
@@ -123,19 +123,19 @@ class Schedule(Generic[Key, Result]):
         self._most_open = most_open
         self._queues: dict[tuple[str, ...], _Queue] = {}
         self._open: list[_Open[Key]] = []
-        self._asking: list[_Open[Key]] = []
+        self._polled: list[_Open[Key]] = []
         self._owners: dict[Call, _Open[Key]] = {}
         self._deaths: dict[Call, int] = {}
-        self._alone: list[Call] = []  # died twice in company
+        self._undisturbed: list[Call] = []  # whose workers died twice beside others
         self._ended: deque[Ended[Key, Result]] = deque()
         self._numbers = count()
         self._more = True
 
     def run(
-        self, courses: Iterable[tuple[Key, Course[Result]]]
+        self, jobs: Iterable[tuple[Key, JobSteps[Result]]]
     ) -> Generator[Ended[Key, Result], None, None]:
-        """Do all courses; yields them as they end. Close it to stop the work where it is."""
-        source = iter(courses)
+        """Run all jobs; yields each when it ends. Closing the generator stops the work where it is."""
+        source = iter(jobs)
         whole = False
         try:
             while self._more or self._open:
@@ -151,7 +151,7 @@ class Schedule(Generic[Key, Result]):
             with self._stop.held():
                 self._workers.close(kill=not whole)
                 for entry in self._open:
-                    entry.course.close()
+                    entry.steps.close()
 
     def _ready(self) -> int:
         return sum(len(queue.heap) for queue in self._queues.values())
@@ -160,14 +160,14 @@ class Schedule(Generic[Key, Result]):
         room = self._workers.room(CPU)
         return self._ready() < room and len(self._open) < self._most_open + room
 
-    def _open_next(self, source: Iterator[tuple[Key, Course[Result]]]) -> None:
+    def _open_next(self, source: Iterator[tuple[Key, JobSteps[Result]]]) -> None:
         entry = next(source, None)
         if entry is None:
             self._more = False
             return
         opened = _Open(*entry)
         self._open.append(opened)
-        self._step(opened, lambda: next(opened.course))
+        self._step(opened, lambda: next(opened.steps))
 
     def _start(self) -> None:
         """Give idle workers what is ready."""
@@ -175,7 +175,7 @@ class Schedule(Generic[Key, Result]):
             while queue.heap and (place := self._workers.idle(places)):
                 only = self._is_only(queue.heap[0][-1])
                 if only and self._more and self._wants_more():
-                    return  # first see whether another job brings company
+                    return  # first see whether another job adds calls
                 call, left = queue.pop()
                 if only and not self._more:
                     if call.warm_up is not None:
@@ -183,60 +183,60 @@ class Schedule(Generic[Key, Result]):
                     share = share_of_cores(call.size, left, self._workers.cores, 1)
                     self._settle(call, run_here(call.function, call.make(place, share)))
                     return
-                self._begin(call, place, left)
-        if self._alone and not self._workers.running:
-            call = self._alone.pop()
+                self._start_call(call, place, left)
+        if self._undisturbed and not self._workers.running:
+            call = self._undisturbed.pop()
             place = self._workers.idle(call.places)
             if place:
-                self._begin(call, place, call.size)
+                self._start_call(call, place, call.size)
 
     def _is_only(self, call: Call) -> bool:
-        """Whether a worker of its own would bring nothing: a whole job, and maybe all jobs, wait for this call."""
-        alone = self._workers.near and not self._workers.running and self._ready() == 1
+        """Whether a worker of its own gains nothing: the one call there is, and a whole job waits for it."""
+        alone = self._workers.is_local and not self._workers.running and self._ready() == 1
         return alone and call.whole
 
-    def _begin(self, call: Call, place: str, left: int) -> None:
+    def _start_call(self, call: Call, place: str, left: int) -> None:
         jobs = sum(self._workers.room(place) for place in call.places)
         share = share_of_cores(call.size, left, self._workers.cores, jobs)
         self._workers.start(call, place, call.function, call.make(place, share))
 
     def _collect(self) -> None:
-        """Wait until something ends, or until it is time to ask those who wait."""
-        for call, future in self._workers.wait(ASK_SECONDS if self._asking else None):
+        """Wait until a call ends, or until waiting jobs are to be polled."""
+        for call, future in self._workers.wait(POLL_SECONDS if self._polled else None):
             assert isinstance(call, Call)
             self._settle(call, future)
-        asking, self._asking = self._asking, []
-        for entry in asking:
-            self._step(entry, partial(entry.course.send, None))
+        polled, self._polled = self._polled, []
+        for entry in polled:
+            self._step(entry, partial(entry.steps.send, None))
 
     def _settle(self, call: Call, future: Future[Any]) -> None:
         entry = self._owners.get(call)
-        if entry is None:  # its course failed meanwhile
+        if entry is None:  # its job failed meanwhile
             return
-        if is_lost(future) and self._once_more(call):
+        if is_lost(future) and self._retry(call):
             return
         del self._owners[call]
         entry.under_way -= 1
         error = None if is_lost(future) else future.exception()
         if error is not None:
-            self._step(entry, lambda: entry.course.throw(error))
+            self._step(entry, lambda: entry.steps.throw(error))
             return
         answer = Answer(call, WorkerLost() if is_lost(future) else future.result())
-        self._step(entry, lambda: entry.course.send(answer))
+        self._step(entry, lambda: entry.steps.send(answer))
 
-    def _once_more(self, call: Call) -> bool:
-        """A call whose worker died: again at once, then when it has the machine for itself, then no more."""
+    def _retry(self, call: Call) -> bool:
+        """Queue a call whose worker died again: at once, then while nothing else runs; false after the third death."""
         deaths = self._deaths[call] = self._deaths.get(call, 0) + 1
         if deaths == 1:
             self._queue(call).push(call, next(self._numbers))
         elif deaths == 2:
-            self._alone.append(call)
+            self._undisturbed.append(call)
         return deaths < 3
 
     def _step(self, entry: _Open[Key], move: Callable[[], Sequence[Call]]) -> None:
-        """Let a course go on to where it hands over the next calls, or ends."""
+        """Resume a job until it yields its next calls, or ends."""
         try:
-            # while its workers work, a stop must not come between an answer and the book
+            # while its workers run, a stop must not come between an answer and the manifest
             with self._stop.held() if entry.under_way else nullcontext():
                 calls = move()
         except StopIteration as end:
@@ -251,7 +251,7 @@ class Schedule(Generic[Key, Result]):
                 self._queue(call).push(call, next(self._numbers))
             entry.under_way += len(calls)
             if not entry.under_way:
-                self._asking.append(entry)
+                self._polled.append(entry)
 
     def _end(self, entry: _Open[Key], ended: Ended[Key, Result]) -> None:
         self._open.remove(entry)
@@ -260,7 +260,7 @@ class Schedule(Generic[Key, Result]):
                 del self._owners[call]
             for queue in self._queues.values():
                 queue.drop(lambda call: call not in self._owners)
-            self._alone = [call for call in self._alone if call in self._owners]
+            self._undisturbed = [call for call in self._undisturbed if call in self._owners]
         self._ended.append(ended)
 
     def _queue(self, call: Call) -> _Queue:
@@ -280,7 +280,7 @@ def stream(
     a single task. Exceptions of ``function`` pass through.
     """
 
-    def alone(task: Task) -> Course[Result | WorkerLost]:
+    def alone(task: Task) -> JobSteps[Result | WorkerLost]:
         answer = yield [Call(function, lambda place, cores: task)]
         assert answer is not None
         result: Result | WorkerLost = answer.result
@@ -290,5 +290,5 @@ def stream(
         return
     schedule: Schedule[int, Result | WorkerLost] = Schedule(open_workers(jobs, backend))
     with closing(schedule.run((i, alone(task)) for i, task in enumerate(tasks))) as ended:
-        for course in ended:
-            yield course.key, course.result
+        for job in ended:
+            yield job.key, job.result

@@ -1,8 +1,8 @@
-"""Who does the work: this process, threads, or processes of their own. The only user of joblib.
+"""Where calls run: in this process, in threads, or in processes of their own. The only user of joblib.
 
-Every worker process is a pool of one, so that one that dies takes nothing with it but what it had in hand, and
-it is known what that was. Workers ignore Ctrl-C (the parent decides) and die soon after their parent. Libraries
-use one thread in them: a task that may use more cores starts threads itself, and results depend on none of it.
+Every worker process is a pool of one, so that one that dies takes nothing with it but its own task, and it is known
+which that was. Workers ignore Ctrl-C (the parent decides) and end soon after their parent. Libraries use one thread in
+them: a task that may use more cores starts threads itself, and results do not depend on any of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
 from dubkit.errors import MissingDependency
-from dubkit.parallel.signals import children_unheard, leave_to_parent
+from dubkit.parallel.signals import follow_parent, shield_children
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -52,8 +52,8 @@ _ONE_THREAD = dict.fromkeys(
 _WARM = (
     2  # workers that are started before there is work for them: even little work keeps so many busy
 )
-# of a process that was killed, loky's tracker removes the semaphores, and would tell each by name on stderr
-_UNSAID = "ignore:resource_tracker:UserWarning"
+# loky's tracker removes the semaphores of a killed process, and would list each by name on stderr
+_TRACKER_WARNING = "ignore:resource_tracker:UserWarning"
 
 
 class WorkerLost(Exception):  # noqa: N818 - a value that takes the place of a result
@@ -66,10 +66,10 @@ def cores() -> int:
 
 
 def share_of_cores(size: int, left: int, wide: int, jobs: int) -> int:
-    """How many of ``wide`` cores a task of this size may keep busy, ``left`` being it and all that wait.
+    """The number of cores, of ``wide``, for a task of this size; ``left`` is the size of it and all that wait.
 
-    As many as its size is of what is left, so that the last task, or one that outweighs all the others,
-    does not leave cores idle; a task of size 0 gets one.
+    In proportion to its size, so that the last task, or one that outweighs all the others, does not leave cores
+    idle; a task of size 0 gets one.
     """
     return max(1, wide // jobs, math.ceil(wide * size / left)) if size else 1
 
@@ -78,10 +78,10 @@ class Workers(Protocol):
     """Places where functions run, each with room for so many at once."""
 
     cores: int  # that all tasks of this machine share
-    near: bool  # whether this process may do a task itself when there is but one
+    is_local: bool  # whether this process may run a task itself when there is only one
 
     def room(self, place: str) -> int:
-        """How many run at once in a place."""
+        """The number of tasks that run at once in a place."""
 
     def idle(self, places: Sequence[str]) -> str | None:
         """The first of the places that could start something now."""
@@ -96,22 +96,22 @@ class Workers(Protocol):
 
     @property
     def running(self) -> int:
-        """How many were started and not yet returned by `wait`."""
+        """The number of tasks started and not yet returned by `wait`."""
 
     def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
-        """What ended since, after at most so long; a dead worker shows as `WorkerLost`."""
+        """The tasks that ended, after at most ``seconds``; a worker that died raises `WorkerLost` from its future."""
 
     def close(self, *, kill: bool) -> None:
-        """End all workers; with ``kill`` in the middle of what they do."""
+        """End all workers; with ``kill`` without waiting for their tasks."""
 
 
 class LocalWorkers:
-    """What workers of this machine share: the book of what runs where.
+    """The bookkeeping that workers of this machine share: which task runs where.
 
     The CPU has room for as many as there are jobs, every other device for one.
     """
 
-    near = True
+    is_local = True
 
     def __init__(self, jobs: int) -> None:
         self.cores = jobs
@@ -137,7 +137,7 @@ class LocalWorkers:
         ended, _ = wait(self._held, seconds, FIRST_COMPLETED)
         return [(self._release(future), future) for future in ended]
 
-    def _hold(
+    def _record(
         self, key: Hashable, place: str, future: Future[Any], worker: Executor | None = None
     ) -> None:
         self._busy[place] += 1
@@ -147,15 +147,15 @@ class LocalWorkers:
         key, place, worker = self._held.pop(future)
         self._busy[place] -= 1
         if worker is not None:
-            self._rest(place, worker, dead=is_lost(future))
+            self._give_back(place, worker, dead=is_lost(future))
         return key
 
-    def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
+    def _give_back(self, place: str, worker: Executor, *, dead: bool) -> None:
         """Keep a worker for the next task."""
 
 
-class Here(LocalWorkers):
-    """No workers: this process does one thing at a time."""
+class InProcess(LocalWorkers):
+    """No workers: this process runs one task at a time."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -166,14 +166,14 @@ class Here(LocalWorkers):
     def start(
         self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
     ) -> None:
-        self._hold(key, place, run_here(function, argument))
+        self._record(key, place, run_here(function, argument))
 
     def close(self, *, kill: bool) -> None:
         """Nothing is open."""
 
 
 class Threads(LocalWorkers):
-    """Threads of this process, for work that leaves Python's lock."""
+    """Threads of this process, for work that releases Python's lock."""
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
@@ -184,7 +184,7 @@ class Threads(LocalWorkers):
     ) -> None:
         if place not in self._pools:
             self._pools[place] = ThreadPoolExecutor(self.room(place))
-        self._hold(key, place, self._pools[place].submit(function, argument))
+        self._record(key, place, self._pools[place].submit(function, argument))
 
     def close(self, *, kill: bool) -> None:
         for pool in self._pools.values():
@@ -194,13 +194,13 @@ class Threads(LocalWorkers):
 class Processes(LocalWorkers):
     """Processes of their own: as many as ``jobs`` for the CPU, and one for each device.
 
-    They are started when there is work for them and kept; a device belongs to one of them for good.
+    They are started when there is work for them and kept; each device belongs to one of them.
     """
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
-        if _UNSAID not in sys.warnoptions:  # handed on to Pythons that are started
-            sys.warnoptions.append(_UNSAID)
+        if _TRACKER_WARNING not in sys.warnoptions:  # handed on to Pythons that are started
+            sys.warnoptions.append(_TRACKER_WARNING)
         self._resting: dict[str, list[ProcessPoolExecutor]] = defaultdict(list)
         self._all: list[ProcessPoolExecutor] = []
         self._warming: dict[ProcessPoolExecutor, Future[object]] = {}
@@ -211,7 +211,7 @@ class Processes(LocalWorkers):
             return
         for _ in range(min(self.cores, _WARM)):
             worker = self._new()
-            with children_unheard():
+            with shield_children():
                 self._warming[worker] = worker.submit(function)
             self._resting[CPU].append(worker)
 
@@ -221,13 +221,13 @@ class Processes(LocalWorkers):
         while self._resting[place]:
             worker = self._resting[place].pop()
             with suppress(BrokenExecutor):  # it died at rest: nothing is lost
-                self._hold(key, place, worker.submit(function, argument), worker)
+                self._record(key, place, worker.submit(function, argument), worker)
                 return
             self._discard(worker)
         worker = self._new()
-        with children_unheard():
+        with shield_children():
             future = worker.submit(function, argument)
-        self._hold(key, place, future, worker)
+        self._record(key, place, future, worker)
 
     def close(self, *, kill: bool) -> None:
         if not self._all:
@@ -248,7 +248,7 @@ class Processes(LocalWorkers):
         self._all.append(worker)
         return worker
 
-    def _rest(self, place: str, worker: Executor, *, dead: bool) -> None:
+    def _give_back(self, place: str, worker: Executor, *, dead: bool) -> None:
         assert isinstance(worker, ProcessPoolExecutor)
         if dead:
             self._discard(worker)
@@ -268,7 +268,7 @@ def open_workers(jobs: int, backend: str = LOKY, scheduler: str | None = None) -
     if backend == "dask":
         return _open_cluster(jobs, scheduler)
     if jobs == 1:
-        return Here()
+        return InProcess()
     return Threads(jobs) if backend == "threading" else Processes(jobs)
 
 
@@ -285,7 +285,7 @@ def _open_cluster(jobs: int, scheduler: str | None) -> Workers:
 
 
 def run_here(function: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
-    """Call a function in this process; its error, a stop excepted, lies in the future."""
+    """The future of a function called in this process; it holds the error too, except for a stop."""
     future: Future[Result] = Future()
     try:
         future.set_result(function(argument))
@@ -300,12 +300,12 @@ def is_lost(future: Future[Any]) -> bool:
 
 
 def _prepare_worker(parent: int) -> None:
-    """What a worker does first: leave Ctrl-C to its parent, watch that it lives, and stay while it does.
+    """Initialize a worker: ignore Ctrl-C, end with the parent, and do not end early.
 
     Where psutil is installed, loky takes the first use of torch for a leak and ends the worker, with a warning.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    leave_to_parent(parent)
+    follow_parent(parent)
 
 
 Item = TypeVar("Item")

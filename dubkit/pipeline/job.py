@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
-from dubkit.parallel.scheduler import Course, Ended, Schedule
+from dubkit.parallel.scheduler import Ended, JobSteps, Schedule
 from dubkit.parallel.signals import Stop
 from dubkit.parallel.workers import cores, open_workers
 from dubkit.pipeline.delivery import deliver, find_film, is_same
@@ -58,34 +58,34 @@ def run_job(
     """
     for warning in check_request(request, stages):
         progress.warn(warning)
-    course = job_course(request, progress=progress, stages=stages)
-    with closing(run_courses([(request, course)], request.config.parallel)) as ended:
+    steps = job_steps(request, progress=progress, stages=stages)
+    with closing(run_jobs([(request, steps)], request.config.parallel)) as ended:
         return next(ended).result
 
 
-def run_courses(
-    courses: Iterable[tuple[Key, Course[RunResult]]], parallel: ParallelSettings
+def run_jobs(
+    jobs: Iterable[tuple[Key, JobSteps[RunResult]]], parallel: ParallelSettings
 ) -> Generator[Ended[Key, RunResult], None, None]:
     """Do jobs side by side, all their units in one queue; yields each as it ends.
 
     Raises `Interrupted` after Ctrl-C or SIGTERM.
     """
-    jobs = parallel.jobs or cores()
+    wide = parallel.jobs or cores()
     try:
-        with Stop().listening() as stop:
+        with Stop().installed() as stop:
             schedule: Schedule[Key, RunResult] = Schedule(
-                open_workers(jobs, parallel.backend, parallel.scheduler), stop
+                open_workers(wide, parallel.backend, parallel.scheduler), stop
             )
-            with closing(schedule.run(courses)) as ended:
+            with closing(schedule.run(jobs)) as ended:
                 yield from ended
     except KeyboardInterrupt:
         raise Interrupted(STOPPED.message, hint=STOPPED.hint) from None
 
 
-def job_course(
+def job_steps(
     request: RunRequest, *, progress: Progress, stages: Sequence[Stage] = STAGES
-) -> Course[RunResult]:
-    """A checked request up to its film, as a course that may run beside others. Raises DubkitError."""
+) -> JobSteps[RunResult]:
+    """The steps of a checked request up to its film, to run beside other jobs. Raises DubkitError."""
     began = time.monotonic()
     job = request.job
     try:
@@ -122,7 +122,7 @@ def _open(request: RunRequest, stages: Sequence[Stage]) -> Run:
     return run
 
 
-def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> Course[RunResult]:
+def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> JobSteps[RunResult]:
     job = run.job
     sweep(job.work)
     if held.crashed:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from dubkit.errors import WorkError
-from dubkit.parallel.scheduler import Call, Course
+from dubkit.parallel.scheduler import Call, JobSteps
 from dubkit.parallel.workers import CPU, WorkerLost
 from dubkit.pipeline.dry_run import SHOTS, read_shots
 from dubkit.pipeline.fingerprint import Run, Unit, examine
@@ -46,7 +46,7 @@ class Runner:
         """The results of finished and of failed units, as the manifest holds them."""
         return {**self.failed, **self.results}
 
-    def do_all(self) -> Course[None]:
+    def do_all(self) -> JobSteps[None]:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
         try:
             for stages in side_by_side(self.run.stages):
@@ -65,7 +65,7 @@ class Runner:
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
 
-    def _alone(self, stages: Sequence[Stage]) -> Course[ExitStack]:
+    def _alone(self, stages: Sequence[Stage]) -> JobSteps[ExitStack]:
         """Where analysis is shared, only one run analyses a film; the others find it done."""
         films = {
             (shared, self.run.source(stage.source).name)
@@ -80,7 +80,7 @@ class Runner:
                 held.enter_context(lock)
             return held.pop_all()
 
-    def _do(self, stages: Sequence[Stage]) -> Course[None]:
+    def _do(self, stages: Sequence[Stage]) -> JobSteps[None]:
         """Do stages that do not read one another, all their units side by side."""
         examined = [(stage, self._examine(stage)) for stage in stages]
         yield from self._work([unit for _, units in examined for unit in units if not unit.current])
@@ -100,7 +100,7 @@ class Runner:
         self.progress.plan(stage.name, len(units), current, frames)
         return units
 
-    def _work(self, pending: Sequence[Unit]) -> Course[None]:
+    def _work(self, pending: Sequence[Unit]) -> JobSteps[None]:
         calls: dict[Call, tuple[Unit, Task]] = {}
         for unit in pending:
             task = self._task(unit)

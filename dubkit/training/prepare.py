@@ -23,8 +23,8 @@ from pathlib import Path
 
 from dubkit.config.schema import Config, PrepareSettings
 from dubkit.errors import InputError, Interrupted, WorkError
-from dubkit.parallel.scheduler import Course
-from dubkit.pipeline.job import dry_run, job_course, run_courses
+from dubkit.parallel.scheduler import JobSteps
+from dubkit.pipeline.job import dry_run, job_steps, run_jobs
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
@@ -276,19 +276,19 @@ class Preparation:
                 self._collect(file)
             else:
                 pending.append(file)
-        courses = self._courses(in_turns(pending))
-        with closing(run_courses(courses, self.config.parallel)) as ended:
-            for course in ended:
-                self._settle(course.key, course.error)
+        jobs = self._jobs(in_turns(pending))
+        with closing(run_jobs(jobs, self.config.parallel)) as ended:
+            for job in ended:
+                self._settle(job.key, job.error)
 
-    def _courses(
+    def _jobs(
         self, pending: Sequence[FootageFile]
-    ) -> Iterator[tuple[tuple[FootageFile, _Counted], Course[RunResult]]]:
+    ) -> Iterator[tuple[tuple[FootageFile, _Counted], JobSteps[RunResult]]]:
         for number, file in enumerate(pending, 1):
             listener = self.progress.begin_job(file.source.name, number, len(pending))
             counted = _Counted(listener)
             request, stages = self._request(file), _stages(file)
-            yield (file, counted), job_course(request, progress=counted, stages=stages)
+            yield (file, counted), job_steps(request, progress=counted, stages=stages)
 
     def _request(self, file: FootageFile) -> RunRequest:
         return RunRequest(file.job, unit_config(self.config, file.source))

@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.parallel import dask
-from dubkit.parallel.scheduler import Call, Course, Schedule
+from dubkit.parallel.scheduler import Call, JobSteps, Schedule
 from dubkit.parallel.workers import open_workers
 from tests.fakes import Bench
 from tests.torture.cluster import cluster as running_cluster
@@ -52,7 +52,7 @@ def _die_once(marker: str) -> int:
     return os.getpid()
 
 
-def _all(*calls: Call) -> Course[list[Any]]:
+def _all(*calls: Call) -> JobSteps[list[Any]]:
     results = []
     fresh: tuple[Call, ...] = calls
     for _ in calls:
@@ -182,7 +182,7 @@ def test_without_a_scheduler_a_cluster_of_its_own_is_started(tmp_path: Path) -> 
 def test_workers_that_all_vanish_are_waited_for_and_then_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dask, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(dask, "CHECK_SECONDS", 0.2)
     monkeypatch.setattr(dask, "RETURN_SECONDS", 1.0)
     with LocalCluster(1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as own:
         workers = open_workers(1, "dask", own.scheduler_address)
@@ -198,7 +198,7 @@ def test_workers_that_all_vanish_are_waited_for_and_then_given_up(
 def test_a_worker_that_joins_after_all_have_vanished_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dask, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(dask, "CHECK_SECONDS", 0.2)
     with LocalCluster(1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as own:
         workers = open_workers(1, "dask", own.scheduler_address)
         own.scale(0)

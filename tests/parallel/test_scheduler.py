@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dubkit.parallel.scheduler import Answer, Call, Course, Ended, Schedule
+from dubkit.parallel.scheduler import Answer, Call, Ended, JobSteps, Schedule
 from dubkit.parallel.signals import Stop
 from dubkit.parallel.workers import LocalWorkers, Processes, WorkerLost, open_workers
 
@@ -45,8 +45,8 @@ def call(word: str, function: Callable[[Any], Any] = _say, **options: Any) -> Ca
     return Call(function, lambda place, cores: word, **options)
 
 
-def in_rounds(*rounds: Sequence[Call]) -> Course[list[Any]]:
-    """A course that waits for the end of each round before the next."""
+def in_rounds(*rounds: Sequence[Call]) -> JobSteps[list[Any]]:
+    """A job that waits for the end of each round before the next."""
     results = []
     for calls in rounds:
         fresh: Sequence[Call] = calls
@@ -61,7 +61,7 @@ def in_rounds(*rounds: Sequence[Call]) -> Course[list[Any]]:
 class Inside(LocalWorkers):
     """Workers whose calls end only when the schedule waits, in the order in which they began."""
 
-    near = False
+    is_local = False
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
@@ -73,7 +73,7 @@ class Inside(LocalWorkers):
         self.begun.append((argument[0], place, argument[1]))
         future: Future[Any] = Future()
         future.set_result(argument[0])
-        self._hold(key, place, future)
+        self._record(key, place, future)
 
     def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
         first = next(iter(self._held), None)
@@ -87,10 +87,10 @@ def plain(word: str, size: int = 0, **options: Any) -> Call:
 
 
 def finish(
-    workers: Any, courses: Iterable[Course[Any]], **options: Any
+    workers: Any, jobs: Iterable[JobSteps[Any]], **options: Any
 ) -> dict[int, Ended[int, Any]]:
     schedule: Schedule[int, Any] = Schedule(workers, **options)
-    return {ended.key: ended for ended in schedule.run(enumerate(courses))}
+    return {ended.key: ended for ended in schedule.run(enumerate(jobs))}
 
 
 def test_the_longest_call_of_all_jobs_begins_first_and_what_a_whole_job_waits_for_before() -> None:
@@ -111,7 +111,7 @@ def test_the_longest_call_of_all_jobs_begins_first_and_what_a_whole_job_waits_fo
 def test_jobs_are_opened_only_as_workers_run_dry() -> None:
     opened: list[int] = []
 
-    def courses() -> Generator[Course[Any], None, None]:
+    def jobs() -> Generator[JobSteps[Any], None, None]:
         for number in range(40):
             opened.append(number)
             yield in_rounds([plain(f"{number}", 5)])
@@ -120,7 +120,7 @@ def test_jobs_are_opened_only_as_workers_run_dry() -> None:
     most: list[int] = []
     ended: list[int] = []
     schedule: Schedule[int, Any] = Schedule(Inside(2))
-    for entry in schedule.run(enumerate(courses())):
+    for entry in schedule.run(enumerate(jobs())):
         ended.append(entry.key)
         assert len(opened) - len(ended) <= 5
     assert ended == list(range(40))
@@ -129,7 +129,7 @@ def test_jobs_are_opened_only_as_workers_run_dry() -> None:
 def test_a_job_that_fails_ends_alone_and_nothing_of_it_is_begun_any_more() -> None:
     workers = Inside(1)
 
-    def broken() -> Course[None]:
+    def broken() -> JobSteps[None]:
         yield [plain("x1", 9), plain("x2", 8), plain("x3", 7)]
         raise RuntimeError("the book cannot be kept")
 
@@ -143,7 +143,7 @@ def test_a_job_that_fails_ends_alone_and_nothing_of_it_is_begun_any_more() -> No
 def test_an_error_of_a_call_is_raised_inside_its_job_which_cleans_up() -> None:
     swept: list[str] = []
 
-    def tidy() -> Course[None]:
+    def tidy() -> JobSteps[None]:
         try:
             yield [call("bad", _fail)]
         finally:
@@ -159,12 +159,12 @@ def test_an_error_of_a_call_is_raised_inside_its_job_which_cleans_up() -> None:
 def test_a_job_that_waits_for_something_outside_is_asked_again_and_blocks_no_other() -> None:
     open_door: list[bool] = []
 
-    def waiting() -> Course[str]:
+    def waiting() -> JobSteps[str]:
         while not open_door:
             assert (yield ()) is None
         return "in"
 
-    def opening() -> Course[str]:
+    def opening() -> JobSteps[str]:
         yield [plain("key", 1)]
         open_door.append(True)
         return "open"
@@ -182,8 +182,8 @@ def test_each_device_has_one_worker_of_its_own_and_cpu_work_goes_on_beside(tmp_p
     def on_cpu() -> Call:
         return Call(_where, lambda place, cores: (place, str(tmp_path)), size=1)
 
-    course = in_rounds([*(on_gpu(n) for n in range(1, 7)), on_cpu(), on_cpu()])
-    results = finish(Processes(2), [course])[0].result
+    steps = in_rounds([*(on_gpu(n) for n in range(1, 7)), on_cpu(), on_cpu()])
+    results = finish(Processes(2), [steps])[0].result
     by_place: dict[str, set[int]] = {}
     for place, process in results:
         by_place.setdefault(place, set()).add(process)
@@ -220,7 +220,7 @@ def test_a_worker_that_dies_is_forgiven_twice_and_costs_nobody_else(
 def test_a_worker_killed_at_rest_is_replaced() -> None:
     workers = open_workers(2)
 
-    def killing() -> Course[str]:
+    def killing() -> JobSteps[str]:
         answer = yield [call("first", size=1)]
         assert isinstance(answer, Answer)
         os.kill(answer.result[1], signal.SIGKILL)
@@ -236,7 +236,7 @@ def test_a_stop_while_calls_are_under_way_comes_after_the_answer_is_in_the_book(
     booked: list[str] = []
     closed: list[str] = []
 
-    def keeping() -> Course[None]:
+    def keeping() -> JobSteps[None]:
         try:
             answer = yield [call("one", _slow, size=1), call("two", _slow, size=1)]
             signal.raise_signal(signal.SIGINT)
@@ -246,7 +246,7 @@ def test_a_stop_while_calls_are_under_way_comes_after_the_answer_is_in_the_book(
         finally:
             closed.append("closed")
 
-    with Stop().listening() as stop:
+    with Stop().installed() as stop:
         schedule: Schedule[int, None] = Schedule(open_workers(2), stop)
         with pytest.raises(KeyboardInterrupt), closing(schedule.run([(0, keeping())])) as ended:
             list(ended)

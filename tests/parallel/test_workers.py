@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.errors import MissingDependency
-from dubkit.parallel.scheduler import Call, Course, Schedule, stream
+from dubkit.parallel.scheduler import Call, JobSteps, Schedule, stream
 from dubkit.parallel.workers import CPU, WorkerLost, open_workers, share_of_cores
 
 
@@ -102,7 +102,7 @@ def _grow(megabytes: int) -> int:
     return os.getpid()
 
 
-def _in_turn(*megabytes: int) -> Course[list[int]]:
+def _in_turn(*megabytes: int) -> JobSteps[list[int]]:
     found = []
     for wanted in megabytes:
         answer = yield [Call(_grow, lambda _place, _cores, wanted=wanted: wanted)]  # type: ignore[misc]
