@@ -1,21 +1,5 @@
 """The definition of every measure: name, unit and range, which way is better, how to read it, what it cannot see.
 
-measure               difference   correlation
-====================  ===========  ===========
-opening_correlation   .03          .99
-offset_ms             4 ms         .99
-open_in_silence       .06          .95
-amplitude             .07          .72
-jitter                .11          .44
-ssim                  .01          1.00
-sharpness             .00          1.00
-closure_recall        .06          (the judge saw all shut)
-vowel_closure_ratio   30           none: the divisor is next to nothing
-====================  ===========  ===========
-
-``sound_offset_ms`` of the real clips whose sound is known to fit: -15 to 35 ms; with the sound moved by 200 ms, it
-moved by 195 to 205 ms.
-=======
 One name means one thing: in the gate, ``dubkit evaluate``, the report, in JSON, CSV and JUnit. The code of each lies
 beside this module: `lips`, `lip_sync`, `picture`, `syncnet`; the limits of the gate in `gate_limits`. How far an
 outside judge agrees is measured in ``docs/gate-and-measures.md``.

@@ -99,7 +99,7 @@ def test_films_of_different_length_or_size_are_not_compared(tmp_path: Path) -> N
 
     code, text = refused(made, "--reference", film(tmp_path / "d.mp4", rate="50", seconds=0.5))
     assert code == 3
-    assert "50.000: their pictures are of different moments" in text
+    assert "50.000: their frames show different moments" in text
 
 
 def test_another_take_of_the_same_man_in_the_same_room_is_another_film(
