@@ -40,7 +40,7 @@ class AudioInfo:
 
 
 def audio_info(path: Path) -> AudioInfo:
-    """What the sound of a file is; raises `InputError` where there is none."""
+    """Facts about the first audio stream of a file. Raises `InputError` where there is none."""
     with open_media(path) as container:
         stream = sound_stream(container, path)
         context = stream.codec_context
@@ -93,34 +93,34 @@ def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
     # room for as much as there seems to be; pages that are not written take no memory
     held = np.empty(round((min(audio_end(path), LONGEST) + 1) * rate), np.float32)
     done = 0
-    for block in _bounded(path, rate):
+    for block in _limited_blocks(path, rate):
         end = done + len(block)
         if end > len(held):
             held = np.concatenate([held[:done], np.empty(len(held) // 4 + len(block), np.float32)])
         held[done:end] = block
         done = end
-    return _some(held[:done], path)
+    return _require_samples(held[:done], path)
 
 
 def map_samples(path: Path, folder: Path, rate: int = SPEECH_RATE) -> Floats:
-    """The same, lying in a file without a name in ``folder``: a film's sound need not be in memory as a whole.
+    """As `load_samples`, mapped from an unnamed file in ``folder``: a film's sound need not fit in memory.
 
-    What was read of it leaves memory again with `let_go`. It is not written to.
+    Pages that were read leave memory again with `release_pages`. The file is not written to.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
         count = 0
-        for block in _bounded(path, rate):
+        for block in _limited_blocks(path, rate):
             # a full disk is an error here; in mapped memory it would be a crash
             file.write(block.tobytes())
             count += len(block)
         file.flush()
         if not count:
-            return _some(np.zeros(0, np.float32), path)
+            return _require_samples(np.zeros(0, np.float32), path)
         return np.asarray(np.memmap(file, np.float32, "c"))
 
 
-def let_go(samples: Floats) -> None:
-    """Lets what was read of mapped samples leave memory; they are read again where they are wanted."""
+def release_pages(samples: Floats) -> None:
+    """Let the pages of mapped samples leave memory; they are read again from the file where needed."""
     owner: object = samples
     while isinstance(owner, np.ndarray):
         owner = owner.base
@@ -129,13 +129,13 @@ def let_go(samples: Floats) -> None:
 
 
 def parts(samples: Floats, size: int) -> Iterator[Floats]:
-    """The samples from one end to the other, ``size`` at a time; none of them stays in memory for it."""
+    """The samples from beginning to end, ``size`` at a time; mapped pages are released after each part."""
     for at in range(0, len(samples), size):
         yield samples[at : at + size]
-        let_go(samples)
+        release_pages(samples)
 
 
-def _bounded(path: Path, rate: int) -> Iterator[Floats]:
+def _limited_blocks(path: Path, rate: int) -> Iterator[Floats]:
     count = 0
     for block in stream_samples(path, rate):
         count += len(block)
@@ -146,7 +146,7 @@ def _bounded(path: Path, rate: int) -> Iterator[Floats]:
         yield block
 
 
-def _some(samples: Floats, path: Path) -> Floats:
+def _require_samples(samples: Floats, path: Path) -> Floats:
     if not len(samples):
         raise InputError(f"{path} has a sound stream, but none of it can be decoded")
     return samples
@@ -223,12 +223,12 @@ _LEAD = 0.5  # seconds sought before the start: codecs need some run-up
 
 
 def load_span(path: Path, start: float, end: float, rate: int = SPEECH_RATE) -> Floats | None:
-    """Mono samples of ``start .. end``, seconds on the container's own clock; silence where nothing is heard.
+    """Mono samples of ``start .. end``, seconds on the container's own clock; silence where it has no sound.
 
     None where the file has no sound that can be decoded.
     """
     out = np.zeros(max(1, round((end - start) * rate)), np.float32)
-    heard = False
+    decoded = False
     with open_media(path) as container:
         for frame in _frames(container, start, end, rate):
             if frame.pts is None or frame.time_base is None:
@@ -238,8 +238,8 @@ def load_span(path: Path, start: float, end: float, rate: int = SPEECH_RATE) -> 
             low, high = max(0, first), min(len(out), first + len(block))
             if low < high:
                 out[low:high] = block[low - first : high - first]
-            heard = True
-    return out if heard else None
+            decoded = True
+    return out if decoded else None
 
 
 def _frames(container: InputContainer, start: float, end: float, rate: int) -> Iterator[AudioFrame]:
@@ -255,5 +255,5 @@ def _frames(container: InputContainer, start: float, end: float, rate: int) -> I
                 yield from resampler.resample(frame)
                 if frame.time is not None and frame.time > end:
                     return
-    except av.FFmpegError:  # damaged from here on: what was heard so far counts
+    except av.FFmpegError:  # damaged from here on: what was decoded so far counts
         return

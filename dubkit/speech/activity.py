@@ -1,9 +1,8 @@
-"""Where a track is loud enough to hold speech: the ground for windows, silence and even timing.
+"""Where a track holds speech: loud spans and windows, silence, and what is loud without being speech.
 
-Frames are 10 ms, like those of the acoustic model. All times are seconds.
-
-What is said of a moment follows from the sound near it: a corrected line must not move the words of others. Of
-the whole track only its loudness is used, in coarse steps.
+Levels are of 10 ms frames, like those of the acoustic model. All times are seconds. Whether a moment is speech follows
+from the sound near it, since a corrected line must not move the words of others; of the whole track only its loudness
+is used, in coarse steps.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.media.audio import let_go, parts
+from dubkit.media.audio import parts, release_pages
 from dubkit.records import GRID_STEP, SILENCE, Floats, Phoneme
 from dubkit.speech.mel_levels import SAMPLE_RATE, stretch
 
 RATE = 16000
 FRAME = 160
 FRAMES_A_SECOND = 100
-SILENT = -66.0  # dB of full scale: a track whose loudest frames stay under this says nothing
+SILENT = -66.0  # dB of full scale: a track whose loudest frames stay below this is silent
 COARSE = 6.0  # dB: steps in which a track's loudness is taken
-DEAD = -50.0  # dB under the track's own speech level: nothing audible, whatever an aligner believes
+DEAD = -50.0  # dB below the track's own speech level: inaudible, whatever an aligner finds there
 
 _BLOCK = 2**20
 
@@ -33,7 +32,7 @@ Levels = NDArray[np.float64]
 
 
 def clean(samples: Floats) -> Floats:
-    """Samples that any engine can take: one finite row."""
+    """The samples as one row of finite numbers, which any engine accepts; not copied without need."""
     flat = np.asarray(samples, np.float32).reshape(-1)
     # a film's track must not be copied whole without need
     if all(bool(np.isfinite(part).all()) for part in parts(flat, _BLOCK)):
@@ -41,8 +40,8 @@ def clean(samples: Floats) -> Floats:
     return np.nan_to_num(flat, posinf=0.0, neginf=0.0)
 
 
-def ordinary(piece: Floats) -> Floats:
-    """A piece of sound at an ordinary level, without offset; silence stays silence."""
+def normalized(piece: Floats) -> Floats:
+    """A piece of sound with its peak at 0.7 and its mean at 0; silence stays silence."""
     centered = piece - piece.mean(dtype=np.float64) if len(piece) else piece
     peak = float(np.abs(centered).max(initial=0.0))
     if peak < 10 ** (SILENT / 20):
@@ -112,7 +111,7 @@ def _cut(stretch: list[Span], longest: float) -> list[Span]:
     start, end = stretch[0][0], stretch[-1][1]
     if end - start <= longest:
         return [(start, end)]
-    if len(stretch) == 1:  # one breathless span: no pause to cut at, so equal parts
+    if len(stretch) == 1:  # one long span without a pause to cut at: equal parts
         parts = int(np.ceil((end - start) / longest))
         return list(pairwise(np.linspace(start, end, parts + 1).tolist()))
     # of pauses alike, the one nearest the middle
@@ -132,7 +131,7 @@ def _padded(pieces: list[Span], duration: float, pad: float) -> list[Span]:
     for i, (start, end) in enumerate(pieces):
         before = pieces[i - 1][1] if i else 0.0
         after = pieces[i + 1][0] if i + 1 < len(pieces) else duration
-        # on a coarse grid, so that a slightly other threshold rarely moves a window
+        # on a coarse grid, so that a slightly different threshold rarely moves a window
         low = max(_snapped(start - pad), _snapped((before + start) / 2))
         high = min(_snapped(end + pad), _snapped((end + after) / 2))
         padded.append((max(min(low, start), 0.0), min(max(high, end), duration)))
@@ -144,14 +143,14 @@ def _snapped(time: float) -> float:
 
 
 def dead_spans(level: Levels, shortest: float = 0.25) -> list[Span]:
-    """Spans so quiet that nobody speaks in them."""
+    """Spans too quiet to hold speech."""
     quiet = level < max(speech_level(level) + DEAD, -90.0)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet, [0]]).astype(int)))
     spans = (edges.reshape(-1, 2) / FRAMES_A_SECOND).tolist()
     return [(start, end) for start, end in spans if end - start >= shortest]
 
 
-_CLEAR = 15.0  # dB under the loud part of a track: voices, not breath and rooms
+_CLEAR = 15.0  # dB below the loud part of a track: voices, not breath and room noise
 
 
 @dataclass(slots=True)
@@ -173,7 +172,7 @@ class Track:
 
     def cut(self, start: float, end: float) -> Floats:
         """The samples of a stretch."""
-        let_go(self.samples)
+        release_pages(self.samples)
         return self.samples[round(start * RATE) : round(end * RATE)]
 
     def speech(self, seconds: float) -> Floats:
@@ -222,14 +221,14 @@ Mask = NDArray[np.bool_]
 
 def silence_unspoken(phonemes: Sequence[Phoneme], samples: Floats) -> tuple[Phoneme, ...]:
     """Phonemes that lie mostly where nothing is spoken become silence."""
-    nothing = unspoken(samples)
-    heard: list[Phoneme] = []
+    unspoken_cells = unspoken(samples)
+    kept: list[Phoneme] = []
     for phoneme in phonemes:
         low, high = (round(t / GRID_STEP) for t in (phoneme.start, phoneme.end))
-        here = nothing[low : max(high, low + 1)]
-        mute = len(here) > 0 and here.mean() > 0.5
-        heard.append(Phoneme(SILENCE, phoneme.start, phoneme.end) if mute else phoneme)
-    return tuple(heard)
+        here = unspoken_cells[low : max(high, low + 1)]
+        silent = len(here) > 0 and here.mean() > 0.5
+        kept.append(Phoneme(SILENCE, phoneme.start, phoneme.end) if silent else phoneme)
+    return tuple(kept)
 
 
 def unspoken(samples: Floats) -> Mask:

@@ -81,7 +81,7 @@ def weights() -> dict[str, float]:
 
 
 SUB = 4  # points looked at inside a cell: soft occupancy
-REACH = 0.16  # seconds: how far the place inside a long phoneme is still told
+REACH = 0.16  # seconds from a phoneme's ends within which the position in it counts
 
 FEATURES = ("silence", *PHONOLOGICAL)
 TIMES = ("since", "until")
@@ -138,10 +138,10 @@ def inputs(
     rows = cells(phonemes, numbers)
     if not bands:
         return rows
-    heard: Floats = np.zeros((len(numbers), bands + 1), np.float32)
+    sound_rows: Floats = np.zeros((len(numbers), bands + 1), np.float32)
     if sound is not None:
-        heard[:, :bands], heard[:, bands] = sound.rows(numbers), 1.0
-    return np.concatenate([rows, heard], 1)
+        sound_rows[:, :bands], sound_rows[:, bands] = sound.rows(numbers), 1.0
+    return np.concatenate([rows, sound_rows], 1)
 
 
 def _tiled(phonemes: Sequence[TimedPhoneme], start: float, end: float) -> list[TimedPhoneme]:

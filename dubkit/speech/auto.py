@@ -1,8 +1,8 @@
 """The aligner ``auto``: for each dub the best engine that has what its language needs.
 
-The language is the one that was said, else the script's, else what an engine that can tell it hears. In the last
-case the language is known only once a recognizer is at work: where another engine has to align, it is given the
-words that were recognized.
+The language is the one that was given, else the script's, else the one that a recognizing engine detects. In the last
+case it is known only once the recognizer runs: where another engine has to align, it is given the words that were
+recognized.
 """
 
 from __future__ import annotations
@@ -53,27 +53,27 @@ class AlignerByLanguage:
         language = language or self.settings.language
         if language is None and script:
             language = guess(line.text for line in script)
-        name = self._take(language)
+        name = self._choose(language)
         engine = self._engine(name)
         if language is None and isinstance(engine, Listener):
-            return self._heard(name, engine, samples)
+            return self._without_script(name, engine, samples)
         return engine.align(samples, script, language)
 
-    def _heard(self, name: str, engine: Listener, samples: Floats) -> Speech:
+    def _without_script(self, name: str, engine: Listener, samples: Floats) -> Speech:
         """Align a dub of which nothing is known; ``engine`` can tell its language."""
-        told = engine.language_of(samples)
-        if told is None:  # silence
+        detected = engine.language_of(samples)
+        if detected is None:  # silence
             return engine.align(samples, None, None)
-        language, remark = told
-        other = self._take(language)
+        language, remark = detected
+        other = self._choose(language)
         if other == name:
             speech = engine.align(samples, None, language)
         else:
             lines = engine.transcribe(samples, language)
-            speech = _laid(self._engine(other), samples, lines, language, name)
+            speech = _aligned(self._engine(other), samples, lines, language, name)
         return replace(speech, warnings=(remark, *speech.warnings))
 
-    def _take(self, language: str | None) -> str:
+    def _choose(self, language: str | None) -> str:
         known = self.settings.model_copy(update={"language": language})
         name, why = choose(_KIND, AUTO, known)
         self.notes = (f"{_KIND}: {name} ({why})",)
@@ -106,8 +106,8 @@ def identity_of(settings: SpeechSettings) -> str:
     return identity(_KIND, settings.aligner, settings)
 
 
-def _laid(
-    engine: Aligner, samples: Floats, lines: tuple[ScriptLine, ...], language: str, heard_by: str
+def _aligned(
+    engine: Aligner, samples: Floats, lines: tuple[ScriptLine, ...], language: str, recognizer: str
 ) -> Speech:
     """Recognized lines laid on the sound by another engine; by sound alone where they do not fit, or where
     nobody can say how they are pronounced.
@@ -118,7 +118,7 @@ def _laid(
         speech = engine.align(samples, lines, language)
     except (InputError, UsageError, MissingDependency):
         return engine.align(samples, None, language)
-    remark = f"no script: words were recognized by {heard_by}, and some may be wrong; --script is more reliable"
+    remark = f"no script: words were recognized by {recognizer}, and some may be wrong; --script is more reliable"
     return replace(
         speech, path="recognition", warnings=(remark, *speech.warnings), unspoken=(), unscripted=()
     )

@@ -83,8 +83,8 @@ class Espeak:
 
     @property
     def version(self) -> str:
-        told = self._call.espeak_Info(None)
-        return str(told.decode().split()[0])
+        info = self._call.espeak_Info(None)
+        return str(info.decode().split()[0])
 
     @cache  # noqa: B019 - there is one object a process, see `espeak`
     def languages(self) -> dict[str, Language]:

@@ -162,7 +162,7 @@ _WITHOUT_BLANKS = re.compile(r"[\u2e80-\u2fff\u3400-\u9fff\uf900-\ufaff\U0002000
 
 
 class Reader(Protocol):
-    """Finds words in a writing without blanks: pairs of what is written and what is said."""
+    """Finds words in a script without spaces: pairs of the written word and its reading."""
 
     def read(self, text: str) -> list[tuple[str, str]]: ...
 
@@ -198,7 +198,7 @@ class Pronouncer:
         return _symbols(self._readings.get(word, word), self._voice) or None
 
     def in_dictionary(self, word: str) -> bool:
-        """Whether the pronunciation dictionary of English decides how the word is said."""
+        """Whether the word is pronounced by the English dictionary."""
         return self.english and word in dictionary()
 
     def _english(self, word: str) -> tuple[str, ...] | None:

@@ -21,6 +21,6 @@ class JapaneseReader:
         pairs = []
         for token in self._tokenizer.tokenize(text):
             if any(c.isalnum() for c in token.surface):
-                said = token.phonetic if token.phonetic not in ("*", "") else token.surface
-                pairs.append((token.surface, said.translate(_KATAKANA_TO_HIRAGANA)))
+                reading = token.phonetic if token.phonetic not in ("*", "") else token.surface
+                pairs.append((token.surface, reading.translate(_KATAKANA_TO_HIRAGANA)))
         return pairs

@@ -1,8 +1,8 @@
-"""What the TC net hears of the dub itself: levels of the sound in 16 mel bands on the 20 ms grid.
+"""The sound that the TC net is given beside phonemes: levels in 16 mel bands on the 20 ms grid.
 
-Phonemes say which mouth, the sound how loud, how long and how clearly. Each band is measured against its own
-mean power within `NEAR` seconds, so microphone, loudness and room say little, and nothing farther away says
-anything: a line corrected elsewhere leaves the levels of this one as they are.
+Phonemes say which mouth, the sound how loud, how long and how clearly. Each band is measured against its own mean power
+within `NEAR` seconds, so microphone, loudness and room matter little, and nothing farther away matters at all: a line
+corrected elsewhere leaves the levels of this one unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.media.audio import let_go
+from dubkit.media.audio import release_pages
 from dubkit.records import GRID_STEP, Floats, MelLevels
 
 SAMPLE_RATE = 16000
@@ -26,8 +26,8 @@ _FAINT_DB = -35.0  # mean at least: where there is no sound, its noise is not lo
 _CHUNK = 4096  # cells worked on at once
 
 
-def listen(samples: Floats) -> MelLevels:
-    """Levels of the whole of ``samples`` (mono, 16 kHz, -1..1): 0 in silence, 2 at the mean of near speech."""
+def mel_levels_of(samples: Floats) -> MelLevels:
+    """Levels of ``samples`` (mono, 16 kHz, -1..1): 0 in silence, 2 at the mean of the speech around."""
     if not len(samples):
         return MelLevels(0, np.zeros((0, BANDS), np.float32))
     numbers = np.arange(int(np.ceil(len(samples) / SAMPLE_RATE / GRID_STEP)) + 1)
@@ -48,11 +48,11 @@ def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def stretch(samples: Floats, start: int, end: int) -> Floats:
-    """Samples ``start`` to ``end``, silence where there are none; a film's sound must not be copied whole."""
+    """A copy of samples ``start`` to ``end``, finite, with silence where there are none."""
     first, last = min(max(start, 0), len(samples)), min(max(end, 0), len(samples))
     part = np.asarray(samples[first:last], np.float32)
     clean = np.nan_to_num(part, posinf=0.0, neginf=0.0)
-    let_go(samples)
+    release_pages(samples)
     return np.pad(clean, (first - start, end - last))
 
 

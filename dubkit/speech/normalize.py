@@ -34,22 +34,24 @@ _CLOCK = re.compile(r"\b(\d{1,2}):(\d\d)\b")
 
 
 def spoken_words(text: str, language: str) -> tuple[list[str], list[str]]:
-    """The words that are said, in order, as they are written but for numbers and signs; and what had to
-    be left out, because there are no words for it here in that language.
+    """The spoken words of a text, in order, numbers and signs written out; and the tokens that were left out because
+    there are no words for them here in that language.
     """
-    lost: list[str] = []
+    left_out: list[str] = []
 
-    def say(token: str, said: str) -> str:
-        lost.extend([] if said else [token])
-        return f" {said} "
+    def replaced(token: str, words: str) -> str:
+        left_out.extend([] if words else [token])
+        return f" {words} "
 
     text = _CLOCK.sub(r"\1 \2", text.replace("’", "'").replace("ʼ", "'"))
     if language == "en":
-        text = _ENGLISH_ORDER.sub(lambda m: say(m[0], _said(int(m[1]), language, "ordinal")), text)
-    text = _MONEY.sub(lambda m: say(m[0], _money(m, language)), text)
-    text = _NUMBER.sub(lambda m: say(m[0], _number(m[0], language)), text)
-    text = _SIGN.sub(lambda m: say(m[0], _SIGNS[m[0]].get(language, "")), text)
-    return _words(text), lost
+        text = _ENGLISH_ORDER.sub(
+            lambda m: replaced(m[0], _in_words(int(m[1]), language, "ordinal")), text
+        )
+    text = _MONEY.sub(lambda m: replaced(m[0], _money(m, language)), text)
+    text = _NUMBER.sub(lambda m: replaced(m[0], _number(m[0], language)), text)
+    text = _SIGN.sub(lambda m: replaced(m[0], _SIGNS[m[0]].get(language, "")), text)
+    return _words(text), left_out
 
 
 def _words(text: str) -> list[str]:
@@ -74,17 +76,17 @@ def _money(found: re.Match[str], language: str) -> str:
     sign, token = found[1] or found[4], found[2] or found[3]
     value = _value(token.rstrip(".,"), language)
     try:
-        said = num2words(
+        words = num2words(
             float(value), lang=language, to="currency", currency=_CURRENCIES[sign], separator=""
         )
     except (RuntimeError, ValueError, KeyError, AttributeError):  # not in this language
-        return _said(value, language)
+        return _in_words(value, language)
     if value == int(value):  # "twelve dollars", without "zero cents"
         whole = num2words(
             int(value) * 100, lang=language, to="currency", currency=_CURRENCIES[sign], cents=False
         )
-        said = re.split(r"[,\d]", whole)[0]
-    return str(said)
+        words = re.split(r"[,\d]", whole)[0]
+    return str(words)
 
 
 def _number(token: str, language: str) -> str:
@@ -92,10 +94,10 @@ def _number(token: str, language: str) -> str:
     year = len(token) == 4 and token.isdecimal() and 1100 <= value < 2100
     if language == "zh":
         return "".join(_CHINESE[int(c)] for c in token if c.isdecimal())
-    return (_said(value, language, "year") if year else "") or _said(value, language)
+    return (_in_words(value, language, "year") if year else "") or _in_words(value, language)
 
 
-def _said(value: float, language: str, to: str = "cardinal") -> str:
+def _in_words(value: float, language: str, to: str = "cardinal") -> str:
     try:
         return str(num2words(value, lang=language, to=to))
     except (RuntimeError, OverflowError, ValueError, AttributeError, TypeError):

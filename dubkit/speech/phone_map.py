@@ -18,8 +18,8 @@ from dubkit.speech import articulatory
 from dubkit.speech.articulatory import FEATURES, articulation
 from dubkit.speech.g2p import IPA, Pronouncer
 
-# sounds far from every English one, by what they are heard as; a letter counts with its marks
-_BY_EAR = {
+# sounds far from every English one, by the phone they are perceived as; a letter counts with its marks
+_NEAREST_BY_SOUND = {
     "x": "HH", "χ": "HH", "ħ": "HH", "ç": "SH", "r": "R", "ɾ": "R", "ɽ": "R", "ʁ": "R", "ʀ": "R",
     "ɣ": "G", "β": "V", "ʋ": "V", "ɸ": "F", "ʈ": "T", "ɖ": "D", "ɟ": "D", "c": "K", "ɯ": "UH",
     "ɨ": "IH", "ø": "ER", "œ": "ER", "ʕ": "AA", "ʔ": "T", "a": "AE", "e": "EY", "o": "OW", "y": "IY", "ɲ": "N",
@@ -67,8 +67,8 @@ def spoken(pronouncer: Pronouncer, word: str) -> Spoken | None:
 def nearest(symbol: str) -> tuple[str, ...]:
     """The phones (one or two, ARPAbet) that sound most like an IPA symbol."""
     parts = _distinct(articulatory.segments(symbol))
-    if len(parts) == 1 and parts[0] in _BY_EAR:
-        return (_BY_EAR[parts[0]],)
+    if len(parts) == 1 and parts[0] in _NEAREST_BY_SOUND:
+        return (_NEAREST_BY_SOUND[parts[0]],)
     one, distance = _closest(articulation(symbol))
     if len(parts) < 2 or symbol in IPA.values():
         return (one,)

@@ -1,6 +1,6 @@
 """The embedded aligner: words and phones by forced alignment, in every language that can be pronounced here.
 
-Which way is taken is told in ``Speech.path``, what was left out in ``Speech.warnings``:
+``Speech.path`` states how the words were found, ``Speech.warnings`` what was left out:
 
 - ``script``: the script's words are aligned, see `script_fit`.
 - ``recognition``: no script; English words are recognized, then aligned.
@@ -19,10 +19,10 @@ from dubkit.speech.activity import Span, Track
 from dubkit.speech.espeak import available, espeak
 from dubkit.speech.g2p import ENGLISH, Pronouncer, check, guess
 from dubkit.speech.phone_map import english
-from dubkit.speech.script_alignment import Fitted, ScriptFitter, hush, tile
+from dubkit.speech.script_alignment import Fitted, ScriptFitter, silence_inaudible, tile
 from dubkit.speech.sphinx_decoders import Decoders, Phones
 
-_FITS = -26.0  # `sphinx_decoders.Forced.fit` under which words are not what is said
+_FITS = -26.0  # `sphinx_decoders.Forced.fit` below which words are not those spoken
 
 
 class PocketsphinxAligner:
@@ -38,7 +38,7 @@ class PocketsphinxAligner:
 
     @property
     def version(self) -> str:
-        """Names espeak-ng too, where it is: it decides how words are said."""
+        """Includes espeak-ng's, where it is installed: it decides how words are pronounced."""
         speaker = f"+espeak-ng-{espeak().version}" if available() else ""
         return f"{package_version('pocketsphinx')}+3{speaker}"
 
@@ -69,8 +69,8 @@ class PocketsphinxAligner:
         return self._speech(track, language, "phone-loop", fitted)
 
     def _speech(self, track: Track, language: str, path: str, fitted: Fitted) -> Speech:
-        hushed = hush(fitted.phones, activity.dead_spans(track.level))
-        words, phonemes = tile(fitted.texts, hushed, track.duration)
+        audible = silence_inaudible(fitted.phones, activity.dead_spans(track.level))
+        words, phonemes = tile(fitted.texts, audible, track.duration)
         return Speech(
             language=language,
             duration=track.duration,

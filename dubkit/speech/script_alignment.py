@@ -1,9 +1,8 @@
-"""Lay a script on a dub with the embedded acoustic model, and find where the two differ.
+"""Align a script with a dub by the embedded acoustic model, and find where the two differ.
 
-Long tracks are cut first: timed scripts between their lines, plain ones where words of the script were
-recognized. In each piece all words are aligned; words that the sound does not bear out are taken from the
-piece, the rest is aligned again, and both sides of the difference are told: text that is not spoken, sound
-that is not in the text.
+Long tracks are cut first: timed scripts between their lines, plain ones where words of the script were recognized. In
+each piece all words are aligned; words that the sound does not confirm are taken from the piece, the rest is aligned
+again, and both differences are reported: text that is not spoken, and sound that is not in the text.
 """
 
 from __future__ import annotations
@@ -36,23 +35,23 @@ class Chunk:
     last: int
 
 
-def match(script: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs (script index, heard index) of equal words, rising in both.
+def match(script: Sequence[str], recognized: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs (script index, recognized index) of equal words, rising in both.
 
     From equal runs of three words, then from single words between those.
     """
     triples = [tuple(script[i : i + 3]) for i in range(len(script) - 2)]
-    heard_triples = [tuple(heard[i : i + 3]) for i in range(len(heard) - 2)]
+    recognized_triples = [tuple(recognized[i : i + 3]) for i in range(len(recognized) - 2)]
     pairs: set[tuple[int, int]] = set()
-    matcher = SequenceMatcher(None, triples, heard_triples, autojunk=False)
+    matcher = SequenceMatcher(None, triples, recognized_triples, autojunk=False)
     for block in matcher.get_matching_blocks():
         if block.size:
             pairs |= {(block.a + k, block.b + k) for k in range(block.size + 2)}
-    fixed = [(-1, -1), *_rising(pairs), (len(script), len(heard))]
+    fixed = [(-1, -1), *_rising(pairs), (len(script), len(recognized))]
     for (a, b), (c, d) in pairwise(fixed):
         # single words are trusted only in short gaps, where there is little choice
         if 1 < c - a <= 30 and 1 < d - b <= 30:
-            inner = SequenceMatcher(None, script[a + 1 : c], heard[b + 1 : d], autojunk=False)
+            inner = SequenceMatcher(None, script[a + 1 : c], recognized[b + 1 : d], autojunk=False)
             for block in inner.get_matching_blocks():
                 offset = ((a + 1 + block.a + k, b + 1 + block.b + k) for k in range(block.size))
                 pairs |= set(offset)
@@ -79,18 +78,18 @@ def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[Span 
     return times
 
 
-def heard_times(
-    count: int, pairs: Sequence[tuple[int, int]], heard: Sequence[Word]
+def recognized_times(
+    count: int, pairs: Sequence[tuple[int, int]], recognized: Sequence[Word]
 ) -> list[Span | None]:
-    """The heard time of every script word that was matched."""
+    """The time of every script word that was matched to a recognized one, else None."""
     times: list[Span | None] = [None] * count
     for i, j in pairs:
-        times[i] = (heard[j].start, heard[j].end)
+        times[i] = (recognized[j].start, recognized[j].end)
     return times
 
 
 def plausible(times: Sequence[Span | None], spans: Sequence[Span]) -> bool:
-    """Whether the times that a script states for its words are those of sound on the track."""
+    """Whether the times that a script states for its words coincide with sound on the track."""
     stated = [time for time in times if time is not None]
     if len(stated) < len(times) or not stated or not spans:
         return False
@@ -134,7 +133,7 @@ def timed_chunks(
     for line, count in zip(lines, counts, strict=True):
         if count and line.start is not None and line.end is not None:
             first, last = at, at + count
-            if groups and not _apart(groups[-1], line.start, pauses):
+            if groups and not _separable(groups[-1], line.start, pauses):
                 start, end, first, _ = groups.pop()
                 groups.append((start, max(end, line.end), first, last))
             else:
@@ -159,28 +158,28 @@ def timed_chunks(
     return found
 
 
-def _apart(group: tuple[float, float, int, int], start: float, pauses: Sequence[Span]) -> bool:
-    """Whether a line that starts at ``start`` can be told from the group before it."""
+def _separable(group: tuple[float, float, int, int], start: float, pauses: Sequence[Span]) -> bool:
+    """Whether a line that starts at ``start`` can be separated from the group before it."""
     gap = start - group[1]
     if gap >= 2 * _SLACK or start - group[0] > 25.0:
         return True
-    near = _near_anchors(group[1], start, pauses)
-    return gap >= -0.1 and start - group[0] > 2.0 and any(b - a >= 0.2 for a, b in near)
+    candidates = _pauses_near(group[1], start, pauses)
+    return gap >= -0.1 and start - group[0] > 2.0 and any(b - a >= 0.2 for a, b in candidates)
 
 
-def _near_anchors(end: float, start: float, pauses: Sequence[Span]) -> list[Span]:
+def _pauses_near(end: float, start: float, pauses: Sequence[Span]) -> list[Span]:
     """Pauses whose middle is near the gap between two lines."""
     low, high = min(end, start) - _SLACK / 2, max(end, start) + _SLACK / 2
     return [(a, b) for a, b in pauses if low <= (a + b) / 2 <= high and b - a >= 0.12]
 
 
 def _pause_between(end: float, start: float, pauses: Sequence[Span]) -> float:
-    near = _near_anchors(end, start, pauses)
+    candidates = _pauses_near(end, start, pauses)
     middle = (end + start) / 2
-    if not near:
+    if not candidates:
         return middle
     # long pauses before near ones
-    a, b = max(near, key=lambda pause: pause[1] - pause[0] - abs(sum(pause) / 2 - middle))
+    a, b = max(candidates, key=lambda pause: pause[1] - pause[0] - abs(sum(pause) / 2 - middle))
     return (a + b) / 2
 
 
@@ -196,12 +195,12 @@ def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> fl
     return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
 
 
-_LEAST = 1e-6  # seconds; what is shorter is rounding
+_ROUNDING = 1e-6  # seconds; what is shorter is rounding
 
 
-def hush(phones: Phones, dead: Sequence[Span]) -> Phones:
-    """Nothing is spoken where nothing can be heard (``dead``, rising), whatever was aligned there."""
-    hushed: Phones = []
+def silence_inaudible(phones: Phones, dead: Sequence[Span]) -> Phones:
+    """The phones without those in the inaudible spans ``dead`` (rising); phones that reach into one are shortened."""
+    audible: Phones = []
     at = 0
     for symbol, start, end, word in phones:
         while at < len(dead) and dead[at][1] <= start:
@@ -214,8 +213,8 @@ def hush(phones: Phones, dead: Sequence[Span]) -> Phones:
             elif start < low < end:
                 kept = (start, low)
         if kept[1] - kept[0] > 0.005:
-            hushed.append((symbol, *kept, word))
-    return hushed
+            audible.append((symbol, *kept, word))
+    return audible
 
 
 def tile(
@@ -226,7 +225,7 @@ def tile(
 ) -> tuple[tuple[Word, ...], tuple[Phoneme, ...]]:
     """Words, and phonemes that tile ``0 .. duration``: gaps become silence, silences are joined.
 
-    Words without a phone that can be heard are left out.
+    Words without an audible phone are left out.
     """
     phonemes: list[Phoneme] = []
     spans: dict[int, list[float]] = {}
@@ -234,9 +233,9 @@ def tile(
     at = 0.0
     for symbol, start, end, word in phones:
         start, end = max(at, min(start, duration)), min(end, duration)
-        if end - start <= _LEAST:
+        if end - start <= _ROUNDING:
             continue
-        if start - at > _LEAST:
+        if start - at > _ROUNDING:
             phonemes.append(Phoneme(SILENCE, at, start))
         else:
             start = at
@@ -246,7 +245,7 @@ def tile(
             spans.setdefault(word, [start, end])[1] = end
         phonemes.append(Phoneme(symbol, start, end, None if word is None else len(order) - 1))
         at = end
-    if duration - at > _LEAST:
+    if duration - at > _ROUNDING:
         phonemes.append(Phoneme(SILENCE, at, duration))
     elif phonemes:
         phonemes[-1] = replace(phonemes[-1], end=duration)
@@ -268,27 +267,27 @@ def _joined(phonemes: list[Phoneme]) -> tuple[Phoneme, ...]:
     return tuple(joined)
 
 
-Fits = NDArray[np.float64]
+WordFits = NDArray[np.float64]
 
 ONE_PIECE = 100.0  # seconds of speech that are aligned whole; memory grows with the square
-_SURE = -26.0  # `Forced.fit` of an English script that nobody need doubt
-_DOUBT = -45.0  # fit of a word, seen with its neighbors, that raises a doubt
+_SURE_FIT = -26.0  # `Forced.fit` of an English script that is certainly right
+_DOUBTFUL_FIT = -45.0  # smoothed fit of a word below which the script may be wrong
 _MARGIN = (
     20.0  # a right script fits better than its words backward by this at least (measured: 37 to 80)
 )
-_OF_WRONG = (
-    75  # per cent of wrong words fit worse than the limit under which words are not borne out
+_WRONG_PERCENTILE = (
+    75  # per cent of wrong words fit worse than the limit below which words are not confirmed
 )
-# words in a row that are told as not said; other languages are heard less surely
-_CLAUSE, _CLAUSE_FOREIGN = 3, 5
-_UNHEARD = 0.6  # seconds of loud sound that no word explains
-_LONGEST_PHONE = 0.35  # seconds on average in one word: it was smeared over other sound
-_ENOUGH = 0.35  # of the words must be heard, else it is another script
+# words in a row that are reported as not spoken; other languages are aligned less reliably
+_MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
+_MIN_UNEXPLAINED = 0.6  # seconds of loud sound without words that are reported
+_MAX_PHONE_SECONDS = 0.35  # seconds on average in one word: it was smeared over other sound
+_MIN_SHARE = 0.35  # of the words must be confirmed, else it is another script
 
 
 @dataclass(slots=True)
 class Fitted:
-    """What was found of a script: words, phones, and both differences."""
+    """The fit of a script: words and phones, and both differences."""
 
     texts: list[str] = field(default_factory=list)
     phones: Phones = field(default_factory=list)
@@ -316,7 +315,7 @@ class ScriptFitter:
 
     def fit(self, script: Sequence[ScriptLine], pronouncer: Pronouncer, trust: bool) -> Fitted:
         """Raises InputError where this is not the script of this dub, unless it is to be trusted."""
-        lines = self._words(script, pronouncer)
+        lines = self._pronounced(script, pronouncer)
         counts = [len(line) for line in lines]
         words = [word for line in lines for word in line]
         found, score = Fitted(), 0.0
@@ -324,28 +323,30 @@ class ScriptFitter:
         if timed:
             pauses, duration = self._track.pauses(), self._track.duration
             chunks = timed_chunks(script, counts, pauses, duration)
-            found, score = self._laid(chunks, words, trust)
+            found, score = self._fitted(chunks, words, trust)
         if not timed or (len(found.texts) < 0.6 * len(words) and not trust):
-            free, other = self._laid(self._chunks(lines), words, trust)
+            free, other = self._fitted(self._chunks(lines), words, trust)
             if timed and len(free.texts) > len(found.texts):
                 warning = "the timestamps of the script do not match the dub and are ignored"
                 self._track.warnings.append(warning)
             if not timed or len(free.texts) > len(found.texts):
                 found, score = free, other
-        if len(found.texts) < _ENOUGH * len(words) and not trust:
-            raise self._another(score, pronouncer.language)
-        self._tell(found)
+        if len(found.texts) < _MIN_SHARE * len(words) and not trust:
+            raise self._mismatch(score, pronouncer.language)
+        self._warn(found)
         return found
 
-    def _laid(self, chunks: list[Chunk], words: list[Spoken], trust: bool) -> tuple[Fitted, float]:
-        """What fits of a script cut in one way, and its score: fit above chance."""
+    def _fitted(
+        self, chunks: list[Chunk], words: list[Spoken], trust: bool
+    ) -> tuple[Fitted, float]:
+        """What fits of a script that is cut into ``chunks``, and its score: fit above chance."""
         pieces = [self._piece(c.start, c.end, words[c.first : c.last]) for c in chunks]
         limit, score = (-np.inf, _MARGIN) if trust else self._limit(pieces)
         found = Fitted()
         for piece in pieces:
-            clause = _CLAUSE if all(not w.groups for w in piece.words) else _CLAUSE_FOREIGN
-            for part in self._parts(piece, limit, clause):
-                self._take(found, part)
+            min_run = _MIN_RUN if all(not w.groups for w in piece.words) else _MIN_RUN_FOREIGN
+            for part in self._parts(piece, limit, min_run):
+                self._collect(found, part)
         return found, score
 
     def _piece(self, start: float, end: float, words: list[Spoken]) -> _Piece:
@@ -353,31 +354,35 @@ class ScriptFitter:
         return _Piece(start, end, words, forced)
 
     def _limit(self, pieces: list[_Piece]) -> tuple[float, float]:
-        """The fit under which words are not borne out by this sound, and the score of the whole.
+        """The fit below which words are not confirmed by this sound, and the score of the whole.
 
-        Voice, microphone and language move all fits; what a wrong text gives in the same sound is told by
-        the words backward.
+        Voice, microphone and language move all fits; the fit of a wrong text in the same sound is
+        measured with the words backward.
         """
-        told = [piece for piece in pieces if piece.forced is not None]
-        if not told:
+        aligned = [piece for piece in pieces if piece.forced is not None]
+        if not aligned:
             return np.inf, 0.0
-        near = np.concatenate([_near(piece.forced.word_fits) for piece in told if piece.forced])
-        if np.median(near) > _SURE and near.min() > _DOUBT:
+        fits_near = np.concatenate(
+            [_smoothed_fits(piece.forced.word_fits) for piece in aligned if piece.forced]
+        )
+        if np.median(fits_near) > _SURE_FIT and fits_near.min() > _DOUBTFUL_FIT:
             return -np.inf, _MARGIN
-        longest = max(told, key=lambda piece: len(piece.words))
+        longest = max(aligned, key=lambda piece: len(piece.words))
         backward = self._piece(longest.start, longest.end, longest.words[::-1]).forced
         if backward is None or len(longest.words) < 4:
-            return _SURE + (_DOUBT - _SURE) * 2, _MARGIN
-        level = float(np.percentile(near, 70))
+            return _SURE_FIT + (_DOUBTFUL_FIT - _SURE_FIT) * 2, _MARGIN
+        level = float(np.percentile(fits_near, 70))
         score = level - backward.fit
         if score < _MARGIN:
             return np.inf, score
-        return float(np.percentile(_near(backward.word_fits), _OF_WRONG)), score
+        return float(np.percentile(_smoothed_fits(backward.word_fits), _WRONG_PERCENTILE)), score
 
-    def _words(self, script: Sequence[ScriptLine], pronouncer: Pronouncer) -> list[list[Spoken]]:
+    def _pronounced(
+        self, script: Sequence[ScriptLine], pronouncer: Pronouncer
+    ) -> list[list[Spoken]]:
         texts = [pronouncer.words(line.text) for line in script]
-        said = [[spoken(pronouncer, word) for word in line] for line in texts]
-        lines = [[word for word in line if word is not None] for line in said]
+        pronounced = [[spoken(pronouncer, word) for word in line] for line in texts]
+        lines = [[word for word in line if word is not None] for line in pronounced]
         count, kept = sum(map(len, texts)), sum(map(len, lines))
         if kept < 0.7 * max(1, count):
             raise InputError(
@@ -399,12 +404,12 @@ class ScriptFitter:
         if last - first <= ONE_PIECE:
             start, end = max(0.0, first - 0.4), min(track.duration, last + 0.4)
             return [Chunk(start, end, 0, len(names))]
-        heard = self._heard(lines)
-        pairs = match(names, [word.text for word in heard])
-        times = heard_times(len(names), pairs, heard)
+        recognized = self._recognized(lines)
+        pairs = match(names, [word.text for word in recognized])
+        times = recognized_times(len(names), pairs, recognized)
         return chunks(times, track.pauses(), track.duration)
 
-    def _heard(self, lines: list[list[Spoken]]) -> list[Word]:
+    def _recognized(self, lines: list[list[Spoken]]) -> list[Word]:
         """Words recognized window by window by a recognizer that expects the script's."""
         self._decoders.guide(lines)
         return [
@@ -413,50 +418,52 @@ class ScriptFitter:
             for text, start, end in self._decoders.recognize_guided(self._track.cut(at, stop))
         ]
 
-    def _parts(self, piece: _Piece, limit: float, clause: int, again: bool = True) -> list[_Piece]:
-        """A piece as parts whose words are said there, and parts of words that are not."""
+    def _parts(self, piece: _Piece, limit: float, min_run: int, again: bool = True) -> list[_Piece]:
+        """A piece divided into parts whose words are spoken there and parts whose words are not."""
         forced, words = piece.forced, piece.words
         if forced is None:
             return [piece]
-        kept = _borne_out(forced, limit, clause)
+        kept = _confirmed(forced, limit, min_run)
         if kept.all():
             return [piece]
         if not kept.any():
             return [_Piece(piece.start, piece.end, words, None)]
         parts: list[_Piece] = []
         edges = [(a + piece.start, b + piece.start) for a, b in _word_spans(forced)]
-        runs = [(good, [i for i, _ in run]) for good, run in groupby(enumerate(kept), _flag)]
+        runs = [
+            (good, [i for i, _ in run]) for good, run in groupby(enumerate(kept), _is_confirmed)
+        ]
         at = piece.start
         for number, (good, run) in enumerate(runs):
             stop = piece.end
             if number + 1 < len(runs):
-                stop = _between(edges[run[-1]], edges[runs[number + 1][1][0]], keep_left=good)
-            told = words[run[0] : run[-1] + 1]
+                stop = _cut_between(edges[run[-1]], edges[runs[number + 1][1][0]], keep_left=good)
+            run_words = words[run[0] : run[-1] + 1]
             if good and again:
-                parts += self._parts(self._piece(at, stop, told), limit, clause, again=False)
+                parts += self._parts(self._piece(at, stop, run_words), limit, min_run, again=False)
             else:
-                parts.append(_Piece(at, stop, told, None))
+                parts.append(_Piece(at, stop, run_words, None))
             at = stop
         return parts
 
-    def _take(self, found: Fitted, piece: _Piece) -> None:
+    def _collect(self, found: Fitted, piece: _Piece) -> None:
         if piece.forced is None:
             if piece.words:
                 found.unspoken.append(" ".join(word.text for word in piece.words))
-            unsaid = [(piece.start, piece.end)]
+            unexplained = [(piece.start, piece.end)]
         else:
             first = len(found.texts)
-            moved = _moved(piece.forced.phones, piece.start, first)
+            moved = _shifted(piece.forced.phones, piece.start, first)
             found.texts += [word.text for word in piece.words]
-            unsaid = _gaps([p for p in moved if p[3] is not None], piece.start, piece.end)
+            unexplained = _gaps([p for p in moved if p[3] is not None], piece.start, piece.end)
             found.phones += [phone for phone in moved if phone[3] is not None]
-        for start, end in unsaid:
-            clear = self._track.clear(start, end) >= _UNHEARD
+        for start, end in unexplained:
+            clear = self._track.clear(start, end) >= _MIN_UNEXPLAINED
             spans = self._track.windows(start, end) if clear or piece.forced is None else []
             found.unscripted += spans if clear else []
             found.phones += self._loop(spans)
 
-    def _tell(self, found: Fitted) -> None:
+    def _warn(self, found: Fitted) -> None:
         if found.unspoken:
             count = sum(len(text.split()) for text in found.unspoken)
             self._track.warnings.append(
@@ -470,7 +477,7 @@ class ScriptFitter:
                 f"{found.unscripted[0][0]:.1f} s: lips follow the sound alone there"
             )
 
-    def _another(self, score: float, language: str) -> InputError:
+    def _mismatch(self, score: float, language: str) -> InputError:
         return InputError(
             f"the script does not match the dub: its score is {score:.0f}, a matching "
             f"one has {_MARGIN:.0f} or more",
@@ -479,28 +486,30 @@ class ScriptFitter:
         )
 
 
-def _flag(item: tuple[int, np.bool_]) -> bool:
+def _is_confirmed(item: tuple[int, np.bool_]) -> bool:
     return bool(item[1])
 
 
-def _near(fits: Sequence[float]) -> Fits:
-    """(words,) The fit of each word seen with two neighbors on each side."""
+def _smoothed_fits(fits: Sequence[float]) -> WordFits:
+    """(words,) the median fit of each word with two neighbors on each side."""
     padded = np.pad(np.array(fits), 2, mode="reflect" if len(fits) > 2 else "edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), 1))
 
 
-def _borne_out(forced: Forced, limit: float, clause: int) -> NDArray[np.bool_]:
-    """(words,) Whether the sound bears out each word."""
-    good = _near(forced.word_fits) >= limit
+def _confirmed(forced: Forced, limit: float, min_run: int) -> NDArray[np.bool_]:
+    """(words,) whether the sound confirms each word."""
+    good = _smoothed_fits(forced.word_fits) >= limit
     for i, (start, end) in enumerate(_word_spans(forced)):
         count = sum(word == i for *_, word in forced.phones)
-        smeared = (end - start) / count > _LONGEST_PHONE and forced.word_fits[i] < limit
+        smeared = (end - start) / count > _MAX_PHONE_SECONDS and forced.word_fits[i] < limit
         good[i] &= not smeared
     at = 0
     for flag, run in groupby(good.tolist()):
         count = len(list(run))
-        if not flag and count < clause and count < len(good):
-            good[at : at + count] = True  # one or two odd words: said in another way, not left out
+        if not flag and count < min_run and count < len(good):
+            good[at : at + count] = (
+                True  # one or two misfits: pronounced in another way, not left out
+            )
         at += count
     return good
 
@@ -514,18 +523,18 @@ def _word_spans(forced: Forced) -> list[Span]:
 
 
 def _gaps(phones: Phones, start: float, end: float) -> list[Span]:
-    """What lies between phones that follow one another, within ``start`` to ``end``."""
+    """The spans between phones that follow one another, within ``start`` to ``end``."""
     edges = [start, *(time for _, a, b, _ in phones for time in (a, b)), end]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _between(left: Span, right: Span, keep_left: bool) -> float:
-    """Where to cut between two words of which one is not borne out: close to the one that is."""
+def _cut_between(left: Span, right: Span, keep_left: bool) -> float:
+    """Where to cut between two words of which one is not confirmed: close to the one that is."""
     margin = min(0.1, (right[0] - left[1]) / 2)
     return left[1] + margin if keep_left else right[0] - margin
 
 
-def _moved(phones: Phones, seconds: float, words: int) -> Phones:
+def _shifted(phones: Phones, seconds: float, words: int) -> Phones:
     return [
         (p, a + seconds, b + seconds, None if w is None else w + words) for p, a, b, w in phones
     ]

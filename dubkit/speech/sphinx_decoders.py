@@ -17,7 +17,7 @@ from pocketsphinx import Decoder, get_model_path
 from pocketsphinx.lm import ArpaBoLM
 
 from dubkit.records import SILENCE, Floats
-from dubkit.speech.activity import ordinary
+from dubkit.speech.activity import normalized
 from dubkit.speech.g2p import IPA
 from dubkit.speech.phone_map import Spoken
 
@@ -87,12 +87,12 @@ class Decoders:
 
     def recognize(self, samples: Floats) -> Words:
         """Words of free English speech."""
-        return _heard(self._free, samples)
+        return _recognized(self._free, samples)
 
     def guide(self, script: Sequence[Sequence[Spoken]]) -> None:
         """Make `recognize_guided` expect the words of this script, given by line."""
         decoder = self._guided
-        _teach(decoder, [word for line in script for word in line])
+        _add_words(decoder, [word for line in script for word in line])
         names = (" ".join(word.name for word in line) for line in script if line)
         text = "\n".join(f"<s> {line} </s>" for line in names)
         with TemporaryDirectory(prefix="dubkit-") as folder:
@@ -106,19 +106,19 @@ class Decoders:
 
     def recognize_guided(self, samples: Floats) -> Words:
         """Words, by name, of speech that mostly follows the script given to `guide`."""
-        return _heard(self._guided, samples)
+        return _recognized(self._guided, samples)
 
 
-def _teach(decoder: Decoder, words: Iterable[Spoken]) -> None:
-    said = {word.name: word.phones for word in words if word.groups}
-    unknown = [name for name in sorted(said) if decoder.lookup_word(name) is None]
+def _add_words(decoder: Decoder, words: Iterable[Spoken]) -> None:
+    pronunciations = {word.name: word.phones for word in words if word.groups}
+    unknown = [name for name in sorted(pronunciations) if decoder.lookup_word(name) is None]
     for name in unknown:
         # the decoder rebuilds its search after the last one only: that is what takes time
-        decoder.add_word(name, said[name], name == unknown[-1])
+        decoder.add_word(name, pronunciations[name], name == unknown[-1])
 
 
 def _force(decoder: Decoder, samples: Floats, words: Sequence[Spoken]) -> Forced | None:
-    _teach(decoder, words)
+    _add_words(decoder, words)
     try:
         decoder.set_align_text(" ".join(word.name for word in words))
         _decode(decoder, samples)
@@ -160,14 +160,14 @@ def _grouped(word: Spoken, found: list[tuple[str, float, float]], number: int) -
 
 
 def _decode(decoder: Decoder, samples: Floats) -> None:
-    pcm = (np.clip(ordinary(samples), -1.0, 1.0) * 32767).astype("<i2").tobytes()
-    decoder.reinit_feat(decoder.config)  # else a piece is heard a little by the one before it
+    pcm = (np.clip(normalized(samples), -1.0, 1.0) * 32767).astype("<i2").tobytes()
+    decoder.reinit_feat(decoder.config)  # else the features of a piece depend on the one before it
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()
 
 
-def _heard(decoder: Decoder, samples: Floats) -> Words:
+def _recognized(decoder: Decoder, samples: Floats) -> Words:
     _decode(decoder, samples)
     return [
         (s.word.partition("(")[0], s.start_frame * _HOP, (s.end_frame + 1) * _HOP)

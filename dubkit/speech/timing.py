@@ -1,7 +1,7 @@
-"""What a shot must know of the speech: the phonemes around it and the exact time of its frames.
+"""The timing of a shot: the phonemes around it and the exact time of its frames; also the dub's speech on disk.
 
-It holds nothing from farther away than the context, not even where a long silence ends: a line corrected
-elsewhere leaves it equal, so that nothing is rendered again.
+It holds nothing from farther away than the context, not even where a long silence ends: a line corrected elsewhere
+leaves it equal, so that nothing is rendered again.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def cut_timing(
         if p.end > low and p.start < high
     ]
     timed = tuple(p for p in near if p[2] > p[1])
-    heard = None if sound is None else sound.cut(low, high)
-    return Timing(times, timed, tuple(_runs(timed, shot, times)), heard)
+    levels = None if sound is None else sound.cut(low, high)
+    return Timing(times, timed, tuple(_runs(timed, shot, times)), levels)
 
 
 def _runs(

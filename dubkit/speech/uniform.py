@@ -10,7 +10,7 @@ from dubkit.speech import activity
 from dubkit.speech.g2p import IPA, pronounce, words_of
 
 # what a mouth does when nothing is known of the words: open and close at the pace of speech
-_BABBLE = "B AH D AH"
+_DEFAULT_PHONES = "B AH D AH"
 _PHONES_A_SECOND = 12.0
 
 
@@ -36,12 +36,15 @@ class EvenAligner:
         duration = len(samples) / activity.RATE
         spans = activity.voiced_spans(activity.levels(activity.clean(samples)))
         texts: list[str] = []
-        laid: Laid = []
-        for said, where in _parts(script or (), spans, duration) if spans else ():
-            texts += said
-            phones = [(pronounce(text) if text else _BABBLE) or _BABBLE for text in said]
-            laid += _lay([p.split() for p in phones], where)
-        words, phonemes = _records(texts, laid, duration)
+        placed: Placed = []
+        for words_of_line, where in _parts(script or (), spans, duration) if spans else ():
+            texts += words_of_line
+            phones = [
+                (pronounce(text) if text else _DEFAULT_PHONES) or _DEFAULT_PHONES
+                for text in words_of_line
+            ]
+            placed += _spread([p.split() for p in phones], where)
+        words, phonemes = _records(texts, placed, duration)
         return Speech(
             language=language or self.settings.language or "en",
             duration=duration,
@@ -71,21 +74,21 @@ def _parts(
     free = 0.0  # lines that overlap follow each other
     for words, start, end in sorted(timed, key=lambda line: line[1]):
         start = max(start, free)
-        heard = [
+        audible = [
             (max(a, start), min(b, end)) for a, b in spans if min(b, end) - max(a, start) > 0.05
         ]
-        if not heard and end - start > 0.05:
-            heard = [(start, end)]
-        if heard:
-            parts.append((words, heard))
-            free = heard[-1][1]
+        if not audible and end - start > 0.05:
+            audible = [(start, end)]
+        if audible:
+            parts.append((words, audible))
+            free = audible[-1][1]
     return parts
 
 
-Laid = list[list[tuple[str, float, float]]]
+Placed = list[list[tuple[str, float, float]]]
 
 
-def _lay(words: list[list[str]], spans: list[activity.Span]) -> Laid:
+def _spread(words: list[list[str]], spans: list[activity.Span]) -> Placed:
     """Equal shares of the voiced time for every phone, mapped back to the track's own time."""
     lengths = np.array([end - start for start, end in spans])
     voiced_at = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -94,23 +97,23 @@ def _lay(words: list[list[str]], spans: list[activity.Span]) -> Laid:
     span = np.clip(np.searchsorted(voiced_at, edges[:-1], "right") - 1, 0, len(spans) - 1)
     starts = np.array([s for s, _ in spans])[span] + edges[:-1] - voiced_at[span]
     ends = np.minimum(starts + np.diff(edges), np.array([e for _, e in spans])[span])
-    laid, at = [], 0
+    placed, at = [], 0
     for word in words:
         rows = range(at, at + len(word))
-        laid.append(
+        placed.append(
             [(p, float(starts[i]), float(ends[i])) for p, i in zip(word, rows, strict=True)]
         )
         at += len(word)
-    return laid
+    return placed
 
 
 def _records(
-    texts: list[str], laid: Laid, duration: float
+    texts: list[str], placed: Placed, duration: float
 ) -> tuple[tuple[Word, ...], tuple[Phoneme, ...]]:
     words: list[Word] = []
     phonemes: list[Phoneme] = []
     at = 0.0
-    for text, phones in zip(texts, laid, strict=False):
+    for text, phones in zip(texts, placed, strict=False):
         index = len(words) if text else None
         if text:
             words.append(Word(text, phones[0][1], phones[-1][2], 0.0))

@@ -30,7 +30,7 @@ from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
 from dubkit.speech import activity, script_alignment
 from dubkit.speech.activity import Track
 from dubkit.speech.g2p import Pronouncer, guess
-from dubkit.speech.script_alignment import Chunk, hush, tile
+from dubkit.speech.script_alignment import Chunk, silence_inaudible, tile
 from dubkit.speech.sphinx_decoders import Phones
 from dubkit.weights import locate
 
@@ -148,11 +148,11 @@ def _shortened(word: Timed, end_by: float = 0.0, start_by: float = 0.0) -> tuple
 def phones_of(words: Sequence[Timed], pronounce: Pronounce) -> tuple[Phones, list[str]]:
     """The phonemes of words that have times, laid along their characters, and the words without any."""
     phones: Phones = []
-    lost: list[str] = []
+    missing: list[str] = []
     for number, word in enumerate(words):
         symbols = pronounce(word.text)
         if not symbols:
-            lost.append(word.text)
+            missing.append(word.text)
             continue
         places = np.linspace(0, len(word.edges) - 1, len(symbols) + 1)
         edges = np.interp(places, np.arange(len(word.edges)), word.edges)
@@ -160,25 +160,29 @@ def phones_of(words: Sequence[Timed], pronounce: Pronounce) -> tuple[Phones, lis
             (symbol, float(a), float(b), number)
             for symbol, (a, b) in zip(symbols, pairwise(edges), strict=True)
         ]
-    return phones, lost
+    return phones, missing
 
 
-def likeness(words: Sequence[str], chunks: Sequence[Chunk], heard: Sequence[Word]) -> float | None:
-    """How much of what a script says in each chunk is heard there: 1 all letters, in order; None where
-    there are too few to tell.
+def likeness(
+    words: Sequence[str], chunks: Sequence[Chunk], recognized: Sequence[Word]
+) -> float | None:
+    """Agreement of the words of a script with those recognized in each chunk: 1 where all letters agree, in order;
+    None where there are too few letters.
     """
     alike = total = 0
     for chunk in chunks:
-        said = "".join(words[chunk.first : chunk.last]).replace("'", "")
-        told = "".join(w.text for w in heard if chunk.start <= (w.start + w.end) / 2 < chunk.end)
-        blocks = SequenceMatcher(None, said, told.replace("'", ""), autojunk=False)
+        letters = "".join(words[chunk.first : chunk.last]).replace("'", "")
+        recognized_letters = "".join(
+            w.text for w in recognized if chunk.start <= (w.start + w.end) / 2 < chunk.end
+        )
+        blocks = SequenceMatcher(None, letters, recognized_letters.replace("'", ""), autojunk=False)
         alike += 2 * sum(block.size for block in blocks.get_matching_blocks())
-        total += len(said) + len(told)
+        total += len(letters) + len(recognized_letters)
     return alike / total if total >= 2 * _FEW_LETTERS else None
 
 
 def around(chunk: Chunk, spans: Sequence[tuple[float, float]], pad: float = 0.25) -> Chunk:
-    """The chunk without the silence at its ends, where something is heard in it at all."""
+    """The chunk without the silence at its ends, if it holds any speech."""
     inside = [span for span in spans if span[1] > chunk.start and span[0] < chunk.end]
     if not inside:
         return chunk
@@ -189,11 +193,11 @@ def around(chunk: Chunk, spans: Sequence[tuple[float, float]], pad: float = 0.25
 
 _ONE_PIECE = 25.0  # seconds of speech that are aligned whole
 _LONGEST = 60.0  # seconds that the alignment net can take at once
-_TELLING = 30.0  # seconds of speech by which a language is told
+_LANGUAGE_SECONDS = 30.0  # of speech by which a language is detected
 _SURE = 0.5  # probability of a language from which on nobody need doubt it
 # of `likeness`, under which a script is another one: with a third of all letters misheard right scripts have
 # .55 and more, wrong ones .2 to .4 (simulated on texts of 100 to 300 letters)
-_ANOTHER = 0.42
+_MISMATCH = 0.42
 
 
 class WhisperxAligner:
@@ -232,20 +236,20 @@ class WhisperxAligner:
         track = Track.of(samples)
         language = language or self.settings.language
         if not track.spans:
-            _tell(track, "the dub is silent: mouths will rest")
+            _warn(track, "the dub is silent: mouths will rest")
             return self._speech(track, language or "en", "silence", [])
         with contained():
             if language is None and script:
                 language = guess(line.text for line in script)
             if language is None:
-                language, remark = self._told(track)
-                _tell(track, remark)
+                language, remark = self._detected_language(track)
+                _warn(track, remark)
             speaker = Pronouncer(language)
             if script:
-                words, chunks = self._scripted(track, script, language, speaker)
+                words, chunks = self._with_script(track, script, language, speaker)
             else:
-                words, chunks = self._recognized(track, language, speaker)
-            timed = self._aligned(track, language, words, chunks)
+                words, chunks = self._without_script(track, language, speaker)
+            timed = self._timed_words_of(track, language, words, chunks)
         path = "script" if script else "recognition"
         return self._speech(track, language, path, timed, speaker)
 
@@ -255,67 +259,73 @@ class WhisperxAligner:
         if not track.spans:
             return None
         with contained():
-            return self._told(track)
+            return self._detected_language(track)
 
     def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
         """See `engines.base.Listener`."""
         track = Track.of(samples)
         with contained():
-            heard = self._with_recognizer(
-                track, lambda net, n: net.hear(track.samples, language, n)
+            recognized = self._with_recognizer(
+                track, lambda net, n: net.recognize(track.samples, language, n)
             )
-        lines = (ScriptLine(h.text, h.start, min(h.end, track.duration)) for h in heard if h.text)
+        lines = (
+            ScriptLine(h.text, h.start, min(h.end, track.duration)) for h in recognized if h.text
+        )
         return tuple(lines)
 
-    def _told(self, track: Track) -> tuple[str, str]:
-        """The language that is heard, and what is to be said of it."""
-        speech = track.speech(_TELLING)
+    def _detected_language(self, track: Track) -> tuple[str, str]:
+        """The detected language, and a remark on it for the user."""
+        speech = track.speech(_LANGUAGE_SECONDS)
         code, sure = self._with_recognizer(track, lambda net, _: net.language_of(speech))
         doubt = "" if sure >= _SURE else f", but with low confidence ( {sure:.2f})"
         return str(code), f"no language was set: the dub sounds like {code!r}{doubt}"
 
     def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
-        """The words of a text as they are said: numbers and signs spoken out."""
+        """The spoken words of a text, numbers and signs written out."""
         spoken = load_module("dubkit.speech.normalize", what=self.name, extra=self.name)
-        said, lost = spoken.spoken_words(text, speaker.language.split("-")[0])
-        if lost:
-            _tell(track, f"left out, because they cannot be pronounced: {', '.join(lost)}")
-        return speaker.words(" ".join(said))
+        spoken_words, missing = spoken.spoken_words(text, speaker.language.split("-")[0])
+        if missing:
+            _warn(track, f"left out, because they cannot be pronounced: {', '.join(missing)}")
+        return speaker.words(" ".join(spoken_words))
 
-    def _recognized(
+    def _without_script(
         self, track: Track, language: str, speaker: Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
-        heard = self._with_recognizer(track, lambda net, n: net.hear(track.samples, language, n))
+        recognized = self._with_recognizer(
+            track, lambda net, n: net.recognize(track.samples, language, n)
+        )
         words: list[str] = []
         chunks = []
-        for part in heard:
-            said = self._words(track, part.text, speaker)
-            if said:
+        for part in recognized:
+            spoken_words = self._words(track, part.text, speaker)
+            if spoken_words:
                 end = min(part.end, track.duration)
-                chunks.append(Chunk(part.start, end, len(words), len(words) + len(said)))
-                words += said
-        _tell(
+                chunks.append(Chunk(part.start, end, len(words), len(words) + len(spoken_words)))
+                words += spoken_words
+        _warn(
             track,
             "no script: words were recognized, and some may be wrong; --script is more reliable",
         )
         if not words:
-            _tell(track, "no words were recognized in the dub: mouths will rest")
+            _warn(track, "no words were recognized in the dub: mouths will rest")
         return words, chunks
 
-    def _scripted(
+    def _with_script(
         self, track: Track, script: tuple[ScriptLine, ...], language: str, speaker: Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
         lines = [self._words(track, line.text, speaker) for line in script]
         words = [word for line in lines for word in line]
         windows = track.windows()
-        heard = self._with_aligner(track, language, lambda net: net.hear(track.samples, windows))
+        recognized = self._with_aligner(
+            track, language, lambda net: net.recognize(track.samples, windows)
+        )
         if track.spans[-1][1] - track.spans[0][0] <= _ONE_PIECE:
             chunks = [around(Chunk(0.0, track.duration, 0, len(words)), track.spans)]
         else:
             times = script_alignment.line_times(script, [len(line) for line in lines])
             if not script_alignment.plausible(times, track.spans):
-                pairs = script_alignment.match(words, [word.text for word in heard])
-                times = script_alignment.heard_times(len(words), pairs, heard)
+                pairs = script_alignment.match(words, [word.text for word in recognized])
+                times = script_alignment.recognized_times(len(words), pairs, recognized)
             found = script_alignment.chunks(times, track.pauses(), track.duration)
             chunks = [
                 piece
@@ -323,24 +333,26 @@ class WhisperxAligner:
                 for piece in _short(track, around(chunk, track.spans))
                 if chunk.last > chunk.first
             ]
-        self._judge(track, likeness(words, chunks, heard))
+        self._check_script(track, likeness(words, chunks, recognized))
         return words, chunks
 
-    def _aligned(
+    def _timed_words_of(
         self, track: Track, language: str, words: Sequence[str], chunks: Sequence[Chunk]
     ) -> list[Timed]:
         if not words:
             return []
         stretches = [(words[c.first : c.last], c.start, c.end) for c in chunks]
-        told = self._with_aligner(track, language, lambda net: net.align(track.samples, stretches))
+        aligned = self._with_aligner(
+            track, language, lambda net: net.align(track.samples, stretches)
+        )
         timed: list[Timed] = []
-        for (said, start, end), characters in zip(stretches, told, strict=True):
-            found = timed_words(said, characters)
-            lost = sum(not word.edges for word in found)
-            if lost:
-                _tell(
+        for (spoken_words, start, end), characters in zip(stretches, aligned, strict=True):
+            found = timed_words(spoken_words, characters)
+            missing = sum(not word.edges for word in found)
+            if missing:
+                _warn(
                     track,
-                    f"{lost} words near {start:.0f} s were not aligned: placed next to their neighbors",
+                    f"{missing} words near {start:.0f} s were not aligned: placed next to their neighbors",
                 )
             timed += complete(found, start, end)
         return timed
@@ -353,33 +365,33 @@ class WhisperxAligner:
         words: list[Timed],
         speaker: Pronouncer | None = None,
     ) -> Speech:
-        phones, lost = phones_of(words, speaker.ipa) if speaker else ([], [])
-        if lost:
-            _tell(
+        phones, missing = phones_of(words, speaker.ipa) if speaker else ([], [])
+        if missing:
+            _warn(
                 track,
-                f"{len(lost)} words have no known pronunciation and are left out: {lost[0]}, ...",
+                f"{len(missing)} words have no known pronunciation and are left out: {missing[0]}, ...",
             )
         scores = [word.score for word in words]
-        hushed = hush(phones, activity.dead_spans(track.level))
+        audible = silence_inaudible(phones, activity.dead_spans(track.level))
         texts = [word.text for word in words]
-        tiled = tile(texts, hushed, track.duration, scores)
+        tiled = tile(texts, audible, track.duration, scores)
         phonemes = tiled[1] or (Phoneme("sil", 0.0, track.duration),)
         engine = f"{self.name} {self.version}"
         warnings = tuple(track.warnings)
         return Speech(language, track.duration, tiled[0], phonemes, engine, path, warnings)
 
-    def _judge(self, track: Track, score: float | None) -> None:
+    def _check_script(self, track: Track, score: float | None) -> None:
         """Raises InputError for a script that is not what the dub says; its user may trust it."""
-        if score is None or score >= _ANOTHER:
+        if score is None or score >= _MISMATCH:
             return
         if not self.settings.trust_script:
             raise InputError(
                 f"the script does not match the dub: their score is {score:.2f}, "
-                f"matching ones have {_ANOTHER:.2f} or more",
+                f"matching ones have {_MISMATCH:.2f} or more",
                 hint="--language sets another language; --trust-script uses it as it is; "
                 "without --script, words are recognized",
             )
-        _tell(track, f"the script and the dub hardly match (score {score:.2f})")
+        _warn(track, f"the script and the dub hardly match (score {score:.2f})")
 
     def _with_recognizer(self, track: Track, work: Callable[[Any, int], Any]) -> Any:
         folder, settings = locate.recognizer(self.settings), self.settings
@@ -417,7 +429,7 @@ class WhisperxAligner:
         memory = load_module("dubkit.models.devices", what=self.name)
         with memory.threads(cores()):
             return memory.within_memory(
-                lambda n, device: work(models, n, device), batch, self.device, partial(_tell, track)
+                lambda n, device: work(models, n, device), batch, self.device, partial(_warn, track)
             )
 
     def _net(self, kind: Callable[..., Any], *how: object) -> Any:
@@ -428,7 +440,7 @@ class WhisperxAligner:
         return self._loaded[key]
 
 
-def _tell(track: Track, warning: str) -> None:
+def _warn(track: Track, warning: str) -> None:
     if warning not in track.warnings:
         track.warnings.append(warning)
 
@@ -438,7 +450,7 @@ def _short(track: Track, chunk: Chunk) -> list[Chunk]:
     parts = int((chunk.end - chunk.start) / _LONGEST) + 1
     if parts == 1:
         return [chunk]
-    _tell(
+    _warn(
         track,
         f"the script could not be aligned from {chunk.start:.0f} to {chunk.end:.0f} s: timing is approximate there",
     )

@@ -35,7 +35,7 @@ _FRAME = 400  # samples that an alignment net needs at least
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RecognizedSpan:
     """A stretch of recognized speech."""
 
     text: str
@@ -82,14 +82,14 @@ class Recognizer:
         sound = samples[: CHUNK * activity.RATE]
         bands = whisper.feat_kwargs.get("feature_size") or 80
         rest = CHUNK * activity.RATE - len(sound)
-        heard = whisper.encode(log_mel_spectrogram(sound, n_mels=bands, padding=rest))
-        name, probability = whisper.model.detect_language(heard)[0][0]
+        encoded = whisper.encode(log_mel_spectrogram(sound, n_mels=bands, padding=rest))
+        name, probability = whisper.model.detect_language(encoded)[0][0]
         return str(name).strip("<|>"), float(probability)
 
-    def hear(self, samples: Floats, language: str, batch: int) -> list[Heard]:
-        """What is said, in stretches of up to 30 s."""
-        told = self._pipeline.transcribe(samples, batch_size=batch, language=language)
-        return [Heard(s["text"].strip(), s["start"], s["end"]) for s in told["segments"]]
+    def recognize(self, samples: Floats, language: str, batch: int) -> list[RecognizedSpan]:
+        """The recognized speech, in spans of up to 30 s."""
+        result = self._pipeline.transcribe(samples, batch_size=batch, language=language)
+        return [RecognizedSpan(s["text"].strip(), s["start"], s["end"]) for s in result["segments"]]
 
 
 class CharacterAligner:
@@ -127,7 +127,7 @@ class CharacterAligner:
         with _no_sentences():
             for words, start, end in stretches:
                 segment = {"text": joint.join(words), "start": start, "end": end}
-                told = whisperx.align(
+                result = whisperx.align(
                     [segment],
                     self._net,
                     self._about,
@@ -135,14 +135,14 @@ class CharacterAligner:
                     self._device,
                     return_char_alignments=True,
                 )
-                found.append([c for part in told["segments"] for c in part["chars"] or ()])
+                found.append([c for part in result["segments"] for c in part["chars"] or ()])
         return found
 
-    def hear(self, samples: Floats, windows: Sequence[tuple[float, float]]) -> list[Word]:
+    def recognize(self, samples: Floats, windows: Sequence[tuple[float, float]]) -> list[Word]:
         """The words that the net itself hears, roughly spelled: landmarks to lay a long script by."""
-        return [word for start, end in windows for word in self._hear(samples, start, end)]
+        return [word for start, end in windows for word in self._recognize(samples, start, end)]
 
-    def _hear(self, samples: Floats, start: float, end: float) -> Iterator[Word]:
+    def _recognize(self, samples: Floats, start: float, end: float) -> Iterator[Word]:
         sound = samples[round(start * activity.RATE) : round(end * activity.RATE)]
         if len(sound) < _FRAME:
             return

@@ -27,7 +27,7 @@ from dubkit.media.audio import load_span
 from dubkit.media.frames import FrameReader
 from dubkit.records import FaceState, FaceTrack, Floats, Shot
 from dubkit.speech import auto
-from dubkit.speech.mel_levels import listen
+from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
@@ -276,7 +276,9 @@ def _passage(context: StageContext, aligner: Aligner, face: Face) -> Passage | N
         return None
     speech = aligner.align(samples, None, context.config.adapt.language)
     shot = Shot(track.start, track.start + len(track))
-    timing = cut_timing(speech.phonemes, shot, clock - begin, _CONTEXT_SECONDS, listen(samples))
+    timing = cut_timing(
+        speech.phonemes, shot, clock - begin, _CONTEXT_SECONDS, mel_levels_of(samples)
+    )
     passage: Passage = _adaptation().Passage(timing, _shapes(track, usable), usable)
     return passage
 

@@ -14,7 +14,7 @@ from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
 from dubkit.speech import auto
 from dubkit.speech.activity import silence_unspoken
-from dubkit.speech.mel_levels import listen
+from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import SPEECH, save_sound
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
@@ -39,7 +39,7 @@ def run(context: StageContext) -> StageReport:
     ):  # a script states where speech is; what was recognized without one may be music
         speech = replace(speech, phonemes=silence_unspoken(speech.phonemes, samples))
     write_record(context.out / SPEECH, speech)
-    save_sound(context.out, listen(samples))
+    save_sound(context.out, mel_levels_of(samples))
     kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
     silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
     return StageReport(

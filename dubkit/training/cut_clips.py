@@ -32,7 +32,7 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import PictureWriter
 from dubkit.media.planes import rgb_crop
 from dubkit.records import SILENCE, Floats, Shot, TimedPhoneme, VideoInfo
-from dubkit.speech.mel_levels import listen
+from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.stages import faces as faces_stage
 from dubkit.stages import speech as speech_stage
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -194,7 +194,7 @@ def _speech_clip(piece: Piece, run: Run, samples: Floats) -> CutClip | str:
     if fault:
         return fault
     scores, pose = track.scores[part], track.pose[part]
-    sound = listen(samples).levels
+    sound = mel_levels_of(samples).levels
     clip = PreparedClip(seconds, landmarks, scores, pose, matrices, level, phonemes, sound)
     write_clip(piece.out / f"{stem}.npz", clip)
     width = float(np.median(track.boxes[part, 2] - track.boxes[part, 0]))

@@ -260,7 +260,7 @@ def test_too_little_memory_is_met_with_smaller_batches_and_said(
     with released(make(**folders, language="en")) as aligner:
         aligner.align(clips[0].samples, None, None)
         net = next(iter(aligner._loaded.values()))
-        true = net.hear
+        true = net.recognize
 
         def hungry(samples: Floats, language: str, batch: int) -> object:
             if batch > 2:

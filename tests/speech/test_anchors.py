@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from dubkit.records import ScriptLine, Word
-from dubkit.speech.script_alignment import chunks, heard_times, line_times, match
+from dubkit.speech.script_alignment import chunks, line_times, match, recognized_times
 
 SCRIPT = list("abcdefghijkabcdl")
 
@@ -54,4 +54,4 @@ def test_no_cut_is_made_beside_a_word_of_unknown_time() -> None:
 
 def test_heard_times_are_those_of_the_matched_words() -> None:
     heard = [Word("x", 1.0, 2.0), Word("y", 3.0, 4.0)]
-    assert heard_times(3, [(0, 0), (2, 1)], heard) == [(1.0, 2.0), None, (3.0, 4.0)]
+    assert recognized_times(3, [(0, 0), (2, 1)], heard) == [(1.0, 2.0), None, (3.0, 4.0)]

@@ -16,7 +16,7 @@ from dubkit.media.audio import map_samples, save_wav
 from dubkit.records import Floats
 from dubkit.speech import activity, mel_levels
 from dubkit.speech.activity import Track, unspoken
-from dubkit.speech.mel_levels import SAMPLE_RATE, listen
+from dubkit.speech.mel_levels import SAMPLE_RATE, mel_levels_of
 
 
 def _peak(work: Callable[[Floats], object], minutes: int) -> int:
@@ -31,7 +31,7 @@ def _peak(work: Callable[[Floats], object], minutes: int) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("work", [Track.of, listen, unspoken])
+@pytest.mark.parametrize("work", [Track.of, mel_levels_of, unspoken])
 def test_more_sound_takes_no_second_copy_of_it(work: Callable[[Floats], object]) -> None:
     more = 4 * 60 * SAMPLE_RATE * 4  # bytes of four minutes
     assert _peak(work, 5) - _peak(work, 1) < more
@@ -45,7 +45,7 @@ def _resident(folder: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what is in memory is asked of /proc")
-@pytest.mark.parametrize("work", [Track.of, listen, unspoken])
+@pytest.mark.parametrize("work", [Track.of, mel_levels_of, unspoken])
 def test_sound_in_a_file_is_never_in_memory_whole(
     work: Callable[[Floats], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,14 +56,14 @@ def test_sound_in_a_file_is_never_in_memory_whole(
     samples = map_samples(tmp_path / "a.wav", tmp_path)
     assert samples.sum() > 0
     assert _resident(tmp_path) >= samples.nbytes  # it can be told
-    audio.let_go(samples)
+    audio.release_pages(samples)
     seen: list[int] = []
 
     def watched(sound: Floats) -> None:
         seen.append(_resident(tmp_path))
-        let_go(sound)
+        release_pages(sound)
 
-    let_go = audio.let_go
+    release_pages = audio.release_pages
     for module in (audio, activity, mel_levels):
         monkeypatch.setattr(module, "let_go", watched)
     work(samples)

@@ -23,7 +23,7 @@ def syllables(seconds: float = 8.0) -> Floats:
 
 
 def test_levels_rise_and_fall_with_the_voice() -> None:
-    levels = mel_levels.listen(syllables()).levels.mean(1)
+    levels = mel_levels.mel_levels_of(syllables()).levels.mean(1)
     moments = np.arange(len(levels)) * GRID_STEP
     swell = np.clip(np.sin(2 * np.pi * 4 * moments), 0, 1)
     assert np.corrcoef(levels[100:-100], swell[100:-100])[0, 1] > 0.8
@@ -32,7 +32,9 @@ def test_levels_rise_and_fall_with_the_voice() -> None:
 @pytest.mark.parametrize("decibel", [-12.0, 12.0])
 def test_loudness_of_the_whole_says_nothing(decibel: float) -> None:
     voice = syllables()
-    before, after = (mel_levels.listen(v).levels for v in (voice, voice * 10 ** (decibel / 20)))
+    before, after = (
+        mel_levels.mel_levels_of(v).levels for v in (voice, voice * 10 ** (decibel / 20))
+    )
     loud = before > 1.0
     assert np.abs(after - before)[loud].max() < 0.25
 
@@ -43,24 +45,24 @@ def test_what_is_changed_far_away_changes_nothing_here() -> None:
     other[: 4 * RATE] = 0.3 * np.random.default_rng(0).normal(size=4 * RATE)
     here = slice(int(6.2 / GRID_STEP), None)
     np.testing.assert_array_equal(
-        mel_levels.listen(voice).levels[here], mel_levels.listen(other).levels[here]
+        mel_levels.mel_levels_of(voice).levels[here], mel_levels.mel_levels_of(other).levels[here]
     )
 
 
 @pytest.mark.parametrize("samples", [np.zeros(RATE), np.zeros(0), np.zeros(100)])
 def test_no_sound_is_silence(samples: np.ndarray) -> None:
-    assert not mel_levels.listen(samples.astype(np.float32)).levels.any()
+    assert not mel_levels.mel_levels_of(samples.astype(np.float32)).levels.any()
 
 
 def test_what_is_not_a_number_is_silence() -> None:
     broken = syllables()
     broken[1000:3000] = np.nan
     broken[4000] = np.inf
-    assert np.isfinite(mel_levels.listen(broken).levels).all()
+    assert np.isfinite(mel_levels.mel_levels_of(broken).levels).all()
 
 
 def test_a_shot_is_given_its_part_and_gets_it_back_from_disk(tmp_path: Path) -> None:
-    whole = mel_levels.listen(syllables())
+    whole = mel_levels.mel_levels_of(syllables())
     times = 3.0 + np.arange(25) / 25
     timing = cut_timing([Phoneme("a", 0, 8)], Shot(0, 25), times, 0.8, whole)
     assert timing.sound is not None

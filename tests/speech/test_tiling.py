@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dubkit.records import Phoneme, Word
-from dubkit.speech.script_alignment import hush, tile
+from dubkit.speech.script_alignment import silence_inaudible, tile
 from dubkit.speech.sphinx_decoders import Phones
 
 seconds = st.floats(-1, 11)
@@ -36,7 +36,7 @@ def test_words_span_their_phones_and_keep_their_scores() -> None:
 
 def test_nothing_is_spoken_where_nothing_is_heard() -> None:
     phones: Phones = [("a", 0.0, 1.0, 0), ("b", 1.0, 3.0, 0), ("a", 3.0, 4.0, 1)]
-    assert hush(phones, [(1.5, 3.5)]) == [
+    assert silence_inaudible(phones, [(1.5, 3.5)]) == [
         ("a", 0.0, 1.0, 0),
         ("b", 1.0, 1.5, 0),
         ("a", 3.5, 4.0, 1),

@@ -28,7 +28,7 @@ from dubkit.media.planes import Plane
 from dubkit.metrics.shot_meter import LIPS, SEEN
 from dubkit.models.tc import ActorFacts, save_actor
 from dubkit.records import Job, Phoneme, Shot
-from dubkit.speech.mel_levels import listen
+from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
 from dubkit.stages import faces, generate
 from dubkit.stages import probe as probe_stage
@@ -116,7 +116,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     info, pts = load_film(root / "probe")
     seconds = (pts[SHOT.start : SHOT.end] - pts[0]) * float(info.time_base)
     phonemes = [Phoneme(*spoken) for spoken in SPOKEN]
-    sound = listen(load_samples(root / "dub.wav"))
+    sound = mel_levels_of(load_samples(root / "dub.wav"))
     save_timing(root / "timing", cut_timing(phonemes, SHOT, seconds, 0.8, sound))
     for engine in engines():
         scene.whole[engine] = paint(scene, renderers(scene, engine), SHOT.start, SHOT.end)

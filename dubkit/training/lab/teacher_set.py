@@ -24,7 +24,7 @@ from dubkit.faces.align import canonical_from_face, compose
 from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.media.audio import load_samples
 from dubkit.records import GRID_STEP, Floats, ScriptLine, TimedPhoneme
-from dubkit.speech.mel_levels import SAMPLE_RATE, listen
+from dubkit.speech.mel_levels import SAMPLE_RATE, mel_levels_of
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
 from dubkit.training.dataset import (
     CROP,
@@ -121,7 +121,7 @@ def clip_of(
         crop_from_display=np.stack([compose(crop, canonical_from_face(face)) for face in flat]),
         energy=np.clip(1 + 20 * np.log10(level + 1e-5) / 80, 0, 1).astype(np.float32),
         phonemes=phonemes,
-        sound=listen(samples).levels,
+        sound=mel_levels_of(samples).levels,
     )
 
 
