@@ -35,7 +35,7 @@ def commands() -> Iterator[tuple[str, str]]:
     for path, text in TEXTS.items():
         for block in re.findall(r"```sh\n(.+?)```", text, re.DOTALL):
             for line in re.findall(r"^dubkit .+$", block, re.MULTILINE):
-                yield path.name, line
+                yield path.name, line.partition(" > ")[0]
 
 
 def anchors(text: str) -> set[str]:
