@@ -22,11 +22,11 @@ from dubkit.faces import landmark_layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
 from dubkit.lips import blend
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
+from dubkit.media.planes import Plane
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
 from dubkit.records import Floats
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 SIZE = 128
 LEFT, TOP, SIDE = -1.25, 0.0, 2.5  # canonical units

@@ -108,16 +108,16 @@ class Renderer:
         plan, coding = self._plan, self._coding
         current, target = plan.current[row], plan.target[row]
         hidden = np.maximum(blend.whole_mask(current, target, self._feather), patch.mask)
-        outline = refiner.outline(current, target, hidden, patch.ring)
+        region = refiner.outline(current, target, hidden, patch.ring)
         filmed = refiner.as_filmed(refiner.shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
         for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):
             picture = refiner.as_warped(self._small[plan.bank[entry]], carried, coding)
-            offsets.append(refiner.color_offset(filmed, picture, outline.ring))
+            offsets.append(refiner.color_offset(filmed, picture, region.ring))
             pictures.append(picture + offsets[-1])
             shades.append(refiner.from_warp_grid(carried.shade))
         weights = [weight for _, _, weight in patch.warps]
-        mouth = painter.paint(filmed, outline, pictures, shades, weights)
+        mouth = painter.paint(filmed, region, pictures, shades, weights)
         if plan.trust is not None:
             mouth = mouth.held_back(float(plan.trust[row]), weights)
         change = mouth.residual * refiner.border()[..., None]

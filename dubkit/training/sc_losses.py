@@ -110,7 +110,6 @@ def _edges(picture: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 _WINDOW = slice(24, 104)  # rows and columns of the view in which all mouths lie
 _EASED = 300  # steps over which the term grows: at first the discriminator is random
 _QUICK = 4.0  # how much faster the discriminator learns than the net
-_LONGEST = 1.0  # of a gradient
 _BETAS = (0.5, 0.99)
 
 
