@@ -16,7 +16,7 @@ from dubkit.cli.console import stdout_console, table, write_json, write_line
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-app = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show, and check presets.")
+presets = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show, and check presets.")
 
 Names = Annotated[
     list[str] | None,
@@ -24,7 +24,7 @@ Names = Annotated[
 ]
 
 
-@app.command("list", cls=DubkitCommand)
+@presets.command("list", cls=DubkitCommand)
 def list_(json: o.Json = False) -> None:
     """List the presets that come with dubkit.
 
@@ -41,7 +41,7 @@ def list_(json: o.Json = False) -> None:
     stdout_console().print(table(("preset", "purpose"), rows))
 
 
-@app.command(cls=DubkitCommand)
+@presets.command(cls=DubkitCommand)
 def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) -> None:
     """Show every setting with its value under the presets NAME, and its meaning.
 
@@ -62,7 +62,7 @@ def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) 
     stdout_console().print(table(("setting", "value", "*" if changed else "", "meaning"), rows))
 
 
-@app.command(cls=DubkitCommand)
+@presets.command(cls=DubkitCommand)
 def check(names: Names = None, setting: o.Settings = None) -> None:
     """Check presets together, as a run would use them; lists every problem (exit code 2).
 
