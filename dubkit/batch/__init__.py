@@ -1,9 +1,7 @@
 """Many films with many dubs: found, checked, done, reported."""
 
-from dubkit.batch.check import BatchRequest, Checked
-from dubkit.batch.find_jobs import PATTERNS
-from dubkit.batch.jobs import Shard
-from dubkit.batch.outcomes import JobState, batch_status, outcome_files
+from dubkit.batch.find_jobs import PATTERNS, BatchRequest, Checked
+from dubkit.batch.jobs import JobState, Shard, batch_status, outcome_files
 from dubkit.batch.run_batch import (
     Batch,
     BatchResult,

@@ -10,18 +10,21 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dubkit.batch.check import BatchRequest, Checked, Ready, check
-from dubkit.batch.jobs import Entry, Problem, Shard, take_shard
-from dubkit.batch.outcomes import (
+from dubkit.batch.find_jobs import BatchRequest, Checked, Ready, check
+from dubkit.batch.jobs import (
     KIND,
     VERSION,
     BatchRecord,
+    Entry,
     Outcome,
+    Problem,
+    Shard,
     State,
     read_outcomes,
     record_path,
     request_digest,
     state_of,
+    take_shard,
     write_outcomes,
 )
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError

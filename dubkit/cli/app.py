@@ -10,18 +10,14 @@ from typer.main import get_command
 
 from dubkit.cli import (
     batch_cmd,
-    clean_cmd,
-    doctor_cmd,
     evaluate_cmd,
-    languages_cmd,
+    info_cmds,
     models_cmd,
     plan_cmd,
-    presets_cmd,
     report_cmd,
     run_cmd,
-    schema_cmd,
-    status_cmd,
     train_cmd,
+    work_folder_cmds,
 )
 from dubkit.cli.command import DubkitCommand, DubkitGroup
 from dubkit.cli.console import write_line
@@ -44,18 +40,18 @@ app.command("run", cls=DubkitCommand)(run_cmd.run)
 app.command("plan", cls=DubkitCommand)(plan_cmd.plan)
 app.command("batch", cls=DubkitCommand)(batch_cmd.batch)
 app.command("adapt", cls=DubkitCommand)(train_cmd.adapt)
-app.command("status", cls=DubkitCommand)(status_cmd.status)
+app.command("status", cls=DubkitCommand)(work_folder_cmds.status)
 app.command("report", cls=DubkitCommand)(report_cmd.report)
-app.command("diff", cls=DubkitCommand)(status_cmd.diff)
-app.command("clean", cls=DubkitCommand)(clean_cmd.clean)
+app.command("diff", cls=DubkitCommand)(work_folder_cmds.diff)
+app.command("clean", cls=DubkitCommand)(work_folder_cmds.clean)
 app.command("evaluate", cls=DubkitCommand)(evaluate_cmd.evaluate)
-app.add_typer(presets_cmd.presets, name="presets")
+app.add_typer(info_cmds.presets, name="presets")
 app.add_typer(models_cmd.app, name="models")
-app.command("languages", cls=DubkitCommand)(languages_cmd.languages)
+app.command("languages", cls=DubkitCommand)(info_cmds.languages)
 app.add_typer(train_cmd.app, name="train")
-app.command("doctor", cls=DubkitCommand)(doctor_cmd.doctor)
+app.command("doctor", cls=DubkitCommand)(info_cmds.doctor)
 app.command("demo", cls=DubkitCommand)(run_cmd.demo)
-app.command("schema", cls=DubkitCommand)(schema_cmd.schema)
+app.command("schema", cls=DubkitCommand)(info_cmds.schema)
 
 
 def _show_version(requested: bool) -> None:

@@ -19,9 +19,8 @@ from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dubkit.batch.check import Checked
-    from dubkit.batch.jobs import Problem
-    from dubkit.batch.outcomes import Outcome
+    from dubkit.batch.find_jobs import Checked
+    from dubkit.batch.jobs import Outcome, Problem
     from dubkit.batch.run_batch import Batch, BatchResult
 
 FRAMES_A_SECOND = 20.0  # guessed where this batch has not measured its own speed yet

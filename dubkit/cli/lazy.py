@@ -19,7 +19,7 @@ _PATHS = (
     "dubkit.cli.event_schema",
     "dubkit.config.presets",
     "dubkit.config.schema",
-    "dubkit.demo.demo_film",
+    "dubkit.demo",
     "dubkit.evaluation",
     "dubkit.pipeline.actor_profile",
     "dubkit.pipeline.diff",

@@ -19,7 +19,7 @@ from dubkit.engines.base import Locator
 from dubkit.engines.registry import load_engine
 from dubkit.faces import landmark_layout
 from dubkit.faces.align import apply
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
 from dubkit.metrics import lips

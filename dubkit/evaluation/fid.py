@@ -19,7 +19,7 @@ from dubkit.engines.base import Moments, Picture, PictureFeatures
 from dubkit.engines.registry import ENGINES, load_engine
 from dubkit.errors import ModelError
 from dubkit.evaluation.against_reference import Side, main_face
-from dubkit.faces.track_store import load_tracks
+from dubkit.faces.selection import load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.parallel.workers import cores

@@ -18,8 +18,7 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.faces import align
 from dubkit.lips import mouth_shape, references
 from dubkit.lips.articulation import Articulator, at_rest
-from dubkit.lips.refiner import MouthPainter
-from dubkit.lips.renderer import FacePlan, Renderer
+from dubkit.lips.refiner import FacePlan, MouthPainter, Renderer
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Timing, VideoInfo
 

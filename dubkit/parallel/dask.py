@@ -24,7 +24,7 @@ import dubkit
 from dubkit.errors import ConfigError, WorkError
 from dubkit.parallel.workers import WorkerLost
 from dubkit.version import __version__
-from dubkit.work.digest import digest_file, digest_value
+from dubkit.work.store import digest_file, digest_value
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")

@@ -26,10 +26,10 @@ from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from dubkit.parallel.signals import Stop
 from dubkit.parallel.workers import (
     CPU,
     LOKY,
+    Stop,
     WorkerLost,
     Workers,
     is_lost,

@@ -17,9 +17,8 @@ from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
 from dubkit.stages import adapt, faces, probe, shots
 from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
-from dubkit.work.digest import short
 from dubkit.work.manifest import read_manifest, write_atomic
-from dubkit.work.store import read_record
+from dubkit.work.store import read_record, short
 
 SUFFIX = ".safetensors"
 _STAGES = (probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE)  # none of them reads a dub

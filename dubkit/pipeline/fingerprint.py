@@ -16,9 +16,9 @@ from dubkit.pipeline.request import RunRequest
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
 from dubkit.work import shared_analysis
-from dubkit.work.digest import digest_value, short
 from dubkit.work.folder import intact
 from dubkit.work.manifest import key
+from dubkit.work.store import digest_value, short
 
 JOB_UNIT = "job"
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it

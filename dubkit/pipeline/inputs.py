@@ -29,9 +29,9 @@ from dubkit.records import FileDigest, Job, Manifest
 from dubkit.stages import probe, speech, stitch
 from dubkit.stages.base import Stage
 from dubkit.weights.entries import WEIGHTS
-from dubkit.work.digest import digest_file
 from dubkit.work.folder import check_work
 from dubkit.work.manifest import read_manifest
+from dubkit.work.store import digest_file
 
 INPUTS = ("video", "audio", "script", "shots", "verdicts")  # attributes of Job that are files read
 _SPACE = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly

@@ -18,10 +18,10 @@ from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import about, read_gates
 from dubkit.records import Job, Manifest, Shot, StageResult
 from dubkit.stages.base import Stage
-from dubkit.work.digest import digest_file
 from dubkit.work.folder import CONFIG, drop_damaged
 from dubkit.work.lock import hold, holder
 from dubkit.work.manifest import read_manifest, read_receipt
+from dubkit.work.store import digest_file
 
 
 @dataclass(frozen=True, slots=True)

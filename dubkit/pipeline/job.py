@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
@@ -11,9 +12,7 @@ from typing import TypeVar
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
 from dubkit.parallel.scheduler import Ended, JobSteps, Schedule
-from dubkit.parallel.signals import Stop
-from dubkit.parallel.workers import cores, open_workers
-from dubkit.pipeline.delivery import deliver, find_film, is_same
+from dubkit.parallel.workers import Stop, cores, open_workers
 from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
 from dubkit.pipeline.fingerprint import Run
 from dubkit.pipeline.inputs import check_request, open_run, space_warning
@@ -25,9 +24,10 @@ from dubkit.progress import Progress
 from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
 from dubkit.stages.base import Stage
 from dubkit.version import __version__
-from dubkit.work.folder import CONFIG, drop_damaged, explain, open_work, sweep
+from dubkit.work.folder import CONFIG, drop_damaged, explain, link_or_copy, open_work, sweep
 from dubkit.work.lock import Held, hold
-from dubkit.work.manifest import write_atomic
+from dubkit.work.manifest import sync, write_atomic
+from dubkit.work.store import digest_file
 
 Key = TypeVar("Key")
 
@@ -178,3 +178,36 @@ def _refuse_other_film(run: Run) -> None:
         f"the output {run.job.output} exists already",
         hint="--overwrite replaces it; --out names another",
     )
+
+
+def is_same(film: Path, output: Path) -> bool:
+    """Whether the output already is this film, byte for byte."""
+    if film.stat().st_size != output.stat().st_size:
+        return False
+    return film.samefile(output) or digest_file(film) == digest_file(output)
+
+
+def find_film(folder: Path) -> Path:
+    """The film in the folder of the last stage: its one file named ``film`` with any suffix."""
+    films = sorted(folder.glob("film.*"))
+    if len(films) != 1:
+        raise OutputError(f"{folder} holds {len(films)} films where one was expected")
+    return films[0]
+
+
+def deliver(film: Path, output: Path) -> None:
+    """Put the film at its destination in one step: a link where that can be, else a copy."""
+    beside = _beside(output)
+    try:
+        beside.unlink(missing_ok=True)
+        link_or_copy(film, beside)
+        beside.replace(output)
+        sync(output.absolute().parent)
+    except OSError as error:
+        raise explain(error, output) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _beside(output: Path) -> Path:
+    return output.absolute().with_name(f".{output.name}.{os.getpid()}.part")

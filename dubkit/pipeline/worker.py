@@ -16,10 +16,10 @@ from dubkit.errors import DubkitError, InputError, OutputError, ToolError, WorkE
 from dubkit.pipeline.log import programs
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Selected, StageContext, StageReport
-from dubkit.work.digest import digest_value
 from dubkit.work.folder import describe, explain, new_scratch, publish
 from dubkit.work.lock import attend
 from dubkit.work.manifest import write_receipt
+from dubkit.work.store import digest_value
 
 Work = Callable[[StageContext], StageReport]
 

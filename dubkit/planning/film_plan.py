@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from dubkit.config.schema import Config
-from dubkit.parallel.workers import cores
+from dubkit.errors import DubkitError
+from dubkit.faces.selection import load_choice, load_tracks, save_choice, save_tracks
+from dubkit.parallel.scheduler import stream
+from dubkit.parallel.workers import WorkerLost, cores
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.job import STAGES, dry_run, run_job
 from dubkit.pipeline.map_shots import map_shots
@@ -16,11 +23,189 @@ from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.worker import find_devices
 from dubkit.planning.contact_sheet import SheetWriter
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
-from dubkit.planning.time_estimate import LEAST, Speed, Trial, earlier, measure
 from dubkit.progress import Progress
-from dubkit.records import Shot
-from dubkit.stages import generate
-from dubkit.stages.base import Per
+from dubkit.records import FaceTrack, Job, Shot, StageResult, Timing, TrackChoice, Untouched
+from dubkit.speech.timing import load_timing, save_timing
+from dubkit.stages import gate, generate
+from dubkit.stages.base import Per, StageContext, StageReport
+
+ENOUGH = 100  # painted frames of earlier shots that tell a speed
+TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds a frame, of one worker."""
+
+    painted: float
+    plain: float
+    basis: str  # how it was measured, in words
+    start: float = 0.0  # seconds until a worker has loaded all it needs
+
+    def seconds(self, frames: int, painted: int) -> float:
+        """Time of a shot."""
+        return painted * self.painted + (frames - painted) * self.plain
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A shot of which a few frames are rendered, to see how long that takes. Pickles."""
+
+    shot: Shot
+    job: Job
+    config: Config
+    inputs: Mapping[str, tuple[Path, ...]]  # of the whole shot
+    device: str
+
+
+def earlier(
+    receipts: Iterable[tuple[StageResult, float]], engine: str, settings: Mapping[str, str]
+) -> Speed | None:
+    """The speed of shots that were rendered with the same generator and settings; None where they are too few.
+
+    ``receipts`` are those of the stage generate, each with the seconds that the gate then took.
+    """
+    rows = [
+        (int(r.facts.get("painted") or 0), _frames(r.unit), r.seconds + more)
+        for r, more in receipts
+        if r.error is None
+        and r.parts.get("engine") == engine
+        and all(r.parts.get(name) == value for name, value in settings.items())
+    ]
+    painted = sum(row[0] for row in rows)
+    if painted < ENOUGH:
+        return None
+    basis = f"{len(rows)} shots rendered earlier in this work folder"
+    bare = [row for row in rows if row[0] == 0]
+    if not bare:  # what frames without a new mouth take is not known: all count alike
+        each = sum(row[2] for row in rows) / sum(row[1] for row in rows)
+        return Speed(each, each, basis)
+    plain = sum(row[2] for row in bare) / sum(row[1] for row in bare)
+    rest = sum(seconds - plain * (frames - new) for new, frames, seconds in rows)
+    return Speed(max(plain, rest / painted), plain, basis)
+
+
+def _frames(unit: str) -> int:
+    start, end = unit.split("-")
+    return int(end) - int(start)
+
+
+def measure(trial: Trial) -> Speed | None:
+    """Render a few frames of a shot in a worker, into nowhere; None where that fails."""
+    began = time.monotonic()
+    for _, found in stream(_try, [trial], jobs=2):
+        if found is None or isinstance(found, WorkerLost):
+            return None
+        speed, rendering = found
+        return replace(speed, start=max(0.0, time.monotonic() - began - rendering))
+    return None
+
+
+def _try(trial: Trial) -> tuple[Speed, float] | None:
+    """The speed, and the seconds that rendering for it took."""
+    tracks = load_tracks(trial.inputs["faces"][0])
+    choices = load_choice(trial.inputs["faces"][0])
+    part = _busiest(trial.shot, choices, TRIED)
+    try:
+        with tempfile.TemporaryDirectory(prefix="dubkit-plan-") as folder:
+            root = Path(folder)
+            warm = replace(part, end=min(part.end, part.start + WARM))
+            _render(_context(trial, root / "warm", warm, tracks, choices))
+            made = _context(trial, root / "made", part, tracks, choices)
+            bare = _context(trial, root / "bare", part, tracks, choices)
+            began = time.monotonic()
+            report = _render(made)
+            middle = time.monotonic()
+            generate.keep_original(bare)
+            end = time.monotonic()
+    except DubkitError:
+        return None
+    painted = int(report.facts["painted"] or 0)
+    plain = (end - middle) / part.frames
+    basis = f"{part.frames} frames of shot {trial.shot.name} rendered just now, on one core"
+    if not painted:
+        hoped = any(choice.dubbed for choice in choices)
+        return None if hoped else (Speed(plain, plain, basis), end - began)
+    spent = (middle - began) - plain * (part.frames - painted)
+    return Speed(max(plain, spent / painted), plain, basis), end - began
+
+
+def _render(context: StageContext) -> StageReport:
+    """Make the pictures, and look at them as the gate does."""
+    report = generate.run(context)
+    made = {"generate": (context.out,)}
+    judged = replace(context, inputs={**context.inputs, **made}, out=context.out / "gate")
+    judged.out.mkdir()
+    gate.run(judged)
+    return report
+
+
+def _busiest(shot: Shot, choices: Sequence[TrackChoice], count: int) -> Shot:
+    """The part of a shot, ``count`` frames or the whole, in which most mouths are new."""
+    busy = np.zeros(shot.frames)
+    for choice in choices:
+        if choice.dubbed:
+            busy[choice.start - shot.start : choice.end - shot.start] += choice.usable
+    if shot.frames <= count:
+        return shot
+    sums = np.convolve(busy, np.ones(count), "valid")
+    start = shot.start + int(sums.argmax())
+    return Shot(start, start + count)
+
+
+def _context(
+    trial: Trial,
+    root: Path,
+    part: Shot,
+    tracks: Sequence[FaceTrack],
+    choices: Sequence[TrackChoice],
+) -> StageContext:
+    """What the generate stage reads, cut down to a part of the shot."""
+    faces, timing, out = (root / name for name in ("faces", "timing", "out"))
+    for folder in (faces, timing, out):
+        folder.mkdir(parents=True)
+    cut = [_cut(t, c, part) for t, c in zip(tracks, choices, strict=True)]
+    kept = [pair for pair in cut if pair is not None]
+    save_tracks(faces, [replace(t, track=n) for n, (t, _) in enumerate(kept)])
+    save_choice(faces, [replace(c, track=n) for n, (_, c) in enumerate(kept)])
+    whole = load_timing(trial.inputs["timing"][0])
+    save_timing(timing, _cut_timing(whole, trial.shot, part))
+    inputs = {**trial.inputs, "faces": (faces,), "timing": (timing,)}
+    return StageContext(trial.job, trial.config, out, inputs, shot=part, device=trial.device)
+
+
+def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:
+    start, end = max(track.start, part.start), min(track.start + len(track), part.end)
+    if end <= start:
+        return None
+    rows = slice(start - track.start, end - track.start)
+    spans = tuple(
+        Untouched(max(span.start, start), min(span.end, end), span.reason)
+        for span in choice.untouched
+        if span.end > start and span.start < end
+    )
+    shorter = FaceTrack(
+        track.track,
+        start,
+        boxes=track.boxes[rows],
+        landmarks=track.landmarks[rows],
+        pose=track.pose[rows],
+        scores=track.scores[rows],
+        state=track.state[rows],
+        occlusion=track.occlusion[rows],
+    )
+    return shorter, replace(choice, start=start, end=end, untouched=spans)
+
+
+def _cut_timing(timing: Timing, shot: Shot, part: Shot) -> Timing:
+    rows = slice(part.start - shot.start, part.end - shot.start)
+    runs = tuple(
+        replace(run, start=max(run.start, part.start), end=min(run.end, part.end))
+        for run in timing.runs
+        if run.end > part.start and run.start < part.end
+    )
+    return Timing(timing.times[rows], timing.phonemes, runs, timing.sound)
+
 
 ANALYZED = "timing"  # the last stage before anything is rendered
 RENDERING = "generate"

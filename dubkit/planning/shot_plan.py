@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.faces.align import canonical_from_face, compose, crop_from_canonical, scale_of
-from dubkit.faces.selection import UNCLEAR
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import UNCLEAR, load_choice, load_tracks
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.metrics import picture

@@ -16,7 +16,7 @@ from dubkit.config.presets import list_presets
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import ConfigError, DubkitError, WorkError
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.metrics import lips
 from dubkit.metrics.definitions import BY_NAME
 from dubkit.metrics.gate_limits import GateResult, load_gate
@@ -32,8 +32,7 @@ from dubkit.stages.generate import RESULT, GenerateResult
 from dubkit.stages.probe import load_film
 from dubkit.version import __version__
 from dubkit.weights.entries import WEIGHTS
-from dubkit.work.digest import digest_file
-from dubkit.work.store import read_record
+from dubkit.work.store import digest_file, read_record
 
 
 def page_data(

@@ -21,7 +21,7 @@ from dubkit.engines.registry import load_module, released
 from dubkit.errors import InputError, UsageError
 from dubkit.faces import align
 from dubkit.faces.appearance import looks, persons
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips import mouth_shape
 from dubkit.media.audio import load_span
 from dubkit.media.frames import FrameReader

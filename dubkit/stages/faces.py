@@ -1,6 +1,6 @@
 """Stage ``faces``: the faces of one shot, followed from frame to frame, and which of them are dubbed.
 
-Writes ``tracks.npz`` and ``chosen.json`` (`dubkit.faces.track_store`). A shot without a face is a normal result
+Writes ``tracks.npz`` and ``chosen.json`` (`dubkit.faces.selection`). A shot without a face is a normal result
 with no tracks.
 """
 
@@ -19,7 +19,7 @@ from dubkit.engines.base import FaceDetector, Picture
 from dubkit.engines.registry import chosen_line, load_engine
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces import track_store
+from dubkit.faces import selection
 from dubkit.faces.active_speaker import sound_features
 from dubkit.faces.align import Matrix
 from dubkit.faces.selection import SoundFeatures, choose
@@ -81,8 +81,8 @@ def run(context: StageContext) -> StageReport:
     needs_sound = settings.which == "speaking" and len(tracks) > 1
     sound = _sound(context, shot, times, rate) if needs_sound else None
     choices, note = choose(tracks, settings, rate, sound)
-    track_store.save_tracks(context.out, tracks)
-    track_store.save_choice(context.out, choices)
+    selection.save_tracks(context.out, tracks)
+    selection.save_choice(context.out, choices)
     return StageReport(
         engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
         notes=(
@@ -172,8 +172,8 @@ def _facts(
 
 def run_without(context: StageContext) -> StageReport:
     """The shot as if it had no face: the fallback where tracking failed."""
-    track_store.save_tracks(context.out, [])
-    track_store.save_choice(context.out, [])
+    selection.save_tracks(context.out, [])
+    selection.save_choice(context.out, [])
     return StageReport(facts={"faces": 0, "dubbed": 0})
 
 

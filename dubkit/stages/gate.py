@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dubkit.errors import WorkError
-from dubkit.faces.track_store import load_tracks
+from dubkit.faces.selection import load_tracks
 from dubkit.metrics.gate_limits import GATE, FaceChecks, check, judge
 from dubkit.metrics.lip_sync import speech_of
 from dubkit.metrics.shot_meter import load_seen

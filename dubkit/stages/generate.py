@@ -22,7 +22,7 @@ from dubkit.engines.base import FaceRenderer, Locator, Synthesizer
 from dubkit.engines.registry import load_engine
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane

@@ -142,7 +142,7 @@ def identity(config: Config) -> str:
     return f"{shots_stage.STAGE.identity(config)}, {speech_stage.STAGE.identity(config)}"
 
 
-STAGE = Stage(
+STAGE: Stage = Stage(
     name=SHOTS,
     per=Per.JOB,
     source=Source.VIDEO,

@@ -45,10 +45,10 @@ from dubkit.training.dataset import (
     write_index,
 )
 from dubkit.training.footage import Source, assign_splits, find_sources
-from dubkit.work.digest import digest_file, short
 from dubkit.work.folder import explain, link_or_copy
 from dubkit.work.lock import ATTEND, LOCK, hold
 from dubkit.work.manifest import read_manifest
+from dubkit.work.store import digest_file, short
 
 WORK = "work"
 _OLDER = ("done", "scratch", "labels", "digests.json")  # of sets that older versions prepared

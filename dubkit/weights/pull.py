@@ -11,25 +11,23 @@ from pathlib import Path
 from dubkit.errors import ModelError, OutputError
 from dubkit.weights.cache import (
     LOCK,
+    FirstPull,
+    PulledFile,
     cache_root,
+    check_first_pull,
     checksum,
     find,
     first_pull,
+    forget,
     hint,
     pin,
     place,
     weight,
+    write_first_pull,
     write_receipt,
 )
 from dubkit.weights.download import Report, download, silent
 from dubkit.weights.entries import Weight
-from dubkit.weights.first_pull import (
-    FirstPull,
-    PulledFile,
-    check_first_pull,
-    forget,
-    write_first_pull,
-)
 from dubkit.weights.hub import commit, listing
 
 

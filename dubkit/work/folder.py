@@ -21,7 +21,6 @@ from pathlib import Path, PurePosixPath
 
 from dubkit.errors import DubkitError, OutputError, WorkError
 from dubkit.records import StageResult
-from dubkit.work.digest import digest_file
 from dubkit.work.lock import ATTEND, LOCK
 from dubkit.work.manifest import (
     ANOTHER,
@@ -31,6 +30,7 @@ from dubkit.work.manifest import (
     read_receipt,
     sync,
 )
+from dubkit.work.store import digest_file
 
 CONFIG = "config.json"
 SCRATCH = "scratch"

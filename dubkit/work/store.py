@@ -1,7 +1,9 @@
-"""Records on disk: one readable JSON file a record."""
+"""Files of a work folder: SHA-256 digests, and records as one readable JSON file each."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import zipfile
 import zlib
@@ -83,3 +85,26 @@ def _check_header(stream: IO[bytes], size: int) -> None:
     shape, _, kind = reader(stream)
     if kind.hasobject or math.prod(shape) * kind.itemsize > size:
         raise ValueError(f"it claims {shape} values, which is more than it contains")
+
+
+_CHUNK = 1 << 20
+
+
+def digest_file(path: Path) -> str:
+    """Digest of a file's bytes, read once in pieces."""
+    state = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            state.update(piece)
+    return state.hexdigest()
+
+
+def digest_value(value: Any) -> str:
+    """Digest of anything JSON can say; the order of keys does not matter, that of lists does."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def short(digest: str) -> str:
+    """The twelve characters that name a folder."""
+    return digest[:12]

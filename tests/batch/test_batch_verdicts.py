@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dubkit.batch import BatchRequest, open_batch, run_batch
-from dubkit.batch.check import check
-from dubkit.batch.find_jobs import read_list
+from dubkit.batch.find_jobs import check, read_list
 from dubkit.cli.app import app
 from dubkit.errors import UsageError
 from dubkit.progress import NoProgress

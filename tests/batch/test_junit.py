@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from dubkit.batch.outcomes import Outcome
+from dubkit.batch.jobs import Outcome
 from dubkit.batch.run_batch import write_junit
 
 

@@ -29,7 +29,7 @@ from dubkit.models.sc import ScNet, load_sc
 from dubkit.training import sc_data
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.sc_data import Footage, Maps, load_footage, matrices
-from dubkit.training.sc_losses import Made, compose, energy, without_net
+from dubkit.training.train_sc import Made, compose, energy, without_net
 
 PACKAGED = Path(sc_data.__file__).parents[1] / "weights" / "sc.safetensors"
 Variant = Callable[[Maps], Made]

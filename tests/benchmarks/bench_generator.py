@@ -20,8 +20,7 @@ import numpy as np
 
 from dubkit.faces import align
 from dubkit.lips import references
-from dubkit.lips.refiner import MouthPainter
-from dubkit.lips.renderer import FacePlan, Renderer
+from dubkit.lips.refiner import FacePlan, MouthPainter, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import plane_format
 from dubkit.models.devices import place

@@ -10,7 +10,7 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.engines.base import Locator
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips.generator import wanted_shapes
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe

@@ -25,7 +25,7 @@ import numpy as np
 
 import dubkit
 from dubkit.faces.active_speaker import mouth_motion
-from dubkit.faces.track_store import load_tracks
+from dubkit.faces.selection import load_tracks
 from dubkit.media.audio import load_samples
 from dubkit.media.probe import probe
 from dubkit.metrics.gate_limits import load_gate

@@ -28,7 +28,7 @@ import numpy as np
 
 import dubkit
 from dubkit.errors import DubkitError
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.media.probe import probe
 from dubkit.media.process import run
 from dubkit.metrics.gate_limits import GateResult

@@ -141,4 +141,4 @@ def test_json_ends_with_a_result_also_when_it_fails(tmp_path: Path) -> None:
 def test_entry_point_is_what_the_package_declares() -> None:
     assert isinstance(app, typer.Typer)
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'dubkit = "dubkit.cli.entry:main"' in text
+    assert 'dubkit = "dubkit.__main__:main"' in text

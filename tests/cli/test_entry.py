@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="handlers are lo
 
 LATE = """
 import os, sys
-from dubkit.cli import app, entry
+from dubkit import __main__ as entry
+from dubkit.cli import app
 app.command = lambda: lambda: sys.exit(130)
 
 class Late:
@@ -38,7 +39,8 @@ def test_a_stop_in_the_last_moments_changes_no_code(number: signal.Signals) -> N
 
 INSIDE_EXEC = """
 import os, sys
-from dubkit.cli import app, entry
+from dubkit import __main__ as entry
+from dubkit.cli import app
 
 def stopped():
     try:

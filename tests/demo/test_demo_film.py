@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dubkit.demo.demo_film import ASSETS, SHOTS, DemoFiles, build_demo, render
+from dubkit.demo import ASSETS, SHOTS, DemoFiles, build_demo, render
 from dubkit.media.audio import load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe

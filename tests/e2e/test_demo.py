@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dubkit.demo.demo_film import SHOTS
+from dubkit.demo import SHOTS
 from dubkit.media.audio import load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
-from dubkit.demo.demo_film import SHOTS, render
+from dubkit.demo import SHOTS, render
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe

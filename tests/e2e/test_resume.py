@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dubkit.demo.demo_film import DemoFiles, build_demo
+from dubkit.demo import DemoFiles, build_demo
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0

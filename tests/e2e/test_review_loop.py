@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.demo.demo_film import build_demo
+from dubkit.demo import build_demo
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
-from dubkit.work.digest import digest_file
+from dubkit.work.store import digest_file
 from tests.report.conftest import Browser, browser
 
 __all__ = ["browser"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dubkit
-from dubkit.demo.demo_film import SHOTS, render
+from dubkit.demo import SHOTS, render
 from dubkit.media.audio import save_wav
 from dubkit.parallel import scheduler
 from tests.clips import pictures_film

@@ -21,7 +21,7 @@ from dubkit.batch.find_jobs import read_list
 from dubkit.cli.app import app
 from dubkit.config.presets import load_config
 from dubkit.errors import ConfigError, InputError, ToolError, WorkError
-from dubkit.faces.track_store import load_tracks
+from dubkit.faces.selection import load_tracks
 from dubkit.media.audio import load_samples
 from dubkit.media.mux import Parts, Sound, mux
 from dubkit.media.probe import probe

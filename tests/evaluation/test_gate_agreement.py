@@ -10,7 +10,7 @@ import pytest
 
 import dubkit
 from dubkit.config.presets import load_config
-from dubkit.demo.demo_film import build_demo
+from dubkit.demo import build_demo
 from dubkit.evaluation import BY_NAME, evaluate
 from dubkit.evaluation.against_reference import ShotMeasures
 from dubkit.media.audio import load_samples, save_wav

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from dubkit.errors import WorkError
-from dubkit.faces.selection import choose
-from dubkit.faces.track_store import load_choice, load_tracks, save_choice, save_tracks
+from dubkit.faces.selection import choose, load_choice, load_tracks, save_choice, save_tracks
 from tests.faces.test_active_speaker import RATE
 from tests.faces.test_selection import SETTINGS, still, track
 

@@ -18,8 +18,7 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ModelError
 from dubkit.faces import align
 from dubkit.lips import blend, generator, mesh_warp, references
-from dubkit.lips.refiner import Mouth, MouthPainter
-from dubkit.lips.renderer import FacePlan, Renderer
+from dubkit.lips.refiner import FacePlan, Mouth, MouthPainter, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format
 from dubkit.models.sc import debug_sc, save_sc

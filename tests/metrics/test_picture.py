@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import PrepareSettings
-from dubkit.demo.demo_film import ASSETS, Picture
+from dubkit.demo import ASSETS, Picture
 from dubkit.faces import align, landmark_layout
 from dubkit.metrics import picture
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.demo.demo_film import build_demo
+from dubkit.demo import build_demo
 from dubkit.engines.containment import contained
 from dubkit.media.audio import save_wav
 from tests.optional.conftest import NUMBERS

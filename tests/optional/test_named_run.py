@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import FaceSettings
-from dubkit.demo.demo_film import SHOTS, build_demo, render
+from dubkit.demo import SHOTS, build_demo, render
 from dubkit.engines.containment import contained
 from dubkit.faces.embedded import EmbeddedDetector
 from dubkit.media.audio import save_wav

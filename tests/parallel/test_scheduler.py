@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from dubkit.parallel.scheduler import Answer, Call, Ended, JobSteps, Schedule
-from dubkit.parallel.signals import Stop
-from dubkit.parallel.workers import LocalWorkers, Processes, WorkerLost, open_workers
+from dubkit.parallel.workers import LocalWorkers, Processes, Stop, WorkerLost, open_workers
 
 
 def _say(word: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.api import RunRequest, dry_run, make_job
-from dubkit.demo.demo_film import build_demo
+from dubkit.demo import build_demo
 from dubkit.planning import FilmPlan, Level, plan_film
 from dubkit.progress import NoProgress
 from tests.clips import shots_film, tone

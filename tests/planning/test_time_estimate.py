@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dubkit.planning.time_estimate import earlier
+from dubkit.planning.film_plan import earlier
 from dubkit.records import StageResult
 
 PARTS = {"engine": "warp 1", "settings generate.quality": "16"}

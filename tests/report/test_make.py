@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from dubkit.api import RunRequest, make_job, run_job
 from dubkit.cli.app import app
 from dubkit.config.schema import GateSettings
-from dubkit.demo.demo_film import build_demo
+from dubkit.demo import build_demo
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job
 from dubkit.report import Report, make_report
-from dubkit.work.digest import digest_value
+from dubkit.work.store import digest_value
 from tests.clips import shots_film, tone
 from tests.fakes import make_config
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dubkit.config.schema import Config, GenerateSettings
-from dubkit.demo.demo_film import SHOTS, render
+from dubkit.demo import SHOTS, render
 from dubkit.engines.base import FaceRenderer
-from dubkit.faces.track_store import CHOICES, TRACKS, load_choice, load_tracks
+from dubkit.faces.selection import CHOICES, TRACKS, load_choice, load_tracks
 from dubkit.lips.articulation import Articulator
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader

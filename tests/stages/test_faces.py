@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import Config, FaceSettings
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.media.probe import probe
 from dubkit.media.process import find_program
 from dubkit.media.process import run as run_program

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import FaceSettings
-from dubkit.faces.track_store import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.records import FaceState, FaceTrack, Shot, TrackChoice
 from tests.stages.test_faces import run_stage
 

@@ -12,7 +12,7 @@ import pytest
 
 from dubkit.config.schema import Config, GenerateSettings
 from dubkit.faces import align
-from dubkit.faces.track_store import load_tracks, save_choice, save_tracks
+from dubkit.faces.selection import load_tracks, save_choice, save_tracks
 from dubkit.lips import mesh_warp
 from dubkit.media.planes import Plane, plane_format
 from dubkit.media.probe import probe

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.demo.demo_film import ASSETS, DemoShot, View, render
+from dubkit.demo import ASSETS, DemoShot, View, render
 from dubkit.media.audio import load_samples
 from tests.clips import ffmpeg
 

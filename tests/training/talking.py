@@ -11,7 +11,7 @@ import numpy as np
 
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
-from dubkit.demo.demo_film import ASSETS
+from dubkit.demo import ASSETS
 from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech

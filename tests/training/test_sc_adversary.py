@@ -18,7 +18,7 @@ from dubkit.models.sc import debug_sc, load_sc, save_sc
 from dubkit.progress import NoProgress
 from dubkit.training import train_sc
 from dubkit.training.sc_data import Maps, Samples, stacked
-from dubkit.training.sc_losses import Adversary, Made
+from dubkit.training.train_sc import Adversary, Made
 from dubkit.training.trainer import StepContext, run_training
 
 CPU = torch.device("cpu")

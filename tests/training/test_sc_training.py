@@ -18,7 +18,7 @@ from dubkit.lips import mesh_warp
 from dubkit.media.pictures import PictureWriter
 from dubkit.models.sc import ScOutput, debug_sc, load_sc, save_sc
 from dubkit.progress import NoProgress
-from dubkit.training import sc_data, sc_losses, train_sc
+from dubkit.training import sc_data, train_sc
 from dubkit.training.dataset import (
     CLIPS,
     CROP,
@@ -128,11 +128,11 @@ def test_a_perfect_patch_costs_nothing_but_mixing(prepared: PreparedSet) -> None
     alone = torch.zeros(1, 3, *maps.truth.shape[-2:])
     alone[:, 0] = 1
     output = ScOutput(alone, torch.zeros_like(maps.truth), torch.ones_like(maps.mask))
-    parts = sc_losses.losses(maps, output, sc_losses.compose(maps, output))
+    parts = train_sc.losses(maps, output, train_sc.compose(maps, output))
     assert all(float(value) == pytest.approx(0, abs=1e-6) for value in parts.values())
     blurred = torch.nn.functional.avg_pool2d(maps.truth, 5, 1, 2)
     soft = replace(output, residual=blurred - maps.truth)
-    assert sc_losses.losses(maps, soft, sc_losses.compose(maps, soft))["texture"] > 1e-3
+    assert train_sc.losses(maps, soft, train_sc.compose(maps, soft))["texture"] > 1e-3
 
 
 def test_a_short_training_gets_nearer_to_the_real_mouth(

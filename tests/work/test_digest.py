@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dubkit.work.digest import digest_file, digest_value, short
+from dubkit.work.store import digest_file, digest_value, short
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -1,9 +1,11 @@
-"""``dubkit presets``: list presets, show the settings they result in, check them."""
+"""What is installed and can be chosen: ``dubkit doctor``, ``languages``, ``presets`` and ``schema``."""
 
 from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +17,56 @@ from dubkit.cli.console import stdout_console, table, write_json, write_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+import json
+
+
+def doctor(json: o.Json = False) -> None:
+    """Check programs, packages, engines, weights, devices, and disk space.
+
+    Exits with code 4 if dubkit run cannot work here.
+
+    \b
+    Examples:
+      dubkit doctor
+      dubkit doctor --json
+    """
+    found = list(lazy.doctor_checks.all_checks(Path.cwd()))
+    if json:
+        lines = [{**asdict(check), "state": check.state.value} for check in found]
+        write_json({"checks": lines})
+    else:
+        heads = ("", "", "state", "", "how to fix it")
+        rows = [(c.group, c.name, c.state.value, c.detail, c.hint or "") for c in found]
+        stdout_console().print(table(heads, rows))
+    error = lazy.doctor_checks.main_job_error(found)
+    if error:
+        raise error
+    if not json:
+        write_line("dubkit run works here; whatever is not installed is optional")
+
+
+def languages(json: o.Json = False) -> None:
+    """List the languages that a dub may be in, with the codes for --language.
+
+    English is built in; the others need espeak-ng: pip install 'dubkit\\[languages]'.
+
+    \b
+    Examples:
+      dubkit languages
+      dubkit languages --json
+    """
+    espeak = lazy.espeak
+    found = [("en", "English")]
+    if espeak.available():
+        listed = espeak.espeak().languages().values()
+        found = [(language.code, language.name) for language in listed]
+    if json:
+        write_json([{"code": code, "name": name} for code, name in found])
+        return
+    stdout_console().print(table(("code", "language"), found))
+    if not espeak.available():
+        write_line(f"for more languages: {espeak.INSTALL}")
+
 
 presets = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show, and check presets.")
 
@@ -87,3 +139,13 @@ def _settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, 
 
 def _toml(value: Any) -> str:
     return "none" if value is None else jsonlib.dumps(value)
+
+
+def schema() -> None:
+    """Print the JSON Schema of a line of --json output, with the exit codes.
+
+    \b
+    Examples:
+      dubkit schema > events.schema.json
+    """
+    write_line(json.dumps(lazy.event_schema.event_schema(), indent=2))

@@ -1,4 +1,4 @@
-"""``dubkit status`` and ``dubkit diff``: what is done in a work folder, what is not, and why."""
+"""Commands on work folders: ``dubkit status``, ``diff`` and ``clean``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,103 @@ from dubkit.cli.progress_bar import clock_text
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
-    from dubkit.batch.outcomes import JobState
+    from dubkit.batch.jobs import JobState
     from dubkit.metrics.gate_limits import GateResult
     from dubkit.pipeline.inspect import JobStatus
+from typing import Literal
+
+from dubkit.cli.console import stderr_console
 from dubkit.cli.progress_bar import reporting
+from dubkit.errors import DubkitError
+
+Folders = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="WORK", help="Work folders, or folders that contain some.", show_default=False
+    ),
+]
+DeleteAll = Annotated[
+    bool, typer.Option("--all", help="Delete finished work too: a later run starts from scratch.")
+]
+OlderThan = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE", help="Only files older than this: 30d, 12h, 2w.", show_default="of any age"
+    ),
+]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, and stop.")]
+
+
+def clean(
+    work: Folders,
+    every: DeleteAll = False,
+    older_than: OlderThan = None,
+    dry_run: Dry = False,
+    json: o.Json = False,
+) -> None:
+    """Delete what work folders hold beyond their last job: older dubs, moved shots, unfinished work.
+
+    Dubbed films are never touched, nor files that dubkit did not write.
+
+    \b
+    Examples:
+      dubkit clean movie.dubbed.dubkit --dry-run
+      dubkit clean dubbed/work --older-than 30d
+      dubkit clean dubbed/work --all
+    """
+    age = lazy.cleanup.parse_age(older_than) if older_than else 0.0
+    folders = [found for path in work for found in lazy.cleanup.find_work(path)]
+    gone: list[dict[str, object]] = []
+    busy: list[str] = []
+    names: Counter[tuple[int, int]] = Counter()
+    for folder in dict.fromkeys(folders):
+        what: Literal["stale", "all"] = "all" if every else "stale"
+        try:
+            leftovers = (
+                lazy.cleanup.survey(folder, what, age, names)
+                if dry_run
+                else lazy.cleanup.remove(folder, what, age)
+            )
+        except DubkitError as error:
+            busy.append(error.message)
+            continue
+        gone += [
+            {"path": str(x.path), "work": str(x.work), "what": x.what, "bytes": x.size}
+            for x in leftovers
+        ]
+    freed = sum(int(str(line["bytes"])) for line in gone)
+    if json:
+        write_json(
+            {"removed": [] if dry_run else gone, "planned": gone, "bytes": freed, "busy": busy}
+        )
+    else:
+        _show_deleted(gone, freed, dry_run)
+    if busy:
+        for message in busy:
+            stderr_console().print(
+                f"warning: {message}", markup=False, highlight=False, soft_wrap=True
+            )
+        raise typer.Exit(WorkError.exit_code)
+
+
+def _show_deleted(gone: list[dict[str, object]], freed: int, dry_run: bool) -> None:
+    tally: dict[tuple[str, str], list[int]] = {}
+    for line in gone:
+        tally.setdefault((str(line["work"]), str(line["what"])), []).append(int(str(line["bytes"])))
+    rows = [(where, what, str(len(s)), _size(sum(s))) for (where, what), s in tally.items()]
+    if rows:
+        stdout_console().print(table(("in", "what", "number", "size"), rows))
+    write_line(f"{_size(freed)} {'would be freed' if dry_run else 'freed'}")
+
+
+def _size(count: int) -> str:
+    value, unit = float(count), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, bigger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
 
 WorkFolder = Annotated[
     Path,
@@ -55,7 +148,7 @@ def status(
     if json:
         write_json({**_facts(state), "damaged": damaged if verify else None})
     else:
-        _show(state, why)
+        _show_job(state, why)
     if damaged:
         raise WorkError("; ".join(damaged), hint="the same dubkit run repairs it")
     if verify and not json:
@@ -80,7 +173,7 @@ def _show_batch(jobs: list[JobState], as_json: bool) -> None:
     write_line(", ".join(f"{count} {state}" for state, count in sorted(tally.items())))
 
 
-def _show(state: JobStatus, why: bool) -> None:
+def _show_job(state: JobStatus, why: bool) -> None:
     write_line(f"film    {state.job.video}")
     write_line(f"dub     {state.job.audio}")
     write_line(f"result  {state.job.output}{'' if state.finished else '  (not finished)'}")
@@ -146,14 +239,14 @@ New = Annotated[
         metavar="NEW", help="Another work folder of the film, or a new dub.", show_default=False
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="Also list the shots that stay as they are.")]
+ListAll = Annotated[bool, typer.Option("--all", help="Also list the shots that stay as they are.")]
 
 
 def diff(
     old: Old,
     new: New,
     script: o.Script = None,
-    every: All = False,
+    every: ListAll = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
