@@ -95,7 +95,7 @@ def test_films_of_different_length_or_size_are_not_compared(tmp_path: Path) -> N
     assert "25 frames" in text
     code, text = refused(made, "--reference", film(tmp_path / "c.mp4", size="64x64"))
     assert code == 3
-    assert "different size" in text
+    assert "different sizes" in text
 
     code, text = refused(made, "--reference", film(tmp_path / "d.mp4", rate="50", seconds=0.5))
     assert code == 3

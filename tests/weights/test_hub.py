@@ -63,7 +63,7 @@ def test_a_hub_whose_old_commit_holds_something_else_is_refused(site: Site, cach
     site.repository("owner/toy", "main", OTHER)
     for kind in ("/api/models/owner/toy/tree/{}", "/owner/toy/resolve/{}/pytorch_model.bin"):
         site.files[kind.format(first)] = site.files[kind.format(site.commits["owner/toy"])]
-    with pytest.raises(ModelError, match="is not the one that was taken first") as caught:
+    with pytest.raises(ModelError, match="is not the one that was pulled first") as caught:
         pull("hub-toy")
     assert "dubkit models pull hub-toy --trust-new" in str(caught.value.hint)
     assert not (folder / "pytorch_model.bin").exists()
@@ -79,7 +79,7 @@ def test_a_plain_file_that_changed_at_its_source_is_refused_until_it_is_trusted(
     site.files["/toy.pth"] = CONTENT[::-1]
     done = RUN.invoke(app, ["models", "pull", "loose", "--quiet"])
     assert done.exit_code == 7
-    assert "is not the one that was taken first" in " ".join(done.stderr.split())
+    assert "is not the one that was pulled first" in " ".join(done.stderr.split())
     assert not path.exists()
     done = RUN.invoke(app, ["models", "pull", "loose", "--quiet", "--trust-new"])
     assert done.exit_code == 0
