@@ -1,8 +1,8 @@
-"""Phonemes -> mouth shape: numpy in and out around the TC net, and the rules that speech never breaks.
+"""Phonemes -> mouth shape: numpy in and out around the TC net, and the rules of articulation.
 
-The net says how the mouth moves; three rules are enforced after it, because a viewer notices each breach:
-lips are shut in the middle of every P, B and M, the lower lip is at the teeth in F and V, and lips never
-pass through one another.
+The net predicts how the mouth moves; three rules are enforced afterward, because a viewer notices each breach: lips are
+shut in the middle of every P, B and M, the lower lip is at the teeth in F and V, and lips never pass through one
+another.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from dubkit.speech import articulatory
 
 @dataclass(frozen=True, slots=True)
 class NetInput:
-    """T cells, N frames."""
+    """The input of the TC net for N frames: T cells of the grid, and where the frames lie between them."""
 
-    cells: Tensor  # (1, T, F) what the net is given
+    cells: Tensor  # (1, T, F) features
     low: Tensor  # (N,) cell before each frame
     part: Tensor  # (N, 1) way to the next cell
 
@@ -42,33 +42,33 @@ class NetInput:
 
 
 def net_input(net: TcNet, timing: Timing) -> NetInput:
-    """What ``net`` is given for a stretch, with as much context as it sees."""
+    """The input of ``net`` for all frames of ``timing``, with as much context as its receptive field."""
     reach = GRID_STEP * (net.reach + 1)
     first, last = float(timing.times.min()), float(timing.times.max())
     numbers = articulatory.grid(first - reach, last + reach)
     given = articulatory.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
-    place = timing.times / GRID_STEP - numbers[0]
-    low = np.floor(place).astype(np.int64)
-    part = (place - low).astype(np.float32)[:, None]
+    position = timing.times / GRID_STEP - numbers[0]
+    low = np.floor(position).astype(np.int64)
+    part = (position - low).astype(np.float32)[:, None]
     return NetInput(torch.from_numpy(given)[None], torch.from_numpy(low), torch.from_numpy(part))
 
 
-SHUT = frozenset("pbm")
-TEETH = frozenset("fvɱ")
-TEETH_GAP = 0.02  # opening of F and V over face width; the median of real speech
+BILABIALS = frozenset("pbm")
+LABIODENTALS = frozenset("fvɱ")
+LABIODENTAL_GAP = 0.02  # opening of F and V over face width; the median of real speech
 # where inside the phoneme the lips are closest, 0 to 1, measured on real speech: an aligner counts the
 # burst and the breath after it to P and B
-_CLOSED_AT = {"p": 0.25, "b": 0.25, "m": 0.5, "f": 0.35, "v": 0.65}
-_RAMP = 0.04  # seconds over which a rule takes hold
-_CROSSED = -0.002  # opening below which lips would pass through one another
-# seconds: in shorter silences the mouth does what the net says. Real speakers keep it open in four fifths of such
-# frames; no longer than the context that a shot knows
-_PAUSE = 0.8
-# seconds before speech in which a mouth opens, for people draw breath, and in which it comes to rest after it: so
-# mouths are open in as much of the pauses as real ones
-_BREATH, _FADE = 0.8, 0.5
-_SETTLE = 0.15  # seconds in which a mouth comes to the posture of rest, if that is open
-_RULES = 4  # changes with the rules
+_CONTACT_AT = {"p": 0.25, "b": 0.25, "m": 0.5, "f": 0.35, "v": 0.65}
+_RAMP = 0.04  # seconds over which a rule sets in
+_MIN_OPENING = -0.002  # opening below which lips would pass through one another
+# in shorter silences the net's shape is kept: real speakers keep the mouth open in four fifths of such frames. No
+# longer than the context that a shot has
+_PAUSE_SECONDS = 0.8
+# seconds before speech in which a mouth opens, as people draw breath, and after it in which it comes to rest: chosen so
+# that mouths are open in as much of the pauses as real ones
+_ONSET_SECONDS, _RELAX_SECONDS = 0.8, 0.5
+_SETTLE_SECONDS = 0.15  # seconds in which a mouth comes to the posture of rest, if that is open
+_RULES_VERSION = 4  # changes with the rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Articulator:
 
     @property
     def net(self) -> TcNet:
-        """The net itself without any actor, for what tunes it."""
+        """The net itself without any actor, to be tuned."""
         return self._loaded[0]
 
     @property
@@ -116,7 +116,9 @@ class Articulator:
     @property
     def version(self) -> str:
         """Names the weights, the actor and the rules."""
-        return f"tc{_RULES}-{self.digest}" + (f"+{self._actor.digest}" if self._actor else "")
+        return f"tc{_RULES_VERSION}-{self.digest}" + (
+            f"+{self._actor.digest}" if self._actor else ""
+        )
 
     def predict(self, timing: Timing, gain: float = 1.0) -> Articulation:
         """The mouth shape at each frame's moment, as offset from a resting mouth that is shut.
@@ -124,11 +126,11 @@ class Articulator:
         ``gain`` is how widely this speaker articulates against the mean (`lips.mouth_shape.gain`); an actor's
         profile knows that already, so a known actor's gain is to be 1.
         """
-        coefficients = _obey(self.shapes(timing) * gain, timing)
+        coefficients = _enforce_rules(self.shapes(timing) * gain, timing)
         return Articulation(coefficients, speaking(timing))
 
     def shapes(self, timing: Timing) -> Floats:
-        """(T, K) the net's bare answer at each frame's moment: the actor's net, else the package's."""
+        """(T, K) the prediction of the net (the actor's, else the package's) at each frame, without the rules."""
         net = self._actor.net if self._actor else self._loaded[0]
         with one_thread(), torch.inference_mode():
             return np.asarray(net_input(net, timing).predict(net).numpy(), np.float32)
@@ -150,8 +152,11 @@ def speaking(timing: Timing) -> Floats:
     """(T,) 1 where the dub speaks, 0 in silences longer than a short pause, smooth between."""
     level = np.ones(len(timing.times))
     for begin, finish in silences(timing.phonemes):
-        if finish - begin >= _PAUSE:
-            after, before = (timing.times - begin) / _FADE, (finish - timing.times) / _BREATH
+        if finish - begin >= _PAUSE_SECONDS:
+            after, before = (
+                (timing.times - begin) / _RELAX_SECONDS,
+                (finish - timing.times) / _ONSET_SECONDS,
+            )
             level = np.minimum(level, 1 - _smooth(np.minimum(after, before)))
     return np.asarray(level, np.float32)
 
@@ -168,8 +173,8 @@ def at_rest(shapes: Floats, posture: Floats, timing: Timing) -> Floats:
         return shapes
     hold = np.zeros(len(timing.times))
     for begin, finish in silences(timing.phonemes):
-        if finish - begin >= _PAUSE:
-            inside = np.minimum(timing.times - begin, finish - timing.times) / _SETTLE
+        if finish - begin >= _PAUSE_SECONDS:
+            inside = np.minimum(timing.times - begin, finish - timing.times) / _SETTLE_SECONDS
             hold = np.maximum(hold, _smooth(inside))
     lacking = 1 - np.clip(shapes @ effect / wide, 0.0, 1.0)
     return np.asarray(shapes + (hold * lacking)[:, None] * posture, np.float32)
@@ -182,7 +187,7 @@ def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def silences(phonemes: tuple[TimedPhoneme, ...]) -> list[tuple[float, float]]:
-    """Silent spans, what lies before the first and after the last phoneme included."""
+    """Silent spans in seconds, including those before the first and after the last phoneme."""
     spans: list[tuple[float, float]] = []
     at = -np.inf
     for symbol, start, end in [*phonemes, ("", np.inf, np.inf)]:
@@ -194,24 +199,24 @@ def silences(phonemes: tuple[TimedPhoneme, ...]) -> list[tuple[float, float]]:
     return spans
 
 
-def _obey(coefficients: Floats, timing: Timing) -> Floats:
-    """Enforce the rules on (T, K) shapes."""
+def _enforce_rules(coefficients: Floats, timing: Timing) -> Floats:
+    """(T, K) shapes with the rules enforced, each by the smallest change of shape."""
     effect = mouth_shape.gap_effect()
     opening = coefficients @ effect
-    wanted = np.maximum(opening, _CROSSED)
+    wanted = np.maximum(opening, _MIN_OPENING)
     for symbol, start, end in timing.phonemes:
-        if symbol[0] in SHUT or symbol[0] in TEETH:
-            goal = 0.0 if symbol[0] in SHUT else TEETH_GAP
-            place = _CLOSED_AT.get(symbol[0], 0.5)
-            hold = _hold(timing.times, start + place * (end - start), end - start)
+        if symbol[0] in BILABIALS or symbol[0] in LABIODENTALS:
+            goal = 0.0 if symbol[0] in BILABIALS else LABIODENTAL_GAP
+            contact = _CONTACT_AT.get(symbol[0], 0.5)
+            hold = _rule_strength(timing.times, start + contact * (end - start), end - start)
             wanted = np.minimum(wanted, hold * goal + (1 - hold) * np.maximum(wanted, goal))
-    # the smallest change of shape, in units of how much shapes vary, that gives the wanted opening
+    # smallest in units of how much shapes vary
     step = effect / float(effect @ effect)
     return np.asarray(coefficients + (wanted - opening)[:, None] * step, np.float32)
 
 
-def _hold(times: NDArray[np.float64], center: float, length: float) -> NDArray[np.float64]:
-    """(T,) how strongly a rule holds: fully around its center, and in one frame at least."""
+def _rule_strength(times: NDArray[np.float64], center: float, length: float) -> NDArray[np.float64]:
+    """(T,) 0..1, how strongly a rule applies: fully around its center, and in one frame at least."""
     hold = np.clip((length / 4 + _RAMP - np.abs(times - center)) / _RAMP, 0.0, 1.0)
     nearest = int(np.argmin(np.abs(times - center)))
     interval = float(np.median(np.diff(times))) if len(times) > 1 else GRID_STEP

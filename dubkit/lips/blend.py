@@ -1,7 +1,7 @@
-"""Lay a warped patch over native planes under a soft mask; nothing outside the mask changes.
+"""Blend a warped patch into native planes under a soft mask; nothing outside the mask changes.
 
-Works on the planes as decoded (Y, U, V or R, G, B; 8 to 16 bit): no color conversion, so no color shift,
-and every sample where the mask is zero keeps its bits.
+Works on the planes as decoded (Y, U, V or R, G, B; 8 to 16 bit): there is no color conversion, so no color shift, and
+every sample where the mask is zero keeps its bits. The seam lies on the edge of the mask, where colors are matched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first hol
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The planes of one own frame around one face, to borrow texture from."""
+    """The planes of one of a face's own frames, cropped around it: a source of texture."""
 
     vertices: Floats  # (L + A, 2) canonical mesh vertices of the face
     planes: tuple[Plane, ...]  # cropped
@@ -122,7 +122,7 @@ _MIXED, _MADE = (1.02, 1.25), (1.04, 1.35)
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What an image net says of a patch, on a small grid; colors are matched in it already."""
+    """The output of the image net for a patch, on a small grid; its colors are matched already."""
 
     grid_from_canonical: Matrix
     weights: tuple[Floats, ...]  # (S, S) for each warp, together 1: of light and color

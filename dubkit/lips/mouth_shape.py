@@ -130,9 +130,9 @@ _SHUT_SHARE = 0.25  # share of the still frames which, if shut, says that the sp
 
 
 def posture(points: Floats, rest: Floats, seen: NDArray[np.bool_], rate: float) -> Floats:
-    """(K,) the mouth shape in which a speaker rests, as offset from ``rest``; zeros where that is shut.
+    """(K,) the mouth shape in which a speaker rests, as offset from ``rest``; zeros where the mouth rests shut.
 
-    ``points`` (T, M, 2) frontal moving points, ``rest`` (M, 2) the shut mouth (`shape.resting_mouth`), ``seen`` (T,)
+    ``points`` (T, M, 2) frontal moving points, ``rest`` (M, 2) the shut mouth (`resting_mouth`), ``seen`` (T,)
     the frames to go by, ``rate`` frames a second.
     """
     shapes = encode(points - rest)
@@ -142,10 +142,10 @@ def posture(points: Floats, rest: Floats, seen: NDArray[np.bool_], rate: float) 
     if still.sum() < _LEAST_SECONDS * rate:
         return shut
     held = opening[still]
-    # lips that meet may be seen a little apart
+    # lips that meet may be located a little apart
     if np.quantile(held, _SHUT_SHARE) - closed_gap(opening[seen]) < _AJAR:
         return shut
-    # the modest half: a smile or a word held long is no rest
+    # the less open half: a smile or a long vowel is no rest
     return np.asarray(np.median(shapes[still][held <= np.median(held)], 0), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Which of a face's own frames lend their texture: a small bank per shot, and a steady path through it."""
+"""Reference frames: a face's own frames that give texture, as a small bank per shot and a steady path through it."""
 
 from __future__ import annotations
 

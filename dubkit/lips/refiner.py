@@ -1,4 +1,4 @@
-"""Numpy in and out around the SC net: one frame at a time, so that no frame depends on its neighbors.
+"""The image net (SC) with numpy in and out: one frame at a time, so that no frame depends on its neighbors.
 
 Called by several threads at once; on the CPU the process has one torch thread (`models.devices.place`).
 """
@@ -31,7 +31,7 @@ from dubkit.records import Floats, VideoInfo
 SIZE = 128
 LEFT, TOP, SIDE = -1.25, 0.0, 2.5  # canonical units
 SKETCHES = 6  # channels of `sketch`
-_HIDDEN = 0.004  # what the mask shows more of than this, the net must not see
+_HIDDEN = 0.004  # mask above which the frame is hidden from the net
 _LIPS_REACH = 0.12  # canonical units around the lips where only the patch is right
 _LIPS_SOFT = 0.06
 _FURTHEST = 0.12  # by which colors may be off, of their range
@@ -46,9 +46,9 @@ _YUV_FROM_RGB = np.array(
 class Outline:
     """The geometry of one frame's patch on the grid; all (S, S) in 0..1 but the sketch."""
 
-    mask: Floats  # that of `masks.whole_mask`
-    visible: Floats  # 0 or 1: what the net may see of the frame, nothing of its jaw
-    core: Floats  # around the lips: only the patch is right there
+    mask: Floats  # of `blend.whole_mask`
+    visible: Floats  # 0 or 1: the part of the frame that is shown to the net, nothing of its jaw
+    core: Floats  # around the lips, where the patch replaces the frame entirely
     ring: Floats  # where the patch must agree with the frame
     sketch: Floats  # (S, S, SKETCHES)
 
@@ -213,15 +213,15 @@ def color_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Mouth:
-    """What the net says of one frame, on the grid of `lips.refiner`."""
+    """The output of the net for one frame, on its grid."""
 
     weights: Floats  # (K, S, S) of the references, together 1: of light and color
     texture: Floats  # (K, S, S) the same, of what is finer
     residual: Floats  # (S, S, 3) to be added
     mask: Floats  # (S, S) 0..1, factor of the soft mask
 
-    def held_back(self, trust: float, weights: Sequence[float]) -> Mouth:
-        """Between what was said (``trust`` 1) and the plain mix of the references (0)."""
+    def limited(self, trust: float, weights: Sequence[float]) -> Mouth:
+        """Interpolated between this output (``trust`` 1) and the plain mix of the references (0)."""
         plain = np.asarray(weights, np.float32)[:, None, None]
         mixed = trust * self.weights + (1 - trust) * plain
         chosen = mixed**CHOICE
@@ -280,16 +280,16 @@ class MouthPainter:
             weights=torch.tensor([list(weights)], dtype=torch.float32, device=self._device),
         )
         with torch.inference_mode():
-            said: ScOutput = self._loaded[0](given)
-        mixed = said.weights[0].float().cpu().numpy()
+            output: ScOutput = self._loaded[0](given)
+        mixed = output.weights[0].float().cpu().numpy()
         chosen = mixed**CHOICE
         return Mouth(
             weights=mixed,
             texture=chosen / chosen.sum(0),
             residual=np.ascontiguousarray(
-                said.residual[0].float().cpu().numpy().transpose(1, 2, 0)
+                output.residual[0].float().cpu().numpy().transpose(1, 2, 0)
             ),
-            mask=said.mask[0, 0].float().cpu().numpy(),
+            mask=output.mask[0, 0].float().cpu().numpy(),
         )
 
     def _tensor(self, part: Floats) -> Tensor:
@@ -403,7 +403,7 @@ class Renderer:
         weights = [weight for _, _, weight in patch.warps]
         mouth = painter.paint(filmed, region, pictures, shades, weights)
         if plan.trust is not None:
-            mouth = mouth.held_back(float(plan.trust[row]), weights)
+            mouth = mouth.limited(float(plan.trust[row]), weights)
         change = mouth.residual * border()[..., None]
         change += (mouth.weights[..., None] * np.stack(offsets)).sum(0)
         shown = [k for k, w in enumerate(mouth.weights) if w.max() > _UNSEEN]

@@ -24,8 +24,8 @@ from dubkit.errors import ModelError
 from dubkit.models.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 
 KIND = "sc"
-_LEAST = 1e-6  # weight of a reference that is as good as absent
-_SHARP = (
+_MIN_WEIGHT = 1e-6  # weight of a reference that is as good as absent
+_SHARPNESS = (
     2.0  # power of the weights before training: pictures that are mixed alike lose their detail
 )
 _STEP = 0.1  # of the residual: its last layers learn no faster than the others
@@ -138,7 +138,7 @@ class ScNet(nn.Module):
         asked = self.ask(half)[:, None] + _apart(self.answer(fine.flatten(0, 1)), count)
         votes = _apart(self.vote(_active(asked).flatten(0, 1)), count)[:, :, 0]
         size = given.filmed.shape[-2:]
-        prior = (given.weights + _LEAST).log()[:, :, None, None]
+        prior = (given.weights + _MIN_WEIGHT).log()[:, :, None, None]
         votes = _enlarged(votes, size) + prior
         coarse = _enlarged(self.coarse(whole), size)
         last = self.detail(half)
@@ -225,8 +225,8 @@ def debug_sc() -> ScNet:
 
 
 _PICTURE = 3  # channels
-_DRAWN = 2  # leading sketch channels: the wanted lips and their inside
-_SLOPE_DISCRIMINATOR = 0.2
+_SKETCHED = 2  # leading sketch channels: the wanted lips and their inside
+_DISCRIMINATOR_SLOPE = 0.2
 _WINDOW = 5  # grid pixels: what is finer is detail
 _DETAIL, _CHROMA, _VERDICT = 40.0, 10.0, 4.0  # gains: what is told apart is small
 
@@ -239,7 +239,7 @@ class MouthDiscriminator(nn.Module):
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
-        widths = (_PICTURE + _DRAWN, width, 2 * width, 3 * width)
+        widths = (_PICTURE + _SKETCHED, width, 2 * width, 3 * width)
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in pairwise(widths)
         )
@@ -252,8 +252,8 @@ class MouthDiscriminator(nn.Module):
         """
         light = picture[:, :1]
         detail = light - F.avg_pool2d(light, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
-        found = torch.cat([_DETAIL * detail, _CHROMA * picture[:, 1:], sketch[:, :_DRAWN]], 1)
+        found = torch.cat([_DETAIL * detail, _CHROMA * picture[:, 1:], sketch[:, :_SKETCHED]], 1)
         for layer in self.layers:
-            found = F.leaky_relu(layer(found), _SLOPE_DISCRIMINATOR)
+            found = F.leaky_relu(layer(found), _DISCRIMINATOR_SLOPE)
         verdict: Tensor = self.verdict(found)
         return _VERDICT * verdict

@@ -1,9 +1,9 @@
 """Make the faces of one shot speak, and encode the shot.
 
-Two passes over the shot's frames, none of which is kept: the first lends the generator the few frames it
-borrows texture from, the second paints and encodes. Where cores are idle, several frames are painted at once;
-that changes nothing, since no frame depends on how another was painted. Before a frame is coded it is looked at
-for the gate. Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.metrics.shot_meter`.
+Two passes over the shot's frames, none of which is kept: the first gives the generator the few frames that it takes
+texture from, the second paints and encodes. Where cores are idle, several frames are painted at once, which changes
+nothing, since no frame depends on how another was painted. Before a frame is encoded it is measured for the gate.
+Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.metrics.shot_meter`.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.work.store import write_record
 
-_LONGEST_READ = 250  # frames that are decoded for nothing rather than sought over
+_LONGEST_READ = 250  # unneeded frames that are decoded rather than skipped by seeking
 SEGMENT = "segment.nut"
 RESULT = "result.json"
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateResult:
-    """What was made of a shot."""
+    """The result of one shot."""
 
     frames: int
     touched: bool  # whether any frame differs from the source
@@ -61,9 +61,9 @@ def synthesizer(config: Config, device: str) -> Synthesizer:
 
 
 def identity(config: Config) -> str:
-    """Generator and weights, and the landmarker that looks at what it makes."""
+    """Generator and weights, and the landmarker that measures its result."""
     made = engine_identity("synthesizer", config.generate.synthesizer, config.generate)
-    return f"{made}, {seen_by(config)}"
+    return f"{made}, {landmarker_identity(config)}"
 
 
 def run(context: StageContext) -> StageReport:
@@ -80,9 +80,9 @@ def run(context: StageContext) -> StageReport:
         cast.engine(track).face(info, track, choice.usable, timing, track.start - shot.start)
         for track, choice in faces
     ]
-    eyes = onlooker(info, shot, timing, faces, context.config, context.device)
-    result = _render(context, renderers, eyes)
-    eyes.save(context.out)
+    meters = shot_meters(info, shot, timing, faces, context.config, context.device)
+    result = _render(context, renderers, meters)
+    meters.save(context.out)
     return StageReport(
         engine=cast.names(),
         warnings=_damage(result),
@@ -129,10 +129,10 @@ class Cast:
 
 
 def keep_original(context: StageContext) -> StageReport:
-    """Encode the shot as it is: what remains where its faces could not be dubbed."""
-    eyes = Onlooker()
-    result = _render(context, [], eyes)
-    eyes.save(context.out)
+    """Encode the shot as it is: the fallback where its faces could not be dubbed."""
+    meters = ShotMeters()
+    result = _render(context, [], meters)
+    meters.save(context.out)
     return StageReport(
         engine="original",
         warnings=_damage(result),
@@ -147,7 +147,7 @@ def _damage(result: GenerateResult) -> tuple[str, ...]:
 
 
 def _render(
-    context: StageContext, renderers: Sequence[FaceRenderer], eyes: Onlooker
+    context: StageContext, renderers: Sequence[FaceRenderer], meters: ShotMeters
 ) -> GenerateResult:
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
@@ -160,7 +160,7 @@ def _render(
         for made in in_order(partial(_paint, renderers), frames, context.cores):
             writer.write(made.planes, made.source.pts)
             painted += made.painted
-            eyes.look(made.source, made.planes)
+            meters.measure(made.source, made.planes)
     result = GenerateResult(shot.frames, painted > 0, painted, len(renderers), reader.repaired)
     write_record(context.out / RESULT, result)
     return result
@@ -188,15 +188,15 @@ def _paint(renderers: Sequence[FaceRenderer], frame: Frame) -> _Made:
 
 def _lend(reader: FrameReader, renderers: Sequence[FaceRenderer]) -> None:
     """Show each renderer the frames that it borrows."""
-    for start, end in _stretches(set[int]().union(*(r.borrowed for r in renderers))):
+    for start, end in _spans(set[int]().union(*(r.borrowed for r in renderers))):
         for frame in reader.read(start, end):
             for renderer in renderers:
                 if frame.index in renderer.borrowed:
                     renderer.lend(frame)
 
 
-def _stretches(frames: set[int]) -> list[tuple[int, int]]:
-    """Half-open stretches of the film that hold the frames; short gaps are read, long ones sought over."""
+def _spans(frames: set[int]) -> list[tuple[int, int]]:
+    """Half-open spans of the film that hold the frames; short gaps are decoded, long ones skipped."""
     found: list[tuple[int, int]] = []
     for frame in sorted(frames):
         if found and frame - found[-1][1] <= _LONGEST_READ:
@@ -228,55 +228,55 @@ STAGE = Stage(
 )
 
 
-def seen_by(config: Config) -> str:
-    """The landmarker that looks."""
+def landmarker_identity(config: Config) -> str:
+    """Of the landmarker that measures the result."""
     return engine_identity("landmarker", config.faces.landmarker, config.faces)
 
 
 @dataclass(frozen=True, slots=True)
-class Onlooker:
-    """Sees each picture of a shot as filmed and as made, before it is coded."""
+class ShotMeters:
+    """The meters of a shot's dubbed faces; they compare each picture as filmed and as made, before it is encoded."""
 
-    meters: Sequence[FaceMeter] = ()
+    faces: Sequence[FaceMeter] = ()
 
-    def look(self, source: Frame, planes: tuple[Plane, ...]) -> None:
-        """One picture, in the film's order."""
+    def measure(self, source: Frame, planes: tuple[Plane, ...]) -> None:
+        """Measure one picture; pictures come in the film's order."""
         made = replace(source, planes=planes)
-        for meter in self.meters:
+        for meter in self.faces:
             if meter.wants(source.index):
                 meter.look(source, made)
 
     def save(self, folder: Path) -> None:
         """Write the files of `dubkit.metrics.shot_meter`."""
-        save_seen(folder, [meter.seen() for meter in self.meters])
+        save_seen(folder, [meter.seen() for meter in self.faces])
 
 
-def onlooker(
+def shot_meters(
     info: VideoInfo,
     shot: Shot,
     timing: Timing,
     faces: Sequence[tuple[FaceTrack, TrackChoice]],
     config: Config,
     device: str,
-) -> Onlooker:
-    """For the ``faces`` of a shot that are dubbed."""
+) -> ShotMeters:
+    """Meters for the ``faces`` of a shot that are dubbed."""
     if not faces:
-        return Onlooker()
+        return ShotMeters()
     rate = float(info.average_rate)
     edge = max(1, round(FADE_SECONDS * rate))
     landmarker = config.faces.landmarker
     locator = cast(Locator, load_engine("landmarker", landmarker, config.faces, device))
-    meters = []
+    found = []
     for track, choice in faces:
         rows = choice.usable & (track.state == FaceState.SEEN)
         if rows.any():
             times = timing.times[track.start - shot.start :][: len(track)]
-            chosen = looks(inside(rows, edge), times, timing.phonemes, rate)
-            meters.append(FaceMeter(track, chosen, locator))
-    return Onlooker(meters)
+            chosen = looks(away_from_edges(rows, edge), times, timing.phonemes, rate)
+            found.append(FaceMeter(track, chosen, locator))
+    return ShotMeters(found)
 
 
-def inside(rows: np.ndarray, edge: int) -> np.ndarray:
+def away_from_edges(rows: np.ndarray, edge: int) -> np.ndarray:
     """Rows farther than ``edge`` from one that is not: near it the new mouth fades."""
     near = np.convolve(~rows, np.ones(2 * edge + 1), "full")[edge : edge + len(rows)] > 0.5
     return np.asarray(rows & ~near, np.bool_)

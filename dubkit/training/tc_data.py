@@ -15,7 +15,7 @@ from dubkit.config.schema import TcTraining
 from dubkit.errors import InputError
 from dubkit.faces.align import apply, canonical_from_face
 from dubkit.lips import mouth_shape
-from dubkit.lips.articulation import SHUT
+from dubkit.lips.articulation import BILABIALS
 from dubkit.records import GRID_STEP, SILENCE, Floats, MelLevels, TimedPhoneme
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS, SCALE_DB
@@ -198,7 +198,9 @@ class Windows:
         )
         starts = np.array([begin for _, begin, _ in clip.phonemes[path]]) * stretch
         runs = np.searchsorted(starts, times[chosen], "right")
-        shut = np.array([False, *(symbol[0] in SHUT for symbol, _, _ in clip.phonemes[path])])[runs]
+        shut = np.array([False, *(symbol[0] in BILABIALS for symbol, _, _ in clip.phonemes[path])])[
+            runs
+        ]
         shapes = clip.shapes[chosen] / self._gains[clip.name]
         return _pack(cells, times[chosen] / GRID_STEP - first - base, shapes, shut, runs)
 

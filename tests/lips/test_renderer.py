@@ -190,11 +190,11 @@ def test_a_net_that_is_not_trusted_adds_nothing(painter: MouthPainter) -> None:
         residual=rng.normal(size=(8, 8, 3)).astype(np.float32),
         mask=rng.random((8, 8)).astype(np.float32),
     )
-    plain = said.held_back(0.0, [0.7, 0.3])
+    plain = said.limited(0.0, [0.7, 0.3])
     assert not plain.residual.any()
     assert (plain.mask == 1).all()
     np.testing.assert_allclose(plain.weights[0], 0.7, rtol=1e-6)
-    whole = said.held_back(1.0, [0.7, 0.3])
+    whole = said.limited(1.0, [0.7, 0.3])
     np.testing.assert_allclose(whole.weights, said.weights)
     np.testing.assert_allclose(whole.mask, said.mask, rtol=1e-6)
     frames = film("yuv420p")

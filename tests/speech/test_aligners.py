@@ -88,7 +88,7 @@ def test_a_script_that_is_not_spoken_is_refused_with_its_score(
     sphinx: PocketsphinxAligner, dub: Floats
 ) -> None:
     lines = (ScriptLine("Completely different sentences about the weather in northern Finland."),)
-    with pytest.raises(InputError, match=r"score of -?\d+") as raised:
+    with pytest.raises(InputError, match=r"its score is -?\d+") as raised:
         sphinx.align(dub, lines, "en")
     assert "--trust-script" in str(raised.value.hint)
     trusting = PocketsphinxAligner(SpeechSettings(trust_script=True))
@@ -113,7 +113,7 @@ def test_another_language_without_a_script_goes_to_the_phone_loop(
 def test_a_script_that_the_language_cannot_say_is_refused(
     sphinx: PocketsphinxAligner, dub: Floats
 ) -> None:
-    with pytest.raises(InputError, match="cannot be said in the language 'en'") as raised:
+    with pytest.raises(InputError, match="cannot be pronounced in the language 'en'") as raised:
         sphinx.align(dub, (ScriptLine("你好，世界，今天天气很好"),), "en")
     assert "--language" in str(raised.value.hint)
 

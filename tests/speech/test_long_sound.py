@@ -65,7 +65,7 @@ def test_sound_in_a_file_is_never_in_memory_whole(
 
     release_pages = audio.release_pages
     for module in (audio, activity, mel_levels):
-        monkeypatch.setattr(module, "let_go", watched)
+        monkeypatch.setattr(module, "release_pages", watched)
     work(samples)
     assert len(seen) > 3
     assert max(*seen, _resident(tmp_path)) < samples.nbytes / 3
