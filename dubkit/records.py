@@ -18,7 +18,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+# arrays, by their values; shapes stand where they are used
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+Picture = NDArray[np.uint8]  # (H, W) gray or (H, W, 3) RGB
 SILENCE = "sil"  # the symbol of a phoneme that is no speech: silence, breath, noise or music
 GRID_STEP = 0.02  # seconds: a cell of the time grid on which the TC net works
 

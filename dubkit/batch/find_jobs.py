@@ -19,8 +19,7 @@ from dubkit.batch.jobs import LANGUAGE, Entry, Films, Problem, check_verdicts, d
 from dubkit.config.presets import load_config
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import DubkitError, InputError, UsageError
-from dubkit.media.container import FILMS, SOUNDS, open_media
-from dubkit.media.probe import moving_pictures
+from dubkit.media import container, probe
 from dubkit.pipeline.inputs import check_request
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.request import RunRequest, make_job, result_suffix
@@ -240,7 +239,7 @@ def pair(films: Path, dubs: Path, patterns: Sequence[str] = PATTERNS) -> Pairing
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}")
     shared = films.resolve() == dubs.resolve()
-    found = _named(_files(films, FILMS))
+    found = _named(_files(films, container.FILMS))
     called = _called(found)
     rules = [_rule(pattern, called) for pattern in patterns if not (shared and pattern == "{film}")]
     scripts = {
@@ -251,7 +250,9 @@ def pair(films: Path, dubs: Path, patterns: Sequence[str] = PATTERNS) -> Pairing
     pairs: list[Pair] = []
     lonely: list[Path] = []
     unclear: list[tuple[Path, tuple[str, ...]]] = []
-    for path in _files(dubs, SOUNDS if shared else SOUNDS | FILMS).values():
+    for path in _files(
+        dubs, container.SOUNDS if shared else container.SOUNDS | container.FILMS
+    ).values():
         matches = _matches(path.relative_to(dubs).with_suffix(""), rules, called)
         names = tuple(dict.fromkeys(film for film, _ in matches))
         if not names:
@@ -432,16 +433,16 @@ def check(batch: BatchRequest) -> Checked:
 
 def _length(video: Path) -> tuple[float, int]:
     """Seconds and frames of picture, by the file's head."""
-    with open_media(video) as film:
-        stream = moving_pictures(film, video)
+    with container.open_media(video) as film:
+        stream = probe.moving_pictures(film, video)
         seconds = float(film.duration or 0) / 1e6
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         return seconds, stream.frames or round(seconds * rate)
 
 
 def _nothing_fits(batch: BatchRequest, dubs: Path) -> UsageError:
-    if not any(path.suffix.lower() in FILMS for path in batch.source.rglob("*")):
-        known = ", ".join(sorted(FILMS))
+    if not any(path.suffix.lower() in container.FILMS for path in batch.source.rglob("*")):
+        known = ", ".join(sorted(container.FILMS))
         return UsageError(f"there is no film in {batch.source}", hint=f"films end in {known}")
     patterns = ", ".join(batch.patterns)
     own = "" if batch.dubs else "--dubs names the folder of the dubs; "

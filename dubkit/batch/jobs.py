@@ -12,16 +12,12 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import DubkitError, UsageError, WorkError
-from dubkit.pipeline.dry_run import read_shots
-from dubkit.pipeline.inputs import digest_input, open_run
+from dubkit.pipeline import dry_run, inputs, verdicts
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.request import RunRequest
-from dubkit.pipeline.verdicts import check_film, read_verdicts
 from dubkit.records import Job
-from dubkit.work.cleanup import find_work
-from dubkit.work.lock import holder
+from dubkit.work import cleanup, lock, store
 from dubkit.work.manifest import read_manifest, write_atomic
-from dubkit.work.store import digest_value
 
 LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}"  # fr, pt-BR, zh_Hans_CN
 
@@ -112,7 +108,7 @@ class Films:
         if entry.job.video not in self._known:
             manifest = read_manifest(entry.job.work) if entry.job.work.is_dir() else None
             known = manifest.inputs.get("video") if manifest else None
-            self._known[entry.job.video] = digest_input(entry.job.video, known).sha256
+            self._known[entry.job.video] = inputs.digest_input(entry.job.video, known).sha256
         return self._known[entry.job.video]
 
 
@@ -170,7 +166,7 @@ def _read(given: Path) -> tuple[dict[str, list[Path]], list[Problem]]:
     problems: list[Problem] = []
     for path in paths:
         try:
-            files[read_verdicts(path).film].append(path.absolute())
+            files[verdicts.read_verdicts(path).film].append(path.absolute())
         except DubkitError as error:
             problems.append(Problem(path.name, str(path), error.message, error.hint))
     return files, problems
@@ -181,9 +177,11 @@ def check_verdicts(entry: Entry, films: Films) -> None:
     job = entry.job
     if job.verdicts is None:
         return
-    check_film(read_verdicts(job.verdicts), job.verdicts, films.sha256(entry), job.video.name)
+    verdicts.check_film(
+        verdicts.read_verdicts(job.verdicts), job.verdicts, films.sha256(entry), job.video.name
+    )
     if job.work.is_dir() and read_manifest(job.work) is not None:
-        read_shots(open_run(entry.request, STAGES))
+        dry_run.read_shots(inputs.open_run(entry.request, STAGES))
 
 
 VERSION = 1
@@ -262,7 +260,7 @@ def request_digest(request: RunRequest, version: str) -> str:
         if path
     ]
     settings = request.config.model_dump(mode="json", exclude={"parallel"})
-    return digest_value([version, files, settings, str(job.output)])
+    return store.digest_value([version, files, settings, str(job.output)])
 
 
 def state_of(path: Path) -> str:
@@ -304,7 +302,7 @@ def batch_status(folder: Path) -> list[JobState]:
         for outcome in read_outcomes(path).outcomes.values():
             known[outcome.output] = _ended(outcome)
     for work in _work_folders(folder):
-        manifest, user = read_manifest(work), holder(work)
+        manifest, user = read_manifest(work), lock.holder(work)
         if manifest is None or (manifest.job.output in known and user is None):
             continue
         units = Counter(key.split("/")[0] for key, r in manifest.results.items() if r.fingerprint)
@@ -316,7 +314,7 @@ def batch_status(folder: Path) -> list[JobState]:
 
 def _work_folders(folder: Path) -> list[Path]:
     try:
-        return find_work(folder)
+        return cleanup.find_work(folder)
     except WorkError:
         return []
 

@@ -34,8 +34,7 @@ from dubkit.pipeline.job import job_steps, run_jobs
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
 from dubkit.version import __version__
-from dubkit.work.folder import explain
-from dubkit.work.junit import Case, write_cases
+from dubkit.work import folder, junit
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +225,7 @@ def _as_ours(error: Exception, item: Todo) -> DubkitError:
     if isinstance(error, DubkitError):
         return error
     if isinstance(error, OSError):
-        return explain(error, item.entry.job.output)
+        return folder.explain(error, item.entry.job.output)
     log.error("%s", item.entry.name, exc_info=error)
     return DubkitError(
         f"a bug in dubkit: {type(error).__name__}: {error}",
@@ -275,7 +274,7 @@ def _save(path: Path, known: dict[str, Outcome]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_outcomes(path, BatchRecord(known, VERSION, KIND))
     except OSError as error:
-        raise explain(error, path) from error
+        raise folder.explain(error, path) from error
 
 
 def _exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -298,7 +297,7 @@ def open_report(path: Path) -> None:
         raise OutputError(f"the report {path} is a folder", hint="give a file name with --junit")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_cases(path, _SUITE, [])
+        junit.write_cases(path, _SUITE, [])
     except OSError as error:
         raise OutputError(
             f"the report {path} cannot be written: {error.strerror}", hint="choose another --junit"
@@ -319,23 +318,23 @@ def write_junit(
     names = list(dict.fromkeys([*(entry.name for entry in entries), *wrong]))
     cases = [_case(name, by_name.get(name), wrong.get(name, [])) for name in names]
     try:
-        write_cases(path, _SUITE, cases)
+        junit.write_cases(path, _SUITE, cases)
     except OSError as error:
-        raise explain(error, path) from error
+        raise folder.explain(error, path) from error
 
 
-def _case(name: str, outcome: Outcome | None, problems: Sequence[Problem]) -> Case:
+def _case(name: str, outcome: Outcome | None, problems: Sequence[Problem]) -> junit.Case:
     seconds = outcome.seconds if outcome else 0.0
     if problems:
         text = "\n".join(f"{problem.origin}: {problem.message}" for problem in problems)
-        return Case(_GROUP, name, seconds, "error", problems[0].message, text)
+        return junit.Case(_GROUP, name, seconds, "error", problems[0].message, text)
     if outcome is None:
-        return Case(_GROUP, name, seconds, "skipped", "not reached")
+        return junit.Case(_GROUP, name, seconds, "skipped", "not reached")
     if outcome.state in ("failed", "interrupted"):
         message = outcome.error or outcome.state
         text = f"{message}\n{outcome.hint or ''}"
-        return Case(_GROUP, name, seconds, "error", message, text)
+        return junit.Case(_GROUP, name, seconds, "error", message, text)
     if outcome.state == "partial":
         message = f"{len(outcome.kept)} shots keep their original picture"
-        return Case(_GROUP, name, seconds, "failure", message, "\n".join(outcome.kept))
-    return Case(_GROUP, name, seconds)
+        return junit.Case(_GROUP, name, seconds, "failure", message, "\n".join(outcome.kept))
+    return junit.Case(_GROUP, name, seconds)

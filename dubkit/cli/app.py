@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from dubkit.cli import (
     batch_cmd,
+    console,
     evaluate_cmd,
     info_cmds,
     models_cmd,
@@ -20,7 +21,6 @@ from dubkit.cli import (
     work_folder_cmds,
 )
 from dubkit.cli.command import DubkitCommand, DubkitGroup
-from dubkit.cli.console import write_line
 from dubkit.version import __version__
 
 EPILOG = (
@@ -56,7 +56,7 @@ app.command("schema", cls=DubkitCommand)(info_cmds.schema)
 
 def _show_version(requested: bool) -> None:
     if requested:
-        write_line(f"dubkit {__version__}")
+        console.write_line(f"dubkit {__version__}")
         raise typer.Exit
 
 

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import lazy, options
+from dubkit.cli import console, events, lazy, options, progress_bar, run_cmd
 from dubkit.cli import options as o
-from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
-from dubkit.cli.events import Result
-from dubkit.cli.progress_bar import Reporter, clock_text
-from dubkit.cli.run_cmd import forbid_downloads, reporting_result
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 
 if TYPE_CHECKING:
@@ -167,11 +163,11 @@ def batch(
       dubkit batch jobs.csv --out dubbed/ --shard 2/8 --junit report.xml
       dubkit batch films/ --dubs dubs/ --out dubbed/ --verdicts reviewed/
     """
-    set_verbosity(verbose, quiet)
-    forbid_downloads(offline)
+    console.set_verbosity(verbose, quiet)
+    run_cmd.forbid_downloads(offline)
     given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
     flags = options.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
-    with reporting_result(as_json=json, quiet=quiet) as reporter:
+    with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
         part = lazy.batch.Shard.parse(shard) if shard else None
         if junit and not dry_run:
             lazy.batch.open_report(junit)
@@ -207,7 +203,7 @@ def _code(chosen: Batch) -> int:
     return EXIT_PARTIAL if chosen.checked.problems else EXIT_OK
 
 
-def _report_problems(checked: Checked, reporter: Reporter) -> None:
+def _report_problems(checked: Checked, reporter: progress_bar.Reporter) -> None:
     for warning in checked.warnings:
         reporter.warn(warning)
     for problem in checked.problems:
@@ -218,7 +214,7 @@ def _report_problems(checked: Checked, reporter: Reporter) -> None:
 def _run(
     chosen: Batch,
     junit: Path | None,
-    reporter: Reporter,
+    reporter: progress_bar.Reporter,
     retry_failed: bool,
     skip_invalid: bool,
 ) -> BatchResult:
@@ -240,16 +236,18 @@ def _run(
             lazy.batch.write_junit(junit, entries, ended, checked.problems)
 
 
-def _answer(chosen: Batch, result: BatchResult | None, code: int) -> Result:
+def _answer(chosen: Batch, result: BatchResult | None, code: int) -> events.Result:
     problems = [asdict(problem) for problem in chosen.checked.problems]
     if result is None:
         jobs = [
             {"job": row[0], **dict(zip(_PLAN[1:], row[1:], strict=True))} for row in _rows(chosen)
         ]
-        return Result("planned", code, facts={"jobs": jobs, "problems": problems})
+        return events.Result("planned", code, facts={"jobs": jobs, "problems": problems})
     jobs = [{**asdict(outcome), "output": str(outcome.output)} for outcome in result.outcomes]
     facts = {"jobs": jobs, "skipped": list(result.skipped), "problems": problems}
-    return Result("partial" if code else "done", code, output=str(chosen.record_file), facts=facts)
+    return events.Result(
+        "partial" if code else "done", code, output=str(chosen.record_file), facts=facts
+    )
 
 
 _PLAN = ("job", "film", "dub", "language", "picture", "about", "state")
@@ -267,8 +265,8 @@ def _rows(chosen: Batch) -> list[tuple[str, ...]]:
                 entry.job.video.name,
                 entry.job.audio.name,
                 entry.language or "",
-                clock_text(item.ready.seconds),
-                "" if item.done else clock_text(item.ready.frames / speed),
+                progress_bar.clock_text(item.ready.seconds),
+                "" if item.done else progress_bar.clock_text(item.ready.frames / speed),
                 state,
             )
         )
@@ -276,13 +274,13 @@ def _rows(chosen: Batch) -> list[tuple[str, ...]]:
 
 
 def _show_plan(chosen: Batch) -> None:
-    stdout_console().print(table(_PLAN, _rows(chosen)))
+    console.stdout_console().print(console.table(_PLAN, _rows(chosen)))
     speed = chosen.frames_a_second
     frames = sum(item.ready.frames for item in chosen.todo if not item.done)
     basis = "as measured in this batch" if speed else "a guess until the first job is finished"
-    took = clock_text(frames / (speed or FRAMES_A_SECOND))
+    took = progress_bar.clock_text(frames / (speed or FRAMES_A_SECOND))
     left = sum(not item.done for item in chosen.todo)
-    write_line(
+    console.write_line(
         f"{left} of {len(chosen.todo)} jobs to do, about {took} at {speed or FRAMES_A_SECOND:.0f} frames/s, {basis}"
     )
 
@@ -292,7 +290,7 @@ def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None
         (
             outcome.name,
             "done earlier" if outcome.name in result.skipped else outcome.state,
-            clock_text(outcome.seconds),
+            progress_bar.clock_text(outcome.seconds),
             str(outcome.output) if outcome.state in ("done", "partial") else outcome.error or "",
         )
         for outcome in result.outcomes
@@ -300,4 +298,4 @@ def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None
     ]
     rows += [(problem.job, "invalid", "", problem.message) for problem in problems]
     if rows:
-        stdout_console().print(table(("job", "state", "time", "result"), rows))
+        console.stdout_console().print(console.table(("job", "state", "time", "result"), rows))

@@ -14,9 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dubkit.cli import lazy
-from dubkit.cli.console import show_error
-from dubkit.cli.options import HIDDEN_ALIASES, OF_SETTING
+from dubkit.cli import console, lazy, options
 from dubkit.errors import STOPPED, DubkitError
 
 
@@ -58,10 +56,10 @@ def _complete(option: Any) -> None:
     """Add to a parameter that help shows: the stages, and the default from the configuration."""
     if getattr(option, "is_flag", False) or getattr(option, "count", False):
         option.metavar = ""
-    option.opts = [name for name in option.opts if name not in HIDDEN_ALIASES]
+    option.opts = [name for name in option.opts if name not in options.HIDDEN_ALIASES]
     if "{stages}" in (getattr(option, "help", None) or ""):
         option.help = option.help.replace("{stages}", ", ".join(lazy.schema.STAGE_NAMES))
-    path = OF_SETTING.get(option.name)
+    path = options.OF_SETTING.get(option.name)
     if isinstance(option.show_default, str):
         option.default, option.show_default = option.show_default, True
     elif path and option.default is None and option.show_default is True:
@@ -81,7 +79,7 @@ class DubkitGroup(_HelpPage, TyperGroup):
         try:
             return super().make_context(*arguments, **more)
         except KeyboardInterrupt:
-            show_error(STOPPED)
+            console.show_error(STOPPED)
             raise typer.Exit(STOPPED.exit_code) from None
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -89,8 +87,8 @@ class DubkitGroup(_HelpPage, TyperGroup):
         try:
             return super().invoke(ctx)
         except DubkitError as error:
-            show_error(error)
+            console.show_error(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            show_error(STOPPED)
+            console.show_error(STOPPED)
             raise typer.Exit(STOPPED.exit_code) from None

@@ -20,8 +20,7 @@ from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, Entry, load_engine, load_module
 from dubkit.errors import DubkitError, MissingDependency, ModelError
 from dubkit.media.process import find_program, program_version
-from dubkit.models.checkpoint import digest
-from dubkit.models.devices import list_devices
+from dubkit.models import checkpoint, devices
 from dubkit.parallel.workers import cores
 
 MIN_FREE = 2 * 2**30  # bytes; short films need less, a feature film more
@@ -137,11 +136,13 @@ def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
 def _weights() -> Iterator[Check]:
     for path in sorted((Path(dubkit.__path__[0]) / "weights").glob("*.safetensors")):
         size = path.stat().st_size / 2**10
-        yield Check("weights", path.stem, State.OK, f"{size:,.0f} KiB, sha256 {digest(path)}")
+        yield Check(
+            "weights", path.stem, State.OK, f"{size:,.0f} KiB, sha256 {checkpoint.digest(path)}"
+        )
 
 
 def _machine(folder: Path) -> Iterator[Check]:
-    yield Check("machine", "device", State.OK, ", ".join(list_devices("auto")))
+    yield Check("machine", "device", State.OK, ", ".join(devices.list_devices("auto")))
     yield Check("machine", "cores", State.OK, str(cores()))
     free = shutil.disk_usage(folder).free
     low = free < MIN_FREE

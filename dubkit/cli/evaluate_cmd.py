@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import console, lazy, progress_bar
 from dubkit.cli import options as o
-from dubkit.cli.console import (
-    set_verbosity,
-    show_error,
-    stdout_console,
-    table,
-    write_json,
-    write_line,
-)
-from dubkit.cli.progress_bar import clock_text, reporting
 from dubkit.errors import DubkitError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -117,12 +108,12 @@ def evaluate(
       dubkit evaluate movie.dubbed.mp4 --reference movie.mp4 --csv shots.csv
       dubkit evaluate dubbed/ --reference films/ --audio dubs/ --json
     """
-    set_verbosity(verbose, quiet)
+    console.set_verbosity(verbose, quiet)
     config = lazy.presets.load_config(preset or (), setting or (), {"parallel.jobs": jobs})
     found: list[Evaluation] = []
     failed: list[tuple[Path, DubkitError]] = []
     pairs = lazy.evaluation.pairs_of(result, reference, audio)
-    with reporting(as_json=False, quiet=quiet or json) as reporter:
+    with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         for pair in pairs:
             try:
                 film = lazy.evaluation.evaluate(
@@ -158,7 +149,7 @@ def _print_results(
     if csv_file and found:
         _write_csv(csv_file, found)
     if json and found:
-        write_json({"films": [asdict(film) for film in found]})
+        console.write_json({"films": [asdict(film) for film in found]})
     elif not json:
         for film in found:
             _show(film, shots, explain)
@@ -167,14 +158,14 @@ def _print_results(
 def _raise_first(failed: list[tuple[Path, DubkitError]], *, alone: bool) -> None:
     if failed and not alone:
         for _, error in failed[1:]:
-            show_error(error)
+            console.show_error(error)
     if failed:
         raise failed[0][1]
 
 
 def _show(film: Evaluation, every: bool, explain: bool) -> None:
     known = lazy.evaluation.BY_NAME
-    write_line(f"{film.result}")
+    console.write_line(f"{film.result}")
     heads = ["measure", "value", "better", "meaning"]
     heads += ["range", "source", "blind spots"] if explain else []
     rows = []
@@ -182,16 +173,20 @@ def _show(film: Evaluation, every: bool, explain: bool) -> None:
         measure = known[name]
         rows.append([name, _number(value), measure.better, measure.meaning])
         rows[-1] += [measure.range, measure.source, measure.blind] if explain else []
-    stdout_console().print(table(heads, rows))
+    console.stdout_console().print(console.table(heads, rows))
     for reason, names in _by_reason(film.missing).items():
-        write_line(f"{', '.join(names)}: {reason}")
+        console.write_line(f"{', '.join(names)}: {reason}")
     if every:
         shown = [name for name in film.rows if any(_of(s, name) is not None for s in film.shots)]
         lines = [
-            (shot.shot, clock_text(shot.start), *(_number(_of(shot, name)) for name in shown))
+            (
+                shot.shot,
+                progress_bar.clock_text(shot.start),
+                *(_number(_of(shot, name)) for name in shown),
+            )
             for shot in film.shots
         ]
-        stdout_console().print(table(("shot", "at", *shown), lines))
+        console.stdout_console().print(console.table(("shot", "at", *shown), lines))
 
 
 def _by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:

@@ -10,21 +10,11 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from dubkit.cli.events import (
-    Advanced,
-    Event,
-    Gated,
-    JobBegun,
-    JobEnded,
-    Noted,
-    Planned,
-    Result,
-    ShotPlanned,
-    Warned,
-)
+from dubkit.cli import events
 
-EVENTS: tuple[type[Event], ...] = (
-    Planned, Advanced, JobBegun, JobEnded, ShotPlanned, Gated, Noted, Warned, Result,
+EVENTS: tuple[type[events.Event], ...] = (
+    events.Planned, events.Advanced, events.JobBegun, events.JobEnded, events.ShotPlanned,
+    events.Gated, events.Noted, events.Warned, events.Result,
 )  # fmt: skip
 EXIT_CODES = {
     0: "done", 1: "a bug", 2: "wrong request", 3: "unusable media", 4: "something is not installed",

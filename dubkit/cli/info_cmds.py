@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import command, console, lazy
 from dubkit.cli import options as o
-from dubkit.cli.command import DubkitCommand, DubkitGroup
-from dubkit.cli.console import stdout_console, table, write_json, write_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,16 +31,16 @@ def doctor(json: o.Json = False) -> None:
     found = list(lazy.doctor_checks.all_checks(Path.cwd()))
     if json:
         lines = [{**asdict(check), "state": check.state.value} for check in found]
-        write_json({"checks": lines})
+        console.write_json({"checks": lines})
     else:
         heads = ("", "", "state", "", "how to fix it")
         rows = [(c.group, c.name, c.state.value, c.detail, c.hint or "") for c in found]
-        stdout_console().print(table(heads, rows))
+        console.stdout_console().print(console.table(heads, rows))
     error = lazy.doctor_checks.main_job_error(found)
     if error:
         raise error
     if not json:
-        write_line("dubkit run works here; whatever is not installed is optional")
+        console.write_line("dubkit run works here; whatever is not installed is optional")
 
 
 def languages(json: o.Json = False) -> None:
@@ -61,14 +59,16 @@ def languages(json: o.Json = False) -> None:
         listed = espeak.espeak().languages().values()
         found = [(language.code, language.name) for language in listed]
     if json:
-        write_json([{"code": code, "name": name} for code, name in found])
+        console.write_json([{"code": code, "name": name} for code, name in found])
         return
-    stdout_console().print(table(("code", "language"), found))
+    console.stdout_console().print(console.table(("code", "language"), found))
     if not espeak.available():
-        write_line(f"for more languages: {espeak.INSTALL}")
+        console.write_line(f"for more languages: {espeak.INSTALL}")
 
 
-presets = typer.Typer(cls=DubkitGroup, no_args_is_help=True, help="List, show, and check presets.")
+presets = typer.Typer(
+    cls=command.DubkitGroup, no_args_is_help=True, help="List, show, and check presets."
+)
 
 Names = Annotated[
     list[str] | None,
@@ -76,7 +76,7 @@ Names = Annotated[
 ]
 
 
-@presets.command("list", cls=DubkitCommand)
+@presets.command("list", cls=command.DubkitCommand)
 def list_(json: o.Json = False) -> None:
     """List the presets that come with dubkit.
 
@@ -87,13 +87,13 @@ def list_(json: o.Json = False) -> None:
     """
     found = lazy.presets.list_presets()
     if json:
-        write_json([{"name": p.name, "description": p.description} for p in found])
+        console.write_json([{"name": p.name, "description": p.description} for p in found])
         return
     rows = [(preset.name, preset.description) for preset in found]
-    stdout_console().print(table(("preset", "purpose"), rows))
+    console.stdout_console().print(console.table(("preset", "purpose"), rows))
 
 
-@presets.command(cls=DubkitCommand)
+@presets.command(cls=command.DubkitCommand)
 def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) -> None:
     """Show every setting with its value under the presets NAME, and its meaning.
 
@@ -104,17 +104,19 @@ def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) 
     """
     config = lazy.presets.load_config(names or (), setting or ())
     if json:
-        write_line(config.model_dump_json())
+        console.write_line(config.model_dump_json())
         return
     default = lazy.presets.load_config()
     usual = {path: value for path, value, _ in _settings(default)}
     changed, rows = default != config, []
     for path, value, about in _settings(config):
         rows.append((path, _toml(value), "*" if value != usual[path] else "", about))
-    stdout_console().print(table(("setting", "value", "*" if changed else "", "meaning"), rows))
+    console.stdout_console().print(
+        console.table(("setting", "value", "*" if changed else "", "meaning"), rows)
+    )
 
 
-@presets.command(cls=DubkitCommand)
+@presets.command(cls=command.DubkitCommand)
 def check(names: Names = None, setting: o.Settings = None) -> None:
     """Check presets together, as a run would use them; lists every problem (exit code 2).
 
@@ -124,7 +126,7 @@ def check(names: Names = None, setting: o.Settings = None) -> None:
       dubkit presets check preview my-preset.toml --set faces.which=all
     """
     lazy.presets.load_config(names or (), setting or ())
-    write_line("valid: " + (", ".join(names) if names else "the defaults"))
+    console.write_line("valid: " + (", ".join(names) if names else "the defaults"))
 
 
 def _settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -148,4 +150,4 @@ def schema() -> None:
     Examples:
       dubkit schema > events.schema.json
     """
-    write_line(json.dumps(lazy.event_schema.event_schema(), indent=2))
+    console.write_line(json.dumps(lazy.event_schema.event_schema(), indent=2))

@@ -16,9 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dubkit.cli import lazy
+from dubkit.cli import command, lazy
 from dubkit.cli import options as o
-from dubkit.cli.command import DubkitCommand, DubkitGroup
 from dubkit.cli.console import stderr_console, stdout_console, table, write_json, write_line
 from dubkit.errors import ModelError
 
@@ -30,7 +29,7 @@ ALL_COLUMNS = 150  # characters that all columns take side by side
 NARROW = 5  # columns of the list where there are fewer
 
 app = typer.Typer(
-    cls=DubkitGroup,
+    cls=command.DubkitGroup,
     no_args_is_help=True,
     help="List, pull, and verify the weights of optional engines.",
 )
@@ -50,7 +49,7 @@ TrustNew = Annotated[
 ]
 
 
-@app.command("list", cls=DubkitCommand)
+@app.command("list", cls=command.DubkitCommand)
 def list_(json: o.Json = False) -> None:
     """List all weights: use, size, license, source, checksum, and whether they are here.
 
@@ -98,7 +97,7 @@ def list_(json: o.Json = False) -> None:
         )
 
 
-@app.command(cls=DubkitCommand)
+@app.command(cls=command.DubkitCommand)
 def pull(
     names: Names = None,
     trust_new: TrustNew = False,
@@ -131,7 +130,7 @@ def pull(
         write_line(f"{line['name']}  {line['path']}")
 
 
-@app.command(cls=DubkitCommand)
+@app.command(cls=command.DubkitCommand)
 def verify(names: Names = None, json: o.Json = False) -> None:
     """Compare the checksums of the weights that are here; exits with code 7 if one is wrong.
 
@@ -158,7 +157,7 @@ def verify(names: Names = None, json: o.Json = False) -> None:
         raise ModelError(f"not usable: {', '.join(bad)}", hint=hint)
 
 
-@app.command(cls=DubkitCommand)
+@app.command(cls=command.DubkitCommand)
 def path(names: Names = None) -> None:
     """Print where weights are kept: the cache folder, or the file or folder of each NAME.
 

@@ -10,12 +10,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dubkit.cli import lazy, options
+from dubkit.cli import console, events, lazy, options, progress_bar, run_cmd
 from dubkit.cli import options as o
-from dubkit.cli.console import set_verbosity, stdout_console, write_line
-from dubkit.cli.events import Result, ShotPlanned
-from dubkit.cli.progress_bar import clock_text
-from dubkit.cli.run_cmd import forbid_downloads, reporting_result
 from dubkit.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -67,12 +63,12 @@ def plan(
       dubkit plan movie.mp4 --audio dub.wav --picture shots.png
       dubkit plan movie.mp4 --audio dub.wav --json > plan.jsonl
     """
-    set_verbosity(verbose, quiet)
-    forbid_downloads(offline)
+    console.set_verbosity(verbose, quiet)
+    run_cmd.forbid_downloads(offline)
     flags = options.flags(
         language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
     )
-    with reporting_result(as_json=json, quiet=quiet) as reporter:
+    with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
         config = lazy.presets.load_config(
             preset or (),
             [*(setting or ()), *flags],
@@ -90,8 +86,8 @@ def plan(
         found = lazy.planning.plan_film(request, progress=reporter, picture=picture)
         if json:
             for shot, minutes, done in _rows(found):
-                reporter.emit(ShotPlanned(**_fields(shot, minutes, done)))
-        reporter.finish(Result("planned", EXIT_OK, facts=_facts(found)))
+                reporter.emit(events.ShotPlanned(**_fields(shot, minutes, done)))
+        reporter.finish(events.Result("planned", EXIT_OK, facts=_facts(found)))
     if not json:
         _show(found, quiet)
 
@@ -130,12 +126,12 @@ def _show(found: FilmPlan, quiet: bool) -> None:
     for shot, minutes, done in _rows(found):
         if not quiet or shot.risk.word in ("high", "medium"):
             table.add_row(*_line(shot, minutes, done))
-    stdout_console().print(table)
+    console.stdout_console().print(table)
     counts = ", ".join(f"{count} {_names(word)}" for word, count in found.risks.items() if count)
-    write_line(f"{len(found.shots)} shots: {counts}")
-    write_line(_time(found))
+    console.write_line(f"{len(found.shots)} shots: {counts}")
+    console.write_line(_time(found))
     for path in found.pictures:
-        write_line(str(path))
+        console.write_line(str(path))
 
 
 _NUMBERS = ("length", "faces", "size", "rendering")
@@ -147,7 +143,7 @@ def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
     why = "; ".join(reason.text for reason in shot.reasons)
     cells = (
         shot.shot,
-        clock_text(shot.start),
+        progress_bar.clock_text(shot.start),
         f"{shot.end - shot.start:.1f} s",
         f"{shot.dubbed} of {shot.faces}" if shot.faces else "none",
         f"{face.width:.0f} px" if face else "",

@@ -13,19 +13,8 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from dubkit.cli import events
 from dubkit.cli.console import stderr_console, write_line
-from dubkit.cli.events import (
-    Advanced,
-    Event,
-    JobBegun,
-    JobEnded,
-    JobStatus,
-    Noted,
-    Planned,
-    Result,
-    Warned,
-    to_line,
-)
 from dubkit.progress import BatchProgress
 
 _WORDS = {"clips": "pieces", "tc": "checks", "sc": "checks"}
@@ -114,10 +103,10 @@ LINE_EVERY = 5.0  # seconds between two plain lines of one stage
 class Reporter(BatchProgress, Protocol):
     """Progress of a command, with the events of its answer and its end."""
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Report an event of the answer, for programs."""
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: events.Result) -> None:
         """Report how the command ended."""
 
 
@@ -171,10 +160,10 @@ class LineReporter:
         """Print a warning."""
         self._print(f"warning: {message}")
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Do nothing: the command prints its answer."""
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: events.Result) -> None:
         """Do nothing: the command prints its answer."""
 
     def _print(self, text: str) -> None:
@@ -217,10 +206,10 @@ class QuietReporter:
         text = f"warning: {self._about}{message}"
         stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Do nothing: the command prints its answer."""
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: events.Result) -> None:
         """Do nothing: the command prints its answer."""
 
 
@@ -234,43 +223,43 @@ class JsonReporter:
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Write a ``plan`` event."""
-        self._write(Planned(stage, units, current, frames))
+        self._write(events.Planned(stage, units, current, frames))
 
     def advance(
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None:
         """Write a ``unit`` event."""
-        self._write(Advanced(stage, unit, frames, round(seconds, 3), error))
+        self._write(events.Advanced(stage, unit, frames, round(seconds, 3), error))
 
     def begin_job(self, name: str, number: int, count: int) -> JsonReporter:
         """Write a ``job`` event; return a reporter whose events carry the job's name."""
-        self._write(JobBegun(name, number, count))
+        self._write(events.JobBegun(name, number, count))
         own = JsonReporter(self._clock)
         own._begun, own._job = self._begun, name
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Write a ``job_end`` event."""
-        self._write(JobEnded(name, cast(JobStatus, state), exit_code, error))
+        self._write(events.JobEnded(name, cast(events.JobStatus, state), exit_code, error))
 
     def note(self, message: str) -> None:
         """Write a ``note`` event."""
-        self._write(Noted(message))
+        self._write(events.Noted(message))
 
     def warn(self, message: str) -> None:
         """Write a ``warning`` event."""
-        self._write(Warned(message))
+        self._write(events.Warned(message))
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Write it."""
         self._write(event)
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: events.Result) -> None:
         """Write the ``result``."""
         self._write(result)
 
-    def _write(self, event: Event) -> None:
-        write_line(to_line(event, self._clock() - self._begun, self._job))
+    def _write(self, event: events.Event) -> None:
+        write_line(events.to_line(event, self._clock() - self._begun, self._job))
 
 
 class _State(ProgressColumn):
@@ -349,10 +338,10 @@ class LiveReporter:
         text = f"warning: {self._about}{message}"
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: events.Event) -> None:
         """Do nothing: the command prints its answer."""
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: events.Result) -> None:
         """Do nothing: the command prints its answer."""
 
 

@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import console, lazy, progress_bar
 from dubkit.cli import options as o
-from dubkit.cli.console import set_verbosity, write_json, write_line
-from dubkit.cli.progress_bar import reporting
 
 WorkFolder = Annotated[
     Path, typer.Argument(metavar="WORK", help="The work folder of a run.", show_default=False)
@@ -66,14 +64,16 @@ def report(
       dubkit report movie.dubbed.dubkit
       dubkit report movie.dubbed.dubkit --out review.html --videos all
     """
-    set_verbosity(verbose, quiet)
-    with reporting(as_json=False, quiet=quiet or json) as reporter:
+    console.set_verbosity(verbose, quiet)
+    with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.report.make_report(
             work, out, progress=reporter, videos=videos, room=room, jobs=jobs
         )
     if json:
-        write_json(asdict(made))
+        console.write_json(asdict(made))
         return
     if not quiet:
-        write_line(f"{made.shots} shots, {made.videos} with a video, {made.size / 2**20:.1f} MB")
-    write_line(str(made.path))
+        console.write_line(
+            f"{made.shots} shots, {made.videos} with a video, {made.size / 2**20:.1f} MB"
+        )
+    console.write_line(str(made.path))

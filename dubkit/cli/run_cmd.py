@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from dubkit.cli import lazy, options
+from dubkit.cli import console, events, lazy, options, progress_bar
 from dubkit.cli import options as o
-from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
-from dubkit.cli.events import Decision, Failure, Gated, Result, Status
-from dubkit.cli.progress_bar import Reporter, clock_text, reporting
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
 from dubkit.progress import Progress
 
@@ -76,7 +73,7 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --adapt
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
-    set_verbosity(verbose, quiet)
+    console.set_verbosity(verbose, quiet)
     forbid_downloads(offline)
     flags = options.flags(
         language=language,
@@ -149,7 +146,7 @@ def demo(
     Examples:
       dubkit demo
     """
-    set_verbosity(verbose, quiet)
+    console.set_verbosity(verbose, quiet)
     files = lazy.demo_film.build_demo(folder)
     result = folder / "dubbed.mp4"
     run_and_show(
@@ -168,7 +165,7 @@ def demo(
         quiet=quiet,
     )
     if not json and not quiet:
-        write_line(f"compare it with {files.film}; the spoken text is in {files.script}")
+        console.write_line(f"compare it with {files.film}; the spoken text is in {files.script}")
 
 
 def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
@@ -181,7 +178,7 @@ def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet:
             reporter.emit(event)
         reporter.finish(_ended(result))
     if quiet and not as_json and result.output and not result.plan:
-        write_line(str(result.output))
+        console.write_line(str(result.output))
     elif not as_json:
         _show(result)
     if result.exit_code != EXIT_OK:
@@ -189,12 +186,12 @@ def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet:
 
 
 @contextmanager
-def reporting_result(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
+def reporting_result(*, as_json: bool, quiet: bool) -> Iterator[progress_bar.Reporter]:
     """Yield the reporter of a command that ends with a ``result`` event.
 
     A deliberate error or an interruption is reported as such an event and raised again.
     """
-    with reporting(as_json=as_json, quiet=quiet) as reporter:
+    with progress_bar.reporting(as_json=as_json, quiet=quiet) as reporter:
         try:
             yield reporter
         except (DubkitError, KeyboardInterrupt) as error:
@@ -203,31 +200,31 @@ def reporting_result(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
             raise failure from None
 
 
-def _failed(error: DubkitError) -> Result:
-    status: Status = "interrupted" if error.exit_code == STOPPED.exit_code else "failed"
-    failure = Failure(type(error).__name__, error.message, error.hint)
-    return Result(status, error.exit_code, error=failure)
+def _failed(error: DubkitError) -> events.Result:
+    status: events.Status = "interrupted" if error.exit_code == STOPPED.exit_code else "failed"
+    failure = events.Failure(type(error).__name__, error.message, error.hint)
+    return events.Result(status, error.exit_code, error=failure)
 
 
-def _gated(result: RunResult) -> Iterator[Gated]:
+def _gated(result: RunResult) -> Iterator[events.Gated]:
     for gate in result.gates:
         for face in gate.faces:
             for check in face.checks:
-                yield Gated(
+                yield events.Gated(
                     shot=gate.shot,
                     face=face.track,
-                    verdict=cast(Decision | None, gate.verdict),
+                    verdict=cast(events.Decision | None, gate.verdict),
                     kept=gate.kept,
                     **asdict(check),
                 )
 
 
-def _ended(result: RunResult) -> Result:
-    status: Status = "partial" if result.exit_code == EXIT_PARTIAL else "done"
+def _ended(result: RunResult) -> events.Result:
+    status: events.Status = "partial" if result.exit_code == EXIT_PARTIAL else "done"
     output = str(result.output) if result.output else None
     if result.plan:
         facts: dict[str, object] = {"plan": [asdict(line) for line in result.plan]}
-        return Result("planned", result.exit_code, output=output, facts=facts)
+        return events.Result("planned", result.exit_code, output=output, facts=facts)
     facts = {
         "frames": result.frames,
         "seconds": round(result.seconds, 3),
@@ -237,28 +234,28 @@ def _ended(result: RunResult) -> Result:
         "shots_with_original_picture": list(result.kept),
         "stages": dict(result.facts),
     }
-    return Result(status, result.exit_code, output=output, facts=facts)
+    return events.Result(status, result.exit_code, output=output, facts=facts)
 
 
 def _show(result: RunResult) -> None:
     if result.plan:
         rows = [(line.stage, line.unit, _todo(line.current), line.reason) for line in result.plan]
-        stdout_console().print(table(("stage", "unit", "", "why"), rows))
+        console.stdout_console().print(console.table(("stage", "unit", "", "why"), rows))
         todo = sum(not line.current for line in result.plan)
-        write_line(f"{todo} of {len(result.plan)} units to do")
+        console.write_line(f"{todo} of {len(result.plan)} units to do")
         return
     for kept in result.kept:
-        write_line(f"original picture kept: {kept}")
+        console.write_line(f"original picture kept: {kept}")
     where = (
         str(result.output) if result.output else "stopped before the film was written, as requested"
     )
     speed = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
     kept_units = len(result.results) - result.done
     resumed = f", {kept_units} of {len(result.results)} units done earlier" if kept_units else ""
-    write_line(
-        f"{result.frames} frames in {clock_text(result.seconds)}{'' if resumed else speed}{resumed}"
+    console.write_line(
+        f"{result.frames} frames in {progress_bar.clock_text(result.seconds)}{'' if resumed else speed}{resumed}"
     )
-    write_line(where)
+    console.write_line(where)
 
 
 def _todo(current: bool) -> str:

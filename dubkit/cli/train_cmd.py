@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import command, console, events, lazy, progress_bar, run_cmd
 from dubkit.cli import options as o
-from dubkit.cli.command import DubkitCommand, DubkitGroup
-from dubkit.cli.console import set_verbosity, stdout_console, table, write_line
-from dubkit.cli.events import Result
-from dubkit.cli.progress_bar import clock_text
-from dubkit.cli.run_cmd import reporting_result
 from dubkit.errors import EXIT_OK
 from dubkit.progress import BatchProgress
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
 from dubkit.cli import options
 
 app = typer.Typer(
-    cls=DubkitGroup, no_args_is_help=True, help="Train dubkit's nets on your own footage."
+    cls=command.DubkitGroup, no_args_is_help=True, help="Train dubkit's nets on your own footage."
 )
 
 Answer = TypeVar("Answer")
@@ -60,7 +55,7 @@ Start = Annotated[
 ]
 
 
-@app.command(cls=DubkitCommand)
+@app.command(cls=command.DubkitCommand)
 def prepare(
     clips: Clips,
     out: SetOut,
@@ -83,7 +78,7 @@ def prepare(
       dubkit train prepare footage/ set/ --jobs 8 --set train.prepare.min_width=96
       dubkit train prepare footage/ set/ --set train.prepare.stills=true
     """
-    set_verbosity(verbose, quiet)
+    console.set_verbosity(verbose, quiet)
     _run_and_show(
         lambda progress: lazy.commands.prepare_set(
             clips,
@@ -101,7 +96,7 @@ def prepare(
     )
 
 
-@app.command(cls=DubkitCommand)
+@app.command(cls=command.DubkitCommand)
 def tc(
     prepared: Prepared,
     out: Out,
@@ -123,11 +118,11 @@ def tc(
       dubkit train tc set/ my-tc/ --device cuda --set train.tc.steps=4000
       dubkit run movie.mp4 --audio dub.wav --set generate.tc=my-tc/tc.safetensors
     """
-    set_verbosity(verbose, quiet)
+    console.set_verbosity(verbose, quiet)
     _train("tc", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
 
 
-@app.command(cls=DubkitCommand)
+@app.command(cls=command.DubkitCommand)
 def sc(
     prepared: Prepared,
     out: Out,
@@ -148,7 +143,7 @@ def sc(
       dubkit train sc set/ my-sc/ --device cuda
       dubkit run movie.mp4 --audio dub.wav --set generate.sc=my-sc/sc.safetensors
     """
-    set_verbosity(verbose, quiet)
+    console.set_verbosity(verbose, quiet)
     _train("sc", prepared, out, start, preset, setting, device, as_json=json, quiet=quiet)
 
 
@@ -191,13 +186,13 @@ def _run_and_show(
     quiet: bool,
 ) -> None:
     """Call ``work`` with a reporter, then show its result."""
-    with reporting_result(as_json=as_json, quiet=quiet) as reporter:
+    with run_cmd.reporting_result(as_json=as_json, quiet=quiet) as reporter:
         answer = work(reporter)
         output, found = facts(answer)
         where = str(output) if output else None
-        reporter.finish(Result("done", EXIT_OK, output=where, facts=found))
+        reporter.finish(events.Result("done", EXIT_OK, output=where, facts=found))
     if quiet and not as_json and where:
-        write_line(where)
+        console.write_line(where)
     elif not as_json:
         show(answer)
 
@@ -222,21 +217,23 @@ def _show_prepared(result: PrepareResult) -> None:
     for title, files in (("refused", index.refused), ("partly excluded", index.left_out)):
         if files:
             rows = list(files.items())[:_SHOWN]
-            stdout_console().print(table((title, "why"), rows))
+            console.stdout_console().print(console.table((title, "why"), rows))
             if len(files) > _SHOWN:
-                write_line(f"and {len(files) - _SHOWN} more; all are in {result.root / 'set.json'}")
+                console.write_line(
+                    f"and {len(files) - _SHOWN} more; all are in {result.root / 'set.json'}"
+                )
     splits = Counter(facts.split for facts in index.clips.values())
     people = {split: _people(result, split) for split in ("train", "val")}
     counts = [(s, str(splits[s]), str(people[s]), _length(result, s)) for s in ("train", "val")]
-    stdout_console().print(table(("kept", "clips", "people", "length"), counts))
+    console.stdout_console().print(console.table(("kept", "clips", "people", "length"), counts))
     if result.held_out:
-        write_line(f"note: {result.held_out}")
+        console.write_line(f"note: {result.held_out}")
     if result.frames:
         speed = result.frames / max(result.spent, 1e-3)
-        write_line(
-            f"{result.frames} frames analyzed in {clock_text(result.spent)}, {speed:.1f} frames/s"
+        console.write_line(
+            f"{result.frames} frames analyzed in {progress_bar.clock_text(result.spent)}, {speed:.1f} frames/s"
         )
-    write_line(str(result.root))
+    console.write_line(str(result.root))
 
 
 def _people(result: PrepareResult, split: str) -> int:
@@ -246,7 +243,7 @@ def _people(result: PrepareResult, split: str) -> int:
 def _length(result: PrepareResult, split: str) -> str:
     films = (facts for facts in result.index.clips.values() if facts.frames > 1)
     own = [facts for facts in films if facts.split == split]
-    return clock_text(sum(facts.frames / facts.rate for facts in own))
+    return progress_bar.clock_text(sum(facts.frames / facts.rate for facts in own))
 
 
 def _trained_facts(outcome: Outcome) -> tuple[Path | None, dict[str, object]]:
@@ -261,13 +258,15 @@ def _trained_facts(outcome: Outcome) -> tuple[Path | None, dict[str, object]]:
 
 
 def _show_trained(outcome: Outcome) -> None:
-    write_line(f"{outcome.step} steps in {clock_text(outcome.seconds)}: {outcome.finished}")
+    console.write_line(
+        f"{outcome.step} steps in {progress_bar.clock_text(outcome.seconds)}: {outcome.finished}"
+    )
     rows = [(name, f"{value:.4g}") for name, value in outcome.measures.items()]
-    stdout_console().print(table((f"held out, step {outcome.best_step}", ""), rows))
+    console.stdout_console().print(console.table((f"held out, step {outcome.best_step}", ""), rows))
     if outcome.weights is None:
-        write_line("no step improved on the start, so no weights were written")
+        console.write_line("no step improved on the start, so no weights were written")
     else:
-        write_line(str(outcome.weights))
+        console.write_line(str(outcome.weights))
 
 
 Footage = Annotated[
@@ -314,8 +313,8 @@ def adapt(
       dubkit adapt interview.mp4 --out anna.safetensors
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
-    set_verbosity(verbose, quiet)
-    with reporting_result(as_json=json, quiet=quiet) as reporter:
+    console.set_verbosity(verbose, quiet)
+    with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
         verdict = lazy.actor_profile.make_profile(
             movie,
             out,
@@ -334,7 +333,7 @@ def adapt(
             "held_out_before": verdict.before,
             "held_out_after": verdict.after,
         }
-        reporter.finish(Result("done", EXIT_OK, output=str(out), facts=facts))
+        reporter.finish(events.Result("done", EXIT_OK, output=str(out), facts=facts))
     if not json:
-        write_line(f"error on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}")
-        write_line(str(out))
+        console.write_line(f"error on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}")
+        console.write_line(str(out))

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import lazy
+from dubkit.cli import console, lazy, progress_bar
 from dubkit.cli import options as o
-from dubkit.cli.console import stdout_console, table, write_json, write_line
-from dubkit.cli.progress_bar import clock_text
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ def clean(
         ]
     freed = sum(int(str(line["bytes"])) for line in gone)
     if json:
-        write_json(
+        console.write_json(
             {"removed": [] if dry_run else gone, "planned": gone, "bytes": freed, "busy": busy}
         )
     else:
@@ -100,8 +98,8 @@ def _show_deleted(gone: list[dict[str, object]], freed: int, dry_run: bool) -> N
         tally.setdefault((str(line["work"]), str(line["what"])), []).append(int(str(line["bytes"])))
     rows = [(where, what, str(len(s)), _size(sum(s))) for (where, what), s in tally.items()]
     if rows:
-        stdout_console().print(table(("in", "what", "number", "size"), rows))
-    write_line(f"{_size(freed)} {'would be freed' if dry_run else 'freed'}")
+        console.stdout_console().print(console.table(("in", "what", "number", "size"), rows))
+    console.write_line(f"{_size(freed)} {'would be freed' if dry_run else 'freed'}")
 
 
 def _size(count: int) -> str:
@@ -146,54 +144,56 @@ def status(
     state = lazy.inspect.job_status(work)
     damaged = lazy.inspect.verify(work) if verify else ()
     if json:
-        write_json({**_facts(state), "damaged": damaged if verify else None})
+        console.write_json({**_facts(state), "damaged": damaged if verify else None})
     else:
         _show_job(state, why)
     if damaged:
         raise WorkError("; ".join(damaged), hint="the same dubkit run repairs it")
     if verify and not json:
-        write_line("every file is intact")
+        console.write_line("every file is intact")
 
 
 def _show_batch(jobs: list[JobState], as_json: bool) -> None:
     tally = Counter(job.state for job in jobs)
     if as_json:
-        write_json({"jobs": jobs, "states": tally})
+        console.write_json({"jobs": jobs, "states": tally})
         return
     rows = [
         (
             job.name,
             job.state,
-            clock_text(job.seconds),
+            progress_bar.clock_text(job.seconds),
             job.error or job.in_use_by or str(job.output),
         )
         for job in jobs
     ]
-    stdout_console().print(table(("job", "state", "time", ""), rows))
-    write_line(", ".join(f"{count} {state}" for state, count in sorted(tally.items())))
+    console.stdout_console().print(console.table(("job", "state", "time", ""), rows))
+    console.write_line(", ".join(f"{count} {state}" for state, count in sorted(tally.items())))
 
 
 def _show_job(state: JobStatus, why: bool) -> None:
-    write_line(f"film    {state.job.video}")
-    write_line(f"dub     {state.job.audio}")
-    write_line(f"result  {state.job.output}{'' if state.finished else '  (not finished)'}")
+    console.write_line(f"film    {state.job.video}")
+    console.write_line(f"dub     {state.job.audio}")
+    console.write_line(f"result  {state.job.output}{'' if state.finished else '  (not finished)'}")
     if state.in_use_by:
-        write_line(f"in use  {state.in_use_by}")
-    write_line("")
-    stdout_console().print(table(("stage", "done", "of", "failed", "time"), _stage_rows(state)))
+        console.write_line(f"in use  {state.in_use_by}")
+    console.write_line("")
+    console.stdout_console().print(
+        console.table(("stage", "done", "of", "failed", "time"), _stage_rows(state))
+    )
     if state.failures:
-        write_line("")
+        console.write_line("")
         rows = [(r.stage, r.unit, r.error or "", r.hint or "") for r in state.failures]
-        stdout_console().print(table(("failed", "unit", "why", "hint"), rows))
+        console.stdout_console().print(console.table(("failed", "unit", "why", "hint"), rows))
     bad = [gate for gate in state.gates if gate.reasons]
     if bad:
-        write_line("")
+        console.write_line("")
         lines = [(gate.shot, _outcome(gate), "; ".join(gate.reasons)) for gate in bad]
-        stdout_console().print(table(("gate", "outcome", "why"), lines))
+        console.stdout_console().print(console.table(("gate", "outcome", "why"), lines))
     if why:
-        write_line("")
+        console.write_line("")
         units = [(unit.stage, unit.unit, unit.reason) for unit in state.units]
-        stdout_console().print(table(("stage", "unit", "state"), units))
+        console.stdout_console().print(console.table(("stage", "unit", "state"), units))
 
 
 def _outcome(gate: GateResult) -> str:
@@ -211,7 +211,7 @@ def _stage_rows(state: JobStatus) -> list[tuple[str, ...]]:
             str(stage.current),
             "?" if stage.units is None else str(stage.units),
             str(stage.failed),
-            clock_text(stage.seconds),
+            progress_bar.clock_text(stage.seconds),
         )
         for stage in state.stages
     ]
@@ -265,13 +265,18 @@ def diff(
             found = lazy.diff.compare_dub(old, new, script, reporter)
     changed = sum(shot.changed for shot in found)
     if json:
-        write_json({"shots": found, "changed": changed})
+        console.write_json({"shots": found, "changed": changed})
         return
     rows = [
-        (shot.shot, clock_text(shot.start), "changes" if shot.changed else "stays", shot.reason)
+        (
+            shot.shot,
+            progress_bar.clock_text(shot.start),
+            "changes" if shot.changed else "stays",
+            shot.reason,
+        )
         for shot in found
         if shot.changed or every
     ]
     if rows:
-        stdout_console().print(table(("shot", "at", "", "why"), rows))
-    write_line(f"{changed} of {len(found)} shots change")
+        console.stdout_console().print(console.table(("shot", "at", "", "why"), rows))
+    console.write_line(f"{changed} of {len(found)} shots change")

@@ -13,19 +13,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.audio import save_wav
 from dubkit.media.process import find_program, run
 from dubkit.media.writer import FrameWriter
-from dubkit.records import Color, Floats, StreamInfo, VideoInfo
+from dubkit.records import Color, Floats, Picture, StreamInfo, VideoInfo
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 WIDTH, HEIGHT, RATE = 640, 480, 25
 SOUND_RATE = 48000
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

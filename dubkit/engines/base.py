@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.records import (
     Detection,
+    Doubles,
     FaceTrack,
     Floats,
+    Integers,
+    Mask,
+    Picture,
     ScriptLine,
     Shot,
     Speech,
@@ -30,8 +33,6 @@ from dubkit.records import (
 if TYPE_CHECKING:  # protocols that need PyAV for nothing else
     from dubkit.media.frames import Frame
     from dubkit.media.planes import Plane
-
-Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 class Engine(Protocol):
@@ -46,7 +47,7 @@ class Engine(Protocol):
 class ShotDetector(Engine, Protocol):
     """Finds the cuts of a film."""
 
-    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+    def detect(self, video: Path, info: VideoInfo, pts: Integers) -> list[Shot]:
         """Shots that tile ``0 .. info.frames`` without gap; ``pts`` (frames,) in ``info.time_base``.
 
         An engine that decodes every picture keeps in an attribute ``repaired`` how many could not be.
@@ -65,9 +66,7 @@ class Locator(Protocol):
 
     crop_size: int  # pixels, side of the square crops
 
-    def locate(
-        self, crops: NDArray[np.uint8], *, together: bool = False
-    ) -> tuple[Floats, Floats, Floats]:
+    def locate(self, crops: Picture, *, together: bool = False) -> tuple[Floats, Floats, Floats]:
         """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) in crop pixels, pose (N, 3) degrees relative
         to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face.
 
@@ -124,7 +123,7 @@ class Synthesizer(Engine, Protocol):
     """Makes the mouth of a face speak."""
 
     def face(
-        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
+        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
     ) -> FaceRenderer:
         """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
         that are not ``usable`` (T,) stay as they are.
@@ -136,8 +135,8 @@ class Moments:
     """Mean and covariance of features that are added a few at a time, so that a film's need no memory."""
 
     count: int = 0
-    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (K,)
-    products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))  # (K, K)
+    total: Doubles = field(default_factory=lambda: np.zeros(0))  # (K,)
+    products: Doubles = field(default_factory=lambda: np.zeros((0, 0)))  # (K, K)
 
     def add(self, features: Floats) -> None:
         """Features (N, K) of N pictures."""
@@ -150,12 +149,12 @@ class Moments:
         self.products += rows.T @ rows
 
     @property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Doubles:
         """(K,)"""
         return self.total / self.count
 
     @property
-    def covariance(self) -> NDArray[np.float64]:
+    def covariance(self) -> Doubles:
         """(K, K) of a sample, as ``numpy.cov``."""
         spread = self.products - self.count * np.outer(self.mean, self.mean)
         return np.asarray(spread / (self.count - 1))
@@ -164,7 +163,7 @@ class Moments:
 class PictureFeatures(Engine, Protocol):
     """Describes pictures by features whose distribution tells real ones from made ones."""
 
-    def features(self, pictures: NDArray[np.uint8]) -> Floats:
+    def features(self, pictures: Picture) -> Floats:
         """``pictures`` (N, H, W, 3) RGB -> (N, K)."""
 
     def distance(self, a: Moments, b: Moments) -> float:

@@ -5,13 +5,10 @@ Alone because it is loaded by name, without the nets of the other synthesizers.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
-from dubkit.records import FaceTrack, Timing, VideoInfo
+from dubkit.records import FaceTrack, Mask, Timing, VideoInfo
 
 
 class PassthroughRenderer:
@@ -41,7 +38,7 @@ class PassthroughSynthesizer:
         self.settings = settings
 
     def face(
-        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
+        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
     ) -> PassthroughRenderer:
         """A renderer that does nothing."""
         return PassthroughRenderer()

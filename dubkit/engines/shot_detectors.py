@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import scenedetect
-from numpy.typing import NDArray
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from dubkit.config.schema import ShotSettings
 from dubkit.media.frames import FrameReader
-from dubkit.records import Shot, VideoInfo
+from dubkit.records import Integers, Shot, VideoInfo
 
 _LONG_SIDE = 256  # pixels; PySceneDetect shrinks to about as much by itself
 _COUNTING_RATE = 25.0  # its time codes are used as counters only
@@ -32,7 +31,7 @@ class AdaptiveShots:
         self._threshold = settings.threshold
         self.repaired = 0
 
-    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+    def detect(self, video: Path, info: VideoInfo, pts: Integers) -> list[Shot]:
         wanted = {} if self._threshold is None else {"adaptive_threshold": self._threshold}
         reader = FrameReader(video, info, pts)
         shots = _detect(AdaptiveDetector(min_scene_len=1, **wanted), reader)
@@ -50,7 +49,7 @@ class ContentShots:
         self._threshold = settings.threshold
         self.repaired = 0
 
-    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+    def detect(self, video: Path, info: VideoInfo, pts: Integers) -> list[Shot]:
         wanted = {} if self._threshold is None else {"threshold": self._threshold}
         reader = FrameReader(video, info, pts)
         shots = _detect(ContentDetector(min_scene_len=1, **wanted), reader)
@@ -80,7 +79,7 @@ class FixedShots:
     def __init__(self, settings: ShotSettings, device: str = "cpu") -> None:
         self._seconds = settings.threshold
 
-    def detect(self, video: Path, info: VideoInfo, pts: NDArray[np.int64]) -> list[Shot]:
+    def detect(self, video: Path, info: VideoInfo, pts: Integers) -> list[Shot]:
         if self._seconds is None or info.frames == 0:
             return [Shot(0, info.frames)]
         elapsed = (pts - pts[0]) * float(info.time_base)

@@ -12,23 +12,16 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config
-from dubkit.engines.base import Locator
-from dubkit.engines.registry import load_engine
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import apply
-from dubkit.faces.selection import load_choice, load_tracks
+from dubkit.engines import base, registry
+from dubkit.faces import align, landmark_layout, selection
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
-from dubkit.metrics import lips
-from dubkit.metrics.lip_sync import speech_of
+from dubkit.metrics import lip_sync, lips, picture, shot_meter
 from dubkit.metrics.lips import Series, Tally
-from dubkit.metrics.picture import Luma, PictureSums, lower_face, psnr, squared_error
-from dubkit.metrics.shot_meter import FaceMeter, Seen, looks
 from dubkit.metrics.syncnet import sync_of_face
-from dubkit.records import FaceState, FaceTrack, Shot, Timing
+from dubkit.records import FaceState, FaceTrack, Floats, Shot, Timing
 from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
 
@@ -82,7 +75,7 @@ def measure(task: ShotTask) -> ShotMeasures:
     info, pts = load_film(task.made.probe)
     shot = task.shot
     times = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
-    tracks = load_tracks(task.made.faces)
+    tracks = selection.load_tracks(task.made.faces)
     face = main_face(task.made.faces, tracks)
     end = float(times[-1]) + float(1 / info.average_rate)
     rows: dict[str, float] = {}
@@ -94,7 +87,7 @@ def measure(task: ShotTask) -> ShotMeasures:
             sync = sync_of_face(task.syncnet, task.made.video, info, pts, face, task.sound)
             rows |= {"lse_d": sync.distance, "lse_c": sync.confidence} if sync else {}
         if task.real is not None:
-            others = load_tracks(task.real.faces)
+            others = selection.load_tracks(task.real.faces)
             real_face = _same_face(face, others)
             found = replace(found, apart=_apart(face, others))
             if real_face is not None and task.same_sound:
@@ -113,24 +106,26 @@ def measure(task: ShotTask) -> ShotMeasures:
 
 def _meter(
     task: ShotTask, face: FaceTrack, times: Series, timing: Timing | None, rate: float
-) -> FaceMeter:
+) -> shot_meter.FaceMeter:
     """The gate's meter for a face of the film, or of the reference in its place."""
     row = face.start - task.shot.start
     phonemes = timing.phonemes if timing is not None else ()
-    chosen = looks(face.state == FaceState.SEEN, times[row:][: len(face)], phonemes, rate)
+    chosen = shot_meter.looks(
+        face.state == FaceState.SEEN, times[row:][: len(face)], phonemes, rate
+    )
     if task.real is None:  # there is nothing to compare pictures with
         none = np.zeros(len(face), np.bool_)
         chosen = replace(chosen, pictures=none, sharp=none)
     faces = task.config.faces
-    locator = cast(Locator, load_engine("landmarker", faces.landmarker, faces, "cpu"))
-    return FaceMeter(face, chosen, locator)
+    locator = cast(base.Locator, registry.load_engine("landmarker", faces.landmarker, faces, "cpu"))
+    return shot_meter.FaceMeter(face, chosen, locator)
 
 
 def _against_phonemes(
-    found: ShotMeasures, task: ShotTask, seen: Seen, face: FaceTrack, timing: Timing
+    found: ShotMeasures, task: ShotTask, seen: shot_meter.Seen, face: FaceTrack, timing: Timing
 ) -> ShotMeasures:
     row = face.start - task.shot.start
-    speech = speech_of(timing, row, len(face), task.config.generate)
+    speech = lip_sync.speech_of(timing, row, len(face), task.config.generate)
     values = dict(seen.values(speech))
     values.pop("closures", None)  # counted below, so that shots can be added up
     opened = seen.lips.opening()
@@ -148,7 +143,7 @@ def _against_phonemes(
     )
 
 
-def _seen(face: FaceTrack) -> NDArray[np.float32]:
+def _seen(face: FaceTrack) -> Floats:
     landmarks = face.landmarks.astype(np.float32)
     return np.where((face.state == FaceState.SEEN)[:, None, None], landmarks, np.nan).astype(
         np.float32
@@ -159,7 +154,7 @@ def main_face(folder: Path, tracks: Sequence[FaceTrack]) -> FaceTrack | None:
     """The face that speaks with the sound, or the largest where none does."""
     if not tracks:
         return None
-    dubbed = {choice.track for choice in load_choice(folder) if choice.dubbed}
+    dubbed = {choice.track for choice in selection.load_choice(folder) if choice.dubbed}
     return next((track for track in tracks if track.track in dubbed), tracks[0])
 
 
@@ -198,7 +193,7 @@ def _apart(face: FaceTrack, others: Sequence[FaceTrack]) -> float | None:
     return min(found, default=None)
 
 
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> Series:
+def _overlap(a: Floats, b: Floats) -> Series:
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     both = np.prod(np.clip(high - low, 0, None), axis=1)
     areas = [np.prod(box[:, 2:] - box[:, :2], axis=1) for box in (a, b)]
@@ -224,9 +219,11 @@ def _against_lips(face: FaceTrack, real: FaceTrack, times: Series) -> dict[str, 
     return rows
 
 
-def _pictures(task: ShotTask, face: FaceTrack | None, meter: FaceMeter | None) -> dict[str, float]:
+def _pictures(
+    task: ShotTask, face: FaceTrack | None, meter: shot_meter.FaceMeter | None
+) -> dict[str, float]:
     """Show the meter its frames, and compare all with the reference's, if there is one."""
-    sums = PictureSums()
+    sums = picture.PictureSums()
     errors: list[float] = []
     outside, same = 0, 0
     for made, real in _frames(task):
@@ -235,19 +232,19 @@ def _pictures(task: ShotTask, face: FaceTrack | None, meter: FaceMeter | None) -
         if task.real is None:
             continue
         a, b = luma(made), luma(real)
-        errors.append(squared_error(a, b))
+        errors.append(picture.squared_error(a, b))
         free = np.ones(a.shape, bool)
         row = made.index - face.start if face is not None else -1
         if face is not None and 0 <= row < len(face) and face.state[row] == FaceState.SEEN:
             to_plane = plane_from_display(made.info, made.format, 0)
-            points = apply(to_plane, face.landmarks[row]).astype(np.float32)
+            points = align.apply(to_plane, face.landmarks[row]).astype(np.float32)
             sums.add(a, b, points)
-            free = ~lower_face(points, a.shape, REACH)
+            free = ~picture.lower_face(points, a.shape, REACH)
         outside += int(free.sum())
         same += int((a[free] == b[free]).sum())
     rows = sums.measures()
     if errors:
-        rows["psnr_frame"] = psnr(float(np.mean(errors)))
+        rows["psnr_frame"] = picture.psnr(float(np.mean(errors)))
         rows["outside_equal"] = same / max(outside, 1)
     return rows
 
@@ -265,7 +262,7 @@ def _frames(task: ShotTask) -> Iterator[tuple[Frame, Frame]]:
         yield frames[0], frames[-1]
 
 
-def luma(frame: Frame) -> Luma:
+def luma(frame: Frame) -> picture.Luma:
     """(H, W) 0..1 of a frame's own planes."""
     top = float(2**frame.format.depth - 1)
     planes = [plane.astype(np.float32) / top for plane in frame.planes[:3]]

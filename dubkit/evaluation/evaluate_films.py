@@ -18,17 +18,14 @@ from dubkit.errors import InputError, UsageError
 from dubkit.evaluation.against_reference import ShotMeasures, ShotTask, Side, measure
 from dubkit.evaluation.fid import ROWS as FID_ROWS
 from dubkit.evaluation.fid import FidTask, fid, obstacle, spacing
+from dubkit.media import container, shotlist
 from dubkit.media.audio import audio_info
-from dubkit.media.container import FILMS, SOUNDS, open_media
 from dubkit.media.probe import moving_pictures, probe
-from dubkit.media.shotlist import write_shots
 from dubkit.metrics.definitions import MEASURES
 from dubkit.metrics.lips import Tally, vowel_closure_ratio
 from dubkit.metrics.syncnet import load_syncnet, write_sound
 from dubkit.parallel.workers import cores
-from dubkit.pipeline.dry_run import read_shots
-from dubkit.pipeline.fingerprint import Run
-from dubkit.pipeline.inputs import digest_inputs, select
+from dubkit.pipeline import dry_run, fingerprint, inputs
 from dubkit.pipeline.job import STAGES, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest, make_job
@@ -76,7 +73,7 @@ def evaluate(
     films that cannot be measured or compared, UsageError for a reference that is another film, ModelError for weights
     of another net; each before anything long is done.
     """
-    with open_media(result) as film:
+    with container.open_media(result) as film:
         moving_pictures(film, result)
     if reference is not None:
         _check_alike(result, reference)
@@ -89,12 +86,12 @@ def evaluate(
     made = _analyze(
         result, sound, script if heard else None, config, work / "result", progress, heard
     )
-    shots = read_shots(made)
+    shots = dry_run.read_shots(made)
     assert shots is not None  # the analysis went past them
-    real: Run | None = None
+    real: fingerprint.Run | None = None
     if reference is not None:
         listed = work / "shots.csv"
-        write_shots(listed, shots)
+        shotlist.write_shots(listed, shots)
         place = work / f"reference-{reference.stem}"
         real = _analyze(reference, reference, None, config, place, progress, False, listed)
     with _for_syncnet(sound if heard and syncnet else None, work) as spoken:
@@ -131,8 +128,8 @@ def _with_the_rest(
 
 def _pictures(
     shots: Sequence[Shot],
-    made: Run,
-    real: Run,
+    made: fingerprint.Run,
+    real: fingerprint.Run,
     config: Config,
     progress: Progress,
     inception: Path | None,
@@ -203,13 +200,13 @@ def _analyze(
     progress: Progress,
     heard: bool,
     shots: Path | None = None,
-) -> Run:
+) -> fingerprint.Run:
     out = work / "none.mkv"  # no film is made
     job = make_job(video, audio, config, out=out, work=work, script=script, shots=shots)
     request = RunRequest(job, config)
-    stages = select(STAGES, "timing" if heard else "faces", ())
+    stages = inputs.select(STAGES, "timing" if heard else "faces", ())
     run_job(request, progress=progress, stages=stages)
-    return Run(request, STAGES, digest_inputs(job, {}), {})
+    return fingerprint.Run(request, STAGES, inputs.digest_inputs(job, {}), {})
 
 
 @contextmanager
@@ -226,8 +223,8 @@ def _for_syncnet(sound: Path | None, work: Path) -> Iterator[Path | None]:
 
 def _task(
     shot: Shot,
-    made: Run,
-    real: Run | None,
+    made: fingerprint.Run,
+    real: fingerprint.Run | None,
     config: Config,
     heard: bool,
     same_sound: bool,
@@ -239,7 +236,7 @@ def _task(
     return ShotTask(shot, own, other, config, same_sound, sound, syncnet)
 
 
-def _side(run: Run, shot: Shot, *, heard: bool) -> Side:
+def _side(run: fingerprint.Run, shot: Shot, *, heard: bool) -> Side:
     stages = {stage.name: stage for stage in STAGES}
     timing = run.folder(stages["timing"], shot) if heard else None
     probed, faces = run.folder(stages["probe"], None), run.folder(stages["faces"], shot)
@@ -279,7 +276,7 @@ def _check_same_film(result: Path, reference: Path | None, shots: Sequence[ShotM
 
 
 def _missing(
-    heard: bool, real: Run | None, same_sound: bool, syncnet: Path | None
+    heard: bool, real: fingerprint.Run | None, same_sound: bool, syncnet: Path | None
 ) -> dict[str, str]:
     spoken = "closures vowel_closure_ratio silence open_in_silence movement offset_ms"
     speech = set(spoken.split())
@@ -325,11 +322,17 @@ def pairs_of(result: Path, reference: Path | None, audio: Path | None = None) ->
     for other in (reference, audio):
         if other is not None and not other.is_dir():
             raise UsageError(f"{result} is a folder, {other} is not", hint=_ALIKE)
-    references = None if reference is None else _by_stem(files_in(reference, FILMS, "film"))
-    dubs = None if audio is None else _by_stem(files_in(audio, SOUNDS | FILMS, "sound"))
+    references = (
+        None if reference is None else _by_stem(files_in(reference, container.FILMS, "film"))
+    )
+    dubs = (
+        None
+        if audio is None
+        else _by_stem(files_in(audio, container.SOUNDS | container.FILMS, "sound"))
+    )
     return [
         Pair(path, _of(path, references, reference, "film"), _of(path, dubs, audio, "dub"))
-        for path in files_in(result, FILMS, "film")
+        for path in files_in(result, container.FILMS, "film")
     ]
 
 

@@ -12,11 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config
-from dubkit.engines.base import Moments, Picture, PictureFeatures
-from dubkit.engines.registry import ENGINES, load_engine
+from dubkit.engines import base, registry
 from dubkit.errors import ModelError
 from dubkit.evaluation.against_reference import Side, main_face
 from dubkit.faces.selection import load_tracks
@@ -25,7 +23,7 @@ from dubkit.media.planes import rgb_crop
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.progress import Progress
-from dubkit.records import FaceState, FaceTrack, Floats, Shot
+from dubkit.records import Doubles, FaceState, FaceTrack, Floats, Picture, Shot
 from dubkit.stages.probe import load_film
 
 NAME = "fid"
@@ -56,7 +54,7 @@ def obstacle(weights: Path | None) -> str | None:
 
     Raises ModelError for weights that are given and are of another net.
     """
-    entry = ENGINES["features"][_ENGINE]
+    entry = registry.ENGINES["features"][_ENGINE]
     lacking = []
     if entry.library is None:
         lacking.append(f"{entry.package}: pip install 'dubkit[{entry.extra}]'")
@@ -74,7 +72,7 @@ def fid(tasks: Sequence[FidTask], config: Config, progress: Progress) -> dict[st
     """``fid_face`` and ``fid_frame`` over all shots; a row is missing where there are less than two pictures."""
     parallel = config.parallel
     jobs, backend = parallel.jobs or cores(), parallel.backend
-    sets = {row: (Moments(), Moments()) for row in ROWS}
+    sets = {row: (base.Moments(), base.Moments()) for row in ROWS}
     looked = map_shots(
         look, tasks, name=NAME, progress=progress, jobs=jobs, backend=backend, frames=True
     )
@@ -106,7 +104,7 @@ def look(task: FidTask) -> dict[str, Set]:
 class _Batches:
     """Pairs of pictures that the net looks at, a few at a time."""
 
-    engine: PictureFeatures
+    engine: base.PictureFeatures
     waiting: list[tuple[Picture, Picture]] = field(default_factory=list)
     found: list[Set] = field(default_factory=list)
 
@@ -130,7 +128,7 @@ class _Batches:
             self.waiting.clear()
 
 
-def _pairs(task: FidTask) -> Iterator[tuple[Frame, Frame, NDArray[np.float64] | None]]:
+def _pairs(task: FidTask) -> Iterator[tuple[Frame, Frame, Doubles | None]]:
     """Frames of both films at the same moments, with the way to the face's square."""
     face = main_face(task.real.faces, load_tracks(task.real.faces))
     readers = []
@@ -144,7 +142,7 @@ def _pairs(task: FidTask) -> Iterator[tuple[Frame, Frame, NDArray[np.float64] | 
             yield made, real, _square(face, made.index)
 
 
-def _square(face: FaceTrack | None, index: int) -> NDArray[np.float64] | None:
+def _square(face: FaceTrack | None, index: int) -> Doubles | None:
     """(2, 3) display to crop; None where the face is not seen."""
     row = -1 if face is None else index - face.start
     if face is None or not 0 <= row < len(face) or face.state[row] != FaceState.SEEN:
@@ -157,6 +155,6 @@ def _square(face: FaceTrack | None, index: int) -> NDArray[np.float64] | None:
 
 
 @cache
-def _engine(weights: Path | None) -> PictureFeatures:
-    engine: PictureFeatures = load_engine("features", _ENGINE, weights)
+def _engine(weights: Path | None) -> base.PictureFeatures:
+    engine: base.PictureFeatures = registry.load_engine("features", _ENGINE, weights)
     return engine

@@ -12,14 +12,13 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 import torch_fidelity
-from numpy.typing import NDArray
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
 from dubkit.engines.base import Moments
 from dubkit.errors import ModelError
 from dubkit.models.devices import place
-from dubkit.records import Floats
+from dubkit.records import Floats, Picture
 from dubkit.weights.locate import inception
 
 FEATURES = "2048"
@@ -36,7 +35,7 @@ class InceptionFeatures:
         self.device = place(device)
         self.net = _loaded(inception(settings)).to(self.device)
 
-    def features(self, pictures: NDArray[np.uint8]) -> Floats:
+    def features(self, pictures: Picture) -> Floats:
         """``pictures`` (N, H, W, 3) RGB of any size -> (N, 2048)."""
         found = []
         with torch.inference_mode():

@@ -14,15 +14,12 @@ from functools import cache
 from importlib.resources import as_file, files
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import canonical_from_face, eye_centers, scale_of
-from dubkit.faces.smooth import local_mean
-from dubkit.records import Floats
+from dubkit.faces import align, landmark_layout, smooth
+from dubkit.records import Doubles, Floats
 
-Series = NDArray[np.float64]
+Series = Doubles
 
 SAMPLE_RATE = 16000
 BAND_EDGES = (100, 300, 600, 1000, 1500, 2200, 3200, 4800, 7500)  # Hz
@@ -67,11 +64,11 @@ def mouth_motion(landmarks: Floats) -> Series:
     if len(present) < 2:
         return np.full((len(landmarks), 3), np.nan)
     seen = landmarks[present]
-    scale = np.array([scale_of(canonical_from_face(face)) for face in seen])
+    scale = np.array([align.scale_of(align.canonical_from_face(face)) for face in seen])
     gap = np.linalg.norm(
         seen[:, landmark_layout.INNER_TOP] - seen[:, landmark_layout.INNER_BOTTOM], axis=1
     )
-    eyes = eye_centers(seen)
+    eyes = align.eye_centers(seen)
     corners = np.linalg.norm(
         seen[:, landmark_layout.MOUTH_LEFT] - seen[:, landmark_layout.MOUTH_RIGHT], axis=1
     )
@@ -104,7 +101,7 @@ def sound_features(samples: Floats, times: Series) -> Series:
 
 def without_slow(values: Series, rate: float) -> Series:
     """(T, N) series without their slow part."""
-    return values - local_mean(values, min(SLOW_SECONDS * rate, len(values) / 4))
+    return values - smooth.local_mean(values, min(SLOW_SECONDS * rate, len(values) / 4))
 
 
 def speaker_score(motion: Series, features: Series, rate: float) -> SpeakerScore | None:

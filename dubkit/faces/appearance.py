@@ -9,19 +9,17 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.faces import align
 from dubkit.faces.align import Matrix
-from dubkit.media.frames import FrameReader
-from dubkit.media.planes import rgb_crop
-from dubkit.records import FaceTrack, Floats
+from dubkit.media import frames, planes
+from dubkit.records import FaceTrack, Floats, Picture
 
 PLACES = (0.2, 0.5, 0.8)  # where in a track its look is taken
 
 
 def looks(
-    reader: FrameReader, track: FaceTrack, rows: np.ndarray, places: Sequence[float] = PLACES
+    reader: frames.FrameReader, track: FaceTrack, rows: np.ndarray, places: Sequence[float] = PLACES
 ) -> Floats:
     """(N, D) descriptors of a track (`faces.appearance`), from some of its ``rows``, one at least."""
     chosen = sorted({int(rows[int(part * (len(rows) - 1))]) for part in places})
@@ -30,7 +28,7 @@ def looks(
         frame = next(iter(reader.read(track.start + row, track.start + row + 1)))
         way = align.canonical_from_face(track.landmarks[row])
         matrix = align.compose(square_from_canonical(), way)
-        found.append(descriptor(rgb_crop(frame, matrix, SIDE)))
+        found.append(descriptor(planes.rgb_crop(frame, matrix, SIDE)))
     return np.stack(found)
 
 
@@ -60,7 +58,7 @@ def square_from_canonical() -> Matrix:
     return np.array([[across, 0, -_LEFT * across - 0.5], [0, down, -_TOP * down - 0.5]])
 
 
-def descriptor(crop: NDArray[np.uint8]) -> Floats:
+def descriptor(crop: Picture) -> Floats:
     """(SIDE, SIDE, 3) RGB crop -> unit vector; a product of two of them is their likeness, -1 to 1."""
     gray = cv2.cvtColor(crop[:HEIGHT, :WIDTH], cv2.COLOR_RGB2GRAY).astype(np.float32)
     parts = []

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import eye_centers
-from dubkit.records import Floats
+from dubkit.faces import align, landmark_layout
+from dubkit.records import Doubles, Floats, Picture
 
 LOOK_SIDE = 12  # pixels
 # the part of the canonical crop that is always face: brows to chin, as fractions of its side
@@ -26,7 +24,7 @@ def five_points(landmarks: Floats) -> Floats:
     rest = landmarks[
         [landmark_layout.NOSE_TIP[0], landmark_layout.MOUTH_LEFT, landmark_layout.MOUTH_RIGHT]
     ]
-    return np.concatenate([eye_centers(landmarks), rest])
+    return np.concatenate([align.eye_centers(landmarks), rest])
 
 
 def face_size(points: Floats) -> float:
@@ -58,7 +56,7 @@ def bounds(landmarks: Floats) -> Floats:
     return np.concatenate([landmarks.min(-2), landmarks.max(-2)], -1).astype(np.float32)
 
 
-def look(crop: NDArray[np.uint8]) -> Floats:
+def look(crop: Picture) -> Floats:
     """What a face looks like, from its canonical crop: a small normalized thumbnail as a unit vector."""
     side = crop.shape[0]
     x0, y0, x1, y1 = (round(f * side) for f in _FACE)
@@ -75,7 +73,7 @@ def likeness(a: Floats, b: Floats) -> float:
     return float(a @ b) / length
 
 
-def pair(costs: NDArray[np.float64], limit: float) -> list[tuple[int, int]]:
+def pair(costs: Doubles, limit: float) -> list[tuple[int, int]]:
     """Pairs (row, column) of least cost first, each used once, none above ``limit``."""
     pairs: list[tuple[int, int]] = []
     if costs.size == 0:
@@ -90,7 +88,7 @@ def pair(costs: NDArray[np.float64], limit: float) -> list[tuple[int, int]]:
         costs[:, column] = np.inf
 
 
-def cost_table(rows: Sequence[Floats], columns: Sequence[Floats]) -> NDArray[np.float64]:
+def cost_table(rows: Sequence[Floats], columns: Sequence[Floats]) -> Doubles:
     """Distances between two lists of five points."""
     return np.array([[distance(a, b) for b in columns] for a in rows]).reshape(
         len(rows), len(columns)

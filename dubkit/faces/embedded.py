@@ -14,19 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.engines.base import Picture
 from dubkit.errors import ModelError
 from dubkit.faces import landmark_layout
-from dubkit.models.devices import place
-from dubkit.models.face_nets import STRIDES, decode, for_inference, load_detector, load_landmarker
-from dubkit.records import Detection, Floats
+from dubkit.models import devices, face_nets
+from dubkit.records import Detection, Floats, Picture
 
 SMALLEST = 17.0  # pixels, longer side of a box in the downscaled picture; smaller detections are unreliable
 OVERLAP = 0.4  # of two boxes with a larger intersection over union, the better one stays
-LARGEST_STEP = STRIDES[-1]
+LARGEST_STEP = face_nets.STRIDES[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +43,16 @@ def _file(path: Path) -> _File:
 # a net is loaded once a process: each shot of a film builds its own engines
 @lru_cache(maxsize=1)
 def _detector(file: _File, device: torch.device) -> tuple[torch.nn.Module, str]:
-    net, checkpoint = load_detector(file.path)
-    return for_inference(net).to(device), checkpoint.digest
+    net, checkpoint = face_nets.load_detector(file.path)
+    return face_nets.for_inference(net).to(device), checkpoint.digest
 
 
 @lru_cache(maxsize=1)
 def _landmarker(file: _File, device: torch.device) -> tuple[torch.nn.Module, int, str]:
-    net, checkpoint = load_landmarker(file.path)
+    net, checkpoint = face_nets.load_landmarker(file.path)
     if checkpoint.config["count"] != landmark_layout.COUNT:
         raise ModelError("the landmarker's weights are for another landmark layout")
-    return for_inference(net).to(device), net.size, checkpoint.digest
+    return face_nets.for_inference(net).to(device), net.size, checkpoint.digest
 
 
 class EmbeddedDetector:
@@ -64,7 +61,7 @@ class EmbeddedDetector:
     name = "embedded"
 
     def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
-        self.device = place(device)
+        self.device = devices.place(device)
         with as_file(files("dubkit") / "weights" / "detector.safetensors") as path:
             self.net, self._digest = _detector(_file(path), self.device)
         self.long_side, self.min_score = settings.detect_size, settings.min_score
@@ -80,7 +77,10 @@ class EmbeddedDetector:
         small, scale = shrink(picture, self.long_side)
         with torch.inference_mode():
             levels = self.net(_padded(small, self.device))
-            parts = [decode(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
+            parts = [
+                face_nets.decode(level, stride)
+                for level, stride in zip(levels, face_nets.STRIDES, strict=True)
+            ]
         score, box, five = (torch.cat([p[i] for p in parts], 1)[0].cpu().numpy() for i in range(3))
         score[(box[:, 2:] - box[:, :2]).max(1) < SMALLEST] = 0
         keep = suppress(box, score, self.min_score)
@@ -107,7 +107,7 @@ class EmbeddedLandmarker:
     name = "embedded"
 
     def __init__(self, settings: FaceSettings, device: str = "cpu") -> None:
-        self.device = place(device)
+        self.device = devices.place(device)
         with as_file(files("dubkit") / "weights" / "landmarker.safetensors") as path:
             own = settings.landmarker_weights
             chosen = Path(own).expanduser() if own else path
@@ -117,9 +117,7 @@ class EmbeddedLandmarker:
     def version(self) -> str:
         return f"1+{self._digest}"
 
-    def locate(
-        self, crops: NDArray[np.uint8], *, together: bool = False
-    ) -> tuple[Floats, Floats, Floats]:
+    def locate(self, crops: Picture, *, together: bool = False) -> tuple[Floats, Floats, Floats]:
         """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) crop pixels, pose (N, 3), confidence
         (N,).
 

@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.smooth import segments
-from dubkit.records import Floats
+from dubkit.faces import landmark_layout, smooth
+from dubkit.records import Doubles, Floats, Mask, Picture
 
-Skin = NDArray[np.uint8]  # (N, 3) YCrCb at `POINTS`
-Mask = NDArray[np.bool_]
+Skin = Picture  # (N, 3) YCrCb at `POINTS`
 
 POINTS = np.concatenate([landmark_layout.CHEEKS, landmark_layout.CHIN, landmark_layout.LIPS_OUTER])
 PATCH_SIDE = 0.08  # of the crop's side: a point's color is the mean of such a patch
@@ -43,7 +40,7 @@ _MARGIN_SECONDS = 0.08  # around: the border of a hand does not show where it be
 _MIN_FRAMES = 2  # over the limit in a row
 
 
-def skin_of(crop: NDArray[np.uint8], points: Floats) -> Skin:
+def skin_of(crop: Picture, points: Floats) -> Skin:
     """(N, 3) YCrCb colors at `POINTS` of a ``crop`` (S, S, 3) RGB, ``points`` (L, 2) being the landmarks in its
     pixels.
     """
@@ -53,9 +50,7 @@ def skin_of(crop: NDArray[np.uint8], points: Floats) -> Skin:
     return np.asarray(soft[at[:, 1], at[:, 0]], np.uint8)
 
 
-def occlusion_scores(
-    skin: NDArray[np.uint8], pose: Floats, scores: Floats, seconds: NDArray[np.float64]
-) -> Floats:
+def occlusion_scores(skin: Picture, pose: Floats, scores: Floats, seconds: Doubles) -> Floats:
     """(T,) 0 to 2: the share of the points that differ from this face, plus the drop of the landmarks' confidence below
     its median.
 
@@ -93,8 +88,10 @@ def covered_frames(occlusion: Floats, limit: float, rate: float) -> Mask:
     until well under it. ``rate`` is in frames a second.
     """
     over = np.zeros(len(occlusion), np.bool_)
-    for run in segments(occlusion > limit * _RELEASE):
-        high = [h for h in segments(occlusion[run] > limit) if h.stop - h.start >= _MIN_FRAMES]
+    for run in smooth.segments(occlusion > limit * _RELEASE):
+        high = [
+            h for h in smooth.segments(occlusion[run] > limit) if h.stop - h.start >= _MIN_FRAMES
+        ]
         over[run] = bool(high)
     margin = max(1, round(_MARGIN_SECONDS * rate))
     wide = np.convolve(over, np.ones(2 * margin + 1))[margin:]

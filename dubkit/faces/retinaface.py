@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from dubkit.config.schema import FaceSettings
-from dubkit.engines.base import Picture
-from dubkit.engines.containment import contained
-from dubkit.engines.registry import load_module
+from dubkit.engines import containment, registry
 from dubkit.errors import ModelError
-from dubkit.records import Detection
+from dubkit.records import Detection, Picture
 from dubkit.weights import locate
 
 
@@ -53,14 +51,14 @@ class RetinafaceDetector:
                 raise ModelError(
                     f"the detector expects frames of shape (H, W, 3), not {picture.shape}"
                 )
-        memory = load_module("dubkit.models.devices", what=self.name)
+        memory = registry.load_module("dubkit.models.devices", what=self.name)
 
         def some(batch: int, device: str) -> list[list[Detection]]:
             net = self._on(device)
             parts = [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
             return [faces for part in parts for faces in net.detect(part, self._min_score)]
 
-        with contained():
+        with containment.contained():
             found: list[list[Detection]] = memory.within_memory(
                 some, max(1, len(pictures)), self._device, self._tell
             )
@@ -80,5 +78,7 @@ class RetinafaceDetector:
 @lru_cache(maxsize=1)
 def _loaded(path: Path, mark: str, long_side: int, device: str) -> Any:
     """The net, once a process: each shot of a film has a detector of its own."""
-    module = load_module("dubkit.faces.retinaface_net", what="retinaface", extra="retinaface")
+    module = registry.load_module(
+        "dubkit.faces.retinaface_net", what="retinaface", extra="retinaface"
+    )
     return module.RetinafaceNet(path, long_side, device)

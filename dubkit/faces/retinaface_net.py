@@ -16,7 +16,6 @@ from typing import cast
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from retinaface.box_utils import decode, decode_landm
 from retinaface.net import conv_bn, conv_dw
 from retinaface.network import RetinaFace
@@ -26,9 +25,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.ops import nms
 
-from dubkit.engines.base import Picture
 from dubkit.errors import ModelError
-from dubkit.records import Detection
+from dubkit.records import Detection, Floats, Picture
 
 VARIANCE = [0.1, 0.2]  # of the decoding; both networks were trained with it
 _STEPS = [8, 16, 32]
@@ -72,7 +70,7 @@ class Backbone:
                     module.negative_slope = 0.0
         return net
 
-    def normalized(self, picture: Picture) -> NDArray[np.float32]:
+    def normalized(self, picture: Picture) -> Floats:
         """A picture (H, W, 3) RGB, normalized as the network was trained; 0 is the mean color."""
         pixels = picture.astype(np.float32)
         if self is MOBILENET:

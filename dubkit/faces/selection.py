@@ -13,15 +13,7 @@ from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
 from dubkit.errors import WorkError
-from dubkit.faces.active_speaker import (
-    MIN_MOTION,
-    Series,
-    SpeakerScore,
-    mouth_motion,
-    speaker_score,
-)
-from dubkit.faces.occlusion import covered_frames
-from dubkit.faces.smooth import segments
+from dubkit.faces import active_speaker, occlusion, smooth
 from dubkit.records import FaceState, FaceTrack, TrackChoice, Untouched
 from dubkit.work.store import open_arrays, read_record, write_record
 
@@ -41,7 +33,7 @@ class Selection:
     """The faces that are dubbed (numbers of tracks) with the reason of each, and a note for the user."""
 
     dubbed: dict[int, str]
-    scores: dict[int, SpeakerScore]
+    scores: dict[int, active_speaker.SpeakerScore]
     note: str | None = None
     rejected: str = "not the largest face"  # why the competing faces are not
 
@@ -82,9 +74,9 @@ class SoundFeatures:
     """The film's own sound in one shot: `active_speaker.sound_features` of its frames."""
 
     start: int  # frame of row 0
-    features: Series  # (T, K)
+    features: active_speaker.Series  # (T, K)
 
-    def of(self, track: FaceTrack) -> Series:
+    def of(self, track: FaceTrack) -> active_speaker.Series:
         first = track.start - self.start
         return self.features[first : first + len(track)]
 
@@ -99,13 +91,13 @@ def untouched(track: FaceTrack, settings: FaceSettings, rate: float) -> tuple[Un
         ("too small", _over_limit(settings.min_size / np.maximum(width, 1e-3), 1.0)),
         ("turned away", _over_limit(yaw, settings.max_yaw)),
         ("tilted", _over_limit(pitch, settings.max_pitch)),
-        ("covered", covered_frames(track.occlusion, settings.max_covered, rate)),
+        ("covered", occlusion.covered_frames(track.occlusion, settings.max_covered, rate)),
         ("unsure", doubtful),
     ]
     cause = np.full(len(track), -1)
     for number, (_, mask) in reversed(list(enumerate(causes))):
         cause[mask] = number
-    for run in segments(cause < 0):
+    for run in smooth.segments(cause < 0):
         if run.stop - run.start < settings.min_track_seconds * rate:
             cause[run] = len(causes)
     names = [name for name, _ in causes] + ["too short"]
@@ -129,14 +121,14 @@ def _over_limit(values: NDArray[np.floating], limit: float) -> Mask:
 
 def _decide(
     usable: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
-) -> tuple[dict[int, str], dict[int, str], dict[int, SpeakerScore], str | None]:
+) -> tuple[dict[int, str], dict[int, str], dict[int, active_speaker.SpeakerScore], str | None]:
     """Tracks that are dubbed and those that are not, with their reasons; speaker scores; a note.
 
     Faces compete only with those that are in the picture at the same time.
     """
     dubbed: dict[int, str] = {}
     refused: dict[int, str] = {}
-    scores: dict[int, SpeakerScore] = {}
+    scores: dict[int, active_speaker.SpeakerScore] = {}
     notes: list[str] = []
     for concurrent in _concurrent(usable):
         selection = _select_among(concurrent, settings, rate, sound)
@@ -187,17 +179,20 @@ def _select_among(
 
 def _speaker_scores(
     usable: Sequence[FaceTrack], rate: float, sound: SoundFeatures
-) -> dict[int, SpeakerScore]:
+) -> dict[int, active_speaker.SpeakerScore]:
     measured = {
-        t.track: speaker_score(mouth_motion(t.landmarks), sound.of(t), rate) for t in usable
+        t.track: active_speaker.speaker_score(
+            active_speaker.mouth_motion(t.landmarks), sound.of(t), rate
+        )
+        for t in usable
     }
     return {track: s for track, s in measured.items() if s is not None}
 
 
-def _speakers(scores: dict[int, SpeakerScore]) -> dict[int, str]:
+def _speakers(scores: dict[int, active_speaker.SpeakerScore]) -> dict[int, str]:
     best = max((s.correlation for s in scores.values() if s.speaks), default=None)
     if best is None:
-        moving = [track for track, s in scores.items() if s.motion >= MIN_MOTION]
+        moving = [track for track, s in scores.items() if s.motion >= active_speaker.MIN_MOTION]
         if len(moving) == 1 and len(scores) > 1:
             return {moving[0]: "the only mouth that moves"}
         return {}

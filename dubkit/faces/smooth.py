@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import apply, canonical_from_face, invert
-from dubkit.records import Floats
+from dubkit.faces import align, landmark_layout
+from dubkit.records import Doubles, Floats, Mask
 
 WINDOW_SECONDS = 0.12  # standard deviation of the window at full strength
 MAX_NOISE = 0.015  # inter-ocular distances; what is larger is motion, not noise
@@ -32,14 +30,14 @@ _GROUPS = (
 )
 
 
-def segments(present: NDArray[np.bool_]) -> Iterator[slice]:
+def segments(present: Mask) -> Iterator[slice]:
     """The runs of true values, in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(np.int8), [0]])))
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         yield slice(int(first), int(last))
 
 
-def local_mean(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+def local_mean(values: Doubles, sigma: float) -> Doubles:
     """Gaussian mean along the first axis, (T, N); straight motion comes out unchanged, to the very ends."""
     reach = min(max(1, int(np.ceil(3 * sigma))), len(values) - 1)
     if sigma <= 0 or reach < 1:
@@ -55,7 +53,7 @@ def local_mean(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]
     return total
 
 
-def noise_level(values: NDArray[np.float64]) -> float:
+def noise_level(values: Doubles) -> float:
     """Standard deviation of the white noise in (T, N) series, robust against motion in under half of it."""
     if len(values) < 3:
         return 0.0
@@ -63,7 +61,7 @@ def noise_level(values: NDArray[np.float64]) -> float:
     return float(np.median(np.sqrt((second**2).mean(1) / 6.0)))
 
 
-def adaptive(values: NDArray[np.float64], sigma: float, noise: float) -> NDArray[np.float64]:
+def adaptive(values: Doubles, sigma: float, noise: float) -> Doubles:
     """Lee's filter over (T, N) series that move together; ``noise`` is one standard deviation."""
     mean = local_mean(values, sigma)
     departure = (values - mean) ** 2
@@ -79,21 +77,21 @@ def smooth_run(landmarks: Floats, rate: float, strength: float) -> Floats:
     if strength <= 0 or len(landmarks) < 3:
         return landmarks
     sigma = WINDOW_SECONDS * strength * rate
-    matrices = np.stack([canonical_from_face(face) for face in landmarks])
-    shape = np.stack([apply(m, f) for m, f in zip(matrices, landmarks, strict=True)])
+    matrices = np.stack([align.canonical_from_face(face) for face in landmarks])
+    shape = np.stack([align.apply(m, f) for m, f in zip(matrices, landmarks, strict=True)])
     stable = shape[:, landmark_layout.STABLE].reshape(len(shape), -1).astype(np.float64)
     noise = min(noise_level(stable), MAX_NOISE)
     ways_back = _smooth_similarity(matrices, sigma, strength)
     still = _smooth_shape(shape, sigma, noise * REMOVED * strength)
-    out = [apply(m, s) for m, s in zip(ways_back, still, strict=True)]
+    out = [align.apply(m, s) for m, s in zip(ways_back, still, strict=True)]
     return np.stack(out).astype(np.float32)
 
 
 def _smooth_similarity(
-    canonical_from_display: NDArray[np.float64], sigma: float, strength: float
-) -> list[NDArray[np.float64]]:
+    canonical_from_display: Doubles, sigma: float, strength: float
+) -> list[Doubles]:
     """(T, 2, 3) -> the smoothed way back, ``display_from_canonical``, of each frame."""
-    back = np.stack([invert(m) for m in canonical_from_display])
+    back = np.stack([align.invert(m) for m in canonical_from_display])
     turn = np.unwrap(np.arctan2(back[:, 1, 0], back[:, 0, 0]))
     size = np.hypot(back[:, 0, 0], back[:, 1, 0])
     # in inter-ocular distances; scale and turn act on points about one unit from the origin

@@ -13,16 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.engines.base import Locator
-from dubkit.faces import association, landmark_layout
-from dubkit.faces.align import (
-    Matrix,
-    canonical_from_face,
-    canonical_from_points,
-    compose,
-    crop_from_canonical,
-)
+from dubkit.faces import align, association, landmark_layout, smooth
 from dubkit.faces.occlusion import occlusion_scores
-from dubkit.faces.smooth import local_mean, segments, smooth_run
 from dubkit.faces.tracklet import (
     NEW_SCORE,
     SAME_LOOK,
@@ -97,7 +89,7 @@ class Tracker:
         """Locate each face where it is expected; true if one that was there a frame ago is gone."""
         near = [t for t in self._waiting(index) if index - t.last <= self._settings.bridge + 1]
         expected = [t.predict(index) for t in near]
-        found = locate(view, self._locator, [canonical_from_face(face) for face in expected])
+        found = locate(view, self._locator, [align.canonical_from_face(face) for face in expected])
         candidates = [
             (tracklet, sighting, face)
             for tracklet, sighting, face in zip(near, found, expected, strict=True)
@@ -162,12 +154,12 @@ def _refined(
 ) -> list[tuple[Sighting, Detection]]:
     """Landmarks of detections: located from the five points first, then from the landmarks found there."""
     found = list(detections)
-    ways = [canonical_from_points(d.points) for d in found]
+    ways = [align.canonical_from_points(d.points) for d in found]
     for least in (NEW_SCORE / 2, NEW_SCORE):
         seen = zip(locate(view, locator, ways), found, strict=True)
         good = [(s, d) for s, d in seen if s.score >= least and plausible(s.landmarks)]
         found = [d for _, d in good]
-        ways = [canonical_from_face(s.landmarks) for s, _ in good]
+        ways = [align.canonical_from_face(s.landmarks) for s, _ in good]
     return good
 
 
@@ -245,10 +237,10 @@ def _finished_track(tracklet: Tracklet, settings: TrackerSettings) -> FaceTrack:
         landmarks[row], pose[row], scores[row] = sighting.landmarks, sighting.pose, sighting.score
         state[row] = FaceState.SEEN
     _bridge(landmarks, pose, state, settings.bridge)
-    for run in segments(state != FaceState.ABSENT):
-        landmarks[run] = smooth_run(landmarks[run], settings.rate, settings.smoothing)
+    for run in smooth.segments(state != FaceState.ABSENT):
+        landmarks[run] = smooth.smooth_run(landmarks[run], settings.rate, settings.smoothing)
         sigma = POSE_SECONDS * settings.smoothing * settings.rate
-        pose[run] = local_mean(pose[run].astype(np.float64), sigma)
+        pose[run] = smooth.local_mean(pose[run].astype(np.float64), sigma)
     occlusion = _occlusion(tracklet, start, count, settings)
     return FaceTrack(
         0, start, association.bounds(landmarks), landmarks, pose, scores, state, occlusion
@@ -268,7 +260,7 @@ def _occlusion(tracklet: Tracklet, start: int, count: int, settings: TrackerSett
 
 def _bridge(landmarks: Floats, pose: Floats, state: NDArray[np.int8], longest: int) -> None:
     """Fill gaps of at most ``longest`` frames in place, linearly between sightings."""
-    for gap in segments(state == FaceState.ABSENT):
+    for gap in smooth.segments(state == FaceState.ABSENT):
         length = gap.stop - gap.start
         if length > longest:
             continue
@@ -335,10 +327,12 @@ def _follow_back(
     return list(open_ends.values())
 
 
-def _square(sighting: Sighting, size: int) -> Matrix:
+def _square(sighting: Sighting, size: int) -> align.Matrix:
     """``region_from_display`` of the square around a face, ``size`` pixels wide."""
     crop = size // REGION
-    matrix = compose(crop_from_canonical(crop), canonical_from_face(sighting.landmarks))
+    matrix = align.compose(
+        align.crop_from_canonical(crop), align.canonical_from_face(sighting.landmarks)
+    )
     shift = crop * (REGION - 1) / 2
     return np.asarray(matrix + np.array([[0, 0, shift], [0, 0, shift]]), np.float64)
 
@@ -349,7 +343,7 @@ def _step_back(
     if index in tracklet.sightings:
         return False
     expected = tracklet.predict(index, -1)
-    (sighting,) = locate(region, locator, [canonical_from_face(expected)])
+    (sighting,) = locate(region, locator, [align.canonical_from_face(expected)])
     if not tracklet.fits(sighting, expected, gap=1) or any(
         other.sightings[index].is_where(sighting) for other in tracklets if index in other.sightings
     ):

@@ -8,23 +8,11 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
 from dubkit.engines.base import Locator
-from dubkit.faces import association
-from dubkit.faces.align import (
-    Matrix,
-    apply,
-    canonical_from_face,
-    compose,
-    crop_from_canonical,
-    invert,
-    mean_face,
-    scale_of,
-)
-from dubkit.faces.occlusion import Skin, skin_of
-from dubkit.records import Detection, Floats
+from dubkit.faces import align, association, occlusion
+from dubkit.records import Detection, Floats, Picture
 
 KEEP_SCORE = 0.4  # a face that is followed stays while its confidence is above this
 NEW_SCORE = 0.6  # a face that is new, or comes back, needs this
@@ -49,7 +37,7 @@ class View(Protocol):
 
     def detect(self) -> Sequence[Detection]: ...
 
-    def crop(self, crop_from_display: Matrix, size: int) -> NDArray[np.uint8]: ...
+    def crop(self, crop_from_display: align.Matrix, size: int) -> Picture: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +73,7 @@ class Sighting:
     pose: Floats  # (3,) yaw pitch roll, degrees, relative to the display
     score: float
     look: Floats  # `association.look`; dropped once the tracklet has taken it in, to keep long shots small
-    skin: Skin  # `occlusion.skin_of`
+    skin: occlusion.Skin  # `occlusion.skin_of`
 
     @property
     def points(self) -> Floats:
@@ -102,35 +90,35 @@ class Sighting:
         )
 
 
-def locate(view: View, locator: Locator, ways: Sequence[Matrix]) -> list[Sighting]:
+def locate(view: View, locator: Locator, ways: Sequence[align.Matrix]) -> list[Sighting]:
     """Locate a face at each place; ``ways`` are ``canonical_from_display`` estimates, one sighting comes back for
     each.
     """
     if not ways:
         return []
     size = locator.crop_size
-    plane = crop_from_canonical(size)
-    matrices = [compose(plane, way) for way in ways]
+    plane = align.crop_from_canonical(size)
+    matrices = [align.compose(plane, way) for way in ways]
     crops = np.stack([view.crop(m, size) for m in matrices])
     landmarks, poses, scores = locator.locate(crops)
     seen = []
     for i, matrix in enumerate(matrices):
-        back = invert(matrix)
+        back = align.invert(matrix)
         roll = np.degrees(np.arctan2(back[1, 0], back[0, 0]))
         pose = (poses[i] + (0.0, 0.0, roll)).astype(np.float32)
-        face = apply(back, landmarks[i])
-        skin = skin_of(crops[i], landmarks[i])
+        face = align.apply(back, landmarks[i])
+        skin = occlusion.skin_of(crops[i], landmarks[i])
         seen.append(Sighting(face, pose, float(scores[i]), association.look(crops[i]), skin))
     return seen
 
 
 def shape_deviation(face: Floats) -> float:
     """Mean distance of landmarks (L, 2) from the mean face, canonical units; about .04 for most people."""
-    shape = apply(canonical_from_face(face), face) - mean_face()
+    shape = align.apply(align.canonical_from_face(face), face) - align.mean_face()
     return float(np.linalg.norm(shape, axis=1).mean())
 
 
-def plausible(face: Floats, expected: Matrix | None = None) -> bool:
+def plausible(face: Floats, expected: align.Matrix | None = None) -> bool:
     """Whether landmarks (L, 2) have the shape of a face, and the ``expected`` size and place."""
     if not np.isfinite(face).all():
         return False
@@ -138,9 +126,9 @@ def plausible(face: Floats, expected: Matrix | None = None) -> bool:
         return False
     if expected is None:
         return True
-    way = canonical_from_face(face)
-    zoom = scale_of(way) / max(scale_of(expected), 1e-9)
-    step = float(np.linalg.norm(apply(expected, invert(way)[:, 2])))
+    way = align.canonical_from_face(face)
+    zoom = align.scale_of(way) / max(align.scale_of(expected), 1e-9)
+    step = float(np.linalg.norm(align.apply(expected, align.invert(way)[:, 2])))
     return 1 / MAX_ZOOM < zoom < MAX_ZOOM and step < MAX_STEP
 
 
@@ -224,7 +212,7 @@ class Tracklet:
         return (
             sighting.score >= (NEW_SCORE if returns else KEEP_SCORE)
             and self.likeness(sighting) >= (SAME_LOOK if returns else KEEP_LOOK)
-            and plausible(sighting.landmarks, canonical_from_face(expected))
+            and plausible(sighting.landmarks, align.canonical_from_face(expected))
         )
 
 
@@ -232,14 +220,14 @@ class Tracklet:
 class Region:
     """A part of a frame that is kept for the backward pass; a `View` without detections."""
 
-    picture: NDArray[np.uint8]
-    picture_from_display: Matrix
+    picture: Picture
+    picture_from_display: align.Matrix
 
     def detect(self) -> Sequence[Detection]:
         return ()
 
-    def crop(self, crop_from_display: Matrix, size: int) -> NDArray[np.uint8]:
-        matrix = compose(crop_from_display, invert(self.picture_from_display))
+    def crop(self, crop_from_display: align.Matrix, size: int) -> Picture:
+        matrix = align.compose(crop_from_display, align.invert(self.picture_from_display))
         return np.asarray(
             cv2.warpAffine(
                 self.picture,

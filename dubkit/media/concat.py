@@ -13,16 +13,14 @@ import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
+from dubkit.media import frames, planes
 from dubkit.media.container import film_stream, open_media
-from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, write_failure
-from dubkit.records import VideoInfo
+from dubkit.records import Integers, VideoInfo
 
 _CARRIERS = ("mov", "matroska")  # MOV keeps any time base and every frame's duration
 _ONLY_MATROSKA = ("ffv1",)  # its color tags are lost elsewhere
@@ -38,9 +36,7 @@ class _Timed:
     duration: int
 
 
-def join_segments(
-    segments: Sequence[Path], pts: NDArray[np.int64], time_base: Fraction, out: Path
-) -> int:
+def join_segments(segments: Sequence[Path], pts: Integers, time_base: Fraction, out: Path) -> int:
     """Write the coded pictures of ``segments`` one after another; returns how many.
 
     The n-th picture in order of presentation gets time ``pts[n] - pts[0]``; ``pts`` may be shorter
@@ -58,7 +54,7 @@ def join_segments(
     return kept
 
 
-def closed_end(ranks: NDArray[np.int64], wanted: int) -> int:
+def closed_end(ranks: Integers, wanted: int) -> int:
     """The least count of pictures, ``wanted`` or more, that is complete in decoding order too."""
     highest = np.maximum.accumulate(ranks)
     complete = np.flatnonzero(highest == np.arange(len(ranks))) + 1
@@ -83,7 +79,7 @@ def film_offset(path: Path, first: int, info: VideoInfo) -> float:
     return float(first * info.time_base) - start if info.timed else 0.0
 
 
-def _lengthened(pts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _lengthened(pts: Integers, count: int) -> Integers:
     """Times from 0 for ``count`` pictures; those beyond the list follow at its last step."""
     times = pts - pts[0]
     step = int(times[-1] - times[-2]) if len(times) > 1 else 1
@@ -91,7 +87,7 @@ def _lengthened(pts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.concatenate([times, more]).astype(np.int64)
 
 
-def _ranks(path: Path) -> NDArray[np.int64]:
+def _ranks(path: Path) -> Integers:
     """Place in the order of presentation of every picture, in the order of decoding."""
     with open_media(path) as container:
         shown = [packet.pts for packet in _packets_of(container) if packet.pts is not None]
@@ -107,7 +103,7 @@ def _packets_of(container: av.container.InputContainer) -> Iterator[Packet[Video
         yield from (packet for packet in container.demux(stream) if packet.size)
 
 
-def _times(ranks: NDArray[np.int64], pts: NDArray[np.int64]) -> list[_Timed]:
+def _times(ranks: Integers, pts: Integers) -> list[_Timed]:
     """Times of pictures in decoding order; decoding times rise and are never after showing times."""
     count = len(ranks)
     delay = int(max(0, (np.arange(count) - ranks).max(initial=0)))
@@ -195,7 +191,7 @@ class Fade:
         return min(shares)
 
 
-def goes_on(reader: FrameReader, cut: int) -> bool:
+def goes_on(reader: frames.FrameReader, cut: int) -> bool:
     """Whether the picture goes on over a cut: the frame before it and the one at it are much the same."""
     before, after = (
         frame.picture(_THUMB).astype(np.float32) for frame in reader.read(cut - 1, cut + 1)
@@ -203,14 +199,14 @@ def goes_on(reader: FrameReader, cut: int) -> bool:
     return float(np.abs(after - before).mean()) < _SAME
 
 
-def can_fade(segment: Path, reader: FrameReader) -> bool:
+def can_fade(segment: Path, reader: frames.FrameReader) -> bool:
     """Whether the segment has the film's own samples, so that both can be mixed."""
     return probe(segment)[0].pixel_format == reader.info.pixel_format
 
 
 def fade_segment(
     segment: Path,
-    reader: FrameReader,
+    reader: frames.FrameReader,
     start: int,
     fade: Fade,
     settings: GenerateSettings,
@@ -218,22 +214,22 @@ def fade_segment(
 ) -> None:
     """Code a segment, which begins at frame ``start`` of the film, anew with its ends faded."""
     there, times = probe(segment)
-    made = FrameReader(segment, there, times).read(0, there.frames)
+    made = frames.FrameReader(segment, there, times).read(0, there.frames)
     filmed = reader.read(start, start + there.frames)
     with FrameWriter(out, reader.info, settings) as writer:
         for number, (a, b) in enumerate(zip(filmed, made, strict=True)):
             writer.write(_mixed(a, b, fade.share(number, there.frames)), a.pts)
 
 
-def _mixed(source: Frame, made: Frame, share: float) -> tuple[Plane, ...]:
+def _mixed(source: frames.Frame, made: frames.Frame, share: float) -> tuple[planes.Plane, ...]:
     if share >= 1:
         return made.planes
     pairs = zip(source.planes, made.planes, strict=True)
     return tuple(_between(a, b, share) for a, b in pairs)
 
 
-def _between(a: Plane, b: Plane, share: float) -> Plane:
+def _between(a: planes.Plane, b: planes.Plane, share: float) -> planes.Plane:
     mixed = np.rint(a + share * (b.astype(np.float32) - a))
-    made: Plane = np.empty_like(a)
+    made: planes.Plane = np.empty_like(a)
     made[...] = mixed
     return made

@@ -12,12 +12,11 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from dubkit.errors import InputError
 from dubkit.media.container import open_media
 from dubkit.media.planes import Plane, PlaneFormat, plane_format, plane_rows
-from dubkit.records import VideoInfo
+from dubkit.records import Integers, Picture, VideoInfo
 
 _MPEG, _JPEG = 1, 2
 _RGB_ORDER = (2, 0, 1)  # FFmpeg keeps planes of RGB as G, B, R
@@ -35,7 +34,7 @@ class Frame:
     _decoded: VideoFrame = field(repr=False)
     _scaler: VideoReformatter = field(repr=False)
 
-    def picture(self, long_side: int) -> NDArray[np.uint8]:
+    def picture(self, long_side: int) -> Picture:
         """(H, W, 3) RGB, upright, square pixels, the longer side at most ``long_side``."""
         info = self.info
         width, height = info.display_size
@@ -74,9 +73,7 @@ class FrameReader:
     be decoded is replaced by the picture before it and counted in `repaired`.
     """
 
-    def __init__(
-        self, path: Path, info: VideoInfo, pts: NDArray[np.int64], threads: int = 0
-    ) -> None:
+    def __init__(self, path: Path, info: VideoInfo, pts: Integers, threads: int = 0) -> None:
         self.path = path
         self.info = info
         self.pts = pts

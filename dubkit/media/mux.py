@@ -14,9 +14,7 @@ from typing import Any, BinaryIO
 import ffmpeg
 
 from dubkit.errors import OutputError, UsageError
-from dubkit.media.audio import LOUDEST, AudioInfo
-from dubkit.media.container import CONTAINERS, FORMATS
-from dubkit.media.process import find_program, run
+from dubkit.media import audio, container, process
 from dubkit.records import StreamInfo, VideoInfo
 
 _ISO = (".mp4", ".m4v", ".mov")
@@ -28,10 +26,12 @@ _SOUNDS = {
     ".mov": (_MP4_SOUNDS - {"eac3"}) | _PCM,
     ".mkv": _MP4_SOUNDS | _PCM | {"flac", "opus", "vorbis", "dts", "truehd", "mp2"},
 }
-_ENCODED = {"aac": CONTAINERS, "flac": (".mkv",), "pcm": (".mov", ".mkv")}
+_ENCODED = {"aac": container.CONTAINERS, "flac": (".mkv",), "pcm": (".mov", ".mkv")}
 _TEXTS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
 _BIT_RATE = 96_000  # of AAC, a channel
-_NUMBERS_ONLY = rf"aeval=if(lt(abs(val(ch))\,{LOUDEST:g})\,val(ch)\,0):c=same"  # NaN is not less
+_NUMBERS_ONLY = (
+    rf"aeval=if(lt(abs(val(ch))\,{audio.LOUDEST:g})\,val(ch)\,0):c=same"  # NaN is not less
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class Carried:
     codec: str
 
 
-def plan_sound(dub: AudioInfo, suffix: str, wanted: str, seconds: float, slack: float) -> Sound:
+def plan_sound(
+    dub: audio.AudioInfo, suffix: str, wanted: str, seconds: float, slack: float
+) -> Sound:
     """How the dub goes into a film of ``seconds``; differences up to ``slack`` seconds are left.
 
     ``wanted`` is `StitchSettings.audio_codec`. Raises `UsageError` where the container cannot hold it.
@@ -150,8 +152,8 @@ def mux(parts: Parts, out: Path) -> None:
             # ffmpeg-python lists an input only where one of its streams is mapped
             streams += [source["s:999?"]]
     graph = ffmpeg.output(*streams, _name(out), **_options(parts, out.suffix.lower()))
-    argv = graph.compile(cmd=[str(find_program("ffmpeg")), *_QUIET], overwrite_output=True)
-    run(argv)
+    argv = graph.compile(cmd=[str(process.find_program("ffmpeg")), *_QUIET], overwrite_output=True)
+    process.run(argv)
     if parts.info.rotation and out.suffix.lower() in _ISO:
         set_rotation(out, parts.info.rotation)
 
@@ -161,7 +163,7 @@ _QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
 def _input(path: Path, **options: str) -> Any:
     """A file to read: no address and no playlist, even if it became one since it was checked."""
-    only = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    only = {"protocol_whitelist": "file", "format_whitelist": container.FORMATS}
     return ffmpeg.input(_name(path), **only, **options)
 
 

@@ -15,14 +15,11 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from dubkit.errors import InputError
+from dubkit.media import planes, writer
 from dubkit.media.container import open_media
-from dubkit.media.planes import plane_rows
-from dubkit.media.writer import ENCODER_THREADS, write_failure
-
-Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+from dubkit.records import Picture
 
 CRF = "12"
 KEY_EVERY = 25  # pictures: a training that wants one in the middle decodes no more than this
@@ -57,11 +54,11 @@ class PictureWriter:
             )
             stream = self._container.add_stream("libx264", rate=self._rate.limit_denominator(1001))
         except (av.FFmpegError, OSError) as error:
-            raise write_failure(self.path, error) from error
+            raise writer.write_failure(self.path, error) from error
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = self.size, self.size, "yuv420p"
         stream.codec_context.time_base = stream.time_base = self._time_base
-        stream.codec_context.thread_count = ENCODER_THREADS
+        stream.codec_context.thread_count = writer.ENCODER_THREADS
         stream.options = {"crf": CRF, "preset": "veryfast", "g": str(KEY_EVERY), "bf": "0"}
         self._stream = stream
         return self
@@ -72,7 +69,7 @@ class PictureWriter:
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            raise write_failure(self.path, error) from error
+            raise writer.write_failure(self.path, error) from error
 
     def __exit__(
         self,
@@ -87,7 +84,7 @@ class PictureWriter:
         except (av.FFmpegError, OSError) as failure:
             self.path.unlink(missing_ok=True)
             if kind is None:
-                raise write_failure(self.path, failure) from failure
+                raise writer.write_failure(self.path, failure) from failure
         if kind is not None:
             self.path.unlink(missing_ok=True)
 
@@ -117,5 +114,5 @@ def _rgb(frame: VideoFrame) -> Picture:
         dst_color_range=_JPEG,
         interpolation=Interpolation.BICUBIC,
     )
-    rows = plane_rows(shown.planes[0], np.uint8)
+    rows = planes.plane_rows(shown.planes[0], np.uint8)
     return np.ascontiguousarray(rows[:, : frame.width * 3].reshape(frame.height, frame.width, 3))

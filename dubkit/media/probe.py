@@ -14,14 +14,13 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from dubkit.errors import InputError
 from dubkit.media.container import MOST_PIXELS, film_stream, open_media
 from dubkit.media.planes import planar_name
-from dubkit.records import Color, StreamInfo, VideoInfo
+from dubkit.records import Color, Integers, StreamInfo, VideoInfo
 
-Pts = NDArray[np.int64]
+Pts = Integers
 
 _FIRST_LOOK = 24  # pictures decoded to see what the film really holds
 _WHOLE = {"mov", "matroska"}  # their first picture stands for itself; a stream may begin anywhere

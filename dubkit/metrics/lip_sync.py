@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.engines.registry import load_module
 from dubkit.faces import landmark_layout
 from dubkit.lips import mouth_shape
 from dubkit.metrics.lips import Series, closures, silence
-from dubkit.records import Floats, TimedPhoneme, Timing
+from dubkit.records import Floats, Indices, Mask, TimedPhoneme, Timing
 
 REACH = 0.3  # seconds of offset looked for
 STEP = 0.02  # seconds between moments of what is wanted
@@ -36,7 +35,7 @@ def moments(times: Series) -> Series:
     return np.asarray(times[0] - REACH + STEP * np.arange(count), np.float64)
 
 
-def offset(times: Series, rows: NDArray[np.intp], seen: Floats, wanted: Floats) -> float | None:
+def offset(times: Series, rows: Indices, seen: Floats, wanted: Floats) -> float | None:
     """Seconds by which the lips are late; 0 unless another offset explains them clearly better.
 
     ``seen`` (N, K) are mouth shapes (`lips.mouth_shape`) in ``rows`` (N,) of the frames at ``times`` (T,), ``wanted``
@@ -87,8 +86,8 @@ LEAST_LABIALS = 3  # P, B and M in a shot, under which their share says nothing
 class Lips:
     """The measured lips of a face; N rows of its T."""
 
-    painted: NDArray[np.bool_]  # (T,) where the new mouth is shown wholly
-    rows: NDArray[np.intp]  # (N,) the measured ones, in order
+    painted: Mask  # (T,) where the new mouth is shown wholly
+    rows: Indices  # (N,) the measured ones, in order
     opened: Series  # (N,) opening over face width
     shapes: Floats  # (N, K) as in `lips.mouth_shape`, but for a constant
 

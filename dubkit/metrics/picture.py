@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import Matrix, apply
+from dubkit.faces import align, landmark_layout
 from dubkit.media.planes import Plane
 from dubkit.records import Floats
 
@@ -229,9 +228,11 @@ class SharpSums:
     _made: list[float] = field(default_factory=list)
     _real: list[float] = field(default_factory=list)
 
-    def add(self, source: Plane, made: Plane, landmarks: Floats, from_display: Matrix) -> None:
+    def add(
+        self, source: Plane, made: Plane, landmarks: Floats, from_display: align.Matrix
+    ) -> None:
         """One frame: the first planes (H, W) of both, the source's landmarks (L, 2)."""
-        lips = apply(from_display, landmarks[landmark_layout.LIPS])
+        lips = align.apply(from_display, landmarks[landmark_layout.LIPS])
         where = box(lips, source.shape, _MARGIN, least=_LEAST)
         if where is not None:
             top = float(np.iinfo(source.dtype).max)

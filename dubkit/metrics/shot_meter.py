@@ -13,26 +13,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
-from numpy.typing import NDArray
 
 from dubkit.engines.base import Locator
 from dubkit.errors import WorkError
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import (
-    apply,
-    canonical_from_face,
-    compose,
-    crop_from_canonical,
-    invert,
-    mean_face,
-)
+from dubkit.faces import align, landmark_layout
 from dubkit.lips import mouth_shape
 from dubkit.media.frames import Frame
 from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop
-from dubkit.metrics.lip_sync import Lips, Speech, measures
+from dubkit.metrics import lip_sync, picture
 from dubkit.metrics.lips import labial_frames, opening
-from dubkit.metrics.picture import CropSums, SharpSums
-from dubkit.records import FaceTrack, Floats, TimedPhoneme
+from dubkit.records import Doubles, FaceTrack, Floats, Mask, Picture, TimedPhoneme
 from dubkit.work.store import open_arrays, read_record, write_record
 
 ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
@@ -40,7 +30,7 @@ LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every fram
 RUN, PERIOD = 4, 8  # frames: pictures are compared in runs, as flicker needs neighbors
 SHARP = 5  # frames: every so many are looked at for sharpness
 
-Rows = NDArray[np.bool_]
+Rows = Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +47,7 @@ class Looks:
         return self.lips | self.pictures | self.sharp
 
 
-def looks(
-    rows: Rows, times: NDArray[np.float64], phonemes: Sequence[TimedPhoneme], rate: float
-) -> Looks:
+def looks(rows: Rows, times: Doubles, phonemes: Sequence[TimedPhoneme], rate: float) -> Looks:
     """Choose among ``rows`` (T,), which show the seconds ``times`` (T,) of the dub; ``rate``: frames a second.
 
     A short shot has little to judge by: leaving frames out there makes wrong verdicts likelier, so none is.
@@ -89,16 +77,16 @@ class Seen:
     pictures: Mapping[
         str, float
     ]  # measures of the pictures, by their names in `metrics.definitions`
-    lips: Lips
+    lips: lip_sync.Lips
 
-    def values(self, speech: Speech, *, still: bool = True) -> Mapping[str, float]:
+    def values(self, speech: lip_sync.Speech, *, still: bool = True) -> Mapping[str, float]:
         """All measures by their names in `metrics.definitions`; what could not be measured is missing.
 
         ``still``: whether lips are to rest where nobody speaks.
         """
         if not len(self.lips.rows):
             return {}
-        return {**measures(self.lips, speech, still=still), **self.pictures}
+        return {**lip_sync.measures(self.lips, speech, still=still), **self.pictures}
 
 
 @dataclass(slots=True)
@@ -108,11 +96,11 @@ class FaceMeter:
     track: FaceTrack
     looks: Looks  # of the frames that were painted wholly
     locator: Locator
-    _waiting: dict[int, NDArray[np.uint8]] = field(default_factory=dict)  # crops by row
+    _waiting: dict[int, Picture] = field(default_factory=dict)  # crops by row
     _landmarks: dict[int, Floats] = field(default_factory=dict)  # canonical
     _scores: list[float] = field(default_factory=list)
-    _crops: CropSums = field(default_factory=CropSums)
-    _sharp: SharpSums = field(default_factory=SharpSums)
+    _crops: picture.CropSums = field(default_factory=picture.CropSums)
+    _sharp: picture.SharpSums = field(default_factory=picture.SharpSums)
 
     def wants(self, index: int) -> bool:
         """Whether a frame of the film is to be looked at."""
@@ -124,12 +112,12 @@ class FaceMeter:
         row = source.index - self.track.start
         face = self.track.landmarks[row]
         size = self.locator.crop_size
-        matrix = compose(crop_from_canonical(size), canonical_from_face(face))
+        matrix = align.compose(align.crop_from_canonical(size), align.canonical_from_face(face))
         if self.looks.lips[row]:
             self._waiting[row] = rgb_crop(made, matrix, size)
         if self.looks.pictures[row]:
             filmed, shown = (luma_crop(frame, matrix, size) for frame in (source, made))
-            self._crops.add(row, filmed, shown, apply(matrix, face))
+            self._crops.add(row, filmed, shown, align.apply(matrix, face))
         if self.looks.sharp[row] and source.format.depth == made.format.depth:
             to_plane = plane_from_display(source.info, source.format, 0)
             self._sharp.add(source.planes[0], made.planes[0], face, to_plane)
@@ -140,10 +128,10 @@ class FaceMeter:
         """Find the lips in the crops that wait."""
         if not self._waiting:
             return
-        back = invert(crop_from_canonical(self.locator.crop_size))
+        back = align.invert(align.crop_from_canonical(self.locator.crop_size))
         found, _, scores = self.locator.locate(np.stack([*self._waiting.values()]), together=True)
         for row, face, score in zip(self._waiting, found, scores, strict=True):
-            self._landmarks[row] = apply(back, face)
+            self._landmarks[row] = align.apply(back, face)
             self._scores.append(float(score))
         self._waiting.clear()
 
@@ -156,13 +144,14 @@ class FaceMeter:
             pictures["found"] = float(np.mean([score >= FOUND for score in self._scores]))
         return Seen(self.track.track, frames, pictures, self._lips())
 
-    def _lips(self) -> Lips:
+    def _lips(self) -> lip_sync.Lips:
         rows = np.array(sorted(self._landmarks), np.intp)
         faces = np.stack([self._landmarks[row] for row in rows]) if len(rows) else _none()
         mouths = (
-            mouth_shape.frontal(faces, self.track.pose[rows]) - mean_face()[landmark_layout.MOVING]
+            mouth_shape.frontal(faces, self.track.pose[rows])
+            - align.mean_face()[landmark_layout.MOVING]
         )
-        return Lips(self.looks.painted, rows, opening(faces), mouth_shape.encode(mouths))
+        return lip_sync.Lips(self.looks.painted, rows, opening(faces), mouth_shape.encode(mouths))
 
 
 def _none() -> Floats:
@@ -207,4 +196,4 @@ def load_seen(folder: Path) -> list[Seen]:
 def _seen(faces: Sequence[_Face], stored: NpzFile) -> Iterator[Seen]:
     for face in faces:
         part = [stored[f"{face.track}.{name}"] for name in ("painted", "rows", "opened", "shapes")]
-        yield Seen(face.track, face.frames, face.pictures, Lips(*part))
+        yield Seen(face.track, face.frames, face.pictures, lip_sync.Lips(*part))

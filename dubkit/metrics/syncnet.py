@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubkit.errors import ModelError
-from dubkit.media.audio import stream_samples
-from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.planes import rgb_crop
+from dubkit.media import audio, frames, planes
 from dubkit.records import FaceTrack, VideoInfo
 
 REACH = 15  # frames of shift tried to either side
@@ -177,7 +175,7 @@ def sync_of_face(
     start = float(pts[face.start] - pts[0]) * step
     last = float(pts[face.start + count - 1] - pts[0]) * step + float(1 / info.average_rate)
     samples = read_sound(sound, round(start * SAMPLE_RATE), round(last * SAMPLE_RATE))
-    reader = FrameReader(video, info, pts)
+    reader = frames.FrameReader(video, info, pts)
     return sync_of(net, _crops(reader, face, start, last), samples)
 
 
@@ -185,7 +183,7 @@ def write_sound(source: Path, path: Path) -> None:
     """Write the whole sound of a file as SyncNet hears it, so that every face may read its own part."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-        for block in stream_samples(source, SAMPLE_RATE):
+        for block in audio.stream_samples(source, SAMPLE_RATE):
             file.writeframesraw(whole_numbers(block).astype("<i2").tobytes())
 
 
@@ -202,7 +200,7 @@ def whole_numbers(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def _crops(
-    reader: FrameReader, face: FaceTrack, start: float, end: float
+    reader: frames.FrameReader, face: FaceTrack, start: float, end: float
 ) -> Iterator[NDArray[np.uint8]]:
     """BGR crops at the times ``start + k / 25``, each of the frame that is shown then."""
     boxes = smoothed(np.asarray(face.boxes, np.float64))
@@ -221,14 +219,14 @@ def _crops(
         wanted += 1 / RATE
 
 
-def crop(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.uint8]:
+def crop(frame: frames.Frame, box: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The (224, 224, 3) BGR picture of a smoothed box: middle x, middle y, half side."""
     x, y, half = box
     low = np.floor([x - half * (1 + SCALE), y - half]).astype(int)
     high = np.floor([x + half * (1 + SCALE), y + half * (1 + 2 * SCALE)]).astype(int)
     wide, tall = np.maximum(high - low, 1)
     shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]]])
-    seen = rgb_crop(frame, shift, int(max(wide, tall)))[:tall, :wide, ::-1].copy()
+    seen = planes.rgb_crop(frame, shift, int(max(wide, tall)))[:tall, :wide, ::-1].copy()
     width, height = frame.info.display_size
     columns, rows = low[0] + np.arange(wide), low[1] + np.arange(tall)
     seen[(rows < 0) | (rows >= height)] = BEYOND

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.errors import UsageError, WorkError
-from dubkit.pipeline.inspect import OpenedJob, read_config, read_job
+from dubkit.pipeline import inspect, request
 from dubkit.pipeline.job import run_job
-from dubkit.pipeline.request import RunRequest
 from dubkit.progress import Progress
 from dubkit.records import SILENCE, Shot, Speech, TimedPhoneme
 from dubkit.speech.timing import load_speech, load_timing
@@ -35,7 +34,7 @@ def compare_dub(
 
     Without a script the old job's own is taken. Raises DubkitError as a run does.
     """
-    job = read_job(old).job
+    job = inspect.read_job(old).job
     with tempfile.TemporaryDirectory(prefix="dubkit-diff-") as scratch:
         other = replace(
             job,
@@ -44,7 +43,9 @@ def compare_dub(
             work=Path(scratch) / "work",
             analysis=old.absolute(),
         )
-        run_job(RunRequest(other, read_config(old), until="timing"), progress=progress)
+        run_job(
+            request.RunRequest(other, inspect.read_config(old), until="timing"), progress=progress
+        )
         return compare(old, other.work)
 
 
@@ -66,7 +67,7 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
     return [_difference(shot, before, after, shot in known, settings) for shot in after.shots]
 
 
-class _AnalyzedJob(OpenedJob):
+class _AnalyzedJob(inspect.OpenedJob):
     """A job as it lies in its work folder, analyzed."""
 
     def __init__(self, work: Path) -> None:

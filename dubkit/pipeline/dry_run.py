@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import WorkError
-from dubkit.pipeline.fingerprint import JOB_UNIT, Run, Unit, examine, upstream
-from dubkit.pipeline.verdicts import check_shots
+from dubkit.pipeline import fingerprint, verdicts
 from dubkit.records import Shot, StageResult
 from dubkit.stages.base import Per
 from dubkit.work.manifest import key
@@ -31,7 +30,7 @@ class UnitState:
     seconds: float = 0.0  # what its current result took
 
 
-def read_shots(run: Run) -> tuple[Shot, ...] | None:
+def read_shots(run: fingerprint.Run) -> tuple[Shot, ...] | None:
     """The published shots in film order; None before there are any, or in a run without them.
 
     Raises UsageError for verdicts on shots that are not among them.
@@ -46,11 +45,11 @@ def read_shots(run: Run) -> tuple[Shot, ...] | None:
         return None
     except ValidationError as error:
         raise WorkError(f"{path} is damaged", hint="run again with --force shots") from error
-    check_shots(run.own, (shot.name for shot in shots))
+    verdicts.check_shots(run.own, (shot.name for shot in shots))
     return shots
 
 
-def unit_states(run: Run) -> list[UnitState]:
+def unit_states(run: fingerprint.Run) -> list[UnitState]:
     """The state of every unit; later stages are judged only as far as their inputs are current."""
     results: dict[str, StageResult] = {}
     waiting: dict[str, str] = {}  # stage/unit that will run
@@ -61,7 +60,7 @@ def unit_states(run: Run) -> list[UnitState]:
             waiting[key(stage.name, UNKNOWN)] = stage.name
             lines.append(UnitState(stage.name, UNKNOWN, False, "the shots are not known yet"))
             continue
-        for unit in examine(run, stage, shots or (), results):
+        for unit in fingerprint.examine(run, stage, shots or (), results):
             before = _first_waiting(run, unit, shots, waiting)
             current = unit.current and before is None
             reason = unit.reason if before is None else f"{before} runs before it"
@@ -72,15 +71,20 @@ def unit_states(run: Run) -> list[UnitState]:
             else:
                 waiting[unit.key] = stage.name
         if stage.name == SHOTS:
-            shots = None if key(SHOTS, JOB_UNIT) in waiting else read_shots(run)
+            shots = None if key(SHOTS, fingerprint.JOB_UNIT) in waiting else read_shots(run)
     return lines
 
 
 def _first_waiting(
-    run: Run, unit: Unit, shots: Sequence[Shot] | None, waiting: Mapping[str, str]
+    run: fingerprint.Run,
+    unit: fingerprint.Unit,
+    shots: Sequence[Shot] | None,
+    waiting: Mapping[str, str],
 ) -> str | None:
-    for other, members in upstream(run, unit.stage, unit.shot, shots or ()):
-        names = [key(other.name, member.name if member else JOB_UNIT) for member in members]
+    for other, members in fingerprint.upstream(run, unit.stage, unit.shot, shots or ()):
+        names = [
+            key(other.name, member.name if member else fingerprint.JOB_UNIT) for member in members
+        ]
         for name in [*names, key(other.name, UNKNOWN)]:
             if name in waiting:
                 return waiting[name]

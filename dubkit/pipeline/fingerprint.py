@@ -15,10 +15,8 @@ from dubkit.config.schema import Config
 from dubkit.pipeline.request import RunRequest
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
-from dubkit.work import shared_analysis
+from dubkit.work import manifest, shared_analysis, store
 from dubkit.work.folder import intact
-from dubkit.work.manifest import key
-from dubkit.work.store import digest_value, short
 
 JOB_UNIT = "job"
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
@@ -79,9 +77,9 @@ class Run:
         """The folder of all units with this source."""
         film = self.inputs["video"].sha256
         if kind is Source.VIDEO:
-            return self.job.work / f"video-{short(film)}"
+            return self.job.work / f"video-{store.short(film)}"
         read = {name: entry.sha256 for name, entry in self.inputs.items() if name not in _SHOTWISE}
-        return self.job.work / f"dub-{short(digest_value(read))}"
+        return self.job.work / f"dub-{store.short(store.digest_value(read))}"
 
     def library(self, stage: Stage) -> Path | None:
         """The library that this stage's units are shared through; None for those of a dub."""
@@ -112,7 +110,7 @@ class Unit:
 
     @property
     def key(self) -> str:
-        return key(self.stage.name, self.name)
+        return manifest.key(self.stage.name, self.name)
 
     @property
     def frames(self) -> int:
@@ -182,7 +180,9 @@ def _unit(
     inputs: dict[str, tuple[Path, ...]] = {}
     blocked = None
     for other, members in upstream(run, stage, shot, shots):
-        names = [key(other.name, member.name if member else JOB_UNIT) for member in members]
+        names = [
+            manifest.key(other.name, member.name if member else JOB_UNIT) for member in members
+        ]
         found = [results.get(name) for name in names]
         blocked = blocked or next((n for n, r in zip(names, found, strict=True) if r is None), None)
         inputs[other.name] = tuple(
@@ -191,7 +191,7 @@ def _unit(
             if result
         )
         outputs = [sorted(result.outputs.items()) if result else None for result in found]
-        parts[f"input {other.name}"] = digest_value(
+        parts[f"input {other.name}"] = store.digest_value(
             [names if stage.per is Per.JOB else [], outputs]
         )
     folder = run.folder(stage, shot)
@@ -199,7 +199,7 @@ def _unit(
     current, reason = _judge(run, stage, folder, receipt, parts)
     twin = None
     if not current and stage.name not in run.request.force:
-        fingerprint = digest_value(parts)
+        fingerprint = store.digest_value(parts)
         shared = run.library(stage)
         twin = _find_twin(folder, fingerprint)
         twin = twin or (shared_analysis.find(shared, folder, fingerprint) if shared else None)
@@ -225,7 +225,7 @@ def _judge(
         return False, "its files are damaged or missing" if folder.exists() else "not done yet"
     if receipt.error is not None:
         return False, f"it kept the original last time: {receipt.error}"
-    if receipt.fingerprint != digest_value(dict(parts)):
+    if receipt.fingerprint != store.digest_value(dict(parts)):
         return False, why(receipt.parts, parts)
     if stage.name in run.request.force:
         return False, "forced"

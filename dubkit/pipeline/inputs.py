@@ -17,17 +17,14 @@ import av
 from dubkit.config.schema import Config
 from dubkit.engines.registry import AUTO, ENGINES, choose, engine_class
 from dubkit.errors import InputError, OutputError, UsageError, WorkError
-from dubkit.media.audio import audio_end, sound_stream
-from dubkit.media.container import check_delivery, open_media
+from dubkit.media import audio, container
 from dubkit.media.probe import moving_pictures
 from dubkit.media.script import read_script
-from dubkit.pipeline.fingerprint import FILM, Run, ShotConfig
+from dubkit.pipeline import fingerprint, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
-from dubkit.pipeline.worker import find_devices
 from dubkit.records import FileDigest, Job, Manifest
-from dubkit.stages import probe, speech, stitch
-from dubkit.stages.base import Stage
+from dubkit.stages import base, probe, speech, stitch
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.folder import check_work
 from dubkit.work.manifest import read_manifest
@@ -39,7 +36,7 @@ _LEAST_SPACE = 100 * 2**20
 _NOTED = 1.0  # seconds between the ends of film and dub that are no accident
 
 
-def check_request(request: RunRequest, stages: Sequence[Stage]) -> tuple[str, ...]:
+def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[str, ...]:
     """Refuse a request that could not be fulfilled; returns warnings about one that can.
 
     Cheap: no file is read whole, and nothing is left behind. What only certain of the ``stages`` would refuse
@@ -51,12 +48,12 @@ def check_request(request: RunRequest, stages: Sequence[Stage]) -> tuple[str, ..
     check_license(request.license, config)
     _check_names(request)
     if stitch.STAGE in stages:
-        check_delivery(job.output, config.generate.codec)
+        container.check_delivery(job.output, config.generate.codec)
     _check_files(job)
-    if chosen[-1].name == FILM:
+    if chosen[-1].name == fingerprint.FILM:
         _check_destination(request)
     if config.parallel.device != "auto" and config.parallel.backend != "dask":
-        find_devices(config.parallel.device)  # raises for one that is not there
+        worker.find_devices(config.parallel.device)  # raises for one that is not there
     check_work(job.work)
     if job.verdicts is not None:
         for own in configs(read_verdicts(job.verdicts), config).values():
@@ -66,13 +63,13 @@ def check_request(request: RunRequest, stages: Sequence[Stage]) -> tuple[str, ..
     if probe.STAGE in stages:
         _check_film_head(job.video)
     if speech.STAGE in stages:
-        with open_media(job.audio) as dub:
-            sound_stream(dub, job.audio)
+        with container.open_media(job.audio) as dub:
+            audio.sound_stream(dub, job.audio)
     warning = length_warning(job, config) if stitch.STAGE in stages else None
     return (warning,) if warning else ()
 
 
-def open_run(request: RunRequest, stages: Sequence[Stage]) -> Run:
+def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.Run:
     """A checked request with the digests of its inputs and the identities of its engines; writes nothing.
 
     Raises InputError for a file that cannot be read, WorkError where the work folder belongs to another film,
@@ -87,10 +84,12 @@ def open_run(request: RunRequest, stages: Sequence[Stage]) -> Run:
         _check_same_film(job, known, inputs)
     engines = {stage.name: stage.identity(config) for stage in chosen}
     own = _shot_configs(request, chosen, engines, inputs["video"].sha256)
-    return Run(request, chosen, inputs, engines, own)
+    return fingerprint.Run(request, chosen, inputs, engines, own)
 
 
-def select(stages: Sequence[Stage], until: str | None, force: Iterable[str]) -> tuple[Stage, ...]:
+def select(
+    stages: Sequence[base.Stage], until: str | None, force: Iterable[str]
+) -> tuple[base.Stage, ...]:
     """The stages up to and including ``until``. Raises UsageError for names that are not there."""
     names = [stage.name for stage in stages]
     for name in [*([until] if until else []), *force]:
@@ -158,7 +157,7 @@ def _check_destination(request: RunRequest) -> None:
 
 
 def _check_film_head(video: Path) -> None:
-    with open_media(video) as film:
+    with container.open_media(video) as film:
         has_sound = bool(film.streams.audio)
         try:
             moving_pictures(film, video)
@@ -177,8 +176,8 @@ def _check_same_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]
 
 
 def _shot_configs(
-    request: RunRequest, stages: Sequence[Stage], engines: Mapping[str, str], film: str
-) -> dict[str, ShotConfig]:
+    request: RunRequest, stages: Sequence[base.Stage], engines: Mapping[str, str], film: str
+) -> dict[str, fingerprint.ShotConfig]:
     """The settings of the shots that a person gave a verdict on."""
     job, config = request.job, request.config
     if job.verdicts is None:
@@ -186,13 +185,13 @@ def _shot_configs(
     verdicts = read_verdicts(job.verdicts)
     check_film(verdicts, job.verdicts, film, job.video.name)
     known = [(config.generate, engines)]
-    made: dict[str, ShotConfig] = {}
+    made: dict[str, fingerprint.ShotConfig] = {}
     for name, own in configs(verdicts, config).items():
         found = next((names for settings, names in known if settings == own.generate), None)
         if found is None:
             found = {stage.name: stage.identity(own) for stage in stages}
             known.append((own.generate, found))
-        made[name] = ShotConfig(own, found, decision_of(verdicts.shots[name]))
+        made[name] = fingerprint.ShotConfig(own, found, decision_of(verdicts.shots[name]))
     return made
 
 
@@ -223,11 +222,11 @@ def digest_input(path: Path, known: FileDigest | None) -> FileDigest:
 
 def length_warning(job: Job, config: Config) -> str | None:
     """What is cut off, or silent, because film and dub differ by more than `_NOTED` seconds; None where nothing is."""
-    with open_media(job.video) as film, open_media(job.audio) as dub:
+    with container.open_media(job.video) as film, container.open_media(job.audio) as dub:
         seconds, sound = ((media.duration or 0) / av.time_base for media in (film, dub))
     if not seconds or abs(sound - seconds) <= _NOTED:
         return None
-    more = audio_end(job.audio) - seconds  # what headers say of sound may be a guess
+    more = audio.audio_end(job.audio) - seconds  # what headers say of sound may be a guess
     if abs(more) <= _NOTED:
         return None
     if more > 0 and config.stitch.length != "freeze":

@@ -11,17 +11,14 @@ from pydantic import ValidationError
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.metrics.gate_limits import GateResult
+from dubkit.pipeline import fingerprint, request
 from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
-from dubkit.pipeline.fingerprint import Run
 from dubkit.pipeline.job import STAGES, dry_run
-from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import about, read_gates
 from dubkit.records import Job, Manifest, Shot, StageResult
 from dubkit.stages.base import Stage
-from dubkit.work.folder import CONFIG, drop_damaged
-from dubkit.work.lock import hold, holder
+from dubkit.work import folder, lock, store
 from dubkit.work.manifest import read_manifest, read_receipt
-from dubkit.work.store import digest_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
     """What is done in a work folder and what is not, and why. Raises WorkError where it is none."""
     manifest = read_job(work)
     config = read_config(work)
-    units = dry_run(RunRequest(manifest.job, config), stages)
+    units = dry_run(request.RunRequest(manifest.job, config), stages)
     results = manifest.results.values()
     failures = tuple(result for result in results if result.error)
     return JobStatus(
@@ -65,13 +62,15 @@ def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
         units=tuple(units),
         failures=failures,
         warnings=tuple(about(result, text) for result in results for text in result.warnings),
-        in_use_by=holder(work),
+        in_use_by=lock.holder(work),
         gates=read_gates(_run_of(manifest, config, stages), manifest.results),
     )
 
 
-def _run_of(manifest: Manifest, config: Config, stages: Sequence[Stage]) -> Run:
-    return Run(RunRequest(manifest.job, config), tuple(stages), manifest.inputs, {})
+def _run_of(manifest: Manifest, config: Config, stages: Sequence[Stage]) -> fingerprint.Run:
+    return fingerprint.Run(
+        request.RunRequest(manifest.job, config), tuple(stages), manifest.inputs, {}
+    )
 
 
 def verify(work: Path) -> tuple[str, ...]:
@@ -80,20 +79,20 @@ def verify(work: Path) -> tuple[str, ...]:
     Damaged units lose their receipt, so that the next run does them again, and them alone.
     """
     manifest = read_job(work)
-    with hold(work) as held:
+    with lock.hold(work) as held:
         changed = [
             f"the {name} {entry.path} has changed since"
             for name, entry in manifest.inputs.items()
-            if not entry.path.is_file() or digest_file(entry.path) != entry.sha256
+            if not entry.path.is_file() or store.digest_file(entry.path) != entry.sha256
         ]
-        damaged = [f"{unit} is damaged and will be redone" for unit in drop_damaged(work)]
+        damaged = [f"{unit} is damaged and will be redone" for unit in folder.drop_damaged(work)]
         held.crashed = False
     return (*changed, *damaged)
 
 
 def read_config(work: Path) -> Config:
     """The resolved configuration of the last run in a work folder."""
-    path = work / CONFIG
+    path = work / folder.CONFIG
     try:
         return Config.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -130,7 +129,9 @@ class OpenedJob:
         self.config = read_config(work)
         engines = {stage.name: "" for stage in STAGES}
         job = replace(self.manifest.job, work=work)  # it may have been moved since
-        self.run = Run(RunRequest(job, self.config), STAGES, self.manifest.inputs, engines)
+        self.run = fingerprint.Run(
+            request.RunRequest(job, self.config), STAGES, self.manifest.inputs, engines
+        )
         self.shots: tuple[Shot, ...] = read_shots(self.run) or ()
 
     def folder(self, name: str, shot: Shot | None) -> Path:

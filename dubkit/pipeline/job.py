@@ -11,27 +11,22 @@ from typing import TypeVar
 
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
-from dubkit.parallel.scheduler import Ended, JobSteps, Schedule
-from dubkit.parallel.workers import Stop, cores, open_workers
+from dubkit.parallel import scheduler, workers
+from dubkit.pipeline import fingerprint, log
 from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
-from dubkit.pipeline.fingerprint import Run
 from dubkit.pipeline.inputs import check_request, open_run, space_warning
-from dubkit.pipeline.log import Logged, rotate, write
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult, read_gates, summarize, write_junit
 from dubkit.pipeline.runner import Runner
 from dubkit.progress import Progress
-from dubkit.stages import adapt, faces, gate, generate, probe, shots, speech, stitch, timing
-from dubkit.stages.base import Stage
+from dubkit.stages import adapt, base, faces, gate, generate, probe, shots, speech, stitch, timing
 from dubkit.version import __version__
+from dubkit.work import lock, manifest, store
 from dubkit.work.folder import CONFIG, drop_damaged, explain, link_or_copy, open_work, sweep
-from dubkit.work.lock import Held, hold
-from dubkit.work.manifest import sync, write_atomic
-from dubkit.work.store import digest_file
 
 Key = TypeVar("Key")
 
-STAGES: tuple[Stage, ...] = (
+STAGES: tuple[base.Stage, ...] = (
     probe.STAGE,
     shots.STAGE,
     faces.STAGE,
@@ -44,13 +39,13 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def dry_run(request: RunRequest, stages: Sequence[Stage] = STAGES) -> list[UnitState]:
+def dry_run(request: RunRequest, stages: Sequence[base.Stage] = STAGES) -> list[UnitState]:
     """What `run_job` would do now, unit by unit, and why; nothing is written. Raises DubkitError."""
     return unit_states(open_run(request, stages))
 
 
 def run_job(
-    request: RunRequest, *, progress: Progress, stages: Sequence[Stage] = STAGES
+    request: RunRequest, *, progress: Progress, stages: Sequence[base.Stage] = STAGES
 ) -> RunResult:
     """Check a request and fulfill it. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM.
 
@@ -64,17 +59,17 @@ def run_job(
 
 
 def run_jobs(
-    jobs: Iterable[tuple[Key, JobSteps[RunResult]]], parallel: ParallelSettings
-) -> Generator[Ended[Key, RunResult], None, None]:
+    jobs: Iterable[tuple[Key, scheduler.JobSteps[RunResult]]], parallel: ParallelSettings
+) -> Generator[scheduler.Ended[Key, RunResult], None, None]:
     """Do jobs side by side, all their units in one queue; yields each as it ends.
 
     Raises `Interrupted` after Ctrl-C or SIGTERM.
     """
-    wide = parallel.jobs or cores()
+    wide = parallel.jobs or workers.cores()
     try:
-        with Stop().installed() as stop:
-            schedule: Schedule[Key, RunResult] = Schedule(
-                open_workers(wide, parallel.backend, parallel.scheduler), stop
+        with workers.Stop().installed() as stop:
+            schedule: scheduler.Schedule[Key, RunResult] = scheduler.Schedule(
+                workers.open_workers(wide, parallel.backend, parallel.scheduler), stop
             )
             with closing(schedule.run(jobs)) as ended:
                 yield from ended
@@ -83,8 +78,8 @@ def run_jobs(
 
 
 def job_steps(
-    request: RunRequest, *, progress: Progress, stages: Sequence[Stage] = STAGES
-) -> JobSteps[RunResult]:
+    request: RunRequest, *, progress: Progress, stages: Sequence[base.Stage] = STAGES
+) -> scheduler.JobSteps[RunResult]:
     """The steps of a checked request up to its film, to run beside other jobs. Raises DubkitError."""
     began = time.monotonic()
     job = request.job
@@ -96,23 +91,23 @@ def job_steps(
         if request.make_folders:
             job.output.parent.mkdir(parents=True, exist_ok=True)
         open_work(job.work)
-        with hold(job.work, wait=progress.note if request.wait else None) as held:
-            rotate(job.work)
-            progress = Logged(job.work, progress)
+        with lock.hold(job.work, wait=progress.note if request.wait else None) as held:
+            log.rotate(job.work)
+            progress = log.Logged(job.work, progress)
             run = _open(request, stages) if held.waited else run
-            write(job.work, f"dubkit {__version__}: {job.video} with {job.audio}")
+            log.write(job.work, f"dubkit {__version__}: {job.video} with {job.audio}")
             result = yield from _run_locked(run, progress, began, held)
-            write(job.work, f"ended with code {result.exit_code}: {result.output}")
+            log.write(job.work, f"ended with code {result.exit_code}: {result.output}")
             return result
     except OSError as error:
         raise explain(error, job.work) from error
     except DubkitError as error:
         if job.work.is_dir():
-            write(job.work, f"error: {error.message}")
+            log.write(job.work, f"error: {error.message}")
         raise
 
 
-def _open(request: RunRequest, stages: Sequence[Stage]) -> Run:
+def _open(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.Run:
     """`open_run`; also refuses verdicts on shots that are not there, and a result that this run would not make."""
     run = open_run(request, stages)
     if run.own:
@@ -122,13 +117,15 @@ def _open(request: RunRequest, stages: Sequence[Stage]) -> Run:
     return run
 
 
-def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> JobSteps[RunResult]:
+def _run_locked(
+    run: fingerprint.Run, progress: Progress, began: float, held: lock.Held
+) -> scheduler.JobSteps[RunResult]:
     job = run.job
     sweep(job.work)
     if held.crashed:
         _distrust(job.work, progress)
         held.crashed = False
-    write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
+    manifest.write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
     if warning := space_warning(job, run.config):
         progress.warn(warning)
     runner = Runner(run, progress)
@@ -153,7 +150,7 @@ def _run_locked(run: Run, progress: Progress, began: float, held: Held) -> JobSt
     )
 
 
-def _report_gate(run: Run, runner: Runner) -> None:
+def _report_gate(run: fingerprint.Run, runner: Runner) -> None:
     """The gate's results as JUnit XML, also of a run that failed or was stopped."""
     assert run.request.junit is not None
     failures = [result for result in runner.all_results.values() if result.error]
@@ -168,7 +165,7 @@ def _distrust(work: Path, progress: Progress) -> None:
     progress.note(f"the last run in this folder ended abruptly; its work was checked: {found}")
 
 
-def _refuse_other_film(run: Run) -> None:
+def _refuse_other_film(run: fingerprint.Run) -> None:
     """Raise OutputError unless the existing output is what this run would make."""
     if all(unit.current for unit in unit_states(run)):
         film = find_film(run.folder(run.stages[-1], None))
@@ -184,7 +181,7 @@ def is_same(film: Path, output: Path) -> bool:
     """Whether the output already is this film, byte for byte."""
     if film.stat().st_size != output.stat().st_size:
         return False
-    return film.samefile(output) or digest_file(film) == digest_file(output)
+    return film.samefile(output) or store.digest_file(film) == store.digest_file(output)
 
 
 def find_film(folder: Path) -> Path:
@@ -202,7 +199,7 @@ def deliver(film: Path, output: Path) -> None:
         beside.unlink(missing_ok=True)
         link_or_copy(film, beside)
         beside.replace(output)
-        sync(output.absolute().parent)
+        manifest.sync(output.absolute().parent)
     except OSError as error:
         raise explain(error, output) from error
     finally:

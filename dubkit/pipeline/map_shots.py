@@ -6,8 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeVar
 
 from dubkit.errors import WorkError
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import LOKY, WorkerLost
+from dubkit.parallel import scheduler, workers
 from dubkit.progress import Progress
 from dubkit.records import Shot
 
@@ -30,7 +29,7 @@ def map_shots(
     name: str,
     progress: Progress,
     jobs: int,
-    backend: str = LOKY,
+    backend: str = workers.LOKY,
     frames: bool = False,
     lost: Callable[[Task], Result] | None = None,
 ) -> Generator[Result, None, None]:
@@ -44,9 +43,9 @@ def map_shots(
     progress.plan(name, len(tasks), 0, sum(sizes))
     early: dict[int, Result] = {}
     following = 0
-    for index, result in stream(function, tasks, jobs=jobs, backend=backend):
+    for index, result in scheduler.stream(function, tasks, jobs=jobs, backend=backend):
         shot = tasks[index].shot
-        if not isinstance(result, WorkerLost):
+        if not isinstance(result, workers.WorkerLost):
             early[index] = result
         elif lost is not None:
             early[index] = lost(tasks[index])

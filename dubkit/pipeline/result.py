@@ -20,12 +20,10 @@ from dubkit.errors import (
     WorkError,
 )
 from dubkit.metrics.gate_limits import Check, GateResult, load_gate
-from dubkit.pipeline.dry_run import UnitState, read_shots
-from dubkit.pipeline.fingerprint import Run
+from dubkit.pipeline import dry_run, fingerprint
 from dubkit.records import StageResult
 from dubkit.stages.base import Per
-from dubkit.work.junit import Case, write_cases
-from dubkit.work.manifest import key
+from dubkit.work import junit, manifest
 
 Fact = str | int | float | bool | None
 _KINDS: dict[int, type[DubkitError]] = {
@@ -56,7 +54,7 @@ class RunResult:
     kept: tuple[str, ...] = ()  # shots that kept the original picture, with the reason
     seconds: float = 0.0
     frames: int = 0  # frames of picture in the film
-    plan: tuple[UnitState, ...] = ()  # of a dry run
+    plan: tuple[dry_run.UnitState, ...] = ()  # of a dry run
     gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
 
 
@@ -120,14 +118,14 @@ def _sum_facts(results: Sequence[StageResult]) -> dict[str, Fact]:
 _GROUP = "dubkit.gate"
 
 
-def read_gates(run: Run, results: Mapping[str, StageResult]) -> tuple[GateResult, ...]:
+def read_gates(run: fingerprint.Run, results: Mapping[str, StageResult]) -> tuple[GateResult, ...]:
     """The gate's results in film order; ``results`` are those of the manifest, ``stage/unit``."""
     stage = next((stage for stage in run.stages if stage.name == "gate"), None)
     if stage is None:
         return ()
     found = []
-    for shot in read_shots(run) or ():
-        result = results.get(key(stage.name, shot.name))
+    for shot in dry_run.read_shots(run) or ():
+        result = results.get(manifest.key(stage.name, shot.name))
         if result is not None and result.fingerprint:
             found.append(load_gate(run.folder(stage, shot)))
     return tuple(found)
@@ -141,37 +139,37 @@ def write_junit(
     for failed in failures:
         text = f"{failed.error}\n{failed.hint or ''}"
         cases.append(
-            Case(
+            junit.Case(
                 f"dubkit.{failed.stage}", failed.unit, 0.0, "error", failed.error or "failed", text
             )
         )
     try:
-        write_cases(path, name, cases)
+        junit.write_cases(path, name, cases)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _cases(result: GateResult) -> Iterator[Case]:
+def _cases(result: GateResult) -> Iterator[junit.Case]:
     group = f"{_GROUP}.{result.shot}"
     if result.verdict is not None:
         message = f"rejected: {result.note}" if result.note else "rejected"
         bad = result.verdict == "reject"
-        yield Case(
+        yield junit.Case(
             group, "verdict", mark="failure" if bad else None, message=message if bad else ""
         )
     if not result.faces and result.verdict is None:
         why = "the gate is off" if result.action == "off" else "no face is dubbed"
-        yield Case(group, "gate", mark="skipped", message=why)
+        yield junit.Case(group, "gate", mark="skipped", message=why)
     for face in result.faces:
         for check in face.checks:
             yield _case(group, f"{check.measure} of face {face.track}", check, result.verdict)
 
 
-def _case(group: str, name: str, check: Check, verdict: str | None) -> Case:
+def _case(group: str, name: str, check: Check, verdict: str | None) -> junit.Case:
     if check.value is None:
-        return Case(group, name, mark="skipped", message=check.reason)
+        return junit.Case(group, name, mark="skipped", message=check.reason)
     if check.passed or verdict == "approve":
-        return Case(group, name)
+        return junit.Case(group, name)
     bound = {"lower": "at most", "higher": "at least", "near 0": "within"}[check.better]
     text = f"{check.measure} is {check.value}, allowed is {bound} {check.limit}"
-    return Case(group, name, mark="failure", message=check.reason, text=text)
+    return junit.Case(group, name, mark="failure", message=check.reason, text=text)

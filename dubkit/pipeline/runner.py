@@ -9,19 +9,15 @@ from dataclasses import replace
 from functools import partial
 
 from dubkit.errors import WorkError
-from dubkit.parallel.scheduler import Call, JobSteps
-from dubkit.parallel.workers import CPU, WorkerLost
-from dubkit.pipeline.dry_run import SHOTS, read_shots
-from dubkit.pipeline.fingerprint import Run, Unit, examine
+from dubkit.parallel import scheduler, workers
+from dubkit.pipeline import dry_run, fingerprint, worker
 from dubkit.pipeline.result import about, to_error
-from dubkit.pipeline.worker import Task, execute, failure, find_devices, warm_up
 from dubkit.progress import Progress
 from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
-from dubkit.work.folder import adopt
+from dubkit.work import folder, shared_analysis
 from dubkit.work.lock import signature
 from dubkit.work.manifest import VERSION, key, write_manifest
-from dubkit.work.shared_analysis import contribute, take_film
 
 SAVE_SECONDS = 0.5  # the manifest is saved at most this often; receipts cover the time between
 SAVE_SHARE = 20  # and takes at most one part in so many of the run
@@ -30,7 +26,7 @@ SAVE_SHARE = 20  # and takes at most one part in so many of the run
 class Runner:
     """One run of one job. Only this process writes the manifest."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: fingerprint.Run, progress: Progress) -> None:
         self.run = run
         self.progress = progress
         self.results: dict[str, StageResult] = {}  # units whose outputs may be read
@@ -46,14 +42,14 @@ class Runner:
         """The results of finished and of failed units, as the manifest holds them."""
         return {**self.failed, **self.results}
 
-    def do_all(self) -> JobSteps[None]:
+    def do_all(self) -> scheduler.JobSteps[None]:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
         try:
             for stages in side_by_side(self.run.stages):
                 with (yield from self._alone(stages)):
                     yield from self._do(stages)
-                if any(stage.name == SHOTS for stage in stages):
-                    self.shots = read_shots(self.run) or ()
+                if any(stage.name == dry_run.SHOTS for stage in stages):
+                    self.shots = dry_run.read_shots(self.run) or ()
         finally:
             self.save()
 
@@ -65,7 +61,7 @@ class Runner:
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)
 
-    def _alone(self, stages: Sequence[Stage]) -> JobSteps[ExitStack]:
+    def _alone(self, stages: Sequence[Stage]) -> scheduler.JobSteps[ExitStack]:
         """Where analysis is shared, only one run analyses a film; the others find it done."""
         films = {
             (shared, self.run.source(stage.source).name)
@@ -74,24 +70,24 @@ class Runner:
         }
         with ExitStack() as held:
             for shared, film in sorted(films):
-                while (lock := take_film(shared, film)) is None:
+                while (lock := shared_analysis.take_film(shared, film)) is None:
                     self._note(f"another run is analyzing this film in {shared}; waiting for it")
                     yield ()
                 held.enter_context(lock)
             return held.pop_all()
 
-    def _do(self, stages: Sequence[Stage]) -> JobSteps[None]:
+    def _do(self, stages: Sequence[Stage]) -> scheduler.JobSteps[None]:
         """Do stages that do not read one another, all their units side by side."""
         examined = [(stage, self._examine(stage)) for stage in stages]
         yield from self._work([unit for _, units in examined for unit in units if not unit.current])
         for stage, units in examined:
             self._settle(stage, units)
 
-    def _examine(self, stage: Stage) -> list[Unit]:
-        units = examine(self.run, stage, self.shots, self.results)
+    def _examine(self, stage: Stage) -> list[fingerprint.Unit]:
+        units = fingerprint.examine(self.run, stage, self.shots, self.results)
         for unit in units:
             if unit.twin:
-                adopt(self.run.job.work, unit.twin, unit.folder)
+                folder.adopt(self.run.job.work, unit.twin, unit.folder)
             if unit.current and unit.receipt:
                 self._record(unit.receipt, fresh=False)
                 self._share(unit, unit.receipt)
@@ -100,14 +96,14 @@ class Runner:
         self.progress.plan(stage.name, len(units), current, frames)
         return units
 
-    def _work(self, pending: Sequence[Unit]) -> JobSteps[None]:
-        calls: dict[Call, tuple[Unit, Task]] = {}
+    def _work(self, pending: Sequence[fingerprint.Unit]) -> scheduler.JobSteps[None]:
+        calls: dict[scheduler.Call, tuple[fingerprint.Unit, worker.Task]] = {}
         for unit in pending:
             task = self._task(unit)
             if task.problem is None or task.fallback:
                 calls[self._call(unit, task)] = (unit, task)
             else:
-                self._finish(unit, failure(task, task.problem))
+                self._finish(unit, worker.failure(task, task.problem))
         fresh = tuple(calls)
         while calls:
             answer = yield fresh
@@ -115,12 +111,12 @@ class Runner:
             if answer is None:
                 continue
             unit, task = calls.pop(answer.call)
-            lost = isinstance(answer.result, WorkerLost)
+            lost = isinstance(answer.result, workers.WorkerLost)
             self._finish(unit, self._after_lost_worker(task) if lost else answer.result)
 
-    def _call(self, unit: Unit, task: Task) -> Call:
-        return Call(
-            function=execute,
+    def _call(self, unit: fingerprint.Unit, task: worker.Task) -> scheduler.Call:
+        return scheduler.Call(
+            function=worker.execute,
             make=lambda place, cores: replace(task, device=place, cores=cores),
             size=unit.frames,
             whole=unit.shot is None,
@@ -134,25 +130,29 @@ class Runner:
         shots = [stage for stage in later if stage.per is Per.SHOT]
         if not shots:
             return None
-        here = [stage for stage in shots if self._devices_for(stage) == (CPU,)]
+        here = [stage for stage in shots if self._devices_for(stage) == (workers.CPU,)]
         engines = [engine for stage in here for engine in stage.engines(config)]
-        return partial(warm_up, [stage.run for stage in shots], engines)
+        return partial(worker.warm_up, [stage.run for stage in shots], engines)
 
-    def _after_lost_worker(self, task: Task) -> StageResult:
+    def _after_lost_worker(self, task: worker.Task) -> StageResult:
         lost = WorkError(
             "the process that worked on it died three times: out of memory, or a crash in a library",
             hint="use fewer workers with --jobs, or close other programs",
         )
-        return execute(replace(task, problem=lost)) if task.fallback else failure(task, lost)
+        return (
+            worker.execute(replace(task, problem=lost))
+            if task.fallback
+            else worker.failure(task, lost)
+        )
 
-    def _task(self, unit: Unit) -> Task:
+    def _task(self, unit: fingerprint.Unit) -> worker.Task:
         stage, config = unit.stage, self.run.config
         keep = config.parallel.on_failure == "original" and stage.per is Per.SHOT
         problem = None
         if unit.blocked:
             cause = self.failed.get(unit.blocked)
             problem = to_error(cause) if cause else WorkError(f"{unit.blocked} has no result")
-        return Task(
+        return worker.Task(
             stage=stage.name,
             unit=unit.name,
             run=stage.run,
@@ -169,18 +169,18 @@ class Runner:
             problem=problem,
         )
 
-    def _finish(self, unit: Unit, result: StageResult) -> None:
+    def _finish(self, unit: fingerprint.Unit, result: StageResult) -> None:
         self._record(result, fresh=True)
         self._share(unit, result)
         self.progress.advance(unit.stage.name, unit.name, unit.frames, result.seconds, result.error)
         if time.monotonic() > self._next_save:
             self.save()
 
-    def _share(self, unit: Unit, result: StageResult) -> None:
+    def _share(self, unit: fingerprint.Unit, result: StageResult) -> None:
         """Put a finished unit of the picture into the library, also one of a run that knew of none."""
         shared = self.run.library(unit.stage)
         if shared and result.fingerprint and result.error is None:
-            contribute(shared, unit.folder, result)
+            shared_analysis.contribute(shared, unit.folder, result)
 
     def _record(self, result: StageResult, *, fresh: bool) -> None:
         name = key(result.stage, result.unit)
@@ -202,7 +202,7 @@ class Runner:
             self._noted.add(note)
             self.progress.note(note)
 
-    def _settle(self, stage: Stage, units: Sequence[Unit]) -> None:
+    def _settle(self, stage: Stage, units: Sequence[fingerprint.Unit]) -> None:
         for unit in units:  # they ended in any order; the manifest is in film order
             if unit.key in self.results:
                 self.results[unit.key] = self.results.pop(unit.key)
@@ -217,10 +217,10 @@ class Runner:
 
     def _devices_for(self, stage: Stage) -> tuple[str, ...]:
         if not stage.gpu:
-            return (CPU,)
+            return (workers.CPU,)
         if self._devices is None:
             wanted, backend = self.run.config.parallel.device, self.run.config.parallel.backend
-            self._devices = (wanted,) if backend == "dask" else find_devices(wanted)
+            self._devices = (wanted,) if backend == "dask" else worker.find_devices(wanted)
         return self._devices
 
 
@@ -229,7 +229,7 @@ def side_by_side(stages: Sequence[Stage]) -> list[list[Stage]]:
     groups: list[list[Stage]] = []
     for stage in stages:
         before = {other.name for other in groups[-1]} if groups else set()
-        reads = {*stage.after, SHOTS} if stage.per is Per.SHOT else {*stage.after}
+        reads = {*stage.after, dry_run.SHOTS} if stage.per is Per.SHOT else {*stage.after}
         if groups and not before & reads:
             groups[-1].append(stage)
         else:

@@ -14,8 +14,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from dubkit.config.presets import load_differences, over
-from dubkit.config.schema import Config, Section
+from dubkit.config import presets, schema
 from dubkit.errors import ConfigError, InputError, UsageError
 from dubkit.records import Decision
 
@@ -24,7 +23,7 @@ _LARGEST = 16 * 2**20  # bytes
 _CODING = ("codec", "quality", "speed")  # the shots of a film are joined: all are coded alike
 
 
-class ShotVerdict(Section):
+class ShotVerdict(schema.Section):
     """A person's verdict on one shot."""
 
     verdict: Literal["approve", "reject"]
@@ -37,7 +36,7 @@ class ShotVerdict(Section):
         return self.verdict == "reject" and self.instead.startswith(PRESET)
 
 
-class VerdictFile(Section):
+class VerdictFile(schema.Section):
     """A verdict file."""
 
     kind: Literal["dubkit-verdicts"]
@@ -91,7 +90,7 @@ def check_shots(named: Iterable[str], shots: Iterable[str]) -> None:
         )
 
 
-def configs(verdicts: VerdictFile, config: Config) -> dict[str, Config]:
+def configs(verdicts: VerdictFile, config: schema.Config) -> dict[str, schema.Config]:
     """The settings of each shot that a verdict was given on.
 
     Raises ConfigError for presets that are not there or say nothing about how a shot is generated.
@@ -100,7 +99,7 @@ def configs(verdicts: VerdictFile, config: Config) -> dict[str, Config]:
     return dict(sorted(made.items()))
 
 
-def config_with(verdict: ShotVerdict, config: Config) -> Config:
+def config_with(verdict: ShotVerdict, config: schema.Config) -> schema.Config:
     """The settings of a shot with this verdict."""
     if verdict.regenerates:
         return _generated_otherwise(config, verdict.instead.removeprefix(PRESET))
@@ -112,10 +111,10 @@ def decision_of(verdict: ShotVerdict) -> Decision | None:
     return None if verdict.regenerates else Decision(verdict.verdict, verdict.note)
 
 
-def _generated_otherwise(config: Config, preset: str) -> Config:
-    differences = load_differences(preset).get("generate", {})
+def _generated_otherwise(config: schema.Config, preset: str) -> schema.Config:
+    differences = presets.load_differences(preset).get("generate", {})
     wanted: Mapping[str, object] = {k: v for k, v in differences.items() if k not in _CODING}
-    made = over(config, {"generate": wanted}, preset)
+    made = presets.over(config, {"generate": wanted}, preset)
     if made == config:
         raise ConfigError(
             f"the preset {preset!r} would not change the rejected shot",

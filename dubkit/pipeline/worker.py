@@ -16,10 +16,7 @@ from dubkit.errors import DubkitError, InputError, OutputError, ToolError, WorkE
 from dubkit.pipeline.log import programs
 from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Selected, StageContext, StageReport
-from dubkit.work.folder import describe, explain, new_scratch, publish
-from dubkit.work.lock import attend
-from dubkit.work.manifest import write_receipt
-from dubkit.work.store import digest_value
+from dubkit.work import folder, lock, manifest, store
 
 Work = Callable[[StageContext], StageReport]
 
@@ -59,7 +56,7 @@ def execute(task: Task) -> StageResult:
     """Do one unit. Deliberate errors come back inside the result; bugs are raised."""
     try:
         with (
-            attend(task.job.work, task.owner),
+            lock.attend(task.job.work, task.owner),
             programs(task.job.work, f"{task.stage} {task.unit}"),
         ):
             return _do(task)
@@ -95,7 +92,7 @@ def _attempt(task: Task, work: Work, problem: DubkitError | None) -> StageResult
     try:
         return _make(task, work, problem)
     except OSError as error:
-        raise explain(error, task.job.work) from error
+        raise folder.explain(error, task.job.work) from error
     except MemoryError as error:
         raise WorkError(
             f"not enough memory for {task.stage} of {task.unit}", hint="use fewer workers: --jobs 1"
@@ -110,7 +107,7 @@ def _attempt(task: Task, work: Work, problem: DubkitError | None) -> StageResult
 
 def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
     began = time.monotonic()
-    scratch = new_scratch(task.job.work)
+    scratch = folder.new_scratch(task.job.work)
     try:
         report = work(
             StageContext(
@@ -125,11 +122,11 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
             )
         )
         _check_unchanged(task.given)  # else this may be the work of two files
-        outputs, sizes = describe(scratch)
+        outputs, sizes = folder.describe(scratch)
         result = StageResult(
             stage=task.stage,
             unit=task.unit,
-            fingerprint=digest_value(dict(task.parts)),
+            fingerprint=store.digest_value(dict(task.parts)),
             outputs=outputs,
             sizes=sizes,
             parts=task.parts,
@@ -143,8 +140,8 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
             hint=problem.hint if problem else None,
             kept=report.kept,
         )
-        write_receipt(scratch, result)
-        publish(scratch, task.target)
+        manifest.write_receipt(scratch, result)
+        folder.publish(scratch, task.target)
         return result
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.errors import OutputError
 from dubkit.planning.shot_plan import Level, ShotPlan
+from dubkit.records import Picture
 from dubkit.work.manifest import write_atomic
 
-Picture = NDArray[np.uint8]
 Rgb = tuple[int, int, int]
 
 PAGE = 60  # shots on one picture

@@ -16,18 +16,15 @@ from dubkit.errors import DubkitError
 from dubkit.faces.selection import load_choice, load_tracks, save_choice, save_tracks
 from dubkit.parallel.scheduler import stream
 from dubkit.parallel.workers import WorkerLost, cores
-from dubkit.pipeline.inspect import OpenedJob
+from dubkit.pipeline import inspect, worker
 from dubkit.pipeline.job import STAGES, dry_run, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest
-from dubkit.pipeline.worker import find_devices
-from dubkit.planning.contact_sheet import SheetWriter
-from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
+from dubkit.planning import contact_sheet, shot_plan
 from dubkit.progress import Progress
 from dubkit.records import FaceTrack, Job, Shot, StageResult, Timing, TrackChoice, Untouched
 from dubkit.speech.timing import load_timing, save_timing
-from dubkit.stages import gate, generate
-from dubkit.stages.base import Per, StageContext, StageReport
+from dubkit.stages import base, gate, generate
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
@@ -130,7 +127,7 @@ def _try(trial: Trial) -> tuple[Speed, float] | None:
     return Speed(max(plain, spent / painted), plain, basis), end - began
 
 
-def _render(context: StageContext) -> StageReport:
+def _render(context: base.StageContext) -> base.StageReport:
     """Make the pictures, and look at them as the gate does."""
     report = generate.run(context)
     made = {"generate": (context.out,)}
@@ -159,7 +156,7 @@ def _context(
     part: Shot,
     tracks: Sequence[FaceTrack],
     choices: Sequence[TrackChoice],
-) -> StageContext:
+) -> base.StageContext:
     """What the generate stage reads, cut down to a part of the shot."""
     faces, timing, out = (root / name for name in ("faces", "timing", "out"))
     for folder in (faces, timing, out):
@@ -171,7 +168,7 @@ def _context(
     whole = load_timing(trial.inputs["timing"][0])
     save_timing(timing, _cut_timing(whole, trial.shot, part))
     inputs = {**trial.inputs, "faces": (faces,), "timing": (timing,)}
-    return StageContext(trial.job, trial.config, out, inputs, shot=part, device=trial.device)
+    return base.StageContext(trial.job, trial.config, out, inputs, shot=part, device=trial.device)
 
 
 def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:
@@ -216,7 +213,7 @@ THUMBNAIL = 320  # pixels of the long side
 class FilmPlan:
     """What a film needs, before it is rendered."""
 
-    shots: tuple[ShotPlan, ...]
+    shots: tuple[shot_plan.ShotPlan, ...]
     speed: Speed | None
     minutes: tuple[float | None, ...]  # of rendering, a shot; of one worker
     rendered: tuple[bool, ...]  # shots that are done already
@@ -236,7 +233,7 @@ class FilmPlan:
     def risks(self) -> dict[str, int]:
         """How many shots have which risk."""
         found = Counter(shot.risk.word for shot in self.shots)
-        return {level.word: found[level.word] for level in sorted(Level, reverse=True)}
+        return {level.word: found[level.word] for level in sorted(shot_plan.Level, reverse=True)}
 
 
 def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None = None) -> FilmPlan:
@@ -246,9 +243,9 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
     """
     config = request.config
     run_job(replace(request, until=ANALYZED), progress=progress)
-    opened = OpenedJob(request.job.work)
+    opened = inspect.OpenedJob(request.job.work)
     done = {s.unit for s in dry_run(request) if s.stage == RENDERING and s.current}
-    sheets = SheetWriter(picture, len(opened.shots)) if picture else None
+    sheets = contact_sheet.SheetWriter(picture, len(opened.shots)) if picture else None
     shots = _look_at_all(opened, config, progress, sheets)
     speed = _speed(opened, config, shots, progress)
     minutes = tuple(
@@ -265,12 +262,15 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
 
 
 def _look_at_all(
-    opened: OpenedJob, config: Config, progress: Progress, sheets: SheetWriter | None
-) -> list[ShotPlan]:
+    opened: inspect.OpenedJob,
+    config: Config,
+    progress: Progress,
+    sheets: contact_sheet.SheetWriter | None,
+) -> list[shot_plan.ShotPlan]:
     """Shots in film order; thumbnails go to the sheets as they come and are not kept."""
     probe = opened.folder("probe", None)
     tasks = [
-        LookTask(
+        shot_plan.LookTask(
             shot,
             opened.run.job.video,
             config,
@@ -282,12 +282,15 @@ def _look_at_all(
         for shot in opened.shots
     ]
     jobs = config.parallel.jobs or cores()
-    looked = map_shots(look, tasks, name="plan", progress=progress, jobs=jobs)
+    looked = map_shots(shot_plan.look, tasks, name="plan", progress=progress, jobs=jobs)
     return [sheets.add(i, shot) if sheets else shot for i, shot in enumerate(looked)]
 
 
 def _speed(
-    opened: OpenedJob, config: Config, shots: Sequence[ShotPlan], progress: Progress
+    opened: inspect.OpenedJob,
+    config: Config,
+    shots: Sequence[shot_plan.ShotPlan],
+    progress: Progress,
 ) -> Speed | None:
     receipts = [
         (made, judged.seconds)
@@ -305,20 +308,20 @@ def _speed(
     progress.note(f"measuring how fast this machine renders, on a part of shot {typical.name}")
     stage = next(stage for stage in STAGES if stage.name == RENDERING)
     inputs = {name: _published(opened, name, typical) for name in stage.after}
-    device = find_devices(config.parallel.device)[0]
+    device = worker.find_devices(config.parallel.device)[0]
     speed = measure(Trial(typical, opened.run.job, config, inputs, device))
     if speed is None:
         progress.warn("a trial rendering failed: there is no estimate of the time")
     return speed
 
 
-def _published(opened: OpenedJob, name: str, shot: Shot) -> tuple[Path, ...]:
+def _published(opened: inspect.OpenedJob, name: str, shot: Shot) -> tuple[Path, ...]:
     stage = next(stage for stage in STAGES if stage.name == name)
-    unit = shot if stage.per is Per.SHOT else None
+    unit = shot if stage.per is base.Per.SHOT else None
     return (opened.folder(name, unit),) if opened.receipt(name, unit) else ()
 
 
-def _typical(shots: Sequence[Shot], plans: Sequence[ShotPlan]) -> Shot:
+def _typical(shots: Sequence[Shot], plans: Sequence[shot_plan.ShotPlan]) -> Shot:
     """The shot whose dubbed face is nearest the middle in size, among those long enough to measure.
 
     In a film without faces, the longest shot.

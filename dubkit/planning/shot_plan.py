@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings
-from dubkit.faces.align import canonical_from_face, compose, crop_from_canonical, scale_of
-from dubkit.faces.selection import UNCLEAR, load_choice, load_tracks
+from dubkit.faces import align, selection
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
-from dubkit.metrics import picture
-from dubkit.metrics.lips import LABIALS, MARKS
+from dubkit.metrics import lips, picture
 from dubkit.records import (
     SILENCE,
     FaceState,
@@ -142,7 +140,7 @@ def _of_shot(seen: Seen) -> Iterator[Reason]:
         yield Reason("blurred", level, f"blurred: focus {seen.focus:.2f} of 1")
     if seen.seconds < QUICK_SECONDS:
         yield Reason("fast cut", Level.MEDIUM, f"fast cut: {seen.seconds:.1f} s")
-    if seen.spoken and any(choice.reason == UNCLEAR for choice in seen.choices):
+    if seen.spoken and any(choice.reason == selection.UNCLEAR for choice in seen.choices):
         yield Reason("speaker", Level.MEDIUM, "unclear which face speaks")
 
 
@@ -217,8 +215,8 @@ def look(task: LookTask) -> ShotPlan:
     cv2.setNumThreads(1)
     info, pts = load_film(task.probe)
     shot = task.shot
-    tracks = load_tracks(task.faces) if task.faces else []
-    choices = load_choice(task.faces) if task.faces else []
+    tracks = selection.load_tracks(task.faces) if task.faces else []
+    choices = selection.load_choice(task.faces) if task.faces else []
     runs = load_timing(task.timing).runs if task.timing else ()
     start, end = _seconds(shot, info, pts)
     spoken = _spoken(runs, shot, (end - start) / shot.frames)
@@ -266,7 +264,7 @@ def _spoken(runs: Sequence[PhonemeRun], shot: Shot, step: float) -> Spoken:
         if run.symbol != SILENCE:
             speaking[run.start - shot.start : run.end - shot.start] = True
             phonemes += 1
-            labials += run.symbol.rstrip(MARKS) in LABIALS
+            labials += run.symbol.rstrip(lips.MARKS) in lips.LABIALS
     parts = min(_PARTS, shot.frames)
     at = np.linspace(0, shot.frames - 1, parts).round().astype(int)
     bar = tuple(bool(v) for v in speaking[at])
@@ -330,8 +328,8 @@ def _frame_to_show(
 
 
 def _focus(frame: Frame, landmarks: Floats) -> float:
-    matrix = compose(crop_from_canonical(_CROP), canonical_from_face(landmarks))
-    return picture.focus(rgb_crop(frame, matrix, _CROP), 1 / scale_of(matrix))
+    matrix = align.compose(align.crop_from_canonical(_CROP), align.canonical_from_face(landmarks))
+    return picture.focus(rgb_crop(frame, matrix, _CROP), 1 / align.scale_of(matrix))
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int = 72) -> bytes:

@@ -12,31 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from dubkit.config.presets import list_presets
-from dubkit.config.schema import Config
+from dubkit.config import presets, schema
 from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import ConfigError, DubkitError, WorkError
 from dubkit.faces.selection import load_choice, load_tracks
-from dubkit.metrics import lips
-from dubkit.metrics.definitions import BY_NAME
-from dubkit.metrics.gate_limits import GateResult, load_gate
+from dubkit.metrics import definitions, gate_limits, lips
 from dubkit.metrics.lips import LABIALS, MARKS, opening
-from dubkit.pipeline.inspect import OpenedJob
+from dubkit.pipeline import inspect, verdicts
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
-from dubkit.pipeline.verdicts import PRESET, ShotVerdict, config_with
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, Speech, StageResult, Timing
 from dubkit.speech.timing import load_speech, load_timing
-from dubkit.stages.generate import RESULT, GenerateResult
-from dubkit.stages.probe import load_film
+from dubkit.stages import generate, probe
 from dubkit.version import __version__
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.store import digest_file, read_record
 
 
 def page_data(
-    opened: OpenedJob, facts: Sequence[ShotFacts], videos: dict[str, Any]
+    opened: inspect.OpenedJob, facts: Sequence[ShotFacts], videos: dict[str, Any]
 ) -> dict[str, Any]:
     """All that the page's script reads."""
     results = opened.manifest.results.values()
@@ -78,7 +73,7 @@ def _complete(fact: ShotFacts) -> None:
     fact.table["frames"] = fact.shot.frames
 
 
-def _film(opened: OpenedJob, speech: Speech | None) -> dict[str, Any]:
+def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
     job, inputs = opened.manifest.job, opened.manifest.inputs
     film = inputs.get("video")
     facts: dict[str, Any] = {
@@ -95,7 +90,7 @@ def _film(opened: OpenedJob, speech: Speech | None) -> dict[str, Any]:
         "speech": "",
     }
     if opened.receipt("probe", None):
-        info, _ = load_film(opened.folder("probe", None))
+        info, _ = probe.load_film(opened.folder("probe", None))
         width, height = info.display_size
         rate = f"{float(info.average_rate):.5g}{'' if info.rate else ' (varying)'}"
         facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
@@ -104,15 +99,15 @@ def _film(opened: OpenedJob, speech: Speech | None) -> dict[str, Any]:
     return facts
 
 
-def _presets(config: Config) -> list[str]:
+def _presets(config: schema.Config) -> list[str]:
     """Presets that would make a rejected shot otherwise than it is."""
-    return [preset.name for preset in list_presets() if _differs(preset.name, config)]
+    return [preset.name for preset in presets.list_presets() if _differs(preset.name, config)]
 
 
-def _differs(preset: str, config: Config) -> bool:
-    wanted = ShotVerdict(verdict="reject", instead=f"{PRESET}{preset}")
+def _differs(preset: str, config: schema.Config) -> bool:
+    wanted = verdicts.ShotVerdict(verdict="reject", instead=f"{verdicts.PRESET}{preset}")
     try:
-        return config_with(wanted, config) != config
+        return verdicts.config_with(wanted, config) != config
     except ConfigError:
         return False
 
@@ -139,7 +134,7 @@ class ShotFacts:
         return self.painted and self.track is not None
 
 
-def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFacts:
+def shot_facts(opened: inspect.OpenedJob, shot: Shot, speech: Speech | None) -> ShotFacts:
     """All that is known of a shot, however far the job is."""
     receipts = {name: receipt for name in PER_SHOT if (receipt := opened.receipt(name, shot))}
     state, why, painted = _state(opened, shot, receipts)
@@ -162,12 +157,12 @@ def shot_facts(opened: OpenedJob, shot: Shot, speech: Speech | None) -> ShotFact
     return facts
 
 
-def _excess(gate: GateResult) -> float:
+def _excess(gate: gate_limits.GateResult) -> float:
     """How far the worst check is beyond its limit, in limits."""
     return max((check.excess for face in gate.faces for check in face.failed), default=0.0)
 
 
-def load_words(opened: OpenedJob) -> Speech | None:
+def load_words(opened: inspect.OpenedJob) -> Speech | None:
     """The recognized speech; None before it is known."""
     if opened.receipt("speech", None) is None:
         return None
@@ -178,7 +173,7 @@ def load_words(opened: OpenedJob) -> Speech | None:
 
 
 def _read(
-    load: Any, opened: OpenedJob, name: str, shot: Shot, receipts: Mapping[str, StageResult]
+    load: Any, opened: inspect.OpenedJob, name: str, shot: Shot, receipts: Mapping[str, StageResult]
 ) -> Timing | None:
     """What a unit published; a damaged one counts as not done."""
     if name not in receipts:
@@ -191,7 +186,7 @@ def _read(
 
 
 def _state(
-    opened: OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]
+    opened: inspect.OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]
 ) -> tuple[str, str, bool]:
     for name in PER_SHOT:
         line = opened.manifest.results.get(f"{name}/{shot.name}")
@@ -203,7 +198,9 @@ def _state(
     if made.error:
         return "kept", made.error, False
     try:
-        result = read_record(opened.folder("generate", shot) / RESULT, GenerateResult)
+        result = read_record(
+            opened.folder("generate", shot) / generate.RESULT, generate.GenerateResult
+        )
     except WorkError:
         return "waiting", "its files are damaged", False
     gate = _gate(opened, shot, receipts)
@@ -214,17 +211,19 @@ def _state(
     return ("dubbed" if result.touched else "untouched"), "", result.touched
 
 
-def _gate(opened: OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]) -> GateResult | None:
+def _gate(
+    opened: inspect.OpenedJob, shot: Shot, receipts: Mapping[str, StageResult]
+) -> gate_limits.GateResult | None:
     """The result of the gate for a shot; None before there is one."""
     if "gate" not in receipts:
         return None
     try:
-        return load_gate(opened.folder("gate", shot))
+        return gate_limits.load_gate(opened.folder("gate", shot))
     except WorkError:
         return None
 
 
-def _faces(facts: ShotFacts, opened: OpenedJob, shot: Shot) -> None:
+def _faces(facts: ShotFacts, opened: inspect.OpenedJob, shot: Shot) -> None:
     try:
         tracks = load_tracks(opened.folder("faces", shot))
         choices = load_choice(opened.folder("faces", shot))
@@ -282,7 +281,7 @@ def _words(speech: Speech | None, timing: Timing) -> str:
     return " ".join(word.text for word in speech.words if word.end > start and word.start < end)
 
 
-def stage_rows(opened: OpenedJob, names: Sequence[str]) -> list[dict[str, Any]]:
+def stage_rows(opened: inspect.OpenedJob, names: Sequence[str]) -> list[dict[str, Any]]:
     """Of each stage: units done, time, engines."""
     rows = []
     for name in names:
@@ -303,7 +302,7 @@ def row(
     name: str, value: float | None, *, shown: str = "", limit: str = "", verdict: str = ""
 ) -> dict[str, Any]:
     """A line of the table; ``verdict`` is pass, warn, fail or nothing."""
-    known = BY_NAME.get(name)
+    known = definitions.BY_NAME.get(name)
     return {
         "name": name,
         "label": name.replace("_", " "),
@@ -314,7 +313,7 @@ def row(
     }
 
 
-def gate_rows(gate: GateResult) -> list[dict[str, Any]]:
+def gate_rows(gate: gate_limits.GateResult) -> list[dict[str, Any]]:
     """Every check of the gate; those that failed first."""
     many = len(gate.faces) > 1
     rows = []
@@ -367,7 +366,7 @@ class UsedWeight:
 
 
 def used_weights(
-    engines: Iterable[str], config: Config, language: str | None = None
+    engines: Iterable[str], config: schema.Config, language: str | None = None
 ) -> list[UsedWeight]:
     """The weights that the engines of a job, as its manifest names them, have used on a dub in ``language``."""
     speech = config.speech.model_copy(update={"language": config.speech.language or language})

@@ -22,24 +22,20 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError, OutputError, UsageError
-from dubkit.faces.align import Matrix, canonical_from_face
-from dubkit.faces.tracklet import locate
-from dubkit.media.audio import load_span
+from dubkit.faces import align, tracklet
+from dubkit.media import audio, pictures, planes
 from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.pictures import Picture, to_frame
-from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.progress import Progress
-from dubkit.records import FaceState, FaceTrack, Floats, Shot, VideoInfo
+from dubkit.records import FaceState, FaceTrack, Floats, Integers, Picture, Shot, VideoInfo
 from dubkit.report.data import (
     STATES,
     THOUSAND,
@@ -361,12 +357,12 @@ def _make(task: ClipTask) -> Clip:
     until = ends if ends is not None else float(times[-1]) + 1 / float(info.average_rate)
     way = crop_way(task.track, info)
     landmarks = np.full_like(task.track.landmarks, np.nan)
-    sound = load_span(task.dub, began, until, SOUND_RATE)
+    sound = audio.load_span(task.dub, began, until, SOUND_RATE)
     clock = np.rint(1000 * (times[shot.start : shot.start + count] - began)).astype(int)
     writer = _Writer(float(info.average_rate), sound)
     landmarker = load_engine("landmarker", task.config.faces.landmarker, task.config.faces, "cpu")
     for row, (real, made) in enumerate(_pairs(task, info, pts, count)):
-        both = np.hstack([rgb_crop(real, way, SIDE), rgb_crop(made, way, SIDE)])
+        both = np.hstack([planes.rgb_crop(real, way, SIDE), planes.rgb_crop(made, way, SIDE)])
         writer.write(both, int(clock[row]))
         at = shot.start + row - task.track.start
         if 0 <= at < len(task.track) and task.track.state[at] != FaceState.ABSENT:
@@ -375,7 +371,7 @@ def _make(task: ClipTask) -> Clip:
     return Clip(writer.close(), count, openings(spoken, shot))
 
 
-def crop_way(track: FaceTrack, info: VideoInfo) -> Matrix:
+def crop_way(track: FaceTrack, info: VideoInfo) -> align.Matrix:
     """``crop_from_display`` of a square that holds the face over the whole shot, standing still."""
     boxes = track.boxes[np.isfinite(track.boxes[:, 0])]
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
@@ -390,7 +386,7 @@ def crop_way(track: FaceTrack, info: VideoInfo) -> Matrix:
 
 
 def _pairs(
-    task: ClipTask, info: VideoInfo, pts: NDArray[np.int64], count: int
+    task: ClipTask, info: VideoInfo, pts: Integers, count: int
 ) -> Iterator[tuple[Frame, Frame]]:
     """The first frames of the shot, original and rendered."""
     start = task.shot.start
@@ -414,12 +410,12 @@ class _View:
     def detect(self) -> list[Any]:
         return []
 
-    def crop(self, crop_from_display: Matrix, size: int) -> Picture:
-        return rgb_crop(self.frame, crop_from_display, size)
+    def crop(self, crop_from_display: align.Matrix, size: int) -> Picture:
+        return planes.rgb_crop(self.frame, crop_from_display, size)
 
 
 def _mouth(frame: Frame, landmarker: Any, where: Floats) -> Floats:
-    found = locate(_View(frame), landmarker, [canonical_from_face(where)])
+    found = tracklet.locate(_View(frame), landmarker, [align.canonical_from_face(where)])
     return found[0].landmarks
 
 
@@ -449,7 +445,7 @@ class _Writer:
 
     def write(self, picture: Picture, at: int) -> None:
         """Add a picture, shown from ``at`` milliseconds."""
-        self._container.mux(self._stream.encode(to_frame(picture, at, _MILLISECONDS)))
+        self._container.mux(self._stream.encode(pictures.to_frame(picture, at, _MILLISECONDS)))
 
     def close(self) -> bytes:
         """The finished file."""

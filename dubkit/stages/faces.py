@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings
-from dubkit.engines.base import FaceDetector, Picture
+from dubkit.engines.base import FaceDetector
 from dubkit.engines.registry import chosen_line, load_engine
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
@@ -28,7 +28,7 @@ from dubkit.faces.tracklet import TrackerSettings, View
 from dubkit.media.audio import load_span
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
-from dubkit.records import Detection, FaceState, FaceTrack, Shot, TrackChoice
+from dubkit.records import Detection, FaceState, FaceTrack, Picture, Shot, TrackChoice
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 

@@ -25,8 +25,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import InputError, WorkError
 from dubkit.faces import landmark_layout
-from dubkit.media.pictures import Picture, read_pictures
-from dubkit.records import Floats, TimedPhoneme
+from dubkit.media.pictures import read_pictures
+from dubkit.records import Floats, Picture, TimedPhoneme
 from dubkit.work.manifest import write_atomic
 from dubkit.work.store import open_arrays
 

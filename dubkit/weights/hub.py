@@ -13,8 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dubkit.errors import ModelError
-from dubkit.weights.download import read_json
-from dubkit.weights.entries import Weight
+from dubkit.weights import download, entries
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -29,26 +28,26 @@ class HubFile:
     url: str
 
 
-def commit(weight: Weight, folder: Path) -> str:
+def commit(weight: entries.Weight, folder: Path) -> str:
     """The commit that a weight's revision is now; a commit is itself. Raises as `listing`."""
     if _COMMIT.fullmatch(weight.revision):
         return weight.revision
     url = f"{_base()}/api/models/{weight.hub}/revision/{quote(weight.revision, safe='')}"
-    told = read_json(url, _hint(weight, folder))
+    told = download.read_json(url, _hint(weight, folder))
     found = told.get("sha") if isinstance(told, dict) else None
     if not isinstance(found, str) or not _COMMIT.fullmatch(found):
         raise _odd(url, weight, folder)
     return found
 
 
-def listing(weight: Weight, folder: Path, revision: str) -> list[HubFile]:
+def listing(weight: entries.Weight, folder: Path, revision: str) -> list[HubFile]:
     """The files of a weight's repository at a commit that engines want, smallest first.
 
     Raises ModelError; its hint says that ``folder`` is where files brought by hand belong.
     """
     base, hint = _base(), _hint(weight, folder)
     url = f"{base}/api/models/{weight.hub}/tree/{revision}"
-    told = read_json(url, hint)
+    told = download.read_json(url, hint)
     try:
         files = [_file(item, f"{base}/{weight.hub}/resolve/{revision}") for item in told]
     except (TypeError, KeyError, AttributeError):
@@ -68,11 +67,11 @@ def _base() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def _hint(weight: Weight, folder: Path) -> str:
+def _hint(weight: entries.Weight, folder: Path) -> str:
     return f"check network and proxy, or copy the files of {weight.hub} yourself to {folder}"
 
 
-def _odd(url: str, weight: Weight, folder: Path) -> ModelError:
+def _odd(url: str, weight: entries.Weight, folder: Path) -> ModelError:
     hint = _hint(weight, folder)
     return ModelError(f"{url} does not answer as the Hugging Face hub does", hint=hint)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dubkit.config.schema import FaceSettings, SpeechSettings
 from dubkit.errors import ModelError
 from dubkit.weights import cache as catalog
-from dubkit.weights.entries import WEIGHTS
+from dubkit.weights import entries
 
 RETINAFACE = "retinaface-resnet50"
 _RETINAFACE_FILE = "retinaface_resnet50_2020-07-20-f168fae3c"
@@ -99,7 +99,9 @@ def recognizer(settings: SpeechSettings) -> Path:
     if found is None or not (found / "model.bin").is_file():
         raise ModelError(
             f"whisperx's recognizer {settings.model!r} is not here",
-            hint=_bring(name) if name in WEIGHTS else "--set speech.model=FOLDER names a local one",
+            hint=_bring(name)
+            if name in entries.WEIGHTS
+            else "--set speech.model=FOLDER names a local one",
         )
     return found
 
@@ -123,14 +125,14 @@ def align_model(settings: SpeechSettings, language: str) -> AlignModel:
         there = next((f for f in folders if (f / file).is_file()), None)
         if there is not None:
             return AlignModel(language, there, label)
-    elif folder is None and name in WEIGHTS:
-        folder = _hub_snapshot(WEIGHTS[name].hub or "")
+    elif folder is None and name in entries.WEIGHTS:
+        folder = _hub_snapshot(entries.WEIGHTS[name].hub or "")
     if language not in TORCHAUDIO and folder is not None:
         return AlignModel(language, folder)
     way = "--set speech.align_model=FOLDER names a model of your own, speech.aligner=pocketsphinx needs none"
     raise ModelError(
         f"whisperx has no alignment model for the language {language!r} here",
-        hint=f"{_bring(name)}, or {way}" if name in WEIGHTS else way,
+        hint=f"{_bring(name)}, or {way}" if name in entries.WEIGHTS else way,
     )
 
 
@@ -143,7 +145,9 @@ def align_models(settings: SpeechSettings) -> tuple[AlignModel, ...]:
         return (align_model(settings, settings.language.lower().split("-")[0]),)
     if settings.align_model is not None:
         return (align_model(settings, "en"),)
-    languages = [name.removeprefix("align-") for name in WEIGHTS if name.startswith("align-")]
+    languages = [
+        name.removeprefix("align-") for name in entries.WEIGHTS if name.startswith("align-")
+    ]
     found = [model for language in languages if (model := _align_model_or_none(settings, language))]
     return tuple(found) if found else (align_model(settings, "en"),)
 
@@ -195,13 +199,13 @@ def names_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
         names += _catalog_names(settings.align_model)
     elif settings.language is not None:
         names.append(f"align-{settings.language.lower().split('-')[0]}")
-    return tuple(name for name in names if name in WEIGHTS)
+    return tuple(name for name in names if name in entries.WEIGHTS)
 
 
 def _catalog_names(model: str) -> list[str]:
     """The entry of an alignment model that is named as torchaudio or the hub names it."""
     named = {label: f"align-{code}" for code, (label, _) in TORCHAUDIO.items()}
-    named.update({entry.hub: name for name, entry in WEIGHTS.items() if entry.hub})
+    named.update({entry.hub: name for name, entry in entries.WEIGHTS.items() if entry.hub})
     return [named[model]] if model in named else []
 
 
@@ -236,7 +240,7 @@ def _asked_model(asked: str, language: str) -> AlignModel | None:
 
 
 def _cataloged(name: str) -> Path | None:
-    return catalog.find(name) if name in WEIGHTS else None
+    return catalog.find(name) if name in entries.WEIGHTS else None
 
 
 def _bring(name: str) -> str:
@@ -244,7 +248,7 @@ def _bring(name: str) -> str:
 
 
 def _repository(size: str) -> str:
-    entry = WEIGHTS.get(f"whisper-{size}")
+    entry = entries.WEIGHTS.get(f"whisper-{size}")
     return entry.hub if entry and entry.hub else f"Systran/faster-whisper-{size}"
 
 

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from dubkit.errors import DubkitError, OutputError, WorkError
 from dubkit.records import StageResult
-from dubkit.work.lock import ATTEND, LOCK
+from dubkit.work import lock, store
 from dubkit.work.manifest import (
     ANOTHER,
     MANIFEST,
@@ -30,13 +30,12 @@ from dubkit.work.manifest import (
     read_receipt,
     sync,
 )
-from dubkit.work.store import digest_file
 
 CONFIG = "config.json"
 SCRATCH = "scratch"
 LOG = "run.log"
 _OURS = re.compile(
-    rf"{MANIFEST}|{CONFIG}|{LOCK}|{ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
+    rf"{MANIFEST}|{CONFIG}|{lock.LOCK}|{lock.ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
 )
 
 
@@ -60,7 +59,7 @@ def check_work(root: Path) -> None:
     manifest = read_manifest(root)
     names = {entry.name for entry in root.iterdir()}
     strangers = sorted(name for name in names if not _OURS.fullmatch(name))
-    if strangers and manifest is None and not names & {LOCK, SCRATCH}:
+    if strangers and manifest is None and not names & {lock.LOCK, SCRATCH}:
         raise WorkError(
             f"{root} is not a dubkit work folder: it contains {strangers[0]}", hint=ANOTHER
         )
@@ -127,7 +126,7 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 def describe(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
     """Digests and sizes of the files in a unit's folder, by their names relative to it."""
     names = _files(folder)
-    digests = {name: digest_file(folder / name) for name in names}
+    digests = {name: store.digest_file(folder / name) for name in names}
     return digests, {name: (folder / name).stat().st_size for name in names}
 
 
@@ -142,7 +141,7 @@ def intact(folder: Path, *, thorough: bool = False) -> StageResult | None:
             return None
         if path.stat().st_size != size:
             return None
-        if thorough and digest_file(path) != receipt.outputs.get(name):
+        if thorough and store.digest_file(path) != receipt.outputs.get(name):
             return None
     return receipt
 

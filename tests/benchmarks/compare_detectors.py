@@ -26,11 +26,11 @@ import torch
 from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.engines.base import FaceDetector, Picture
+from dubkit.engines.base import FaceDetector
 from dubkit.engines.registry import load_engine
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
-from dubkit.records import Detection
+from dubkit.records import Detection, Picture
 
 # mediapipe: irises, tip of the nose, corners of the mouth; left to right in the picture
 FIVE = (468, 473, 1, 61, 291)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dubkit.errors import InputError, OutputError
-from dubkit.media.pictures import Picture, PictureWriter, read_pictures
+from dubkit.media.pictures import PictureWriter, read_pictures
+from dubkit.records import Picture
 
 BASE, RATE = Fraction(1, 12800), Fraction(25)
 
