@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dubkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from dubkit.api import job_status as job_status
-    from dubkit.api import run as run
-    from dubkit.api import verify as verify
+    from dubkit.api import job_status as job_status, run as run, verify as verify
     from dubkit.errors import DubkitError as DubkitError
 
 _PUBLIC = {

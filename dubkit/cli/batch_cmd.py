@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import console, events, lazy, options, progress_bar, run_cmd
-from dubkit.cli import options as o
+from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_cmd
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import console, lazy, progress_bar
-from dubkit.cli import options as o
+from dubkit.cli import console, lazy, options as o, progress_bar
 from dubkit.errors import DubkitError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:

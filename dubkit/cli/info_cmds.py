@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dubkit.cli import command, console, lazy
-from dubkit.cli import options as o
+from dubkit.cli import command, console, lazy, options as o
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dubkit import api as api
-    from dubkit import batch as batch
-    from dubkit import evaluation as evaluation
-    from dubkit import planning as planning
-    from dubkit import report as report
+    from dubkit import (
+        api as api,
+        batch as batch,
+        evaluation as evaluation,
+        planning as planning,
+        report as report,
+    )
 
 _PATHS = (
     "dubkit.api",

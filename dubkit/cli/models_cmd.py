@@ -16,8 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dubkit.cli import command, lazy
-from dubkit.cli import options as o
+from dubkit.cli import command, lazy, options as o
 from dubkit.cli.console import stderr_console, stdout_console, table, write_json, write_line
 from dubkit.errors import ModelError
 

@@ -10,8 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dubkit.cli import console, events, lazy, options, progress_bar, run_cmd
-from dubkit.cli import options as o
+from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_cmd
 from dubkit.errors import EXIT_OK
 
 if TYPE_CHECKING:

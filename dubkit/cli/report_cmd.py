@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dubkit.cli import console, lazy, progress_bar
-from dubkit.cli import options as o
+from dubkit.cli import console, lazy, options as o, progress_bar
 
 WorkFolder = Annotated[
     Path, typer.Argument(metavar="WORK", help="The work folder of a run.", show_default=False)

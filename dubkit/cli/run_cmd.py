@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from dubkit.cli import console, events, lazy, options, progress_bar
-from dubkit.cli import options as o
+from dubkit.cli import console, events, lazy, options, options as o, progress_bar
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
 from dubkit.progress import Progress
 

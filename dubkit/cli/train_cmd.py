@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from dubkit.cli import command, console, events, lazy, progress_bar, run_cmd
-from dubkit.cli import options as o
+from dubkit.cli import command, console, events, lazy, options as o, progress_bar, run_cmd
 from dubkit.errors import EXIT_OK
 from dubkit.progress import BatchProgress
 

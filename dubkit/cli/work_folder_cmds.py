@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import console, lazy, progress_bar
-from dubkit.cli import options as o
+from dubkit.cli import console, lazy, options as o, progress_bar
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ import numpy as np
 from dubkit.config.schema import Config
 from dubkit.errors import InputError, UsageError
 from dubkit.evaluation.against_reference import ShotMeasures, ShotTask, Side, measure
-from dubkit.evaluation.fid import ROWS as FID_ROWS
-from dubkit.evaluation.fid import FidTask, fid, obstacle, spacing
+from dubkit.evaluation.fid import ROWS as FID_ROWS, FidTask, fid, obstacle, spacing
 from dubkit.media import container, shotlist
 from dubkit.media.audio import audio_info
 from dubkit.media.probe import moving_pictures, probe

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
+from dubkit.faces import align, landmark_layout
 from dubkit.lips.mesh_warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
 from dubkit.records import Floats
 
@@ -30,11 +29,11 @@ class Reference:
 
     vertices: Floats  # (L + A, 2) canonical mesh vertices of the face
     planes: tuple[Plane, ...]  # cropped
-    plane_from_canonical: tuple[Matrix, ...]  # into the crops
+    plane_from_canonical: tuple[align.Matrix, ...]  # into the crops
 
 
 def cut_reference(
-    planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], vertices: Floats
+    planes: Sequence[Plane], plane_from_canonical: Sequence[align.Matrix], vertices: Floats
 ) -> Reference:
     """Copy what a warp can reach of a frame: the canonical warp region with a margin, clipped to the picture."""
     crops, matrices = [], []
@@ -45,7 +44,9 @@ def cut_reference(
     return Reference(vertices, tuple(crops), tuple(matrices))
 
 
-def _region(matrix: Matrix, shape: tuple[int, ...], margin: float) -> tuple[int, int, int, int]:
+def _region(
+    matrix: align.Matrix, shape: tuple[int, ...], margin: float
+) -> tuple[int, int, int, int]:
     """x0 y0 x1 y1 of the warp region in a plane; empty (but valid) where it lies outside."""
     m = margin
     corners = np.array(
@@ -56,7 +57,7 @@ def _region(matrix: Matrix, shape: tuple[int, ...], margin: float) -> tuple[int,
             [-LEFT + m, TOP + SIDE + m],
         ]
     )
-    low, high = apply(matrix, corners).min(0), apply(matrix, corners).max(0)
+    low, high = align.apply(matrix, corners).min(0), align.apply(matrix, corners).max(0)
     height, width = shape[:2]
     x0, y0 = int(np.clip(np.floor(low[0]), 0, width)), int(np.clip(np.floor(low[1]), 0, height))
     x1, y1 = (
@@ -66,7 +67,7 @@ def _region(matrix: Matrix, shape: tuple[int, ...], margin: float) -> tuple[int,
     return x0, y0, x1, y1
 
 
-def to_plane(grid: Floats, plane_from_grid: Matrix, size: tuple[int, int]) -> Floats:
+def to_plane(grid: Floats, plane_from_grid: align.Matrix, size: tuple[int, int]) -> Floats:
     """A small map laid over a part of a plane."""
     return np.asarray(
         cv2.warpAffine(grid, plane_from_grid, size, flags=cv2.INTER_LINEAR), np.float32
@@ -74,11 +75,15 @@ def to_plane(grid: Floats, plane_from_grid: Matrix, size: tuple[int, int]) -> Fl
 
 
 def warped(
-    reference: Reference, warp: Warp, local: Matrix, size: tuple[int, int], group: Sequence[int]
+    reference: Reference,
+    warp: Warp,
+    local: align.Matrix,
+    size: tuple[int, int],
+    group: Sequence[int],
 ) -> list[Floats]:
     """Planes of one reference, those of ``group``, seen through its warp, float32."""
     grid = warp.shade.shape[0]
-    from_grid = compose(local, invert(grid_from_canonical(grid)))
+    from_grid = align.compose(local, align.invert(grid_from_canonical(grid)))
     # where each sample comes from: canonical points, resampled, then brought to the source's own samples
     flags, mode = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
     lattice = warp.displacement + grid_points(grid)
@@ -97,7 +102,7 @@ def warped(
         if index == 0:
             pixels *= to_plane(warp.shade - 1, from_grid, size) + 1
             if warp.closing.any():
-                _take_thread(pixels, to_plane(warp.closing, from_grid, size), scale_of(local))
+                _take_thread(pixels, to_plane(warp.closing, from_grid, size), align.scale_of(local))
         found.append(pixels)
     return found
 
@@ -124,7 +129,7 @@ _MIXED, _MADE = (1.02, 1.25), (1.04, 1.35)
 class Painted:
     """The output of the image net for a patch, on a small grid; its colors are matched already."""
 
-    grid_from_canonical: Matrix
+    grid_from_canonical: align.Matrix
     weights: tuple[Floats, ...]  # (S, S) for each warp, together 1: of light and color
     texture: tuple[Floats, ...]  # the same, of what is finer
     additions: tuple[Floats, ...]  # (S, S) for each plane, in samples
@@ -141,7 +146,7 @@ class Patch:
 
 
 def compose_patch(
-    planes: Sequence[Plane], plane_from_canonical: Sequence[Matrix], patch: Patch, depth: int
+    planes: Sequence[Plane], plane_from_canonical: Sequence[align.Matrix], patch: Patch, depth: int
 ) -> None:
     """Write the patch into ``planes`` in place."""
     for group in _alike(planes, plane_from_canonical):
@@ -149,7 +154,7 @@ def compose_patch(
         _compose_alike(parts, plane_from_canonical[group[0]], patch, group, depth)
 
 
-def _alike(planes: Sequence[Plane], matrices: Sequence[Matrix]) -> list[list[int]]:
+def _alike(planes: Sequence[Plane], matrices: Sequence[align.Matrix]) -> list[list[int]]:
     """The planes that lie alike (color differences mostly do) in groups: their geometry is worked out once."""
     groups: list[list[int]] = []
     for index, (plane, matrix) in enumerate(zip(planes, matrices, strict=True)):
@@ -162,7 +167,7 @@ def _alike(planes: Sequence[Plane], matrices: Sequence[Matrix]) -> list[list[int
 
 
 def _compose_alike(
-    planes: Sequence[Plane], matrix: Matrix, patch: Patch, group: Sequence[int], depth: int
+    planes: Sequence[Plane], matrix: align.Matrix, patch: Patch, group: Sequence[int], depth: int
 ) -> None:
     mask_grid = grid_from_canonical(GRID)
     rows, columns = np.flatnonzero(patch.mask.any(1)), np.flatnonzero(patch.mask.any(0))
@@ -171,7 +176,7 @@ def _compose_alike(
     corners = np.array(
         [[x, y] for x in columns[[0, -1]] + (-1, 1) for y in rows[[0, -1]] + (-1, 1)]
     )
-    reach = apply(compose(matrix, invert(mask_grid)), corners)
+    reach = align.apply(align.compose(matrix, align.invert(mask_grid)), corners)
     height, width = planes[0].shape
     x0, y0 = np.clip(np.floor(reach.min(0)).astype(int), 0, (width, height))
     x1, y1 = np.clip(np.ceil(reach.max(0)).astype(int) + 1, 0, (width, height))
@@ -179,7 +184,7 @@ def _compose_alike(
         return
     local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
     size = (int(x1 - x0), int(y1 - y0))
-    from_mask = compose(local, invert(mask_grid))
+    from_mask = align.compose(local, align.invert(mask_grid))
     mask = to_plane(patch.mask, from_mask, size)
     regions = [plane[y0:y1, x0:x1] for plane in planes]
     if patch.painted is not None:
@@ -198,7 +203,7 @@ def _compose_alike(
 
 
 def _fused(
-    patch: Patch, local: Matrix, size: tuple[int, int], group: Sequence[int]
+    patch: Patch, local: align.Matrix, size: tuple[int, int], group: Sequence[int]
 ) -> list[Floats]:
     """The references mixed: light and color cross-fade, fine texture comes whole from the strongest one.
 
@@ -221,9 +226,9 @@ def _fused(
     return fused
 
 
-def _texture_sigma(local: Matrix) -> float:
+def _texture_sigma(local: align.Matrix) -> float:
     """Pixels: what is finer is texture."""
-    return max(_TEXTURE * scale_of(local), 0.8)
+    return max(_TEXTURE * align.scale_of(local), 0.8)
 
 
 def _with_detail(
@@ -254,12 +259,12 @@ def _with_detail(
 def _painted(
     warps: Sequence[tuple[Reference, Warp, float]],
     painted: Painted,
-    local: Matrix,
+    local: align.Matrix,
     size: tuple[int, int],
     group: Sequence[int],
 ) -> list[Floats]:
     """The references under their maps of weights, and what is added to them; see `models.sc.fuse`."""
-    from_grid = compose(local, invert(painted.grid_from_canonical))
+    from_grid = align.compose(local, align.invert(painted.grid_from_canonical))
 
     def spread(grid: Floats, flags: int) -> Floats:
         made = cv2.warpAffine(grid, from_grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -311,9 +316,9 @@ def color_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: floa
     return np.asarray(spread_out, np.float32)
 
 
-def native_scale(plane_from_canonical: Sequence[Matrix]) -> float:
+def native_scale(plane_from_canonical: Sequence[align.Matrix]) -> float:
     """Pixels of the finest plane per canonical unit."""
-    return max(scale_of(matrix) for matrix in plane_from_canonical)
+    return max(align.scale_of(matrix) for matrix in plane_from_canonical)
 
 
 GRID = 128  # side of every mask, on `warp.grid_from_canonical`
@@ -358,7 +363,7 @@ def _lower_face(current: Floats, target: Floats, feather: float, outwards: Float
         )
         outline = np.concatenate([jaw, top])
         outline = outline + further * (outline - center)
-        points = np.round(apply(to_grid, outline) * 16).astype(np.int32)
+        points = np.round(align.apply(to_grid, outline) * 16).astype(np.int32)
         cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
     width = max(feather * _FACE_WIDTH * to_grid[0, 0], 1.0)
     return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), width / 3))
@@ -370,7 +375,7 @@ def _mouths(current: Floats, target: Floats) -> Floats:
     unit = float(to_grid[0, 0])
     mask = np.zeros((GRID, GRID), np.uint8)
     for face in (current, target):
-        hull = cv2.convexHull(apply(to_grid, face[landmark_layout.LIPS_OUTER]))
+        hull = cv2.convexHull(align.apply(to_grid, face[landmark_layout.LIPS_OUTER]))
         fixed = np.round(hull * 16).astype(np.int32)
         cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
         cv2.polylines(mask, [fixed], True, 255, round(2 * _LIPS_REACH * unit), cv2.LINE_AA, 4)
@@ -388,7 +393,7 @@ def skin_ring(current: Floats, mask: Floats) -> Floats:
     skin = np.zeros((GRID, GRID), np.uint8)
     cv2.fillPoly(
         skin,
-        [np.round(apply(to_grid, current[landmark_layout.OVAL]) * 16).astype(np.int32)],
+        [np.round(align.apply(to_grid, current[landmark_layout.OVAL]) * 16).astype(np.int32)],
         255,
         cv2.LINE_8,
         4,

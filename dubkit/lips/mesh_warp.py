@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import Matrix, apply, mean_face
+from dubkit.faces import align, landmark_layout
 from dubkit.records import Floats
 
 # the part of the canonical plane that a warp covers: from under the eyes to the throat
@@ -27,7 +26,7 @@ _SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
 
-def grid_from_canonical(size: int) -> Matrix:
+def grid_from_canonical(size: int) -> align.Matrix:
     """Canonical coordinates -> pixels of the (size, size) grid; pixel centers at integers."""
     scale = size / (2 * -LEFT)
     return np.array([[scale, 0, -LEFT * scale - 0.5], [0, scale, -TOP * scale - 0.5]])
@@ -51,7 +50,7 @@ class Mesh:
 @cache
 def mesh() -> Mesh:
     """Delaunay triangulation of the mean face with its mouth opened (so that lips are never bridged)."""
-    points = mean_face().copy()
+    points = align.mean_face().copy()
     upper = np.concatenate(
         [
             landmark_layout.LIPS_OUTER[[0, *range(10, 20)]],
@@ -79,7 +78,7 @@ def triangle_map(target: Floats, size: int) -> NDArray[np.int32]:
     ``target`` (L + A, 2) canonical vertices. The mouth's inside is drawn first, so that lips win where a
     prediction folds them over.
     """
-    grid = apply(grid_from_canonical(size), target)
+    grid = align.apply(grid_from_canonical(size), target)
     fixed = np.round(grid * (1 << _SHIFT)).astype(np.int32)
     ids = np.full((size, size), -1, np.int32)
     m = mesh()
@@ -166,7 +165,7 @@ def _closing(target: Floats, source: Floats, size: int) -> Floats:
     wide, seen = (np.maximum(v[lower, 1] - v[upper, 1], 1e-4) for v in (target, source))
     shut = np.clip(1.5 * (1 - wide / _SHUT), 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
     line = np.zeros((size, size), np.uint8)
-    middle = apply(grid_from_canonical(size), (target[lower] + target[upper]) / 2)
+    middle = align.apply(grid_from_canonical(size), (target[lower] + target[upper]) / 2)
     points = np.round(middle * (1 << _SHIFT)).astype(np.int32).tolist()
     for k, part in enumerate(np.minimum(shut[:-1], shut[1:])):
         ends = tuple(points[k]), tuple(points[k + 1])
@@ -208,7 +207,7 @@ _STEP = 0.8  # of what a point's triangles ask for together
 @cache
 def _rest() -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Triangles that may not fold (N, 3), twice their least signed area (N,), how easily points move (V,)."""
-    every = np.concatenate([mean_face(), anchors()]).astype(np.float64)
+    every = np.concatenate([align.mean_face(), anchors()]).astype(np.float64)
     triangles = mesh().triangles[~mesh().inner]
     area = _areas(every[triangles])
     triangles[area < 0] = triangles[area < 0][:, [0, 2, 1]]

@@ -13,11 +13,10 @@ from importlib.resources import as_file, files
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from dubkit.faces import landmark_layout
-from dubkit.records import Floats
+from dubkit.records import Floats, Mask
 
 _REST_SHARE = 0.15  # the most closed share of the frames is taken for rest
 _OPEN, _ENOUGH = 0.0175, 10  # opening over face width of an open mouth; frames that say something
@@ -129,7 +128,7 @@ _AJAR = 0.0175  # opening over face width of a mouth that is not shut
 _SHUT_SHARE = 0.25  # share of the still frames which, if shut, says that the speaker rests shut
 
 
-def posture(points: Floats, rest: Floats, seen: NDArray[np.bool_], rate: float) -> Floats:
+def posture(points: Floats, rest: Floats, seen: Mask, rate: float) -> Floats:
     """(K,) the mouth shape in which a speaker rests, as offset from ``rest``; zeros where the mouth rests shut.
 
     ``points`` (T, M, 2) frontal moving points, ``rest`` (M, 2) the shut mouth (`resting_mouth`), ``seen`` (T,)
@@ -149,7 +148,7 @@ def posture(points: Floats, rest: Floats, seen: NDArray[np.bool_], rate: float) 
     return np.asarray(np.median(shapes[still][held <= np.median(held)], 0), np.float32)
 
 
-def _still(opening: Floats, seen: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+def _still(opening: Floats, seen: Mask, length: int) -> Mask:
     """(T,) frames of runs of ``length`` in which the lips hold still, all of them ``seen``."""
     found = np.zeros(len(opening), np.bool_)
     if len(opening) < length:
@@ -209,7 +208,7 @@ def _with_gap(target: Floats, gap: Floats) -> Floats:
     return target
 
 
-def fill_absent(values: Floats, present: NDArray[np.bool_]) -> Floats:
+def fill_absent(values: Floats, present: Mask) -> Floats:
     """Rows (T, ...) that are not ``present`` (T,) become those of the nearest present one in time."""
     rows = np.flatnonzero(present)
     if not len(rows):
@@ -221,7 +220,7 @@ def fill_absent(values: Floats, present: NDArray[np.bool_]) -> Floats:
     return values[rows[nearer]]
 
 
-def fade(usable: NDArray[np.bool_], frames: int) -> Floats:
+def fade(usable: Mask, frames: int) -> Floats:
     """(T,) 0..1: 1 inside usable spans, falling to 0 over ``frames`` at their inner edges.
 
     A span that begins or ends with the shot does not fade there: a cut hides the change.

@@ -19,9 +19,8 @@ from torch import Tensor
 from dubkit.errors import ModelError
 from dubkit.faces import align, landmark_layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.lips import blend, mesh_warp
+from dubkit.lips import blend, mesh_warp, references
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
-from dubkit.lips.references import Mix
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
 from dubkit.models.checkpoint import Checkpoint
@@ -316,7 +315,7 @@ class FacePlan:
     target: Floats  # (T, L, 2) canonical landmarks as wanted
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
-    mix: list[Mix]  # per row: bank entries and weights
+    mix: list[references.Mix]  # per row: bank entries and weights
     trust: Floats | None = None  # (T,) 0..1, how far the net is followed; None: wholly
 
 

@@ -12,9 +12,7 @@ from dataclasses import replace
 from typing import cast
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.base import Aligner, Listener
-from dubkit.engines.registry import AUTO, choose, load_engine, needs_weights, runnable
-from dubkit.engines.versions import identity
+from dubkit.engines import base, registry, versions
 from dubkit.errors import InputError, MissingDependency, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech.g2p import guess
@@ -25,18 +23,20 @@ _KIND = "aligner"
 class AlignerByLanguage:
     """See the module; implements `engines.base.Aligner`. What was taken and why stands in ``notes``."""
 
-    name = AUTO
+    name = registry.AUTO
 
     def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
         self.settings = settings
         self.device = device
         self.notes: tuple[str, ...] = ()
-        self._engines: dict[str, Aligner] = {}
+        self._engines: dict[str, base.Aligner] = {}
 
     @property
     def version(self) -> str:
         """Of all engines that a dub may get."""
-        return " or ".join(identity(_KIND, name, self.settings) for name in self._candidates())
+        return " or ".join(
+            versions.identity(_KIND, name, self.settings) for name in self._candidates()
+        )
 
     def close(self) -> None:
         """Let all engines go."""
@@ -55,11 +55,11 @@ class AlignerByLanguage:
             language = guess(line.text for line in script)
         name = self._choose(language)
         engine = self._engine(name)
-        if language is None and isinstance(engine, Listener):
+        if language is None and isinstance(engine, base.Listener):
             return self._without_script(name, engine, samples)
         return engine.align(samples, script, language)
 
-    def _without_script(self, name: str, engine: Listener, samples: Floats) -> Speech:
+    def _without_script(self, name: str, engine: base.Listener, samples: Floats) -> Speech:
         """Align a dub of which nothing is known; ``engine`` can tell its language."""
         detected = engine.language_of(samples)
         if detected is None:  # silence
@@ -75,39 +75,43 @@ class AlignerByLanguage:
 
     def _choose(self, language: str | None) -> str:
         known = self.settings.model_copy(update={"language": language})
-        name, why = choose(_KIND, AUTO, known)
+        name, why = registry.choose(_KIND, registry.AUTO, known)
         self.notes = (f"{_KIND}: {name} ({why})",)
         return name
 
-    def _engine(self, name: str) -> Aligner:
+    def _engine(self, name: str) -> base.Aligner:
         if name not in self._engines:
-            self._engines[name] = load_engine(_KIND, name, self.settings, self.device)
+            self._engines[name] = registry.load_engine(_KIND, name, self.settings, self.device)
         return self._engines[name]
 
     def _candidates(self) -> Iterator[str]:
         """The engines that could be taken, best first, as far as that is known before a dub is."""
-        for name in runnable(_KIND, self.settings):
+        for name in registry.runnable(_KIND, self.settings):
             yield name
-            if self.settings.language is not None or not needs_weights(_KIND, name):
+            if self.settings.language is not None or not registry.needs_weights(_KIND, name):
                 return
 
 
-def aligner_of(settings: SpeechSettings, device: str) -> Aligner:
+def aligner_of(settings: SpeechSettings, device: str) -> base.Aligner:
     """The aligner that the settings name, or the one that chooses by language. Errors as `load_engine`."""
-    if settings.aligner == AUTO:
+    if settings.aligner == registry.AUTO:
         return AlignerByLanguage(settings, device)
-    return cast(Aligner, load_engine(_KIND, settings.aligner, settings, device))
+    return cast(base.Aligner, registry.load_engine(_KIND, settings.aligner, settings, device))
 
 
 def identity_of(settings: SpeechSettings) -> str:
     """Name and version of that aligner; for ``auto`` of all that the dub may get."""
-    if settings.aligner == AUTO:
+    if settings.aligner == registry.AUTO:
         return AlignerByLanguage(settings).version
-    return identity(_KIND, settings.aligner, settings)
+    return versions.identity(_KIND, settings.aligner, settings)
 
 
 def _aligned(
-    engine: Aligner, samples: Floats, lines: tuple[ScriptLine, ...], language: str, recognizer: str
+    engine: base.Aligner,
+    samples: Floats,
+    lines: tuple[ScriptLine, ...],
+    language: str,
+    recognizer: str,
 ) -> Speech:
     """Recognized lines laid on the sound by another engine; by sound alone where they do not fit, or where
     nobody can say how they are pronounced.

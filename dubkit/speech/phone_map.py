@@ -14,9 +14,8 @@ from functools import cache
 import numpy as np
 
 from dubkit.records import Floats
-from dubkit.speech import articulatory
+from dubkit.speech import articulatory, g2p
 from dubkit.speech.articulatory import FEATURES, articulation
-from dubkit.speech.g2p import IPA, Pronouncer
 
 # sounds far from every English one, by the phone they are perceived as; a letter counts with its marks
 _NEAREST_BY_SOUND = {
@@ -52,7 +51,7 @@ def english(word: str) -> Spoken:
     return Spoken(word, word)
 
 
-def spoken(pronouncer: Pronouncer, word: str) -> Spoken | None:
+def spoken(pronouncer: g2p.Pronouncer, word: str) -> Spoken | None:
     """A word of a script; None where nobody can say it."""
     if pronouncer.in_dictionary(word):
         return english(word)
@@ -70,7 +69,7 @@ def nearest(symbol: str) -> tuple[str, ...]:
     if len(parts) == 1 and parts[0] in _NEAREST_BY_SOUND:
         return (_NEAREST_BY_SOUND[parts[0]],)
     one, distance = _closest(articulation(symbol))
-    if len(parts) < 2 or symbol in IPA.values():
+    if len(parts) < 2 or symbol in g2p.IPA.values():
         return (one,)
     first, last = parts[0], parts[-1]
     ends = [_closest(articulation(part)) for part in (first, last)]
@@ -97,7 +96,7 @@ def _closest(rows: tuple[Floats, Floats]) -> tuple[str, float]:
 
 @cache
 def _table() -> tuple[list[str], Floats]:
-    return list(IPA), np.stack([np.concatenate(articulation(ipa)) for ipa in IPA.values()])
+    return list(g2p.IPA), np.stack([np.concatenate(articulation(ipa)) for ipa in g2p.IPA.values()])
 
 
 @cache

@@ -14,13 +14,9 @@ from importlib.metadata import version as package_version
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.records import Floats, ScriptLine, Speech
-from dubkit.speech import activity
+from dubkit.speech import activity, g2p, phone_map, script_alignment, sphinx_decoders
 from dubkit.speech.activity import Span, Track
 from dubkit.speech.espeak import available, espeak
-from dubkit.speech.g2p import ENGLISH, Pronouncer, check, guess
-from dubkit.speech.phone_map import english
-from dubkit.speech.script_alignment import Fitted, ScriptFitter, silence_inaudible, tile
-from dubkit.speech.sphinx_decoders import Decoders, Phones
 
 _FITS = -26.0  # `sphinx_decoders.Forced.fit` below which words are not those spoken
 
@@ -33,8 +29,8 @@ class PocketsphinxAligner:
     def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
         self.settings = settings
         if settings.language is not None:
-            check(settings.language)
-        self._decoders = Decoders()
+            g2p.check(settings.language)
+        self._decoders = sphinx_decoders.Decoders()
 
     @property
     def version(self) -> str:
@@ -50,14 +46,18 @@ class PocketsphinxAligner:
         track = Track.of(samples)
         if not track.spans:
             track.warnings.append("the dub is silent: mouths will rest")
-            return self._speech(track, language or ENGLISH, "silence", Fitted())
+            return self._speech(
+                track, language or g2p.ENGLISH, "silence", script_alignment.Fitted()
+            )
         if script:
-            language = language or guess(line.text for line in script)
-            fitter = ScriptFitter(self._decoders, track, lambda spans: self._looped(track, spans))
-            fitted = fitter.fit(script, Pronouncer(language), self.settings.trust_script)
+            language = language or g2p.guess(line.text for line in script)
+            fitter = script_alignment.ScriptFitter(
+                self._decoders, track, lambda spans: self._looped(track, spans)
+            )
+            fitted = fitter.fit(script, g2p.Pronouncer(language), self.settings.trust_script)
             return self._speech(track, language, "script", fitted)
-        language = language or ENGLISH
-        if language.split("-")[0] == ENGLISH:
+        language = language or g2p.ENGLISH
+        if language.split("-")[0] == g2p.ENGLISH:
             fitted = self._recognized(track)
             if fitted.texts:
                 return self._speech(track, language, "recognition", fitted)
@@ -65,12 +65,16 @@ class PocketsphinxAligner:
             track.warnings.append(
                 f"no script, and the language is {language}: lips follow the sound alone"
             )
-        fitted = Fitted(phones=self._looped(track, track.windows()))
+        fitted = script_alignment.Fitted(phones=self._looped(track, track.windows()))
         return self._speech(track, language, "phone-loop", fitted)
 
-    def _speech(self, track: Track, language: str, path: str, fitted: Fitted) -> Speech:
-        audible = silence_inaudible(fitted.phones, activity.dead_spans(track.level))
-        words, phonemes = tile(fitted.texts, audible, track.duration)
+    def _speech(
+        self, track: Track, language: str, path: str, fitted: script_alignment.Fitted
+    ) -> Speech:
+        audible = script_alignment.silence_inaudible(
+            fitted.phones, activity.dead_spans(track.level)
+        )
+        words, phonemes = script_alignment.tile(fitted.texts, audible, track.duration)
         return Speech(
             language=language,
             duration=track.duration,
@@ -83,13 +87,13 @@ class PocketsphinxAligner:
             unscripted=tuple(fitted.unscripted),
         )
 
-    def _recognized(self, track: Track) -> Fitted:
+    def _recognized(self, track: Track) -> script_alignment.Fitted:
         """English words of a track without a script; what is not understood, by sound alone."""
-        found = Fitted()
+        found = script_alignment.Fitted()
         lost = 0.0
         for start, end in track.windows():
             sound = track.cut(start, end)
-            words = [english(text) for text, _, _ in self._decoders.recognize(sound)]
+            words = [phone_map.english(text) for text, _, _ in self._decoders.recognize(sound)]
             forced = self._decoders.force(sound, words) if words else None
             if forced is None or forced.fit < _FITS:
                 lost += end - start
@@ -114,7 +118,7 @@ class PocketsphinxAligner:
             )
         return found
 
-    def _looped(self, track: Track, spans: list[Span]) -> Phones:
+    def _looped(self, track: Track, spans: list[Span]) -> sphinx_decoders.Phones:
         return [
             (symbol, a + start, min(b + start, end), None)
             for start, end in spans

@@ -13,14 +13,10 @@ from difflib import SequenceMatcher
 from itertools import groupby, pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.errors import InputError
-from dubkit.records import SILENCE, Phoneme, ScriptLine, Word
-from dubkit.speech.activity import Span, Track
-from dubkit.speech.g2p import Pronouncer
-from dubkit.speech.phone_map import Spoken, spoken
-from dubkit.speech.sphinx_decoders import Decoders, Forced, Phones
+from dubkit.records import SILENCE, Doubles, Mask, Phoneme, ScriptLine, Word
+from dubkit.speech import activity, g2p, phone_map, sphinx_decoders
 
 _SLACK = 0.8  # seconds that speech may begin before its line's time, or end after it
 
@@ -66,9 +62,9 @@ def _rising(pairs: set[tuple[int, int]]) -> list[tuple[int, int]]:
     return kept
 
 
-def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[Span | None]:
+def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[activity.Span | None]:
     """A rough time for every script word from the times of its line; None where the line has none."""
-    times: list[Span | None] = []
+    times: list[activity.Span | None] = []
     for line, count in zip(lines, counts, strict=True):
         if line.start is None or line.end is None:
             times += [None] * count
@@ -80,15 +76,15 @@ def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[Span 
 
 def recognized_times(
     count: int, pairs: Sequence[tuple[int, int]], recognized: Sequence[Word]
-) -> list[Span | None]:
+) -> list[activity.Span | None]:
     """The time of every script word that was matched to a recognized one, else None."""
-    times: list[Span | None] = [None] * count
+    times: list[activity.Span | None] = [None] * count
     for i, j in pairs:
         times[i] = (recognized[j].start, recognized[j].end)
     return times
 
 
-def plausible(times: Sequence[Span | None], spans: Sequence[Span]) -> bool:
+def plausible(times: Sequence[activity.Span | None], spans: Sequence[activity.Span]) -> bool:
     """Whether the times that a script states for its words coincide with sound on the track."""
     stated = [time for time in times if time is not None]
     if len(stated) < len(times) or not stated or not spans:
@@ -100,7 +96,9 @@ def plausible(times: Sequence[Span | None], spans: Sequence[Span]) -> bool:
     return bool(inside.mean() > 0.7)
 
 
-def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float) -> list[Chunk]:
+def chunks(
+    times: Sequence[activity.Span | None], pauses: Sequence[activity.Span], duration: float
+) -> list[Chunk]:
     """Cut script and track together.
 
     A cut lies in a pause (or, failing that, at a gap between two words that both have a time) and splits
@@ -122,7 +120,10 @@ def chunks(times: Sequence[Span | None], pauses: Sequence[Span], duration: float
 
 
 def timed_chunks(
-    lines: Sequence[ScriptLine], counts: Sequence[int], pauses: Sequence[Span], duration: float
+    lines: Sequence[ScriptLine],
+    counts: Sequence[int],
+    pauses: Sequence[activity.Span],
+    duration: float,
 ) -> list[Chunk]:
     """Cut between the lines of a timed script, in pauses where there are some; the chunks tile the track.
 
@@ -158,7 +159,9 @@ def timed_chunks(
     return found
 
 
-def _separable(group: tuple[float, float, int, int], start: float, pauses: Sequence[Span]) -> bool:
+def _separable(
+    group: tuple[float, float, int, int], start: float, pauses: Sequence[activity.Span]
+) -> bool:
     """Whether a line that starts at ``start`` can be separated from the group before it."""
     gap = start - group[1]
     if gap >= 2 * _SLACK or start - group[0] > 25.0:
@@ -167,13 +170,13 @@ def _separable(group: tuple[float, float, int, int], start: float, pauses: Seque
     return gap >= -0.1 and start - group[0] > 2.0 and any(b - a >= 0.2 for a, b in candidates)
 
 
-def _pauses_near(end: float, start: float, pauses: Sequence[Span]) -> list[Span]:
+def _pauses_near(end: float, start: float, pauses: Sequence[activity.Span]) -> list[activity.Span]:
     """Pauses whose middle is near the gap between two lines."""
     low, high = min(end, start) - _SLACK / 2, max(end, start) + _SLACK / 2
     return [(a, b) for a, b in pauses if low <= (a + b) / 2 <= high and b - a >= 0.12]
 
 
-def _pause_between(end: float, start: float, pauses: Sequence[Span]) -> float:
+def _pause_between(end: float, start: float, pauses: Sequence[activity.Span]) -> float:
     candidates = _pauses_near(end, start, pauses)
     middle = (end + start) / 2
     if not candidates:
@@ -183,7 +186,9 @@ def _pause_between(end: float, start: float, pauses: Sequence[Span]) -> float:
     return (a + b) / 2
 
 
-def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> float | None:
+def _cut(
+    left: activity.Span, right: activity.Span, pauses: Sequence[activity.Span], patience: float
+) -> float | None:
     middle = (left[1] + right[0]) / 2
     for start, end in pauses:
         if start > right[0] + 0.3:
@@ -198,9 +203,11 @@ def _cut(left: Span, right: Span, pauses: Sequence[Span], patience: float) -> fl
 _ROUNDING = 1e-6  # seconds; what is shorter is rounding
 
 
-def silence_inaudible(phones: Phones, dead: Sequence[Span]) -> Phones:
+def silence_inaudible(
+    phones: sphinx_decoders.Phones, dead: Sequence[activity.Span]
+) -> sphinx_decoders.Phones:
     """The phones without those in the inaudible spans ``dead`` (rising); phones that reach into one are shortened."""
-    audible: Phones = []
+    audible: sphinx_decoders.Phones = []
     at = 0
     for symbol, start, end, word in phones:
         while at < len(dead) and dead[at][1] <= start:
@@ -219,7 +226,7 @@ def silence_inaudible(phones: Phones, dead: Sequence[Span]) -> Phones:
 
 def tile(
     texts: Sequence[str],
-    phones: Phones,
+    phones: sphinx_decoders.Phones,
     duration: float,
     scores: Sequence[float] | None = None,
 ) -> tuple[tuple[Word, ...], tuple[Phoneme, ...]]:
@@ -267,7 +274,7 @@ def _joined(phonemes: list[Phoneme]) -> tuple[Phoneme, ...]:
     return tuple(joined)
 
 
-WordFits = NDArray[np.float64]
+WordFits = Doubles
 
 ONE_PIECE = 100.0  # seconds of speech that are aligned whole; memory grows with the square
 _SURE_FIT = -26.0  # `Forced.fit` of an English script that is certainly right
@@ -290,30 +297,33 @@ class Fitted:
     """The fit of a script: words and phones, and both differences."""
 
     texts: list[str] = field(default_factory=list)
-    phones: Phones = field(default_factory=list)
+    phones: sphinx_decoders.Phones = field(default_factory=list)
     unspoken: list[str] = field(default_factory=list)
-    unscripted: list[Span] = field(default_factory=list)
+    unscripted: list[activity.Span] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
     start: float
     end: float
-    words: list[Spoken]
-    forced: Forced | None
+    words: list[phone_map.Spoken]
+    forced: sphinx_decoders.Forced | None
 
 
 class ScriptFitter:
     """Fits one script to one track; ``loop`` gives phones of a stretch by sound alone."""
 
     def __init__(
-        self, decoders: Decoders, track: Track, loop: Callable[[list[Span]], Phones]
+        self,
+        decoders: sphinx_decoders.Decoders,
+        track: activity.Track,
+        loop: Callable[[list[activity.Span]], sphinx_decoders.Phones],
     ) -> None:
         self._decoders = decoders
         self._track = track
         self._loop = loop
 
-    def fit(self, script: Sequence[ScriptLine], pronouncer: Pronouncer, trust: bool) -> Fitted:
+    def fit(self, script: Sequence[ScriptLine], pronouncer: g2p.Pronouncer, trust: bool) -> Fitted:
         """Raises InputError where this is not the script of this dub, unless it is to be trusted."""
         lines = self._pronounced(script, pronouncer)
         counts = [len(line) for line in lines]
@@ -337,7 +347,7 @@ class ScriptFitter:
         return found
 
     def _fitted(
-        self, chunks: list[Chunk], words: list[Spoken], trust: bool
+        self, chunks: list[Chunk], words: list[phone_map.Spoken], trust: bool
     ) -> tuple[Fitted, float]:
         """What fits of a script that is cut into ``chunks``, and its score: fit above chance."""
         pieces = [self._piece(c.start, c.end, words[c.first : c.last]) for c in chunks]
@@ -349,7 +359,7 @@ class ScriptFitter:
                 self._collect(found, part)
         return found, score
 
-    def _piece(self, start: float, end: float, words: list[Spoken]) -> _Piece:
+    def _piece(self, start: float, end: float, words: list[phone_map.Spoken]) -> _Piece:
         forced = self._decoders.force(self._track.cut(start, end), words) if words else None
         return _Piece(start, end, words, forced)
 
@@ -378,10 +388,10 @@ class ScriptFitter:
         return float(np.percentile(_smoothed_fits(backward.word_fits), _WRONG_PERCENTILE)), score
 
     def _pronounced(
-        self, script: Sequence[ScriptLine], pronouncer: Pronouncer
-    ) -> list[list[Spoken]]:
+        self, script: Sequence[ScriptLine], pronouncer: g2p.Pronouncer
+    ) -> list[list[phone_map.Spoken]]:
         texts = [pronouncer.words(line.text) for line in script]
-        pronounced = [[spoken(pronouncer, word) for word in line] for line in texts]
+        pronounced = [[phone_map.spoken(pronouncer, word) for word in line] for line in texts]
         lines = [[word for word in line if word is not None] for line in pronounced]
         count, kept = sum(map(len, texts)), sum(map(len, lines))
         if kept < 0.7 * max(1, count):
@@ -396,7 +406,7 @@ class ScriptFitter:
             )
         return lines
 
-    def _chunks(self, lines: list[list[Spoken]]) -> list[Chunk]:
+    def _chunks(self, lines: list[list[phone_map.Spoken]]) -> list[Chunk]:
         """Stretches of the track with the script words that are spoken in them."""
         track = self._track
         names = [word.name for line in lines for word in line]
@@ -409,7 +419,7 @@ class ScriptFitter:
         times = recognized_times(len(names), pairs, recognized)
         return chunks(times, track.pauses(), track.duration)
 
-    def _recognized(self, lines: list[list[Spoken]]) -> list[Word]:
+    def _recognized(self, lines: list[list[phone_map.Spoken]]) -> list[Word]:
         """Words recognized window by window by a recognizer that expects the script's."""
         self._decoders.guide(lines)
         return [
@@ -496,7 +506,7 @@ def _smoothed_fits(fits: Sequence[float]) -> WordFits:
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), 1))
 
 
-def _confirmed(forced: Forced, limit: float, min_run: int) -> NDArray[np.bool_]:
+def _confirmed(forced: sphinx_decoders.Forced, limit: float, min_run: int) -> Mask:
     """(words,) whether the sound confirms each word."""
     good = _smoothed_fits(forced.word_fits) >= limit
     for i, (start, end) in enumerate(_word_spans(forced)):
@@ -514,7 +524,7 @@ def _confirmed(forced: Forced, limit: float, min_run: int) -> NDArray[np.bool_]:
     return good
 
 
-def _word_spans(forced: Forced) -> list[Span]:
+def _word_spans(forced: sphinx_decoders.Forced) -> list[activity.Span]:
     spans: dict[int, list[float]] = {}
     for _, start, end, word in forced.phones:
         if word is not None:
@@ -522,19 +532,19 @@ def _word_spans(forced: Forced) -> list[Span]:
     return [(spans[i][0], spans[i][1]) for i in sorted(spans)]
 
 
-def _gaps(phones: Phones, start: float, end: float) -> list[Span]:
+def _gaps(phones: sphinx_decoders.Phones, start: float, end: float) -> list[activity.Span]:
     """The spans between phones that follow one another, within ``start`` to ``end``."""
     edges = [start, *(time for _, a, b, _ in phones for time in (a, b)), end]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _cut_between(left: Span, right: Span, keep_left: bool) -> float:
+def _cut_between(left: activity.Span, right: activity.Span, keep_left: bool) -> float:
     """Where to cut between two words of which one is not confirmed: close to the one that is."""
     margin = min(0.1, (right[0] - left[1]) / 2)
     return left[1] + margin if keep_left else right[0] - margin
 
 
-def _shifted(phones: Phones, seconds: float, words: int) -> Phones:
+def _shifted(phones: sphinx_decoders.Phones, seconds: float, words: int) -> sphinx_decoders.Phones:
     return [
         (p, a + seconds, b + seconds, None if w is None else w + words) for p, a, b, w in phones
     ]

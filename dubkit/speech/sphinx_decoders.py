@@ -17,9 +17,7 @@ from pocketsphinx import Decoder, get_model_path
 from pocketsphinx.lm import ArpaBoLM
 
 from dubkit.records import SILENCE, Floats
-from dubkit.speech.activity import normalized
-from dubkit.speech.g2p import IPA
-from dubkit.speech.phone_map import Spoken
+from dubkit.speech import activity, g2p, phone_map
 
 _HOP = 0.01  # seconds of a frame of the acoustic model
 
@@ -71,7 +69,7 @@ class Decoders:
     def _guided(self) -> Decoder:
         return Decoder(lm=None, bestpath=False, loglevel="FATAL")
 
-    def force(self, samples: Floats, words: Sequence[Spoken]) -> Forced | None:
+    def force(self, samples: Floats, words: Sequence[phone_map.Spoken]) -> Forced | None:
         """Align exactly these words; None where no path through the sound says them."""
         found = _force(self._forced, samples, words)
         return _force(self._patient, samples, words) if found is None else found
@@ -81,7 +79,7 @@ class Decoders:
         decoder = self._loop
         _decode(decoder, samples)
         return [
-            (IPA.get(s.word, SILENCE), s.start_frame * _HOP, (s.end_frame + 1) * _HOP, None)
+            (g2p.IPA.get(s.word, SILENCE), s.start_frame * _HOP, (s.end_frame + 1) * _HOP, None)
             for s in decoder.seg() or ()
         ]
 
@@ -89,7 +87,7 @@ class Decoders:
         """Words of free English speech."""
         return _recognized(self._free, samples)
 
-    def guide(self, script: Sequence[Sequence[Spoken]]) -> None:
+    def guide(self, script: Sequence[Sequence[phone_map.Spoken]]) -> None:
         """Make `recognize_guided` expect the words of this script, given by line."""
         decoder = self._guided
         _add_words(decoder, [word for line in script for word in line])
@@ -109,7 +107,7 @@ class Decoders:
         return _recognized(self._guided, samples)
 
 
-def _add_words(decoder: Decoder, words: Iterable[Spoken]) -> None:
+def _add_words(decoder: Decoder, words: Iterable[phone_map.Spoken]) -> None:
     pronunciations = {word.name: word.phones for word in words if word.groups}
     unknown = [name for name in sorted(pronunciations) if decoder.lookup_word(name) is None]
     for name in unknown:
@@ -117,7 +115,7 @@ def _add_words(decoder: Decoder, words: Iterable[Spoken]) -> None:
         decoder.add_word(name, pronunciations[name], name == unknown[-1])
 
 
-def _force(decoder: Decoder, samples: Floats, words: Sequence[Spoken]) -> Forced | None:
+def _force(decoder: Decoder, samples: Floats, words: Sequence[phone_map.Spoken]) -> Forced | None:
     _add_words(decoder, words)
     try:
         decoder.set_align_text(" ".join(word.name for word in words))
@@ -145,10 +143,10 @@ def _force(decoder: Decoder, samples: Floats, words: Sequence[Spoken]) -> Forced
     return Forced(phones, fit, tuple(float(np.mean(word)) for word in scores))
 
 
-def _grouped(word: Spoken, found: list[tuple[str, float, float]], number: int) -> Phones:
+def _grouped(word: phone_map.Spoken, found: list[tuple[str, float, float]], number: int) -> Phones:
     """A word's phones back as its own symbols."""
     if not word.groups:
-        return [(IPA.get(phone, SILENCE), start, end, number) for phone, start, end in found]
+        return [(g2p.IPA.get(phone, SILENCE), start, end, number) for phone, start, end in found]
     phones: Phones = []
     at = 0
     for symbol, group in zip(word.symbols, word.groups, strict=True):
@@ -160,7 +158,7 @@ def _grouped(word: Spoken, found: list[tuple[str, float, float]], number: int) -
 
 
 def _decode(decoder: Decoder, samples: Floats) -> None:
-    pcm = (np.clip(normalized(samples), -1.0, 1.0) * 32767).astype("<i2").tobytes()
+    pcm = (np.clip(activity.normalized(samples), -1.0, 1.0) * 32767).astype("<i2").tobytes()
     decoder.reinit_feat(decoder.config)  # else the features of a piece depend on the one before it
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)

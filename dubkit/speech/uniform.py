@@ -6,8 +6,7 @@ import numpy as np
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.records import SILENCE, Floats, Phoneme, ScriptLine, Speech, Word
-from dubkit.speech import activity
-from dubkit.speech.g2p import IPA, pronounce, words_of
+from dubkit.speech import activity, g2p
 
 # what a mouth does when nothing is known of the words: open and close at the pace of speech
 _DEFAULT_PHONES = "B AH D AH"
@@ -40,7 +39,7 @@ class EvenAligner:
         for words_of_line, where in _parts(script or (), spans, duration) if spans else ():
             texts += words_of_line
             phones = [
-                (pronounce(text) if text else _DEFAULT_PHONES) or _DEFAULT_PHONES
+                (g2p.pronounce(text) if text else _DEFAULT_PHONES) or _DEFAULT_PHONES
                 for text in words_of_line
             ]
             placed += _spread([p.split() for p in phones], where)
@@ -62,7 +61,7 @@ def _parts(
     script: tuple[ScriptLine, ...], spans: list[activity.Span], duration: float
 ) -> list[tuple[list[str], list[activity.Span]]]:
     """Words and the spans that they are spread over."""
-    lines = [(words_of(line.text), line.start, line.end) for line in script]
+    lines = [(g2p.words_of(line.text), line.start, line.end) for line in script]
     lines = [line for line in lines if line[0]]
     if not lines:
         seconds = sum(end - start for start, end in spans)
@@ -120,7 +119,7 @@ def _records(
         for symbol, start, end in phones:
             if start - at > 1e-6:
                 phonemes.append(Phoneme(SILENCE, at, start))
-            phonemes.append(Phoneme(IPA[symbol], max(at, start), end, index))
+            phonemes.append(Phoneme(g2p.IPA[symbol], max(at, start), end, index))
             at = end
     if duration - at > 1e-6 or not phonemes:
         phonemes.append(Phoneme(SILENCE, at, duration))

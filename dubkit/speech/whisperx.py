@@ -22,16 +22,13 @@ from typing import Any
 import numpy as np
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.containment import contained
-from dubkit.engines.registry import load_module
+from dubkit.engines import containment, registry
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
-from dubkit.speech import activity, script_alignment
+from dubkit.speech import activity, g2p, script_alignment, sphinx_decoders
 from dubkit.speech.activity import Track
-from dubkit.speech.g2p import Pronouncer, guess
 from dubkit.speech.script_alignment import Chunk, silence_inaudible, tile
-from dubkit.speech.sphinx_decoders import Phones
 from dubkit.weights import locate
 
 _FEW_LETTERS = 20
@@ -145,9 +142,11 @@ def _shortened(word: Timed, end_by: float = 0.0, start_by: float = 0.0) -> tuple
     return shorter, low if start_by else high
 
 
-def phones_of(words: Sequence[Timed], pronounce: Pronounce) -> tuple[Phones, list[str]]:
+def phones_of(
+    words: Sequence[Timed], pronounce: Pronounce
+) -> tuple[sphinx_decoders.Phones, list[str]]:
     """The phonemes of words that have times, laid along their characters, and the words without any."""
-    phones: Phones = []
+    phones: sphinx_decoders.Phones = []
     missing: list[str] = []
     for number, word in enumerate(words):
         symbols = pronounce(word.text)
@@ -226,8 +225,8 @@ class WhisperxAligner:
         if self._loaded:
             self._loaded.clear()
             gc.collect()
-            with contained():
-                load_module("dubkit.models.devices", what=self.name).release(self.device)
+            with containment.contained():
+                registry.load_module("dubkit.models.devices", what=self.name).release(self.device)
 
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
@@ -238,13 +237,13 @@ class WhisperxAligner:
         if not track.spans:
             _warn(track, "the dub is silent: mouths will rest")
             return self._speech(track, language or "en", "silence", [])
-        with contained():
+        with containment.contained():
             if language is None and script:
-                language = guess(line.text for line in script)
+                language = g2p.guess(line.text for line in script)
             if language is None:
                 language, remark = self._detected_language(track)
                 _warn(track, remark)
-            speaker = Pronouncer(language)
+            speaker = g2p.Pronouncer(language)
             if script:
                 words, chunks = self._with_script(track, script, language, speaker)
             else:
@@ -258,13 +257,13 @@ class WhisperxAligner:
         track = Track.of(samples)
         if not track.spans:
             return None
-        with contained():
+        with containment.contained():
             return self._detected_language(track)
 
     def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
         """See `engines.base.Listener`."""
         track = Track.of(samples)
-        with contained():
+        with containment.contained():
             recognized = self._with_recognizer(
                 track, lambda net, n: net.recognize(track.samples, language, n)
             )
@@ -280,16 +279,16 @@ class WhisperxAligner:
         doubt = "" if sure >= _SURE else f", but with low confidence ( {sure:.2f})"
         return str(code), f"no language was set: the dub sounds like {code!r}{doubt}"
 
-    def _words(self, track: Track, text: str, speaker: Pronouncer) -> list[str]:
+    def _words(self, track: Track, text: str, speaker: g2p.Pronouncer) -> list[str]:
         """The spoken words of a text, numbers and signs written out."""
-        spoken = load_module("dubkit.speech.normalize", what=self.name, extra=self.name)
+        spoken = registry.load_module("dubkit.speech.normalize", what=self.name, extra=self.name)
         spoken_words, missing = spoken.spoken_words(text, speaker.language.split("-")[0])
         if missing:
             _warn(track, f"left out, because they cannot be pronounced: {', '.join(missing)}")
         return speaker.words(" ".join(spoken_words))
 
     def _without_script(
-        self, track: Track, language: str, speaker: Pronouncer
+        self, track: Track, language: str, speaker: g2p.Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
         recognized = self._with_recognizer(
             track, lambda net, n: net.recognize(track.samples, language, n)
@@ -311,7 +310,7 @@ class WhisperxAligner:
         return words, chunks
 
     def _with_script(
-        self, track: Track, script: tuple[ScriptLine, ...], language: str, speaker: Pronouncer
+        self, track: Track, script: tuple[ScriptLine, ...], language: str, speaker: g2p.Pronouncer
     ) -> tuple[list[str], list[Chunk]]:
         lines = [self._words(track, line.text, speaker) for line in script]
         words = [word for line in lines for word in line]
@@ -363,7 +362,7 @@ class WhisperxAligner:
         language: str,
         path: str,
         words: list[Timed],
-        speaker: Pronouncer | None = None,
+        speaker: g2p.Pronouncer | None = None,
     ) -> Speech:
         phones, missing = phones_of(words, speaker.ipa) if speaker else ([], [])
         if missing:
@@ -425,8 +424,10 @@ class WhisperxAligner:
         )
 
     def _within_memory(self, track: Track, work: Callable[[Any, int, str], Any], batch: int) -> Any:
-        models = load_module("dubkit.speech.whisperx_models", what=self.name, extra=self.name)
-        memory = load_module("dubkit.models.devices", what=self.name)
+        models = registry.load_module(
+            "dubkit.speech.whisperx_models", what=self.name, extra=self.name
+        )
+        memory = registry.load_module("dubkit.models.devices", what=self.name)
         with memory.threads(cores()):
             return memory.within_memory(
                 lambda n, device: work(models, n, device), batch, self.device, partial(_warn, track)

@@ -12,23 +12,15 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings
-from dubkit.engines.base import FaceDetector
-from dubkit.engines.registry import chosen_line, load_engine
+from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces import selection
-from dubkit.faces.active_speaker import sound_features
-from dubkit.faces.align import Matrix
+from dubkit.faces import active_speaker, align, selection, tracker, tracklet
 from dubkit.faces.selection import SoundFeatures, choose
-from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import TrackerSettings, View
-from dubkit.media.audio import load_span
-from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.planes import rgb_crop
-from dubkit.records import Detection, FaceState, FaceTrack, Picture, Shot, TrackChoice
+from dubkit.media import audio, frames, planes
+from dubkit.records import Detection, Doubles, FaceState, FaceTrack, Picture, Shot, TrackChoice
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 
@@ -37,8 +29,8 @@ from dubkit.stages.probe import load_film
 class FrameView:
     """A frame as the tracker uses it; implements `tracklet.View`."""
 
-    frame: Frame
-    detector: FaceDetector
+    frame: frames.Frame
+    detector: base.FaceDetector
     long_side: int
 
     def detect(self) -> Sequence[Detection]:
@@ -48,11 +40,11 @@ class FrameView:
         scale = np.array([width / picture.shape[1], height / picture.shape[0]])
         return [_enlarged(d, scale) for d in self.detector.detect(picture)]
 
-    def crop(self, crop_from_display: Matrix, size: int) -> Picture:
-        return rgb_crop(self.frame, crop_from_display, size)
+    def crop(self, crop_from_display: align.Matrix, size: int) -> Picture:
+        return planes.rgb_crop(self.frame, crop_from_display, size)
 
 
-def _enlarged(found: Detection, scale: NDArray[np.float64]) -> Detection:
+def _enlarged(found: Detection, scale: Doubles) -> Detection:
     """From the small picture's pixels to the display's; pixel centers are at integers."""
     points = ((found.points + 0.5) * scale - 0.5).astype(np.float32)
     corners = (np.array(found.box).reshape(2, 2) + 0.5) * scale - 0.5
@@ -66,17 +58,19 @@ def run(context: StageContext) -> StageReport:
     if shot is None:
         raise WorkError("the faces stage works on one shot at a time")
     cv2.setNumThreads(1)  # workers share the cores; results must not depend on how many there are
-    detector = load_engine("detector", settings.detector, settings, context.device)
-    landmarker = load_engine("landmarker", settings.landmarker, settings, context.device)
+    detector = registry.load_engine("detector", settings.detector, settings, context.device)
+    landmarker = registry.load_engine("landmarker", settings.landmarker, settings, context.device)
     info, pts = load_film(context.folder("probe"))
-    reader = FrameReader(context.job.video, info, pts, threads=context.cores)
+    reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
 
-    def views(start: int, end: int) -> Iterable[tuple[int, View]]:
+    def views(start: int, end: int) -> Iterable[tuple[int, tracklet.View]]:
         for frame in reader.read(start, end):
             yield frame.index, FrameView(frame, detector, settings.detect_size)
 
     rate = float(info.average_rate)
-    tracks = track_shot(shot, views, landmarker, TrackerSettings.of(settings, rate))
+    tracks = tracker.track_shot(
+        shot, views, landmarker, tracklet.TrackerSettings.of(settings, rate)
+    )
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
     needs_sound = settings.which == "speaking" and len(tracks) > 1
     sound = _sound(context, shot, times, rate) if needs_sound else None
@@ -95,27 +89,25 @@ def run(context: StageContext) -> StageReport:
 
 def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
     """Which detector ``auto`` chose and why, and the notes of the detector itself."""
-    line = chosen_line("detector", settings.detector, settings)
+    line = registry.chosen_line("detector", settings.detector, settings)
     if line:
         yield line
     yield from getattr(detector, "notes", ())
 
 
-def _sound(
-    context: StageContext, shot: Shot, times: NDArray[np.float64], rate: float
-) -> SoundFeatures | None:
+def _sound(context: StageContext, shot: Shot, times: Doubles, rate: float) -> SoundFeatures | None:
     """The film's own sound in the span of the shot."""
     margin = 0.5
     begin = float(times[0]) - margin
-    samples = load_span(context.job.video, begin, float(times[-1]) + margin)
+    samples = audio.load_span(context.job.video, begin, float(times[-1]) + margin)
     if samples is None:
         return None
     middle = times - begin + 0.5 / rate  # the middle of the time that a frame is shown
-    return SoundFeatures(shot.start, sound_features(samples, middle))
+    return SoundFeatures(shot.start, active_speaker.sound_features(samples, middle))
 
 
 def _notes(
-    shot: Shot, choices: Sequence[TrackChoice], note: str | None, seconds: NDArray[np.float64]
+    shot: Shot, choices: Sequence[TrackChoice], note: str | None, seconds: Doubles
 ) -> Iterator[str]:
     if note:
         yield f"shot {shot.name}: {note}"

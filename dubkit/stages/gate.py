@@ -11,28 +11,25 @@ from collections.abc import Iterator
 
 from dubkit.errors import WorkError
 from dubkit.faces.selection import load_tracks
-from dubkit.metrics.gate_limits import GATE, FaceChecks, check, judge
-from dubkit.metrics.lip_sync import speech_of
-from dubkit.metrics.shot_meter import load_seen
+from dubkit.metrics import gate_limits, lip_sync, shot_meter
 from dubkit.speech.timing import load_timing
-from dubkit.stages import generate
-from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages import base, generate
 from dubkit.work.store import write_record
 
 
-def run(context: StageContext) -> StageReport:
+def run(context: base.StageContext) -> base.StageReport:
     """Judge one shot."""
     if context.shot is None:
         raise WorkError("the gate works on shots, but was given none")
     settings = context.config.gate
     faces = () if settings.action == "off" else tuple(_faces(context))
-    result = judge(context.shot.name, faces, settings, context.decision)
+    result = gate_limits.judge(context.shot.name, faces, settings, context.decision)
     if result.kept:
         generate.keep_original(context)
-    write_record(context.out / GATE, result)
+    write_record(context.out / gate_limits.GATE, result)
     why = "; ".join(result.reasons)
     warned = not result.passed and not result.kept and result.verdict is None
-    return StageReport(
+    return base.StageReport(
         kept=why if result.kept else None,
         warnings=(f"fails the gate: {why}",) if warned else (),
         facts={
@@ -44,9 +41,9 @@ def run(context: StageContext) -> StageReport:
     )
 
 
-def _faces(context: StageContext) -> Iterator[FaceChecks]:
+def _faces(context: base.StageContext) -> Iterator[gate_limits.FaceChecks]:
     """The checks of each face that was dubbed."""
-    faces = load_seen(context.folder("generate"))
+    faces = shot_meter.load_seen(context.folder("generate"))
     if not faces or context.shot is None:
         return
     timing = load_timing(context.folder("timing"))
@@ -56,15 +53,17 @@ def _faces(context: StageContext) -> Iterator[FaceChecks]:
     for seen in faces:
         track = tracks[seen.track]
         row = track.start - context.shot.start
-        speech = speech_of(timing, row, len(track), voices.config(track).generate)
+        speech = lip_sync.speech_of(timing, row, len(track), voices.config(track).generate)
         found = seen.values(speech, still=still)
-        yield FaceChecks(seen.track, seen.frames, check(found, context.config.gate))
+        yield gate_limits.FaceChecks(
+            seen.track, seen.frames, gate_limits.check(found, context.config.gate)
+        )
 
 
-STAGE = Stage(
+STAGE = base.Stage(
     name="gate",
-    per=Per.SHOT,
-    source=Source.DUB,
+    per=base.Per.SHOT,
+    source=base.Source.DUB,
     after=("probe", "faces", "adapt", "timing", "generate"),
     run=run,
     version=4,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import ProbeSettings
 from dubkit.errors import InputError, WorkError
 from dubkit.media.probe import probe
-from dubkit.records import VideoInfo
+from dubkit.records import Integers, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import load_array, read_record, write_record
 
@@ -18,11 +17,11 @@ VIDEO = "video.json"
 PTS = "pts.npy"
 
 
-def load_film(folder: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
+def load_film(folder: Path) -> tuple[VideoInfo, Integers]:
     """What this stage published: facts and the times of all frames, (frames,) in their time base."""
     path = folder / PTS
     try:
-        pts: NDArray[np.int64] = load_array(path)
+        pts: Integers = load_array(path)
     except (OSError, ValueError) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force probe"

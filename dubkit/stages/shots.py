@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dubkit.config.schema import Config
-from dubkit.engines.base import ShotDetector
-from dubkit.engines.registry import load_engine
+from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.media.probe import refuse_damaged
-from dubkit.media.shotlist import read_shots, write_shots
-from dubkit.records import Shot, VideoInfo
+from dubkit.media import probe, shotlist
+from dubkit.records import Integers, Shot, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.work.store import read_record, write_record
@@ -33,7 +28,7 @@ def run(context: StageContext) -> StageReport:
     """Take the shots from the job's list, or detect them."""
     info, pts = load_film(context.folder("probe"))
     if context.job.shots is not None:
-        shots, engine = read_shots(context.job.shots, info.frames), "list"
+        shots, engine = shotlist.read_shots(context.job.shots, info.frames), "list"
     else:
         detector = _detector(context.config)
         found = detector.detect(context.job.video, info, pts)
@@ -42,18 +37,18 @@ def run(context: StageContext) -> StageReport:
         engine = f"{detector.name} {detector.version}"
     check_tiling(shots, info.frames)
     write_record(context.out / SHOTS, shots, list[Shot])
-    write_shots(context.out / LIST, shots)
+    shotlist.write_shots(context.out / LIST, shots)
     return StageReport(engine=engine, facts={"shots": len(shots)})
 
 
-def _refuse_damaged(context: StageContext, detector: ShotDetector, frames: int) -> None:
+def _refuse_damaged(context: StageContext, detector: base.ShotDetector, frames: int) -> None:
     """An engine that looks at every picture may say how many are none, long before the film is made."""
     damaged = getattr(detector, "repaired", 0)
-    refuse_damaged(context.job.video, damaged, frames, context.config.probe.max_damaged)
+    probe.refuse_damaged(context.job.video, damaged, frames, context.config.probe.max_damaged)
 
 
 def without_short(
-    shots: list[Shot], pts: NDArray[np.int64], info: VideoInfo, min_seconds: float
+    shots: list[Shot], pts: Integers, info: VideoInfo, min_seconds: float
 ) -> list[Shot]:
     """Join shots shorter than ``min_seconds`` with the one before, the first with the one after."""
     times = (pts - pts[0]) * float(info.time_base)
@@ -82,8 +77,10 @@ def identity(config: Config) -> str:
     return engine_identity("shots", config.shots.detector, config.shots)
 
 
-def _detector(config: Config) -> ShotDetector:
-    return cast(ShotDetector, load_engine("shots", config.shots.detector, config.shots))
+def _detector(config: Config) -> base.ShotDetector:
+    return cast(
+        base.ShotDetector, registry.load_engine("shots", config.shots.detector, config.shots)
+    )
 
 
 STAGE = Stage(

@@ -8,37 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config
 from dubkit.errors import OutputError, WorkError
-from dubkit.media.audio import AudioInfo, audio_info
-from dubkit.media.concat import (
-    SECONDS,
-    Fade,
-    can_copy,
-    can_fade,
-    fade_segment,
-    film_offset,
-    goes_on,
-    join_segments,
-)
-from dubkit.media.container import CODEC_NAMES, check_delivery
-from dubkit.media.frames import FrameReader
+from dubkit.media import audio, concat, container, frames, planes, process
 from dubkit.media.mux import Parts, mux, plan_carried, plan_sound
-from dubkit.media.planes import plane_format
 from dubkit.media.probe import probe, refuse_damaged
-from dubkit.media.process import program_version
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GateResult, load_gate
-from dubkit.records import Shot, VideoInfo
-from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
+from dubkit.records import Integers, Shot, VideoInfo
+from dubkit.stages import base, generate
 from dubkit.stages.probe import load_film
 from dubkit.stages.shots import load_shots
 from dubkit.work.store import read_record
 
-Pts = NDArray[np.int64]
+Pts = Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +34,14 @@ class Picture:
     copied: bool  # the source's own coded pictures
 
 
-def run(context: StageContext) -> StageReport:
+def run(context: base.StageContext) -> base.StageReport:
     """Make the film."""
     info, pts = load_film(context.folder("probe"))
-    suffix = check_delivery(context.job.output, context.config.generate.codec)
-    dub = audio_info(context.job.audio)
+    suffix = container.check_delivery(context.job.output, context.config.generate.codec)
+    dub = audio.audio_info(context.job.audio)
     picture = _picture(context, info, pts, dub.duration, suffix)
     joined = context.out / "picture.part"
-    count = join_segments(picture.segments, picture.pts, info.time_base, joined)
+    count = concat.join_segments(picture.segments, picture.pts, info.time_base, joined)
     made = replace(picture, pts=_lengthened(picture.pts, count, info))
     film = context.out / f"film{suffix}"
     warnings = _mux(context, info, dub, joined, made, film)
@@ -65,15 +49,15 @@ def run(context: StageContext) -> StageReport:
     for extra in (*context.out.glob("freeze.part*"), *context.out.glob("fade-*.part*")):
         extra.unlink()
     seconds = _check(film, info, made)
-    return StageReport(
-        engine=f"ffmpeg {program_version('ffmpeg')}",
+    return base.StageReport(
+        engine=f"ffmpeg {process.program_version('ffmpeg')}",
         warnings=tuple(warnings),
         facts={"frames": len(made.pts), "seconds": round(seconds, 3), "copied": picture.copied},
     )
 
 
 def _picture(
-    context: StageContext, info: VideoInfo, pts: Pts, sound: float, suffix: str
+    context: base.StageContext, info: VideoInfo, pts: Pts, sound: float, suffix: str
 ) -> Picture:
     """Choose the segments and the length."""
     settings = context.config.stitch
@@ -81,7 +65,7 @@ def _picture(
     damaged = sum(result.repaired for result in results)
     refuse_damaged(context.job.video, damaged, info.frames, context.config.probe.max_damaged)
     as_it_was = not damaged and not any(result.touched for result in results)
-    wanted = CODEC_NAMES[context.config.generate.codec]
+    wanted = container.CODEC_NAMES[context.config.generate.codec]
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
         more = math.ceil((sound - info.duration) / step - 1e-6)
@@ -90,12 +74,12 @@ def _picture(
     if settings.length == "shortest" and sound < info.duration - step / 2:
         elapsed = (pts - pts[0]) * float(info.time_base)
         pts = pts[: max(1, int(np.searchsorted(elapsed, sound - step / 2)))]
-    if as_it_was and info.codec == wanted and can_copy(context.job.video, info):
+    if as_it_was and info.codec == wanted and concat.can_copy(context.job.video, info):
         return Picture((context.job.video,), pts, True)
     return Picture(segments, pts, False)
 
 
-def _segments(context: StageContext) -> tuple[tuple[Path, ...], list[GenerateResult]]:
+def _segments(context: base.StageContext) -> tuple[tuple[Path, ...], list[generate.GenerateResult]]:
     """The segment of every shot in film order, and what was made of each."""
     shots = load_shots(context.folder("shots"))
     gates = [load_gate(folder) for folder in context.inputs["gate"]]
@@ -105,28 +89,31 @@ def _segments(context: StageContext) -> tuple[tuple[Path, ...], list[GenerateRes
     kept = [gate.kept for gate in gates]
     if len(folders) != len(shots):
         raise WorkError(f"{len(folders)} of {len(shots)} shots are rendered", hint="run again")
-    results = [read_record(folder / RESULT, GenerateResult) for folder in folders]
+    results = [read_record(folder / generate.RESULT, generate.GenerateResult) for folder in folders]
     for shot, result in zip(shots, results, strict=True):
         if result.frames != shot.frames:
             raise WorkError(
                 f"shot {shot.name} was made with {result.frames} frames",
                 hint="run again with --force generate",
             )
-    segments = [folder / SEGMENT for folder in folders]
+    segments = [folder / generate.SEGMENT for folder in folders]
     if context.config.gate.border == "fade" and any(kept):
         segments = _faded(context, shots, kept, segments)
     return tuple(segments), results
 
 
 def _faded(
-    context: StageContext, shots: Sequence[Shot], kept: Sequence[bool], segments: Sequence[Path]
+    context: base.StageContext,
+    shots: Sequence[Shot],
+    kept: Sequence[bool],
+    segments: Sequence[Path],
 ) -> list[Path]:
     """The segments; a dubbed one beside one that keeps its picture fades, where the film goes on over the cut."""
     info, pts = load_film(context.folder("probe"))
-    reader = FrameReader(context.job.video, info, pts)
-    long = max(1, round(SECONDS * float(info.average_rate)))
+    reader = frames.FrameReader(context.job.video, info, pts)
+    long = max(1, round(concat.SECONDS * float(info.average_rate)))
     cuts = {
-        shots[i].start: goes_on(reader, shots[i].start)
+        shots[i].start: concat.goes_on(reader, shots[i].start)
         for i in range(1, len(shots))
         if kept[i] != kept[i - 1]
     }
@@ -134,10 +121,10 @@ def _faded(
     for number, (shot, own) in enumerate(zip(shots, kept, strict=True)):
         most = min(long, shot.frames // 2)
         head, tail = (most if cuts.get(at) else 0 for at in (shot.start, shot.end))
-        if not own and (head or tail) and can_fade(segments[number], reader):
+        if not own and (head or tail) and concat.can_fade(segments[number], reader):
             found[number] = context.out / f"fade-{shot.name}.part"
-            fade = Fade(head, tail)
-            fade_segment(
+            fade = concat.Fade(head, tail)
+            concat.fade_segment(
                 *(segments[number], reader, shot.start, fade),
                 settings=context.config.generate,
                 out=found[number],
@@ -163,24 +150,24 @@ def _lengthened(pts: Pts, count: int, info: VideoInfo) -> Pts:
     return np.concatenate([pts, more])
 
 
-def _freeze(context: StageContext, info: VideoInfo, segment: Path, more: int) -> Path:
+def _freeze(context: base.StageContext, info: VideoInfo, segment: Path, more: int) -> Path:
     """A segment of ``more`` pictures like the last one of ``segment``."""
     there, times = probe(segment)
-    last = next(FrameReader(segment, there, times).read(there.frames - 1, there.frames))
+    last = next(frames.FrameReader(segment, there, times).read(there.frames - 1, there.frames))
     path = context.out / "freeze.part"
     # gray H.264 is decoded with empty chroma planes, and deep samples may have been reduced
-    gray = plane_format(info).planes == 1
+    gray = planes.plane_format(info).planes == 1
     like = info if gray else replace(info, pixel_format=there.pixel_format)
     with FrameWriter(path, like, context.config.generate) as writer:
         for pts in _lengthened(np.zeros(1, np.int64), more, info):
-            writer.write(last.planes[: plane_format(like).planes], int(pts))
+            writer.write(last.planes[: planes.plane_format(like).planes], int(pts))
     return path
 
 
 def _mux(
-    context: StageContext,
+    context: base.StageContext,
     info: VideoInfo,
-    dub: AudioInfo,
+    dub: audio.AudioInfo,
     joined: Path,
     picture: Picture,
     film: Path,
@@ -207,7 +194,7 @@ def _mux(
             dub=context.job.audio,
             source=context.job.video,
             info=info,
-            offset=film_offset(context.job.video, int(picture.pts[0]), info),
+            offset=concat.film_offset(context.job.video, int(picture.pts[0]), info),
             seconds=seconds,
             sound=sound,
             dub_stream=dub.stream,
@@ -251,13 +238,13 @@ def _check(film: Path, info: VideoInfo, picture: Picture) -> float:
 
 def identity(config: Config) -> str:
     """The program that writes the file."""
-    return f"ffmpeg {program_version('ffmpeg')}"
+    return f"ffmpeg {process.program_version('ffmpeg')}"
 
 
-STAGE = Stage(
+STAGE = base.Stage(
     name="stitch",
-    per=Per.JOB,
-    source=Source.DUB,
+    per=base.Per.JOB,
+    source=base.Source.DUB,
     after=("probe", "shots", "generate", "gate"),
     run=run,
     version=2,

@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config
-from dubkit.engines.base import Aligner, ShotDetector
-from dubkit.engines.registry import load_engine
+from dubkit.engines import base, registry
 from dubkit.errors import DubkitError, InputError
 from dubkit.media.audio import load_span
 from dubkit.media.probe import probe
 from dubkit.pipeline.dry_run import SHOTS
-from dubkit.records import Shot, TimedPhoneme, VideoInfo
+from dubkit.records import Doubles, Integers, Shot, TimedPhoneme, VideoInfo
 from dubkit.speech.auto import aligner_of
-from dubkit.stages import shots as shots_stage
-from dubkit.stages import speech as speech_stage
+from dubkit.stages import shots as shots_stage, speech as speech_stage
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.shots import without_short
 from dubkit.training.footage import read_lines
@@ -47,18 +44,18 @@ class Analysis:
 
 
 @lru_cache(maxsize=4)
-def film(path: Path) -> tuple[VideoInfo, NDArray[np.int64]]:
+def film(path: Path) -> tuple[VideoInfo, Integers]:
     """Facts and frame times of a file; the pieces of one file follow one another."""
     return probe(path)
 
 
 @lru_cache(maxsize=4)
-def aligner(config: Config, device: str) -> Aligner:
+def aligner(config: Config, device: str) -> base.Aligner:
     """The aligner of `dubkit run`, once a process."""
     return aligner_of(config.speech, device)
 
 
-def times_of(info: VideoInfo, pts: NDArray[np.int64]) -> NDArray[np.float64]:
+def times_of(info: VideoInfo, pts: Integers) -> Doubles:
     """Seconds of frames on the container's clock."""
     return np.asarray(pts * float(info.time_base), np.float64)
 
@@ -98,8 +95,8 @@ def _analyze(context: StageContext) -> tuple[Analysis, list[Shot], str | None]:
     pictures_alone = settings.pictures > 0
     if not info.has_audio and not pictures_alone:
         raise InputError("it has no sound")
-    shots = load_engine("shots", config.shots.detector, config.shots)
-    found = cast(ShotDetector, shots).detect(video, info, pts)
+    shots = registry.load_engine("shots", config.shots.detector, config.shots)
+    found = cast(base.ShotDetector, shots).detect(video, info, pts)
     found = without_short(found, pts, info, config.shots.min_seconds)
     pieces = _cut_long(found, float(info.average_rate), settings.max_seconds)
     aligned = context.job.script is not None and not pictures_alone
@@ -118,7 +115,7 @@ def _cut_long(shots: Sequence[Shot], rate: float, longest: float) -> list[Shot]:
 
 
 def _aligned(
-    context: StageContext, info: VideoInfo, pts: NDArray[np.int64]
+    context: StageContext, info: VideoInfo, pts: Integers
 ) -> tuple[tuple[TimedPhoneme, ...] | None, str | None]:
     """The script's phonemes, or None and why they cannot be used."""
     video, script, config = context.job.video, context.job.script, context.config

@@ -15,16 +15,13 @@ from dubkit.errors import InputError, UsageError
 from dubkit.models.checkpoint import digest
 from dubkit.pipeline.worker import find_devices
 from dubkit.progress import BatchProgress, NoProgress, Progress
-from dubkit.training.dataset import INDEX, PreparedSet
+from dubkit.training import dataset, train_sc, train_tc, trainer
 from dubkit.training.prepare import PrepareResult, prepare
-from dubkit.training.train_sc import sc_objective
-from dubkit.training.train_tc import tc_objective
-from dubkit.training.trainer import Objective, Outcome, run_training
 
 __all__ = ["KINDS", "PrepareResult", "prepare_set", "train"]
 
-Maker = Callable[[PreparedSet, Any, torch.device, Path | None], Objective]
-KINDS: dict[str, Maker] = {"tc": tc_objective, "sc": sc_objective}
+Maker = Callable[[dataset.PreparedSet, Any, torch.device, Path | None], trainer.Objective]
+KINDS: dict[str, Maker] = {"tc": train_tc.tc_objective, "sc": train_sc.sc_objective}
 _OF_NO_RESULT = {"loaders"}  # settings that change no weight
 
 
@@ -53,14 +50,14 @@ def train(
     settings: Sequence[str] = (),
     device: str | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> trainer.Outcome:
     """Train the net of a kind (`KINDS`) on a prepared set, or resume that training; see `training.trainer`.
 
     ``start`` is a checkpoint to begin from. Raises `DubkitError`.
     """
     config = load_config(presets, settings, {"parallel.device": device})
     wanted: LoopSettings = getattr(config.train, kind)
-    footage = PreparedSet(prepared)
+    footage = dataset.PreparedSet(prepared)
     if out.resolve() == prepared.resolve():
         raise UsageError("the training needs a folder of its own, not that of the prepared set")
     where = torch.device(_device(config))
@@ -68,10 +65,12 @@ def train(
     _check_footage(footage, listener)
     objective = KINDS[kind](footage, wanted, where, start)
     identity = _identity(prepared, wanted, start)
-    return run_training(objective, wanted, out, identity=identity, device=where, progress=listener)
+    return trainer.run_training(
+        objective, wanted, out, identity=identity, device=where, progress=listener
+    )
 
 
-def _check_footage(footage: PreparedSet, progress: Progress) -> None:
+def _check_footage(footage: dataset.PreparedSet, progress: Progress) -> None:
     if not footage.names("train"):
         raise InputError(
             f"{footage.root} holds no clip to train on",
@@ -93,6 +92,6 @@ def _identity(prepared: Path, settings: LoopSettings, start: Path | None) -> dic
         for name, value in settings.model_dump(mode="json").items()
         if name not in _OF_NO_RESULT
     }
-    parts["prepared set"] = hashlib.sha256((prepared / INDEX).read_bytes()).hexdigest()[:16]
+    parts["prepared set"] = hashlib.sha256((prepared / dataset.INDEX).read_bytes()).hexdigest()[:16]
     parts["start"] = digest(start) if start else "none"
     return parts

@@ -33,8 +33,7 @@ from dubkit.media.pictures import PictureWriter
 from dubkit.media.planes import rgb_crop
 from dubkit.records import SILENCE, Floats, Shot, TimedPhoneme, VideoInfo
 from dubkit.speech.mel_levels import mel_levels_of
-from dubkit.stages import faces as faces_stage
-from dubkit.stages import speech as speech_stage
+from dubkit.stages import faces as faces_stage, speech as speech_stage
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.faces import FrameView
 from dubkit.training import analyze, quality

@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import InputError, WorkError
 from dubkit.faces import landmark_layout
 from dubkit.media.pictures import read_pictures
-from dubkit.records import Floats, Picture, TimedPhoneme
-from dubkit.work.manifest import write_atomic
-from dubkit.work.store import open_arrays
+from dubkit.records import Doubles, Floats, Picture, TimedPhoneme
+from dubkit.work import manifest, store
 
 FORMAT = 1
 CROP = 192  # pixels
@@ -72,11 +70,11 @@ class SetIndex:
 class PreparedClip:
     """One clip in memory, without its pictures; T frames, N cells of energy."""
 
-    times: NDArray[np.float64]  # (T,) seconds from the clip's start
+    times: Doubles  # (T,) seconds from the clip's start
     landmarks: Floats  # (T, L, 2) display pixels
     confidence: Floats  # (T,)
     pose: Floats  # (T, 3) degrees
-    crop_from_display: NDArray[np.float64]  # (T, 2, 3)
+    crop_from_display: Doubles  # (T, 2, 3)
     energy: Floats  # (N,) level of the sound, 0 at -80 dB, 1 at full scale
     phonemes: Mapping[
         str, list[TimedPhoneme]
@@ -145,7 +143,7 @@ def read_index(root: Path) -> SetIndex | None:
 
 def write_index(root: Path, index: SetIndex) -> None:
     """Replace ``set.json``."""
-    write_atomic(root / INDEX, _INDEX.dump_json(index, indent=1) + b"\n")
+    manifest.write_atomic(root / INDEX, _INDEX.dump_json(index, indent=1) + b"\n")
 
 
 def write_clip(path: Path, clip: PreparedClip) -> None:
@@ -162,7 +160,7 @@ def write_clip(path: Path, clip: PreparedClip) -> None:
 def read_clip(path: Path) -> PreparedClip:
     """Read what `write_clip` wrote. Raises WorkError where it is missing or damaged."""
     try:
-        with open_arrays(path) as stored:
+        with store.open_arrays(path) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
             ways = [way for way in PATHS if f"phonemes_{way}" in stored.files]
             phonemes = {way: _timed(str(stored[f"phonemes_{way}"])) for way in ways}

@@ -12,15 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings, PrepareSettings
-from dubkit.faces.active_speaker import (
-    LIMIT,
-    MIN_MOTION,
-    WEIGHTS,
-    lips_from_sound,
-    sound_features,
-    without_slow,
-)
-from dubkit.faces.smooth import segments
+from dubkit.faces import active_speaker, smooth
 from dubkit.metrics.picture import focus
 from dubkit.records import SILENCE, FaceTrack, Floats, Shot, TimedPhoneme, TrackChoice
 
@@ -64,17 +56,20 @@ def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sy
     count = len(motion)
     if count < max(8, 0.6 * rate) or not np.isfinite(motion).all():
         return None
-    features = sound_features(samples, times + 0.5 / rate)
+    features = active_speaker.sound_features(samples, times + 0.5 / rate)
     if np.ptp(features) < 0.5:
         return None
-    predicted, seen = without_slow(features, rate) @ lips_from_sound(), without_slow(motion, rate)
+    predicted, seen = (
+        active_speaker.without_slow(features, rate) @ active_speaker.lips_from_sound(),
+        active_speaker.without_slow(motion, rate),
+    )
     reach = min(round(REACH_SECONDS * rate), count // 3)
     lags = np.arange(-reach, reach + 1)
     curve = np.array([_agreement(seen, predicted, int(lag)) for lag in lags])
     top = int(curve.argmax())
     offset = float(lags[top]) + _peak(curve, top)
     best, seconds = float(curve[top]), count / rate
-    sure = seconds >= JUDGED_SECONDS and best >= LIMIT / float(np.sqrt(seconds))
+    sure = seconds >= JUDGED_SECONDS and best >= active_speaker.LIMIT / float(np.sqrt(seconds))
     return Sync(best, offset / rate, sure)
 
 
@@ -86,7 +81,7 @@ def _agreement(seen: Series, predicted: Series, lag: int) -> float:
     a, b = a - a.mean(0), b - b.mean(0)
     power = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     alike = np.where(power > 1e-9, (a * b).sum(0) / np.maximum(power, 1e-9), 0.0)
-    return float(alike @ np.array(WEIGHTS) / sum(WEIGHTS))
+    return float(alike @ np.array(active_speaker.WEIGHTS) / sum(active_speaker.WEIGHTS))
 
 
 def _peak(curve: Series, top: int) -> float:
@@ -148,10 +143,10 @@ def sound_fault(
     if sync is None or float(inner.std()) < STEADY:
         return "its sound is not speech: one level throughout"
     moved = float(motion[:, 0].std())
-    if moved < MIN_MOTION:
+    if moved < active_speaker.MIN_MOTION:
         return (
             f"a still picture or a still mouth: it moves by {moved:.3f} of the eye distance, "
-            f"{MIN_MOTION} needed"
+            f"{active_speaker.MIN_MOTION} needed"
         )
     long = len(motion) / rate >= JUDGED_SECONDS
     if long and sync.agreement < settings.min_agreement:
@@ -232,7 +227,7 @@ def usable_runs(found: Choices, settings: PrepareSettings) -> Iterator[Run]:
     """Unbroken runs, long enough, of faces that surely are the ones who speak."""
     for track, choice in zip(found.tracks, found.choices, strict=True):
         if choice.dubbed and _undecided(choice, found) is None:
-            for rows in segments(choice.usable):
+            for rows in smooth.segments(choice.usable):
                 if int(rows.stop - rows.start) >= settings.min_seconds * found.rate:
                     yield Run(track, rows)
 
@@ -248,7 +243,7 @@ def refusals(found: Choices, settings: PrepareSettings) -> Iterator[Refused]:
             continue
         for span in choice.untouched:
             yield Refused(span.start, span.end, f"face {span.reason}")
-        for rows in segments(choice.usable):
+        for rows in smooth.segments(choice.usable):
             start, end = choice.start + rows.start, choice.start + rows.stop
             seconds, least = (end - start) / found.rate, settings.min_seconds
             if seconds < least:

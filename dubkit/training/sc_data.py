@@ -16,14 +16,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.errors import InputError
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import blend, mesh_warp, references, refiner
 from dubkit.models.sc import ScInput
-from dubkit.records import Floats
+from dubkit.records import Doubles, Floats, Picture
 from dubkit.training.dataset import CROP, PreparedSet
 
 
@@ -33,11 +32,11 @@ class Footage:
 
     name: str
     person: str
-    luma: NDArray[np.uint8]  # (T, CROP, CROP)
-    chroma: NDArray[np.uint8]  # (T, 2, CROP / 2, CROP / 2)
+    luma: Picture  # (T, CROP, CROP)
+    chroma: Picture  # (T, 2, CROP / 2, CROP / 2)
     canonical: Floats  # (T, L, 2)
     features: Floats  # (T, F) mouth shape and pose, see `lips.references`
-    times: NDArray[np.float64]
+    times: Doubles
 
     def reference(self, row: int) -> blend.Reference:
         """A frame as the generator keeps it."""
@@ -226,7 +225,7 @@ class Samples:
         return assemble(clip.reference(row), clip.canonical[row], current, lent, rng)
 
 
-def _pick(cumulative: NDArray[np.float64], rng: Random) -> int:
+def _pick(cumulative: Doubles, rng: Random) -> int:
     return min(int(np.searchsorted(cumulative, rng.random())), len(cumulative) - 1)
 
 

@@ -11,30 +11,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, PrepareSettings
 from dubkit.engines.base import Locator
 from dubkit.errors import InputError
-from dubkit.faces import align
-from dubkit.faces.tracklet import Region, Sighting, locate, plausible, shape_deviation
+from dubkit.faces import align, tracklet
 from dubkit.media.pictures import PictureWriter
-from dubkit.records import Detection
+from dubkit.records import Detection, Picture
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.training import quality
-from dubkit.training.cut_clips import (
-    CLIPS_RECORD,
-    CutClip,
-    CutResult,
-    crop_from_display,
-    face_engines,
-    face_identity,
-)
-from dubkit.training.dataset import CROP, PreparedClip, write_clip
+from dubkit.training import cut_clips, dataset, quality
 from dubkit.training.quality import Refused, face_settings
 from dubkit.work.store import write_record
 
-Picture = NDArray[np.uint8]
 STEM = "still"
 _ROUNDS = 3  # of placing landmarks, each on a crop by those of the one before
 _SECOND = 0.6  # a face this large against the largest one is another person in the picture
@@ -50,30 +38,30 @@ _ONE_COLOR = (
 def run(context: StageContext) -> StageReport:
     """Make the clip of one picture."""
     result = cut_still(context.job.video, context.config, context.out, context.device)
-    write_record(context.out / CLIPS_RECORD, result)
+    write_record(context.out / cut_clips.CLIPS_RECORD, result)
     return StageReport(facts={"clips": len(result.clips), "refused": len(result.refused)})
 
 
-def cut_still(picture: Path, config: Config, out: Path, device: str = "cpu") -> CutResult:
+def cut_still(picture: Path, config: Config, out: Path, device: str = "cpu") -> cut_clips.CutResult:
     """Write the clip of one picture to ``out``; what cannot be used is a result with the reason, not an error."""
     cv2.setNumThreads(1)  # workers share the cores
     try:
-        return CutResult(clips=(_cut(picture, config, out, device),))
+        return cut_clips.CutResult(clips=(_cut(picture, config, out, device),))
     except InputError as error:
-        return CutResult(refused=(Refused(0, 1, error.message),))
+        return cut_clips.CutResult(refused=(Refused(0, 1, error.message),))
 
 
-def _cut(path: Path, config: Config, out: Path, device: str) -> CutClip:
+def _cut(path: Path, config: Config, out: Path, device: str) -> cut_clips.CutClip:
     wanted = config.train.prepare
     picture = _read(path, config.probe.max_pixels)
     settings = face_settings(config)
-    detector, landmarker = face_engines(settings, device)
+    detector, landmarker = cut_clips.face_engines(settings, device)
     found = _only_face(detector.detect(picture), wanted)
     region = _region(picture, found)
     face = _placed(region, landmarker, found)
     _check(face, wanted)
-    matrix = crop_from_display(face.landmarks)
-    crop = region.crop(matrix, CROP)
+    matrix = cut_clips.crop_from_display(face.landmarks)
+    crop = region.crop(matrix, dataset.CROP)
     crops = quality.CropQuality()
     crops.add(crop, 1 / align.scale_of(matrix))
     fault = quality.crop_fault(crops, wanted)
@@ -82,7 +70,7 @@ def _cut(path: Path, config: Config, out: Path, device: str) -> CutClip:
     if crops.focus[0] > _LINES and colors(crop) < _ONE_COLOR:
         raise InputError("drawn or printed: of one color, and made of lines or dots")
     _write(out, face, matrix, crop)
-    return CutClip(STEM, 0, 1, 1.0, round(found.box[2] - found.box[0], 1))
+    return cut_clips.CutClip(STEM, 0, 1, 1.0, round(found.box[2] - found.box[0], 1))
 
 
 def colors(crop: Picture) -> float:
@@ -116,30 +104,30 @@ def _only_face(found: Sequence[Detection], settings: PrepareSettings) -> Detecti
     return found[largest]
 
 
-def _region(picture: Picture, found: Detection) -> Region:
+def _region(picture: Picture, found: Detection) -> tracklet.Region:
     """The picture, brought near to the size of its crop, so that sampling does not alias."""
     way = align.canonical_from_points(found.points)
-    factor = max(1, int(align.scale_of(align.invert(way)) * 3 / CROP))
+    factor = max(1, int(align.scale_of(align.invert(way)) * 3 / dataset.CROP))
     if factor == 1:
-        return Region(picture, np.eye(2, 3))
+        return tracklet.Region(picture, np.eye(2, 3))
     size = (picture.shape[1] // factor, picture.shape[0] // factor)
     whole = picture[: size[1] * factor, : size[0] * factor]
     small = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
     shift = (1 / factor - 1) / 2
-    return Region(small, np.array([[1 / factor, 0, shift], [0, 1 / factor, shift]]))
+    return tracklet.Region(small, np.array([[1 / factor, 0, shift], [0, 1 / factor, shift]]))
 
 
-def _placed(region: Region, landmarker: Locator, found: Detection) -> Sighting:
+def _placed(region: tracklet.Region, landmarker: Locator, found: Detection) -> tracklet.Sighting:
     way = align.canonical_from_points(found.points)
     for _ in range(_ROUNDS):
-        (face,) = locate(region, landmarker, [way])
-        if not plausible(face.landmarks):
+        (face,) = tracklet.locate(region, landmarker, [way])
+        if not tracklet.plausible(face.landmarks):
             raise InputError("no face: its landmarks do not form one")
         way = align.canonical_from_face(face.landmarks)
     return face
 
 
-def _check(face: Sighting, settings: PrepareSettings) -> None:
+def _check(face: tracklet.Sighting, settings: PrepareSettings) -> None:
     """Raises `InputError` with what is wrong with a face."""
     fault = quality.face_fault(np.array([face.score], np.float32), settings)
     if fault:
@@ -147,15 +135,15 @@ def _check(face: Sighting, settings: PrepareSettings) -> None:
     yaw, pitch, _ = np.abs(face.pose)
     if yaw > settings.max_yaw or pitch > settings.max_pitch:
         raise InputError(f"turned away: {yaw:.0f} degrees sideways, {pitch:.0f} up or down")
-    odd = shape_deviation(face.landmarks)
+    odd = tracklet.shape_deviation(face.landmarks)
     if odd > _ODDEST:
         raise InputError(f"an odd face, drawn or hidden: {odd:.2f} off the mean, {_ODDEST} allowed")
 
 
-def _write(out: Path, face: Sighting, matrix: align.Matrix, crop: Picture) -> None:
-    with PictureWriter(out / f"{STEM}.mp4", CROP, Fraction(1), Fraction(1, 25)) as writer:
+def _write(out: Path, face: tracklet.Sighting, matrix: align.Matrix, crop: Picture) -> None:
+    with PictureWriter(out / f"{STEM}.mp4", dataset.CROP, Fraction(1), Fraction(1, 25)) as writer:
         writer.write(crop, 0)
-    clip = PreparedClip(
+    clip = dataset.PreparedClip(
         times=np.zeros(1),
         landmarks=face.landmarks[None],
         confidence=np.array([face.score], np.float32),
@@ -164,7 +152,7 @@ def _write(out: Path, face: Sighting, matrix: align.Matrix, crop: Picture) -> No
         energy=np.zeros(1, np.float32),
         phonemes={},
     )
-    write_clip(out / f"{STEM}.npz", clip)
+    dataset.write_clip(out / f"{STEM}.npz", clip)
 
 
 STAGE = Stage(
@@ -176,6 +164,6 @@ STAGE = Stage(
     version=1,
     sections=("probe", "faces", "train.prepare"),
     files=("video",),
-    identity=face_identity,
+    identity=cut_clips.face_identity,
     gpu=True,
 )

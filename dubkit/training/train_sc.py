@@ -16,24 +16,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.config.schema import ScTraining
 from dubkit.errors import InputError
-from dubkit.models.sc import (
-    KIND,
-    MouthDiscriminator,
-    ScConfig,
-    ScNet,
-    ScOutput,
-    fuse,
-    load_sc,
-    save_sc,
-)
-from dubkit.training.dataset import PreparedSet
-from dubkit.training.sc_data import Maps, Samples, load_footage, moving_sample, stacked
-from dubkit.training.trainer import Modules, Optimizers, StepContext, gradient_step, update_average
+from dubkit.models import sc
+from dubkit.records import Picture
+from dubkit.training import dataset, sc_data, trainer
 
 _LIPS = 4.0  # how much more a pixel around the lips counts
 _CELL = 8  # grid pixels: side of a region whose texture is compared
@@ -49,17 +38,17 @@ class Made:
     mask: Tensor  # (B, 1, S, S)
 
 
-def compose(maps: Maps, output: ScOutput) -> Made:
+def compose(maps: sc_data.Maps, output: sc.ScOutput) -> Made:
     """Lay the prediction over the frame as `engines` do."""
-    patch = fuse(maps.references, output.weights) + output.residual
+    patch = sc.fuse(maps.references, output.weights) + output.residual
     mask = maps.mask * output.mask
     return Made(patch, maps.filmed + mask * (patch - maps.filmed), mask)
 
 
-def without_net(maps: Maps) -> Made:
+def without_net(maps: sc_data.Maps) -> Made:
     """What the warp alone makes."""
     weights = maps.weights[:, :, None, None].expand(-1, -1, *maps.mask.shape[-2:])
-    patch = fuse(maps.references, weights)
+    patch = sc.fuse(maps.references, weights)
     return Made(patch, maps.filmed + maps.mask * (patch - maps.filmed), maps.mask)
 
 
@@ -75,7 +64,7 @@ def energy(picture: Tensor) -> Tensor:
     return (F.avg_pool2d(squared, _CELL) + 1e-6).sqrt()
 
 
-def losses(maps: Maps, output: ScOutput, made: Made) -> Mapping[str, Tensor]:
+def losses(maps: sc_data.Maps, output: sc.ScOutput, made: Made) -> Mapping[str, Tensor]:
     """Each loss, weighted; their sum is descended. ``made`` is the picture that ``output`` makes."""
     weight = maps.mask * (1 + _LIPS * maps.core)
     total = weight.sum()
@@ -140,12 +129,12 @@ class Adversary:
 
     def __init__(self, share: float, rate: float, device: torch.device) -> None:
         self._share = share
-        self.discriminator = MouthDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = sc.MouthDiscriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             self.discriminator.parameters(), rate, betas=_BETAS, weight_decay=0
         )
 
-    def term(self, maps: Maps, made: Made, others: Tensor, step: int) -> Tensor:
+    def term(self, maps: sc_data.Maps, made: Made, others: Tensor, step: int) -> Tensor:
         """The adversarial loss, scaled to its share of the gradient of ``others``; the discriminator gets none."""
         self.discriminator.requires_grad_(False)
         unreal = -_mean(self._score(maps, made.patch), maps)
@@ -157,7 +146,7 @@ class Adversary:
         weight = self._share * min(1.0, step / _EASED) * float(others_norm / (own_norm + 1e-6))
         return weight * unreal
 
-    def train_step(self, maps: Maps, made: Made, context: StepContext) -> float:
+    def train_step(self, maps: sc_data.Maps, made: Made, context: trainer.StepContext) -> float:
         """One step of the discriminator; its loss, which is 2 while it cannot distinguish real from made."""
         for group in self.optimizer.param_groups:
             group["lr"] = _QUICK * context.rate
@@ -165,27 +154,24 @@ class Adversary:
             real = self._score(maps, maps.truth)
             false = self._score(maps, made.patch.detach())
             loss = _mean(F.relu(1 - real), maps) + _mean(F.relu(1 + false), maps)
-        return gradient_step(self.discriminator, self.optimizer, loss, _LONGEST)
+        return trainer.gradient_step(self.discriminator, self.optimizer, loss, _LONGEST)
 
-    def _score(self, maps: Maps, picture: Tensor) -> Tensor:
+    def _score(self, maps: sc_data.Maps, picture: Tensor) -> Tensor:
         score: Tensor = self.discriminator(
             picture[..., _WINDOW, _WINDOW], maps.sketch[..., _WINDOW, _WINDOW]
         )
         return score
 
 
-def _mean(values: Tensor, maps: Maps) -> Tensor:
+def _mean(values: Tensor, maps: sc_data.Maps) -> Tensor:
     """The mean of (B, 1, H, W) around the lips."""
     height, width = values.shape[-2:]
     area = F.adaptive_avg_pool2d(maps.core[..., _WINDOW, _WINDOW], (height, width))
     return (values * area).sum() / area.sum()
 
 
-Picture = NDArray[np.uint8]
-
-
 @torch.no_grad()
-def measures(maps: Maps, net: ScNet) -> Mapping[str, float]:
+def measures(maps: sc_data.Maps, net: sc.ScNet) -> Mapping[str, float]:
     """Figures of one batch.
 
     - ``loss``: what training descends.
@@ -207,7 +193,7 @@ def measures(maps: Maps, net: ScNet) -> Mapping[str, float]:
     return found | {f"warp_{k}": v for k, v in _figures(maps, without_net(maps)).items()}
 
 
-def _figures(maps: Maps, made: Made) -> dict[str, float]:
+def _figures(maps: sc_data.Maps, made: Made) -> dict[str, float]:
     gap = (made.patch - maps.truth)[:, :1].abs()
     found = {}
     for suffix, area in (("", maps.mask), ("_lips", maps.core)):
@@ -220,7 +206,7 @@ def _figures(maps: Maps, made: Made) -> dict[str, float]:
 
 
 @torch.no_grad()
-def contact_sheet(maps: Maps, net: ScNet, rows: int) -> Picture:
+def contact_sheet(maps: sc_data.Maps, net: sc.ScNet, rows: int) -> Picture:
     """Across: the real frame, the frame under the patch, the first reference, the warp alone, the net."""
     output = net(maps.given())
     red = torch.tensor([1.0, 0.0, 0.0], device=maps.mask.device)[:, None, None]
@@ -255,10 +241,14 @@ _SHOWN = 8  # rows of the preview
 class ScObjective:
     """See `training.trainer.Objective`."""
 
-    kind = KIND
+    kind = sc.KIND
 
     def __init__(
-        self, samples: Samples, held_out: Sequence[Maps], net: ScNet, settings: ScTraining
+        self,
+        samples: sc_data.Samples,
+        held_out: Sequence[sc_data.Maps],
+        net: sc.ScNet,
+        settings: ScTraining,
     ) -> None:
         self._samples, self._held_out, self._settings = samples, held_out, settings
         self._net = net
@@ -273,27 +263,27 @@ class ScObjective:
         if settings.adversarial:
             self._adversary = Adversary(settings.adversarial, settings.rate, self._device)
 
-    def modules(self) -> Modules:
+    def modules(self) -> trainer.Modules:
         """The net and the running average of its weights, and the discriminator, where there is one."""
         discriminator = (
             {} if self._adversary is None else {"discriminator": self._adversary.discriminator}
         )
         return {"net": self._net, "average": self._average, **discriminator}
 
-    def optimizers(self) -> Optimizers:
+    def optimizers(self) -> trainer.Optimizers:
         """The net's and, where there is one, the discriminator's."""
         discriminator = (
             {} if self._adversary is None else {"discriminator": self._adversary.optimizer}
         )
         return {"net": self._optimizer, **discriminator}
 
-    def draw(self, rng: np.random.Generator) -> Maps:
+    def draw(self, rng: np.random.Generator) -> sc_data.Maps:
         """A batch; all its samples have equally many references."""
         count = 2 if rng.random() < _PAIRS else 3
         drawn = [self._samples.draw(rng, count) for _ in range(self._settings.batch)]
-        return stacked(drawn, rng)
+        return sc_data.stacked(drawn, rng)
 
-    def train_step(self, batch: Maps, context: StepContext) -> Mapping[str, float]:
+    def train_step(self, batch: sc_data.Maps, context: trainer.StepContext) -> Mapping[str, float]:
         """One step."""
         maps = batch.to(context.device)
         with context.autocast():
@@ -304,8 +294,8 @@ class ScObjective:
             if self._adversary is not None:
                 parts["adversarial"] = self._adversary.term(maps, made, total, context.step)
                 total = total + parts["adversarial"]
-        gradient_step(self._net, self._optimizer, total, _LONGEST)
-        update_average(
+        trainer.gradient_step(self._net, self._optimizer, total, _LONGEST)
+        trainer.update_average(
             self._average,
             self._net,
             min(self._settings.average, context.step / (context.step + 10)),
@@ -326,32 +316,34 @@ class ScObjective:
 
     def save(self, path: Path, step: int) -> None:
         """The running average."""
-        save_sc(path, self._average, step)
+        sc.save_sc(path, self._average, step)
 
 
 def sc_objective(
-    prepared: PreparedSet, settings: ScTraining, device: torch.device, start: Path | None
+    prepared: dataset.PreparedSet, settings: ScTraining, device: torch.device, start: Path | None
 ) -> ScObjective:
     """The objective of one training; ``start`` is a checkpoint to go on from.
 
     Raises `InputError` for a set without film to borrow from, `ModelError` for a start that does not fit.
     """
     torch.manual_seed(settings.seed)
-    net = load_sc(start)[0].requires_grad_(True) if start else ScNet(ScConfig())
-    samples = Samples(load_footage(prepared, "train", settings.frames))
+    net = sc.load_sc(start)[0].requires_grad_(True) if start else sc.ScNet(sc.ScConfig())
+    samples = sc_data.Samples(sc_data.load_footage(prepared, "train", settings.frames))
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return ScObjective(samples, held_out(prepared, settings), net.train(), settings)
 
 
-def held_out(prepared: PreparedSet, settings: ScTraining) -> list[Maps]:
+def held_out(prepared: dataset.PreparedSet, settings: ScTraining) -> list[sc_data.Maps]:
     """Batches of people that are not trained on, always the same."""
-    clips = [c for c in load_footage(prepared, "val", settings.frames) if len(c.times) > 1]
+    clips = [c for c in sc_data.load_footage(prepared, "val", settings.frames) if len(c.times) > 1]
     if not clips:
         raise InputError("no clip of the validation split is long enough to check with")
-    moving = Samples(clips).moving
+    moving = sc_data.Samples(clips).moving
     rng = np.random.default_rng(0)
     drawn = []
     for number in range(_CHECKED):
         clip = moving[number % len(moving)]
-        drawn.append(moving_sample(clip, int(rng.integers(len(clip.times))), rng, relight=False))
-    return [stacked(drawn[k : k + _TOGETHER]) for k in range(0, len(drawn), _TOGETHER)]
+        drawn.append(
+            sc_data.moving_sample(clip, int(rng.integers(len(clip.times))), rng, relight=False)
+        )
+    return [sc_data.stacked(drawn[k : k + _TOGETHER]) for k in range(0, len(drawn), _TOGETHER)]

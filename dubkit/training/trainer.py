@@ -30,7 +30,6 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -38,9 +37,9 @@ from torch import Tensor, nn
 from dubkit.config.schema import LoopSettings
 from dubkit.errors import Interrupted, ModelError, OutputError, WorkError
 from dubkit.progress import Progress
+from dubkit.records import Picture
+from dubkit.work import lock, manifest
 from dubkit.work.folder import explain
-from dubkit.work.lock import hold
-from dubkit.work.manifest import write_atomic
 
 _WARM_UP = 200  # steps, or a tenth of the training
 
@@ -79,7 +78,7 @@ class Objective(Protocol):
     def evaluate(self) -> Mapping[str, float]:
         """Measures on held-out data."""
 
-    def preview(self) -> NDArray[np.uint8] | None:
+    def preview(self) -> Picture | None:
         """A picture (H, W, 3) RGB of what the net does on held-out data, or None."""
 
     def save(self, path: Path, step: int) -> None:
@@ -230,7 +229,7 @@ def save_state(
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file or leave the old one. Raises `OutputError`."""
     try:
-        write_atomic(path, content)
+        manifest.write_atomic(path, content)
     except OSError as error:
         for beside in path.parent.glob(f".{path.name}.*"):
             beside.unlink(missing_ok=True)
@@ -352,7 +351,7 @@ def run_training(
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        with hold(folder), _stop_requests() as stop_requested:
+        with lock.hold(folder), _stop_requests() as stop_requested:
             trainer = _Trainer(objective, settings, folder, dict(identity), device, progress)
             trainer.resume()
             trainer.run(stop_requested)

@@ -20,8 +20,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import ModelError, OutputError, UsageError
-from dubkit.weights.entries import WEIGHTS, File, Weight
-from dubkit.weights.entries import cache_root as cache_root
+from dubkit.weights.entries import WEIGHTS, File, Weight, cache_root as cache_root
 from dubkit.work.manifest import write_atomic
 
 LOCK = ".lock"

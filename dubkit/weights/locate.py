@@ -14,8 +14,7 @@ from pathlib import Path
 
 from dubkit.config.schema import FaceSettings, SpeechSettings
 from dubkit.errors import ModelError
-from dubkit.weights import cache as catalog
-from dubkit.weights import entries
+from dubkit.weights import cache as catalog, entries
 
 RETINAFACE = "retinaface-resnet50"
 _RETINAFACE_FILE = "retinaface_resnet50_2020-07-20-f168fae3c"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dubkit.faces import landmark_layout, occlusion
 from dubkit.faces.align import apply, crop_from_canonical, mean_face

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ModelError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dubkit.lips import mouth_shape
 from dubkit.metrics.lip_sync import LEAST_ROWS, moments, offset

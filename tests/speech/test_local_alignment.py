@@ -6,8 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.media.audio import load_samples

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from dubkit.records import Phoneme, Word
 from dubkit.speech.script_alignment import silence_inaudible, tile

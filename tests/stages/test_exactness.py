@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dubkit.config.schema import Config, GenerateSettings
 from dubkit.demo import SHOTS, render
@@ -30,8 +29,7 @@ from dubkit.models.tc import ActorFacts, save_actor
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
-from dubkit.stages import faces, generate
-from dubkit.stages import probe as probe_stage
+from dubkit.stages import faces, generate, probe as probe_stage
 from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film

@@ -13,8 +13,7 @@ import pytest
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.media.probe import probe
-from dubkit.media.process import find_program
-from dubkit.media.process import run as run_program
+from dubkit.media.process import find_program, run as run_program
 from dubkit.records import FaceState, Floats, Job, Shot
 from dubkit.stages.base import Per, Source, StageContext, StageReport
 from dubkit.stages.faces import STAGE, run, run_without

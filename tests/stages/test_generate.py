@@ -19,8 +19,7 @@ from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
 from dubkit.records import FaceState, FaceTrack, Job, Phoneme, Shot, TrackChoice, Untouched
 from dubkit.speech.timing import cut_timing, save_timing
-from dubkit.stages import generate
-from dubkit.stages import probe as probe_stage
+from dubkit.stages import generate, probe as probe_stage
 from dubkit.stages.base import StageContext
 from dubkit.work.store import read_record
 from tests import clips

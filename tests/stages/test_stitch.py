@@ -18,8 +18,7 @@ from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GATE, GateResult
 from dubkit.records import Job, Shot
-from dubkit.stages import probe as probe_stage
-from dubkit.stages import stitch
+from dubkit.stages import probe as probe_stage, stitch
 from dubkit.stages.base import StageContext, StageReport
 from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
 from dubkit.work.store import write_record

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import Matrix
+from dubkit.faces import align, landmark_layout
 from dubkit.records import Floats
 
 Picture = NDArray[np.uint8]
@@ -59,7 +58,7 @@ def random_ripple(rng: Random, anchors: Floats, unit: float, strength: float) ->
 
 
 def sample(
-    picture: Picture, source_from_target: Matrix, size: int, ripple: Ripple | None
+    picture: Picture, source_from_target: align.Matrix, size: int, ripple: Ripple | None
 ) -> Picture:
     """A square crop: target pixel x shows the source at ``source_from_target(x + ripple(x))``."""
     if ripple is None:

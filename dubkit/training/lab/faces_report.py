@@ -22,15 +22,12 @@ import av
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.faces import align, landmark_layout
-from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker
-from dubkit.records import Floats
+from dubkit.faces import align, embedded, landmark_layout
+from dubkit.records import Floats, Indices, Picture
 from dubkit.training.lab.faces_data import read_still
 
-Picture = NDArray[np.uint8]
 HD = (1280, 720)
 SMALL_FACE = 48.0
 
@@ -57,7 +54,7 @@ def frames_of(path: Path) -> Iterator[Picture]:
 
 
 def locate(
-    engine: EmbeddedLandmarker, picture: Picture, canonical: align.Matrix
+    engine: embedded.EmbeddedLandmarker, picture: Picture, canonical: align.Matrix
 ) -> tuple[Floats, float]:
     """Landmarks in the picture, and confidence, from where the face is believed to be."""
     matrix = align.compose(align.crop_from_canonical(engine.crop_size), canonical)
@@ -89,8 +86,8 @@ def in_hd(picture: Picture, truth: Floats) -> tuple[Picture, Floats]:
 
 
 def follow(
-    detector: EmbeddedDetector,
-    landmarker: EmbeddedLandmarker,
+    detector: embedded.EmbeddedDetector,
+    landmarker: embedded.EmbeddedLandmarker,
     pictures: Iterator[Picture],
     points: Floats,
     every: int,
@@ -163,13 +160,13 @@ def opening(faces: Floats) -> Floats:
     return np.asarray(gap / np.ptp(faces[..., 0], axis=1), np.float32)
 
 
-def jitter(faces: Floats, points: NDArray[np.intp]) -> float:
+def jitter(faces: Floats, points: Indices) -> float:
     """Mean length of the second difference."""
     return float(np.linalg.norm(np.diff(faces[:, points], n=2, axis=0), axis=2).mean())
 
 
 def false_alarms(
-    detector: EmbeddedDetector, landmarker: EmbeddedLandmarker, folder: Path
+    detector: embedded.EmbeddedDetector, landmarker: embedded.EmbeddedLandmarker, folder: Path
 ) -> dict[str, float | int]:
     """Detections in pictures that hold no face, and how many of them the landmarker believes twice."""
     looks, alarms, believed, worst = 0, 0, 0, 0.0
@@ -197,7 +194,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=8, help="clips of one data set")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    detector, landmarker = EmbeddedDetector(FaceSettings()), EmbeddedLandmarker(FaceSettings())
+    detector, landmarker = (
+        embedded.EmbeddedDetector(FaceSettings()),
+        embedded.EmbeddedLandmarker(FaceSettings()),
+    )
     with (args.data / "clips.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["split"] in ("val", "test")]
     report: dict[str, dict[str, float | int]] = {}

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.active_speaker import Series, mouth_motion, sound_features, without_slow
+from dubkit.faces import active_speaker, landmark_layout
 from dubkit.media.audio import load_samples
 
 RIDGE = 300.0
@@ -24,7 +23,9 @@ WEIGHT = {"grid_s1": 0.3, "usgov": 1.0}
 OTHERS = 2.0
 
 
-def pairs(data: Path, labels: Path, split: str) -> Iterator[tuple[str, Series, Series, float]]:
+def pairs(
+    data: Path, labels: Path, split: str
+) -> Iterator[tuple[str, active_speaker.Series, active_speaker.Series, float]]:
     """Set, sound features, mouth motion and frame rate of every clip that may be used."""
     with (data / "clips.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["ship"] == "yes" and r["split"] == split]
@@ -38,17 +39,17 @@ def pairs(data: Path, labels: Path, split: str) -> Iterator[tuple[str, Series, S
             continue
         times = label["pts"] - label["pts"][0]
         rate = float(1 / np.median(np.diff(times)))
-        sound = sound_features(load_samples(data / row["file"]), times)
-        yield row["set"], sound, mouth_motion(points), rate
+        sound = active_speaker.sound_features(load_samples(data / row["file"]), times)
+        yield row["set"], sound, active_speaker.mouth_motion(points), rate
 
 
-def fit(data: Path, labels: Path) -> Series:
+def fit(data: Path, labels: Path) -> active_speaker.Series:
     """The ridge regression, (features, 3)."""
-    gram: Series | None = None
-    cross: Series | None = None
+    gram: active_speaker.Series | None = None
+    cross: active_speaker.Series | None = None
     for group, sound, motion, rate in pairs(data, labels, "train"):
-        x = without_slow(sound, rate)
-        y = without_slow(motion, rate)
+        x = active_speaker.without_slow(sound, rate)
+        y = active_speaker.without_slow(motion, rate)
         y /= y.std(0) + 1e-6
         weight = WEIGHT.get(group, OTHERS)
         gram = weight * x.T @ x + (0.0 if gram is None else gram)

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import apply, eye_centers, similarity
+from dubkit.faces import align, landmark_layout
 
 
 def mean_of(faces: np.ndarray) -> np.ndarray:
@@ -24,7 +23,9 @@ def mean_of(faces: np.ndarray) -> np.ndarray:
     for _ in range(5):
         moved = np.stack(
             [
-                apply(similarity(f[landmark_layout.STABLE], mean[landmark_layout.STABLE]), f)
+                align.apply(
+                    align.similarity(f[landmark_layout.STABLE], mean[landmark_layout.STABLE]), f
+                )
                 for f in faces
             ]
         )
@@ -34,7 +35,7 @@ def mean_of(faces: np.ndarray) -> np.ndarray:
             + mean[landmark_layout.MIRROR] * (-1, 1)
             + (2 * mean[landmark_layout.NOSE_BRIDGE, 0].mean(), 0)
         ) / 2
-        eyes = eye_centers(mean.astype(np.float32))
+        eyes = align.eye_centers(mean.astype(np.float32))
         mean = (mean - eyes.mean(0)) / np.linalg.norm(eyes[1] - eyes[0])
     return np.asarray(mean, np.float32)
 

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from dubkit.faces import landmark_layout
-from dubkit.faces.align import apply, canonical_from_face
+from dubkit.faces import align, landmark_layout
 from dubkit.lips.mouth_shape import pose_features
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
 
@@ -47,7 +46,9 @@ def train_clips(table: Path) -> list[str]:
 def clip_rows(label: Path, template: Template) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centered explanatory rows (T, F + 2) and moving points (T, 2M) of a clip, both weighted; weights (T,)."""
     faces = faces_of(label)
-    canonical = np.stack([apply(canonical_from_face(f[:, :2]), f[:, :2]) for f in faces])
+    canonical = np.stack(
+        [align.apply(align.canonical_from_face(f[:, :2]), f[:, :2]) for f in faces]
+    )
     pose = np.stack([rotation_angles(f, template) for f in faces]).astype(np.float32)
     opening = (
         canonical[:, landmark_layout.INNER_BOTTOM, 1] - canonical[:, landmark_layout.INNER_TOP, 1]

@@ -16,12 +16,10 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.faces import align
-from dubkit.faces.embedded import suppress
+from dubkit.faces import align, embedded
 from dubkit.models.face_nets import STRIDES, decode, for_inference, load_detector
-from dubkit.training.lab.faces_data import PictureSource
-from dubkit.training.lab.scenes import Picture, SceneMaker
-from dubkit.training.lab.train_landmarker import to_tensor
+from dubkit.records import Picture
+from dubkit.training.lab import faces_data, scenes, train_landmarker
 
 SIDE, SCENE = 128, 320
 
@@ -29,11 +27,11 @@ SIDE, SCENE = 128, 320
 @torch.inference_mode()
 def mistakes(net: torch.nn.Module, picture: Picture, least: float) -> list[Picture]:
     """Canonical crops of all that the detector finds."""
-    levels = net(to_tensor(picture[None]))
+    levels = net(train_landmarker.to_tensor(picture[None]))
     parts = [decode(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
     score, box, five = (torch.cat([p[i] for p in parts], 1)[0].numpy() for i in range(3))
     crops = []
-    for i in suppress(box, score, least):
+    for i in embedded.suppress(box, score, least):
         canonical = align.canonical_from_points(five[i])
         matrix = align.compose(align.crop_from_canonical(SIDE), canonical)
         crop = cv2.warpAffine(picture, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
@@ -52,7 +50,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     net = for_inference(load_detector(args.detector)[0])
-    maker, rng = SceneMaker(PictureSource(args.set)), np.random.default_rng(args.seed)
+    maker, rng = (
+        scenes.SceneMaker(faces_data.PictureSource(args.set)),
+        np.random.default_rng(args.seed),
+    )
     found: list[Picture] = []
     for _ in range(args.scenes):
         found += mistakes(net, np.ascontiguousarray(maker.ground(rng, SCENE)), args.least)

@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
-from dubkit.records import Floats
-from dubkit.training.lab import augment
-from dubkit.training.lab.faces_data import PictureSource
+from dubkit.records import Floats, Picture
+from dubkit.training.lab import augment, faces_data
 
-Picture = NDArray[np.uint8]
 Random = np.random.Generator
 
 SMALLEST = 13.0  # pixels, the longer side of the smallest face drawn
@@ -62,7 +59,7 @@ def covered(box: Floats, by: Floats) -> float:
 class SceneMaker:
     """Draws scenes from prepared pictures."""
 
-    def __init__(self, source: PictureSource) -> None:
+    def __init__(self, source: faces_data.PictureSource) -> None:
         self.source = source
         holds = [not np.isnan(source.landmarks[row, 0, 0]) for row in source.rows]
         self.faces = source.rows[np.array(holds)]

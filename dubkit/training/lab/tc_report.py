@@ -8,28 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
-from dubkit.lips.articulation import Articulator
-from dubkit.lips.mouth_shape import gap_effect
+from dubkit.lips import articulation, mouth_shape
 from dubkit.metrics import lips
 from dubkit.records import Phoneme, Shot, Timing
 from dubkit.speech.timing import cut_timing
-from dubkit.training.tc_data import Clip
-from dubkit.training.train_tc import correlation
+from dubkit.training import tc_data, train_tc
 
 
-def timing_of(clip: Clip, path: str, offset: float) -> Timing:
+def timing_of(clip: tc_data.Clip, path: str, offset: float) -> Timing:
     """The whole clip as one shot."""
     phonemes = [Phoneme(*timed) for timed in clip.phonemes[path]]
     return cut_timing(phonemes, Shot(0, len(clip.times)), clip.times - offset, 0.8, clip.sound)
 
 
-def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> dict[str, float]:
+def measure(
+    articulator: articulation.Articulator, clip: tc_data.Clip, path: str, offset: float
+) -> dict[str, float]:
     """What the net predicts for one clip, by the measures of `dubkit.metrics.lips`; what the clip lacks is missing."""
     timing = timing_of(clip, path, offset)
     spoken = articulator.predict(timing)
     shapes = spoken.coefficients * spoken.speaking[:, None]
-    opening, real = (np.asarray(s @ gap_effect(), np.float64) for s in (shapes, clip.shapes))
-    found = {"correlation": correlation(shapes, clip), "amplitude": opening.std() / real.std()}
+    opening, real = (
+        np.asarray(s @ mouth_shape.gap_effect(), np.float64) for s in (shapes, clip.shapes)
+    )
+    found = {
+        "correlation": train_tc.correlation(shapes, clip),
+        "amplitude": opening.std() / real.std(),
+    }
     said = opening, timing.times, timing.phonemes
     for name, tally in (
         ("closures", lips.closures(*said)),
@@ -44,10 +49,10 @@ def measure(articulator: Articulator, clip: Clip, path: str, offset: float) -> d
 
 
 def evaluate(
-    weights: Path, clips: Sequence[Clip], offsets: Mapping[str, float]
+    weights: Path, clips: Sequence[tc_data.Clip], offsets: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
     """The measures of every clip and path, as ``clip/path``, and their means, as ``mean/path``."""
-    articulator = Articulator(weights=weights)
+    articulator = articulation.Articulator(weights=weights)
     found: dict[str, dict[str, float]] = {}
     by_path: dict[str, list[dict[str, float]]] = defaultdict(list)
     for clip in clips:

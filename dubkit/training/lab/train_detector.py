@@ -18,32 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.config.schema import LoopSettings
 from dubkit.faces.embedded import suppress
+from dubkit.models import face_nets
 from dubkit.models.checkpoint import save_checkpoint
-from dubkit.models.face_nets import (
-    STRIDES,
-    Detector,
-    Level,
-    build_detector,
-    cell_middles,
-    decode,
-    load_detector,
-)
-from dubkit.training.lab.face_training import main
-from dubkit.training.lab.faces_data import PictureSource
+from dubkit.records import Floats, Mask
+from dubkit.training import trainer
+from dubkit.training.lab import face_training, faces_data, train_landmarker
 from dubkit.training.lab.scenes import Scene, SceneMaker
-from dubkit.training.lab.train_landmarker import to_tensor
-from dubkit.training.trainer import (
-    Modules,
-    Optimizers,
-    StepContext,
-    gradient_step,
-    update_average,
-)
 
 # longer side of the faces that each grid answers for, pixels; both answer where they overlap
 SCALES = ((0.0, 64.0), (44.0, 144.0), (100.0, 1e9))
@@ -64,12 +48,12 @@ class Target:
 
 def target_of(scenes: list[Scene], size: int, index: int) -> Target:
     """Targets of grid ``index``."""
-    stride, cells = STRIDES[index], size // STRIDES[index]
+    stride, cells = face_nets.STRIDES[index], size // face_nets.STRIDES[index]
     shape = (len(scenes), cells, cells)
     heat, care = np.zeros(shape, np.float32), np.ones(shape, np.float32)
     weight = np.zeros(shape, np.float32)
     box, points = np.zeros((*shape, 4), np.float32), np.zeros((*shape, 5, 2), np.float32)
-    middle = cell_middles(cells, cells, stride, torch.device("cpu")).numpy()
+    middle = face_nets.cell_middles(cells, cells, stride, torch.device("cpu")).numpy()
     low, high = SCALES[index]
     for b, scene in enumerate(scenes):
         for ignored in scene.ignored:
@@ -90,17 +74,15 @@ def target_of(scenes: list[Scene], size: int, index: int) -> Target:
     return Target(*(torch.from_numpy(a) for a in (heat, care, weight, box, points)))
 
 
-def _side(box: NDArray[np.float32]) -> float:
+def _side(box: Floats) -> float:
     return float(max(box[2] - box[0], box[3] - box[1]))
 
 
-def _inside(middle: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _inside(middle: Floats, box: Floats) -> Mask:
     return np.asarray(((middle > box[:2]) & (middle < box[2:])).all(2))
 
 
-def _bump(
-    middle: NDArray[np.float32], box: NDArray[np.float32], stride: int
-) -> NDArray[np.float32]:
+def _bump(middle: Floats, box: Floats, stride: int) -> Floats:
     """A Gaussian on the face's middle whose top is exactly 1, on the nearest cell."""
     spread = np.maximum(0.11 * (box[2:] - box[:2]), 0.55 * stride)
     bump = np.exp(-0.5 * (((middle - (box[:2] + box[2:]) / 2) / spread) ** 2).sum(2))
@@ -108,14 +90,14 @@ def _bump(
     return np.asarray(np.maximum(bump / max(float(bump.max()), 1e-3), 0), np.float32)
 
 
-def loss_of(levels: tuple[Level, ...], targets: list[Target]) -> Tensor:
+def loss_of(levels: tuple[face_nets.Level, ...], targets: list[Target]) -> Tensor:
     """Focal loss on the heat, generalized IoU on boxes, distance of points in face sizes."""
     heat = box = points = torch.zeros(())
     peaks, mass = torch.tensor(1.0), torch.tensor(1e-3)
-    for level, target, stride in zip(levels, targets, STRIDES, strict=True):
+    for level, target, stride in zip(levels, targets, face_nets.STRIDES, strict=True):
         heat = heat + _focal(level.score, target)
         peaks = peaks + (target.heat == 1).sum()
-        _, boxes, five = decode(level, stride)
+        _, boxes, five = face_nets.decode(level, stride)
         weight = target.weight.flatten(1)
         chosen = weight > 0
         if not bool(chosen.any()):
@@ -150,7 +132,7 @@ def _giou_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def validate(net: Detector, scenes: list[Scene]) -> dict[str, float]:
+def validate(net: face_nets.Detector, scenes: list[Scene]) -> dict[str, float]:
     """Measures on scenes; ``error``, which decides, adds the shares missed and false and the points' distance.
 
     ``missed`` and ``missed_small`` (under 22 pixels) are shares of the faces, ``false`` alarms a scene, ``points`` the
@@ -159,8 +141,11 @@ def validate(net: Detector, scenes: list[Scene]) -> dict[str, float]:
     found, total, false, small_found, small = 0, 0, 0, 0, 0
     gaps: list[float] = []
     for scene in scenes:
-        levels = net(to_tensor(scene.picture[None]))
-        parts = [decode(level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
+        levels = net(train_landmarker.to_tensor(scene.picture[None]))
+        parts = [
+            face_nets.decode(level, stride)
+            for level, stride in zip(levels, face_nets.STRIDES, strict=True)
+        ]
         score, box, five = (torch.cat([p[i] for p in parts], 1)[0].numpy() for i in range(3))
         keep = suppress(box, score, 0.5)
         used: set[int] = set()
@@ -185,7 +170,7 @@ def validate(net: Detector, scenes: list[Scene]) -> dict[str, float]:
     return {"error": sum(measures.values()), **measures, **tiny_ones}
 
 
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def _overlap(a: Floats, b: Floats) -> float:
     """Intersection over union."""
     inner = float(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod())
     return inner / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inner)
@@ -210,32 +195,36 @@ class DetectorObjective:
     ) -> None:
         self._maker, self._held = maker, held
         self._config: dict[str, Any] = {"widths": [16, 24, 48, 96, 128], "head": 48}
-        self._begun, net = 0, build_detector(self._config)
+        self._begun, net = 0, face_nets.build_detector(self._config)
         if start:
-            net, checkpoint = load_detector(start)
+            net, checkpoint = face_nets.load_detector(start)
             self._config, self._begun = checkpoint.config, checkpoint.step
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net)
         self._optimizer = torch.optim.AdamW(self.net.parameters(), settings.rate, weight_decay=1e-4)
 
-    def modules(self) -> Modules:
+    def modules(self) -> trainer.Modules:
         return {"net": self.net, "average": self.average}
 
-    def optimizers(self) -> Optimizers:
+    def optimizers(self) -> trainer.Optimizers:
         return {"net": self._optimizer}
 
     def draw(self, rng: np.random.Generator) -> Batch:
         size, count = SIZES[int(rng.integers(len(SIZES)))]
         scenes = [self._maker.scene(rng, size) for _ in range(count)]
-        targets = [target_of(scenes, size, index) for index in range(len(STRIDES))]
-        return Batch(to_tensor(np.stack([s.picture for s in scenes])), targets)
+        targets = [target_of(scenes, size, index) for index in range(len(face_nets.STRIDES))]
+        return Batch(train_landmarker.to_tensor(np.stack([s.picture for s in scenes])), targets)
 
-    def train_step(self, batch: Batch, context: StepContext) -> Mapping[str, float]:
+    def train_step(self, batch: Batch, context: trainer.StepContext) -> Mapping[str, float]:
         self.net.train()
         with context.autocast():
             levels = self.net(batch.pictures)
-        value = gradient_step(self.net, self._optimizer, loss_of(levels, batch.targets), 10.0)
-        update_average(self.average, self.net, min(0.998, context.step / (context.step + 20)))
+        value = trainer.gradient_step(
+            self.net, self._optimizer, loss_of(levels, batch.targets), 10.0
+        )
+        trainer.update_average(
+            self.average, self.net, min(0.998, context.step / (context.step + 20))
+        )
         return {"loss": value}
 
     def evaluate(self) -> Mapping[str, float]:
@@ -251,15 +240,17 @@ class DetectorObjective:
 def objective(args: argparse.Namespace, settings: LoopSettings) -> DetectorObjective:
     """The training that a command line describes."""
     unseen, fixed = (
-        SceneMaker(PictureSource(args.set, validation=True)),
+        SceneMaker(faces_data.PictureSource(args.set, validation=True)),
         np.random.default_rng(0),
     )
     held = [unseen.scene(fixed, 320) for _ in range(args.held)]
-    return DetectorObjective(SceneMaker(PictureSource(args.set)), held, settings, args.start)
+    return DetectorObjective(
+        SceneMaker(faces_data.PictureSource(args.set)), held, settings, args.start
+    )
 
 
 if __name__ == "__main__":
-    main(
+    face_training.main(
         __doc__ or "",
         objective,
         LoopSettings(steps=8000, check_every=250, rate=1.5e-3, seed=1),

@@ -25,15 +25,8 @@ from dubkit.config.schema import LoopSettings
 from dubkit.faces import align, landmark_layout
 from dubkit.models.checkpoint import save_checkpoint
 from dubkit.models.face_nets import Landmarker, Located, build_landmarker, load_landmarker
-from dubkit.training.lab.face_training import main
-from dubkit.training.lab.faces_data import CropSet, CropSource, PictureSource
-from dubkit.training.trainer import (
-    Modules,
-    Optimizers,
-    StepContext,
-    gradient_step,
-    update_average,
-)
+from dubkit.training import trainer
+from dubkit.training.lab import face_training, faces_data
 
 LIPS_WEIGHT, EYES_WEIGHT, OVAL_WEIGHT = 3.0, 2.0, 0.7
 OPENING_WEIGHT = 3.0
@@ -84,7 +77,11 @@ def to_tensor(crops: NDArray[np.uint8]) -> Tensor:
 
 
 def draw(
-    rng: np.random.Generator, faces: CropSource, others: PictureSource, count: int, size: int
+    rng: np.random.Generator,
+    faces: faces_data.CropSource,
+    others: faces_data.PictureSource,
+    count: int,
+    size: int,
 ) -> Batch:
     """A random training batch."""
     crops = np.empty((count, size, size, 3), np.uint8)
@@ -145,7 +142,7 @@ def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
 
 
 @torch.inference_mode()
-def validate(net: Landmarker, held: CropSet, size: int) -> dict[str, float]:
+def validate(net: Landmarker, held: faces_data.CropSet, size: int) -> dict[str, float]:
     """Distance from the teacher's landmarks on plain crops of unseen people, as a share of the eye distance.
 
     ``error``, which decides, is of all points; ``GROUP``, ``GROUP_lips`` and ``GROUP_opening`` (a correlation) are of
@@ -179,8 +176,8 @@ class LandmarkerObjective:
 
     def __init__(
         self,
-        sources: tuple[CropSource, PictureSource],
-        held: CropSet,
+        sources: tuple[faces_data.CropSource, faces_data.PictureSource],
+        held: faces_data.CropSet,
         settings: LoopSettings,
         config: dict[str, Any],
         start: Path | None,
@@ -197,22 +194,24 @@ class LandmarkerObjective:
         self.average = copy.deepcopy(self.net)
         self._optimizer = torch.optim.AdamW(self.net.parameters(), settings.rate, weight_decay=1e-4)
 
-    def modules(self) -> Modules:
+    def modules(self) -> trainer.Modules:
         return {"net": self.net, "average": self.average}
 
-    def optimizers(self) -> Optimizers:
+    def optimizers(self) -> trainer.Optimizers:
         return {"net": self._optimizer}
 
     def draw(self, rng: np.random.Generator) -> Batch:
         return draw(rng, *self._sources, self._settings.batch, self._config["size"])
 
-    def train_step(self, batch: Batch, context: StepContext) -> Mapping[str, float]:
+    def train_step(self, batch: Batch, context: trainer.StepContext) -> Mapping[str, float]:
         self.net.train()
         with context.autocast():
             found = self.net(batch.crops)
         loss = loss_of(found, batch, self._weights, self._config["size"])
-        value = gradient_step(self.net, self._optimizer, loss, 20.0)
-        update_average(self.average, self.net, min(0.998, context.step / (context.step + 20)))
+        value = trainer.gradient_step(self.net, self._optimizer, loss, 20.0)
+        trainer.update_average(
+            self.average, self.net, min(0.998, context.step / (context.step + 20))
+        )
         return {"loss": value}
 
     def evaluate(self) -> Mapping[str, float]:
@@ -227,14 +226,17 @@ class LandmarkerObjective:
 
 def objective(args: argparse.Namespace, settings: LoopSettings) -> LandmarkerObjective:
     """The training that a command line describes."""
-    held = CropSet(args.set, validation=True)
-    sources = CropSource(CropSet(args.set, validation=False)), PictureSource(args.set)
+    held = faces_data.CropSet(args.set, validation=True)
+    sources = (
+        faces_data.CropSource(faces_data.CropSet(args.set, validation=False)),
+        faces_data.PictureSource(args.set),
+    )
     config = configuration(args.size, args.width, args.hidden)
     return LandmarkerObjective(sources, held, settings, config, args.start)
 
 
 if __name__ == "__main__":
-    main(
+    face_training.main(
         __doc__ or "",
         objective,
         LoopSettings(steps=8000, batch=64, check_every=400, rate=1e-3, seed=1),
