@@ -146,7 +146,7 @@ def demo(
       dubkit demo
     """
     console.set_verbosity(verbose, quiet)
-    files = lazy.demo_film.build_demo(folder)
+    files = lazy.demo.build_demo(folder)
     result = folder / "dubbed.mp4"
     run_and_show(
         lambda progress: lazy.api.run(

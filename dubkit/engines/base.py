@@ -89,16 +89,16 @@ class Aligner(Engine, Protocol):
 
 
 @runtime_checkable
-class Listener(Aligner, Protocol):
-    """An aligner that can tell the language of a dub, and what is said in it."""
+class RecognizingAligner(Aligner, Protocol):
+    """An aligner that can detect the language of a dub and recognize its words."""
 
     def language_of(self, samples: Floats) -> tuple[str, str] | None:
-        """The language of ``samples`` (mono 16 kHz), and what people should know of how that was told; None for
+        """The language of ``samples`` (mono 16 kHz), and a remark for the user on how it was detected; None for
         silence.
         """
 
     def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
-        """What is said, in lines with times."""
+        """The recognized words, in lines with times."""
 
 
 class FaceRenderer(Protocol):

@@ -2,7 +2,7 @@
 
 A name from the tables below, or ``package.module:Class`` for an engine from elsewhere. ``auto``
 takes the first engine of its kind whose library and weights are there; a named engine is never
-replaced. Whether a library is there is asked here only.
+replaced. Only here is it checked whether a library is installed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What an engine is and which version of it, without loading it where that was found out before.
+"""Name and version of an engine, without loading it where they are known from before.
 
-An engine tells its version once it is built, and building one loads nets: seconds. What the engines of this
-package told is kept beside the weights cache, under all that could change it: the package's own files and the
-folders of installed libraries and programs (by size and time), the settings and the files that they name.
-Engines from elsewhere are asked every time.
+An engine states its version once it is built, and building one loads nets: seconds. The versions of this package's
+engines are cached beside the weights, keyed by all that could change them: the package's own files and the folders of
+installed libraries and programs (by size and time), the settings and the files that they name. Engines from elsewhere
+are built every time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dubkit.engines.registry import ENGINES, choose, load_engine
 from dubkit.weights.entries import cache_root
 from dubkit.work.manifest import write_atomic
 
-_KEPT = 64  # entries; the oldest go
+_MAX_ENTRIES = 64  # entries; the oldest go
 
 
 def identity(kind: str, name: str, settings: BaseModel) -> str:
@@ -31,17 +31,17 @@ def identity(kind: str, name: str, settings: BaseModel) -> str:
     chosen, _ = choose(kind, name, settings)
     entry = ENGINES[kind].get(chosen)
     if entry is None or entry.weights is not None:
-        return _ask(kind, chosen, settings)
+        return _build_and_state(kind, chosen, settings)
     parts = [_code(), kind, chosen, settings.model_dump_json(), *_named_files(settings)]
     key = sha256("\n".join(parts).encode()).hexdigest()[:32]
     known = _read()
     if key not in known:
-        known[key] = _ask(kind, chosen, settings)
+        known[key] = _build_and_state(kind, chosen, settings)
         _write(known)
     return known[key]
 
 
-def _ask(kind: str, name: str, settings: BaseModel) -> str:
+def _build_and_state(kind: str, name: str, settings: BaseModel) -> str:
     engine = load_engine(kind, name, settings)
     return f"{engine.name} {engine.version}"
 
@@ -83,13 +83,13 @@ def _read() -> dict[str, str]:
         known = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    ours = isinstance(known, dict) and all(isinstance(value, str) for value in known.values())
-    return known if ours else {}
+    valid = isinstance(known, dict) and all(isinstance(value, str) for value in known.values())
+    return known if valid else {}
 
 
 def _write(known: dict[str, str]) -> None:
     """Keep it, where that is possible: it only saves time."""
-    newest = dict(list(known.items())[-_KEPT:])
+    newest = dict(list(known.items())[-_MAX_ENTRIES:])
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_atomic(_file(), json.dumps(newest, indent=1).encode())

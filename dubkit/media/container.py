@@ -23,8 +23,8 @@ FORMATS = (
     "wav,w64,mp3,flac,aac,ac3,eac3,aiff,caf,au,amr,amrnb,amrwb,ape,wv,tta,tak,dts,dtshd,truehd,mlp,"
     "voc,sox,mpc,mpc8,gsm,loas"
 )
-# what FFmpeg's decoders remark on a damaged file, hundreds of lines, goes past every log of ours to stderr;
-# what matters of it is counted and told by the readers
+# FFmpeg's decoders write hundreds of lines about a damaged file to stderr, past every log of dubkit; damaged pictures
+# are counted and reported by the readers
 av.logging.set_libav_level(av.logging.PANIC)
 MOST_PIXELS = 2**28  # of one picture: no decoder makes room for more
 # what a file in a folder of films is called

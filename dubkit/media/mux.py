@@ -1,4 +1,4 @@
-"""Put a film together: pictures, dub and what the source carried beside them (ffmpeg, no re-encoding).
+"""Mux a film: pictures, dub, and the other streams of the source (ffmpeg, no re-encoding of pictures).
 
 The pictures start at time 0 and the dub with them; subtitles and chapters move by as much.
 """

@@ -1,7 +1,7 @@
 """Read a dub's script: plain text, with or without times, or subtitles (SRT, WebVTT, TTML, ASS, ... by pysubs2).
 
-Speakers' names, stage directions and markup are left out: what remains is what is said. Text that is not in
-Unicode is told by its bytes (charset-normalizer).
+Speakers' names, stage directions and markup are left out: what remains is what is said. The encoding of
+text that is not Unicode is detected from its bytes (charset-normalizer).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ENCODINGS = (
     "koi8_r", "cp866", "tis_620", "cp932", "euc_jp", "gb18030", "big5", "cp949", "utf_16_le",
     "utf_16_be",
 )  # fmt: skip
-_FEW = 4  # letters beyond ASCII under which an encoding cannot be told
+_FEW = 4  # letters beyond ASCII; with fewer an encoding cannot be detected
 _NO_TEXT = (
     b"\xff\xd8\xff",
     b"\x89PNG",

@@ -55,11 +55,13 @@ class AlignerByLanguage:
             language = guess(line.text for line in script)
         name = self._choose(language)
         engine = self._engine(name)
-        if language is None and isinstance(engine, base.Listener):
+        if language is None and isinstance(engine, base.RecognizingAligner):
             return self._without_script(name, engine, samples)
         return engine.align(samples, script, language)
 
-    def _without_script(self, name: str, engine: base.Listener, samples: Floats) -> Speech:
+    def _without_script(
+        self, name: str, engine: base.RecognizingAligner, samples: Floats
+    ) -> Speech:
         """Align a dub of which nothing is known; ``engine`` can tell its language."""
         detected = engine.language_of(samples)
         if detected is None:  # silence

@@ -253,7 +253,7 @@ class WhisperxAligner:
         return self._speech(track, language, path, timed, speaker)
 
     def language_of(self, samples: Floats) -> tuple[str, str] | None:
-        """See `engines.base.Listener`."""
+        """See `engines.base.RecognizingAligner`."""
         track = Track.of(samples)
         if not track.spans:
             return None
@@ -261,7 +261,7 @@ class WhisperxAligner:
             return self._detected_language(track)
 
     def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
-        """See `engines.base.Listener`."""
+        """See `engines.base.RecognizingAligner`."""
         track = Track.of(samples)
         with containment.contained():
             recognized = self._with_recognizer(

@@ -27,7 +27,7 @@ Names = Counter[tuple[int, int]]  # how many names of each file (device, inode) 
 DEEPEST = 6  # folders below the one that was named
 _SOURCE = re.compile(r"(video|dub)-[0-9a-f]{12}")
 _FILM_LOCK = re.compile(r"video-[0-9a-f]{12}\.lock")
-_BOOK = re.compile(rf"{MANIFEST}|{CONFIG}|{LOG}(\.1)?|{_FILM_LOCK.pattern}")
+_JOB_FILES = re.compile(rf"{MANIFEST}|{CONFIG}|{LOG}(\.1)?|{_FILM_LOCK.pattern}")
 _STAGE = re.compile(r"[a-z_]+")
 _UNIT = re.compile(r"job|\d{7,}-\d{7,}")
 _UNDER_WAY = re.compile(rf"tmp[a-z0-9_]{{8}}(\.old)?|{_SOURCE.pattern}")
@@ -41,7 +41,7 @@ class Leftover:
 
     path: Path
     work: Path  # the work folder that it lies in
-    what: str  # finished unit, unfinished work, book
+    what: str  # finished unit, unfinished work, job files
     files: tuple[Path, ...]  # of it that dubkit made
     size: int  # bytes that no other name still holds
     age: float  # seconds since it was written
@@ -75,7 +75,7 @@ def _work_below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def is_work(folder: Path) -> bool:
-    """Whether dubkit made this folder: by its book, or by a library's lock beside its film."""
+    """Whether dubkit made this folder: by its manifest, or by a library's lock beside its film."""
     if any((folder / name).is_symlink() for name in (MANIFEST, LOCK, ATTEND, SCRATCH)):
         return False
     try:
@@ -97,7 +97,7 @@ def survey(
     used = _used(work) if what == "stale" else set()
     now = time.time()
     found: list[Leftover] = []
-    for path, kind in _contents(work, books=what == "all"):
+    for path, kind in _contents(work, job_files=what == "all"):
         files = tuple(_files(path, kind))
         if path in used or not files:
             continue
@@ -162,28 +162,28 @@ def _drop_empty(folder: Path, work: Path) -> None:
 
 
 def _used(work: Path) -> set[Path]:
-    """The units of the last job. Of a library, and where the book is lost, all are in use."""
+    """The units of the last job. Of a library, and where the manifest is lost, all are in use."""
     manifest = read_manifest(work)
     if manifest is None:
-        return {path for path, kind in _contents(work, books=False) if kind == "finished unit"}
+        return {path for path, kind in _contents(work, job_files=False) if kind == "finished unit"}
     finished = {(key, result.fingerprint) for key, result in manifest.results.items()}
     used: set[Path] = set()
-    for path, kind in _contents(work, books=False):
+    for path, kind in _contents(work, job_files=False):
         receipt = read_receipt(path) if kind == "finished unit" else None
         if receipt and (f"{path.parent.name}/{path.name}", receipt.fingerprint) in finished:
             used.add(path)
     return used
 
 
-def _contents(work: Path, *, books: bool) -> Iterator[tuple[Path, str]]:
+def _contents(work: Path, *, job_files: bool) -> Iterator[tuple[Path, str]]:
     for source in _folders(work, _SOURCE):
         for stage in _folders(source, _STAGE):
             yield from ((unit, "finished unit") for unit in _folders(stage, _UNIT))
     for scratch in _folders(work, re.compile(SCRATCH)):
         yield from ((path, "unfinished work") for path in _folders(scratch, _UNDER_WAY))
-    for entry in sorted(work.iterdir()) if books else ():
-        if _BOOK.fullmatch(entry.name) and _is_plain(entry):
-            yield entry, "book"
+    for entry in sorted(work.iterdir()) if job_files else ():
+        if _JOB_FILES.fullmatch(entry.name) and _is_plain(entry):
+            yield entry, "job files"
 
 
 def _folders(folder: Path, named: re.Pattern[str] | None = None) -> list[Path]:
@@ -203,7 +203,7 @@ def _film_locks(work: Path) -> list[Path]:
 
 def _files(path: Path, kind: str) -> Iterator[Path]:
     """The files of something that are dubkit's own; of unfinished work also the folder itself."""
-    if kind == "book":
+    if kind == "job files":
         yield path
     elif kind == "unfinished work":
         yield path

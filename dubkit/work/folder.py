@@ -34,7 +34,7 @@ from dubkit.work.manifest import (
 CONFIG = "config.json"
 SCRATCH = "scratch"
 LOG = "run.log"
-_OURS = re.compile(
+_OWN_NAMES = re.compile(
     rf"{MANIFEST}|{CONFIG}|{lock.LOCK}|{lock.ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
 )
 
@@ -58,10 +58,10 @@ def check_work(root: Path) -> None:
     refuse_links(root, ("*-*", "*-*/*"))
     manifest = read_manifest(root)
     names = {entry.name for entry in root.iterdir()}
-    strangers = sorted(name for name in names if not _OURS.fullmatch(name))
-    if strangers and manifest is None and not names & {lock.LOCK, SCRATCH}:
+    foreign = sorted(name for name in names if not _OWN_NAMES.fullmatch(name))
+    if foreign and manifest is None and not names & {lock.LOCK, SCRATCH}:
         raise WorkError(
-            f"{root} is not a dubkit work folder: it contains {strangers[0]}", hint=ANOTHER
+            f"{root} is not a dubkit work folder: it contains {foreign[0]}", hint=ANOTHER
         )
 
 
@@ -147,7 +147,7 @@ def intact(folder: Path, *, thorough: bool = False) -> StageResult | None:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a name in a book stays in the folder of that book."""
+    """Whether a file name in a receipt stays inside the folder of that receipt."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts
 
@@ -163,7 +163,7 @@ def drop_damaged(root: Path) -> list[str]:
 
 
 def explain(error: OSError, path: Path) -> DubkitError:
-    """An error of the system as one of ours: disk full, not permitted, or whatever it says."""
+    """An error of the system as a DubkitError: disk full, not permitted, or the system's own message."""
     where = error.filename if isinstance(error.filename, str) else str(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(

@@ -1,4 +1,4 @@
-"""The book of a job: ``manifest.json``, and the receipt that lies in each published folder.
+"""The record of a job: ``manifest.json``, and the receipt that lies in each published folder.
 
 The receipts are the truth about finished units; the manifest also knows what failed and the digests
 of the inputs. A lost manifest costs one hashing of the inputs.
@@ -21,7 +21,7 @@ VERSION = 1
 KIND = "dubkit work folder"
 MANIFEST = "manifest.json"
 RECEIPT = "receipt.json"
-LARGEST = 512 * 2**20  # bytes of a book that is read
+LARGEST = 512 * 2**20  # bytes of a manifest or receipt that is read
 
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 _RESULT: TypeAdapter[StageResult] = TypeAdapter(StageResult)

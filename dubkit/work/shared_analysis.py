@@ -28,7 +28,7 @@ SCRATCH = "scratch"
 
 
 def find(library: Path, folder: Path, fingerprint: str) -> Path | None:
-    """The library's copy of a unit, told by the last parts of its folder; None unless it is the same work."""
+    """The library's copy of a unit, found by the last parts of its folder; None unless the fingerprint is the same."""
     path = library.joinpath(*folder.parts[-3:])
     receipt = intact(path)
     same = receipt is not None and receipt.error is None and receipt.fingerprint == fingerprint

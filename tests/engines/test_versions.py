@@ -102,7 +102,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
 
 
 def test_the_cache_does_not_grow_for_ever(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEPT", 3)
+    monkeypatch.setattr(module, "_MAX_ENTRIES", 3)
     for size in range(1, 6):
         identity("aligner", "even", SpeechSettings(batch=size))
     assert len(json.loads(cache.read_text())) == 3

@@ -44,7 +44,7 @@ def test_a_language_whose_aligner_is_here_gets_whisperx(settings: SpeechSettings
     ten = speak(" ".join(NUMBERS), seed=500, pitch=45)
     with released(AlignerByLanguage(settings)) as aligner:
         found = aligner.align(ten.samples, (ScriptLine(ten.text),), "nl")
-        assert aligner.notes == ("aligner: whisperx (auto: the best one there is)",)
+        assert aligner.notes == ("aligner: whisperx (auto: the best available)",)
     assert found.engine.startswith("whisperx")
     assert [word.text for word in found.words] == NUMBERS
 
@@ -108,4 +108,4 @@ def test_a_run_says_which_aligner_it_took_and_its_manifest_keeps_it(
     ended, kept = run(*script, "--set", f"speech.align_model={cache / 'own'}", out="script.mp4")
     assert ended.returncode == 0, ended.stderr
     assert kept["engine"].startswith("whisperx")
-    assert kept["notes"] == ["aligner: whisperx (auto: the best one there is)"]
+    assert kept["notes"] == ["aligner: whisperx (auto: the best available)"]

@@ -126,7 +126,7 @@ class Marks:
         self.version = "+".join(model.language for model in models)
 
 
-class Listener:
+class RecognizingAligner:
     """Hears German, and aligns only what `aligns` names."""
 
     name = "listener"
@@ -160,9 +160,9 @@ class Listener:
         type(self).closed = True
 
 
-def listener(monkeypatch: pytest.MonkeyPatch, **facts: object) -> type[Listener]:
+def listener(monkeypatch: pytest.MonkeyPatch, **facts: object) -> type[RecognizingAligner]:
     """The class above with these facts, as the engine that ``auto`` tries first."""
-    kind = type("Mine", (Listener,), facts)
+    kind = type("Mine", (RecognizingAligner,), facts)
     module = ModuleType("tests_listener")
     module.Mine, module.Marks = kind, Marks  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tests_listener", module)
@@ -207,7 +207,7 @@ def test_a_language_that_is_heard_and_can_be_aligned_stays_with_the_engine(
     found = aligner.align(heard(), None, None)
     assert (found.engine, found.language) == ("listener 1", "de")
     assert found.warnings == ("it sounds like 'de'",)
-    assert aligner.notes == ("aligner: listener (auto: the best one there is)",)
+    assert aligner.notes == ("aligner: listener (auto: the best available)",)
 
 
 @pytest.mark.parametrize(
