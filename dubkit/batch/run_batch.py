@@ -10,23 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dubkit.batch import jobs
 from dubkit.batch.find_jobs import BatchRequest, Checked, Ready, check
-from dubkit.batch.jobs import (
-    KIND,
-    VERSION,
-    BatchRecord,
-    Entry,
-    Outcome,
-    Problem,
-    Shard,
-    State,
-    read_outcomes,
-    record_path,
-    request_digest,
-    state_of,
-    take_shard,
-    write_outcomes,
-)
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError
 from dubkit.parallel.scheduler import Ended, JobSteps
 from dubkit.parallel.workers import cores
@@ -43,7 +28,7 @@ log = logging.getLogger(__name__)
 class BatchResult:
     """How a batch ended."""
 
-    outcomes: tuple[Outcome, ...]  # of its jobs, in order; those not reached are missing
+    outcomes: tuple[jobs.Outcome, ...]  # of its jobs, in order; those not reached are missing
     skipped: tuple[str, ...]  # names of jobs that were done before
     exit_code: int
 
@@ -54,10 +39,10 @@ class Todo:
 
     ready: Ready
     asked: str
-    before: Outcome | None
+    before: jobs.Outcome | None
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> jobs.Entry:
         return self.ready.entry
 
     @property
@@ -68,7 +53,7 @@ class Todo:
             before is not None
             and before.state == "done"
             and before.asked == self.asked
-            and before.made == state_of(before.output) != ""
+            and before.made == jobs.state_of(before.output) != ""
         )
 
     @property
@@ -84,7 +69,7 @@ class Batch:
     checked: Checked
     todo: tuple[Todo, ...]  # of this shard
     record_file: Path
-    record: BatchRecord
+    record: jobs.BatchRecord
 
     @property
     def frames_a_second(self) -> float | None:
@@ -95,18 +80,20 @@ class Batch:
         return workers * sum(o.frames for o in ended) / worked if worked else None
 
 
-def open_batch(request: BatchRequest, shard: Shard | None = None) -> Batch:
+def open_batch(request: BatchRequest, shard: jobs.Shard | None = None) -> Batch:
     """Check all jobs of a request and look each up among the outcomes; nothing is written.
 
     Raises UsageError and InputError where there is no batch at all, WorkError for a foreign batch.json.
     """
     checked = check(request)
     seconds = {ready.entry.name: ready.seconds for ready in checked.ready}
-    chosen = {entry.name for entry in take_shard(checked.entries, shard, seconds)}
-    record_file = record_path(request.out, shard)
-    record = read_outcomes(record_file)
+    chosen = {entry.name for entry in jobs.take_shard(checked.entries, shard, seconds)}
+    record_file = jobs.record_path(request.out, shard)
+    record = jobs.read_outcomes(record_file)
     todo = tuple(
-        Todo(r, request_digest(r.entry.request, __version__), record.outcomes.get(r.entry.name))
+        Todo(
+            r, jobs.request_digest(r.entry.request, __version__), record.outcomes.get(r.entry.name)
+        )
         for r in checked.ready
         if r.entry.name in chosen
     )
@@ -216,7 +203,7 @@ class _JobStates:
 def _steps(item: Todo, progress: Progress) -> JobSteps[RunResult]:
     request, before = item.entry.request, item.before
     # what this batch made earlier may be replaced by what is requested now; what others made may not
-    own = before is not None and before.made == state_of(request.job.output) != ""
+    own = before is not None and before.made == jobs.state_of(request.job.output) != ""
     return job_steps(replace(request, overwrite=request.overwrite or own), progress=progress)
 
 
@@ -233,17 +220,17 @@ def _as_ours(error: Exception, item: Todo) -> DubkitError:
     )
 
 
-def _finished(begun: _JobProgress, result: RunResult) -> Outcome:
+def _finished(begun: _JobProgress, result: RunResult) -> jobs.Outcome:
     item, (seconds, worked) = begun.item, begun.times
     job = item.entry.job
-    return Outcome(
+    return jobs.Outcome(
         name=item.entry.name,
         state="partial" if result.exit_code == EXIT_PARTIAL else "done",
         exit_code=result.exit_code,
         output=job.output,
         work=job.work,
         asked=item.asked,
-        made=state_of(job.output),
+        made=jobs.state_of(job.output),
         seconds=seconds,
         worked=worked,
         frames=result.frames,
@@ -252,9 +239,9 @@ def _finished(begun: _JobProgress, result: RunResult) -> Outcome:
     )
 
 
-def _ended(begun: _JobProgress, state: State, error: DubkitError) -> Outcome:
+def _ended(begun: _JobProgress, state: jobs.State, error: DubkitError) -> jobs.Outcome:
     item, (seconds, worked) = begun.item, begun.times
-    return Outcome(
+    return jobs.Outcome(
         name=item.entry.name,
         state=state,
         exit_code=error.exit_code,
@@ -269,15 +256,15 @@ def _ended(begun: _JobProgress, state: State, error: DubkitError) -> Outcome:
     )
 
 
-def _save(path: Path, known: dict[str, Outcome]) -> None:
+def _save(path: Path, known: dict[str, jobs.Outcome]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_outcomes(path, BatchRecord(known, VERSION, KIND))
+        jobs.write_outcomes(path, jobs.BatchRecord(known, jobs.VERSION, jobs.KIND))
     except OSError as error:
         raise folder.explain(error, path) from error
 
 
-def _exit_code(outcomes: Sequence[Outcome]) -> int:
+def _exit_code(outcomes: Sequence[jobs.Outcome]) -> int:
     """0 where all is done; the common code where all failed alike; else PARTIAL."""
     codes = {outcome.exit_code for outcome in outcomes}
     if codes <= {EXIT_OK}:
@@ -305,14 +292,17 @@ def open_report(path: Path) -> None:
 
 
 def write_junit(
-    path: Path, entries: Sequence[Entry], outcomes: Sequence[Outcome], problems: Sequence[Problem]
+    path: Path,
+    entries: Sequence[jobs.Entry],
+    outcomes: Sequence[jobs.Outcome],
+    problems: Sequence[jobs.Problem],
 ) -> None:
     """A failed job is an error, one with original pictures a failure, one not reached is skipped.
 
     Raises OutputError where it cannot be written.
     """
     by_name = {outcome.name: outcome for outcome in outcomes}
-    wrong: dict[str, list[Problem]] = {}
+    wrong: dict[str, list[jobs.Problem]] = {}
     for problem in problems:
         wrong.setdefault(problem.job, []).append(problem)
     names = list(dict.fromkeys([*(entry.name for entry in entries), *wrong]))
@@ -323,7 +313,7 @@ def write_junit(
         raise folder.explain(error, path) from error
 
 
-def _case(name: str, outcome: Outcome | None, problems: Sequence[Problem]) -> junit.Case:
+def _case(name: str, outcome: jobs.Outcome | None, problems: Sequence[jobs.Problem]) -> junit.Case:
     seconds = outcome.seconds if outcome else 0.0
     if problems:
         text = "\n".join(f"{problem.origin}: {problem.message}" for problem in problems)

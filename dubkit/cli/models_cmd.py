@@ -7,14 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 
 from dubkit.cli import command, lazy, options as o
 from dubkit.cli.console import stderr_console, stdout_console, table, write_json, write_line
@@ -175,9 +168,15 @@ def path(names: Names = None) -> None:
 @contextmanager
 def _bars(*, hidden: bool) -> Iterator[Report]:
     """Yield what shows downloads: one bar per file on stderr, none when ``hidden``."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    bars = Progress(*columns, TimeRemainingColumn(), console=stderr_console(), disable=hidden)
-    tasks: dict[str, TaskID] = {}
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+    )
+    bars = progress.Progress(
+        *columns, progress.TimeRemainingColumn(), console=stderr_console(), disable=hidden
+    )
+    tasks: dict[str, progress.TaskID] = {}
 
     def report(name: str, done: int, total: int | None) -> None:
         if not tasks:

@@ -15,20 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from dubkit.records import (
-    Detection,
-    Doubles,
-    FaceTrack,
-    Floats,
-    Integers,
-    Mask,
-    Picture,
-    ScriptLine,
-    Shot,
-    Speech,
-    Timing,
-    VideoInfo,
-)
+from dubkit import records
 
 if TYPE_CHECKING:  # protocols that need PyAV for nothing else
     from dubkit.media.frames import Frame
@@ -47,7 +34,9 @@ class Engine(Protocol):
 class ShotDetector(Engine, Protocol):
     """Finds the cuts of a film."""
 
-    def detect(self, video: Path, info: VideoInfo, pts: Integers) -> list[Shot]:
+    def detect(
+        self, video: Path, info: records.VideoInfo, pts: records.Integers
+    ) -> list[records.Shot]:
         """Shots that tile ``0 .. info.frames`` without gap; ``pts`` (frames,) in ``info.time_base``.
 
         An engine that decodes every picture keeps in an attribute ``repaired`` how many could not be.
@@ -57,7 +46,7 @@ class ShotDetector(Engine, Protocol):
 class FaceDetector(Engine, Protocol):
     """Finds faces in single pictures."""
 
-    def detect(self, picture: Picture) -> list[Detection]:
+    def detect(self, picture: records.Picture) -> list[records.Detection]:
         """Faces of one upright picture, best first, in its own pixels. No face: an empty list."""
 
 
@@ -66,7 +55,9 @@ class Locator(Protocol):
 
     crop_size: int  # pixels, side of the square crops
 
-    def locate(self, crops: Picture, *, together: bool = False) -> tuple[Floats, Floats, Floats]:
+    def locate(
+        self, crops: records.Picture, *, together: bool = False
+    ) -> tuple[records.Floats, records.Floats, records.Floats]:
         """``crops`` (N, S, S, 3) RGB -> landmarks (N, L, 2) in crop pixels, pose (N, 3) degrees relative
         to the crop's axes (yaw, pitch, roll), confidence (N,) 0..1 that the crop holds a face.
 
@@ -83,8 +74,11 @@ class Aligner(Engine, Protocol):
     """Turns speech into words and phonemes with times."""
 
     def align(
-        self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
-    ) -> Speech:
+        self,
+        samples: records.Floats,
+        script: tuple[records.ScriptLine, ...] | None,
+        language: str | None,
+    ) -> records.Speech:
         """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
 
 
@@ -92,12 +86,12 @@ class Aligner(Engine, Protocol):
 class RecognizingAligner(Aligner, Protocol):
     """An aligner that can detect the language of a dub and recognize its words."""
 
-    def language_of(self, samples: Floats) -> tuple[str, str] | None:
+    def language_of(self, samples: records.Floats) -> tuple[str, str] | None:
         """The language of ``samples`` (mono 16 kHz), and a remark for the user on how it was detected; None for
         silence.
         """
 
-    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+    def transcribe(self, samples: records.Floats, language: str) -> tuple[records.ScriptLine, ...]:
         """The recognized words, in lines with times."""
 
 
@@ -123,7 +117,12 @@ class Synthesizer(Engine, Protocol):
     """Makes the mouth of a face speak."""
 
     def face(
-        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
+        self,
+        info: records.VideoInfo,
+        track: records.FaceTrack,
+        usable: records.Mask,
+        timing: records.Timing,
+        row: int,
     ) -> FaceRenderer:
         """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
         that are not ``usable`` (T,) stay as they are.
@@ -135,10 +134,10 @@ class Moments:
     """Mean and covariance of features that are added a few at a time, so that a film's need no memory."""
 
     count: int = 0
-    total: Doubles = field(default_factory=lambda: np.zeros(0))  # (K,)
-    products: Doubles = field(default_factory=lambda: np.zeros((0, 0)))  # (K, K)
+    total: records.Doubles = field(default_factory=lambda: np.zeros(0))  # (K,)
+    products: records.Doubles = field(default_factory=lambda: np.zeros((0, 0)))  # (K, K)
 
-    def add(self, features: Floats) -> None:
+    def add(self, features: records.Floats) -> None:
         """Features (N, K) of N pictures."""
         rows = features.astype(np.float64)
         if not self.count:
@@ -149,12 +148,12 @@ class Moments:
         self.products += rows.T @ rows
 
     @property
-    def mean(self) -> Doubles:
+    def mean(self) -> records.Doubles:
         """(K,)"""
         return self.total / self.count
 
     @property
-    def covariance(self) -> Doubles:
+    def covariance(self) -> records.Doubles:
         """(K, K) of a sample, as ``numpy.cov``."""
         spread = self.products - self.count * np.outer(self.mean, self.mean)
         return np.asarray(spread / (self.count - 1))
@@ -163,7 +162,7 @@ class Moments:
 class PictureFeatures(Engine, Protocol):
     """Describes pictures by features whose distribution tells real ones from made ones."""
 
-    def features(self, pictures: Picture) -> Floats:
+    def features(self, pictures: records.Picture) -> records.Floats:
         """``pictures`` (N, H, W, 3) RGB -> (N, K)."""
 
     def distance(self, a: Moments, b: Moments) -> float:

@@ -26,17 +26,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from dubkit.parallel.workers import (
-    CPU,
-    LOKY,
-    Stop,
-    WorkerLost,
-    Workers,
-    is_lost,
-    open_workers,
-    run_here,
-    share_of_cores,
-)
+from dubkit.parallel import workers as pool
 
 Key = TypeVar("Key")
 Task = TypeVar("Task")
@@ -54,7 +44,7 @@ class Call:
     make: Callable[[str, int], Any]
     size: int = 0  # frames of picture
     whole: bool = False  # its whole job waits for it
-    places: tuple[str, ...] = (CPU,)
+    places: tuple[str, ...] = (pool.CPU,)
     warm_up: Callable[[], object] | None = None  # readies a worker for what the job will call next
 
 
@@ -117,9 +107,11 @@ class _Queue:
 class Schedule(Generic[Key, Result]):
     """Runs jobs on workers, which are closed at its end."""
 
-    def __init__(self, workers: Workers, stop: Stop | None = None, most_open: int = MOST_OPEN):
+    def __init__(
+        self, workers: pool.Workers, stop: pool.Stop | None = None, most_open: int = MOST_OPEN
+    ):
         self._workers = workers
-        self._stop = stop or Stop()
+        self._stop = stop or pool.Stop()
         self._most_open = most_open
         self._queues: dict[tuple[str, ...], _Queue] = {}
         self._open: list[_Open[Key]] = []
@@ -157,7 +149,7 @@ class Schedule(Generic[Key, Result]):
         return sum(len(queue.heap) for queue in self._queues.values())
 
     def _wants_more(self) -> bool:
-        room = self._workers.room(CPU)
+        room = self._workers.room(pool.CPU)
         return self._ready() < room and len(self._open) < self._most_open + room
 
     def _open_next(self, source: Iterator[tuple[Key, JobSteps[Result]]]) -> None:
@@ -180,8 +172,8 @@ class Schedule(Generic[Key, Result]):
                 if only and not self._more:
                     if call.warm_up is not None:
                         self._workers.warm_up(call.warm_up)
-                    share = share_of_cores(call.size, left, self._workers.cores, 1)
-                    self._settle(call, run_here(call.function, call.make(place, share)))
+                    share = pool.share_of_cores(call.size, left, self._workers.cores, 1)
+                    self._settle(call, pool.run_here(call.function, call.make(place, share)))
                     return
                 self._start_call(call, place, left)
         if self._undisturbed and not self._workers.running:
@@ -197,7 +189,7 @@ class Schedule(Generic[Key, Result]):
 
     def _start_call(self, call: Call, place: str, left: int) -> None:
         jobs = sum(self._workers.room(place) for place in call.places)
-        share = share_of_cores(call.size, left, self._workers.cores, jobs)
+        share = pool.share_of_cores(call.size, left, self._workers.cores, jobs)
         self._workers.start(call, place, call.function, call.make(place, share))
 
     def _collect(self) -> None:
@@ -213,15 +205,15 @@ class Schedule(Generic[Key, Result]):
         entry = self._owners.get(call)
         if entry is None:  # its job failed meanwhile
             return
-        if is_lost(future) and self._retry(call):
+        if pool.is_lost(future) and self._retry(call):
             return
         del self._owners[call]
         entry.under_way -= 1
-        error = None if is_lost(future) else future.exception()
+        error = None if pool.is_lost(future) else future.exception()
         if error is not None:
             self._step(entry, lambda: entry.steps.throw(error))
             return
-        answer = Answer(call, WorkerLost() if is_lost(future) else future.result())
+        answer = Answer(call, pool.WorkerLost() if pool.is_lost(future) else future.result())
         self._step(entry, lambda: entry.steps.send(answer))
 
     def _retry(self, call: Call) -> bool:
@@ -272,23 +264,23 @@ def stream(
     tasks: Sequence[Task],
     *,
     jobs: int,
-    backend: str = LOKY,
-) -> Iterator[tuple[int, Result | WorkerLost]]:
+    backend: str = pool.LOKY,
+) -> Iterator[tuple[int, Result | pool.WorkerLost]]:
     """``function(task)`` for all tasks; yields (index of the task, result) as they finish.
 
     Tasks start in their order. With one job all happens in this process; with more, never, not even
     a single task. Exceptions of ``function`` pass through.
     """
 
-    def alone(task: Task) -> JobSteps[Result | WorkerLost]:
+    def alone(task: Task) -> JobSteps[Result | pool.WorkerLost]:
         answer = yield [Call(function, lambda place, cores: task)]
         assert answer is not None
-        result: Result | WorkerLost = answer.result
+        result: Result | pool.WorkerLost = answer.result
         return result
 
     if not tasks:
         return
-    schedule: Schedule[int, Result | WorkerLost] = Schedule(open_workers(jobs, backend))
+    schedule: Schedule[int, Result | pool.WorkerLost] = Schedule(pool.open_workers(jobs, backend))
     with closing(schedule.run((i, alone(task)) for i, task in enumerate(tasks))) as ended:
         for job in ended:
             yield job.key, job.result

@@ -15,14 +15,7 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import resource_tracker
@@ -179,7 +172,7 @@ class Workers(Protocol):
     def running(self) -> int:
         """The number of tasks started and not yet returned by `wait`."""
 
-    def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
+    def wait(self, seconds: float | None) -> list[tuple[Hashable, futures.Future[Any]]]:
         """The tasks that ended, after at most ``seconds``; a worker that died raises `WorkerLost` from its future."""
 
     def close(self, *, kill: bool) -> None:
@@ -197,7 +190,7 @@ class LocalWorkers:
     def __init__(self, jobs: int) -> None:
         self.cores = jobs
         self._busy: Counter[str] = Counter()
-        self._held: dict[Future[Any], tuple[Hashable, str, Executor | None]] = {}
+        self._held: dict[futures.Future[Any], tuple[Hashable, str, futures.Executor | None]] = {}
 
     @property
     def running(self) -> int:
@@ -212,26 +205,30 @@ class LocalWorkers:
     def warm_up(self, function: Callable[[], object]) -> None:
         """Nothing has to be loaded where work is done in this process."""
 
-    def wait(self, seconds: float | None) -> list[tuple[Hashable, Future[Any]]]:
+    def wait(self, seconds: float | None) -> list[tuple[Hashable, futures.Future[Any]]]:
         if not self._held:
             time.sleep(seconds or 0.0)
-        ended, _ = wait(self._held, seconds, FIRST_COMPLETED)
+        ended, _ = futures.wait(self._held, seconds, futures.FIRST_COMPLETED)
         return [(self._release(future), future) for future in ended]
 
     def _record(
-        self, key: Hashable, place: str, future: Future[Any], worker: Executor | None = None
+        self,
+        key: Hashable,
+        place: str,
+        future: futures.Future[Any],
+        worker: futures.Executor | None = None,
     ) -> None:
         self._busy[place] += 1
         self._held[future] = (key, place, worker)
 
-    def _release(self, future: Future[Any]) -> Hashable:
+    def _release(self, future: futures.Future[Any]) -> Hashable:
         key, place, worker = self._held.pop(future)
         self._busy[place] -= 1
         if worker is not None:
             self._give_back(place, worker, dead=is_lost(future))
         return key
 
-    def _give_back(self, place: str, worker: Executor, *, dead: bool) -> None:
+    def _give_back(self, place: str, worker: futures.Executor, *, dead: bool) -> None:
         """Keep a worker for the next task."""
 
 
@@ -258,13 +255,13 @@ class Threads(LocalWorkers):
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools: dict[str, futures.ThreadPoolExecutor] = {}
 
     def start(
         self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument
     ) -> None:
         if place not in self._pools:
-            self._pools[place] = ThreadPoolExecutor(self.room(place))
+            self._pools[place] = futures.ThreadPoolExecutor(self.room(place))
         self._record(key, place, self._pools[place].submit(function, argument))
 
     def close(self, *, kill: bool) -> None:
@@ -284,7 +281,7 @@ class Processes(LocalWorkers):
             sys.warnoptions.append(_TRACKER_WARNING)
         self._resting: dict[str, list[ProcessPoolExecutor]] = defaultdict(list)
         self._all: list[ProcessPoolExecutor] = []
-        self._warming: dict[ProcessPoolExecutor, Future[object]] = {}
+        self._warming: dict[ProcessPoolExecutor, futures.Future[object]] = {}
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """Start the first workers, unless there are some: what they load takes longer than little work does."""
@@ -301,7 +298,7 @@ class Processes(LocalWorkers):
     ) -> None:
         while self._resting[place]:
             worker = self._resting[place].pop()
-            with suppress(BrokenExecutor):  # it died at rest: nothing is lost
+            with suppress(futures.BrokenExecutor):  # it died at rest: nothing is lost
                 self._record(key, place, worker.submit(function, argument), worker)
                 return
             self._discard(worker)
@@ -313,7 +310,7 @@ class Processes(LocalWorkers):
     def close(self, *, kill: bool) -> None:
         if not self._all:
             return
-        with ThreadPoolExecutor(len(self._all)) as side_by_side:
+        with futures.ThreadPoolExecutor(len(self._all)) as side_by_side:
             for worker in self._all:
                 warming = worker in self._warming and not self._warming[worker].done()
                 side_by_side.submit(worker.shutdown, wait=True, kill_workers=kill or warming)
@@ -329,7 +326,7 @@ class Processes(LocalWorkers):
         self._all.append(worker)
         return worker
 
-    def _give_back(self, place: str, worker: Executor, *, dead: bool) -> None:
+    def _give_back(self, place: str, worker: futures.Executor, *, dead: bool) -> None:
         assert isinstance(worker, ProcessPoolExecutor)
         if dead:
             self._discard(worker)
@@ -365,9 +362,9 @@ def _open_cluster(jobs: int, scheduler: str | None) -> Workers:
     return workers
 
 
-def run_here(function: Callable[[Argument], Result], argument: Argument) -> Future[Result]:
+def run_here(function: Callable[[Argument], Result], argument: Argument) -> futures.Future[Result]:
     """The future of a function called in this process; it holds the error too, except for a stop."""
-    future: Future[Result] = Future()
+    future: futures.Future[Result] = futures.Future()
     try:
         future.set_result(function(argument))
     except Exception as error:
@@ -375,9 +372,9 @@ def run_here(function: Callable[[Argument], Result], argument: Argument) -> Futu
     return future
 
 
-def is_lost(future: Future[Any]) -> bool:
+def is_lost(future: futures.Future[Any]) -> bool:
     """Whether the worker died rather than the task failed."""
-    return isinstance(future.exception(), (BrokenExecutor, WorkerLost))
+    return isinstance(future.exception(), (futures.BrokenExecutor, WorkerLost))
 
 
 def _prepare_worker(parent: int) -> None:
@@ -404,8 +401,8 @@ def in_order(
     if threads < 2:
         yield from map(function, items)
         return
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    waiting: deque[futures.Future[Result]] = deque()
+    with futures.ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))

@@ -6,19 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dubkit.errors import (
-    EXIT_OK,
-    EXIT_PARTIAL,
-    GO_ON,
-    DubkitError,
-    InputError,
-    MissingDependency,
-    ModelError,
-    OutputError,
-    ToolError,
-    UsageError,
-    WorkError,
-)
+from dubkit import errors
 from dubkit.metrics.gate_limits import Check, GateResult, load_gate
 from dubkit.pipeline import dry_run, fingerprint
 from dubkit.records import StageResult
@@ -26,16 +14,16 @@ from dubkit.stages.base import Per
 from dubkit.work import junit, manifest
 
 Fact = str | int | float | bool | None
-_KINDS: dict[int, type[DubkitError]] = {
+_KINDS: dict[int, type[errors.DubkitError]] = {
     kind.exit_code: kind
     for kind in (
-        UsageError,
-        InputError,
-        MissingDependency,
-        ToolError,
-        WorkError,
-        ModelError,
-        OutputError,
+        errors.UsageError,
+        errors.InputError,
+        errors.MissingDependency,
+        errors.ToolError,
+        errors.WorkError,
+        errors.ModelError,
+        errors.OutputError,
     )
 }
 
@@ -58,15 +46,15 @@ class RunResult:
     gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
 
 
-def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> DubkitError:
+def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> errors.DubkitError:
     """A failed line of the manifest as the error that it was."""
     message, hint = result.error or "failed", result.hint
     if per is Per.SHOT:
         more = f" (and {others} more)" if others else ""
         message = f"{result.stage} of shot {result.unit}{more}: {message}"
-        ways = f"{GO_ON}; --on-failure original keeps the original picture of such shots"
+        ways = f"{errors.GO_ON}; --on-failure original keeps the original picture of such shots"
         hint = f"{hint}; {ways}" if hint else ways
-    return _KINDS.get(result.error_code, WorkError)(message, hint=hint)
+    return _KINDS.get(result.error_code, errors.WorkError)(message, hint=hint)
 
 
 def summarize(
@@ -84,7 +72,7 @@ def summarize(
     warnings = [about(result, text) for result in results for text in result.warnings]
     return RunResult(
         output=output,
-        exit_code=EXIT_PARTIAL if kept else EXIT_OK,
+        exit_code=errors.EXIT_PARTIAL if kept else errors.EXIT_OK,
         results=results,
         done=done,
         warnings=tuple(dict.fromkeys(warnings)),
@@ -146,7 +134,7 @@ def write_junit(
     try:
         junit.write_cases(path, name, cases)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        raise errors.OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _cases(result: GateResult) -> Iterator[junit.Case]:

@@ -12,21 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit import records
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.faces import align, selection
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.metrics import lips, picture
-from dubkit.records import (
-    SILENCE,
-    FaceState,
-    FaceTrack,
-    Floats,
-    PhonemeRun,
-    Shot,
-    TrackChoice,
-    VideoInfo,
-)
 from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
 
@@ -65,14 +56,14 @@ class Reason:
 class Seen:
     """What is known of a shot's picture."""
 
-    tracks: Sequence[FaceTrack]
-    choices: Sequence[TrackChoice]
+    tracks: Sequence[records.FaceTrack]
+    choices: Sequence[records.TrackChoice]
     seconds: float
     spoken: bool  # whether anybody speaks in it
     focus: float | None  # of the main face; None where there is none
 
 
-def main_face(seen: Seen) -> tuple[FaceTrack, TrackChoice] | None:
+def main_face(seen: Seen) -> tuple[records.FaceTrack, records.TrackChoice] | None:
     """The dubbed face with the most frames to dub, or the largest where none is dubbed."""
     pairs = list(zip(seen.tracks, seen.choices, strict=True))
     if not pairs:
@@ -93,12 +84,14 @@ def judge(seen: Seen, settings: FaceSettings) -> tuple[Level, tuple[Reason, ...]
     return max((r.level for r in found), default=Level.LOW), tuple(found)
 
 
-def _of_face(track: FaceTrack, choice: TrackChoice, settings: FaceSettings) -> Iterator[Reason]:
+def _of_face(
+    track: records.FaceTrack, choice: records.TrackChoice, settings: FaceSettings
+) -> Iterator[Reason]:
     lost: Counter[str] = Counter()
     for span in choice.untouched:
         lost[span.reason] += span.end - span.start
     left_out = {reason: count / len(track) for reason, count in lost.items()}
-    known = track.state != FaceState.ABSENT
+    known = track.state != records.FaceState.ABSENT
     yaw, pitch = (_most(track.pose[known, axis]) for axis in (0, 1))
     yield from _turned("profile", "turned", yaw, settings.max_yaw, left_out.get("turned away", 0.0))
     yield from _turned("tilted", "tilted", pitch, settings.max_pitch, left_out.get("tilted", 0.0))
@@ -114,7 +107,7 @@ def _turned(kind: str, word: str, most: float, limit: float, lost: float) -> Ite
         yield Reason(kind, Level.MEDIUM, f"{word} up to {most:.0f}°")
 
 
-def _tiny(choice: TrackChoice, settings: FaceSettings, lost: float) -> Iterator[Reason]:
+def _tiny(choice: records.TrackChoice, settings: FaceSettings, lost: float) -> Iterator[Reason]:
     if lost >= MANY:
         yield Reason("tiny", Level.HIGH, f"under {settings.min_size:.0f} px in {lost:.0%}")
     elif lost >= SOME or choice.width < SMALL * settings.min_size:
@@ -122,11 +115,11 @@ def _tiny(choice: TrackChoice, settings: FaceSettings, lost: float) -> Iterator[
 
 
 def _occluded(
-    track: FaceTrack, known: NDArray[np.bool_], settings: FaceSettings
+    track: records.FaceTrack, known: NDArray[np.bool_], settings: FaceSettings
 ) -> Iterator[Reason]:
     if not known.any():
         return
-    doubtful = (track.scores < UNSURE) | (track.state == FaceState.BRIDGED)
+    doubtful = (track.scores < UNSURE) | (track.state == records.FaceState.BRIDGED)
     doubtful |= track.occlusion > settings.max_covered
     share = float(doubtful[known].mean())
     if share >= SOME:
@@ -201,7 +194,7 @@ class ShotPlan:
 class LookTask:
     """A shot to be looked at. Pickles."""
 
-    shot: Shot
+    shot: records.Shot
     video: Path
     config: Config
     probe: Path
@@ -248,7 +241,9 @@ def look(task: LookTask) -> ShotPlan:
     )
 
 
-def _seconds(shot: Shot, info: VideoInfo, pts: NDArray[np.int64]) -> tuple[float, float]:
+def _seconds(
+    shot: records.Shot, info: records.VideoInfo, pts: NDArray[np.int64]
+) -> tuple[float, float]:
     times = (pts - pts[0]) * float(info.time_base)
     last = float(times[-1]) + 1 / float(info.average_rate)
     return float(times[shot.start]), float(times[shot.end]) if shot.end < len(times) else last
@@ -257,11 +252,11 @@ def _seconds(shot: Shot, info: VideoInfo, pts: NDArray[np.int64]) -> tuple[float
 _PARTS = 120  # of the bar of speech
 
 
-def _spoken(runs: Sequence[PhonemeRun], shot: Shot, step: float) -> Spoken:
+def _spoken(runs: Sequence[records.PhonemeRun], shot: records.Shot, step: float) -> Spoken:
     speaking = np.zeros(shot.frames, np.bool_)
     phonemes = labials = 0
     for run in runs:
-        if run.symbol != SILENCE:
+        if run.symbol != records.SILENCE:
             speaking[run.start - shot.start : run.end - shot.start] = True
             phonemes += 1
             labials += run.symbol.rstrip(lips.MARKS) in lips.LABIALS
@@ -271,12 +266,12 @@ def _spoken(runs: Sequence[PhonemeRun], shot: Shot, step: float) -> Spoken:
     return Spoken(round(float(speaking.sum()) * step, 3), phonemes, labials, bar)
 
 
-def _who(choices: Sequence[TrackChoice]) -> str:
+def _who(choices: Sequence[records.TrackChoice]) -> str:
     told = [f"face {c.track}: {c.reason}" for c in choices if c.dubbed]
     return "; ".join(told) or ("nobody" if not choices else "no face can be dubbed")
 
 
-def _face(main: tuple[FaceTrack, TrackChoice], info: VideoInfo) -> Face:
+def _face(main: tuple[records.FaceTrack, records.TrackChoice], info: records.VideoInfo) -> Face:
     track, choice = main
     yaw, pitch = (float(np.nanmedian(track.pose[:, axis])) for axis in (0, 1))
     return Face(
@@ -291,9 +286,9 @@ def _face(main: tuple[FaceTrack, TrackChoice], info: VideoInfo) -> Face:
 
 def _picture(
     task: LookTask,
-    info: VideoInfo,
+    info: records.VideoInfo,
     pts: NDArray[np.int64],
-    main: tuple[FaceTrack, TrackChoice] | None,
+    main: tuple[records.FaceTrack, records.TrackChoice] | None,
 ) -> tuple[float | None, bytes | None, Box | None]:
     """Focus of the main face, a thumbnail and the face's box in it, all of one frame."""
     index, row = _frame_to_show(task.shot, main)
@@ -313,7 +308,7 @@ def _picture(
 
 
 def _frame_to_show(
-    shot: Shot, main: tuple[FaceTrack, TrackChoice] | None
+    shot: records.Shot, main: tuple[records.FaceTrack, records.TrackChoice] | None
 ) -> tuple[int, int | None]:
     """A frame from the middle of what is dubbed (of the shot, where there is no face) and its row in the track."""
     if main is None:
@@ -327,7 +322,7 @@ def _frame_to_show(
     return track.start + row, row
 
 
-def _focus(frame: Frame, landmarks: Floats) -> float:
+def _focus(frame: Frame, landmarks: records.Floats) -> float:
     matrix = align.compose(align.crop_from_canonical(_CROP), align.canonical_from_face(landmarks))
     return picture.focus(rgb_crop(frame, matrix, _CROP), 1 / align.scale_of(matrix))
 

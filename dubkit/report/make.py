@@ -36,16 +36,7 @@ from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.progress import Progress
 from dubkit.records import FaceState, FaceTrack, Floats, Integers, Picture, Shot, VideoInfo
-from dubkit.report.data import (
-    STATES,
-    THOUSAND,
-    ShotFacts,
-    lip_rows,
-    load_words,
-    openings,
-    page_data,
-    shot_facts,
-)
+from dubkit.report import data as page_data
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
 
@@ -83,8 +74,8 @@ def make_report(
     target = out or opened.manifest.job.output.with_suffix(".report.html")
     _check_target(target)
     workers = jobs or cores()
-    speech = load_words(opened)
-    facts = [shot_facts(opened, shot, speech) for shot in opened.shots]
+    speech = page_data.load_words(opened)
+    facts = [page_data.shot_facts(opened, shot, speech) for shot in opened.shots]
     pictured = opened.receipt("probe", None) is not None and opened.run.job.video.is_file()
     if pictured:
         _look_at_all(opened, facts, progress, workers)
@@ -97,7 +88,7 @@ def make_report(
         clips = _clips(opened, facts, progress, workers, limit)
     for fact in facts:
         _measure(opened, fact, clips.get(fact.shot.name))
-    data = page_data(opened, facts, _video_summary(facts, clips, videos, room))
+    data = page_data.page_data(opened, facts, _video_summary(facts, clips, videos, room))
     shown = [(name, clips[name].video) for name in sorted(clips)]
     size = _write(target, build(data, shown, f"{data['film']['name']} · dubkit report"))
     return Report(target, len(facts), len(clips), size)
@@ -117,7 +108,7 @@ def _check_target(path: Path) -> None:
 
 
 def _look_at_all(
-    opened: OpenedJob, facts: Sequence[ShotFacts], progress: Progress, workers: int
+    opened: OpenedJob, facts: Sequence[page_data.ShotFacts], progress: Progress, workers: int
 ) -> None:
     """Thumbnails, risks and sizes, into the tables."""
     probe = opened.folder("probe", None)
@@ -167,20 +158,20 @@ def _of_plan(plan: ShotPlan) -> dict[str, Any]:
     }
 
 
-def _rank(facts: Sequence[ShotFacts]) -> None:
+def _rank(facts: Sequence[page_data.ShotFacts]) -> None:
     """How much a shot needs a look: by its state, then by how far it is beyond the gate's limits, then by its risk."""
     for fact in facts:
         word = fact.table.get("risk", "none")
         worst = next((level for level in Level if level.word == word), Level.NONE)
         reasons = min(9, len(fact.table.get("reasons", ())))
-        state = len(STATES) - STATES.index(fact.state)
+        state = len(page_data.STATES) - page_data.STATES.index(fact.state)
         excess = min(9.0, fact.table.pop("excess", 0.0))
         fact.table["rank"] = 1000 * state + round(100 * excess) + 10 * int(worst) + reasons
 
 
 def _clips(
     opened: OpenedJob,
-    facts: Sequence[ShotFacts],
+    facts: Sequence[page_data.ShotFacts],
     progress: Progress,
     workers: int,
     limit: float,
@@ -212,7 +203,7 @@ def _clips(
     return found
 
 
-def _task(opened: OpenedJob, fact: ShotFacts) -> ClipTask:
+def _task(opened: OpenedJob, fact: page_data.ShotFacts) -> ClipTask:
     assert fact.track is not None
     job, shot = opened.run.job, fact.shot
     segment = opened.folder("generate", shot) / SEGMENT
@@ -220,7 +211,7 @@ def _task(opened: OpenedJob, fact: ShotFacts) -> ClipTask:
     return ClipTask(shot, fact.track, job.video, segment, job.audio, probe, opened.config)
 
 
-def _measure(opened: OpenedJob, fact: ShotFacts, clip: Clip | None) -> None:
+def _measure(opened: OpenedJob, fact: page_data.ShotFacts, clip: Clip | None) -> None:
     table = fact.table
     table["rendered"] = fact.rendered
     if clip is None:
@@ -229,11 +220,13 @@ def _measure(opened: OpenedJob, fact: ShotFacts, clip: Clip | None) -> None:
     if clip.frames < fact.shot.frames:
         table["cut"] = LONGEST
     if not table["measures"]:
-        table["measures"] = lip_rows(opened.folder("timing", fact.shot), clip.dubbed, THOUSAND)
+        table["measures"] = page_data.lip_rows(
+            opened.folder("timing", fact.shot), clip.dubbed, page_data.THOUSAND
+        )
 
 
 def _video_summary(
-    facts: Sequence[ShotFacts], clips: dict[str, Clip], videos: str, room: float
+    facts: Sequence[page_data.ShotFacts], clips: dict[str, Clip], videos: str, room: float
 ) -> dict[str, Any]:
     could = sum(fact.rendered for fact in facts)
     if videos == "none":
@@ -368,7 +361,7 @@ def _make(task: ClipTask) -> Clip:
         if 0 <= at < len(task.track) and task.track.state[at] != FaceState.ABSENT:
             landmarks[at] = _mouth(made, landmarker, task.track.landmarks[at])
     spoken = replace(task.track, landmarks=landmarks)
-    return Clip(writer.close(), count, openings(spoken, shot))
+    return Clip(writer.close(), count, page_data.openings(spoken, shot))
 
 
 def crop_way(track: FaceTrack, info: VideoInfo) -> align.Matrix:

@@ -21,21 +21,13 @@ from pathlib import Path, PurePosixPath
 
 from dubkit.errors import DubkitError, OutputError, WorkError
 from dubkit.records import StageResult
-from dubkit.work import lock, store
-from dubkit.work.manifest import (
-    ANOTHER,
-    MANIFEST,
-    RECEIPT,
-    read_manifest,
-    read_receipt,
-    sync,
-)
+from dubkit.work import lock, manifest as manifests, store
 
 CONFIG = "config.json"
 SCRATCH = "scratch"
 LOG = "run.log"
 _OWN_NAMES = re.compile(
-    rf"{MANIFEST}|{CONFIG}|{lock.LOCK}|{lock.ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
+    rf"{manifests.MANIFEST}|{CONFIG}|{lock.LOCK}|{lock.ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
 )
 
 
@@ -54,14 +46,14 @@ def check_work(root: Path) -> None:
     if not root.exists():
         return
     if not root.is_dir():
-        raise WorkError(f"the work folder {root} is a file", hint=ANOTHER)
+        raise WorkError(f"the work folder {root} is a file", hint=manifests.ANOTHER)
     refuse_links(root, ("*-*", "*-*/*"))
-    manifest = read_manifest(root)
+    manifest = manifests.read_manifest(root)
     names = {entry.name for entry in root.iterdir()}
     foreign = sorted(name for name in names if not _OWN_NAMES.fullmatch(name))
     if foreign and manifest is None and not names & {lock.LOCK, SCRATCH}:
         raise WorkError(
-            f"{root} is not a dubkit work folder: it contains {foreign[0]}", hint=ANOTHER
+            f"{root} is not a dubkit work folder: it contains {foreign[0]}", hint=manifests.ANOTHER
         )
 
 
@@ -88,7 +80,7 @@ def sweep(root: Path) -> None:
     """Remove what interrupted work left behind. Only the holder of the lock may."""
     for entry in (root / SCRATCH).glob("*"):
         shutil.rmtree(entry, ignore_errors=True)
-    for name in (MANIFEST, CONFIG):
+    for name in (manifests.MANIFEST, CONFIG):
         for beside in root.glob(f".{name}.*"):
             beside.unlink(missing_ok=True)
 
@@ -96,7 +88,7 @@ def sweep(root: Path) -> None:
 def publish(scratch: Path, target: Path) -> None:
     """Move a finished unit, receipt included, to its place by rename; an older one gives way."""
     for path in (scratch, *scratch.rglob("*")):
-        sync(path)
+        manifests.sync(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         old = scratch.with_name(f"{scratch.name}.old")
@@ -105,7 +97,7 @@ def publish(scratch: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         scratch.rename(target)
-    sync(target.parent)
+    manifests.sync(target.parent)
 
 
 def adopt(root: Path, twin: Path, target: Path) -> None:
@@ -132,7 +124,7 @@ def describe(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
 
 def intact(folder: Path, *, thorough: bool = False) -> StageResult | None:
     """The receipt of a unit whose files are all there in full; ``thorough`` hashes them too."""
-    receipt = read_receipt(folder)
+    receipt = manifests.read_receipt(folder)
     if receipt is None:
         return None
     for name, size in receipt.sizes.items():
@@ -157,7 +149,7 @@ def drop_damaged(root: Path) -> list[str]:
     damaged = []
     for folder in sorted(root.glob("video-*/*/*")) + sorted(root.glob("dub-*/*/*")):
         if intact(folder, thorough=True) is None:
-            (folder / RECEIPT).unlink(missing_ok=True)
+            (folder / manifests.RECEIPT).unlink(missing_ok=True)
             damaged.append(str(folder.relative_to(root)))
     return damaged
 
@@ -183,5 +175,5 @@ def explain(error: OSError, path: Path) -> DubkitError:
 def _files(folder: Path) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(
-        name for path in paths if (name := path.relative_to(folder).as_posix()) != RECEIPT
+        name for path in paths if (name := path.relative_to(folder).as_posix()) != manifests.RECEIPT
     )

@@ -144,7 +144,7 @@ def test_a_job_list_names_verdicts_and_they_must_be_of_its_film(studio: Path) ->
     assert "are for another film than one.mp4" in told["one.de"]
     assert "there is no file" in told["two.fr"]
     jobs.write_text("video,audio,verdicts\nfilms/one.mp4,dubs/one.fr.wav,../x.json\n")
-    assert "verdicts lies outside" in read_list(jobs)[0].problems[0]
+    assert "verdicts is outside" in read_list(jobs)[0].problems[0]
 
 
 @pytest.mark.parametrize("given", ["absent", "films"])
