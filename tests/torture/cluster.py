@@ -65,7 +65,7 @@ def _dask(mark: str, prefix: str, program: str, *arguments: str) -> subprocess.P
         argv = ["unshare", "--mount", "sh", "-c", prefix + shlex.join(argv)]
     return subprocess.Popen(
         argv,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'work'}", MARK: mark},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'parallel'}", MARK: mark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
