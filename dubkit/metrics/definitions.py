@@ -2,7 +2,7 @@
 
 One name means one thing: in the gate, ``dubkit evaluate``, the report, in JSON, CSV and JUnit. The code of each lies
 beside this module: `lips`, `lip_sync`, `picture`, `syncnet`; the limits of the gate in `gate_limits`. How far an
-outside judge agrees is measured in ``docs/gate-and-measures.md``.
+outside judge agrees is measured in ``docs/measures.md``.
 """
 
 from __future__ import annotations

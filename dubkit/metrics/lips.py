@@ -6,7 +6,7 @@ face. It is read with dubkit's own landmarks, which the generator uses too: an o
 
 `SHUT` is the one opening under which lips count as closed, in the gate, ``evaluate``, the report and training. The
 landmarks read lips that meet as .002 to .029, depending on the face (a beard, a soft picture), so that a limit of .02
-calls half of the closures open that the judge sees shut. ``docs/gate-and-measures.md`` has the figures.
+calls half of the closures open that the judge sees shut. ``docs/measures.md`` has the figures.
 """
 
 # ruff: noqa: RUF001 - IPA letters are meant

@@ -12,7 +12,7 @@ from dubkit.metrics import lips
 from dubkit.metrics.definitions import BY_NAME, MEASURES
 from dubkit.metrics.gate_limits import LIMITS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "gate-and-measures.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "measures.md").read_text(encoding="utf-8")
 ROWS = {
     name: line
     for line in PAGE.split("## ")[0].splitlines()
