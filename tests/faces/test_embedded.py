@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
-from dubkit.faces import align, landmark_layout
+from dubkit.faces import align, embedded, landmark_layout
 from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker, shrink, suppress
 from dubkit.records import Detection
 
@@ -72,6 +73,66 @@ def test_a_face_moves_with_its_picture(
     a, b = detector.detect(first)[0], detector.detect(second)[0]
     np.testing.assert_allclose(b.points - a.points, [[512, 128]] * 5, atol=6 * scale)
     assert abs((b.box[2] - b.box[0]) - (a.box[2] - a.box[0])) < 0.15 * (a.box[2] - a.box[0])
+
+
+def close_up(portrait: Picture, found: Detection) -> Picture:
+    """The portrait cut to 1.1 of its face, 512 pixels square."""
+    corners = np.array(found.box).reshape(2, 2)
+    side, middle = 1.1 * np.ptp(corners, axis=0).max(), corners.mean(0)
+    x0, y0 = np.maximum(middle - side / 2, 0).astype(int)
+    x1, y1 = (middle + side / 2).astype(int)
+    part = cv2.resize(portrait[y0:y1, x0:x1], (512, 512), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(part, np.uint8)
+
+
+def test_close_ups_that_fill_the_picture_are_found(
+    detector: EmbeddedDetector, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = []
+    for path in sorted((data / "portraits").glob("*.jpg"))[9::10][:24]:
+        portrait = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+        pictures.append(close_up(portrait, detector.detect(portrait)[0]))
+
+    def found() -> int:
+        boxes = [d.box for p in pictures for d in detector.detect(p)[:1]]
+        return sum(x0 < 256 < x1 and y0 < 256 < y1 for x0, y0, x1, y1 in boxes)
+
+    assert found() >= 0.9 * len(pictures)
+    monkeypatch.setattr(embedded, "CLOSE_UP", 2.0)  # no face is that large: the first pass alone
+    assert found() < 0.6 * len(pictures)
+
+
+def test_the_second_pass_adds_no_small_face_and_leaves_the_first_ones_scores(
+    detector: EmbeddedDetector, portraits: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [canvas(p, 150, 300, 200)[0] for p in portraits]
+    both = [[(d.box, d.score) for d in detector.detect(f)] for f in frames]
+    monkeypatch.setattr(embedded, "CLOSE_UP", 2.0)
+    assert both == [[(d.box, d.score) for d in detector.detect(f)] for f in frames]
+    assert all(len(found) == 1 for found in both)
+
+
+def test_the_second_pass_costs_at_most_a_quarter_of_the_first(
+    detector: EmbeddedDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    net = detector.net
+
+    def counted(picture: torch.Tensor) -> object:
+        seen.append(picture.shape[-2] * picture.shape[-1])
+        return net(picture)
+
+    monkeypatch.setattr(detector, "net", counted)
+    detector.detect(np.zeros((1080, 1920, 3), np.uint8))
+    assert len(seen) == 2
+    assert seen[1] <= 0.28 * seen[0]  # padding to the net's stride included
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 9), (40, 33), (2000, 3)])
+def test_tiny_and_narrow_pictures_have_no_face(
+    detector: EmbeddedDetector, shape: tuple[int, int]
+) -> None:
+    assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
 
 
 def test_two_people_give_two_detections_best_first(
