@@ -97,9 +97,9 @@ def test_close_ups_that_fill_the_picture_are_found(
         boxes = [d.box for p in pictures for d in detector.detect(p)[:1]]
         return sum(x0 < 256 < x1 and y0 < 256 < y1 for x0, y0, x1, y1 in boxes)
 
-    assert found() >= 0.9 * len(pictures)
-    monkeypatch.setattr(embedded, "CLOSE_UP", 2.0)  # no face is that large: the first pass alone
-    assert found() < 0.6 * len(pictures)
+    assert found() >= 0.95 * len(pictures)
+    monkeypatch.setattr(embedded, "CLOSE_UP", 2000.0)  # no face is that large: the first pass alone
+    assert found() < 0.75 * len(pictures)
 
 
 def test_the_second_pass_adds_no_small_face_and_leaves_the_first_ones_scores(
@@ -107,12 +107,12 @@ def test_the_second_pass_adds_no_small_face_and_leaves_the_first_ones_scores(
 ) -> None:
     frames = [canvas(p, 150, 300, 200)[0] for p in portraits]
     both = [[(d.box, d.score) for d in detector.detect(f)] for f in frames]
-    monkeypatch.setattr(embedded, "CLOSE_UP", 2.0)
+    monkeypatch.setattr(embedded, "CLOSE_UP", 2000.0)
     assert both == [[(d.box, d.score) for d in detector.detect(f)] for f in frames]
     assert all(len(found) == 1 for found in both)
 
 
-def test_the_second_pass_costs_at_most_a_quarter_of_the_first(
+def test_the_second_pass_costs_at_most_a_fifth_of_the_first(
     detector: EmbeddedDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -125,7 +125,7 @@ def test_the_second_pass_costs_at_most_a_quarter_of_the_first(
     monkeypatch.setattr(detector, "net", counted)
     detector.detect(np.zeros((1080, 1920, 3), np.uint8))
     assert len(seen) == 2
-    assert seen[1] <= 0.28 * seen[0]  # padding to the net's stride included
+    assert seen[1] <= 0.2 * seen[0]  # padding to the net's stride included
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 9), (40, 33), (2000, 3)])
