@@ -28,12 +28,16 @@ def landmarker() -> EmbeddedLandmarker:
     return EmbeddedLandmarker(FaceSettings())
 
 
-@pytest.fixture(scope="module")
-def portraits(data: Path) -> list[Picture]:
+def read_portraits(data: Path, count: int) -> list[Picture]:
     """Portraits that training held out."""
-    paths = sorted((data / "portraits").glob("*.jpg"))[9::10][:12]
+    paths = sorted((data / "portraits").glob("*.jpg"))[9::10][:count]
     pictures = [cv2.imread(str(p), cv2.IMREAD_COLOR) for p in paths]
     return [np.asarray(p[..., ::-1], np.uint8) for p in pictures if p is not None]
+
+
+@pytest.fixture(scope="module")
+def portraits(data: Path) -> list[Picture]:
+    return read_portraits(data, 12)
 
 
 def canvas(face: Picture, width: float, x: int, y: int) -> tuple[Picture, float]:
@@ -88,10 +92,7 @@ def close_up(portrait: Picture, found: Detection) -> Picture:
 def test_close_ups_that_fill_the_picture_are_found(
     detector: EmbeddedDetector, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = []
-    for path in sorted((data / "portraits").glob("*.jpg"))[9::10][:24]:
-        portrait = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
-        pictures.append(close_up(portrait, detector.detect(portrait)[0]))
+    pictures = [close_up(p, detector.detect(p)[0]) for p in read_portraits(data, 24)]
 
     def found() -> int:
         boxes = [d.box for p in pictures for d in detector.detect(p)[:1]]
