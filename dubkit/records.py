@@ -227,6 +227,12 @@ class Speech:
     warnings: tuple[str, ...] = ()
     unspoken: tuple[str, ...] = ()  # text of the script that is not heard
     unscripted: tuple[tuple[float, float], ...] = ()  # seconds that hold speech of no script line
+    noise: tuple[tuple[float, float], ...] = ()  # seconds of music or noise; empty with a script
+
+    @property
+    def scripted(self) -> bool:
+        """Whether the phonemes are those of a script, and so reliable."""
+        return self.path == "script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +256,32 @@ class MelLevels:
         return MelLevels(low, self.rows(np.arange(low, int(np.ceil(end / GRID_STEP)) + 1)))
 
 
+ROW_STEPS = 25.0  # of a stored encoder row, in a deviation
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRows:
+    """Rows of the speech encoder (`speech.encoder_rows`) for N consecutive cells of the grid."""
+
+    first: int  # number of row 0
+    rows: NDArray[np.int8]  # (N, R) in steps of 1 / `ROW_STEPS`
+
+    def at(self, numbers: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """(n, R) rows of the cells ``numbers`` (n,), 0 where unknown, and (n,) 1 where they are known."""
+        place = numbers - self.first
+        known = (place >= 0) & (place < len(self.rows))
+        found: Floats = np.zeros((len(numbers), self.rows.shape[1]), np.float32)
+        found[known] = self.rows[place[known]].astype(np.float32) / np.float32(ROW_STEPS)
+        return found, known.astype(np.float32)
+
+    def cut(self, start: float, end: float) -> EncoderRows:
+        """The known cells from ``start`` to ``end`` seconds."""
+        low = max(int(np.floor(start / GRID_STEP)), self.first)
+        high = int(np.ceil(end / GRID_STEP)) + 1
+        rows = self.rows[low - self.first : max(high - self.first, 0)]
+        return EncoderRows(low, np.array(rows))
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The speech of one shot; T frames. Times are seconds of the dub."""
@@ -260,6 +292,9 @@ class Timing:
     ]  # clipped to the shot and its context, in order, without gaps
     runs: tuple[PhonemeRun, ...]  # frames of the shot, phoneme by phoneme
     sound: MelLevels | None = None  # of the shot and its context
+    encoder: EncoderRows | None = None  # the same
+    scripted: bool = True  # whether the phonemes are those of a script
+    noise: tuple[tuple[float, float], ...] = ()  # `Speech.noise` of the shot and its context
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,12 @@ class PrepareSettings(Section):
     stills: bool = Field(
         False, description="Accept still pictures of single faces too; `train sc` learns from them."
     )
+    sound_versions: int = Field(
+        5,
+        ge=0,
+        le=20,
+        description="Versions of each clip's sound with another speed, microphone, room or noise.",
+    )
     research: bool = Field(
         False,
         description="Accept clips that a list marks ship=no; weights trained on them must never be shipped.",
@@ -146,14 +152,23 @@ class LoopSettings(Section):
 
 
 class TcTraining(LoopSettings):
-    """Training of the TC net: phonemes and sound to mouth shapes."""
+    """Training of the TC net: speech encoder rows, phonemes and levels to mouth shapes."""
 
+    steps: int = Field(160, ge=1, description="Most steps; more overfit.")
+    check_every: int = Field(
+        40,
+        ge=1,
+        description="Steps between two checks, each with measures, a preview and saved state.",
+    )
     rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
     seconds: float = Field(
         2.4, ge=1.5, le=10, description="Length of a training window, in seconds."
     )
-    width: int = Field(64, ge=8, le=512, description="Channels of the net.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout rate of the channels.")
+    width: int = Field(96, ge=8, le=512, description="Channels of the net.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout rate of the channels.")
+    row_dropout: float = Field(
+        0.7, ge=0, lt=1, description="Dropout rate of the speech encoder's numbers."
+    )
     decay: float = Field(0.03, ge=0, description="Weight decay.")
     average: float = Field(
         0.99,
@@ -162,16 +177,31 @@ class TcTraining(LoopSettings):
         description="Decay of the moving average of the weights, which is the one kept.",
     )
     jitter: float = Field(0.01, ge=0, description="Standard deviation of frame times, in seconds.")
-    sound_dropout: Unit = Field(0.25, description="Share of windows without the sound.")
-    noisy: Unit = Field(0.5, description="Share of windows with noise under the sound.")
+    script: Unit = Field(
+        0.5, description="Share of windows with the phonemes of their script, where it is known."
+    )
+    wrong_script: Unit = Field(0.1, description="Share of these with another clip's phonemes.")
+    clean: Unit = Field(0.3, description="Share of windows with the sound as recorded.")
+    row_loss: Unit = Field(
+        0.05, description="Share of windows with a script that lack the speech encoder's rows."
+    )
+    sound_dropout: Unit = Field(0.1, description="Share of windows without the mel levels.")
+    noisy: Unit = Field(0.3, description="Share of windows with noise under the mel levels.")
+    nonspeech: Unit = Field(
+        0.06, description="Share of windows of noise and music in which nobody speaks."
+    )
     adaptive: bool = Field(True, description="The adaptive lip weight of phoneme runs.")
     motion: float = Field(0.3, ge=0, description="Weight of the motion within phoneme runs.")
     closures: float = Field(2.0, ge=0, description="Additional weight of P, B, M.")
     correlation: float = Field(
         5.0, ge=0, description="Weight of the correlation of a window's opening with the true one."
     )
+    width_correlation: float = Field(1.0, ge=0, description="The same of the mouth's width.")
+    chin_correlation: float = Field(0.5, ge=0, description="The same of the chin's height.")
+    closure_head: float = Field(0.5, ge=0, description="Weight of the closure head.")
+    speech_head: float = Field(0.3, ge=0, description="Weight of the speech activity head.")
     scale: float = Field(
-        1.25,
+        1.1,
         gt=0,
         description="Factor applied to the output at the end: regression underestimates movement.",
     )
@@ -326,9 +356,6 @@ class AdaptSettings(Section):
     )
     likeness: float = Field(
         0.85, gt=0, le=1, description="Least similarity of two faces that count as one person."
-    )
-    language: str | None = Field(
-        None, description="Language of the film's own sound (ISO 639-1); None: en."
     )
 
 

@@ -1,14 +1,16 @@
-"""Phonemes -> mouth shape: numpy in and out around the TC net, and the rules of articulation.
+"""Speech -> mouth shape: numpy in and out around the TC net, and the rules that speech never breaks.
 
-The net predicts how the mouth moves; three rules are enforced afterward, because a viewer notices each breach: lips are
-shut in the middle of every P, B and M, the lower lip is at the teeth in F and V, and lips never pass through one
-another.
+The net predicts how the mouth moves; four rules are enforced after it, because a viewer notices each breach: lips meet
+where the closure head is sure of it, they are shut in the middle of every P, B and M of a script, the lower lip is at
+the teeth in its F and V, and lips never pass through one another.
+
+Without a script, phonemes are left out altogether: recognized ones made the lips worse (``weights/tc.md``), and
+many languages have none. The speech activity head then decides where somebody speaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -19,38 +21,94 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dubkit.errors import ModelError
 from dubkit.lips import mouth_shape
 from dubkit.models.checkpoint import Checkpoint
-from dubkit.models.tc import Actor, TcNet, load_actor, load_tc
-from dubkit.records import GRID_STEP, SILENCE, Floats, TimedPhoneme, Timing
+from dubkit.models.devices import threads
+from dubkit.models.speech_encoder import SpeechEncoderConfig
+from dubkit.models.tc import (
+    FLAGS,
+    PATHS,
+    Actor,
+    TcConfig,
+    TcInput,
+    TcNet,
+    load_actor,
+    load_tc,
+)
+from dubkit.records import (
+    GRID_STEP,
+    SILENCE,
+    EncoderRows,
+    Floats,
+    MelLevels,
+    TimedPhoneme,
+    Timing,
+)
 from dubkit.speech import articulatory
+from dubkit.speech.mel_levels import BANDS
 
 
 @dataclass(frozen=True, slots=True)
 class NetInput:
-    """The input of the TC net for N frames: T cells of the grid, and where the frames lie between them."""
+    """What the net is given for N frames, with as many cells around them as `speaking` and the net look at."""
 
-    cells: Tensor  # (1, T, F) features
+    cells: TcInput  # of T cells
+    first: int  # number of cell 0
     low: Tensor  # (N,) cell before each frame
     part: Tensor  # (N, 1) way to the next cell
 
     def predict(self, net: TcNet) -> Tensor:  # (N, K)
         """Mouth shapes at the frames."""
-        cells = net(self.cells)[0]
-        shapes: Tensor = cells[self.low] * (1 - self.part) + cells[self.low + 1] * self.part
+        shapes: Tensor = self.at_frames(net(self.cells).shapes[0])
         return shapes
+
+    def at_frames(self, cells: Tensor) -> Tensor:
+        """(T, ...) values of the cells -> (N, ...) at the frames."""
+        part = self.part if cells.dim() > 1 else self.part[:, 0]
+        return cells[self.low] * (1 - part) + cells[self.low + 1] * part
 
 
 def net_input(net: TcNet, timing: Timing) -> NetInput:
-    """The input of ``net`` for all frames of ``timing``, with as much context as its receptive field."""
-    reach = GRID_STEP * (net.reach + 1)
+    """What ``net`` is given for a stretch: phonemes only where they are those of a script."""
+    around = _PAUSE_SECONDS + GRID_STEP * (net.reach + 1)
     first, last = float(timing.times.min()), float(timing.times.max())
-    numbers = articulatory.grid(first - reach, last + reach)
-    given = articulatory.inputs(timing.phonemes, numbers, timing.sound, net.config.bands)
-    position = timing.times / GRID_STEP - numbers[0]
-    low = np.floor(position).astype(np.int64)
-    part = (position - low).astype(np.float32)[:, None]
-    return NetInput(torch.from_numpy(given)[None], torch.from_numpy(low), torch.from_numpy(part))
+    numbers = articulatory.grid(first - around, last + around)
+    path = "script" if timing.scripted else "none"
+    cells = tc_input(net.config, timing.phonemes, path, numbers, timing.sound, timing.encoder)
+    place = timing.times / GRID_STEP - numbers[0]
+    low = np.floor(place).astype(np.int64)
+    part = (place - low).astype(np.float32)[:, None]
+    return NetInput(cells, int(numbers[0]), torch.from_numpy(low), torch.from_numpy(part))
+
+
+def tc_input(
+    config: TcConfig,
+    phonemes: Sequence[TimedPhoneme],
+    path: str,
+    numbers: NDArray[np.int64],
+    sound: MelLevels | None,
+    encoder: EncoderRows | None,
+) -> TcInput:
+    """The cells ``numbers`` (consecutive) as a net of ``config`` takes them, a batch of one.
+
+    ``path`` is how the phonemes were found, one of `models.tc.PATHS`; with ``none`` they are left out.
+    """
+    count = len(numbers)
+    flags = np.zeros((count, FLAGS), np.float32)
+    rows: Floats = np.zeros((count, config.rows), np.float32)
+    if encoder is not None:
+        rows, flags[:, 0] = encoder.at(numbers)
+    flags[:, 1 + PATHS.index(path)] = 1.0
+    features: Floats = np.zeros((count, config.features), np.float32)
+    if path != "none":
+        features = articulatory.cells(phonemes, numbers)
+    levels = np.zeros((count, config.bands + 1), np.float32)
+    if sound is not None:
+        place = numbers - sound.first
+        levels[:, :-1] = sound.rows(numbers)
+        levels[(place >= 0) & (place < len(sound.levels)), -1] = 1.0
+    return TcInput(*(torch.from_numpy(part)[None] for part in (rows, features, levels, flags)))
 
 
 BILABIALS = frozenset("pbm")
@@ -59,16 +117,20 @@ LABIODENTAL_GAP = 0.02  # opening of F and V over face width; the median of real
 # where inside the phoneme the lips are closest, 0 to 1, measured on real speech: an aligner counts the
 # burst and the breath after it to P and B
 _CONTACT_AT = {"p": 0.25, "b": 0.25, "m": 0.5, "f": 0.35, "v": 0.65}
-_RAMP = 0.04  # seconds over which a rule sets in
+_RAMP = 0.04  # seconds over which a rule takes hold
 _MIN_OPENING = -0.002  # opening below which lips would pass through one another
-# in shorter silences the net's shape is kept: real speakers keep the mouth open in four fifths of such frames. No
-# longer than the context that a shot has
+# seconds: in shorter silences the mouth does what the net says. Real speakers keep it open in four fifths of such
+# frames; no longer than the context that a shot knows
 _PAUSE_SECONDS = 0.8
-# seconds before speech in which a mouth opens, as people draw breath, and after it in which it comes to rest: chosen so
-# that mouths are open in as much of the pauses as real ones
+# seconds before speech in which a mouth opens, for people draw breath, and in which it comes to rest after it: so
+# mouths are open in as much of the pauses as real ones
 _ONSET_SECONDS, _RELAX_SECONDS = 0.8, 0.5
 _SETTLE_SECONDS = 0.15  # seconds in which a mouth comes to the posture of rest, if that is open
-_RULES_VERSION = 4  # changes with the rules
+# probability of lips that meet from which the opening is reduced, and at which it is 0; chosen on people left out of
+# the training
+_CLOSING_FROM, _CLOSED = 0.2, 0.5
+_SPEECH = "ə"  # stands for all speech that the speech activity head finds
+_RULES_VERSION = 5  # changes with the rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +139,7 @@ class Articulation:
 
     coefficients: Floats  # (T, K) offsets from rest
     speaking: Floats  # (T,) 1 in speech, 0 in silence, ramps between
+    phonemes: tuple[TimedPhoneme, ...]  # the script's; without one, the speech that was detected
 
 
 class Articulator:
@@ -126,42 +189,80 @@ class Articulator:
         ``gain`` is how widely this speaker articulates against the mean (`lips.mouth_shape.gain`); an actor's
         profile knows that already, so a known actor's gain is to be 1.
         """
-        coefficients = _enforce_rules(self.shapes(timing) * gain, timing)
-        return Articulation(coefficients, speaking(timing))
+        given = net_input(self._net, timing)
+        with threads(1), torch.inference_mode():
+            answer = self._net(given.cells)
+            shapes = given.at_frames(answer.shapes[0]).numpy() * np.float32(gain)
+            closure = given.at_frames(answer.closure[0]).numpy()
+            speech = answer.speech[0].numpy()
+        phonemes = timing.phonemes
+        if not timing.scripted and timing.encoder is not None:
+            phonemes = _detected(speech, given.first, timing)
+        obeyed = _enforce_rules(_closed(shapes, closure), timing)
+        return Articulation(obeyed, speaking(timing.times, phonemes), phonemes)
 
     def shapes(self, timing: Timing) -> Floats:
-        """(T, K) the prediction of the net (the actor's, else the package's) at each frame, without the rules."""
-        net = self._actor.net if self._actor else self._loaded[0]
-        with one_thread(), torch.inference_mode():
-            return np.asarray(net_input(net, timing).predict(net).numpy(), np.float32)
+        """(T, K) the net's bare answer at each frame's moment: the actor's net, else the package's."""
+        with threads(1), torch.inference_mode():
+            return np.asarray(net_input(self._net, timing).predict(self._net).numpy(), np.float32)
 
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread."""
-    # sums in another order differ in their last bits; results must not depend on the number of workers
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def speaking(timing: Timing) -> Floats:
-    """(T,) 1 where the dub speaks, 0 in silences longer than a short pause, smooth between."""
-    level = np.ones(len(timing.times))
-    for begin, finish in silences(timing.phonemes):
-        if finish - begin >= _PAUSE_SECONDS:
-            after, before = (
-                (timing.times - begin) / _RELAX_SECONDS,
-                (finish - timing.times) / _ONSET_SECONDS,
+    @cached_property
+    def _net(self) -> TcNet:
+        net = self._actor.net if self._actor else self.net
+        sizes = (net.config.rows, net.config.features, net.config.bands, net.config.coefficients)
+        count = len(mouth_shape.basis().decode)
+        if sizes != (SpeechEncoderConfig().rows, articulatory.COUNT, BANDS, count):
+            raise ModelError(
+                f"{self._path or 'the TC net'} was made for another version of dubkit's inputs",
+                hint="prepare the clips and train again: dubkit train prepare, dubkit train tc",
             )
+        return net
+
+
+def _detected(speech: Floats, first: int, timing: Timing) -> tuple[TimedPhoneme, ...]:
+    """The spans of speech by the logits ``speech`` (T,) of the cells from ``first`` on, noise left out.
+
+    Cells farther than `_PAUSE_SECONDS` from the frames are left out, and those without encoder rows.
+    """
+    numbers = np.arange(first, first + len(speech))
+    moments = numbers * GRID_STEP
+    spoken = (speech > 0) & (timing.encoder.at(numbers)[1] > 0 if timing.encoder else False)
+    spoken &= (moments >= timing.times.min() - _PAUSE_SECONDS) & (
+        moments <= timing.times.max() + _PAUSE_SECONDS
+    )
+    for begin, finish in timing.noise:
+        spoken &= (moments < begin) | (moments >= finish)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], spoken, [False]]).astype(np.int8)))
+    spans = ((edges.reshape(-1, 2) + first - 0.5) * GRID_STEP).tolist()
+    return tuple((_SPEECH, begin, finish) for begin, finish in spans)
+
+
+def _closed(coefficients: Floats, closure: Floats) -> Floats:
+    """(T, K) shapes whose opening is reduced as far as the logits ``closure`` (T,) say that the lips meet."""
+    effect = mouth_shape.gap_effect()
+    likely = 1 / (1 + np.exp(-np.clip(closure, -30, 30)))
+    part = np.clip((likely - _CLOSING_FROM) / (_CLOSED - _CLOSING_FROM), 0, 1)
+    opening = np.maximum(coefficients @ effect, 0.0)
+    step = effect / float(effect @ effect)
+    return np.asarray(coefficients - (part * opening)[:, None] * step, np.float32)
+
+
+def speaking(times: NDArray[np.float64], phonemes: Sequence[TimedPhoneme]) -> Floats:
+    """(T,) 1 where somebody speaks, 0 in silences longer than a short pause, smooth between."""
+    level = np.ones(len(times))
+    for begin, finish in silences(phonemes):
+        if finish - begin >= _PAUSE_SECONDS:
+            after, before = (times - begin) / _RELAX_SECONDS, (finish - times) / _ONSET_SECONDS
             level = np.minimum(level, 1 - _smooth(np.minimum(after, before)))
     return np.asarray(level, np.float32)
 
 
-def at_rest(shapes: Floats, posture: Floats, timing: Timing) -> Floats:
+def at_rest(
+    shapes: Floats,
+    posture: Floats,
+    times: NDArray[np.float64],
+    phonemes: Sequence[TimedPhoneme],
+) -> Floats:
     """(T, K) shapes whose mouth is never more closed in pauses than in ``posture`` (K,), the speaker's at rest.
 
     Where nothing is said in all of the shot, they stay as they are: a mouth ajar would look as if it were about to
@@ -169,12 +270,12 @@ def at_rest(shapes: Floats, posture: Floats, timing: Timing) -> Floats:
     """
     effect = mouth_shape.gap_effect()
     wide = float(posture @ effect)
-    if wide <= 0 or not speaking(timing).any():
+    if wide <= 0 or not speaking(times, phonemes).any():
         return shapes
-    hold = np.zeros(len(timing.times))
-    for begin, finish in silences(timing.phonemes):
+    hold = np.zeros(len(times))
+    for begin, finish in silences(phonemes):
         if finish - begin >= _PAUSE_SECONDS:
-            inside = np.minimum(timing.times - begin, finish - timing.times) / _SETTLE_SECONDS
+            inside = np.minimum(times - begin, finish - times) / _SETTLE_SECONDS
             hold = np.maximum(hold, _smooth(inside))
     lacking = 1 - np.clip(shapes @ effect / wide, 0.0, 1.0)
     return np.asarray(shapes + (hold * lacking)[:, None] * posture, np.float32)
@@ -186,8 +287,8 @@ def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(part * part * (3 - 2 * part))
 
 
-def silences(phonemes: tuple[TimedPhoneme, ...]) -> list[tuple[float, float]]:
-    """Silent spans in seconds, including those before the first and after the last phoneme."""
+def silences(phonemes: Sequence[TimedPhoneme]) -> list[tuple[float, float]]:
+    """Silent spans, what lies before the first and after the last phoneme included."""
     spans: list[tuple[float, float]] = []
     at = -np.inf
     for symbol, start, end in [*phonemes, ("", np.inf, np.inf)]:
@@ -200,15 +301,15 @@ def silences(phonemes: tuple[TimedPhoneme, ...]) -> list[tuple[float, float]]:
 
 
 def _enforce_rules(coefficients: Floats, timing: Timing) -> Floats:
-    """(T, K) shapes with the rules enforced, each by the smallest change of shape."""
+    """Enforce the rules on (T, K) shapes; those of phonemes only where a script gave them."""
     effect = mouth_shape.gap_effect()
     opening = coefficients @ effect
     wanted = np.maximum(opening, _MIN_OPENING)
-    for symbol, start, end in timing.phonemes:
+    for symbol, start, end in timing.phonemes if timing.scripted else ():
         if symbol[0] in BILABIALS or symbol[0] in LABIODENTALS:
             goal = 0.0 if symbol[0] in BILABIALS else LABIODENTAL_GAP
-            contact = _CONTACT_AT.get(symbol[0], 0.5)
-            hold = _rule_strength(timing.times, start + contact * (end - start), end - start)
+            place = _CONTACT_AT.get(symbol[0], 0.5)
+            hold = _rule_strength(timing.times, start + place * (end - start), end - start)
             wanted = np.minimum(wanted, hold * goal + (1 - hold) * np.maximum(wanted, goal))
     # smallest in units of how much shapes vary
     step = effect / float(effect @ effect)

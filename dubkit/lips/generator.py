@@ -8,6 +8,7 @@ picture's own resolution, and lays it over the native planes under a soft mask.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from dubkit.config.schema import GenerateSettings
 from dubkit.faces import align
 from dubkit.lips import mouth_shape, references
-from dubkit.lips.articulation import Articulator, at_rest
+from dubkit.lips.articulation import Articulation, Articulator, at_rest
 from dubkit.lips.refiner import FacePlan, MouthPainter, Renderer
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Timing, VideoInfo
 
-_VERSION = 17
+_VERSION = 18
 # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
@@ -39,11 +40,12 @@ def named(weights: str | None) -> Path | None:
     return Path(weights).expanduser() if weights else None
 
 
-def wanted_shapes(timing: Timing, settings: GenerateSettings) -> Floats:
-    """(T, K) the mouth shapes that the phonemes ask of a mean speaker, resting in long silences."""
+def wanted(timing: Timing, settings: GenerateSettings) -> Articulation:
+    """The mouth shapes that the dub asks of a mean speaker, resting in long silences."""
     own = settings.tc is None and settings.actor is None
     spoken = (_articulator() if own else _articulator_of(settings)).predict(timing)
-    return np.asarray(spoken.coefficients * spoken.speaking[:, None], np.float32)
+    resting = np.asarray(spoken.coefficients * spoken.speaking[:, None], np.float32)
+    return replace(spoken, coefficients=resting)
 
 
 @cache
@@ -149,7 +151,9 @@ class WarpSynthesizer:
                 held[t] = held[t - 1] + speaking[t] * (coefficients[t] - held[t - 1])
             return held, shown
         closed = coefficients * speaking[:, None]
-        return (at_rest(closed, posture, timing) if policy == "rest" else closed), shown
+        if policy == "rest":
+            closed = at_rest(closed, posture, timing.times, spoken.phonemes)
+        return closed, shown
 
 
 class TcscSynthesizer(WarpSynthesizer):

@@ -101,11 +101,13 @@ class Lips:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """The phonemes that a face of T frames speaks, and the mouths that they call for."""
+    """What a face of T frames says, and the mouths that it calls for."""
 
     times: Series  # (T,) seconds of the dub
-    phonemes: Sequence[TimedPhoneme]
-    wanted: Floats  # (M, K) mouth shapes that the phonemes call for at `moments` of ``times``
+    phonemes: Sequence[
+        TimedPhoneme
+    ]  # the script's; without one, neutral ones where speech was detected
+    wanted: Floats  # (M, K) mouth shapes at `moments` of ``times``
 
     def wanted_opening(self) -> Series:
         """(M,) the opening over face width at those moments, before and after the face too."""
@@ -122,10 +124,9 @@ def speech_of(timing: Timing, row: int, count: int, settings: GenerateSettings) 
     ``settings`` name the net and the speaker's profile that predict the wanted mouths. Raises ModelError.
     """
     times = timing.times[row:][:count]
-    wanted: Floats = load_module("dubkit.lips.generator", what="measuring lips").wanted_shapes(
-        replace(timing, times=moments(times)), settings
-    )
-    return Speech(times, timing.phonemes, wanted)
+    generator = load_module("dubkit.lips.generator", what="measuring lips")
+    wanted = generator.wanted(replace(timing, times=moments(times)), settings)
+    return Speech(times, wanted.phonemes, wanted.coefficients)
 
 
 def measures(lips: Lips, speech: Speech, *, still: bool = True) -> dict[str, float]:

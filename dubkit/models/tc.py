@@ -1,7 +1,11 @@
-"""The TC net: articulation of phonemes and levels of the sound on a 20 ms grid -> mouth shape on the same grid.
+"""The TC net: speech encoder rows, articulation of phonemes and levels of the sound -> mouth shape, on the 20 ms grid.
 
-A stack of dilated convolutions. A cell sees `reach` cells to either side and nothing beyond, so a shot that
-is predicted with that much context equals the same cells of the whole film.
+Every cell also carries flags of what is known of it: a dub without a script, in any language, lacks the phonemes only.
+A stack of dilated convolutions sees `TcNet.reach` cells to either side and nothing beyond, so a shot that is predicted
+with that much context equals the same cells of the whole film. Several nets of different seeds answer by their mean.
+
+Beside the mouth shape there are two logits a cell: the closure head (the lips meet) and the speech activity head
+(somebody speaks). Closures and rest of a dub without a script come from them.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,51 +22,97 @@ from dubkit.errors import ModelError
 from dubkit.models.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 
 KIND = "tc"
+# flags of a cell: whether its encoder row is known, then how its phonemes were found, one of `PATHS`
+PATHS = ("script", "recognition", "loop", "none")
+FLAGS = 1 + len(PATHS)
+_CLIP = 5.0  # deviations, beyond which a row says nothing more
 _MOST = 4096  # channels that a file may ask for
+_MOST_NETS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class TcConfig:
     """Constructor arguments of `TcNet`."""
 
-    features: int
+    rows: int  # numbers of an encoder row
+    features: int  # of the phonemes
+    bands: int  # of the levels
     coefficients: int
-    width: int = 64
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 14)
-    dropout: float = 0.1
-    bands: int = 0  # of the sound among the features; 0: it takes no sound
+    row_channels: int = 32  # that a row is reduced to
+    width: int = 96
+    dilations: tuple[int, ...] = (1, 2, 4)
+    dropout: float = 0.3
+    row_dropout: float = 0.7  # share of a row's numbers dropped in training
+    nets: int = 1
 
 
-class TcNet(nn.Module):
-    """Features (B, T, F) -> mouth shape (B, T, K)."""
+class TcInput(NamedTuple):
+    """B stretches of T cells."""
 
+    rows: Tensor  # (B, T, rows) of the speech encoder
+    phonemes: Tensor  # (B, T, features)
+    levels: Tensor  # (B, T, bands + 1), the last 1 where the sound is known
+    flags: Tensor  # (B, T, FLAGS)
+
+
+class TcOutput(NamedTuple):
+    """The same cells."""
+
+    shapes: Tensor  # (B, T, K)
+    closure: Tensor  # (B, T) logit: the lips meet
+    speech: Tensor  # (B, T) logit: somebody speaks
+
+
+class _SingleNet(nn.Module):
     def __init__(self, config: TcConfig) -> None:
         super().__init__()
-        self.config = config
         width = config.width
-        self.first = nn.Conv1d(config.features, width, 1)
+        given = FLAGS + config.row_channels + config.features + config.bands + 1
+        self.reduce = nn.Linear(config.rows, config.row_channels)
+        self.first = nn.Conv1d(given, width, 1)
         self.mix = nn.ModuleList(
             nn.Conv1d(width, width, 3, padding=d, dilation=d) for d in config.dilations
         )
         self.back = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in config.dilations)
         self.dropout = nn.Dropout(config.dropout)
-        self.last = nn.Conv1d(width, config.coefficients, 1)
+        self.row_dropout = nn.Dropout(config.row_dropout)
+        self.last = nn.Conv1d(width, config.coefficients + 2, 1)
+
+    def forward(self, given: TcInput) -> TcOutput:
+        rows = given.rows.clamp(-_CLIP, _CLIP) * given.flags[..., :1]
+        reduced = self.reduce(self.row_dropout(rows))
+        x = torch.cat([given.flags, reduced, given.phonemes, given.levels], -1).transpose(1, 2)
+        x = nn.functional.silu(self.first(x))
+        for mix, back in zip(self.mix, self.back, strict=True):
+            x = x + back(self.dropout(nn.functional.silu(mix(x))))
+        y = self.last(self.dropout(x)).transpose(1, 2)
+        return TcOutput(y[..., :-2], y[..., -2], y[..., -1])
+
+
+class TcNet(nn.Module):
+    """`TcInput` -> `TcOutput`, the mean of several nets."""
+
+    def __init__(self, config: TcConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.nets = nn.ModuleList(_SingleNet(config) for _ in range(config.nets))
 
     @property
     def reach(self) -> int:
         """Cells seen to either side."""
         return sum(self.config.dilations)
 
-    def hidden(self, features: Tensor) -> Tensor:  # (B, T, F) -> (B, C, T)
-        """What the last layer, which is linear, makes mouth shapes of."""
-        x = nn.functional.silu(self.first(features.transpose(1, 2)))
-        for mix, back in zip(self.mix, self.back, strict=True):
-            x = x + back(self.dropout(nn.functional.silu(mix(x))))
-        return x
+    def forward(self, given: TcInput) -> TcOutput:
+        outputs = [net(given) for net in self.nets]
+        return TcOutput(*(torch.stack(part).mean(0) for part in zip(*outputs, strict=True)))
 
-    def forward(self, features: Tensor) -> Tensor:  # (B, T, F) -> (B, T, K)
-        y: Tensor = self.last(self.dropout(self.hidden(features))).transpose(1, 2)
-        return y
+
+def scale_output(net: TcNet, factor: float) -> None:
+    """Multiply the mouth shapes that ``net`` predicts by ``factor``, in place; the two heads stay."""
+    with torch.no_grad():
+        for single in net.nets:
+            for parameter in single.get_submodule("last").parameters():
+                parameter[: net.config.coefficients] *= factor
 
 
 def save_tc(path: Path, net: TcNet, step: int) -> None:
@@ -81,20 +131,31 @@ def load_tc(path: Path) -> tuple[TcNet, Checkpoint]:
 def tc_of(path: Path, config: Mapping[str, Any]) -> TcNet:
     """A net of the arguments in the file ``path``, without its weights. Raises `ModelError` where they do not fit."""
     arguments = dict(config)
+    if "rows" not in arguments:
+        raise ModelError(
+            f"{path} is a TC net of an older version, without the speech encoder",
+            hint="prepare the clips and train again: dubkit train prepare, dubkit train tc",
+        )
+    sizes = ("rows", "features", "bands", "coefficients", "row_channels", "width")
     try:
         arguments["dilations"] = tuple(arguments["dilations"])
-        sane = all(0 < int(arguments[name]) <= _MOST for name in ("features", "coefficients"))
-        if not sane or not 0 < int(arguments.get("width", 1)) <= _MOST:
+        sane = all(0 < int(arguments.get(name, 1)) <= _MOST for name in sizes)
+        sane = sane and all(0 < int(dilation) <= _MOST for dilation in arguments["dilations"])
+        if not sane or not 0 < int(arguments.get("nets", 1)) <= _MOST_NETS:
             raise ModelError(f"the configuration in {path} has impossible sizes")
         return TcNet(TcConfig(**arguments))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the configuration in {path} does not fit: {error}") from error
 
 
-def debug_tc(features: int = 4, coefficients: int = 2) -> TcNet:
+def debug_tc(features: int = 4, coefficients: int = 2, rows: int = 3, bands: int = 2) -> TcNet:
     """A minute net for tests."""
     torch.manual_seed(0)
-    return TcNet(TcConfig(features, coefficients, width=8, dilations=(1, 2), dropout=0.0)).eval()
+    config = TcConfig(
+        rows, features, bands, coefficients, row_channels=2, width=8, dilations=(1, 2),
+        dropout=0.0, row_dropout=0.0, nets=2,
+    )  # fmt: skip
+    return TcNet(config).eval()
 
 
 ACTOR_KIND = "actor"
@@ -139,7 +200,7 @@ def load_actor(path: Path, net: str | None = None) -> Actor:
     checkpoint = load_checkpoint(path, ACTOR_KIND)
     arguments = dict(checkpoint.config)
     shape = arguments.pop(_NET, None)
-    if not isinstance(shape, Mapping):
+    if not isinstance(shape, Mapping) or "rows" not in shape:
         raise ModelError(
             f"the actor profile {path} was made by another version of dubkit", hint=again
         )

@@ -201,7 +201,7 @@ def _cut_timing(timing: Timing, shot: Shot, part: Shot) -> Timing:
         for run in timing.runs
         if run.end > part.start and run.start < part.end
     )
-    return Timing(timing.times[rows], timing.phonemes, runs, timing.sound)
+    return replace(timing, times=timing.times[rows], runs=runs)
 
 
 ANALYZED = "timing"  # the last stage before anything is rendered

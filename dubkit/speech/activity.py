@@ -219,13 +219,12 @@ Cells = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def silence_unspoken(phonemes: Sequence[Phoneme], samples: Floats) -> tuple[Phoneme, ...]:
-    """Phonemes that lie mostly where nothing is spoken become silence."""
-    unspoken_cells = unspoken(samples)
+def silence_unspoken(phonemes: Sequence[Phoneme], nothing: Mask) -> tuple[Phoneme, ...]:
+    """Phonemes that lie mostly where nothing is spoken, the cells ``nothing`` of `unspoken`, become silence."""
     kept: list[Phoneme] = []
     for phoneme in phonemes:
         low, high = (round(t / GRID_STEP) for t in (phoneme.start, phoneme.end))
-        here = unspoken_cells[low : max(high, low + 1)]
+        here = nothing[low : max(high, low + 1)]
         silent = len(here) > 0 and here.mean() > 0.5
         kept.append(Phoneme(SILENCE, phoneme.start, phoneme.end) if silent else phoneme)
     return tuple(kept)
@@ -241,6 +240,13 @@ def unspoken(samples: Floats) -> Mask:
         if _is_music(voicing[near], pitch[near], level[near]):
             found[max(0, at - _EVERY // 2) : at + _EVERY // 2 + 1] = True
     return np.logical_or(found, _is_breath(voicing, level, reach))
+
+
+def spans_of(cells: Mask) -> tuple[Span, ...]:
+    """The unbroken runs of ``cells`` (N,), cells of `GRID_STEP` seconds, as spans in seconds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], cells, [False]]).astype(np.int8)))
+    spans = np.round(edges.reshape(-1, 2) * GRID_STEP, 3).tolist()
+    return tuple((begin, end) for begin, end in spans)
 
 
 def _is_music(voicing: Cells, pitch: Cells, level: Cells) -> bool:

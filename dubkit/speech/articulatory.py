@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from panphon import FeatureTable
 
-from dubkit.records import GRID_STEP, SILENCE, Floats, MelLevels, TimedPhoneme
+from dubkit.records import GRID_STEP, SILENCE, Floats, TimedPhoneme
 
 # tone, length, clicks and creak do not show at the lips
 PHONOLOGICAL = (
@@ -124,24 +124,6 @@ def cells(phonemes: Sequence[TimedPhoneme], numbers: NDArray[np.int64]) -> Float
     place = (since / np.maximum(since + until, 1e-6))[:, None]
     rows = np.concatenate([first + (last - first) * place, since[:, None], until[:, None]], 1)
     return np.asarray(rows.reshape(len(numbers), SUB, -1).mean(1), np.float32)
-
-
-def inputs(
-    phonemes: Sequence[TimedPhoneme],
-    numbers: NDArray[np.int64],
-    sound: MelLevels | None,
-    bands: int,
-) -> Floats:
-    """What the TC net is given of the cells ``numbers``: (N, COUNT), or for a net that hears ``bands`` of the
-    sound (N, COUNT + bands + 1): articulation, levels, and 1 where the sound is known at all.
-    """
-    rows = cells(phonemes, numbers)
-    if not bands:
-        return rows
-    sound_rows: Floats = np.zeros((len(numbers), bands + 1), np.float32)
-    if sound is not None:
-        sound_rows[:, :bands], sound_rows[:, bands] = sound.rows(numbers), 1.0
-    return np.concatenate([rows, sound_rows], 1)
 
 
 def _tiled(phonemes: Sequence[TimedPhoneme], start: float, end: float) -> list[TimedPhoneme]:

@@ -109,8 +109,8 @@ class PocketsphinxAligner:
             track.warnings.append("no English words were recognized: lips follow the sound alone")
             return found
         track.warnings.append(
-            "no script: words were recognized by a small recognizer, which may get most of them wrong; "
-            "lip sync is more accurate with --script, or with --set speech.aligner=whisperx"
+            "no script: lips follow the sound; words were recognized by a small recognizer, which may get most of "
+            "them wrong, and are not used for the lips; --script makes closures certain"
         )
         if lost:
             track.warnings.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from dubkit.errors import WorkError
 from dubkit.records import (
     SILENCE,
+    EncoderRows,
     MelLevels,
     Phoneme,
     PhonemeRun,
@@ -25,13 +27,25 @@ from dubkit.records import (
     TimedPhoneme,
     Timing,
 )
-from dubkit.work.store import load_array, open_arrays, read_record, write_record
+from dubkit.work.store import load_array, map_array, open_arrays, read_record, write_record
 
 SPEECH = "speech.json"
 RUNS = "runs.json"
 PHONEMES = "phonemes.json"
 TIMES = "times.npy"
 SOUND = "sound.npz"
+ROWS = "encoder_rows.npy"  # of the whole dub
+SHOT_ROWS = "encoder_rows.npz"
+SPEAKING = "speaking.json"
+_NET_REACH = 0.16  # seconds beyond the context that the TC net sees of levels and rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaking:
+    """``speaking.json``: how far the phonemes may be trusted."""
+
+    scripted: bool
+    noise: tuple[tuple[float, float], ...]
 
 
 def cut_timing(
@@ -40,8 +54,15 @@ def cut_timing(
     times: NDArray[np.float64],
     context: float,
     sound: MelLevels | None = None,
+    encoder: EncoderRows | None = None,
+    *,
+    scripted: bool = True,
+    noise: Sequence[tuple[float, float]] = (),
 ) -> Timing:
-    """The part of a speech that a shot needs; ``times`` (T,) are those of its frames."""
+    """The part of a speech that a shot needs; ``times`` (T,) are those of its frames.
+
+    ``phonemes``, ``scripted`` and ``noise`` are as in `records.Speech`, ``sound`` and ``encoder`` of the whole dub.
+    """
     low, high = float(times[0]) - context, float(times[-1]) + context
     near = [
         (p.symbol, max(p.start, low), min(p.end, high))
@@ -49,8 +70,15 @@ def cut_timing(
         if p.end > low and p.start < high
     ]
     timed = tuple(p for p in near if p[2] > p[1])
-    levels = None if sound is None else sound.cut(low, high)
-    return Timing(times, timed, tuple(_runs(timed, shot, times)), levels)
+    return Timing(
+        times,
+        timed,
+        tuple(_runs(timed, shot, times)),
+        None if sound is None else sound.cut(low - _NET_REACH, high + _NET_REACH),
+        None if encoder is None else encoder.cut(low - _NET_REACH, high + _NET_REACH),
+        scripted,
+        tuple((max(a, low), min(b, high)) for a, b in noise if b > low and a < high),
+    )
 
 
 def _runs(
@@ -75,12 +103,16 @@ def _runs(
 
 
 def save_timing(folder: Path, timing: Timing) -> None:
-    """Write ``runs.json``, ``phonemes.json``, ``times.npy`` and, where there is sound, ``sound.npz``."""
+    """Write the files of a timing; without sound, there is no ``sound.npz`` and no ``encoder_rows.npz``."""
     write_record(folder / RUNS, list(timing.runs), list[PhonemeRun])
     write_record(folder / PHONEMES, list(timing.phonemes), list[TimedPhoneme])
+    write_record(folder / SPEAKING, _Speaking(timing.scripted, timing.noise), _Speaking)
     np.save(folder / TIMES, timing.times, allow_pickle=False)
     if timing.sound is not None:
         save_sound(folder, timing.sound)
+    if timing.encoder is not None:
+        rows = timing.encoder
+        np.savez(folder / SHOT_ROWS, first=np.int64(rows.first), rows=rows.rows)
 
 
 def load_timing(folder: Path) -> Timing:
@@ -94,7 +126,16 @@ def load_timing(folder: Path) -> Timing:
         ) from error
     runs = read_record(folder / RUNS, list[PhonemeRun])
     phonemes = read_record(folder / PHONEMES, list[TimedPhoneme])
-    return Timing(times, tuple(phonemes), tuple(runs), load_sound(folder))
+    speaking = read_record(folder / SPEAKING, _Speaking)
+    return Timing(
+        times,
+        tuple(phonemes),
+        tuple(runs),
+        load_sound(folder),
+        _load_shot_rows(folder),
+        speaking.scripted,
+        speaking.noise,
+    )
 
 
 def save_sound(folder: Path, sound: MelLevels) -> None:
@@ -111,6 +152,41 @@ def load_sound(folder: Path) -> MelLevels | None:
         with open_arrays(path) as stored:
             return MelLevels(int(stored["first"]), stored["levels"].astype(np.float32))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force speech"
+        ) from error
+
+
+def _load_shot_rows(folder: Path) -> EncoderRows | None:
+    path = folder / SHOT_ROWS
+    if not path.is_file():
+        return None
+    try:
+        with open_arrays(path) as stored:
+            return EncoderRows(int(stored["first"]), _int8(stored["rows"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read", hint="run again with --force timing"
+        ) from error
+
+
+def _int8(rows: NDArray[np.int8]) -> NDArray[np.int8]:
+    if rows.dtype != np.int8 or rows.ndim != 2:
+        raise ValueError("these are no encoder rows")
+    return rows
+
+
+def load_rows(folder: Path) -> EncoderRows | None:
+    """The encoder rows of the whole dub, left on disk; None where there are none.
+
+    Raises WorkError where they are damaged.
+    """
+    path = folder / ROWS
+    if not path.is_file():
+        return None
+    try:
+        return EncoderRows(0, _int8(map_array(path)))
+    except (OSError, ValueError, EOFError) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force speech"
         ) from error

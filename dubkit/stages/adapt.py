@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dubkit.config.schema import AdaptSettings, Config
-from dubkit.engines.base import Aligner
-from dubkit.engines.registry import load_module, released
+from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, UsageError
 from dubkit.faces import align
 from dubkit.faces.appearance import looks, persons
@@ -25,8 +24,8 @@ from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips import mouth_shape
 from dubkit.media.audio import load_span
 from dubkit.media.frames import FrameReader
-from dubkit.records import FaceState, FaceTrack, Floats, Shot
-from dubkit.speech import auto
+from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
+from dubkit.speech.activity import spans_of, unspoken
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -77,7 +76,7 @@ def actors_of(folder: Path) -> dict[str, Path]:
 
 
 def identity(config: Config) -> str:
-    """Aligner and net, where they are used. Raises UsageError for two profiles at once."""
+    """The TC net, where it is used. Raises UsageError for two profiles at once."""
     if not config.adapt.enabled:
         return "off"
     if config.generate.actor is not None:
@@ -85,7 +84,7 @@ def identity(config: Config) -> str:
             "an actor profile is given, and --adapt would make another",
             hint="use --adapt or --actor, not both",
         )
-    return f"{auto.identity_of(config.speech)}, {_articulator(config).digest}"
+    return _articulator(config).digest
 
 
 def run(context: StageContext) -> StageReport:
@@ -96,9 +95,8 @@ def run(context: StageContext) -> StageReport:
         return StageReport()
     articulator = _articulator(context.config)
     persons: list[PersonResult] = []
-    with released(auto.aligner_of(context.config.speech, context.device)) as aligner:
-        for number, faces in enumerate(_persons(context), 1):
-            persons.append(_adapt(context, aligner, articulator, f"person_{number}", faces))
+    for number, faces in enumerate(_persons(context), 1):
+        persons.append(_adapt(context, articulator, f"person_{number}", faces))
     longest = max((person.seconds for person in persons), default=0.0)
     if longest < settings.min_seconds:
         raise _too_little(settings, persons, longest)
@@ -141,7 +139,6 @@ def _articulator(config: Config) -> Articulator:
 
 def _adapt(
     context: StageContext,
-    aligner: Aligner,
     articulator: Articulator,
     name: str,
     faces: Sequence[Face],
@@ -149,7 +146,7 @@ def _adapt(
     """Tune to one person's footage; the profile is written where it is an improvement."""
     adaptation = _adaptation()
     names = tuple(sorted(face.name for face in faces))
-    passages = adaptation.select_in_sync(articulator, list(_passages(context, aligner, faces)))
+    passages = adaptation.select_in_sync(articulator, list(_passages(context, articulator, faces)))
     seconds = adaptation.speech_seconds(passages)
     result = PersonResult(name, names, len(passages), round(seconds, 2))
     if result.seconds < context.config.adapt.min_seconds:
@@ -251,17 +248,19 @@ def _faces(folders: Sequence[Path]) -> Iterator[Face]:
                 yield Face(f"{folder.name}/{track.track}", track, choice.usable)
 
 
-def _passages(context: StageContext, aligner: Aligner, faces: Sequence[Face]) -> Iterator[Passage]:
+def _passages(
+    context: StageContext, articulator: Articulator, faces: Sequence[Face]
+) -> Iterator[Passage]:
     """A person's footage, `MAX_SECONDS` of it at most."""
     seconds = 0.0
     for face in faces:
-        found = _passage(context, aligner, face) if seconds < MAX_SECONDS else None
+        found = _passage(context, articulator, face) if seconds < MAX_SECONDS else None
         if found is not None:
             seconds += _adaptation().speech_seconds([found])
             yield found
 
 
-def _passage(context: StageContext, aligner: Aligner, face: Face) -> Passage | None:
+def _passage(context: StageContext, articulator: Articulator, face: Face) -> Passage | None:
     """The mouth shapes of one face with the speech of the film's own sound; None where there is nothing to learn."""
     track = face.track
     usable = face.usable & _seen(track)
@@ -274,12 +273,20 @@ def _passage(context: StageContext, aligner: Aligner, face: Face) -> Passage | N
     samples = load_span(context.job.video, begin, float(clock[-1]) + _CONTEXT_SECONDS)
     if samples is None:
         return None
-    speech = aligner.align(samples, None, context.config.adapt.language)
     shot = Shot(track.start, track.start + len(track))
-    timing = cut_timing(
-        speech.phonemes, shot, clock - begin, _CONTEXT_SECONDS, mel_levels_of(samples)
+    rows = load_module("dubkit.speech.encoder_rows", what="adapting").encode(samples)
+    sound, noise = mel_levels_of(samples), spans_of(unspoken(samples))
+
+    def timing(phonemes: Sequence[Phoneme]) -> Timing:
+        times = clock - begin
+        return cut_timing(
+            phonemes, shot, times, _CONTEXT_SECONDS, sound, rows, scripted=False, noise=noise
+        )
+
+    spoken = articulator.predict(timing(())).phonemes
+    passage: Passage = _adaptation().Passage(
+        timing([Phoneme(*span) for span in spoken]), _shapes(track, usable), usable
     )
-    passage: Passage = _adaptation().Passage(timing, _shapes(track, usable), usable)
     return passage
 
 
@@ -299,7 +306,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=4,
+    version=5,
     sections=("adapt",),
     files=("video",),
     identity=identity,

@@ -1,30 +1,45 @@
-"""The words and phonemes of the dub with their times, and its mel levels.
+"""The words and phonemes of the dub with their times, its mel levels and its speech encoder rows.
 
-Publishes ``speech.json`` and ``sound.npz`` (`speech.mel_levels`).
+Publishes ``speech.json``, ``sound.npz`` (`speech.mel_levels`) and ``encoder_rows.npy`` (`speech.encoder_rows`, 38 kB
+for a second of the dub). A generator that takes no speech gets no rows, and no net is loaded for it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
+from importlib.resources import as_file, files
 
 from dubkit.config.schema import Config
-from dubkit.engines.registry import released
+from dubkit.engines.passthrough import PassthroughSynthesizer
+from dubkit.engines.registry import load_module, released
 from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
 from dubkit.speech import auto
-from dubkit.speech.activity import silence_unspoken
+from dubkit.speech.activity import silence_unspoken, spans_of, unspoken
 from dubkit.speech.mel_levels import mel_levels_of
-from dubkit.speech.timing import SPEECH, save_sound
+from dubkit.speech.timing import ROWS, SPEECH, save_sound
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.store import write_record
+from dubkit.work.store import digest_file, write_record
 
 WITHOUT_SCRIPT = ("recognition", "phone-loop")  # `Speech.path` of alignments without a script
 
 
 def identity(config: Config) -> str:
-    """Aligner and version; for ``auto`` of all that the dub may get."""
-    return auto.identity_of(config.speech)
+    """Aligner and version, for ``auto`` of all that the dub may get, and the speech encoder."""
+    aligner = auto.identity_of(config.speech)
+    return f"{aligner}, encoder {_encoder_digest()}" if _takes_rows(config) else aligner
+
+
+def _takes_rows(config: Config) -> bool:
+    return config.generate.synthesizer != PassthroughSynthesizer.name
+
+
+@cache
+def _encoder_digest() -> str:
+    with as_file(files("dubkit") / "weights" / "speech_encoder.safetensors") as path:
+        return digest_file(path)[:16]
 
 
 def run(context: StageContext) -> StageReport:
@@ -34,12 +49,17 @@ def run(context: StageContext) -> StageReport:
     samples = map_samples(context.job.audio, context.out)
     with released(auto.aligner_of(settings, context.device)) as engine:
         speech = engine.align(samples, script, settings.language)
-    if (
-        speech.path in WITHOUT_SCRIPT
-    ):  # a script states where speech is; what was recognized without one may be music
-        speech = replace(speech, phonemes=silence_unspoken(speech.phonemes, samples))
+    # a script states where speech is; what was recognized without one may be music
+    if not speech.scripted:
+        nothing = unspoken(samples)
+        speech = replace(speech, noise=spans_of(nothing))
+        if speech.path in WITHOUT_SCRIPT:
+            speech = replace(speech, phonemes=silence_unspoken(speech.phonemes, nothing))
     write_record(context.out / SPEECH, speech)
     save_sound(context.out, mel_levels_of(samples))
+    if _takes_rows(context.config):
+        encoder = load_module("dubkit.speech.encoder_rows", what="encoding speech")
+        encoder.write_rows(context.out / ROWS, samples)
     kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
     silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
     return StageReport(
@@ -65,7 +85,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=(),
     run=run,
-    version=3,
+    version=4,
     sections=("speech",),
     files=("audio", "script"),
     identity=identity,

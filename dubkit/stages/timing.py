@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dubkit.errors import WorkError
 from dubkit.records import SILENCE
-from dubkit.speech.timing import cut_timing, load_sound, load_speech, save_timing
+from dubkit.speech.timing import cut_timing, load_rows, load_sound, load_speech, save_timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 
@@ -19,8 +19,16 @@ def run(context: StageContext) -> StageReport:
     seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     # lips that shall be later show an earlier moment of the dub
     times = seconds - settings.offset_ms / 1000
-    sound = load_sound(context.folder("speech"))
-    timing = cut_timing(speech.phonemes, shot, times, settings.context_seconds, sound)
+    timing = cut_timing(
+        speech.phonemes,
+        shot,
+        times,
+        settings.context_seconds,
+        load_sound(context.folder("speech")),
+        load_rows(context.folder("speech")),
+        scripted=speech.scripted,
+        noise=speech.noise,
+    )
     save_timing(context.out, timing)
     spoken = sum(run.end - run.start for run in timing.runs if run.symbol != SILENCE)
     return StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
@@ -32,6 +40,6 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "speech"),
     run=run,
-    version=2,
+    version=3,
     sections=("timing",),
 )

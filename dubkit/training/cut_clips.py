@@ -32,7 +32,6 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.pictures import PictureWriter
 from dubkit.media.planes import rgb_crop
 from dubkit.records import SILENCE, Floats, Shot, TimedPhoneme, VideoInfo
-from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.stages import faces as faces_stage, speech as speech_stage
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.faces import FrameView
@@ -40,6 +39,7 @@ from dubkit.training import analyze, quality
 from dubkit.training.analyze import aligner, film, load_analysis, times_of
 from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.quality import Choices, Refused, Run, face_settings, refusals, usable_runs
+from dubkit.training.sound_versions import sound_versions
 from dubkit.work.store import read_record, write_record
 
 _MARGIN = 0.5  # seconds of sound around a piece
@@ -193,8 +193,8 @@ def _speech_clip(piece: Piece, run: Run, samples: Floats) -> CutClip | str:
     if fault:
         return fault
     scores, pose = track.scores[part], track.pose[part]
-    sound = mel_levels_of(samples).levels
-    clip = PreparedClip(seconds, landmarks, scores, pose, matrices, level, phonemes, sound)
+    sounds = sound_versions(samples, settings.sound_versions, seed=run.start)
+    clip = PreparedClip(seconds, landmarks, scores, pose, matrices, level, phonemes, sounds)
     write_clip(piece.out / f"{stem}.npz", clip)
     width = float(np.median(track.boxes[part, 2] - track.boxes[part, 0]))
     return CutClip(stem, run.start, len(seconds), rate, round(width, 1), *_synced(sync))

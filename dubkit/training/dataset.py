@@ -3,7 +3,7 @@
 ::
 
     OUT/set.json         format, crop size, the clips by name, the refused files with the reason
-    OUT/clips/NAME.npz   times, landmarks, confidence, pose, crop_from_display, phonemes, energy
+    OUT/clips/NAME.npz   times, landmarks, confidence, pose, crop_from_display, phonemes, energy, versions of the sound
     OUT/clips/NAME.mp4   aligned crops, one picture a row of NAME.npz
 
 A clip is one face through an unbroken run of frames. Its clock starts with its first frame. Files are
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from dubkit.errors import InputError, WorkError
@@ -28,7 +29,7 @@ from dubkit.media.pictures import read_pictures
 from dubkit.records import Doubles, Floats, Picture, TimedPhoneme
 from dubkit.work import manifest, store
 
-FORMAT = 1
+FORMAT = 2
 CROP = 192  # pixels
 INDEX, CLIPS = "set.json", "clips"
 PATHS = ("script", "recognition", "loop")
@@ -67,6 +68,15 @@ class SetIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundVersion:
+    """One version of a clip's sound; N cells of the grid of 20 ms from the clip's start."""
+
+    rows: NDArray[np.int8]  # (N, R) as in `records.EncoderRows`
+    levels: Floats  # (N, BANDS) of `speech.mel_levels`
+    stretch: float = 1.0  # seconds of it for a second of the clip
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedClip:
     """One clip in memory, without its pictures; T frames, N cells of energy."""
 
@@ -79,7 +89,7 @@ class PreparedClip:
     phonemes: Mapping[
         str, list[TimedPhoneme]
     ]  # by path, those of PATHS that were found; clip's clock
-    sound: Floats | None = None  # (N, BANDS) levels of `speech.mel_levels` on the clip's clock
+    sounds: tuple[SoundVersion, ...] = ()  # the first as recorded; none of a silent clip
 
 
 _INDEX: TypeAdapter[SetIndex] = TypeAdapter(SetIndex)
@@ -151,8 +161,11 @@ def write_clip(path: Path, clip: PreparedClip) -> None:
     arrays: dict[str, Any] = {name: getattr(clip, name) for name in _ARRAYS}
     for way, timed in clip.phonemes.items():
         arrays[f"phonemes_{way}"] = np.array(json.dumps(timed))
-    if clip.sound is not None:
-        arrays["sound"] = clip.sound.astype(np.float16)
+    for number, sound in enumerate(clip.sounds):
+        arrays[f"rows_{number}"] = sound.rows
+        arrays[f"levels_{number}"] = sound.levels.astype(np.float16)
+    if clip.sounds:
+        arrays["stretches"] = np.array([sound.stretch for sound in clip.sounds])
     with path.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -164,8 +177,11 @@ def read_clip(path: Path) -> PreparedClip:
             arrays = {name: stored[name] for name in _ARRAYS}
             ways = [way for way in PATHS if f"phonemes_{way}" in stored.files]
             phonemes = {way: _timed(str(stored[f"phonemes_{way}"])) for way in ways}
-            if "sound" in stored.files:
-                arrays["sound"] = stored["sound"].astype(np.float32)
+            stretches = stored["stretches"].tolist() if "stretches" in stored.files else []
+            arrays["sounds"] = tuple(
+                SoundVersion(stored[f"rows_{n}"], stored[f"levels_{n}"].astype(np.float32), stretch)
+                for n, stretch in enumerate(stretches)
+            )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(f"the prepared clip {path} is damaged: {error}", hint=_AGAIN) from error
     clip = PreparedClip(phonemes=phonemes, **arrays)

@@ -1,10 +1,15 @@
-"""What the TC net learns from: phonemes, sound and mouth shapes of the clips of a prepared set."""
+"""What the TC net learns from: phonemes, sound and mouth shapes of the clips of a prepared set.
+
+A clip comes in several versions of its sound, each with its own encoder rows. The phonemes are missing from half of
+the windows and wrong in some, so that the net relies on the sound first.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,10 +21,12 @@ from dubkit.errors import InputError
 from dubkit.faces.align import apply, canonical_from_face
 from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import BILABIALS
-from dubkit.records import GRID_STEP, SILENCE, Floats, MelLevels, TimedPhoneme
+from dubkit.models.tc import FLAGS, PATHS, TcInput
+from dubkit.records import GRID_STEP, SILENCE, EncoderRows, Floats, MelLevels, TimedPhoneme
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS, SCALE_DB
-from dubkit.training.dataset import PreparedClip, PreparedSet
+from dubkit.training.dataset import PreparedClip, PreparedSet, SoundVersion
+from dubkit.training.sound_versions import nonspeech
 
 OPEN = 0.0175  # opening over face width of an open mouth
 _MEAN_OPENING = 0.07  # upper quartile of the mean speaker's open frames
@@ -37,13 +44,23 @@ class Clip:
     shapes: Floats  # (T, K) offsets from the clip's own resting mouth
     duration: float
     phonemes: dict[str, list[TimedPhoneme]]  # by path: script, recognition, loop; one at least
-    sound: MelLevels | None
+    sounds: tuple[SoundVersion, ...]  # the first as recorded
     offset: float = 0.0  # seconds that the picture is behind its sound
 
     @property
     def best_path(self) -> str:
         """The most exact phonemes there are."""
         return next(path for path in ("script", "recognition", "loop") if path in self.phonemes)
+
+    @property
+    def rows(self) -> EncoderRows:
+        """The encoder rows of the sound as recorded."""
+        return EncoderRows(0, self.sounds[0].rows)
+
+    @property
+    def levels(self) -> MelLevels:
+        """The levels of the sound as recorded."""
+        return MelLevels(0, self.sounds[0].levels)
 
     @property
     def gain(self) -> float:
@@ -70,9 +87,8 @@ def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip
         for way, timed in stored.phonemes.items()
         if any(symbol != SILENCE for symbol, _, _ in timed)
     }
-    if not phonemes or len(stored.times) < 2:
+    if not phonemes or len(stored.times) < 2 or not stored.sounds:
         return None
-    sound = None if stored.sound is None else MelLevels(0, stored.sound)
     return Clip(
         name,
         person,
@@ -80,7 +96,7 @@ def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip
         shapes_of(stored.landmarks, stored.pose),
         float(stored.times[-1] + np.median(np.diff(stored.times))),
         phonemes,
-        sound,
+        stored.sounds,
         offset,
     )
 
@@ -102,14 +118,27 @@ def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
     return clips
 
 
+@cache
+def nonspeech_clips() -> tuple[Clip, ...]:
+    """Clips of `NOBODY`: sounds without speech and a mouth at rest."""
+    found = []
+    for number, sound in enumerate(nonspeech()):
+        times = np.arange(round(len(sound.rows) * GRID_STEP * _RATE)) / _RATE
+        duration = float(times[-1]) + 1 / _RATE
+        still: Floats = np.zeros((len(times), len(mouth_shape.basis().decode)), np.float32)
+        phonemes = {"script": [(SILENCE, 0.0, duration)]}
+        found.append(Clip(f"nonspeech{number}", NOBODY, times, still, duration, phonemes, (sound,)))
+    return tuple(found)
+
+
+NOBODY = "(nobody)"  # the person of `nonspeech_clips`
 SHARE = (
-    0.2  # power of a person's seconds that weighs them: many people matter more than much of one
+    0.3  # power of a person's seconds that weighs them: many people matter more than much of one
 )
-MARGIN = 0.7  # seconds around a clip, and lost at each side of a window
-FRAMES = 72  # frames of a training window at most
-PATHS = {"script": 0.7, "recognition": 0.15, "loop": 0.15}
-STRETCH = (0.9, 0.95, 1.0, 1.05, 1.1)
-_PADDING = 64  # cells
+MARGIN = 35  # cells around the frames of a window
+MET = 0.012  # opening over face width of lips that meet
+_RATE = 25.0  # frames a second of clips without speech
+_MOST_FRAMES = 30  # a second, of a window
 
 Rows = tuple[np.ndarray, ...]
 
@@ -118,107 +147,112 @@ Rows = tuple[np.ndarray, ...]
 class Batch:
     """Windows of clips: B windows of T cells and N frames."""
 
-    cells: Tensor  # (B, T, F)
+    cells: TcInput
     low: Tensor  # (B, N) cell before each frame
     part: Tensor  # (B, N, 1) fraction of the distance to the next cell
-    shapes: Tensor  # (B, N, K)
+    shapes: Tensor  # (B, N, K) over the speaker's gain
     mask: Tensor  # (B, N) 1 for frames that are there
-    shut: Tensor  # (B, N) 1 in the P B M
+    labial: Tensor  # (B, N) 1 in P, B and M
     runs: Tensor  # (B, N) number of the phoneme that sounds
+    met: Tensor  # (B, N) 1 where the lips meet
+    speech: Tensor  # (B, N) 1 where somebody speaks
 
     def to(self, device: torch.device) -> Batch:
-        fields = (getattr(self, name) for name in self.__dataclass_fields__)
-        return Batch(*(field.to(device) for field in fields))
+        cells = TcInput(*(part.to(device) for part in self.cells))
+        rest = (getattr(self, name).to(device) for name in list(self.__dataclass_fields__)[1:])
+        return Batch(cells, *rest)
 
 
 class Windows:
-    """Draws batches; features are computed once for every clip, path and stretch."""
+    """Draws batches."""
 
     def __init__(
         self, clips: Sequence[Clip], offsets: Mapping[str, float], settings: TcTraining
     ) -> None:
         self._offsets, self._settings = offsets, settings
+        self._scripts = [clip.phonemes["script"] for clip in clips if "script" in clip.phonemes]
         self._people: dict[str, list[Clip]] = defaultdict(list)
-        for clip in clips:
+        silent = nonspeech_clips() if settings.nonspeech else ()
+        for clip in (*clips, *silent):
             self._people[clip.person].append(clip)
         self._names = sorted(self._people)
         # whoever speaks long is drawn more often, but not in proportion
         seconds = [sum(c.duration for c in self._people[name]) for name in self._names]
-        share = np.power(seconds, SHARE)
-        self._share = share / share.sum()
-        self._gains = {clip.name: clip.gain for clip in clips}
-        self._known: dict[tuple[str, str, float], tuple[int, Floats]] = {}
+        speaks = np.array([name != NOBODY for name in self._names], np.float64)
+        share = np.power(seconds, SHARE) * speaks
+        self._share = share / share.sum() * (1 - settings.nonspeech)
+        self._share = self._share + (1 - speaks) * settings.nonspeech
+        self._share = self._share / self._share.sum()
+        self._gains = {clip.name: clip.gain for clip in (*clips, *silent)}
 
     def draw(self, random: np.random.Generator) -> Batch:
         """One batch, a function of ``random`` alone."""
         columns = zip(*(self._window(random) for _ in range(self._settings.batch)), strict=True)
-        return Batch(*(torch.from_numpy(np.stack(column)) for column in columns))
+        stacked = [torch.from_numpy(np.stack(column)) for column in columns]
+        given = len(TcInput._fields)
+        return Batch(TcInput(*stacked[:given]), *stacked[given:])
 
-    def _pick(self, random: np.random.Generator) -> tuple[Clip, str, float]:
+    def _pick(self, random: np.random.Generator) -> tuple[Clip, SoundVersion]:
         clips = self._people[self._names[random.choice(len(self._names), p=self._share)]]
         length = np.array([clip.duration for clip in clips])
         clip = clips[random.choice(len(clips), p=length / length.sum())]
-        names = [name for name in PATHS if name in clip.phonemes]
-        chances = np.array([PATHS[name] for name in names])
-        path = names[random.choice(len(names), p=chances / chances.sum())]
-        return clip, path, float(random.choice(STRETCH))
-
-    def _features(self, clip: Clip, path: str, stretch: float) -> tuple[int, Floats]:
-        key = (clip.name, path, stretch)
-        if key not in self._known:
-            timed = [(s, a * stretch, b * stretch) for s, a, b in clip.phonemes[path]]
-            numbers = articulatory.grid(-MARGIN, clip.duration * stretch + MARGIN)
-            rows = articulatory.inputs(timed, numbers, None, BANDS)
-            if clip.sound is not None:
-                rows[:, articulatory.COUNT : -1] = _stretched(clip, numbers / stretch)
-                rows[:, -1] = 1.0
-            self._known[key] = (int(numbers[0]), rows)
-        return self._known[key]
+        which = 0
+        if len(clip.sounds) > 1 and random.random() >= self._settings.clean:
+            which = int(random.integers(1, len(clip.sounds)))
+        return clip, clip.sounds[which]
 
     def _window(self, random: np.random.Generator) -> Rows:
         settings = self._settings
-        clip, path, stretch = self._pick(random)
-        first, rows = self._features(clip, path, stretch)
-        late = self._offsets.get(clip.name, 0.0)
+        clip, sound = self._pick(random)
+        late, stretch = self._offsets.get(clip.name, 0.0), sound.stretch
         times = (clip.times - late) * stretch + settings.jitter * random.normal()
-        length = settings.seconds - MARGIN
-        start = random.uniform(-0.3, max(-0.29, clip.duration * stretch - length + 0.3))
-        chosen = np.flatnonzero((times >= start) & (times < start + length))
-        if len(chosen) < 10:
-            chosen = np.arange(min(len(times), FRAMES // 2))
-        chosen = chosen[:FRAMES]
-        size = round(settings.seconds / GRID_STEP) + _PADDING
-        base = max(0, int(times[chosen[0]] / GRID_STEP) - first - _PADDING // 2)
-        cells = rows[base : base + size]
-        silent: Floats = np.zeros((size - len(cells), rows.shape[1]), np.float32)
-        silent[:, 0] = 1.0
-        cells = np.concatenate([cells, silent])
-        cells[:, articulatory.COUNT :] = augment_sound(
-            cells[:, articulatory.COUNT :], random, settings
-        )
-        starts = np.array([begin for _, begin, _ in clip.phonemes[path]]) * stretch
-        runs = np.searchsorted(starts, times[chosen], "right")
-        shut = np.array([False, *(symbol[0] in BILABIALS for symbol, _, _ in clip.phonemes[path])])[
-            runs
-        ]
-        shapes = clip.shapes[chosen] / self._gains[clip.name]
-        return _pack(cells, times[chosen] / GRID_STEP - first - base, shapes, shut, runs)
+        latest = clip.duration * stretch - settings.seconds + 0.3
+        start = random.uniform(-0.3, max(-0.29, latest))
+        chosen = np.flatnonzero((times >= start) & (times < start + settings.seconds))
+        frames = round(settings.seconds * _MOST_FRAMES)
+        if len(chosen) < _ENOUGH:
+            chosen = np.arange(min(len(times), frames // 2))
+        chosen = chosen[:frames]
+        # a window that holds fewer frames than it could may last longer than it should
+        chosen = chosen[times[chosen] < times[chosen[0]] + settings.seconds]
+        first = int(np.floor(times[chosen[0]] / GRID_STEP)) - MARGIN
+        count = round(settings.seconds / GRID_STEP) + 2 * MARGIN + 4
+        numbers = np.arange(first, first + count)
+        given = self._given(clip, sound, numbers, random)
+        place = times[chosen] / GRID_STEP - first
+        truth = _truth(clip, clip.times[chosen] - late, clip.shapes[chosen])
+        shapes = clip.shapes[chosen] / np.float32(self._gains[clip.name])
+        return (*given, *_pack(place, count, frames, shapes, truth))
+
+    def _given(
+        self,
+        clip: Clip,
+        sound: SoundVersion,
+        numbers: NDArray[np.int64],
+        random: np.random.Generator,
+    ) -> Rows:
+        """The fields of `TcInput` for one window."""
+        settings = self._settings
+        scripted = "script" in clip.phonemes and random.random() < settings.script
+        flags = np.zeros((len(numbers), FLAGS), np.float32)
+        flags[:, 1 + PATHS.index("script" if scripted else "none")] = 1.0
+        rows: Floats = np.zeros((len(numbers), sound.rows.shape[1]), np.float32)
+        if not scripted or random.random() >= settings.row_loss:
+            rows, flags[:, 0] = EncoderRows(0, sound.rows).at(numbers)
+        features: Floats = np.zeros((len(numbers), articulatory.COUNT), np.float32)
+        if scripted:
+            phonemes = clip.phonemes["script"]
+            if random.random() < settings.wrong_script:
+                phonemes = self._scripts[random.integers(len(self._scripts))]
+            stretched = [(s, a * sound.stretch, b * sound.stretch) for s, a, b in phonemes]
+            features = articulatory.cells(stretched, numbers)
+        levels: Floats = np.zeros((len(numbers), BANDS + 1), np.float32)
+        inside = (numbers >= 0) & (numbers < len(sound.levels))
+        levels[inside, :-1], levels[inside, -1] = sound.levels[numbers[inside]], 1.0
+        return rows, features, augment_levels(levels, random, settings), flags
 
 
-def _stretched(clip: Clip, places: NDArray[np.float64]) -> Floats:
-    """(N, BANDS) levels of the clip's sound at places between the cells of its grid."""
-    if clip.sound is None:
-        return np.zeros((len(places), BANDS), np.float32)
-    low = np.floor(places).astype(np.int64)
-    part = (places - low)[:, None]
-    return np.asarray(
-        clip.sound.rows(low) * (1 - part) + clip.sound.rows(low + 1) * part, np.float32
-    )
-
-
-def augment_sound(
-    sound: Floats, random: np.random.Generator, settings: TcTraining
-) -> NDArray[np.floating]:
+def augment_levels(sound: Floats, random: np.random.Generator, settings: TcTraining) -> Floats:
     """(T, BANDS + 1) levels and "known" of a window, varied like another voice in another room; sometimes none."""
     if random.random() < settings.sound_dropout or not sound[:, -1].any():
         return np.zeros_like(sound)
@@ -233,21 +267,34 @@ def augment_sound(
         levels = np.maximum(levels, random.uniform(0, 1.2) + 0.1 * random.normal(size=(1, BANDS)))
     levels = levels + 0.05 * random.normal(size=levels.shape)
     levels = levels * (random.random((1, BANDS)) > 0.15)
-    return np.concatenate([levels, sound[:, -1:]], 1)
+    return np.asarray(np.concatenate([levels, sound[:, -1:]], 1), np.float32)
 
 
-def _pack(
-    cells: Floats, place: NDArray[np.float64], shapes: Floats, shut: np.ndarray, runs: np.ndarray
-) -> Rows:
-    """One window, padded: cells, low, part, shapes, mask, shut, runs."""
-    low = np.clip(np.floor(place), 0, len(cells) - 2).astype(np.int64)
-    pad = (0, FRAMES - len(place))
+def _truth(clip: Clip, moments: NDArray[np.float64], shapes: Floats) -> Rows:
+    """(N,) each, at ``moments`` of the sound as recorded: labial, runs, met, speech."""
+    phonemes = clip.phonemes[clip.best_path]
+    runs = np.searchsorted(np.array([start for _, start, _ in phonemes]), moments, "right")
+    labial = np.array([False, *(symbol[0] in BILABIALS for symbol, _, _ in phonemes)])[runs]
+    speech = np.array([False, *(symbol != SILENCE for symbol, _, _ in phonemes)])[runs]
+    return labial, runs, shapes @ mouth_shape.gap_effect() < MET, speech
+
+
+def _pack(place: NDArray[np.float64], count: int, frames: int, shapes: Floats, truth: Rows) -> Rows:
+    """One window, padded to ``frames``: low, part, shapes, mask, labial, runs, met, speech."""
+    low = np.clip(np.floor(place), 0, count - 2).astype(np.int64)
+    pad = (0, frames - len(place))
+
+    def floats(values: np.ndarray) -> np.ndarray:
+        return np.pad(values.astype(np.float32), (pad, *[(0, 0)] * (values.ndim - 1)))
+
+    labial, runs, met, speech = truth
     return (
-        cells.astype(np.float32),
         np.pad(low, pad),
-        np.pad((place - low).astype(np.float32), pad)[:, None],
-        np.pad(shapes.astype(np.float32), (pad, (0, 0))),
-        np.pad(np.ones(len(place), np.float32), pad),
-        np.pad(shut.astype(np.float32), pad),
+        floats((place - low)[:, None]),
+        floats(shapes),
+        floats(np.ones(len(place))),
+        floats(labial),
         np.pad(runs.astype(np.int64), pad),
+        floats(met),
+        floats(speech),
     )

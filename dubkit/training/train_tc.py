@@ -18,29 +18,17 @@ from torch import Tensor, nn
 from dubkit.config.schema import TcTraining
 from dubkit.errors import ModelError
 from dubkit.lips import mouth_shape
-from dubkit.lips.mouth_shape import basis, gap_effect
-from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
+from dubkit.lips.articulation import tc_input
+from dubkit.lips.mouth_shape import gap_effect
+from dubkit.lips.shape_losses import OPENING, SIDEWAYS, agreement, effects, motion, position
+from dubkit.models.speech_encoder import SpeechEncoderConfig
+from dubkit.models.tc import TcConfig, TcNet, TcOutput, load_tc, save_tc, scale_output
 from dubkit.records import GRID_STEP, Floats
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
 from dubkit.training import trainer
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.tc_data import Batch, Clip, Windows, load
-
-OPENING = 0.03  # opening over face width that counts as one unit of error
-_STEEP = 1.5  # error beyond which squares turn linear
-
-
-def importance() -> Tensor:
-    """(K,) how much a unit of each coefficient moves the landmarks, lips weighing as in the basis."""
-    size = np.linalg.norm(basis().decode, axis=1) ** 2
-    return torch.from_numpy((size / size.sum()).astype(np.float32))
-
-
-def huber(error: Tensor) -> Tensor:
-    """Squares that turn linear at `_STEEP`."""
-    size = error.abs()
-    return torch.where(size < _STEEP, 0.5 * error * error, _STEEP * (size - _STEEP / 2))
 
 
 def run_weights(error: Tensor, batch: Batch) -> Tensor:
@@ -64,45 +52,44 @@ def run_weights(error: Tensor, batch: Batch) -> Tensor:
 
 
 def at_frames(cells: Tensor, batch: Batch) -> Tensor:
-    """(B, T, K) on the grid -> (B, N, K) at the frames."""
+    """(B, T, ...) on the grid -> (B, N, ...) at the frames."""
     rows = torch.arange(len(cells), device=cells.device)[:, None]
-    return cells[rows, batch.low] * (1 - batch.part) + cells[rows, batch.low + 1] * batch.part
+    part = batch.part if cells.dim() > 2 else batch.part[..., 0]
+    return cells[rows, batch.low] * (1 - part) + cells[rows, batch.low + 1] * part
 
 
-def losses(made: Tensor, batch: Batch, settings: TcTraining) -> dict[str, Tensor]:
-    """Losses of the shapes ``made`` (B, N, K) by term; their sum is descended.
+def losses(made: TcOutput, batch: Batch, settings: TcTraining) -> dict[str, Tensor]:
+    """Losses of the predictions ``made`` at the frames, by term; their sum is descended.
 
-    ``position`` with the opening, closures weighing three times; ``motion`` from frame to frame;
-    ``correlation``, one minus the correlation of a window's opening with the true one.
+    ``position`` with opening and width, closures weighing more; ``motion`` from frame to frame; one minus the
+    correlation of a window's opening, width and chin with the true ones; the two heads.
     """
-    effect = torch.from_numpy(gap_effect()).to(made)
-    weights = importance().to(made)
-    error = made - batch.shapes
-    lips = (error @ effect) / OPENING
-    weight = batch.mask * (run_weights(lips, batch) if settings.adaptive else 1.0)
-    place = (huber(error) * weights).sum(-1) + huber(lips) * (1 + settings.closures * batch.shut)
+    error = made.shapes - batch.shapes
+    gap, width, chin = (effect.to(error) for effect in effects())
+    weight = batch.mask * (run_weights(error @ gap / OPENING, batch) if settings.adaptive else 1.0)
+    place = position(error, settings.closures * batch.labial)
     pair = weight[:, 1:] * batch.mask[:, :-1]
-    motion = (huber(error[:, 1:] - error[:, :-1]) * weights).sum(-1)
-    motion = motion + 0.5 * huber(lips[:, 1:] - lips[:, :-1])
+
+    def correlation(effect: Tensor, unit: float) -> Tensor:
+        return (1 - agreement(made.shapes @ effect, batch.shapes @ effect, batch.mask, unit)).mean()
+
+    def head(logit: Tensor, label: Tensor) -> Tensor:
+        each = nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
+        return (each * batch.mask).sum() / batch.mask.sum()
+
     return {
         "position": (place * weight).sum() / weight.sum(),
-        "motion": settings.motion * (motion * pair).sum() / pair.sum(),
-        "correlation": settings.correlation
-        * (1 - agreement(made @ effect, batch.shapes @ effect, batch.mask)).mean(),
+        "motion": settings.motion * (motion(error) * pair).sum() / pair.sum(),
+        "correlation": settings.correlation * correlation(gap, OPENING),
+        "width": settings.width_correlation * correlation(width, SIDEWAYS),
+        "chin": settings.chin_correlation * correlation(chin, SIDEWAYS),
+        "closure_head": settings.closure_head * head(made.closure, batch.met),
+        "speech_head": settings.speech_head * head(made.speech, batch.speech),
     }
 
 
-def agreement(made: Tensor, true: Tensor, mask: Tensor) -> Tensor:
-    """(B,) correlation of openings (B, N); flat ones agree with nothing."""
-    count = mask.sum(1, keepdim=True)
-    x, y = made / OPENING, true / OPENING
-    x = (x - (x * mask).sum(1, keepdim=True) / count) * mask
-    y = (y - (y * mask).sum(1, keepdim=True) / count) * mask
-    return (x * y).sum(1) / torch.sqrt((x * x).sum(1) * (y * y).sum(1) + 1.0)
-
-
 def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
-    """(T, K) mouth shapes of a clip by the bare net."""
+    """(T, K) mouth shapes of a clip by the bare net; ``path`` is one of `models.tc.PATHS`."""
     return predictions(net, clip, path, [offset])[0]
 
 
@@ -110,9 +97,10 @@ def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> 
     """The same for each of several ``offsets``, from one pass of the net."""
     first, last = clip.times[0] - max(offsets), clip.times[-1] - min(offsets)
     numbers = articulatory.grid(float(first) - 0.7, float(last) + 0.7)
-    given = articulatory.inputs(clip.phonemes[path], numbers, clip.sound, net.config.bands)
+    phonemes = clip.phonemes.get(path, [])
+    given = tc_input(net.config, phonemes, path, numbers, clip.levels, clip.rows)
     with torch.inference_mode():
-        rows = net(torch.from_numpy(given)[None])[0].numpy()
+        rows = net(given).shapes[0].numpy()
     found = []
     for offset in offsets:
         place = (clip.times - offset) / GRID_STEP - numbers[0]
@@ -128,7 +116,7 @@ def correlation(shapes: Floats, clip: Clip) -> float:
     return float(np.corrcoef(shapes @ effect, clip.shapes @ effect)[0, 1])
 
 
-OFFSET_STEPS = 250  # of the training that offsets are estimated with
+OFFSET_STEPS = 140  # of the training that offsets are estimated with
 LAGS = np.arange(-26, 27) * 0.01  # seconds
 _LONGEST = 1.0  # gradient
 _PREVIEW_HEIGHT, _PREVIEW_CLIPS, _PIXELS = 120, 6, 4
@@ -174,9 +162,9 @@ class TcObjective:
         here = batch.to(context.device)
         self.net.train()
         with context.autocast():
-            made = at_frames(self._call(here.cells), here).float()
+            made = TcOutput(*(at_frames(part, here).float() for part in self._call(here.cells)))
         terms = losses(made, here, self.settings)
-        total = sum(terms.values(), made.new_zeros(()))
+        total = sum(terms.values(), made.shapes.new_zeros(()))
         trainer.gradient_step(self.net, self._optimizer, total, _LONGEST)
         # the mean of few steps at first, of many later
         trainer.update_average(
@@ -188,7 +176,9 @@ class TcObjective:
         """The net that is used: the running average of the weights, its output scaled."""
         net = TcNet(self.net.config)
         net.load_state_dict(self.average.state_dict())
-        return scaled(net.cpu().eval(), self.settings.scale)
+        net.cpu().eval()
+        scale_output(net, self.settings.scale)
+        return net
 
     def evaluate(self) -> Mapping[str, float]:
         net = self.result()
@@ -197,7 +187,7 @@ class TcObjective:
         return {"error": 1 - mean, "correlation": mean}
 
     def _agreement(self, net: TcNet, clip: Clip) -> float:
-        made = predict(net, clip, clip.best_path, self.offsets.get(clip.name, clip.offset))
+        made = predict(net, clip, "none", self.offsets.get(clip.name, clip.offset))
         found = correlation(made, clip)
         return found if np.isfinite(found) else 0.0
 
@@ -213,7 +203,7 @@ class TcObjective:
 
     def _plot(self, net: TcNet, clip: Clip) -> NDArray[np.uint8]:
         effect = mouth_shape.gap_effect()
-        made = predict(net, clip, clip.best_path, self.offsets.get(clip.name, clip.offset))
+        made = predict(net, clip, "none", self.offsets.get(clip.name, clip.offset))
         picture = np.full((_PREVIEW_HEIGHT, _PIXELS * len(clip.times), 3), 255, np.uint8)
         for shapes, color in ((clip.shapes, (0, 0, 0)), (made, (40, 90, 255))):
             heights = _PREVIEW_HEIGHT - 10 - np.clip(shapes @ effect, -0.02, 0.2) * 500
@@ -253,7 +243,7 @@ def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
     """Seconds that each clip's picture is behind its sound; one value for all short clips of a person."""
     found: dict[str, float] = {}
     for clip in clips:
-        shifted = predictions(net, clip, clip.best_path, LAGS.tolist())
+        shifted = predictions(net, clip, "none", LAGS.tolist())
         scores = [correlation(shapes, clip) for shapes in shifted]
         found[clip.name] = float(LAGS[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))])
     people = {clip.person for clip in clips}
@@ -265,20 +255,21 @@ def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
     return found
 
 
-def scaled(net: TcNet, factor: float) -> TcNet:
-    """The same net with its output scaled by ``factor``: regression underestimates movement."""
-    with torch.no_grad():
-        for parameter in net.last.parameters():
-            parameter.mul_(factor)
-    return net
-
-
 def _net(settings: TcTraining, start: Path | None) -> TcNet:
     count = len(mouth_shape.basis().decode)
     if start is not None:
         net = load_tc(start)[0].requires_grad_(True)
         if net.config.coefficients != count:
             raise ModelError(f"{start} predicts another mouth shape than this version")
-        return scaled(net, 1 / settings.scale)
-    given = articulatory.COUNT + BANDS + 1
-    return TcNet(TcConfig(given, count, settings.width, dropout=settings.dropout, bands=BANDS))
+        scale_output(net, 1 / settings.scale)
+        return net
+    config = TcConfig(
+        SpeechEncoderConfig().rows,
+        articulatory.COUNT,
+        BANDS,
+        count,
+        width=settings.width,
+        dropout=settings.dropout,
+        row_dropout=settings.row_dropout,
+    )
+    return TcNet(config)

@@ -62,6 +62,13 @@ def load_array(path: Path) -> Any:
     return np.load(path, allow_pickle=False)
 
 
+def map_array(path: Path) -> Any:
+    """The same, left on disk: what is read of it comes into memory. Not to be written to."""
+    with path.open("rb") as stream:
+        _check_header(stream, path.stat().st_size)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
 def open_arrays(path: Path) -> NpzFile:
     """The arrays of an ``.npz`` file, to be closed. Raises OSError, ValueError or BadZipFile."""
     try:

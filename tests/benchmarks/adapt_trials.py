@@ -38,7 +38,10 @@ def passage(clip: Clip, path: str, offset: float, rows: np.ndarray) -> Passage:
     """Rows ``rows``, in a row, of a clip."""
     phonemes = [Phoneme(*timed) for timed in clip.phonemes.get(path) or clip.phonemes["script"]]
     shot = Shot(int(rows[0]), int(rows[-1]) + 1)
-    timing = cut_timing(phonemes, shot, clip.times[rows] - offset, 1.0, clip.sound)
+    times = clip.times[rows] - offset
+    timing = cut_timing(
+        phonemes, shot, times, 1.0, clip.levels, clip.rows, scripted=path == "script"
+    )
     return Passage(timing, clip.shapes[rows], np.ones(len(rows), np.bool_))
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from dubkit.config.schema import Config
 from dubkit.engines.base import Locator
 from dubkit.faces.selection import load_choice, load_tracks
-from dubkit.lips.generator import wanted_shapes
+from dubkit.lips.generator import wanted
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
 from dubkit.metrics import lip_sync
 from dubkit.metrics.shot_meter import FaceMeter, Seen, looks
 from dubkit.records import SILENCE, FaceState, FaceTrack, Timing
-from dubkit.speech.timing import cut_timing, load_sound, load_speech, load_timing
+from dubkit.speech.timing import cut_timing, load_rows, load_sound, load_speech, load_timing
 from dubkit.stages.probe import load_film
 from tests.benchmarks.gate_clips import ShotFiles
 from tests.benchmarks.spoil_shots import Planes, Rendered
@@ -38,15 +38,25 @@ class Spoken:
         timing = self._moved(late) if late else load_timing(self.files.folder("timing"))
         times = timing.times[self.track.start - self.files.shot.start :][: len(self.track)]
         asked = replace(timing, times=lip_sync.moments(times))
-        return lip_sync.Speech(times, timing.phonemes, wanted_shapes(asked, Config().generate))
+        spoken = wanted(asked, Config().generate)
+        return lip_sync.Speech(times, spoken.phonemes, spoken.coefficients)
 
     def _moved(self, seconds: float) -> Timing:
         """The timing of the same shot with the sound so much earlier, cut as the stage ``timing`` cuts it."""
         folder = self.files.folder("speech")
         times = load_timing(self.files.folder("timing")).times + seconds
         context = Config().timing.context_seconds
-        phonemes = load_speech(folder).phonemes
-        return cut_timing(phonemes, self.files.shot, times, context, load_sound(folder))
+        speech = load_speech(folder)
+        return cut_timing(
+            speech.phonemes,
+            self.files.shot,
+            times,
+            context,
+            load_sound(folder),
+            load_rows(folder),
+            scripted=speech.scripted,
+            noise=speech.noise,
+        )
 
     def told(self, seen: Mapping[str, Seen]) -> Iterator[tuple[str, Values]]:
         """Measures of what was seen; of real video and renders also with lips late and early, and held to silence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,17 @@ from dubkit.lips import adaptation
 from dubkit.lips.adaptation import Passage
 from dubkit.lips.articulation import Articulator, net_input
 from dubkit.lips.mouth_shape import gap_effect
+from dubkit.models.speech_encoder import SpeechEncoderConfig
 from dubkit.models.tc import TcConfig, TcNet, debug_tc, load_actor, save_actor, save_tc
-from dubkit.records import Floats, Phoneme, Shot, Timing
+from dubkit.records import (
+    GRID_STEP,
+    ROW_STEPS,
+    EncoderRows,
+    Floats,
+    Phoneme,
+    Shot,
+    Timing,
+)
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
 from dubkit.speech.timing import cut_timing
@@ -33,8 +43,9 @@ def articulator() -> Articulator:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Articulator:
     """A net that nobody trained: quick to tune."""
     torch.manual_seed(4)
-    given = articulatory.COUNT + BANDS + 1
-    net = TcNet(TcConfig(given, len(gap_effect()), width=16, dilations=(1, 2), bands=BANDS))
+    rows = SpeechEncoderConfig().rows
+    count = len(gap_effect())
+    net = TcNet(TcConfig(rows, articulatory.COUNT, BANDS, count, width=16, dilations=(1, 2)))
     path = tmp_path_factory.mktemp("small") / "tc.safetensors"
     save_tc(path, net, 1)
     return Articulator(weights=path)
@@ -48,7 +59,19 @@ def speech(seconds: float = 16.0, seed: int = 0) -> Timing:
         phonemes.append(Phoneme(str(random.choice(SOUNDS)), at, end))
         at = end
     count = int(seconds * RATE)
-    return cut_timing(phonemes, Shot(0, count), np.arange(count) / RATE, 0.8)
+    times = np.arange(count) / RATE
+    return cut_timing(phonemes, Shot(0, count), times, 0.8, None, rows_of(phonemes))
+
+
+def rows_of(phonemes: list[Phoneme]) -> EncoderRows:
+    """Encoder rows that tell the sounds apart."""
+    random = np.random.default_rng(1)
+    codes = {sound: random.normal(size=SpeechEncoderConfig().rows) for sound in SOUNDS}
+    cells = np.arange(int(phonemes[-1].end / GRID_STEP)) * GRID_STEP
+    starts = [phoneme.start for phoneme in phonemes]
+    spoken = [phonemes[i].symbol for i in np.searchsorted(starts, cells, "right") - 1]
+    rows = np.stack([codes[symbol] for symbol in spoken]) * ROW_STEPS
+    return EncoderRows(0, np.clip(np.round(rows), -127, 127).astype(np.int8))
 
 
 def general(articulator: Articulator, timing: Timing) -> Floats:
@@ -64,9 +87,9 @@ def someone(articulator: Articulator, timing: Timing) -> Floats:
     other = copy.deepcopy(articulator.net)
     random = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for layer in (other.first, *other.back):
-            weight = layer.get_parameter("weight")
-            weight.mul_(1 + 0.8 * torch.randn(weight.shape, generator=random))
+        for name, weight in other.named_parameters():
+            if name.endswith("weight") and ".last." not in name:
+                weight.mul_(1 + 0.8 * torch.randn(weight.shape, generator=random))
         shapes: Floats = net_input(other, timing).predict(other).numpy()
     return np.asarray(1.3 * shapes, np.float32)
 
@@ -133,7 +156,7 @@ def test_equal_footage_gives_equal_nets(small: Articulator) -> None:
 
 def test_a_picture_out_of_step_with_its_sound_is_brought_in_step(articulator: Articulator) -> None:
     timing = speech()
-    late = Timing(timing.times - 0.12, timing.phonemes, timing.runs)
+    late = replace(timing, times=timing.times - 0.12)
     found = adaptation.select_in_sync(articulator, [passage(timing, general(articulator, late))])
     assert len(found) == 1
     assert float(found[0].timing.times[0]) == pytest.approx(-0.12, abs=0.011)

@@ -9,6 +9,8 @@ from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import Articulation, Articulator, at_rest, speaking
 from dubkit.lips.mouth_shape import gap_effect
 from dubkit.records import Phoneme, Shot, Timing
+from dubkit.speech.encoder_rows import encode
+from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing
 
 SENTENCE = [
@@ -93,8 +95,18 @@ def test_lips_never_cross(articulator: Articulator) -> None:
     assert opening(articulator.predict(film())).min() > -0.003
 
 
-def test_a_silent_dub_does_not_move_the_mouth(articulator: Articulator) -> None:
-    timing = cut_timing([Phoneme("sil", 0.0, 4.0)], Shot(0, 100), np.arange(100) / 25, 0.8)
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_silent_dub_does_not_move_the_mouth(articulator: Articulator, scripted: bool) -> None:
+    times, nothing = np.arange(100) / 25, np.zeros(4 * 16000, np.float32)
+    timing = cut_timing(
+        [Phoneme("sil", 0.0, 4.0)],
+        Shot(0, 100),
+        times,
+        0.8,
+        mel_levels_of(nothing),
+        encode(nothing),
+        scripted=scripted,
+    )
     found = articulator.predict(timing)
     assert (found.speaking == 0).all()
     assert (np.abs(opening(found)) < 0.01).all()
@@ -104,7 +116,8 @@ def test_speaking_is_one_in_speech_and_short_pauses_and_ramps_without_jumps() ->
     phonemes = [Phoneme("sil", 0, 1), Phoneme("a", 1, 1.5), Phoneme("sil", 1.5, 1.6)]
     phonemes += [Phoneme("a", 1.6, 2), Phoneme("sil", 2, 3)]
     moments = np.arange(300) / 100
-    level = speaking(cut_timing(phonemes, Shot(0, 300), moments, 0.8))
+    timing = cut_timing(phonemes, Shot(0, 300), moments, 0.8)
+    level = speaking(timing.times, timing.phonemes)
     assert (level[100:200] == 1).all()
     assert level[19] == level[251] == 0
     assert level[30] > 0.02  # people draw breath before they speak
@@ -121,7 +134,7 @@ def test_who_rests_ajar_is_ajar_in_long_pauses_only(articulator: Articulator) ->
     timing = cut_timing(phonemes, Shot(0, len(moments)), moments, 0.8)
     found = articulator.predict(timing)
     closed = found.coefficients * found.speaking[:, None]
-    rested = at_rest(closed, POSTURE, timing)
+    rested = at_rest(closed, POSTURE, timing.times, timing.phonemes)
     before, after = closed @ gap_effect(), rested @ gap_effect()
     paused = np.zeros(len(before), np.bool_)
     for symbol, start, end in timing.phonemes:
@@ -138,19 +151,20 @@ def test_short_pauses_stay_as_the_net_says() -> None:
     phonemes = [Phoneme("a", 0, 1), Phoneme("sil", 1, 1.7), Phoneme("a", 1.7, 2)]
     timing = cut_timing(phonemes, Shot(0, 50), np.arange(50) / 25, 0.8)
     shapes = np.zeros((50, len(POSTURE)), np.float32)
-    assert not at_rest(shapes, POSTURE, timing).any()
+    assert not at_rest(shapes, POSTURE, timing.times, timing.phonemes).any()
 
 
 def test_where_nothing_is_said_who_rests_ajar_is_shut() -> None:
     timing = cut_timing([Phoneme("sil", 0, 2)], Shot(0, 50), np.arange(50) / 25, 0.8)
     shapes = np.zeros((50, len(POSTURE)), np.float32)
-    assert not at_rest(shapes, POSTURE, timing).any()
+    assert not at_rest(shapes, POSTURE, timing.times, timing.phonemes).any()
 
 
 def test_the_way_to_rest_has_no_jumps() -> None:
     phonemes = [Phoneme("sil", 0, 1), Phoneme("m", 1, 1.1), Phoneme("sil", 1.1, 3)]
     timing = cut_timing(phonemes, Shot(0, 300), np.arange(300) / 100, 0.8)
-    course = at_rest(np.zeros((300, len(POSTURE)), np.float32), POSTURE, timing) @ gap_effect()
+    still = np.zeros((300, len(POSTURE)), np.float32)
+    course = at_rest(still, POSTURE, timing.times, timing.phonemes) @ gap_effect()
     assert course[105] == 0
     assert course[50] == pytest.approx(0.04, abs=1e-4)
     assert np.abs(np.diff(course)).max() < 0.005

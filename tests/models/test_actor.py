@@ -10,7 +10,7 @@ import torch
 
 from dubkit.errors import ModelError
 from dubkit.models.checkpoint import save_checkpoint
-from dubkit.models.tc import ActorFacts, debug_tc, load_actor, save_actor, save_tc
+from dubkit.models.tc import ActorFacts, debug_tc, load_actor, save_actor, save_tc, scale_output
 
 FACTS = ActorFacts("0123", 30.0, 0.6, 0.7)
 
@@ -24,8 +24,7 @@ def profile(tmp_path: Path) -> Path:
 
 def test_a_profile_comes_back_as_it_was(profile: Path) -> None:
     net = debug_tc()
-    with torch.no_grad():
-        net.last.weight += 1
+    scale_output(net, 2.0)
     save_actor(profile, net, FACTS)
     found = load_actor(profile, "0123")
     assert found.facts == FACTS
@@ -65,6 +64,8 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, profile: Path) -> None:
         {"width": "many"},
         {"dilations": 3},
         {"ears": 2},
+        {"nets": 0},
+        {"rows": 10**9},
     ],
 )
 def test_sizes_that_do_not_fit_the_tensors_or_make_no_sense_are_refused(
@@ -82,6 +83,14 @@ def test_facts_that_make_no_sense_are_refused(profile: Path, facts: dict[str, ob
     save_checkpoint(profile, "actor", debug_tc(), {**known, "tc": asdict(debug_tc().config)}, 0)
     with pytest.raises(ModelError, match="does not fit"):
         load_actor(profile)
+
+
+def test_a_profile_from_before_the_speech_encoder_is_refused(profile: Path) -> None:
+    config = {**asdict(FACTS), "tc": {"features": 39, "coefficients": 12, "dilations": [1, 2]}}
+    save_checkpoint(profile, "actor", debug_tc(), config, 0)
+    with pytest.raises(ModelError, match="another version") as caught:
+        load_actor(profile)
+    assert "dubkit adapt" in str(caught.value.hint)
 
 
 def test_a_profile_of_the_time_when_it_held_a_layer_only_is_refused(profile: Path) -> None:

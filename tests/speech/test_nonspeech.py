@@ -91,7 +91,7 @@ def test_phonemes_over_music_become_silence_and_keep_their_times(voice: Floats) 
     samples = np.concatenate([music(), voice])
     edges = np.arange(0, 12.01, 0.2)
     phonemes = [Phoneme("ɑ", float(a), float(b)) for a, b in pairwise(edges)]
-    heard = silence_unspoken(phonemes, samples)
+    heard = silence_unspoken(phonemes, unspoken(samples))
     assert [(p.start, p.end) for p in heard] == [(p.start, p.end) for p in phonemes]
     assert all(p.symbol == "sil" for p in heard if 0.2 < p.start < 4.0)
     assert sum(p.symbol == "ɑ" for p in heard if p.start > 6.0) > 28

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings, strategies as st
 
 from dubkit.config.schema import Config, GenerateSettings
@@ -25,7 +24,7 @@ from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.metrics.shot_meter import LIPS, SEEN
-from dubkit.models.tc import ActorFacts, save_actor
+from dubkit.models.tc import ActorFacts, save_actor, scale_output
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
@@ -176,8 +175,7 @@ def test_each_face_speaks_with_the_profile_of_its_own_person(scene: Scene, tmp_p
     net = Articulator()
     facts = ActorFacts(net.digest, 12.0, 0.5, 0.6)
     tuned = copy.deepcopy(net.net)
-    with torch.no_grad():
-        tuned.last.weight *= 1.5
+    scale_output(tuned, 1.5)
     face = f"{SHOT.name}/{load_tracks(scene.root / 'faces')[0].track}"
     made: dict[str, tuple[str | None, bytes]] = {}
     for whose in (face, "0000900-0000990/0"):

@@ -81,8 +81,11 @@ def test_a_clip_has_one_picture_and_one_row_of_everything_a_frame(done: PrepareR
     assert clip.pose.shape == (60, 3)
     np.testing.assert_allclose(clip.times, np.arange(60) / 25, atol=1e-6)
     assert len(clip.energy) == pytest.approx(2.4 / 0.02, abs=2)
-    assert clip.sound is not None
-    assert abs(len(clip.sound) - len(clip.energy)) <= 1
+    assert len(clip.sounds) == 6
+    assert abs(len(clip.sounds[0].levels) - len(clip.energy)) <= 1
+    for sound in clip.sounds:
+        assert len(sound.rows) == len(sound.levels)
+        assert len(sound.rows) == pytest.approx(len(clip.energy) * sound.stretch, abs=2)
 
 
 def test_a_point_of_the_face_lies_at_one_place_of_every_crop(done: PrepareResult) -> None:
@@ -239,8 +242,7 @@ def test_samples_that_are_no_numbers_are_silence(tmp_path: Path) -> None:
     make(folder, tmp_path / "set")
     clip = PreparedSet(tmp_path / "set").load("nan")
     assert np.isfinite(clip.energy).all()
-    assert clip.sound is not None
-    assert np.isfinite(clip.sound).all()
+    assert np.isfinite(clip.sounds[0].levels).all()
 
 
 def test_long_footage_is_cut_into_pieces_named_by_their_frames(tmp_path: Path) -> None:

@@ -12,8 +12,19 @@ from dubkit.config.schema import TcTraining
 from dubkit.errors import InputError, ModelError
 from dubkit.lips import mouth_shape
 from dubkit.lips.mouth_shape import gap_effect
-from dubkit.models.tc import TcConfig, TcNet, load_tc, save_tc
-from dubkit.records import MelLevels, TimedPhoneme
+from dubkit.models.speech_encoder import SpeechEncoderConfig
+from dubkit.models.tc import (
+    FLAGS,
+    TcConfig,
+    TcInput,
+    TcNet,
+    TcOutput,
+    debug_tc,
+    load_tc,
+    save_tc,
+    scale_output,
+)
+from dubkit.records import ROW_STEPS, TimedPhoneme
 from dubkit.speech import articulatory
 from dubkit.speech.mel_levels import BANDS
 from dubkit.training import train_tc
@@ -24,6 +35,7 @@ from dubkit.training.dataset import (
     PreparedClip,
     PreparedSet,
     SetIndex,
+    SoundVersion,
     clip_path,
     write_clip,
     write_index,
@@ -31,13 +43,16 @@ from dubkit.training.dataset import (
 from dubkit.training.lab.tc_merge import merged
 from dubkit.training.lab.tc_report import evaluate
 from dubkit.training.lab.teacher_set import rows, sentence, transcripts
-from dubkit.training.tc_data import Clip, Windows, augment_sound, clip_of
+from dubkit.training.tc_data import NOBODY, Clip, Windows, augment_levels, clip_of, nonspeech_clips
 from dubkit.training.train_tc import correlation, predict, predictions
 from tests.faces.faces import talking
 
 
 def clip(name: str, person: str, late: float = 0.0, seed: int = 0) -> Clip:
-    """A face that opens in vowels and shuts in consonants, its picture ``late`` seconds behind."""
+    """A face that opens in vowels and shuts in consonants, its picture ``late`` seconds behind.
+
+    Its encoder rows tell the sounds apart as well as the script does.
+    """
     random = np.random.default_rng(seed)
     phonemes: list[TimedPhoneme] = [("sil", 0.0, 0.3)]
     while phonemes[-1][2] < 2.7:
@@ -52,8 +67,17 @@ def clip(name: str, person: str, late: float = 0.0, seed: int = 0) -> Clip:
     effect = gap_effect()
     shapes = opening[:, None] * effect / (effect @ effect)
     ways = {"script": phonemes, "loop": phonemes}
-    sound = MelLevels(0, random.uniform(0, 2, (160, BANDS)).astype(np.float32))
-    return Clip(name, person, times, shapes.astype(np.float32), 3.0, ways, sound)
+    return Clip(name, person, times, shapes.astype(np.float32), 3.0, ways, (version(phonemes),))
+
+
+def version(phonemes: list[TimedPhoneme]) -> SoundVersion:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(160, SpeechEncoderConfig().rows))
+    codes = {s: random.normal(size=rows.shape[1]) for s in ("sil", "b", "m", "s", "i", "ɑ")}
+    for symbol, start, end in phonemes:
+        rows[round(start * 50) : round(end * 50)] = codes[symbol]
+    stored = np.clip(np.round(rows * ROW_STEPS), -127, 127).astype(np.int8)
+    return SoundVersion(stored, random.uniform(0, 2, (160, BANDS)).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +88,7 @@ def clips() -> list[Clip]:
 
 def settings(**changes: object) -> TcTraining:
     return TcTraining.model_validate(
-        {"steps": 60, "batch": 8, "width": 24, "loaders": 0, **changes}
+        {"steps": 60, "batch": 8, "width": 24, "loaders": 0, "nonspeech": 0, **changes}
     )
 
 
@@ -78,11 +102,13 @@ def test_a_short_training_learns_what_opens_a_mouth_and_finds_a_late_picture(
     net = train_tc.fit(objective(clips))
     unseen = clip("unseen", "e", late=0.12, seed=99)
     assert correlation(predict(net, unseen, "script", 0.12), unseen) > 0.7
+    assert correlation(predict(net, unseen, "none", 0.12), unseen) > 0.7
     assert train_tc.estimate_offsets(net, [unseen])["unseen"] == pytest.approx(0.12, abs=0.05)
 
 
 def test_one_pass_predicts_what_a_pass_for_each_offset_does(clips: list[Clip]) -> None:
-    net = TcNet(TcConfig(articulatory.COUNT + BANDS + 1, 12, width=8, bands=BANDS)).eval()
+    rows = SpeechEncoderConfig().rows
+    net = TcNet(TcConfig(rows, articulatory.COUNT, BANDS, 12, width=8)).eval()
     offsets = [-0.2, 0.0, 0.13]
     for offset, shapes in zip(offsets, predictions(net, clips[0], "script", offsets), strict=True):
         alone = predict(net, clips[0], "script", offset)
@@ -111,26 +137,47 @@ def test_every_term_is_nought_where_the_answer_is_right_but_for_the_correlation(
     clips: list[Clip],
 ) -> None:
     batch = Windows(clips, {}, settings()).draw(np.random.default_rng(0))
-    terms = train_tc.losses(batch.shapes, batch, settings())
+    sure = [40 * label - 20 for label in (batch.met, batch.speech)]
+    terms = train_tc.losses(TcOutput(batch.shapes, *sure), batch, settings())
     assert float(terms["position"]) == float(terms["motion"]) == 0.0
-    wrong = train_tc.losses(-batch.shapes, batch, settings())
+    assert float(terms["closure_head"]) < 1e-6
+    assert float(terms["speech_head"]) < 1e-6
+    opposite = TcOutput(-batch.shapes, *(-logit for logit in sure))
+    wrong = train_tc.losses(opposite, batch, settings())
     assert all(float(wrong[name]) > float(terms[name]) for name in terms)
 
 
-def test_sound_is_augment_sound_each_time_and_not_at_all_where_it_is_unknown() -> None:
+def test_windows_without_speech_rest_and_half_of_the_others_lack_the_script(
+    clips: list[Clip],
+) -> None:
+    silent = nonspeech_clips()
+    assert {clip.person for clip in silent} == {NOBODY}
+    windows = Windows(clips, {}, settings(nonspeech=0.25, batch=60, row_loss=0.0))
+    batch = windows.draw(np.random.default_rng(0))
+    rests = (batch.shapes == 0).all(-1).all(-1)
+    assert 0.1 < float(rests.float().mean()) < 0.4
+    assert not batch.speech[rests].any()
+    without = batch.cells.flags[..., -1].mean(1)
+    assert 0.3 < float(without.mean()) < 0.7
+    assert not batch.cells.phonemes[without == 1].any()
+    assert batch.cells.flags[..., 0].any(1).all()
+
+
+def test_levels_are_varied_each_time_and_not_at_all_where_it_is_unknown() -> None:
     random = np.random.default_rng(0)
     sound = np.ones((50, BANDS + 1), np.float32)
-    one, two = (augment_sound(sound, random, settings(sound_dropout=0.0)) for _ in range(2))
+    one, two = (augment_levels(sound, random, settings(sound_dropout=0.0)) for _ in range(2))
     assert np.abs(one - two)[:, :-1].max() > 0.05
     assert (one[:, -1] == 1).all()
-    assert not augment_sound(sound, random, settings(sound_dropout=1.0)).any()
-    assert not augment_sound(np.zeros_like(sound), random, settings(sound_dropout=0.0)).any()
+    assert not augment_levels(sound, random, settings(sound_dropout=1.0)).any()
+    assert not augment_levels(np.zeros_like(sound), random, settings(sound_dropout=0.0)).any()
 
 
 def test_scaling_widens_the_answer(clips: list[Clip]) -> None:
     net = train_tc.fit(objective(clips, steps=2))
     before = predict(net, clips[0], "script", 0.0)
-    after = predict(train_tc.scaled(net, 1.5), clips[0], "script", 0.0)
+    scale_output(net, 1.5)
+    after = predict(net, clips[0], "script", 0.0)
     np.testing.assert_allclose(after, 1.5 * before, rtol=1e-4, atol=1e-5)
 
 
@@ -145,7 +192,7 @@ def test_a_net_is_compiled_where_it_is_asked_for(
 
     monkeypatch.setattr(torch, "compile", kept)
     for wanted in (False, True):
-        settings = TcTraining(steps=2, batch=2, width=8, compile=wanted)
+        settings = TcTraining(steps=2, batch=2, width=8, nonspeech=0, compile=wanted)
         objective = train_tc.TcObjective(clips, clips, {}, settings)
         train_tc.fit(objective)
         assert compiled == ([objective.net] if wanted else [])
@@ -174,7 +221,7 @@ def prepared_set(root: Path, said: str) -> PreparedSet:
             crop_from_display=np.zeros((50, 2, 3)),
             energy=np.ones(100, np.float32),
             phonemes=phonemes,
-            sound=np.ones((101, BANDS), np.float32),
+            sounds=(version(phonemes["script"]),),
         )
         write_clip(clip_path(root, name, ".npz"), stored)
         faces[name] = ClipFacts(f"{name}.mp4", name, split, "set", 50, 25.0, "0")
@@ -208,7 +255,7 @@ def test_a_set_in_which_nobody_speaks_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_net_of_another_mouth_shape_is_no_start(tmp_path: Path, clips: list[Clip]) -> None:
-    save_tc(tmp_path / "tc.safetensors", TcNet(TcConfig(5, 3, 8)), 1)
+    save_tc(tmp_path / "tc.safetensors", debug_tc(), 1)
     with pytest.raises(ModelError, match="another mouth shape"):
         train_tc.TcObjective(clips, clips, {}, settings(), start=tmp_path / "tc.safetensors")
 
@@ -257,12 +304,14 @@ def test_shapes_have_as_many_coefficients_as_the_basis(clips: list[Clip]) -> Non
 
 def test_a_merged_net_answers_with_the_mean_of_its_parts() -> None:
     torch.manual_seed(0)
-    parts = [TcNet(TcConfig(6, 3, width, (1, 2))).eval() for width in (4, 8)]
-    given = torch.randn(2, 30, 6)
+    config = TcConfig(5, 6, 2, 3, width=8, dilations=(1, 2))
+    parts = [TcNet(config).eval() for _ in range(2)]
+    sizes = (5, 6, 3, FLAGS)
+    given = TcInput(*(torch.randn(2, 30, size) for size in sizes))
     whole = merged(parts)
     with torch.inference_mode():
-        mean = torch.stack([part(given) for part in parts]).mean(0)
-        torch.testing.assert_close(whole(given), mean)
+        mean = torch.stack([part(given).shapes for part in parts]).mean(0)
+        torch.testing.assert_close(whole(given).shapes, mean)
     assert whole.reach == parts[0].reach
     with pytest.raises(ModelError, match="different make"):
-        merged([*parts, TcNet(TcConfig(7, 3, 4, (1, 2)))])
+        merged([*parts, debug_tc()])

@@ -18,7 +18,8 @@ from dubkit.training import tc_data, train_tc
 def timing_of(clip: tc_data.Clip, path: str, offset: float) -> Timing:
     """The whole clip as one shot."""
     phonemes = [Phoneme(*timed) for timed in clip.phonemes[path]]
-    return cut_timing(phonemes, Shot(0, len(clip.times)), clip.times - offset, 0.8, clip.sound)
+    shot, times = Shot(0, len(clip.times)), clip.times - offset
+    return cut_timing(phonemes, shot, times, 0.8, clip.levels, clip.rows, scripted=path == "script")
 
 
 def measure(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import sys
+import zlib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -23,8 +24,8 @@ from dubkit.faces import landmark_layout
 from dubkit.faces.align import canonical_from_face, compose
 from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.media.audio import load_samples
-from dubkit.records import GRID_STEP, Floats, ScriptLine, TimedPhoneme
-from dubkit.speech.mel_levels import SAMPLE_RATE, mel_levels_of
+from dubkit.records import GRID_STEP, Floats, ScriptLine, Speech, TimedPhoneme
+from dubkit.speech.mel_levels import SAMPLE_RATE
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
 from dubkit.training.dataset import (
     CROP,
@@ -38,8 +39,14 @@ from dubkit.training.dataset import (
     write_index,
 )
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
+from dubkit.training.sound_versions import sound_versions
 
-SETS = ("grid_s1", "grid_other", "hdtf", "usgov", "webcam")
+SETS = (
+    "grid_s1", "grid_other", "grid_more", "hdtf", "hdtf_more", "usgov", "webcam", "actors_mit",
+)  # fmt: skip
+# lips that do not go with the sound, or a sound too low to be used
+LEFT_OUT = ("apologizing", "praising_the_product", "nvidia_eye_contact")
+VERSIONS = 5  # of the sound of a training clip; one where a person has hundreds of clips
 PORTRAITS = 600
 SCRIPT_ONLY = 6  # of one person's many clips, only every sixth is aligned without its script too
 # the GRID corpus names its clips by their sentence, a letter a word
@@ -64,7 +71,8 @@ def rows(data: Path) -> Iterator[dict[str, str]]:
     with (data / "clips.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             usable = row["ship"] == "yes" and row["split"] in ("train", "val")
-            if usable and row["set"] in SETS:
+            left_out = row["set"] == "actors_mit" and Path(row["file"]).stem in LEFT_OUT
+            if usable and row["set"] in SETS and not left_out:
                 yield row
 
 
@@ -74,12 +82,12 @@ def transcripts() -> dict[str, str]:
     return {row["file"]: row["text"] for row in csv.DictReader(text.splitlines())}
 
 
-def sentence(row: dict[str, str], known: dict[str, str]) -> str:
-    """The words of one clip."""
+def sentence(row: dict[str, str], known: dict[str, str]) -> str | None:
+    """The words of one clip; None where they are not known."""
     if row["set"].startswith("grid"):
-        letters = Path(row["file"]).stem
+        letters = Path(row["file"]).stem.rpartition("_")[2]
         return " ".join(words[c] for words, c in zip(GRID_WORDS, letters, strict=True))
-    return known[row["file"]]
+    return known.get(row["file"])
 
 
 def template(labels: Path) -> Template:
@@ -91,20 +99,31 @@ def template(labels: Path) -> Template:
 
 
 def speech_of(
-    aligner: PocketsphinxAligner, samples: Floats, words: str, script_only: bool
+    aligner: PocketsphinxAligner,
+    samples: Floats,
+    words: str | None,
+    language: str,
+    script_only: bool,
 ) -> dict[str, list[TimedPhoneme]]:
-    """Phonemes by each path."""
-    found = {"script": aligner.align(samples, (ScriptLine(words),), "en")}
-    if not script_only:
-        found["recognition"] = aligner.align(samples, None, "en")
+    """Phonemes by each path that is known for the clip."""
+    found: dict[str, Speech] = {}
+    if words is not None:
+        found["script"] = aligner.align(samples, (ScriptLine(words),), "en")
+    if words is None or not script_only:
+        if language == "en":
+            found["recognition"] = aligner.align(samples, None, "en")
         found["loop"] = aligner.align(samples, None, "und")
     return {way: [(p.symbol, p.start, p.end) for p in s.phonemes] for way, s in found.items()}
 
 
 def clip_of(
-    label: Path, average: Template, samples: Floats, phonemes: dict[str, list[TimedPhoneme]]
+    label: Path,
+    average: Template,
+    samples: Floats,
+    phonemes: dict[str, list[TimedPhoneme]],
+    versions: int,
 ) -> PreparedClip:
-    """The frames of a clip that have a face, with what is said."""
+    """The frames of a clip that have a face, with what is said in it and so many versions of its sound."""
     stored = np.load(label)
     points = stored["points"][:, landmark_layout.MESH]
     seen = np.isfinite(points).all((1, 2))
@@ -121,7 +140,7 @@ def clip_of(
         crop_from_display=np.stack([compose(crop, canonical_from_face(face)) for face in flat]),
         energy=np.clip(1 + 20 * np.log10(level + 1e-5) / 80, 0, 1).astype(np.float32),
         phonemes=phonemes,
-        sound=mel_levels_of(samples).levels,
+        sounds=sound_versions(samples, versions, zlib.crc32(label.stem.encode())),
     )
 
 
@@ -140,8 +159,12 @@ def prepare(data: Path, labels: Path, target: Path) -> None:
         samples = load_samples(data / file)
         known_of_person = sum(facts.person == row["person"] for facts in clips.values())
         script_only = row["split"] == "train" and known_of_person % SCRIPT_ONLY > 0
-        phonemes = speech_of(aligner, samples, sentence(row, known), script_only)
-        clip = clip_of((labels / file).with_suffix(".npz"), average, samples, phonemes)
+        language = row["language"].removesuffix("?")
+        phonemes = speech_of(aligner, samples, sentence(row, known), language, script_only)
+        versions = VERSIONS if row["set"] != "grid_s1" else 1
+        versions = versions if row["split"] == "train" else 0
+        label = (labels / file).with_suffix(".npz")
+        clip = clip_of(label, average, samples, phonemes, versions)
         write_clip(clip_path(target, name, ".npz"), clip)
         rate = 1 / float(np.median(np.diff(clip.times)))
         digest = hashlib.sha256((data / file).read_bytes()).hexdigest()
