@@ -44,7 +44,16 @@ def test_the_wheel_holds_the_package_and_the_presets_but_not_the_laboratory(
 
 def test_weights_presets_and_the_assets_of_reports_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    weights = {"detector", "landmarker", "lips_from_sound", "mean_face", "mouth_shape", "sc", "tc"}
+    weights = {
+        "detector",
+        "landmarker",
+        "lips_from_sound",
+        "mean_face",
+        "mouth_shape",
+        "sc",
+        "speech_encoder",
+        "tc",
+    }
     assert {f"dubkit/weights/{name}.safetensors" for name in weights} <= names
     assert {f"dubkit/weights/{name}.md" for name in weights} <= names, "a model card for each"
     assert {"dubkit/_presets/balanced.toml", "dubkit/_presets/broadcast.toml"} <= names

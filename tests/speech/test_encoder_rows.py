@@ -262,7 +262,7 @@ def broken(sound: Floats) -> Floats:
     damaged = sound.copy()
     damaged[RATE : RATE + 1000] = np.nan
     damaged[2 * RATE] = np.inf
-    return damaged
+    return np.asarray(damaged, np.float32)
 
 
 @pytest.mark.parametrize("spoil", [telephone, noisy, clipped, broken])
