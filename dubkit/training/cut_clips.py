@@ -337,7 +337,7 @@ STAGE = Stage(
         analyze.STAGE.name,
     ),  # for the script, whose place in a piece follows from the whole file
     run=run,
-    version=1,
+    version=2,
     sections=("probe", "faces", "speech", "train.prepare"),
     files=("video",),
     identity=lambda config: f"{face_identity(config)}, {speech_stage.STAGE.identity(config)}",

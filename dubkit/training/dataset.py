@@ -127,20 +127,18 @@ def clip_path(root: Path, name: str, suffix: str) -> Path:
     return root / CLIPS / f"{name}{suffix}"
 
 
+def is_prepared(root: Path) -> bool:
+    """Whether ``root`` is a prepared set, of whatever format. Raises WorkError for a damaged ``set.json``."""
+    return _read_table(root / INDEX) is not None
+
+
 def read_index(root: Path) -> SetIndex | None:
     """``set.json``; None where there is none. Raises WorkError for another format or a damaged one."""
     path = root / INDEX
-    try:
-        raw = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    table = _read_table(path)
+    if table is None:
         return None
-    except OSError as error:
-        raise WorkError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        table = json.loads(raw)
-        version = table["format"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise WorkError(f"{path} is damaged or not of dubkit", hint=_AGAIN) from error
+    version = table["format"]
     if version != FORMAT:
         raise WorkError(
             f"the prepared set {root} has format {version}, this dubkit reads {FORMAT}", hint=_AGAIN
@@ -149,6 +147,21 @@ def read_index(root: Path) -> SetIndex | None:
         return _INDEX.validate_python(table)
     except ValidationError as error:
         raise WorkError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=_AGAIN) from error
+
+
+def _read_table(path: Path) -> dict[str, Any] | None:
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise WorkError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        table: dict[str, Any] = json.loads(raw)
+        int(table["format"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise WorkError(f"{path} is damaged or not of dubkit", hint=_AGAIN) from error
+    return table
 
 
 def write_index(root: Path, index: SetIndex) -> None:

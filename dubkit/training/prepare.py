@@ -41,7 +41,7 @@ from dubkit.training.dataset import (
     ClipFacts,
     SetIndex,
     clip_path,
-    read_index,
+    is_prepared,
     write_index,
 )
 from dubkit.training.footage import Source, assign_splits, find_sources
@@ -104,7 +104,7 @@ def _check_out(out: Path) -> None:
     if not out.is_dir():
         raise WorkError(f"{out} is a file, not a folder", hint="use another folder as OUT")
     strangers = sorted(p.name for p in out.iterdir() if p.name not in _OURS and p.name[0] != ".")
-    if read_index(out) is None and strangers and not (out / WORK).is_dir():
+    if not is_prepared(out) and strangers and not (out / WORK).is_dir():
         raise WorkError(
             f"{out} is not a prepared set: it contains {strangers[0]}",
             hint="use an empty or new folder",

@@ -1,6 +1,7 @@
 """Dub real clips and let the outside judge measure the lips.
 
-    python tests/benchmarks/lips_on_clips.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent] [--set K=V]
+    python tests/benchmarks/lips_on_clips.py DATA OUT --judge JUDGE_PYTHON [--mode own|swapped|silent]
+        [--no-script] [--set K=V]
 
 DATA is the folder of clips with its ``clips.csv``; every clip of the validation split (people that training never saw;
 of the one GRID speaker, four clips) is dubbed with its own sound, with the next clip's sound, or with silence. By how
@@ -38,7 +39,8 @@ KEEP_S1 = 4
 
 def sentence(stem: str) -> str:
     """The words that a GRID file's name stands for."""
-    return " ".join(words[letter] for words, letter in zip(GRID_WORDS, stem, strict=True))
+    letters = stem.rpartition("_")[2]
+    return " ".join(words[letter] for words, letter in zip(GRID_WORDS, letters, strict=True))
 
 
 def clips(data: Path) -> list[Path]:
@@ -50,12 +52,18 @@ def clips(data: Path) -> list[Path]:
 
 
 def dub(
-    video: Path, sound: Path, out: Path, extra: Sequence[str] = (), analysis: Path | None = None
+    video: Path,
+    sound: Path,
+    out: Path,
+    extra: Sequence[str] = (),
+    analysis: Path | None = None,
+    *,
+    scripted: bool = True,
 ) -> Path:
     """Dub one clip; the script goes along where the corpus states it. Returns the work folder."""
     out.parent.mkdir(parents=True, exist_ok=True)
     script = None
-    if sound.parent.name.startswith("grid"):
+    if scripted and sound.parent.name.startswith("grid"):
         script = out.with_suffix(".txt")
         script.write_text(sentence(sound.stem), encoding="utf-8")
     work = out.with_suffix(".dubkit")
@@ -128,6 +136,7 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--mode", choices=("own", "swapped", "silent"), default="own")
     parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--no-script", action="store_true")
     parser.add_argument("--analysis", type=Path)
     parser.add_argument("--only", help="names of clips, with commas between them")
     args = parser.parse_args()
@@ -142,7 +151,7 @@ def main() -> None:
             sound = videos[(number + 1) % len(videos)]
         elif args.mode == "silent":
             sound = silence(out.with_suffix(".wav"), 10)
-        work = dub(video, sound, out, args.settings, args.analysis)
+        work = dub(video, sound, out, args.settings, args.analysis, scripted=not args.no_script)
         if args.mode == "own":
             rows = judge(args.judge, out, video, work, lateness(video, work))
         else:

@@ -433,7 +433,7 @@ def test_a_set_of_another_version_or_damaged_is_refused(
 ) -> None:
     index = json.loads((done.root / INDEX).read_text(encoding="utf-8"))
     (tmp_path / INDEX).write_text(json.dumps({**index, "format": 99}), encoding="utf-8")
-    with pytest.raises(WorkError, match="has format 99, this dubkit reads 1"):
+    with pytest.raises(WorkError, match="has format 99, this dubkit reads 2"):
         PreparedSet(tmp_path)
     (tmp_path / INDEX).write_text("{", encoding="utf-8")
     with pytest.raises(WorkError, match="damaged or not of dubkit"):
