@@ -81,9 +81,10 @@ class EmbeddedDetector:
         if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
             raise ModelError(f"the detector expects frames of shape (H, W, 3), not {picture.shape}")
         long_side = min(self.long_side, max(picture.shape[:2]))
-        second = max(LARGEST_STEP, round(SECOND_SCALE * long_side))
-        least = max(SMALLEST, CLOSE_UP * second / long_side)
-        passes = self._pass(picture, long_side, SMALLEST), self._pass(picture, second, least)
+        small, scale = shrink(picture, long_side)
+        smaller, ratio = shrink(small, max(LARGEST_STEP, round(SECOND_SCALE * long_side)))
+        least = max(SMALLEST, CLOSE_UP * float(ratio.max()))
+        passes = self._pass(small, scale, SMALLEST), self._pass(smaller, scale * ratio, least)
         score, box, five = (np.concatenate(pair) for pair in zip(*passes, strict=True))
         height, width = picture.shape[:2]
         box = np.clip(box, 0, np.array([width, height, width, height], np.float32))
@@ -92,14 +93,11 @@ class EmbeddedDetector:
             for i in suppress(box, score, self.min_score)
         ]
 
-    def _pass(
-        self, picture: Picture, long_side: int, least: float
-    ) -> tuple[Floats, Floats, Floats]:
-        """Scores (N,), boxes (N, 4) and points (N, 5, 2) in pixels of the picture, detected at ``long_side``.
+    def _pass(self, small: Picture, scale: Floats, least: float) -> tuple[Floats, Floats, Floats]:
+        """Scores (N,), boxes (N, 4) and points (N, 5, 2) in ``small``, which is the frame times ``scale`` (x, y).
 
-        Boxes whose longer side is under ``least`` pixels of the downscaled picture score 0.
+        Boxes and points are in pixels of the frame. Boxes whose longer side in ``small`` is under ``least`` score 0.
         """
-        small, scale = shrink(picture, long_side)
         with torch.inference_mode():
             levels = self.net(_padded(small, self.device))
             parts = [
