@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dubkit.lips import mouth_shape
 from dubkit.lips.articulation import Articulation, Articulator, at_rest, speaking
 from dubkit.lips.mouth_shape import gap_effect
+from dubkit.media.audio import load_samples
 from dubkit.records import Phoneme, Shot, Timing
 from dubkit.speech.encoder_rows import encode
 from dubkit.speech.mel_levels import mel_levels_of
@@ -178,6 +182,32 @@ def test_a_shot_alone_equals_the_same_frames_of_the_whole_film(articulator: Arti
         part = articulator.predict(cut_timing(phonemes, Shot(start, end), moments[start:end], 0.8))
         np.testing.assert_allclose(
             part.coefficients[1:-1], whole.coefficients[start:end][1:-1], atol=1e-4
+        )
+        np.testing.assert_allclose(part.speaking, whole.speaking[start:end], atol=1e-6)
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_shot_cut_with_its_sound_equals_the_same_frames_of_the_whole_film(
+    articulator: Articulator, scripted: bool
+) -> None:
+    voice = load_samples(Path(str(files("dubkit") / "demo" / "assets" / "dub.flac")))
+    pause = np.zeros(2 * 16000, np.float32)
+    sound = np.concatenate([pause, voice[: 5 * 16000], pause, voice[5 * 16000 : 9 * 16000], pause])
+    levels, rows = mel_levels_of(sound), encode(sound)
+    moments = np.arange(len(sound) // 640) / 25
+    phonemes = speech(length=0.12, silence=1.0)
+
+    def cut(start: int, end: int) -> Articulation:
+        shot, times = Shot(start, end), moments[start:end]
+        timing = cut_timing(phonemes, shot, times, 0.8, levels, rows, scripted=scripted)
+        return articulator.predict(timing)
+
+    whole = cut(0, len(moments))
+    assert 0 < whole.speaking.mean() < 1
+    for start, end in ((0, 60), (45, 80), (100, 101), (160, 230), (200, len(moments))):
+        part = cut(start, end)
+        np.testing.assert_allclose(
+            part.coefficients, whole.coefficients[start:end], atol=1e-4, err_msg=f"{start}"
         )
         np.testing.assert_allclose(part.speaking, whole.speaking[start:end], atol=1e-6)
 

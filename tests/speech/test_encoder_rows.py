@@ -217,6 +217,23 @@ def predicted(samples: Floats, rows: EncoderRows | None = None) -> tuple[np.ndar
     return shown @ gap_effect(), float(spoken.mean())
 
 
+@pytest.mark.slow
+def test_lips_move_in_languages_that_nothing_knows(data: Path) -> None:
+    found = {path.name: predicted(load_samples(path)[: 10 * RATE]) for path in spoken_files(data)}
+    assert len(found) >= 4
+    for name, (opened, spoken) in found.items():
+        assert spoken > 0.6, name
+        assert (opened > 0.02).mean() > 0.4, name
+        assert opened.std() > 0.015, name
+
+
+def spoken_files(data: Path) -> list[Path]:
+    """Speech in several languages."""
+    return sorted(p for p in (data / "audio").iterdir() if p.suffix in (".wav", ".mp3", ".flac"))[
+        :8
+    ]
+
+
 def click() -> Floats:
     sound = np.zeros(6 * RATE, np.float32)
     sound[3 * RATE] = 0.9
