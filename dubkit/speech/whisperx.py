@@ -276,7 +276,7 @@ class WhisperxAligner:
         """The detected language, and a remark on it for the user."""
         speech = track.speech(_LANGUAGE_SECONDS)
         code, sure = self._with_recognizer(track, lambda net, _: net.language_of(speech))
-        doubt = "" if sure >= _SURE else f", but with low confidence ( {sure:.2f})"
+        doubt = "" if sure >= _SURE else f", but with low confidence (probability {sure:.2f})"
         return str(code), f"no language was set: the dub sounds like {code!r}{doubt}"
 
     def _words(self, track: Track, text: str, speaker: g2p.Pronouncer) -> list[str]:

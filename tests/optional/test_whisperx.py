@@ -137,7 +137,7 @@ def test_the_language_is_told_by_the_first_speech_and_said(
         net = next(iter(aligner._loaded.values()))
         assert net._pipeline.model.model.is_multilingual
     assert [speech.language for speech in found] == ["en", "de"]
-    assert "no language was said: the dub sounds like 'de'" in found[1].warnings
+    assert "no language was set: the dub sounds like 'de'" in found[1].warnings
     assert [word.text for word in found[1].words][-1] == "tag"
 
 
@@ -149,7 +149,7 @@ def test_a_language_that_is_hardly_told_is_doubted(
         net = next(iter(aligner._loaded.values()))
         monkeypatch.setattr(net, "language_of", lambda samples: ("de", 0.31))
         speech = aligner.align(clips[0].samples, None, None)
-    assert any("'de', but hardly (probability 0.31)" in warning for warning in speech.warnings)
+    assert any("'de', but with low confidence (probability 0.31)" in warning for warning in speech.warnings)
 
 
 def test_batches_of_any_size_hear_the_same(folders: dict[str, str], clips: list[Spoken]) -> None:
@@ -267,7 +267,7 @@ def test_too_little_memory_is_met_with_smaller_batches_and_said(
                 raise RuntimeError("CUDA failed with error out of memory")
             return true(samples, language, batch)
 
-        monkeypatch.setattr(net, "hear", hungry)
+        monkeypatch.setattr(net, "recognize", hungry)
         speech = aligner.align(clips[0].samples, None, None)
     assert len(speech.words) > 2
     told = [warning for warning in speech.warnings if "memory" in warning]
@@ -310,7 +310,7 @@ def test_a_gpu_without_memory_for_one_stretch_hands_over_to_the_cpu_and_it_is_sa
 def test_a_device_that_is_not_there_is_an_error() -> None:
     from dubkit.pipeline.worker import find_devices
 
-    with pytest.raises(ConfigError, match="'cuda:7' is not there"):
+    with pytest.raises(ConfigError, match="'cuda:7' is not available"):
         find_devices("cuda:7")
 
 
