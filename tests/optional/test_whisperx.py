@@ -149,7 +149,9 @@ def test_a_language_that_is_hardly_told_is_doubted(
         net = next(iter(aligner._loaded.values()))
         monkeypatch.setattr(net, "language_of", lambda samples: ("de", 0.31))
         speech = aligner.align(clips[0].samples, None, None)
-    assert any("'de', but with low confidence (probability 0.31)" in warning for warning in speech.warnings)
+    assert any(
+        "'de', but with low confidence (probability 0.31)" in warning for warning in speech.warnings
+    )
 
 
 def test_batches_of_any_size_hear_the_same(folders: dict[str, str], clips: list[Spoken]) -> None:
