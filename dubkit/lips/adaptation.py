@@ -18,11 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dubkit.lips import mouth_shape
+from dubkit.lips import mouth_shape, shape_losses
 from dubkit.lips.articulation import Articulator, NetInput, net_input
-from dubkit.lips.shape_losses import OPENING, SIDEWAYS, agreement, effects, motion, position
-from dubkit.models.devices import threads
-from dubkit.models.tc import ActorFacts, TcNet, save_actor, scale_output
+from dubkit.models import devices, tc
 from dubkit.records import GRID_STEP, SILENCE, Floats, Timing
 
 BLOCK_SECONDS = 1.6  # of speech: folds take turns in such blocks
@@ -51,8 +49,8 @@ class Passage:
 class TuningResult:
     """The tuned net and how it was judged; ``net`` is None where the error on held-out speech did not fall."""
 
-    net: TcNet | None
-    facts: ActorFacts
+    net: tc.TcNet | None
+    facts: tc.ActorFacts
 
 
 def speech_frames(passage: Passage) -> NDArray[np.bool_]:
@@ -80,7 +78,7 @@ def select_in_sync(articulator: Articulator, passages: Sequence[Passage]) -> lis
 def save_profile(path: Path, tuned: TuningResult) -> None:
     """Write a tuned net as an actor profile."""
     assert tuned.net is not None
-    save_actor(path, tuned.net, tuned.facts)
+    tc.save_actor(path, tuned.net, tuned.facts)
 
 
 def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
@@ -90,7 +88,7 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
         np.float64
     )
     folds = np.concatenate(_folds(passages))
-    with threads(1):
+    with devices.threads(1):
         untuned = _openings(net, passages)
         width = _opening_ratio(true, untuned, folds)
         gain = np.float32(_gain(true, untuned, folds))
@@ -104,12 +102,14 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
             judged, share = _by_passage(folds == fold, passages), _fold_share(folds, fold)
             before += share * error(net, examples, judged)
             after += share * error(tuned, examples, judged)
-        facts = ActorFacts(articulator.digest, round(seconds, 2), round(before, 4), round(after, 4))
+        facts = tc.ActorFacts(
+            articulator.digest, round(seconds, 2), round(before, 4), round(after, 4)
+        )
         if after > (1 - _MIN_GAIN) * before:
             return TuningResult(None, facts)
         found = fine_tune(net, examples, _by_passage(folds >= 0, passages), step_count(seconds))
     # tuning shrinks the output; the person's own range counts by how much speech it was measured on
-    scale_output(
+    tc.scale_output(
         found,
         _opening_ratio(untuned, held_out, folds)
         * width ** (seconds / (seconds + _HALF_TRUST_SECONDS)),
@@ -163,7 +163,7 @@ def _by_passage(rows: NDArray[np.bool_], passages: Sequence[Passage]) -> list[np
     return np.split(rows, np.cumsum([len(p.usable) for p in passages])[:-1])
 
 
-def _openings(net: TcNet, passages: Sequence[Passage]) -> Series:
+def _openings(net: tc.TcNet, passages: Sequence[Passage]) -> Series:
     """(T,) the mouth openings that ``net`` predicts for all passages, one after the other."""
     effect = mouth_shape.gap_effect()
     with torch.inference_mode():
@@ -202,7 +202,11 @@ _STEP_LIMITS = (8, 60)  # at least and at most
 _WARMUP_STEPS = 5  # steps in which the rate rises
 _MOTION_WEIGHT = 0.3
 # weights of the correlation of opening, width and chin, and the units in which they count as flat; as in training
-_CORRELATIONS = ((5.0, OPENING), (1.0, SIDEWAYS), (0.5, SIDEWAYS))
+_CORRELATIONS = (
+    (5.0, shape_losses.OPENING),
+    (1.0, shape_losses.SIDEWAYS),
+    (0.5, shape_losses.SIDEWAYS),
+)
 _WINDOW_SECONDS = 2.4  # in which openings are correlated
 _MIN_SHARE = 0.25  # of a window must be learned from
 _MAX_GRADIENT = 1.0  # gradient
@@ -217,7 +221,7 @@ class Example:
     window: int  # frames
 
 
-def example(net: TcNet, timing: Timing, shapes: Floats) -> Example:
+def example(net: tc.TcNet, timing: Timing, shapes: Floats) -> Example:
     """A stretch with its input for ``net`` and the shapes to be predicted."""
     times = timing.times
     interval = float(np.median(np.diff(times))) if len(times) > 1 else GRID_STEP
@@ -231,8 +235,8 @@ def step_count(seconds: float) -> int:
 
 
 def fine_tune(
-    net: TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray], count: int
-) -> TcNet:
+    net: tc.TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray], count: int
+) -> tc.TcNet:
     """A copy of ``net`` after ``count`` steps on the frames ``chosen`` (N,) of each stretch."""
     tuned = copy.deepcopy(net).requires_grad_(True).train()
     masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
@@ -249,14 +253,14 @@ def fine_tune(
     return tuned.eval().requires_grad_(False)
 
 
-def error(net: TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray]) -> float:
+def error(net: tc.TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray]) -> float:
     """The loss that `fine_tune` minimizes, mean over the frames ``chosen``."""
     masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
     with torch.inference_mode():
         return float(_loss(net, speech, masks))
 
 
-def _loss(net: TcNet, speech: Sequence[Example], masks: Sequence[Tensor]) -> Tensor:
+def _loss(net: tc.TcNet, speech: Sequence[Example], masks: Sequence[Tensor]) -> Tensor:
     """Mean over the frames of the masks."""
     total = torch.zeros(())
     for stretch, mask in zip(speech, masks, strict=True):
@@ -264,8 +268,8 @@ def _loss(net: TcNet, speech: Sequence[Example], masks: Sequence[Tensor]) -> Ten
             continue
         made = stretch.net_input.predict(net)
         error = made - stretch.shapes
-        total = total + (position(error) * mask).sum()
-        total = total + _MOTION_WEIGHT * (motion(error) * mask[1:] * mask[:-1]).sum()
+        total = total + (shape_losses.position(error) * mask).sum()
+        total = total + _MOTION_WEIGHT * (shape_losses.motion(error) * mask[1:] * mask[:-1]).sum()
         total = total + mask.sum() * _correlation_loss(made, stretch.shapes, mask, stretch.window)
     frames = torch.stack([mask.sum() for mask in masks]).sum()
     return total / frames.clamp(min=1)
@@ -282,7 +286,9 @@ def _correlation_loss(made: Tensor, true: Tensor, mask: Tensor, window: int) -> 
     inside = windows(mask)
     count = inside.sum(1) * (inside.sum(1) >= _MIN_SHARE * window)
     total = made.new_zeros(())
-    for (weight, unit), effect in zip(_CORRELATIONS, effects(), strict=True):
-        agreed = agreement(windows(made @ effect), windows(true @ effect), inside, unit)
+    for (weight, unit), effect in zip(_CORRELATIONS, shape_losses.effects(), strict=True):
+        agreed = shape_losses.agreement(
+            windows(made @ effect), windows(true @ effect), inside, unit
+        )
         total = total + weight * ((1 - agreed) * count).sum() / count.sum().clamp(min=1)
     return total

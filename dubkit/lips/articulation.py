@@ -18,47 +18,35 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.errors import ModelError
 from dubkit.lips import mouth_shape
-from dubkit.models.checkpoint import Checkpoint
-from dubkit.models.devices import threads
-from dubkit.models.speech_encoder import SpeechEncoderConfig
-from dubkit.models.tc import (
-    FLAGS,
-    PATHS,
-    Actor,
-    TcConfig,
-    TcInput,
-    TcNet,
-    load_actor,
-    load_tc,
-)
+from dubkit.models import checkpoint, devices, speech_encoder, tc
 from dubkit.records import (
     GRID_STEP,
     SILENCE,
+    Doubles,
     EncoderRows,
     Floats,
+    Integers,
     MelLevels,
     TimedPhoneme,
     Timing,
 )
-from dubkit.speech import articulatory
-from dubkit.speech.mel_levels import BANDS
+from dubkit.speech import articulatory, mel_levels
 
 
 @dataclass(frozen=True, slots=True)
 class NetInput:
     """What the net is given for N frames, with as many cells around them as `speaking` and the net look at."""
 
-    cells: TcInput  # of T cells
+    cells: tc.TcInput  # of T cells
     first: int  # number of cell 0
     low: Tensor  # (N,) cell before each frame
     part: Tensor  # (N, 1) way to the next cell
 
-    def predict(self, net: TcNet) -> Tensor:  # (N, K)
+    def predict(self, net: tc.TcNet) -> Tensor:  # (N, K)
         """Mouth shapes at the frames."""
         shapes: Tensor = self.at_frames(net(self.cells).shapes[0])
         return shapes
@@ -69,7 +57,7 @@ class NetInput:
         return cells[self.low] * (1 - part) + cells[self.low + 1] * part
 
 
-def net_input(net: TcNet, timing: Timing) -> NetInput:
+def net_input(net: tc.TcNet, timing: Timing) -> NetInput:
     """What ``net`` is given for a stretch: phonemes only where they are those of a script."""
     around = _PAUSE_SECONDS + GRID_STEP * (net.reach + 1)
     first, last = float(timing.times.min()), float(timing.times.max())
@@ -83,23 +71,23 @@ def net_input(net: TcNet, timing: Timing) -> NetInput:
 
 
 def tc_input(
-    config: TcConfig,
+    config: tc.TcConfig,
     phonemes: Sequence[TimedPhoneme],
     path: str,
-    numbers: NDArray[np.int64],
+    numbers: Integers,
     sound: MelLevels | None,
     encoder: EncoderRows | None,
-) -> TcInput:
+) -> tc.TcInput:
     """The cells ``numbers`` (consecutive) as a net of ``config`` takes them, a batch of one.
 
     ``path`` is how the phonemes were found, one of `models.tc.PATHS`; with ``none`` they are left out.
     """
     count = len(numbers)
-    flags = np.zeros((count, FLAGS), np.float32)
+    flags = np.zeros((count, tc.FLAGS), np.float32)
     rows: Floats = np.zeros((count, config.rows), np.float32)
     if encoder is not None:
         rows, flags[:, 0] = encoder.at(numbers)
-    flags[:, 1 + PATHS.index(path)] = 1.0
+    flags[:, 1 + tc.PATHS.index(path)] = 1.0
     features: Floats = np.zeros((count, config.features), np.float32)
     if path != "none":
         features = articulatory.cells(phonemes, numbers)
@@ -108,7 +96,7 @@ def tc_input(
         place = numbers - sound.first
         levels[:, :-1] = sound.rows(numbers)
         levels[(place >= 0) & (place < len(sound.levels)), -1] = 1.0
-    return TcInput(*(torch.from_numpy(part)[None] for part in (rows, features, levels, flags)))
+    return tc.TcInput(*(torch.from_numpy(part)[None] for part in (rows, features, levels, flags)))
 
 
 BILABIALS = frozenset("pbm")
@@ -154,20 +142,20 @@ class Articulator:
         self._path, self._actor_path = weights, actor
 
     @cached_property
-    def _loaded(self) -> tuple[TcNet, Checkpoint]:
+    def _loaded(self) -> tuple[tc.TcNet, checkpoint.Checkpoint]:
         if self._path is not None:
-            return load_tc(self._path)
+            return tc.load_tc(self._path)
         with as_file(files("dubkit") / "weights" / "tc.safetensors") as path:
-            return load_tc(path)
+            return tc.load_tc(path)
 
     @cached_property
-    def _actor(self) -> Actor | None:
+    def _actor(self) -> tc.Actor | None:
         if self._actor_path is None:
             return None
-        return load_actor(self._actor_path, self.digest)
+        return tc.load_actor(self._actor_path, self.digest)
 
     @property
-    def net(self) -> TcNet:
+    def net(self) -> tc.TcNet:
         """The net itself without any actor, to be tuned."""
         return self._loaded[0]
 
@@ -190,7 +178,7 @@ class Articulator:
         profile knows that already, so a known actor's gain is to be 1.
         """
         given = net_input(self._net, timing)
-        with threads(1), torch.inference_mode():
+        with devices.threads(1), torch.inference_mode():
             answer = self._net(given.cells)
             shapes = given.at_frames(answer.shapes[0]).numpy() * np.float32(gain)
             closure = given.at_frames(answer.closure[0]).numpy()
@@ -203,15 +191,20 @@ class Articulator:
 
     def shapes(self, timing: Timing) -> Floats:
         """(T, K) the net's bare answer at each frame's moment: the actor's net, else the package's."""
-        with threads(1), torch.inference_mode():
+        with devices.threads(1), torch.inference_mode():
             return np.asarray(net_input(self._net, timing).predict(self._net).numpy(), np.float32)
 
     @cached_property
-    def _net(self) -> TcNet:
+    def _net(self) -> tc.TcNet:
         net = self._actor.net if self._actor else self.net
         sizes = (net.config.rows, net.config.features, net.config.bands, net.config.coefficients)
         count = len(mouth_shape.basis().decode)
-        if sizes != (SpeechEncoderConfig().rows, articulatory.COUNT, BANDS, count):
+        if sizes != (
+            speech_encoder.SpeechEncoderConfig().rows,
+            articulatory.COUNT,
+            mel_levels.BANDS,
+            count,
+        ):
             raise ModelError(
                 f"{self._path or 'the TC net'} was made for another version of dubkit's inputs",
                 hint="prepare the clips and train again: dubkit train prepare, dubkit train tc",
@@ -247,7 +240,7 @@ def _closed(coefficients: Floats, closure: Floats) -> Floats:
     return np.asarray(coefficients - (part * opening)[:, None] * step, np.float32)
 
 
-def speaking(times: NDArray[np.float64], phonemes: Sequence[TimedPhoneme]) -> Floats:
+def speaking(times: Doubles, phonemes: Sequence[TimedPhoneme]) -> Floats:
     """(T,) 1 where somebody speaks, 0 in silences longer than a short pause, smooth between."""
     level = np.ones(len(times))
     for begin, finish in silences(phonemes):
@@ -260,7 +253,7 @@ def speaking(times: NDArray[np.float64], phonemes: Sequence[TimedPhoneme]) -> Fl
 def at_rest(
     shapes: Floats,
     posture: Floats,
-    times: NDArray[np.float64],
+    times: Doubles,
     phonemes: Sequence[TimedPhoneme],
 ) -> Floats:
     """(T, K) shapes whose mouth is never more closed in pauses than in ``posture`` (K,), the speaker's at rest.
@@ -281,7 +274,7 @@ def at_rest(
     return np.asarray(shapes + (hold * lacking)[:, None] * posture, np.float32)
 
 
-def _smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smooth(part: Doubles) -> Doubles:
     """0 to 1 as ``part`` goes from 0 to 1, without a kink."""
     part = np.clip(part, 0.0, 1.0)
     return np.asarray(part * part * (3 - 2 * part))
@@ -316,7 +309,7 @@ def _enforce_rules(coefficients: Floats, timing: Timing) -> Floats:
     return np.asarray(coefficients + (wanted - opening)[:, None] * step, np.float32)
 
 
-def _rule_strength(times: NDArray[np.float64], center: float, length: float) -> NDArray[np.float64]:
+def _rule_strength(times: Doubles, center: float, length: float) -> Doubles:
     """(T,) 0..1, how strongly a rule applies: fully around its center, and in one frame at least."""
     hold = np.clip((length / 4 + _RAMP - np.abs(times - center)) / _RAMP, 0.0, 1.0)
     nearest = int(np.argmin(np.abs(times - center)))

@@ -13,15 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.faces import align
-from dubkit.lips import mouth_shape, references
-from dubkit.lips.articulation import Articulation, Articulator, at_rest
-from dubkit.lips.refiner import FacePlan, MouthPainter, Renderer
+from dubkit.lips import articulation, mouth_shape, references, refiner
 from dubkit.models.devices import place
-from dubkit.records import FaceState, FaceTrack, Floats, Timing, VideoInfo
+from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
 _VERSION = 18
 # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
@@ -40,7 +37,7 @@ def named(weights: str | None) -> Path | None:
     return Path(weights).expanduser() if weights else None
 
 
-def wanted(timing: Timing, settings: GenerateSettings) -> Articulation:
+def wanted(timing: Timing, settings: GenerateSettings) -> articulation.Articulation:
     """The mouth shapes that the dub asks of a mean speaker, resting in long silences."""
     own = settings.tc is None and settings.actor is None
     spoken = (_articulator() if own else _articulator_of(settings)).predict(timing)
@@ -49,13 +46,13 @@ def wanted(timing: Timing, settings: GenerateSettings) -> Articulation:
 
 
 @cache
-def _articulator() -> Articulator:
+def _articulator() -> articulation.Articulator:
     """The package's own, read once a process: a film has many shots."""
-    return Articulator()
+    return articulation.Articulator()
 
 
-def _articulator_of(settings: GenerateSettings) -> Articulator:
-    return Articulator("cpu", named(settings.tc), named(settings.actor))
+def _articulator_of(settings: GenerateSettings) -> articulation.Articulator:
+    return articulation.Articulator("cpu", named(settings.tc), named(settings.actor))
 
 
 class WarpSynthesizer:
@@ -65,8 +62,10 @@ class WarpSynthesizer:
 
     def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
         self.settings = settings
-        self._articulator = Articulator(device, named(settings.tc), named(settings.actor))
-        self._painter: MouthPainter | None = None
+        self._articulator = articulation.Articulator(
+            device, named(settings.tc), named(settings.actor)
+        )
+        self._painter: refiner.MouthPainter | None = None
 
     @property
     def version(self) -> str:
@@ -74,15 +73,15 @@ class WarpSynthesizer:
         return f"{_VERSION}+{self._articulator.version}"
 
     def face(
-        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
-    ) -> Renderer:
+        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
+    ) -> refiner.Renderer:
         """Plan one face of a shot."""
         plan = self._plan(info, track, usable, timing, row)
-        return Renderer(info, plan, self.settings.feather, self._painter)
+        return refiner.Renderer(info, plan, self.settings.feather, self._painter)
 
     def _plan(
-        self, info: VideoInfo, track: FaceTrack, usable: NDArray[np.bool_], timing: Timing, row: int
-    ) -> FacePlan:
+        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
+    ) -> refiner.FacePlan:
         present = track.state != FaceState.ABSENT
         landmarks = mouth_shape.fill_absent(track.landmarks, present)
         pose = mouth_shape.fill_absent(track.pose, present)
@@ -110,7 +109,7 @@ class WarpSynthesizer:
         goal = np.concatenate([references.mouth_features(target), poses], 1)
         lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
         bank, mix = self._borrow(features, goal, lendable if lendable.any() else good)
-        return FacePlan(
+        return refiner.FacePlan(
             start=track.start,
             display_from_canonical=[align.invert(m) for m in matrices],
             current=current,
@@ -122,8 +121,8 @@ class WarpSynthesizer:
         )
 
     def _borrow(
-        self, features: Floats, goal: Floats, lendable: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.intp], list[references.Mix]]:
+        self, features: Floats, goal: Floats, lendable: Mask
+    ) -> tuple[Indices, list[references.Mix]]:
         """Rows to borrow from, and how each frame mixes them; only rows that are ``lendable`` (T,) are taken.
 
         ``features`` and ``goal`` (T, F) are what the rows show and what is wanted of them.
@@ -152,7 +151,7 @@ class WarpSynthesizer:
             return held, shown
         closed = coefficients * speaking[:, None]
         if policy == "rest":
-            closed = at_rest(closed, posture, timing.times, spoken.phonemes)
+            closed = articulation.at_rest(closed, posture, timing.times, spoken.phonemes)
         return closed, shown
 
 
@@ -163,7 +162,7 @@ class TcscSynthesizer(WarpSynthesizer):
 
     def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
         super().__init__(settings, device)
-        self._painter = MouthPainter(place(device), named(settings.sc))
+        self._painter = refiner.MouthPainter(place(device), named(settings.sc))
 
     @property
     def version(self) -> str:

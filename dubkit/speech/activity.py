@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.media.audio import parts, release_pages
-from dubkit.records import GRID_STEP, SILENCE, Floats, Phoneme
+from dubkit.records import GRID_STEP, SILENCE, Doubles, Floats, Mask, Phoneme
 from dubkit.speech.mel_levels import SAMPLE_RATE, stretch
 
 RATE = 16000
@@ -28,7 +27,7 @@ DEAD = -50.0  # dB below the track's own speech level: inaudible, whatever an al
 _BLOCK = 2**20
 
 Span = tuple[float, float]
-Levels = NDArray[np.float64]
+Levels = Doubles
 
 
 def clean(samples: Floats) -> Floats:
@@ -215,8 +214,7 @@ _SPAN = np.arange(2 * _WINDOW)
 _CHUNK = 512  # cells at once
 _EVERY = 5  # cells between two looks for music
 
-Cells = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Cells = Doubles
 
 
 def silence_unspoken(phonemes: Sequence[Phoneme], nothing: Mask) -> tuple[Phoneme, ...]:

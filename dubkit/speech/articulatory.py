@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from panphon import FeatureTable
 
-from dubkit.records import GRID_STEP, SILENCE, Floats, TimedPhoneme
+from dubkit.records import GRID_STEP, SILENCE, Floats, Integers, TimedPhoneme
 
 # tone, length, clicks and creak do not show at the lips
 PHONOLOGICAL = (
@@ -103,12 +102,12 @@ def articulation(symbol: str) -> tuple[Floats, Floats]:
     return np.asarray(first, np.float32), np.asarray(last, np.float32)
 
 
-def grid(start: float, end: float) -> NDArray[np.int64]:
+def grid(start: float, end: float) -> Integers:
     """Numbers of the cells that cover ``start`` to ``end`` seconds."""
     return np.arange(int(np.floor(start / GRID_STEP)), int(np.ceil(end / GRID_STEP)) + 1)
 
 
-def cells(phonemes: Sequence[TimedPhoneme], numbers: NDArray[np.int64]) -> Floats:
+def cells(phonemes: Sequence[TimedPhoneme], numbers: Integers) -> Floats:
     """Features (N, COUNT) of the cells ``numbers`` (consecutive); silence lies where no phoneme does."""
     centers = np.repeat(numbers * GRID_STEP, SUB)
     inner = (np.arange(SUB) + 0.5) / SUB - 0.5

@@ -23,8 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubkit.media.audio import SPEECH_RATE
-from dubkit.models.devices import threads
-from dubkit.models.speech_encoder import CELLS, MEL_BANDS, SpeechEncoder, load_speech_encoder
+from dubkit.models import devices, speech_encoder
 from dubkit.records import GRID_STEP, ROW_STEPS, EncoderRows, Floats
 from dubkit.speech.mel_levels import stretch
 
@@ -48,13 +47,13 @@ _LOG_STEP = np.log(6.4) / 27.0
 
 
 @lru_cache(maxsize=1)
-def packaged_encoder() -> SpeechEncoder:
+def packaged_encoder() -> speech_encoder.SpeechEncoder:
     """The encoder of this package, loaded once a process."""
     with as_file(files("dubkit") / "weights" / "speech_encoder.safetensors") as path:
-        return load_speech_encoder(path)[0]
+        return speech_encoder.load_speech_encoder(path)[0]
 
 
-def encode(samples: Floats, net: SpeechEncoder | None = None) -> EncoderRows:
+def encode(samples: Floats, net: speech_encoder.SpeechEncoder | None = None) -> EncoderRows:
     """Rows of the whole of ``samples`` (mono, 16 kHz, -1..1)."""
     return EncoderRows(0, np.concatenate(list(encode_in_parts(samples, net))))
 
@@ -76,7 +75,7 @@ def cell_count(samples: int) -> int:
 
 
 def encode_in_parts(
-    samples: Floats, net: SpeechEncoder | None = None
+    samples: Floats, net: speech_encoder.SpeechEncoder | None = None
 ) -> Iterator[NDArray[np.int8]]:
     """The rows from one end to the other, (n, R) at a time; no part of the sound stays in memory for it."""
     net = net or packaged_encoder()
@@ -86,7 +85,7 @@ def encode_in_parts(
     for start in range(0, count, CORE):
         bands = torch.from_numpy(_window(samples, start - CONTEXT))
         # sums in another order differ in their last bits; results must not depend on the number of workers
-        with threads(1), torch.inference_mode():
+        with devices.threads(1), torch.inference_mode():
             rows = net(bands[None])[0].numpy()
         inner = rows[CONTEXT - FADE : CONTEXT + CORE + FADE].copy()
         if before is not None:
@@ -100,9 +99,11 @@ def encode_in_parts(
 
 def _window(samples: Floats, first: int) -> Floats:
     """(2 CELLS, MEL_BANDS) scaled bands of the window that begins with cell ``first``; silence outside the sound."""
-    begin, end = first * _CELL, (first + CELLS) * _CELL
+    begin, end = first * _CELL, (first + speech_encoder.CELLS) * _CELL
     # frames at the window's edges see the sound beyond it
-    return scaled(log_mel(stretch(samples, begin - FRAME, end + FRAME), FRAME, 2 * CELLS))
+    return scaled(
+        log_mel(stretch(samples, begin - FRAME, end + FRAME), FRAME, 2 * speech_encoder.CELLS)
+    )
 
 
 def log_mel(samples: Floats, first: int, count: int) -> Floats:
@@ -132,7 +133,7 @@ def _hann() -> NDArray[np.float64]:
 @cache
 def mel_filters() -> NDArray[np.float64]:
     """(MEL_BANDS, FRAME // 2 + 1) triangles of equal area, from 0 Hz to half the sample rate."""
-    edges = _hertz(np.linspace(0.0, _mel(SPEECH_RATE / 2), MEL_BANDS + 2))
+    edges = _hertz(np.linspace(0.0, _mel(SPEECH_RATE / 2), speech_encoder.MEL_BANDS + 2))
     bins = np.fft.rfftfreq(FRAME, 1 / SPEECH_RATE)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rise, fall = (bins - low) / (middle - low), (high - bins) / (high - middle)

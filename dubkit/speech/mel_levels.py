@@ -10,10 +10,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.media.audio import release_pages
-from dubkit.records import GRID_STEP, Floats, MelLevels
+from dubkit.records import GRID_STEP, Doubles, Floats, Indices, MelLevels
 
 SAMPLE_RATE = 16000
 BANDS = 16
@@ -43,7 +42,7 @@ def mel_levels_of(samples: Floats) -> MelLevels:
     return MelLevels(0, np.round(np.maximum(above, 0.0) / SCALE_DB, 2).astype(np.float32))
 
 
-def _decibels(power: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decibels(power: Doubles) -> Doubles:
     return np.asarray(10 * np.log10(power + 1e-8))
 
 
@@ -56,7 +55,7 @@ def stretch(samples: Floats, start: int, end: int) -> Floats:
     return np.pad(clean, (first - start, end - last))
 
 
-def _power(samples: Floats, starts: NDArray[np.intp]) -> NDArray[np.float64]:
+def _power(samples: Floats, starts: Indices) -> Doubles:
     """Of windows whose starts rise."""
     near = stretch(samples, int(starts[0]), int(starts[-1]) + WINDOW)
     pieces = near[(starts - starts[0])[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
@@ -64,7 +63,7 @@ def _power(samples: Floats, starts: NDArray[np.intp]) -> NDArray[np.float64]:
 
 
 @cache
-def _filters() -> NDArray[np.float64]:
+def _filters() -> Doubles:
     """(WINDOW // 2 + 1, BANDS) triangles, evenly spaced in mel, each of sum 1."""
     edges = np.linspace(_mel(LOW), _mel(HIGH), BANDS + 2)
     mel = np.array([_mel(f) for f in np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)])[:, None]

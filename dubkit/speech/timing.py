@@ -15,18 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dubkit import records
 from dubkit.errors import WorkError
-from dubkit.records import (
-    SILENCE,
-    EncoderRows,
-    MelLevels,
-    Phoneme,
-    PhonemeRun,
-    Shot,
-    Speech,
-    TimedPhoneme,
-    Timing,
-)
 from dubkit.work.store import load_array, map_array, open_arrays, read_record, write_record
 
 SPEECH = "speech.json"
@@ -49,16 +39,16 @@ class _Speaking:
 
 
 def cut_timing(
-    phonemes: Sequence[Phoneme],
-    shot: Shot,
+    phonemes: Sequence[records.Phoneme],
+    shot: records.Shot,
     times: NDArray[np.float64],
     context: float,
-    sound: MelLevels | None = None,
-    encoder: EncoderRows | None = None,
+    sound: records.MelLevels | None = None,
+    encoder: records.EncoderRows | None = None,
     *,
     scripted: bool = True,
     noise: Sequence[tuple[float, float]] = (),
-) -> Timing:
+) -> records.Timing:
     """The part of a speech that a shot needs; ``times`` (T,) are those of its frames.
 
     ``phonemes``, ``scripted`` and ``noise`` are as in `records.Speech`, ``sound`` and ``encoder`` of the whole dub.
@@ -70,7 +60,7 @@ def cut_timing(
         if p.end > low and p.start < high
     ]
     timed = tuple(p for p in near if p[2] > p[1])
-    return Timing(
+    return records.Timing(
         times,
         timed,
         tuple(_runs(timed, shot, times)),
@@ -82,30 +72,30 @@ def cut_timing(
 
 
 def _runs(
-    phonemes: Sequence[TimedPhoneme], shot: Shot, times: NDArray[np.float64]
-) -> list[PhonemeRun]:
+    phonemes: Sequence[records.TimedPhoneme], shot: records.Shot, times: NDArray[np.float64]
+) -> list[records.PhonemeRun]:
     """Frames belong to the phoneme that sounds at their moment; outside the dub they are silent."""
-    runs: list[PhonemeRun] = []
+    runs: list[records.PhonemeRun] = []
     starts = np.array([start for _, start, _ in phonemes])
     which = np.searchsorted(starts, times, "right") - 1
     for row, (time, at) in enumerate(zip(times.tolist(), which.tolist(), strict=True)):
         inside = at >= 0 and time < phonemes[at][2]
-        symbol, begin, finish = phonemes[at] if inside else (SILENCE, time, time)
+        symbol, begin, finish = phonemes[at] if inside else (records.SILENCE, time, time)
         last = runs[-1] if runs else None
         frame = shot.start + row
         if last is not None and (last.symbol, last.begin) == (symbol, begin):
-            runs[-1] = PhonemeRun(symbol, last.start, frame + 1, begin, finish)
-        elif last is not None and not inside and last.symbol == SILENCE:
-            runs[-1] = PhonemeRun(symbol, last.start, frame + 1, last.begin, finish)
+            runs[-1] = records.PhonemeRun(symbol, last.start, frame + 1, begin, finish)
+        elif last is not None and not inside and last.symbol == records.SILENCE:
+            runs[-1] = records.PhonemeRun(symbol, last.start, frame + 1, last.begin, finish)
         else:
-            runs.append(PhonemeRun(symbol, frame, frame + 1, begin, finish))
+            runs.append(records.PhonemeRun(symbol, frame, frame + 1, begin, finish))
     return runs
 
 
-def save_timing(folder: Path, timing: Timing) -> None:
+def save_timing(folder: Path, timing: records.Timing) -> None:
     """Write the files of a timing; without sound, there is no ``sound.npz`` and no ``encoder_rows.npz``."""
-    write_record(folder / RUNS, list(timing.runs), list[PhonemeRun])
-    write_record(folder / PHONEMES, list(timing.phonemes), list[TimedPhoneme])
+    write_record(folder / RUNS, list(timing.runs), list[records.PhonemeRun])
+    write_record(folder / PHONEMES, list(timing.phonemes), list[records.TimedPhoneme])
     write_record(folder / SPEAKING, _Speaking(timing.scripted, timing.noise), _Speaking)
     np.save(folder / TIMES, timing.times, allow_pickle=False)
     if timing.sound is not None:
@@ -115,7 +105,7 @@ def save_timing(folder: Path, timing: Timing) -> None:
         np.savez(folder / SHOT_ROWS, first=np.int64(rows.first), rows=rows.rows)
 
 
-def load_timing(folder: Path) -> Timing:
+def load_timing(folder: Path) -> records.Timing:
     """What `save_timing` wrote. Raises WorkError where it is missing or damaged."""
     path = folder / TIMES
     try:
@@ -124,10 +114,10 @@ def load_timing(folder: Path) -> Timing:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force timing"
         ) from error
-    runs = read_record(folder / RUNS, list[PhonemeRun])
-    phonemes = read_record(folder / PHONEMES, list[TimedPhoneme])
+    runs = read_record(folder / RUNS, list[records.PhonemeRun])
+    phonemes = read_record(folder / PHONEMES, list[records.TimedPhoneme])
     speaking = read_record(folder / SPEAKING, _Speaking)
-    return Timing(
+    return records.Timing(
         times,
         tuple(phonemes),
         tuple(runs),
@@ -138,32 +128,32 @@ def load_timing(folder: Path) -> Timing:
     )
 
 
-def save_sound(folder: Path, sound: MelLevels) -> None:
+def save_sound(folder: Path, sound: records.MelLevels) -> None:
     """Write ``sound.npz``; equal sounds give equal bytes."""
     np.savez(folder / SOUND, first=np.int64(sound.first), levels=sound.levels.astype(np.float16))
 
 
-def load_sound(folder: Path) -> MelLevels | None:
+def load_sound(folder: Path) -> records.MelLevels | None:
     """What `save_sound` wrote; None where there is none. Raises WorkError where it is damaged."""
     path = folder / SOUND
     if not path.is_file():
         return None
     try:
         with open_arrays(path) as stored:
-            return MelLevels(int(stored["first"]), stored["levels"].astype(np.float32))
+            return records.MelLevels(int(stored["first"]), stored["levels"].astype(np.float32))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force speech"
         ) from error
 
 
-def _load_shot_rows(folder: Path) -> EncoderRows | None:
+def _load_shot_rows(folder: Path) -> records.EncoderRows | None:
     path = folder / SHOT_ROWS
     if not path.is_file():
         return None
     try:
         with open_arrays(path) as stored:
-            return EncoderRows(int(stored["first"]), _int8(stored["rows"]))
+            return records.EncoderRows(int(stored["first"]), _int8(stored["rows"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force timing"
@@ -176,7 +166,7 @@ def _int8(rows: NDArray[np.int8]) -> NDArray[np.int8]:
     return rows
 
 
-def load_rows(folder: Path) -> EncoderRows | None:
+def load_rows(folder: Path) -> records.EncoderRows | None:
     """The encoder rows of the whole dub, left on disk; None where there are none.
 
     Raises WorkError where they are damaged.
@@ -185,14 +175,14 @@ def load_rows(folder: Path) -> EncoderRows | None:
     if not path.is_file():
         return None
     try:
-        return EncoderRows(0, _int8(map_array(path)))
+        return records.EncoderRows(0, _int8(map_array(path)))
     except (OSError, ValueError, EOFError) as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force speech"
         ) from error
 
 
-def load_speech(folder: Path) -> Speech:
+def load_speech(folder: Path) -> records.Speech:
     """The whole dub, as the stage speech published it. Raises WorkError where it cannot be read."""
     path = folder / SPEECH
     facts = path.stat() if path.is_file() else None
@@ -200,6 +190,6 @@ def load_speech(folder: Path) -> Speech:
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path, _state: tuple[int, int, int] | None) -> Speech:
+def _loaded(path: Path, _state: tuple[int, int, int] | None) -> records.Speech:
     """A film's speech is long, and each of its shots wants a little of it."""
-    return read_record(path, Speech)
+    return read_record(path, records.Speech)

@@ -18,18 +18,14 @@ import numpy as np
 from dubkit.config.schema import AdaptSettings, Config
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, UsageError
-from dubkit.faces import align
+from dubkit.faces import align, selection
 from dubkit.faces.appearance import looks, persons
-from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips import mouth_shape
-from dubkit.media.audio import load_span
-from dubkit.media.frames import FrameReader
+from dubkit.media import audio, frames
 from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
-from dubkit.speech.activity import spans_of, unspoken
-from dubkit.speech.mel_levels import mel_levels_of
+from dubkit.speech import activity, mel_levels
 from dubkit.speech.timing import cut_timing
-from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.probe import load_film
+from dubkit.stages import base, probe
 from dubkit.work.store import read_record, write_record
 
 if TYPE_CHECKING:
@@ -87,12 +83,12 @@ def identity(config: Config) -> str:
     return _articulator(config).digest
 
 
-def run(context: StageContext) -> StageReport:
+def run(context: base.StageContext) -> base.StageReport:
     """Tune to each person, judge on held-out speech, publish what improved."""
     settings = context.config.adapt
     if not settings.enabled:
         write_record(context.out / RESULT, AdaptResult(False))
-        return StageReport()
+        return base.StageReport()
     articulator = _articulator(context.config)
     persons: list[PersonResult] = []
     for number, faces in enumerate(_persons(context), 1):
@@ -101,7 +97,7 @@ def run(context: StageContext) -> StageReport:
     if longest < settings.min_seconds:
         raise _too_little(settings, persons, longest)
     write_record(context.out / RESULT, AdaptResult(True, tuple(persons)))
-    return StageReport(
+    return base.StageReport(
         engine=f"tc {articulator.digest}",
         notes=_notes(persons, settings.min_seconds),
         facts=_facts(persons),
@@ -138,7 +134,7 @@ def _articulator(config: Config) -> Articulator:
 
 
 def _adapt(
-    context: StageContext,
+    context: base.StageContext,
     articulator: Articulator,
     name: str,
     faces: Sequence[Face],
@@ -215,7 +211,7 @@ def _facts(persons: Sequence[PersonResult]) -> dict[str, str | int | float | boo
     return facts
 
 
-def _persons(context: StageContext) -> list[list[Face]]:
+def _persons(context: base.StageContext) -> list[list[Face]]:
     """The dubbed faces of the film by person, each person's longest first."""
     settings = context.config.adapt
     faces = list(_faces(context.inputs["faces"]))
@@ -223,8 +219,8 @@ def _persons(context: StageContext) -> list[list[Face]]:
         return []
     groups = [list(range(len(faces)))]
     if settings.persons == "apart":
-        info, pts = load_film(context.folder("probe"))
-        reader = FrameReader(context.job.video, info, pts, threads=context.cores)
+        info, pts = probe.load_film(context.folder("probe"))
+        reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
         seen = [
             looks(reader, face.track, np.flatnonzero(face.usable & _seen(face.track)), _PLACES)
             for face in faces
@@ -241,15 +237,15 @@ def _seen(track: FaceTrack) -> np.ndarray:
 def _faces(folders: Sequence[Path]) -> Iterator[Face]:
     """The dubbed faces of a film, in its order."""
     for folder in folders:
-        choices = {choice.track: choice for choice in load_choice(folder)}
-        for track in load_tracks(folder):
+        choices = {choice.track: choice for choice in selection.load_choice(folder)}
+        for track in selection.load_tracks(folder):
             choice = choices[track.track]
             if choice.dubbed and (choice.usable & _seen(track)).any():
                 yield Face(f"{folder.name}/{track.track}", track, choice.usable)
 
 
 def _passages(
-    context: StageContext, articulator: Articulator, faces: Sequence[Face]
+    context: base.StageContext, articulator: Articulator, faces: Sequence[Face]
 ) -> Iterator[Passage]:
     """A person's footage, `MAX_SECONDS` of it at most."""
     seconds = 0.0
@@ -260,22 +256,22 @@ def _passages(
             yield found
 
 
-def _passage(context: StageContext, articulator: Articulator, face: Face) -> Passage | None:
+def _passage(context: base.StageContext, articulator: Articulator, face: Face) -> Passage | None:
     """The mouth shapes of one face with the speech of the film's own sound; None where there is nothing to learn."""
     track = face.track
     usable = face.usable & _seen(track)
     if usable.sum() < _MIN_FRAMES:
         return None
-    info, pts = load_film(context.folder("probe"))
+    info, pts = probe.load_film(context.folder("probe"))
     span = pts[track.start : track.start + len(track)]
     clock = (span * float(info.time_base)).astype(np.float64)
     begin = float(clock[0]) - _CONTEXT_SECONDS
-    samples = load_span(context.job.video, begin, float(clock[-1]) + _CONTEXT_SECONDS)
+    samples = audio.load_span(context.job.video, begin, float(clock[-1]) + _CONTEXT_SECONDS)
     if samples is None:
         return None
     shot = Shot(track.start, track.start + len(track))
     rows = load_module("dubkit.speech.encoder_rows", what="adapting").encode(samples)
-    sound, noise = mel_levels_of(samples), spans_of(unspoken(samples))
+    sound, noise = mel_levels.mel_levels_of(samples), activity.spans_of(activity.unspoken(samples))
 
     def timing(phonemes: Sequence[Phoneme]) -> Timing:
         times = clock - begin
@@ -300,10 +296,10 @@ def _shapes(track: FaceTrack, usable: np.ndarray) -> Floats:
     return mouth_shape.encode(frontal - mouth_shape.resting_mouth(frontal[usable]))
 
 
-STAGE = Stage(
+STAGE = base.Stage(
     name="adapt",
-    per=Per.JOB,
-    source=Source.VIDEO,
+    per=base.Per.JOB,
+    source=base.Source.VIDEO,
     after=("probe", "faces"),
     run=run,
     version=5,

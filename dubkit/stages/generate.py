@@ -18,8 +18,7 @@ import cv2
 import numpy as np
 
 from dubkit.config.schema import Config
-from dubkit.engines.base import FaceRenderer, Locator, Synthesizer
-from dubkit.engines.registry import load_engine
+from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.faces.selection import load_choice, load_tracks
@@ -31,9 +30,8 @@ from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
 from dubkit.records import FaceState, FaceTrack, Shot, Timing, TrackChoice, VideoInfo
 from dubkit.speech.timing import load_timing
-from dubkit.stages.adapt import actors_of
+from dubkit.stages import adapt, probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.probe import load_film
 from dubkit.work.store import write_record
 
 _LONGEST_READ = 250  # unneeded frames that are decoded rather than skipped by seeking
@@ -52,11 +50,11 @@ class GenerateResult:
     repaired: int  # frames that could not be decoded and repeat the one before
 
 
-def synthesizer(config: Config, device: str) -> Synthesizer:
+def synthesizer(config: Config, device: str) -> base.Synthesizer:
     """The generator that a configuration names."""
     return cast(
-        Synthesizer,
-        load_engine("synthesizer", config.generate.synthesizer, config.generate, device),
+        base.Synthesizer,
+        registry.load_engine("synthesizer", config.generate.synthesizer, config.generate, device),
     )
 
 
@@ -70,7 +68,7 @@ def run(context: StageContext) -> StageReport:
     """Generate one shot."""
     cast = Cast(context)
     shot = _shot(context)
-    info, _ = load_film(context.folder("probe"))
+    info, _ = probe.load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
     choices = {choice.track: choice for choice in load_choice(folder)}
@@ -97,14 +95,14 @@ class Cast:
         self._context = context
         self._profiles: dict[str, Path] = {}
         for folder in context.inputs.get("adapt", ()):
-            self._profiles |= actors_of(folder)
-        self._engines: dict[Path | None, Synthesizer] = {}
+            self._profiles |= adapt.actors_of(folder)
+        self._engines: dict[Path | None, base.Synthesizer] = {}
 
     def config(self, track: FaceTrack) -> Config:
         """The settings for a face of this shot."""
         return self._config(self._profile(track))
 
-    def engine(self, track: FaceTrack) -> Synthesizer:
+    def engine(self, track: FaceTrack) -> base.Synthesizer:
         """The generator of a face of this shot."""
         profile = self._profile(track)
         if profile not in self._engines:
@@ -147,11 +145,11 @@ def _damage(result: GenerateResult) -> tuple[str, ...]:
 
 
 def _render(
-    context: StageContext, renderers: Sequence[FaceRenderer], meters: ShotMeters
+    context: StageContext, renderers: Sequence[base.FaceRenderer], meters: ShotMeters
 ) -> GenerateResult:
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
-    info, pts = load_film(context.folder("probe"))
+    info, pts = probe.load_film(context.folder("probe"))
     _lend(FrameReader(context.job.video, info, pts), renderers)
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
@@ -175,7 +173,7 @@ class _Made:
     painted: bool
 
 
-def _paint(renderers: Sequence[FaceRenderer], frame: Frame) -> _Made:
+def _paint(renderers: Sequence[base.FaceRenderer], frame: Frame) -> _Made:
     """One frame with its new mouths. Called by several threads at once, each with a frame of its own."""
     active = [r for r in renderers if r.touches(frame.index)]
     if not active:
@@ -186,7 +184,7 @@ def _paint(renderers: Sequence[FaceRenderer], frame: Frame) -> _Made:
     return _Made(frame, planes, True)
 
 
-def _lend(reader: FrameReader, renderers: Sequence[FaceRenderer]) -> None:
+def _lend(reader: FrameReader, renderers: Sequence[base.FaceRenderer]) -> None:
     """Show each renderer the frames that it borrows."""
     for start, end in _spans(set[int]().union(*(r.borrowed for r in renderers))):
         for frame in reader.read(start, end):
@@ -265,7 +263,9 @@ def shot_meters(
     rate = float(info.average_rate)
     edge = max(1, round(FADE_SECONDS * rate))
     landmarker = config.faces.landmarker
-    locator = cast(Locator, load_engine("landmarker", landmarker, config.faces, device))
+    locator = cast(
+        base.Locator, registry.load_engine("landmarker", landmarker, config.faces, device)
+    )
     found = []
     for track, choice in faces:
         rows = choice.usable & (track.state == FaceState.SEEN)

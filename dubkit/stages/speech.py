@@ -12,14 +12,10 @@ from functools import cache
 from importlib.resources import as_file, files
 
 from dubkit.config.schema import Config
-from dubkit.engines.passthrough import PassthroughSynthesizer
-from dubkit.engines.registry import load_module, released
+from dubkit.engines import passthrough, registry
 from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
-from dubkit.speech import auto
-from dubkit.speech.activity import silence_unspoken, spans_of, unspoken
-from dubkit.speech.mel_levels import mel_levels_of
-from dubkit.speech.timing import ROWS, SPEECH, save_sound
+from dubkit.speech import activity, auto, mel_levels, timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import digest_file, write_record
 
@@ -33,7 +29,7 @@ def identity(config: Config) -> str:
 
 
 def _takes_rows(config: Config) -> bool:
-    return config.generate.synthesizer != PassthroughSynthesizer.name
+    return config.generate.synthesizer != passthrough.PassthroughSynthesizer.name
 
 
 @cache
@@ -47,19 +43,19 @@ def run(context: StageContext) -> StageReport:
     settings = context.config.speech
     script = read_script(context.job.script) if context.job.script is not None else None
     samples = map_samples(context.job.audio, context.out)
-    with released(auto.aligner_of(settings, context.device)) as engine:
+    with registry.released(auto.aligner_of(settings, context.device)) as engine:
         speech = engine.align(samples, script, settings.language)
     # a script states where speech is; what was recognized without one may be music
     if not speech.scripted:
-        nothing = unspoken(samples)
-        speech = replace(speech, noise=spans_of(nothing))
+        nothing = activity.unspoken(samples)
+        speech = replace(speech, noise=activity.spans_of(nothing))
         if speech.path in WITHOUT_SCRIPT:
-            speech = replace(speech, phonemes=silence_unspoken(speech.phonemes, nothing))
-    write_record(context.out / SPEECH, speech)
-    save_sound(context.out, mel_levels_of(samples))
+            speech = replace(speech, phonemes=activity.silence_unspoken(speech.phonemes, nothing))
+    write_record(context.out / timing.SPEECH, speech)
+    timing.save_sound(context.out, mel_levels.mel_levels_of(samples))
     if _takes_rows(context.config):
-        encoder = load_module("dubkit.speech.encoder_rows", what="encoding speech")
-        encoder.write_rows(context.out / ROWS, samples)
+        encoder = registry.load_module("dubkit.speech.encoder_rows", what="encoding speech")
+        encoder.write_rows(context.out / timing.ROWS, samples)
     kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
     silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
     return StageReport(

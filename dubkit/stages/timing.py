@@ -5,16 +5,15 @@ from __future__ import annotations
 from dubkit.errors import WorkError
 from dubkit.records import SILENCE
 from dubkit.speech.timing import cut_timing, load_rows, load_sound, load_speech, save_timing
-from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.probe import load_film
+from dubkit.stages import base, probe
 
 
-def run(context: StageContext) -> StageReport:
+def run(context: base.StageContext) -> base.StageReport:
     """Cut the speech to one shot."""
     shot, settings = context.shot, context.config.timing
     if shot is None:
         raise WorkError("the timing stage works on one shot at a time")
-    info, pts = load_film(context.folder("probe"))
+    info, pts = probe.load_film(context.folder("probe"))
     speech = load_speech(context.folder("speech"))
     seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     # lips that shall be later show an earlier moment of the dub
@@ -31,13 +30,13 @@ def run(context: StageContext) -> StageReport:
     )
     save_timing(context.out, timing)
     spoken = sum(run.end - run.start for run in timing.runs if run.symbol != SILENCE)
-    return StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
+    return base.StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
 
 
-STAGE = Stage(
+STAGE = base.Stage(
     name="timing",
-    per=Per.SHOT,
-    source=Source.DUB,
+    per=base.Per.SHOT,
+    source=base.Source.DUB,
     after=("probe", "speech"),
     run=run,
     version=3,

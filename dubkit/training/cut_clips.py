@@ -16,28 +16,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.engines.registry import load_engine
 from dubkit.errors import InputError, WorkError
-from dubkit.faces import align
-from dubkit.faces.active_speaker import mouth_motion, sound_features
-from dubkit.faces.selection import SoundFeatures, choose
+from dubkit.faces import active_speaker, align, selection, tracklet
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import TrackerSettings, View
 from dubkit.lips import mesh_warp
-from dubkit.media.audio import load_span
+from dubkit.media import audio, pictures, planes
 from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.pictures import PictureWriter
-from dubkit.media.planes import rgb_crop
-from dubkit.records import SILENCE, Floats, Shot, TimedPhoneme, VideoInfo
-from dubkit.stages import faces as faces_stage, speech as speech_stage
-from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.stages.faces import FrameView
-from dubkit.training import analyze, quality
+from dubkit.records import SILENCE, Doubles, Floats, Integers, Shot, TimedPhoneme, VideoInfo
+from dubkit.stages import base, faces, faces as faces_stage, speech as speech_stage
+from dubkit.training import analyze, dataset, quality
 from dubkit.training.analyze import aligner, film, load_analysis, times_of
-from dubkit.training.dataset import CROP, PreparedClip, write_clip
 from dubkit.training.quality import Choices, Refused, Run, face_settings, refusals, usable_runs
 from dubkit.training.sound_versions import sound_versions
 from dubkit.work.store import read_record, write_record
@@ -77,7 +68,7 @@ class Piece:
     video: Path
     shot: Shot
     info: VideoInfo
-    pts: NDArray[np.int64]  # of the whole film
+    pts: Integers  # of the whole film
     script: tuple[TimedPhoneme, ...] | None  # seconds from the film's first picture
     config: Config
     out: Path
@@ -91,7 +82,7 @@ class Piece:
         return FrameReader(self.video, self.info, self.pts, threads=1)
 
 
-def run(context: StageContext) -> StageReport:
+def run(context: base.StageContext) -> base.StageReport:
     """Cut the clips of one piece; what cannot be used is a result with the reason, not an error."""
     shot, video = context.shot, context.job.video
     if shot is None:
@@ -107,7 +98,7 @@ def run(context: StageContext) -> StageReport:
         reason = error.message.replace(str(video), "it")
         result = CutResult(refused=(Refused(shot.start, shot.end, reason),))
     write_record(context.out / CLIPS_RECORD, result)
-    return StageReport(facts={"clips": len(result.clips), "refused": len(result.refused)})
+    return base.StageReport(facts={"clips": len(result.clips), "refused": len(result.refused)})
 
 
 def load_result(folder: Path) -> CutResult:
@@ -135,18 +126,20 @@ def _cut_speech(piece: Piece) -> CutResult:
     detector, landmarker = face_engines(settings, piece.device)
     shot, rate, pts = piece.shot, piece.rate, piece.pts
 
-    def views(start: int, end: int) -> Iterable[tuple[int, View]]:
+    def views(start: int, end: int) -> Iterable[tuple[int, tracklet.View]]:
         for frame in piece.reader().read(start, end):
-            yield frame.index, FrameView(frame, detector, settings.detect_size)
+            yield frame.index, faces.FrameView(frame, detector, settings.detect_size)
 
-    tracks = track_shot(shot, views, landmarker, TrackerSettings.of(settings, rate))
+    tracks = track_shot(shot, views, landmarker, tracklet.TrackerSettings.of(settings, rate))
     times = times_of(piece.info, pts[shot.start : shot.end])
     begin = float(times[0]) - _MARGIN
-    samples = load_span(piece.video, begin, float(times[-1]) + 1 / rate + _MARGIN)
+    samples = audio.load_span(piece.video, begin, float(times[-1]) + 1 / rate + _MARGIN)
     if samples is None:
         raise InputError("its sound cannot be decoded")
-    features = sound_features(samples, times - begin + 0.5 / rate)
-    choices, note = choose(tracks, settings, rate, SoundFeatures(shot.start, features))
+    features = active_speaker.sound_features(samples, times - begin + 0.5 / rate)
+    choices, note = selection.choose(
+        tracks, settings, rate, selection.SoundFeatures(shot.start, features)
+    )
     found = Choices(shot, rate, tracks, choices, note)
     refused = list(refusals(found, piece.config.train.prepare))
     clips: list[CutClip] = []
@@ -173,7 +166,7 @@ def _speech_clip(piece: Piece, run: Run, samples: Floats) -> CutClip | str:
     part, track = run.rows, run.track
     landmarks, own = track.landmarks[part], pts[run.start : run.end]
     seconds = times_of(info, own - own[0])
-    level, motion = quality.energy(samples), mouth_motion(landmarks)
+    level, motion = quality.energy(samples), active_speaker.mouth_motion(landmarks)
     sync = quality.synchrony(motion, samples, seconds, rate)
     fault = quality.face_fault(track.scores[part], settings)
     fault = fault or quality.sound_fault(level, motion, rate, sync, settings)
@@ -194,8 +187,8 @@ def _speech_clip(piece: Piece, run: Run, samples: Floats) -> CutClip | str:
         return fault
     scores, pose = track.scores[part], track.pose[part]
     sounds = sound_versions(samples, settings.sound_versions, seed=run.start)
-    clip = PreparedClip(seconds, landmarks, scores, pose, matrices, level, phonemes, sounds)
-    write_clip(piece.out / f"{stem}.npz", clip)
+    clip = dataset.PreparedClip(seconds, landmarks, scores, pose, matrices, level, phonemes, sounds)
+    dataset.write_clip(piece.out / f"{stem}.npz", clip)
     width = float(np.median(track.boxes[part, 2] - track.boxes[part, 0]))
     return CutClip(stem, run.start, len(seconds), rate, round(width, 1), *_synced(sync))
 
@@ -207,21 +200,25 @@ def _synced(sync: quality.Sync | None) -> tuple[float, float | None]:
 
 def crop_from_display(face: Floats) -> align.Matrix:
     """The place of a prepared crop, by the landmarks (L, 2) of its face."""
-    return align.compose(mesh_warp.grid_from_canonical(CROP), align.canonical_from_face(face))
+    return align.compose(
+        mesh_warp.grid_from_canonical(dataset.CROP), align.canonical_from_face(face)
+    )
 
 
 def _write_crops(
     piece: Piece,
     stem: str,
     frames: Iterable[Frame],
-    pts: NDArray[np.int64],
-    matrices: NDArray[np.float64],
+    pts: Integers,
+    matrices: Doubles,
 ) -> str | None:
     """Write the aligned crops and judge them; faulty ones leave no file."""
     crops, path = quality.CropQuality(), piece.out / f"{stem}.mp4"
-    with PictureWriter(path, CROP, piece.info.average_rate, piece.info.time_base) as writer:
+    with pictures.PictureWriter(
+        path, dataset.CROP, piece.info.average_rate, piece.info.time_base
+    ) as writer:
         for frame, at, matrix in zip(frames, pts - pts[0], matrices, strict=True):
-            crop = rgb_crop(frame, matrix, CROP)
+            crop = planes.rgb_crop(frame, matrix, dataset.CROP)
             crops.add(crop, 1 / align.scale_of(matrix))
             writer.write(crop, int(at))
     fault = quality.crop_fault(crops, piece.config.train.prepare)
@@ -278,16 +275,16 @@ def _cut_pictures(piece: Piece) -> CutResult:
     thinned = _Thinned(piece.reader(), shot.start, step)
     rate, part = piece.rate / step, Shot(0, -(-shot.frames // step))
 
-    def views(start: int, end: int) -> Iterable[tuple[int, View]]:
+    def views(start: int, end: int) -> Iterable[tuple[int, tracklet.View]]:
         for number, frame in thinned.frames(start, end):
-            yield number, FrameView(frame, detector, settings.detect_size)
+            yield number, faces.FrameView(frame, detector, settings.detect_size)
 
     def refuse(start: int, end: int, reason: str) -> Refused:
         last = min(shot.start + end * step, shot.end)
         return Refused(shot.start + start * step, last, reason)
 
-    tracks = track_shot(part, views, landmarker, TrackerSettings.of(settings, rate))
-    choices, _ = choose(tracks, settings, rate, None)
+    tracks = track_shot(part, views, landmarker, tracklet.TrackerSettings.of(settings, rate))
+    choices, _ = selection.choose(tracks, settings, rate, None)
     found = Choices(part, rate, tracks, choices, None)
     refused = [refuse(r.start, r.end, r.reason) for r in refusals(found, wanted)]
     clips: list[CutClip] = []
@@ -315,7 +312,7 @@ def _picture_clip(piece: Piece, thinned: _Thinned, run: Run) -> CutClip | str:
     fault = _write_crops(piece, stem, frames, pts, matrices)
     if fault:
         return fault
-    clip = PreparedClip(
+    clip = dataset.PreparedClip(
         times=times_of(piece.info, pts - pts[0]),
         landmarks=landmarks,
         confidence=track.scores[rows],
@@ -324,15 +321,15 @@ def _picture_clip(piece: Piece, thinned: _Thinned, run: Run) -> CutClip | str:
         energy=np.zeros(1, np.float32),
         phonemes={},
     )
-    write_clip(piece.out / f"{stem}.npz", clip)
+    dataset.write_clip(piece.out / f"{stem}.npz", clip)
     width = float(np.median(track.boxes[rows, 2] - track.boxes[rows, 0]))
     return CutClip(stem, start, len(pts), piece.rate / thinned.step, round(width, 1))
 
 
-STAGE = Stage(
+STAGE = base.Stage(
     name="clips",
-    per=Per.SHOT,
-    source=Source.VIDEO,
+    per=base.Per.SHOT,
+    source=base.Source.VIDEO,
     after=(
         analyze.STAGE.name,
     ),  # for the script, whose place in a piece follows from the whole file

@@ -30,29 +30,16 @@ from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
 from dubkit.records import Job, Manifest
 from dubkit.stages.base import Stage
-from dubkit.training import analyze, cut_clips, stills
+from dubkit.training import analyze, cut_clips, dataset, footage, stills
 from dubkit.training.analyze import load_analysis
 from dubkit.training.cut_clips import CutClip, CutResult, load_result
-from dubkit.training.dataset import (
-    CLIPS,
-    CROP,
-    FORMAT,
-    INDEX,
-    ClipFacts,
-    SetIndex,
-    clip_path,
-    is_prepared,
-    write_index,
-)
-from dubkit.training.footage import Source, assign_splits, find_sources
+from dubkit.work import lock, store
 from dubkit.work.folder import explain, link_or_copy
-from dubkit.work.lock import ATTEND, LOCK, hold
 from dubkit.work.manifest import read_manifest
-from dubkit.work.store import digest_file, short
 
 WORK = "work"
 _OLDER = ("done", "scratch", "labels", "digests.json")  # of sets that older versions prepared
-_OURS = {INDEX, CLIPS, WORK, LOCK, ATTEND, *_OLDER}
+_OURS = {dataset.INDEX, dataset.CLIPS, WORK, lock.LOCK, lock.ATTEND, *_OLDER}
 INDEX_SECONDS = 10.0  # between two savings of the index
 
 
@@ -61,7 +48,7 @@ class PrepareResult:
     """What a set holds now."""
 
     root: Path
-    index: SetIndex
+    index: dataset.SetIndex
     seconds: float  # of footage in its clips
     held_out: str | None  # a sentence where nobody, or nobody else, is held out
     done: int  # units done by this run
@@ -79,10 +66,12 @@ def prepare(folder: Path, out: Path, config: Config, progress: BatchProgress) ->
     began = time.monotonic()
     _check_out(out)
     wanted = config.train.prepare
-    sources, forbidden = find_sources(folder, out, research=wanted.research, stills=wanted.stills)
+    sources, forbidden = footage.find_sources(
+        folder, out, research=wanted.research, stills=wanted.stills
+    )
     try:
-        (out / CLIPS).mkdir(parents=True, exist_ok=True)
-        with hold(out):
+        (out / dataset.CLIPS).mkdir(parents=True, exist_ok=True)
+        with lock.hold(out):
             run = Preparation(folder, out, config, progress, sources, forbidden)
             try:
                 run.do_all()
@@ -104,7 +93,7 @@ def _check_out(out: Path) -> None:
     if not out.is_dir():
         raise WorkError(f"{out} is a file, not a folder", hint="use another folder as OUT")
     strangers = sorted(p.name for p in out.iterdir() if p.name not in _OURS and p.name[0] != ".")
-    if not is_prepared(out) and strangers and not (out / WORK).is_dir():
+    if not dataset.is_prepared(out) and strangers and not (out / WORK).is_dir():
         raise WorkError(
             f"{out} is not a prepared set: it contains {strangers[0]}",
             hint="use an empty or new folder",
@@ -119,7 +108,7 @@ def _finish(run: Preparation, spent: float) -> PrepareResult:
         common = Counter(index.refused.values()).most_common(1)[0][0]
         raise InputError(
             f"none of the {len(index.refused)} videos can be learned from; mostly: {common}",
-            hint=f"{run.out / INDEX} holds the reason for each",
+            hint=f"{run.out / dataset.INDEX} holds the reason for each",
         )
     seconds = sum(facts.frames / facts.rate for facts in index.clips.values() if facts.frames > 1)
     units = sum(file.units for file in run.files)
@@ -130,7 +119,7 @@ def _finish(run: Preparation, spent: float) -> PrepareResult:
 class FootageFile:
     """One file of footage on its way."""
 
-    source: Source
+    source: footage.Source
     job: Job
     sha256: str = ""
     units: int = 0
@@ -153,7 +142,7 @@ def make_index(
     share: float,
     *,
     silent: bool = False,
-) -> tuple[SetIndex, str | None]:
+) -> tuple[dataset.SetIndex, str | None]:
     """The index, and a sentence where nobody, or nobody else, is held out.
 
     ``refused`` are the files that were not analyzed; ``share`` of the people is held out; ``silent`` if the set
@@ -166,10 +155,12 @@ def make_index(
     for file in files:
         if reasons := _reasons(file):
             (left_out if file.source.file in kept else refusals)[file.source.file] = reasons
-    splits, held_out = assign_splits(people, share)
+    splits, held_out = footage.assign_splits(people, share)
     clips = {name: _facts(clip, file, splits[name], silent=silent) for name, clip, file in found}
     ordered = dict(sorted(clips.items())), dict(sorted(refusals.items()))
-    return SetIndex(FORMAT, CROP, *ordered, left_out), held_out if clips else None
+    return dataset.SetIndex(
+        dataset.FORMAT, dataset.CROP, *ordered, left_out
+    ), held_out if clips else None
 
 
 def _reasons(file: FootageFile) -> str | None:
@@ -186,9 +177,9 @@ def _reasons(file: FootageFile) -> str | None:
     return "; ".join(f"{reason} ({count} frames)" for reason, count in common) or None
 
 
-def _facts(clip: CutClip, file: FootageFile, split: str, *, silent: bool) -> ClipFacts:
+def _facts(clip: CutClip, file: FootageFile, split: str, *, silent: bool) -> dataset.ClipFacts:
     source = file.source
-    return ClipFacts(
+    return dataset.ClipFacts(
         file=source.file,
         person=source.person,
         split=split,
@@ -214,7 +205,7 @@ def in_turns(files: Sequence[FootageFile]) -> list[FootageFile]:
     return [file for _, file in sorted(order, key=lambda pair: pair[0])]
 
 
-def unit_config(config: Config, source: Source) -> Config:
+def unit_config(config: Config, source: footage.Source) -> Config:
     """The settings of a file's units, without those that change none of them."""
     plain = PrepareSettings()
     same = {name: getattr(plain, name) for name in ("val_share", "research", "stills")}
@@ -259,7 +250,7 @@ class Preparation:
         out: Path,
         config: Config,
         progress: BatchProgress,
-        sources: Sequence[Source],
+        sources: Sequence[footage.Source],
         forbidden: dict[str, str],
     ) -> None:
         self.out, self.config, self.progress = out, config, progress
@@ -300,7 +291,7 @@ class Preparation:
             return False
         before = read_manifest(work)
         known = before.inputs.get("video") if before else None
-        if known and known.path != video and digest_file(video) != known.sha256:
+        if known and known.path != video and store.digest_file(video) != known.sha256:
             shutil.rmtree(work)
             return False
         try:
@@ -349,21 +340,21 @@ class Preparation:
                 file.results.append((folder, load_result(folder)))
         for name, clip, folder in file.clips():
             for suffix in (".npz", ".mp4"):
-                _place(folder / f"{clip.stem}{suffix}", clip_path(self.out, name, suffix))
+                _place(folder / f"{clip.stem}{suffix}", dataset.clip_path(self.out, name, suffix))
 
     def save(self) -> None:
         """Write the index of what there is."""
-        write_index(self.out, self.index()[0])
+        dataset.write_index(self.out, self.index()[0])
         self._next_index = time.monotonic() + INDEX_SECONDS
 
-    def index(self) -> tuple[SetIndex, str | None]:
+    def index(self) -> tuple[dataset.SetIndex, str | None]:
         """The index of what there is, and a sentence where nobody is held out."""
         wanted = self.config.train.prepare
         return make_index(self.files, self.forbidden, wanted.val_share, silent=wanted.pictures > 0)
 
-    def prune(self, index: SetIndex) -> None:
+    def prune(self, index: dataset.SetIndex) -> None:
         """Delete clips that the index does not name, and work of files, contents and pieces that are no more."""
-        stale = [p for p in (self.out / CLIPS).glob("*") if p.stem not in index.clips]
+        stale = [p for p in (self.out / dataset.CLIPS).glob("*") if p.stem not in index.clips]
         stale += [self.out / name for name in _OLDER]
         works = {file.job.work for file in self.files}
         stale += [p for p in (self.out / WORK).glob("*") if p not in works]
@@ -382,12 +373,12 @@ class Preparation:
                 path.unlink(missing_ok=True)
 
 
-def _job(folder: Path, out: Path, source: Source) -> Job:
+def _job(folder: Path, out: Path, source: footage.Source) -> Job:
     """The run of one file: it is its own sound, and makes no film."""
     video = (folder / source.file).absolute()
     script = (folder / source.script).absolute() if source.script else None
     root = out.absolute()
-    clip = clip_path(root, source.name, ".npz")
+    clip = dataset.clip_path(root, source.name, ".npz")
     return Job(video, video, clip, root / WORK / source.name, script=script)
 
 
@@ -397,7 +388,7 @@ def _stages(file: FootageFile) -> tuple[Stage, ...]:
 
 def _source(job: Job, manifest: Manifest) -> Path:
     """The folder of the units of a file's present content."""
-    return job.work / f"video-{short(manifest.inputs['video'].sha256)}"
+    return job.work / f"video-{store.short(manifest.inputs['video'].sha256)}"
 
 
 def _place(source: Path, target: Path) -> None:

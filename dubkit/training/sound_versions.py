@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from dubkit.media.audio import SPEECH_RATE
 from dubkit.records import GRID_STEP, Floats
-from dubkit.speech.encoder_rows import encode
-from dubkit.speech.mel_levels import mel_levels_of
+from dubkit.speech import encoder_rows, mel_levels
 from dubkit.training.dataset import SoundVersion
 
 SPEEDS = (0.9, 0.95, 1.0, 1.0, 1.05, 1.1)
@@ -51,8 +50,8 @@ def sound_versions(samples: Floats, count: int, seed: int) -> tuple[SoundVersion
 def _version(samples: Floats, shift: float, stretch: float) -> SoundVersion:
     cells = round(shift / GRID_STEP)
     silence: Floats = np.zeros(round(cells * GRID_STEP * SPEECH_RATE), np.float32)
-    rows = encode(np.concatenate([silence, samples])).rows[cells:]
-    levels = mel_levels_of(samples).levels
+    rows = encoder_rows.encode(np.concatenate([silence, samples])).rows[cells:]
+    levels = mel_levels.mel_levels_of(samples).levels
     count = min(len(rows), len(levels))
     return SoundVersion(rows[:count], levels[:count], stretch)
 

@@ -13,20 +13,25 @@ from functools import cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dubkit.config.schema import TcTraining
 from dubkit.errors import InputError
 from dubkit.faces.align import apply, canonical_from_face
-from dubkit.lips import mouth_shape
-from dubkit.lips.articulation import BILABIALS
+from dubkit.lips import articulation, mouth_shape
 from dubkit.models.tc import FLAGS, PATHS, TcInput
-from dubkit.records import GRID_STEP, SILENCE, EncoderRows, Floats, MelLevels, TimedPhoneme
-from dubkit.speech import articulatory
-from dubkit.speech.mel_levels import BANDS, SCALE_DB
-from dubkit.training.dataset import PreparedClip, PreparedSet, SoundVersion
-from dubkit.training.sound_versions import nonspeech
+from dubkit.records import (
+    GRID_STEP,
+    SILENCE,
+    Doubles,
+    EncoderRows,
+    Floats,
+    Integers,
+    MelLevels,
+    TimedPhoneme,
+)
+from dubkit.speech import articulatory, mel_levels
+from dubkit.training import dataset, sound_versions
 
 OPEN = 0.0175  # opening over face width of an open mouth
 _MEAN_OPENING = 0.07  # upper quartile of the mean speaker's open frames
@@ -40,11 +45,11 @@ class Clip:
 
     name: str
     person: str
-    times: NDArray[np.float64]  # (T,) seconds
+    times: Doubles  # (T,) seconds
     shapes: Floats  # (T, K) offsets from the clip's own resting mouth
     duration: float
     phonemes: dict[str, list[TimedPhoneme]]  # by path: script, recognition, loop; one at least
-    sounds: tuple[SoundVersion, ...]  # the first as recorded
+    sounds: tuple[dataset.SoundVersion, ...]  # the first as recorded
     offset: float = 0.0  # seconds that the picture is behind its sound
 
     @property
@@ -80,7 +85,7 @@ def shapes_of(landmarks: Floats, pose: Floats) -> Floats:
     return mouth_shape.encode(mouths - mouth_shape.resting_mouth(mouths))
 
 
-def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip | None:
+def clip_of(name: str, person: str, stored: dataset.PreparedClip, offset: float) -> Clip | None:
     """A clip to train on; None where nobody speaks in it."""
     phonemes = {
         way: list(timed)
@@ -101,7 +106,7 @@ def clip_of(name: str, person: str, stored: PreparedClip, offset: float) -> Clip
     )
 
 
-def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
+def load(prepared: dataset.PreparedSet, names: Sequence[str]) -> list[Clip]:
     """The clips ``names`` in which is spoken. Raises InputError where there is none."""
     clips = []
     for name in names:
@@ -122,7 +127,7 @@ def load(prepared: PreparedSet, names: Sequence[str]) -> list[Clip]:
 def nonspeech_clips() -> tuple[Clip, ...]:
     """Clips of `NOBODY`: sounds without speech and a mouth at rest."""
     found = []
-    for number, sound in enumerate(nonspeech()):
+    for number, sound in enumerate(sound_versions.nonspeech()):
         times = np.arange(round(len(sound.rows) * GRID_STEP * _RATE)) / _RATE
         duration = float(times[-1]) + 1 / _RATE
         still: Floats = np.zeros((len(times), len(mouth_shape.basis().decode)), np.float32)
@@ -192,7 +197,7 @@ class Windows:
         given = len(TcInput._fields)
         return Batch(TcInput(*stacked[:given]), *stacked[given:])
 
-    def _pick(self, random: np.random.Generator) -> tuple[Clip, SoundVersion]:
+    def _pick(self, random: np.random.Generator) -> tuple[Clip, dataset.SoundVersion]:
         clips = self._people[self._names[random.choice(len(self._names), p=self._share)]]
         length = np.array([clip.duration for clip in clips])
         clip = clips[random.choice(len(clips), p=length / length.sum())]
@@ -227,8 +232,8 @@ class Windows:
     def _given(
         self,
         clip: Clip,
-        sound: SoundVersion,
-        numbers: NDArray[np.int64],
+        sound: dataset.SoundVersion,
+        numbers: Integers,
         random: np.random.Generator,
     ) -> Rows:
         """The fields of `TcInput` for one window."""
@@ -246,7 +251,7 @@ class Windows:
                 phonemes = self._scripts[random.integers(len(self._scripts))]
             stretched = [(s, a * sound.stretch, b * sound.stretch) for s, a, b in phonemes]
             features = articulatory.cells(stretched, numbers)
-        levels: Floats = np.zeros((len(numbers), BANDS + 1), np.float32)
+        levels: Floats = np.zeros((len(numbers), mel_levels.BANDS + 1), np.float32)
         inside = (numbers >= 0) & (numbers < len(sound.levels))
         levels[inside, :-1], levels[inside, -1] = sound.levels[numbers[inside]], 1.0
         return rows, features, augment_levels(levels, random, settings), flags
@@ -258,28 +263,34 @@ def augment_levels(sound: Floats, random: np.random.Generator, settings: TcTrain
         return np.zeros_like(sound)
     levels = sound[:, :-1]
     # a longer or shorter vocal tract moves all bands up or down
-    place = np.clip(np.arange(BANDS) + 0.75 * random.normal(), 0, BANDS - 1)
-    low = np.minimum(place.astype(np.intp), BANDS - 2)
+    place = np.clip(np.arange(mel_levels.BANDS) + 0.75 * random.normal(), 0, mel_levels.BANDS - 1)
+    low = np.minimum(place.astype(np.intp), mel_levels.BANDS - 2)
     levels = levels[:, low] * (low + 1 - place) + levels[:, low + 1] * (place - low)
-    decibel = 3.0 * random.normal() + np.linspace(-1, 1, BANDS) * 3.0 * random.normal()
-    levels = np.maximum(levels + (decibel + random.normal(size=BANDS)) / SCALE_DB, 0.0)
+    decibel = 3.0 * random.normal() + np.linspace(-1, 1, mel_levels.BANDS) * 3.0 * random.normal()
+    levels = np.maximum(
+        levels + (decibel + random.normal(size=mel_levels.BANDS)) / mel_levels.SCALE_DB, 0.0
+    )
     if random.random() < settings.noisy:
-        levels = np.maximum(levels, random.uniform(0, 1.2) + 0.1 * random.normal(size=(1, BANDS)))
+        levels = np.maximum(
+            levels, random.uniform(0, 1.2) + 0.1 * random.normal(size=(1, mel_levels.BANDS))
+        )
     levels = levels + 0.05 * random.normal(size=levels.shape)
-    levels = levels * (random.random((1, BANDS)) > 0.15)
+    levels = levels * (random.random((1, mel_levels.BANDS)) > 0.15)
     return np.asarray(np.concatenate([levels, sound[:, -1:]], 1), np.float32)
 
 
-def _truth(clip: Clip, moments: NDArray[np.float64], shapes: Floats) -> Rows:
+def _truth(clip: Clip, moments: Doubles, shapes: Floats) -> Rows:
     """(N,) each, at ``moments`` of the sound as recorded: labial, runs, met, speech."""
     phonemes = clip.phonemes[clip.best_path]
     runs = np.searchsorted(np.array([start for _, start, _ in phonemes]), moments, "right")
-    labial = np.array([False, *(symbol[0] in BILABIALS for symbol, _, _ in phonemes)])[runs]
+    labial = np.array([False, *(symbol[0] in articulation.BILABIALS for symbol, _, _ in phonemes)])[
+        runs
+    ]
     speech = np.array([False, *(symbol != SILENCE for symbol, _, _ in phonemes)])[runs]
     return labial, runs, shapes @ mouth_shape.gap_effect() < MET, speech
 
 
-def _pack(place: NDArray[np.float64], count: int, frames: int, shapes: Floats, truth: Rows) -> Rows:
+def _pack(place: Doubles, count: int, frames: int, shapes: Floats, truth: Rows) -> Rows:
     """One window, padded to ``frames``: low, part, shapes, mask, labial, runs, met, speech."""
     low = np.clip(np.floor(place), 0, count - 2).astype(np.int64)
     pad = (0, frames - len(place))

@@ -12,26 +12,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubkit.config.schema import TcTraining
 from dubkit.errors import ModelError
-from dubkit.lips import mouth_shape
-from dubkit.lips.articulation import tc_input
+from dubkit.lips import articulation, mouth_shape, shape_losses
 from dubkit.lips.mouth_shape import gap_effect
-from dubkit.lips.shape_losses import OPENING, SIDEWAYS, agreement, effects, motion, position
-from dubkit.models.speech_encoder import SpeechEncoderConfig
-from dubkit.models.tc import TcConfig, TcNet, TcOutput, load_tc, save_tc, scale_output
-from dubkit.records import GRID_STEP, Floats
-from dubkit.speech import articulatory
-from dubkit.speech.mel_levels import BANDS
-from dubkit.training import trainer
-from dubkit.training.dataset import PreparedSet
-from dubkit.training.tc_data import Batch, Clip, Windows, load
+from dubkit.models import speech_encoder, tc
+from dubkit.records import GRID_STEP, Floats, Picture
+from dubkit.speech import articulatory, mel_levels
+from dubkit.training import dataset, tc_data, trainer
 
 
-def run_weights(error: Tensor, batch: Batch) -> Tensor:
+def run_weights(error: Tensor, batch: tc_data.Batch) -> Tensor:
     """The adaptive lip weight (B, N): one number for all frames of a phoneme run, mean 1.
 
     Frames are similar to the truth by ``exp(-error)``. A run weighs as its most similar frame where its
@@ -51,27 +44,32 @@ def run_weights(error: Tensor, batch: Batch) -> Tensor:
     return weight / mean_weight
 
 
-def at_frames(cells: Tensor, batch: Batch) -> Tensor:
+def at_frames(cells: Tensor, batch: tc_data.Batch) -> Tensor:
     """(B, T, ...) on the grid -> (B, N, ...) at the frames."""
     rows = torch.arange(len(cells), device=cells.device)[:, None]
     part = batch.part if cells.dim() > 2 else batch.part[..., 0]
     return cells[rows, batch.low] * (1 - part) + cells[rows, batch.low + 1] * part
 
 
-def losses(made: TcOutput, batch: Batch, settings: TcTraining) -> dict[str, Tensor]:
+def losses(made: tc.TcOutput, batch: tc_data.Batch, settings: TcTraining) -> dict[str, Tensor]:
     """Losses of the predictions ``made`` at the frames, by term; their sum is descended.
 
     ``position`` with opening and width, closures weighing more; ``motion`` from frame to frame; one minus the
     correlation of a window's opening, width and chin with the true ones; the two heads.
     """
     error = made.shapes - batch.shapes
-    gap, width, chin = (effect.to(error) for effect in effects())
-    weight = batch.mask * (run_weights(error @ gap / OPENING, batch) if settings.adaptive else 1.0)
-    place = position(error, settings.closures * batch.labial)
+    gap, width, chin = (effect.to(error) for effect in shape_losses.effects())
+    weight = batch.mask * (
+        run_weights(error @ gap / shape_losses.OPENING, batch) if settings.adaptive else 1.0
+    )
+    place = shape_losses.position(error, settings.closures * batch.labial)
     pair = weight[:, 1:] * batch.mask[:, :-1]
 
     def correlation(effect: Tensor, unit: float) -> Tensor:
-        return (1 - agreement(made.shapes @ effect, batch.shapes @ effect, batch.mask, unit)).mean()
+        return (
+            1
+            - shape_losses.agreement(made.shapes @ effect, batch.shapes @ effect, batch.mask, unit)
+        ).mean()
 
     def head(logit: Tensor, label: Tensor) -> Tensor:
         each = nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
@@ -79,26 +77,28 @@ def losses(made: TcOutput, batch: Batch, settings: TcTraining) -> dict[str, Tens
 
     return {
         "position": (place * weight).sum() / weight.sum(),
-        "motion": settings.motion * (motion(error) * pair).sum() / pair.sum(),
-        "correlation": settings.correlation * correlation(gap, OPENING),
-        "width": settings.width_correlation * correlation(width, SIDEWAYS),
-        "chin": settings.chin_correlation * correlation(chin, SIDEWAYS),
+        "motion": settings.motion * (shape_losses.motion(error) * pair).sum() / pair.sum(),
+        "correlation": settings.correlation * correlation(gap, shape_losses.OPENING),
+        "width": settings.width_correlation * correlation(width, shape_losses.SIDEWAYS),
+        "chin": settings.chin_correlation * correlation(chin, shape_losses.SIDEWAYS),
         "closure_head": settings.closure_head * head(made.closure, batch.met),
         "speech_head": settings.speech_head * head(made.speech, batch.speech),
     }
 
 
-def predict(net: TcNet, clip: Clip, path: str, offset: float) -> Floats:
+def predict(net: tc.TcNet, clip: tc_data.Clip, path: str, offset: float) -> Floats:
     """(T, K) mouth shapes of a clip by the bare net; ``path`` is one of `models.tc.PATHS`."""
     return predictions(net, clip, path, [offset])[0]
 
 
-def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> list[Floats]:
+def predictions(
+    net: tc.TcNet, clip: tc_data.Clip, path: str, offsets: Sequence[float]
+) -> list[Floats]:
     """The same for each of several ``offsets``, from one pass of the net."""
     first, last = clip.times[0] - max(offsets), clip.times[-1] - min(offsets)
     numbers = articulatory.grid(float(first) - 0.7, float(last) + 0.7)
     phonemes = clip.phonemes.get(path, [])
-    given = tc_input(net.config, phonemes, path, numbers, clip.levels, clip.rows)
+    given = articulation.tc_input(net.config, phonemes, path, numbers, clip.levels, clip.rows)
     with torch.inference_mode():
         rows = net(given).shapes[0].numpy()
     found = []
@@ -110,7 +110,7 @@ def predictions(net: TcNet, clip: Clip, path: str, offsets: Sequence[float]) -> 
     return found
 
 
-def correlation(shapes: Floats, clip: Clip) -> float:
+def correlation(shapes: Floats, clip: tc_data.Clip) -> float:
     """Correlation of predicted and real opening."""
     effect = gap_effect()
     return float(np.corrcoef(shapes @ effect, clip.shapes @ effect)[0, 1])
@@ -130,8 +130,8 @@ class TcObjective:
 
     def __init__(
         self,
-        clips: Sequence[Clip],
-        held_out: Sequence[Clip],
+        clips: Sequence[tc_data.Clip],
+        held_out: Sequence[tc_data.Clip],
         offsets: Mapping[str, float],
         settings: TcTraining,
         device: torch.device | None = None,
@@ -139,7 +139,7 @@ class TcObjective:
     ) -> None:
         self.settings, self.offsets = settings, offsets
         self._held_out = held_out
-        self._windows = Windows(clips, offsets, settings)
+        self._windows = tc_data.Windows(clips, offsets, settings)
         self.device = device or torch.device("cpu")
         torch.manual_seed(settings.seed)
         self.net, self.average = (_net(settings, start).to(self.device) for _ in range(2))
@@ -155,14 +155,14 @@ class TcObjective:
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         return {"net": self._optimizer}
 
-    def draw(self, rng: np.random.Generator) -> Batch:
+    def draw(self, rng: np.random.Generator) -> tc_data.Batch:
         return self._windows.draw(rng)
 
-    def train_step(self, batch: Batch, context: trainer.StepContext) -> Mapping[str, float]:
+    def train_step(self, batch: tc_data.Batch, context: trainer.StepContext) -> Mapping[str, float]:
         here = batch.to(context.device)
         self.net.train()
         with context.autocast():
-            made = TcOutput(*(at_frames(part, here).float() for part in self._call(here.cells)))
+            made = tc.TcOutput(*(at_frames(part, here).float() for part in self._call(here.cells)))
         terms = losses(made, here, self.settings)
         total = sum(terms.values(), made.shapes.new_zeros(()))
         trainer.gradient_step(self.net, self._optimizer, total, _LONGEST)
@@ -172,12 +172,12 @@ class TcObjective:
         )
         return {name: float(term.detach()) for name, term in terms.items()}
 
-    def result(self) -> TcNet:
+    def result(self) -> tc.TcNet:
         """The net that is used: the running average of the weights, its output scaled."""
-        net = TcNet(self.net.config)
+        net = tc.TcNet(self.net.config)
         net.load_state_dict(self.average.state_dict())
         net.cpu().eval()
-        scale_output(net, self.settings.scale)
+        tc.scale_output(net, self.settings.scale)
         return net
 
     def evaluate(self) -> Mapping[str, float]:
@@ -186,12 +186,12 @@ class TcObjective:
         mean = float(np.mean(found))
         return {"error": 1 - mean, "correlation": mean}
 
-    def _agreement(self, net: TcNet, clip: Clip) -> float:
+    def _agreement(self, net: tc.TcNet, clip: tc_data.Clip) -> float:
         made = predict(net, clip, "none", self.offsets.get(clip.name, clip.offset))
         found = correlation(made, clip)
         return found if np.isfinite(found) else 0.0
 
-    def preview(self) -> NDArray[np.uint8] | None:
+    def preview(self) -> Picture | None:
         """True (black) and predicted (blue) opening of some held-out clips, time to the right."""
         net = self.result()
         rows = [self._plot(net, clip) for clip in self._held_out[:_PREVIEW_CLIPS]]
@@ -201,7 +201,7 @@ class TcObjective:
         ]
         return np.concatenate(padded)
 
-    def _plot(self, net: TcNet, clip: Clip) -> NDArray[np.uint8]:
+    def _plot(self, net: tc.TcNet, clip: tc_data.Clip) -> Picture:
         effect = mouth_shape.gap_effect()
         made = predict(net, clip, "none", self.offsets.get(clip.name, clip.offset))
         picture = np.full((_PREVIEW_HEIGHT, _PIXELS * len(clip.times), 3), 255, np.uint8)
@@ -212,18 +212,21 @@ class TcObjective:
         return picture
 
     def save(self, path: Path, step: int) -> None:
-        save_tc(path, self.result(), step)
+        tc.save_tc(path, self.result(), step)
 
 
 def tc_objective(
-    prepared: PreparedSet, settings: TcTraining, device: torch.device, start: Path | None = None
+    prepared: dataset.PreparedSet,
+    settings: TcTraining,
+    device: torch.device,
+    start: Path | None = None,
 ) -> TcObjective:
     """A training on the train split of a prepared set, measured on its held-out clips.
 
     Raises InputError for a set in which nobody speaks.
     """
-    clips = load(prepared, prepared.names("train") or prepared.names())
-    held_out = load(prepared, prepared.held_out())
+    clips = tc_data.load(prepared, prepared.names("train") or prepared.names())
+    held_out = tc_data.load(prepared, prepared.held_out())
     given = {clip.name: clip.offset for clip in [*clips, *held_out]}
     changes = {"steps": min(OFFSET_STEPS, settings.steps), "compile": False, "precision": "float32"}
     short = settings.model_copy(update=changes)
@@ -232,14 +235,14 @@ def tc_objective(
     return TcObjective(clips, held_out, offsets, settings, device, start)
 
 
-def fit(objective: TcObjective) -> TcNet:
+def fit(objective: TcObjective) -> tc.TcNet:
     """Train to the end without checks and return the net; for trainings of seconds."""
     for _ in trainer.run_steps(objective, objective.settings, objective.device):
         pass
     return objective.result()
 
 
-def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
+def estimate_offsets(net: tc.TcNet, clips: Sequence[tc_data.Clip]) -> dict[str, float]:
     """Seconds that each clip's picture is behind its sound; one value for all short clips of a person."""
     found: dict[str, float] = {}
     for clip in clips:
@@ -255,21 +258,21 @@ def estimate_offsets(net: TcNet, clips: Sequence[Clip]) -> dict[str, float]:
     return found
 
 
-def _net(settings: TcTraining, start: Path | None) -> TcNet:
+def _net(settings: TcTraining, start: Path | None) -> tc.TcNet:
     count = len(mouth_shape.basis().decode)
     if start is not None:
-        net = load_tc(start)[0].requires_grad_(True)
+        net = tc.load_tc(start)[0].requires_grad_(True)
         if net.config.coefficients != count:
             raise ModelError(f"{start} predicts another mouth shape than this version")
-        scale_output(net, 1 / settings.scale)
+        tc.scale_output(net, 1 / settings.scale)
         return net
-    config = TcConfig(
-        SpeechEncoderConfig().rows,
+    config = tc.TcConfig(
+        speech_encoder.SpeechEncoderConfig().rows,
         articulatory.COUNT,
-        BANDS,
+        mel_levels.BANDS,
         count,
         width=settings.width,
         dropout=settings.dropout,
         row_dropout=settings.row_dropout,
     )
-    return TcNet(config)
+    return tc.TcNet(config)
