@@ -153,7 +153,7 @@ def jaw(row: int) -> np.ndarray:
     mask = blend.soft_mask(plan().current[row], plan().target[row], 0.12)
     full = (mask >= 1).astype(np.float32)
     shown = cv2.warpAffine(full, plane_from_grid(row), (SIZE, SIZE)) >= 1
-    inside = cv2.erode(shown.astype(np.uint8), np.ones((5, 5))) > 0
+    inside = cv2.erode(shown.astype(np.uint8), np.ones((7, 7))) > 0
     assert inside.mean() > 0.03
     return np.asarray(inside)
 
