@@ -74,7 +74,7 @@ def test_what_is_wrong_ends_with_its_code_and_a_hint(prepared: Path, tmp_path: P
     (tmp_path / "empty").mkdir()
     newer = tmp_path / "newer"
     newer.mkdir()
-    (newer / "set.json").write_text('{"format": 2, "crop": 192}', encoding="utf-8")
+    (newer / "set.json").write_text('{"format": 99, "crop": 192}', encoding="utf-8")
     out = str(tmp_path / "out")
     for arguments, code, message in (
         (["prepare", str(tmp_path / "empty"), out], 3, "holds no videos"),
