@@ -80,7 +80,7 @@ def test_what_is_wrong_ends_with_its_code_and_a_hint(prepared: Path, tmp_path: P
         (["prepare", str(tmp_path / "empty"), out], 3, "holds no videos"),
         (["prepare", str(tmp_path / "nowhere"), out], 3, "is not a folder"),
         (["tc", str(tmp_path / "empty"), out], 3, "is not a prepared set"),
-        (["tc", str(newer), out], 6, "has format 2, this dubkit reads 1"),
+        (["tc", str(newer), out], 6, "has format 99, this dubkit reads 2"),
         (["tc", str(prepared), str(prepared)], 2, "a folder of its own"),
         (["tc", str(prepared), out, "--set", "train.tc.step=3"], 2, "there is no such setting"),
         (["tc", str(prepared), out, "--start", str(newer / "no.safetensors")], 7, "are missing"),
