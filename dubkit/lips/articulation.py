@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,8 @@ _SETTLE_SECONDS = 0.15  # seconds in which a mouth comes to the posture of rest,
 # probability of lips that meet from which the opening is reduced, and at which it is 0; chosen on people left out of
 # the training
 _CLOSING_FROM, _CLOSED = 0.2, 0.5
-_SPEECH = "ə"  # stands for all speech that the speech activity head finds
+# without a script: the symbols of speech that the speech activity head detects, and of lips that meet in it
+_SPEECH, _CONTACT = "ə", "m"
 _RULES_VERSION = 5  # changes with the rules
 
 
@@ -182,10 +184,10 @@ class Articulator:
             answer = self._net(given.cells)
             shapes = given.at_frames(answer.shapes[0]).numpy() * np.float32(gain)
             closure = given.at_frames(answer.closure[0]).numpy()
-            speech = answer.speech[0].numpy()
+            speech, closures = answer.speech[0].numpy(), answer.closure[0].numpy()
         phonemes = timing.phonemes
         if not timing.scripted and timing.encoder is not None:
-            phonemes = _detected(speech, given.first, timing)
+            phonemes = _detected(speech, closures, given.first, timing)
         obeyed = _enforce_rules(_closed(shapes, closure), timing)
         return Articulation(obeyed, speaking(timing.times, phonemes), phonemes)
 
@@ -212,9 +214,12 @@ class Articulator:
         return net
 
 
-def _detected(speech: Floats, first: int, timing: Timing) -> tuple[TimedPhoneme, ...]:
-    """The spans of speech by the logits ``speech`` (T,) of the cells from ``first`` on, noise left out.
+def _detected(
+    speech: Floats, closure: Floats, first: int, timing: Timing
+) -> tuple[TimedPhoneme, ...]:
+    """The spans of speech, and of lips that meet in it, by the logits (T,) of the cells from ``first`` on.
 
+    Noise is left out.
     Cells farther than `_PAUSE_SECONDS` from the frames are left out, and those without encoder rows.
     """
     numbers = np.arange(first, first + len(speech))
@@ -225,9 +230,14 @@ def _detected(speech: Floats, first: int, timing: Timing) -> tuple[TimedPhoneme,
     )
     for begin, finish in timing.noise:
         spoken &= (moments < begin) | (moments >= finish)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], spoken, [False]]).astype(np.int8)))
-    spans = ((edges.reshape(-1, 2) + first - 0.5) * GRID_STEP).tolist()
-    return tuple((_SPEECH, begin, finish) for begin, finish in spans)
+    kinds = np.where(spoken, np.where(closure > 0, 2, 1), 0)
+    edges = np.flatnonzero(np.diff(kinds, prepend=0, append=0)).tolist()
+    times = [(edge + first - 0.5) * GRID_STEP for edge in edges]
+    return tuple(
+        (_CONTACT if kinds[edge] == 2 else _SPEECH, begin, finish)
+        for edge, (begin, finish) in zip(edges, pairwise(times), strict=False)
+        if kinds[edge]
+    )
 
 
 def _closed(coefficients: Floats, closure: Floats) -> Floats:

@@ -106,7 +106,7 @@ class Speech:
     times: Series  # (T,) seconds of the dub
     phonemes: Sequence[
         TimedPhoneme
-    ]  # the script's; without one, neutral ones where speech was detected
+    ]  # the script's; without one, detected speech and contacts of the lips in it
     wanted: Floats  # (M, K) mouth shapes at `moments` of ``times``
 
     def wanted_opening(self) -> Series:
