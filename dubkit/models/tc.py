@@ -131,7 +131,7 @@ def load_tc(path: Path) -> tuple[TcNet, Checkpoint]:
 def tc_of(path: Path, config: Mapping[str, Any]) -> TcNet:
     """A net of the arguments in the file ``path``, without its weights. Raises `ModelError` where they do not fit."""
     arguments = dict(config)
-    if "rows" not in arguments:
+    if "features" in arguments and "rows" not in arguments:
         raise ModelError(
             f"{path} is a TC net of an older version, without the speech encoder",
             hint="prepare the clips and train again: dubkit train prepare, dubkit train tc",

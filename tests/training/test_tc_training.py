@@ -315,3 +315,37 @@ def test_a_merged_net_answers_with_the_mean_of_its_parts() -> None:
     assert whole.reach == parts[0].reach
     with pytest.raises(ModelError, match="different make"):
         merged([*parts, debug_tc()])
+
+
+@pytest.mark.parametrize(
+    ("term", "name"), [("width", "width_correlation"), ("chin", "chin_correlation")]
+)
+def test_correlations_of_width_and_chin_weigh_as_they_are_set(
+    clips: list[Clip], term: str, name: str
+) -> None:
+    batch = Windows(clips, {}, settings()).draw(np.random.default_rng(0))
+    made = TcOutput(-batch.shapes, batch.met, batch.speech)
+    once, twice, never = (
+        float(train_tc.losses(made, batch, settings(**{name: weight}))[term])
+        for weight in (1.0, 2.0, 0.0)
+    )
+    assert once > 0
+    assert twice == pytest.approx(2 * once)
+    assert never == 0.0
+
+
+def test_the_share_of_a_row_that_is_dropped_reaches_the_net(clips: list[Clip]) -> None:
+    net = objective(clips, steps=1, row_dropout=0.25).net
+    assert net.config.row_dropout == 0.25
+
+
+def test_a_wrong_script_is_another_clips(clips: list[Clip]) -> None:
+    drawn = [
+        Windows(clips, {}, settings(script=1.0, wrong_script=share, batch=1)).draw(
+            np.random.default_rng(1)
+        )
+        for share in (0.0, 1.0)
+    ]
+    right, wrong = (batch.cells.phonemes for batch in drawn)
+    assert torch.equal(drawn[0].shapes, drawn[1].shapes)
+    assert not torch.equal(right, wrong)
