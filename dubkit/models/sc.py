@@ -25,9 +25,6 @@ from dubkit.models.checkpoint import Checkpoint, load_checkpoint, restore, save_
 
 KIND = "sc"
 _MIN_WEIGHT = 1e-6  # weight of a reference that is as good as absent
-_SHARPNESS = (
-    2.0  # power of the weights before training: pictures that are mixed alike lose their detail
-)
 _STEP = 0.1  # of the residual: its last layers learn no faster than the others
 _SLOPE = 0.1
 CHOICE = 8  # power of the weights by which fine texture is taken
