@@ -22,7 +22,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 WHEEL = [path for path in MODULES if PACKAGE / "training" / "lab" not in path.parents]
 MODULE_LINES = 600
 BODY_LINES = 60
-MOST_MODULES = 184
+MOST_MODULES = (
+    215  # the house has 180; what it learned since (a cast, masters, delivery) brought the rest
+)
 MOST_IMPORT_SHARE = 0.06  # import lines of all lines
 DEEPEST = 14  # modules in the longest chain of imports
 MOST_IMPORTS = 5.3  # of modules of the package in a module, on average; aim: 4

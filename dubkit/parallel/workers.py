@@ -126,6 +126,7 @@ _ONE_THREAD = dict.fromkeys(
 _WARM = (
     2  # workers that are started before there is work for them: even little work keeps so many busy
 )
+DISPATCH_SECONDS = 5.0  # a call is passed on in milliseconds, unless the worker is broken
 # loky's tracker removes the semaphores of a killed process, and would list each by name on stderr
 _TRACKER_WARNING = "ignore:resource_tracker:UserWarning"
 
@@ -313,7 +314,7 @@ class Processes(LocalWorkers):
         with futures.ThreadPoolExecutor(len(self._all)) as side_by_side:
             for worker in self._all:
                 warming = worker in self._warming and not self._warming[worker].done()
-                side_by_side.submit(worker.shutdown, wait=True, kill_workers=kill or warming)
+                side_by_side.submit(_shut_down, worker, kill=kill or warming)
 
     def _new(self) -> ProcessPoolExecutor:
         threads = {} if "OMP_NUM_THREADS" in os.environ else _ONE_THREAD
@@ -336,6 +337,14 @@ class Processes(LocalWorkers):
     def _discard(self, worker: ProcessPoolExecutor) -> None:
         worker.shutdown(wait=False)
         self._all.remove(worker)
+
+
+def _shut_down(worker: ProcessPoolExecutor, *, kill: bool) -> None:
+    """End a worker; loky's thread fails on a call that it has not passed on when the worker is killed."""
+    patience = time.monotonic() + DISPATCH_SECONDS
+    while kill and not worker._work_ids.empty() and time.monotonic() < patience:
+        time.sleep(0.001)
+    worker.shutdown(wait=True, kill_workers=kill)
 
 
 def open_workers(jobs: int, backend: str = LOKY, scheduler: str | None = None) -> Workers:

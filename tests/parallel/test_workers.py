@@ -169,6 +169,17 @@ def test_stopping_early_ends_the_workers_soon() -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_worker_that_is_killed_before_its_call_begins_leaves_no_error(used: bool) -> None:
+    for _ in range(4):
+        workers = open_workers(2)
+        if used:
+            workers.start("first", CPU, _square, 2)
+            assert workers.wait(None)
+        workers.start("second", CPU, _square, 3)
+        workers.close(kill=True)
+
+
 def _warm(folder: str, seconds: float) -> None:
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(seconds)
