@@ -103,7 +103,7 @@ def settings_page() -> str:
         "# Settings",
         "",
         "For `--set section.key=value`, the tables of a preset (`[section]`), and the columns of a job list.",
-        "`dubkit presets show NAME` prints the values of a preset.",
+        "`dubkit config show --preset NAME` prints all values with their sources.",
         "",
     ]
     for name, field in Config.model_fields.items():

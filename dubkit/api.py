@@ -61,7 +61,12 @@ def run(
     paid work. ``verdicts`` is a file of a person's verdicts on single shots (`dubkit.pipeline.verdicts`); ``junit``
     is where the gate's results are written, one case for each shot and measure. Raises `dubkit.errors.DubkitError`.
     """
-    config = load_config(presets, settings, {"parallel.device": device, "parallel.jobs": jobs})
+    config = load_config(
+        presets,
+        settings,
+        {"parallel.device": device, "parallel.jobs": jobs},
+        folder=local_path(video).parent,
+    )
     job = make_job(
         *(video, audio, config),
         script=script,

@@ -397,7 +397,8 @@ def check(batch: BatchRequest) -> Checked:
 
     Raises UsageError, InputError and ConfigError where there is no batch at all.
     """
-    parallel = load_config(batch.presets, batch.settings, batch.flags).parallel
+    around = batch.source if batch.source.is_dir() else batch.source.parent
+    parallel = load_config(batch.presets, batch.settings, batch.flags, folder=around).parallel
     found = _from_folders(batch) if batch.source.is_dir() else _from_list(batch)
     found.problems += _clashes(found.entries)
     films = Films()
@@ -500,7 +501,10 @@ def _request(batch: BatchRequest, name: str, stem: str, row: Row) -> RunRequest:
     assert row.audio is not None
     spoken = () if row.language is None else (f"speech.language={row.language}",)
     config = load_config(
-        (*batch.presets, *row.presets), (*spoken, *batch.settings, *row.settings), batch.flags
+        (*batch.presets, *row.presets),
+        (*spoken, *batch.settings, *row.settings),
+        batch.flags,
+        folder=row.video.parent,
     )
     out = batch.out / (row.out or f"{stem}{result_suffix(row.video, config.generate.codec)}")
     if not out.resolve().is_relative_to(batch.out.resolve()):

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
+from collections.abc import Sequence
 from copy import copy
+from itertools import takewhile
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dubkit.cli import console, lazy, options
-from dubkit.errors import STOPPED, DubkitError
+from dubkit.errors import STOPPED, DubkitError, UsageError
 
 
 class _HelpPage:
@@ -68,7 +71,23 @@ def _complete(option: Any) -> None:
 
 
 class DubkitCommand(_HelpPage, TyperCommand):
-    """A command."""
+    """A command; one that takes a film and a dub says how when it is given more names of files."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises UsageError for a second film, or a dub without --audio."""
+        takes_dub = any("--audio" in parameter.opts for parameter in self.params)
+        names = list(takewhile(lambda word: not word.startswith("-"), args))
+        if takes_dub and len(names) > 1:
+            raise _too_many(f"dubkit {self.name}", names, "--audio" in args or "-a" in args)
+        return super().parse_args(ctx, args)
+
+
+def _too_many(command: str, names: Sequence[str], has_dub: bool) -> UsageError:
+    said = f"{command} takes one film, not {' and '.join(names) if len(names) == 2 else len(names)}"
+    if len(names) == 2 and not has_dub:
+        film, dub = (shlex.quote(name) for name in names)
+        return UsageError(said, hint=f"with a dub: {command} {film} --audio {dub}")
+    return UsageError(said, hint="for several: dubkit batch FOLDER, or a list of them in a .csv")
 
 
 class DubkitGroup(_HelpPage, TyperGroup):

@@ -26,7 +26,7 @@ def stderr_console() -> Console:
 def stdout_console() -> Console:
     """Return the console of answers, which never wraps or shortens when piped."""
     console = Console(**_PLAIN)
-    return console if console.is_terminal else Console(width=200, soft_wrap=True, **_PLAIN)
+    return console if console.is_terminal else Console(width=400, soft_wrap=True, **_PLAIN)
 
 
 def show_error(error: DubkitError) -> None:

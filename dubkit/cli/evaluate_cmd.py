@@ -108,7 +108,9 @@ def evaluate(
       dubkit evaluate dubbed/ --reference films/ --audio dubs/ --json
     """
     console.set_verbosity(verbose, quiet)
-    config = lazy.presets.load_config(preset or (), setting or (), {"parallel.jobs": jobs})
+    config = lazy.presets.load_config(
+        preset or (), setting or (), {"parallel.jobs": jobs}, folder=result.parent
+    )
     found: list[Evaluation] = []
     failed: list[tuple[Path, DubkitError]] = []
     pairs = lazy.evaluation.pairs_of(result, reference, audio)

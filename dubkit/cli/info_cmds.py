@@ -1,4 +1,4 @@
-"""What is installed and can be chosen: ``dubkit doctor``, ``languages``, ``presets`` and ``schema``."""
+"""What is installed and can be chosen: ``dubkit doctor``, ``languages``, ``presets``, ``config`` and ``schema``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from dubkit.cli import command, console, lazy, options as o
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from dubkit.config.presets import Layer
 import json
 
 
@@ -65,14 +67,7 @@ def languages(json: o.Json = False) -> None:
         console.write_line(f"for more languages: {espeak.INSTALL}")
 
 
-presets = typer.Typer(
-    cls=command.DubkitGroup, no_args_is_help=True, help="List, show, and check presets."
-)
-
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="NAME", help="Names or TOML files of presets.", show_default=False),
-]
+presets = typer.Typer(cls=command.DubkitGroup, no_args_is_help=True, help="List presets.")
 
 
 @presets.command("list", cls=command.DubkitCommand)
@@ -92,40 +87,73 @@ def list_(json: o.Json = False) -> None:
     console.stdout_console().print(console.table(("preset", "purpose"), rows))
 
 
-@presets.command(cls=command.DubkitCommand)
-def show(names: Names = None, setting: o.Settings = None, json: o.Json = False) -> None:
-    """Show every setting with its value under the presets NAME, and its meaning.
+config = typer.Typer(
+    cls=command.DubkitGroup,
+    no_args_is_help=True,
+    help="Show and check settings, with their sources.",
+)
+
+Around = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="MOVIE",
+        help="A film or a folder: settings of a dubkit.toml there or above it count.",
+        show_default="the current folder",
+    ),
+]
+
+
+@config.command(cls=command.DubkitCommand)
+def show(
+    movie: Around = None,
+    preset: o.Presets = None,
+    setting: o.Settings = None,
+    json: o.Json = False,
+) -> None:
+    """Show every setting with its value for a run on MOVIE, and where that value comes from.
+
+    Defaults give way to dubkit.toml (or \\[tool.dubkit] of a pyproject.toml), that to variables like
+    DUBKIT_FACES__WHICH, those to presets, presets to --set, and that to the flags of a command.
 
     \b
     Examples:
-      dubkit presets show
-      dubkit presets show broadcast --set generate.quality=12
+      dubkit config show
+      dubkit config show --preset broadcast --set generate.quality=12
+      dubkit config show movie.mp4
     """
-    config = lazy.presets.load_config(names or (), setting or ())
+    layers = _layers(movie, preset, setting)
+    found = lazy.presets.validate(layers)
+    origins = lazy.presets.origins(layers)
     if json:
-        console.write_line(config.model_dump_json())
+        console.write_json({"settings": found.model_dump(mode="json"), "sources": origins})
         return
-    default = lazy.presets.load_config()
-    usual = {path: value for path, value, _ in _settings(default)}
-    changed, rows = default != config, []
-    for path, value, about in _settings(config):
-        rows.append((path, _toml(value), "*" if value != usual[path] else "", about))
-    console.stdout_console().print(
-        console.table(("setting", "value", "*" if changed else "", "meaning"), rows)
-    )
+    rows = [
+        (path, _toml(value), origins.get(path, "default"), about)
+        for path, value, about in _settings(found)
+    ]
+    console.stdout_console().print(console.table(("setting", "value", "from", "meaning"), rows))
 
 
-@presets.command(cls=command.DubkitCommand)
-def check(names: Names = None, setting: o.Settings = None) -> None:
-    """Check presets together, as a run would use them; lists every problem (exit code 2).
+@config.command(cls=command.DubkitCommand)
+def check(movie: Around = None, preset: o.Presets = None, setting: o.Settings = None) -> None:
+    """Check presets and all other settings together, as a run on MOVIE would use them; lists every problem (exit code 2).
 
     \b
     Examples:
-      dubkit presets check my-preset.toml
-      dubkit presets check preview my-preset.toml --set faces.which=all
+      dubkit config check --preset my-preset.toml
+      dubkit config check movie.mp4 --preset preview --set faces.which=all
     """
-    lazy.presets.load_config(names or (), setting or ())
-    console.write_line("valid: " + (", ".join(names) if names else "the defaults"))
+    layers = _layers(movie, preset, setting)
+    lazy.presets.validate(layers)
+    used = dict.fromkeys(layer.origin for layer in layers if layer.values)
+    console.write_line("valid: " + (", ".join(used) or "the defaults"))
+
+
+def _layers(movie: Path | None, names: list[str] | None, settings: list[str] | None) -> list[Layer]:
+    place = movie or Path.cwd()
+    folder = place if place.is_dir() else place.parent
+    found: list[Layer] = lazy.presets.find_layers(names or (), settings or (), folder=folder)
+    return found
 
 
 def _settings(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

@@ -72,7 +72,9 @@ def plan(
             preset or (),
             [*(setting or ()), *flags],
             {"parallel.device": device, "parallel.jobs": jobs},
+            folder=movie.parent,
         )
+        run_cmd.note_surroundings(movie, reporter)
         job = lazy.api.make_job(
             *(movie, audio, config),
             script=script,

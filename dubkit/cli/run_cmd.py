@@ -92,7 +92,9 @@ def run(
             preset or (),
             [*(setting or ()), *flags, *options.workers(backend, scheduler)],
             {"parallel.device": device, "parallel.jobs": jobs},
+            folder=movie.parent,
         )
+        note_surroundings(movie, progress)
         job = lazy.api.make_job(
             *(movie, audio, config),
             script=script,
@@ -116,6 +118,13 @@ def run(
         return result
 
     run_and_show(work_on, as_json=json, quiet=quiet)
+
+
+def note_surroundings(movie: Path, progress: Progress) -> None:
+    """Name the sources of settings that the command line does not show."""
+    for layer in lazy.presets.surroundings(movie.parent):
+        if layer.values:
+            progress.note(f"settings of {layer.origin}")
 
 
 def forbid_downloads(offline: bool) -> None:

@@ -1,13 +1,18 @@
-"""Presets: TOML files that hold differences from the defaults; merged, then validated once.
+"""Presets and the other sources of settings: each holds differences from the defaults; merged, then validated once.
 
-Precedence: defaults (`dubkit.config.schema`) < presets from left to right < ``--set a.b=c`` < flags.
+Precedence: defaults (`dubkit.config.schema`) < the project's file < environment variables < presets from left to
+right < ``--set a.b=c`` < flags. The project's file is the nearest ``dubkit.toml``, or ``pyproject.toml`` with a table
+``[tool.dubkit]``, in the folder of the film or above it; it has the form of a preset. A variable is called
+``DUBKIT_SECTION__KEY``.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,17 @@ else:
 
 Table = dict[str, Any]
 _LARGEST = 2**20  # bytes of a preset
+PROJECT_FILES = ("dubkit.toml", "pyproject.toml")
+_VARIABLE = "DUBKIT_"  # begins the name of a variable; the parts of a setting stand between __
+ENGINE_SETTINGS = frozenset(
+    (
+        "shots.detector",
+        "faces.detector",
+        "faces.landmarker",
+        "speech.aligner",
+        "generate.synthesizer",
+    )
+)
 _PACKAGE = Path(__file__).resolve().parents[1]
 _REMOVED = {
     "link": "was removed: shots no longer share frames, which hardly helped; delete it",
@@ -82,28 +98,110 @@ def find_preset(name: str) -> Path:
     for folder in preset_folders():
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"
-    known = ", ".join(preset.name for preset in list_presets())
+    names = [preset.name for preset in list_presets()]
     raise ConfigError(
-        f"there is no preset named {name!r}", hint=f"known: {known}; or give a path to a .toml file"
+        f"there is no preset named {name!r}",
+        hint=f"{_meant(name, names)}known: {', '.join(names)}; or give a path to a .toml file",
     )
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def load_config(
     presets: Sequence[str] = (),
     settings: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
 ) -> Config:
-    """Defaults < presets < ``a.b=c`` settings < flags (dotted path -> value, None: not given), whose
-    last part is their name.
+    """All sources of settings, merged: presets by name or file, ``a.b=c`` settings, flags (dotted path -> value,
+    None: not given), whose last part is their name.
 
-    Raises ConfigError that lists every bad key with its file.
+    ``folder`` is where the project's file is searched, there and above; None: there is none. Raises ConfigError that
+    lists every bad key with its source.
     """
-    layers = [layer for name in presets for layer in _chain(find_preset(name), ())]
+    return validate(find_layers(presets, settings, flags, folder=folder))
+
+
+def find_layers(
+    presets: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+) -> list[Layer]:
+    """The sources of settings of `load_config`, the weakest first."""
+    layers = surroundings(folder)
+    layers += [layer for name in presets for layer in _chain(find_preset(name), ())]
     layers += [Layer(f"--set {text}", parse_setting(text)) for text in settings]
     for path, value in (flags or {}).items():
         if value is not None:
             layers.append(Layer(f"--{path.rpartition('.')[2]}", _nest(path, value)))
-    return validate(layers)
+    return layers
+
+
+def surroundings(folder: Path | None) -> list[Layer]:
+    """What no command line names: the project's file with all that it extends, and the environment's variables."""
+    project = project_file(folder)
+    return [*(_project(project) if project else ()), *_variables(os.environ)]
+
+
+def project_file(folder: Path | None) -> Path | None:
+    """The nearest file of a project's settings, in a folder or above it. Raises ConfigError where it is not readable."""
+    for place in () if folder is None else (folder.absolute(), *folder.absolute().parents):
+        for name in PROJECT_FILES:
+            if (place / name).is_file() and (name == PROJECT_FILES[0] or _tool(place / name)):
+                return place / name
+    return None
+
+
+def _tool(path: Path) -> bool:
+    """Whether a pyproject.toml speaks of dubkit; one of others that is broken or huge is none of our business."""
+    try:
+        return isinstance(_read(path).get("tool", {}).get("dubkit"), dict)
+    except (ConfigError, AttributeError):
+        return False
+
+
+def _project(path: Path) -> list[Layer]:
+    """A file that lies beside films may come with them: it names no Python code to load."""
+    layers = _chain(path, ())
+    for layer in layers:
+        for section, key in (name.split(".") for name in sorted(ENGINE_SETTINGS)):
+            table = layer.values.get(section)
+            if isinstance(table, dict) and ":" in str(table.get(key, "")):
+                raise ConfigError(
+                    f"{layer.origin} names an engine of one's own, {section}.{key} = {table[key]!r}",
+                    hint="a project's file may not; give it with --preset or --set",
+                )
+    return layers
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[Layer]:
+    for name in sorted(environment):
+        section, separator, _ = name.removeprefix(_VARIABLE).partition("__")
+        if name.startswith(_VARIABLE) and separator and section and environment[name]:
+            path = name.removeprefix(_VARIABLE).lower().replace("__", ".")
+            yield Layer(f"${name}", _nest(path, _value(environment[name])))
+
+
+def origins(layers: Sequence[Layer]) -> dict[str, str]:
+    """Where each setting that some source names comes from, by its dotted path; call it once they are valid."""
+    found: dict[str, str] = {}
+    for layer in layers:
+        found |= dict.fromkeys(_paths(layer.values), layer.origin)
+    return found
+
+
+def _paths(table: Table, prefix: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def load_differences(name: str) -> Table:
@@ -144,7 +242,7 @@ def validate(layers: Sequence[Layer]) -> Config:
         problems = [_problem(dict(entry), layers) for entry in error.errors(include_url=False)]
     count = "a setting is" if len(problems) == 1 else f"{len(problems)} settings are"
     raise ConfigError(
-        f"{count} wrong: " + "; ".join(problems), hint="dubkit presets show lists all settings"
+        f"{count} wrong: " + "; ".join(problems), hint="dubkit config show lists all settings"
     )
 
 
@@ -157,7 +255,7 @@ def _problem(entry: Mapping[str, Any], layers: Sequence[Layer]) -> str:
     if path in _REMOVED:
         return f"{path} ({origin}): the setting {_REMOVED[path]}"
     if entry["type"] == "extra_forbidden":
-        return f"{path} ({origin}): there is no such setting{_siblings(location)}"
+        return f"{path} ({origin}): there is no such setting; {_siblings(location)}"
     return f"{path} ({origin}): {entry['msg'][0].lower()}{entry['msg'][1:]}, not {entry['input']!r}"
 
 
@@ -166,9 +264,13 @@ def _siblings(location: Sequence[str]) -> str:
     for key in location[:-1]:
         kind = model.model_fields[key].annotation
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return ""
+            return "its section has none"
         model = kind
-    return f"; known here: {', '.join(model.model_fields)}"
+    names = list(model.model_fields)
+    near = get_close_matches(location[-1], names, n=1)
+    if near:
+        return f"did you mean {'.'.join([*location[:-1], near[0]])}?"
+    return f"known here: {', '.join(names)}"
 
 
 def _holds(values: object, location: Sequence[str]) -> bool:
@@ -187,6 +289,8 @@ def _chain(path: Path, seen: tuple[Path, ...]) -> list[Layer]:
         names = " -> ".join(step.stem for step in (*seen, path))
         raise ConfigError(f"presets extend each other in a cycle: {names}")
     table = _read(path)
+    if path.name == PROJECT_FILES[1]:
+        table = dict(table.get("tool", {}).get("dubkit", {}))
     table.pop("description", None)
     parents = table.pop("extends", [])
     parents = [parents] if isinstance(parents, str) else parents

@@ -53,7 +53,8 @@ def make_profile(
             hint="create it, or choose another --out",
         )
     given = {"parallel.device": device, "parallel.jobs": jobs}
-    config = load_config(presets, ["adapt.persons=one", *settings, "adapt.enabled=true"], given)
+    settings = ["adapt.persons=one", *settings, "adapt.enabled=true"]
+    config = load_config(presets, settings, given, folder=video.parent)
     folder = local_path(work) if work else out.with_suffix(".dubkit")
     job = make_job(video, video, config, work=folder, shots=shots)  # the film is its own dub
     run_job(RunRequest(job, config), progress=progress or NoProgress(), stages=_STAGES)

@@ -35,7 +35,7 @@ def test_version_is_the_packages_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["status"], ["presets"], ["presets", "show"], ["doctor"], ["demo"]]
+    "command", [[], ["run"], ["status"], ["presets"], ["config", "show"], ["doctor"], ["demo"]]
 )
 def test_every_command_explains_itself(command: list[str]) -> None:
     result = runner.invoke(app, [*command, "--help"])

@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from dubkit.config.presets import (
+    ENGINE_SETTINGS,
     Layer,
+    find_layers,
     find_preset,
     list_presets,
     load_config,
     merge,
+    origins,
     parse_setting,
+    project_file,
+    validate,
 )
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError
@@ -58,7 +63,8 @@ def test_every_problem_is_listed_with_its_path_and_file(tmp_path: Path) -> None:
     for part in (
         "4 settings are wrong",
         f"faces.wich ({mine})",
-        "detector, landmarker",
+        "did you mean faces.which?",
+        "known here: probe, shots",
         f"generate.quality ({mine})",
         "timing.offset_ms (--set timing.offset_ms=late)",
         "nonsense (--set nonsense.a=1)",
@@ -71,6 +77,79 @@ def test_a_value_where_a_table_should_be_is_reported(tmp_path: Path) -> None:
     mine.write_text("faces = 'all'\n")
     with pytest.raises(ConfigError, match=r"faces \(.*mine\.toml\)"):
         load_config([str(mine)])
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_nearest_file_of_a_project_counts(tmp_path: Path) -> None:
+    write(tmp_path / "dubkit.toml", "[generate]\nquality = 12\n")
+    write(
+        tmp_path / "show/pyproject.toml", "[project]\nname = 'tools'\n"
+    )  # speaks of something else
+    inner = tmp_path / "show/reel"
+    assert project_file(inner) == tmp_path / "dubkit.toml"
+    assert load_config(folder=inner).generate.quality == 12
+    write(tmp_path / "show/pyproject.toml", "[tool.dubkit]\nextends = 'preview'\n")
+    assert load_config(folder=inner).generate.speed == "ultrafast"
+    assert load_config(folder=inner).generate.quality != 12
+    write(inner / "dubkit.toml", "[faces]\nwhich = 'all'\n")
+    assert load_config(folder=inner).faces.which == "all"
+    assert load_config() == Config()  # where no film is named
+
+
+def test_a_broken_file_of_a_project_is_reported_and_a_foreign_one_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", "not toml")
+    assert load_config(folder=tmp_path) == Config()
+    write(tmp_path / "dubkit.toml", "not toml")
+    with pytest.raises(ConfigError, match=r"dubkit\.toml is not valid TOML"):
+        load_config(folder=tmp_path)
+
+
+def test_the_command_line_wins_over_variables_and_those_over_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "dubkit.toml", "[generate]\nquality = 12\namplitude = 1.2\nfeather = 0.3\n")
+    monkeypatch.setenv("DUBKIT_GENERATE__QUALITY", "13")
+    monkeypatch.setenv("DUBKIT_GENERATE__AMPLITUDE", "1.3")
+    monkeypatch.setenv("DUBKIT_FACES__WHICH", "")  # not set
+    monkeypatch.setenv("DUBKIT_CACHE", "/no/setting")
+    layers = find_layers(settings=["generate.amplitude=1.4"], folder=tmp_path)
+    generate = validate(layers).generate
+    assert (generate.quality, generate.amplitude, generate.feather) == (13, 1.4, 0.3)
+    assert origins(layers) == {
+        "generate.quality": "$DUBKIT_GENERATE__QUALITY",
+        "generate.amplitude": "--set generate.amplitude=1.4",
+        "generate.feather": str(tmp_path / "dubkit.toml"),
+    }
+    monkeypatch.setenv("DUBKIT_FACES__WICH", "all")
+    with pytest.raises(ConfigError, match=r"faces\.wich \(\$DUBKIT_FACES__WICH\).*faces\.which"):
+        load_config()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[faces]\ndetector = 'os:system'\n", "extends = 'mine'\n"],
+)
+def test_a_file_beside_a_film_loads_no_code(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "mine.toml", "[speech]\naligner = 'own:Aligner'\n")
+    write(tmp_path / "dubkit.toml", text)
+    with pytest.raises(ConfigError, match="engine of one's own") as caught:
+        load_config(folder=tmp_path)
+    assert "--preset" in str(caught.value.hint)
+
+
+def test_engines_that_a_project_may_not_name_are_all_there_are() -> None:
+    fields = {
+        f"{section}.{key}"
+        for section, outer in Config.model_fields.items()
+        for key, field in getattr(outer.annotation, "model_fields", {}).items()
+        if "module:Class" in (field.description or "")
+    }
+    assert fields == set(ENGINE_SETTINGS)
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
@@ -162,7 +241,7 @@ def test_merging_changes_none_of_its_layers(given_layers: list[Layer]) -> None:
 def test_a_training_has_a_section_of_its_own() -> None:
     assert load_config([], ["train.tc.steps=5"]).train.tc.steps == 5
     assert load_config([], ["train.tc.steps=5"]).train.sc == Config().train.sc
-    with pytest.raises(ConfigError, match=r"train\.tc\.step .*known here: steps, batch"):
+    with pytest.raises(ConfigError, match=r"train\.tc\.step .*did you mean train\.tc\.steps"):
         load_config([], ["train.tc.step=5"])
 
 
