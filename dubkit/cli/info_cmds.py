@@ -136,7 +136,7 @@ def show(
 
 @config.command(cls=command.DubkitCommand)
 def check(movie: Around = None, preset: o.Presets = None, setting: o.Settings = None) -> None:
-    """Check presets and all other settings together, as a run on MOVIE would use them; lists every problem (exit code 2).
+    """Check presets and all other settings together, as a run on MOVIE would use them; list every problem.
 
     \b
     Examples:

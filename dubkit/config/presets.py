@@ -150,7 +150,7 @@ def surroundings(folder: Path | None) -> list[Layer]:
 
 
 def project_file(folder: Path | None) -> Path | None:
-    """The nearest file of a project's settings, in a folder or above it. Raises ConfigError where it is not readable."""
+    """The nearest file of a project's settings, in a folder or above it.."""
     for place in () if folder is None else (folder.absolute(), *folder.absolute().parents):
         for name in PROJECT_FILES:
             if (place / name).is_file() and (name == PROJECT_FILES[0] or _tool(place / name)):
