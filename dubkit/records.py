@@ -46,9 +46,14 @@ class StreamInfo:
     """One stream of a container."""
 
     index: int
-    kind: str  # video | audio | subtitle | data | attachment
-    codec: str
+    kind: str  # video | audio | subtitle | data | attachment | cover
+    codec: str  # of data: tmcd (time code), chapters, or FFmpeg's name
     language: str | None = None
+    title: str | None = None
+    channels: int = 0  # of sound, as the following
+    rate: int = 0
+    layout: str = ""
+    purposes: tuple[str, ...] = ()  # FFmpeg's dispositions: default, original, comment ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ def batch(
     preset: o.Presets = None,
     setting: o.Settings = None,
     length: o.Length = None,
+    keep_audio: o.KeepAudio = None,
     silence: o.Silence = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
@@ -165,7 +166,9 @@ def batch(
     console.set_verbosity(verbose, quiet)
     run_cmd.forbid_downloads(offline)
     given = {"length": length, "silence": silence, "synth": synth, "faces": faces}
-    flags = options.flags(**given, adapt=adapt, gate=gate, on_failure=on_failure)
+    flags = options.flags(
+        **given, keep_audio=keep_audio, adapt=adapt, gate=gate, on_failure=on_failure
+    )
     with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
         part = lazy.batch.Shard.parse(shard) if shard else None
         if junit and not dry_run:

@@ -146,6 +146,15 @@ Length = Annotated[
         rich_help_panel=SETTINGS,
     ),
 ]
+KeepAudio = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-audio",
+        metavar="WHICH",
+        help="Sound tracks of the film that are kept after the dub: all, original (the main one), or none.",
+        rich_help_panel=SETTINGS,
+    ),
+]
 Silence = Annotated[
     str | None,
     typer.Option(
@@ -337,6 +346,7 @@ PATHS = {
     "language": "speech.language",
     "trust_script": "speech.trust_script",
     "length": "stitch.length",
+    "keep_audio": "stitch.keep_audio",
     "silence": "generate.silence",
     "synth": "generate.synthesizer",
     "actor": "generate.actor",

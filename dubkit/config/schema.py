@@ -414,10 +414,16 @@ class StitchSettings(Section):
         "stop at the shorter, or freeze the last frame.",
     )
     audio_codec: Literal["auto", "copy", "aac", "flac", "pcm"] = Field(
-        "auto", description="Codec of the dub."
+        "auto",
+        description="Codec of the dub; auto: copied where the container holds it, else lossless where the dub is "
+        "and the container can, else at 192 kb/s or more.",
+    )
+    keep_audio: Literal["all", "original", "none"] = Field(
+        "all",
+        description="Sound tracks of the film that are kept after the dub: all, original (the main one), or none.",
     )
     keep_streams: bool = Field(
-        True, description="Keep subtitles, chapters and metadata of the film."
+        True, description="Keep subtitles, attachments, chapters and metadata of the film."
     )
 
 

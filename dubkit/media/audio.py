@@ -37,18 +37,25 @@ class AudioInfo:
     channels: int
     duration: float  # seconds from the file's start to the sound's end
     finite: bool = True  # False: some samples are no numbers, or beyond `LOUDEST`
+    language: str | None = None  # as the file tags it
+    title: str | None = None
 
 
-def audio_info(path: Path) -> AudioInfo:
-    """Facts about the first audio stream of a file. Raises `InputError` where there is none."""
+def audio_info(path: Path, *, whole: bool = True) -> AudioInfo:
+    """Facts about the first audio stream of a file. Raises `InputError` where there is none.
+
+    Unless the ``whole`` file shall be read, its length is what the header states and its samples count as numbers.
+    """
     with open_media(path) as container:
         stream = sound_stream(container, path)
         context = stream.codec_context
         facts = (stream.index, context.codec.canonical_name, context.sample_rate, stream.channels)
-        end = _end(container, stream)
+        language = None if stream.language in (None, "und") else stream.language
+        title = stream.metadata.get("title")
+        end = _end(container, stream) if whole else (container.duration or 0) / av.time_base
     # only samples that are stored as they are can be no numbers
-    finite = not facts[1].startswith("pcm_f") or _is_finite(path)
-    return AudioInfo(*facts, duration=end, finite=finite)
+    finite = not (whole and facts[1].startswith("pcm_f")) or _is_finite(path)
+    return AudioInfo(*facts, end, finite, language, title)
 
 
 def _is_finite(path: Path) -> bool:

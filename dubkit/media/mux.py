@@ -1,6 +1,6 @@
 """Mux a film: pictures, dub, and the other streams of the source (ffmpeg, no re-encoding of pictures).
 
-The pictures start at time 0 and the dub with them; subtitles and chapters move by as much.
+The pictures start at time 0 and the dub with them; what else the film holds moves by as much.
 """
 
 from __future__ import annotations
@@ -9,118 +9,19 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import ffmpeg
+from dubkit.errors import OutputError
+from dubkit.media import audio, container, process, streams
+from dubkit.records import VideoInfo
 
-from dubkit.errors import OutputError, UsageError
-from dubkit.media import audio, container, process
-from dubkit.records import StreamInfo, VideoInfo
-
-_ISO = (".mp4", ".m4v", ".mov")
-_MP4_SOUNDS = {"aac", "ac3", "eac3", "mp3", "alac"}
-_PCM = {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_s16be", "pcm_s24be"}
-_SOUNDS = {
-    ".mp4": _MP4_SOUNDS,
-    ".m4v": _MP4_SOUNDS,
-    ".mov": (_MP4_SOUNDS - {"eac3"}) | _PCM,
-    ".mkv": _MP4_SOUNDS | _PCM | {"flac", "opus", "vorbis", "dts", "truehd", "mp2"},
-}
-_ENCODED = {"aac": container.CONTAINERS, "flac": (".mkv",), "pcm": (".mov", ".mkv")}
-_TEXTS = {"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"}
-_BIT_RATE = 96_000  # of AAC, a channel
+_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
 _NUMBERS_ONLY = (
     rf"aeval=if(lt(abs(val(ch))\,{audio.LOUDEST:g})\,val(ch)\,0):c=same"  # NaN is not less
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """What becomes of the dub: ``copy`` or an encoder, and whether silence follows it."""
-
-    codec: str
-    pad: bool
-    bit_rate: int | None = None
-    clean: bool = False  # samples that are no numbers become silence
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A subtitle or attachment of the source that goes along, and its codec there."""
-
-    index: int
-    kind: str
-    codec: str
-
-
-def plan_sound(
-    dub: audio.AudioInfo, suffix: str, wanted: str, seconds: float, slack: float
-) -> Sound:
-    """How the dub goes into a film of ``seconds``; differences up to ``slack`` seconds are left.
-
-    ``wanted`` is `StitchSettings.audio_codec`. Raises `UsageError` where the container cannot hold it.
-    """
-    pad = dub.duration < seconds - slack
-    taken = dub.codec in _SOUNDS[suffix]
-    clean = not dub.finite
-    if wanted == "copy":
-        if not taken:
-            raise UsageError(
-                f"sound of codec {dub.codec} cannot be copied into {suffix}",
-                hint="use --set stitch.audio_codec=auto, or write an .mkv",
-            )
-        return Sound("copy", pad=False)
-    if wanted == "auto":
-        if taken and not pad and not clean:
-            return Sound("copy", pad=False)
-        plain = dub.codec in _PCM | {"flac", "alac"} or dub.codec.startswith("pcm_")
-        wanted = "aac" if not plain or suffix in (".mp4", ".m4v") else _lossless(suffix)
-    if suffix not in _ENCODED[wanted]:
-        raise UsageError(
-            f"{wanted} sound cannot go into {suffix}",
-            hint=f"use {' or '.join(_ENCODED[wanted])}, or --set stitch.audio_codec=aac",
-        )
-    if wanted == "aac":
-        return Sound("aac", pad, min(_BIT_RATE * max(1, dub.channels), 512_000), clean)
-    if wanted == "pcm":
-        deep = dub.codec not in ("pcm_s16le", "mp3", "aac")
-        return Sound("pcm_s24le" if deep else "pcm_s16le", pad, clean=clean)
-    return Sound("flac", pad, clean=clean)
-
-
-def _lossless(suffix: str) -> str:
-    return "flac" if suffix == ".mkv" else "pcm"
-
-
-def plan_carried(streams: Sequence[StreamInfo], suffix: str) -> tuple[list[Carried], list[str]]:
-    """Which streams of the source go along, and a sentence for each that the container refuses."""
-    carried: list[Carried] = []
-    warnings: list[str] = []
-    for stream in streams:
-        if stream.kind == "subtitle":
-            codec = _subtitle_codec(stream.codec, suffix)
-            if codec is None:
-                warnings.append(
-                    f"subtitles of codec {stream.codec} cannot go into {suffix}: left out"
-                )
-            else:
-                carried.append(Carried(stream.index, "s", codec))
-        elif stream.kind == "attachment" and suffix == ".mkv" and stream.codec in _FONTS:
-            carried.append(Carried(stream.index, "t", "copy"))
-        elif stream.kind in ("attachment", "data"):
-            warnings.append(f"stream {stream.index} ({stream.kind}, {stream.codec}) is left out")
-    return carried, warnings
-
-
-_FONTS = ("ttf", "otf", "unknown")
-
-
-def _subtitle_codec(codec: str, suffix: str) -> str | None:
-    if suffix == ".mkv":
-        return "subrip" if codec == "mov_text" else "copy"
-    if codec not in _TEXTS:
-        return None
-    return "copy" if codec == "mov_text" else "mov_text"
+_STEADY = "aresample=async=1:first_pts=0"  # holes become silence, time 0 is the first sample
+_PICTURE, _DUB, _SOURCE = range(3)  # inputs of the command
+_MIME = {"png": "image/png", "mjpeg": "image/jpeg", "bmp": "image/bmp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,38 +34,57 @@ class Parts:
     info: VideoInfo  # of the source
     offset: float  # seconds from the source's start to its first picture
     seconds: float  # length of the picture
-    sound: Sound
+    sound: streams.Sound
     dub_stream: int
-    carried: Sequence[Carried]
+    plan: streams.StreamPlan
     keep: bool  # metadata and chapters
+    language: str | None = None  # of the dub, in three letters
+    title: str | None = None
 
 
 def mux(parts: Parts, out: Path) -> None:
     """Write the film; raises `ToolError`, or `OutputError` where the disk is full."""
-    picture = _input(parts.picture)
-    limit = {} if parts.sound.pad else {"t": f"{parts.seconds:.6f}"}
-    dub = _input(parts.dub, **limit)
-    streams = [picture["v:0"], dub[str(parts.dub_stream)]]
-    if parts.keep:
-        source = _input(parts.source, itsoffset=f"{-parts.offset:.6f}", t=f"{parts.seconds:.6f}")
-        streams += [source[str(stream.index)] for stream in parts.carried]
-        if not parts.carried:
-            # ffmpeg-python lists an input only where one of its streams is mapped
-            streams += [source["s:999?"]]
-    graph = ffmpeg.output(*streams, _name(out), **_options(parts, out.suffix.lower()))
-    argv = graph.compile(cmd=[str(process.find_program("ffmpeg")), *_QUIET], overwrite_output=True)
-    process.run(argv)
-    if parts.info.rotation and out.suffix.lower() in _ISO:
+    suffix = out.suffix.lower()
+    covers = _covers(parts, out.parent) if suffix == ".mkv" else []
+    process.run([str(process.find_program("ffmpeg")), *_QUIET, *_arguments(parts, out, covers)])
+    for cover, _ in covers:
+        cover.unlink()
+    if suffix == ".mov":  # ffmpeg writes only the languages that the old Macintosh knew
+        codes = [c.language for c in parts.plan.carried if c.kind in ("audio", "subtitle")]
+        set_languages(out, [parts.language, *codes])
+    if parts.info.rotation and suffix in streams.ISO:
         set_rotation(out, parts.info.rotation)
 
 
-_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> list[str]:
+    limit = () if parts.sound.pad else ("-t", f"{parts.seconds:.6f}")
+    arguments = [*_input(parts.picture), *_input(parts.dub, *limit)]
+    carried = [c for c in parts.plan.carried if not (covers and c.kind == "cover")]
+    film = parts.keep or bool(carried)
+    if film:
+        place = ("-itsoffset", f"{-parts.offset:.6f}", "-t", f"{parts.seconds:.6f}")
+        arguments += _input(parts.source, *place)
+    arguments += ["-map", f"{_PICTURE}:v:0", "-map", f"{_DUB}:{parts.dub_stream}"]
+    for stream in carried:
+        arguments += ["-map", f"{_SOURCE}:{stream.index}"]
+    tags = str(_SOURCE) if parts.keep and film else "-1"
+    arguments += ["-map_metadata", tags, "-map_chapters", tags, "-dn"]
+    if parts.keep:
+        arguments += ["-map_metadata:s:0", f"{_SOURCE}:s:{parts.info.video_stream}"]
+    arguments += [*_picture(parts, out.suffix.lower()), *_dub(parts, out.suffix.lower())]
+    for number, stream in enumerate(carried, 2):
+        arguments += _carried(number, stream, parts, out.suffix.lower())
+    attached = sum(stream.kind == "attachment" for stream in carried)
+    for number, (cover, mime) in enumerate(covers, attached):
+        arguments += ["-attach", _name(cover), f"-metadata:s:t:{number}", f"mimetype={mime}"]
+        arguments += [f"-metadata:s:t:{number}", f"filename={cover.name}"]
+    return [*arguments, _name(out)]
 
 
-def _input(path: Path, **options: str) -> Any:
+def _input(path: Path, *options: str) -> list[str]:
     """A file to read: no address and no playlist, even if it became one since it was checked."""
-    only = {"protocol_whitelist": "file", "format_whitelist": container.FORMATS}
-    return ffmpeg.input(_name(path), **only, **options)
+    only = ("-protocol_whitelist", "file", "-format_whitelist", container.FORMATS)
+    return [*only, *options, "-i", _name(path)]
 
 
 def _name(path: Path) -> str:
@@ -172,49 +92,82 @@ def _name(path: Path) -> str:
     return f"file:{path}"
 
 
-def _options(parts: Parts, suffix: str) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "c:v": "copy",
-        "fflags": "+bitexact",
-        "flags:v": "+bitexact",
-        "flags:a": "+bitexact",
-        "map_metadata": "2" if parts.keep else "-1",
-        "map_chapters": "2" if parts.keep else "-1",
-        "dn": None,
-        **_sound_options(parts),
-    }
-    for number, stream in enumerate(s for s in parts.carried if s.kind == "s"):
-        options[f"c:s:{number}"] = stream.codec
-        options[f"map_metadata:s:s:{number}"] = f"2:s:{stream.index}"
-    if any(stream.kind == "t" for stream in parts.carried):
-        options["c:t"] = "copy"
-    if parts.keep:
-        options["map_metadata:s:v:0"] = f"2:s:{parts.info.video_stream}"
-        options["map_metadata:s:a:0"] = f"1:s:{parts.dub_stream}"
+def _picture(parts: Parts, suffix: str) -> list[str]:
+    """Options of the pictures and of the file."""
+    options = ["-c:v:0", "copy", "-fflags", "+bitexact"]
+    options += ["-flags:v", "+bitexact", "-flags:a", "+bitexact"]
     if parts.info.pixel_aspect != 1:
         shape = parts.info.pixel_aspect * parts.info.width / parts.info.height
-        options["aspect"] = f"{shape.numerator}:{shape.denominator}"
-    if suffix in _ISO:
-        options["movflags"] = "+faststart"
-        options["video_track_timescale"] = parts.info.time_base.denominator
+        options += ["-aspect:v:0", f"{shape.numerator}:{shape.denominator}"]
+    if suffix in streams.ISO:
+        options += ["-movflags", "+faststart"]
+        options += ["-video_track_timescale", str(parts.info.time_base.denominator)]
     return options
 
 
-def _sound_options(parts: Parts) -> dict[str, Any]:
-    sound = parts.sound
-    if sound.codec == "copy":
-        return {"c:a": "copy"}
-    steady = "aresample=async=1:first_pts=0"
-    if sound.clean:
-        steady = f"{_NUMBERS_ONLY},{steady}"
+def _dub(parts: Parts, suffix: str) -> list[str]:
+    """Options of the dub, which is stream 1 of the result and the one that players choose."""
     end = f"atrim=end={parts.seconds:.6f}"
-    options: dict[str, Any] = {
-        "c:a": sound.codec,
-        "af": f"{steady},apad,{end}" if sound.pad else f"{steady},{end}",
-    }
-    if sound.bit_rate:
-        options["b:a"] = sound.bit_rate
+    options = _sound(1, parts.sound, f"apad,{end}" if parts.sound.pad else end)
+    if parts.keep:
+        options += ["-map_metadata:s:1", f"{_DUB}:s:{parts.dub_stream}"]
+    return options + _tags(1, parts.language, parts.title, ("default", "dub"), suffix)
+
+
+def _carried(number: int, stream: streams.Carried, parts: Parts, suffix: str) -> list[str]:
+    """Options of a stream of the film, number ``number`` of the result."""
+    if stream.sound is not None:
+        options = _sound(number, stream.sound, f"atrim=end={parts.seconds:.6f}")
+    else:
+        options = [f"-c:{number}", stream.codec]
+    if parts.keep:
+        options += [f"-map_metadata:s:{number}", f"{_SOURCE}:s:{stream.index}"]
+    if stream.kind == "attachment":
+        return options
+    return options + _tags(number, stream.language, stream.title, stream.purposes, suffix)
+
+
+def _tags(
+    number: int, language: str | None, title: str | None, purposes: Sequence[str], suffix: str
+) -> list[str]:
+    options = [f"-disposition:{number}", "+".join(purposes) or "0"]
+    if language:
+        options += [f"-metadata:s:{number}", f"language={language}"]
+    if title:
+        options += [f"-metadata:s:{number}", f"title={title}"]
+        if suffix in (".mp4", ".m4v"):  # where players look for it
+            options += [f"-metadata:s:{number}", f"handler_name={title}"]
     return options
+
+
+def _sound(number: int, sound: streams.Sound, end: str) -> list[str]:
+    """Codec and filters of a sound track; ``end`` is the last filter where it is encoded."""
+    if sound.codec == "copy":
+        return [f"-c:{number}", "copy"]
+    chain = [_NUMBERS_ONLY] if sound.clean else []
+    options = [f"-c:{number}", sound.codec, f"-filter:{number}", ",".join([*chain, _STEADY, end])]
+    if sound.bit_rate:
+        options += [f"-b:{number}", str(sound.bit_rate)]
+    if sound.rate:
+        options += [f"-ar:{number}", str(sound.rate)]
+    return options
+
+
+def _covers(parts: Parts, folder: Path) -> list[tuple[Path, str]]:
+    """Cover art as files with their types: Matroska attaches them, and ffmpeg does so with files only."""
+    found: list[tuple[Path, str]] = []
+    for stream in (c for c in parts.plan.carried if c.kind == "cover"):
+        with container.open_media(parts.source) as film:
+            pictures = film.streams[stream.index]
+            codec = pictures.codec_context.name if pictures.codec_context else ""
+            packet = next((p for p in film.demux(pictures) if p.size), None)
+        if packet is None or codec not in _MIME:
+            continue
+        ending = "jpg" if codec == "mjpeg" else codec
+        path = folder / (f"cover-{len(found)}.{ending}" if found else f"cover.{ending}")
+        path.write_bytes(bytes(packet))
+        found.append((path, _MIME[codec]))
+    return found
 
 
 _ONE, _W = 1 << 16, 1 << 30
@@ -234,28 +187,56 @@ def set_rotation(path: Path, degrees: int) -> None:
         file.write(struct.pack(">9i", a * _ONE, b * _ONE, 0, c * _ONE, d * _ONE, 0, 0, 0, _W))
 
 
+def set_languages(path: Path, codes: Sequence[str | None]) -> None:
+    """Name the languages, in three letters, of the tracks of sound and text of a .mov, in their order."""
+    kinds = (b"soun", b"sbtl", b"subt", b"text", b"clcp")
+    with path.open("r+b") as file:
+        tracks = [t for t in _tracks(file) if _handler(file, *t) in kinds]
+        for code, (start, end) in zip(codes, tracks, strict=False):
+            header = _inside(file, start, end, b"mdia", b"mdhd")
+            if code is None or header is None:
+                continue
+            file.seek(header)
+            version = file.read(1)[0]
+            file.seek(header + (32 if version else 20))
+            a, b, c = (ord(letter) - 0x60 for letter in code)
+            file.write(struct.pack(">H", a << 10 | b << 5 | c))
+
+
+def _tracks(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where the bodies of the tracks begin and end."""
+    file.seek(0, 2)
+    return [
+        (first, last)
+        for kind, start, end in _boxes(file, 0, file.tell())
+        if kind == b"moov"
+        for inner, first, last in _boxes(file, start, end)
+        if inner == b"trak"
+    ]
+
+
+def _inside(file: BinaryIO, start: int, end: int, *path: bytes) -> int | None:
+    """Where the body of a box begins, which lies in boxes within each other."""
+    for kind, first, last in _boxes(file, start, end):
+        if kind == path[0]:
+            return first if len(path) == 1 else _inside(file, first, last, *path[1:])
+    return None
+
+
 def _video_header(file: BinaryIO) -> int | None:
     """Where the body of the first video track's ``tkhd`` begins."""
-    file.seek(0, 2)
-    for kind, start, end in _boxes(file, 0, file.tell()):
-        if kind != b"moov":
-            continue
-        for inner, first, last in _boxes(file, start, end):
-            if inner == b"trak" and _handler(file, first, last) == b"vide":
-                for box, body, _ in _boxes(file, first, last):
-                    if box == b"tkhd":
-                        return body
+    for start, end in _tracks(file):
+        if _handler(file, start, end) == b"vide":
+            return _inside(file, start, end, b"tkhd")
     return None
 
 
 def _handler(file: BinaryIO, start: int, end: int) -> bytes | None:
-    for kind, first, last in _boxes(file, start, end):
-        if kind == b"mdia":
-            for inner, body, _ in _boxes(file, first, last):
-                if inner == b"hdlr":
-                    file.seek(body + 8)
-                    return file.read(4)
-    return None
+    body = _inside(file, start, end, b"mdia", b"hdlr")
+    if body is None:
+        return None
+    file.seek(body + 8)
+    return file.read(4)
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

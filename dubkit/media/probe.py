@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -208,7 +210,7 @@ def _describe(
         pixel_aspect=_aspect(stream),
         duration=duration,
         video_stream=stream.index,
-        streams=tuple(_stream_info(s) for s in container.streams),
+        streams=stream_facts(container),
         container=container.format.name,
         timed=scan.timed,
     )
@@ -288,13 +290,49 @@ def _aspect(stream: VideoStream) -> Fraction:
     return stated if stated and Fraction(1, 8) <= stated <= 8 else Fraction(1)
 
 
-def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+_DULL_NAMES = re.compile(
+    r"(video|sound|subtitle|timecode|core media|data|apple|l-smash|gpac|iso media|mainconcept|\x1f)",
+    re.I,
+)  # what a handler is called where nobody named the track
+
+
+def stream_facts(container: InputContainer) -> tuple[StreamInfo, ...]:
+    """What is known of every stream without reading any."""
+    chaptered = bool(container.chapters())
+    return tuple(_stream_facts(stream, chaptered) for stream in container.streams)
+
+
+def _stream_facts(stream: av.stream.Stream, chaptered: bool) -> StreamInfo:
     context = stream.codec_context
-    kind = stream.type
+    kind: str = stream.type
     if kind == "video" and stream.disposition & av.stream.Disposition.attached_pic:
-        kind = "attachment"
+        kind = "cover"
+    names = {name.lower(): value for name, value in stream.metadata.items()}
+    handler = names.get("handler_name", "")
+    title = names.get("title") or names.get("name") or names.get("filename")
+    if not title and handler and not _DULL_NAMES.search(handler):
+        title = handler
+    own = context.codec.canonical_name if context else getattr(stream, "name", None)
+    codec = own or "unknown"
+    if kind == "attachment":
+        codec = names.get("mimetype", codec)
+    elif kind == "data" and "timecode" in names:
+        codec = "tmcd"
+    elif kind == "data" and codec == "bin_data" and chaptered and not title:
+        codec = "chapters"  # QuickTime keeps their titles in a track of text
+    sound = stream if isinstance(stream, AudioStream) and context else None
     return StreamInfo(
-        stream.index, kind, context.codec.canonical_name if context else "unknown", stream.language
+        stream.index,
+        kind,
+        codec,
+        None if stream.language in (None, "und") else stream.language,
+        title or None,
+        channels=sound.channels if sound else 0,
+        rate=sound.rate if sound else 0,
+        layout=sound.layout.name if sound else "",
+        purposes=tuple(
+            flag.name or "" for flag in av.stream.Disposition if stream.disposition & flag
+        ),
     )
 
 

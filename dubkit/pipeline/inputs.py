@@ -65,8 +65,10 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     if speech.STAGE in stages:
         with container.open_media(job.audio) as dub:
             audio.sound_stream(dub, job.audio)
-    warning = length_warning(job, config) if stitch.STAGE in stages else None
-    return (warning,) if warning else ()
+    if stitch.STAGE not in stages:
+        return ()
+    warning = length_warning(job, config)
+    return (*([warning] if warning else []), *stitch.plan_result(job, config))
 
 
 def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.Run:

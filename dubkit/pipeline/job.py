@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -51,9 +51,10 @@ def run_job(
 
     Where another process has the work folder, this one is refused or, if so requested, waits for it.
     """
-    for warning in check_request(request, stages):
+    told = check_request(request, stages)
+    for warning in told:
         progress.warn(warning)
-    steps = job_steps(request, progress=progress, stages=stages)
+    steps = job_steps(request, progress=progress, stages=stages, told=told)
     with closing(run_jobs([(request, steps)], request.config.parallel)) as ended:
         return next(ended).result
 
@@ -78,9 +79,16 @@ def run_jobs(
 
 
 def job_steps(
-    request: RunRequest, *, progress: Progress, stages: Sequence[base.Stage] = STAGES
+    request: RunRequest,
+    *,
+    progress: Progress,
+    stages: Sequence[base.Stage] = STAGES,
+    told: Collection[str] = (),
 ) -> scheduler.JobSteps[RunResult]:
-    """The steps of a checked request up to its film, to run beside other jobs. Raises DubkitError."""
+    """The steps of a checked request up to its film, to run beside other jobs; warnings ``told`` are not repeated.
+
+    Raises DubkitError.
+    """
     began = time.monotonic()
     job = request.job
     try:
@@ -93,7 +101,7 @@ def job_steps(
         open_work(job.work)
         with lock.hold(job.work, wait=progress.note if request.wait else None) as held:
             log.rotate(job.work)
-            progress = log.Logged(job.work, progress)
+            progress = log.Logged(job.work, progress, told)
             run = _open(request, stages) if held.waited else run
             log.write(job.work, f"dubkit {__version__}: {job.video} with {job.audio}")
             result = yield from _run_locked(run, progress, began, held)

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -37,11 +37,12 @@ def write(work: Path, text: str) -> None:
 
 
 class Logged:
-    """A progress that also keeps what it passes on."""
+    """A progress that also keeps what it passes on; warnings ``told`` before are not shown again."""
 
-    def __init__(self, work: Path, progress: Progress) -> None:
+    def __init__(self, work: Path, progress: Progress, told: Collection[str] = ()) -> None:
         self._work = work
         self._progress = progress
+        self._told = told
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         write(self._work, f"{stage}: {units} units, {current} done earlier, {frames} frames to do")
@@ -56,11 +57,13 @@ class Logged:
 
     def note(self, message: str) -> None:
         write(self._work, f"note: {message}")
-        self._progress.note(message)
+        if message not in self._told:
+            self._progress.note(message)
 
     def warn(self, message: str) -> None:
         write(self._work, f"warning: {message}")
-        self._progress.warn(message)
+        if message not in self._told:
+            self._progress.warn(message)
 
 
 @contextmanager

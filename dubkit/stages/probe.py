@@ -78,7 +78,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=(),
     run=run,
-    version=2,
+    version=3,
     sections=("probe",),
     files=("video",),
 )

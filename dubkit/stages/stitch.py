@@ -11,12 +11,12 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.errors import OutputError, WorkError
-from dubkit.media import audio, concat, container, frames, planes, process
-from dubkit.media.mux import Parts, mux, plan_carried, plan_sound
-from dubkit.media.probe import probe, refuse_damaged
+from dubkit.media import audio, concat, container, frames, planes, process, streams
+from dubkit.media.mux import Parts, mux
+from dubkit.media.probe import moving_pictures, probe, refuse_damaged, stream_facts
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GateResult, load_gate
-from dubkit.records import Integers, Shot, VideoInfo
+from dubkit.records import Integers, Job, Shot, StreamInfo, VideoInfo
 from dubkit.stages import base, generate
 from dubkit.stages.probe import load_film
 from dubkit.stages.shots import load_shots
@@ -44,14 +44,16 @@ def run(context: base.StageContext) -> base.StageReport:
     count = concat.join_segments(picture.segments, picture.pts, info.time_base, joined)
     made = replace(picture, pts=_lengthened(picture.pts, count, info))
     film = context.out / f"film{suffix}"
-    warnings = _mux(context, info, dub, joined, made, film)
+    plan = _plan_streams(info.streams, info.video_stream, suffix, context.config)
+    sound = _mux(context, info, dub, joined, made, film, plan)
     joined.unlink()
     for extra in (*context.out.glob("freeze.part*"), *context.out.glob("fade-*.part*")):
         extra.unlink()
-    seconds = _check(film, info, made)
+    seconds = _check(film, info, made, plan, sound)
     return base.StageReport(
         engine=f"ffmpeg {process.program_version('ffmpeg')}",
-        warnings=tuple(warnings),
+        warnings=(*plan.warnings, *_remarks(context, info, dub, sound, suffix, seconds)),
+        notes=plan.notes,
         facts={"frames": len(made.pts), "seconds": round(seconds, 3), "copied": picture.copied},
     )
 
@@ -171,23 +173,12 @@ def _mux(
     joined: Path,
     picture: Picture,
     film: Path,
-) -> list[str]:
+    plan: streams.StreamPlan,
+) -> streams.Sound:
     settings = context.config.stitch
     seconds = _seconds(picture.pts, info)
-    step = 1 / float(info.average_rate)
-    sound = plan_sound(dub, film.suffix, settings.audio_codec, seconds, step)
-    carried, warnings = (
-        plan_carried(info.streams, film.suffix) if settings.keep_streams else ([], [])
-    )
-    if info.rotation and film.suffix == ".mkv":
-        warnings.append("an .mkv cannot store the rotation of the film: use .mp4 or .mov")
-    if not dub.finite:
-        fate = (
-            "are kept, because the sound is copied" if sound.codec == "copy" else "become silence"
-        )
-        warnings.append(f"samples of the dub that are not numbers {fate}")
-    if settings.audio_codec == "copy" and dub.duration < seconds - step:
-        warnings.append("the copied sound is shorter than the film: it is not padded")
+    short = dub.duration < seconds - 1 / float(info.average_rate)
+    sound = streams.plan_dub(dub, film.suffix, settings.audio_codec, pad=short)
     mux(
         Parts(
             picture=joined,
@@ -198,12 +189,80 @@ def _mux(
             seconds=seconds,
             sound=sound,
             dub_stream=dub.stream,
-            carried=carried,
+            plan=plan,
             keep=settings.keep_streams,
+            language=dub_language(dub, context.config),
+            title=dub.title,
         ),
         film,
     )
-    return warnings
+    return sound
+
+
+def _remarks(
+    context: base.StageContext,
+    info: VideoInfo,
+    dub: audio.AudioInfo,
+    sound: streams.Sound,
+    suffix: str,
+    seconds: float,
+) -> list[str]:
+    """What is to be said of the dub's sound and of the container."""
+    remarks = []
+    copied = sound.codec == "copy"
+    if info.rotation and suffix == ".mkv":
+        remarks.append("an .mkv cannot store the rotation of the film: use .mp4 or .mov")
+    if not dub.finite:
+        fate = "are kept, because the sound is copied" if copied else "become silence"
+        remarks.append(f"samples of the dub that are not numbers {fate}")
+    if copied and dub.duration < seconds - 1 / float(info.average_rate):
+        remarks.append("the copied sound is shorter than the film: it is not padded")
+    return remarks
+
+
+def dub_language(dub: audio.AudioInfo, config: Config) -> str | None:
+    """The language of the dub's track in three letters: the one that was given, else the file's own tag."""
+    return streams.language_code(config.speech.language or dub.language)
+
+
+def plan_result(job: Job, config: Config) -> tuple[str, ...]:
+    """What will be left out of the result or converted for it, a sentence each, from the heads of film and dub.
+
+    Raises UsageError where the container cannot hold the dub.
+    """
+    suffix = job.output.suffix.lower()
+    with container.open_media(job.video) as film:
+        main = moving_pictures(film, job.video).index
+        plan = _plan_streams(stream_facts(film), main, suffix, config)
+    dub = audio.audio_info(job.audio, whole=False)
+    sound = streams.plan_dub(dub, suffix, config.stitch.audio_codec)
+    told = [*plan.warnings, *plan.notes]
+    if sound.bit_rate and dub.codec.startswith(("pcm_", "flac", "alac")):
+        told.append(
+            f"the dub ({dub.codec}) becomes {sound.codec} at {sound.bit_rate // 1000} kb/s: "
+            f"{suffix} holds no lossless sound; a .mov or .mkv does"
+        )
+    twins = [c for c in plan.carried if c.kind == "audio" and c.language]
+    code = dub_language(dub, config)
+    if any(streams.language_code(c.language) == code for c in twins):
+        told.append(f"the dub and a kept sound track of the film are both tagged {code}")
+    with container.open_media(job.audio) as media:
+        extra = [s for s in stream_facts(media) if s.kind == "audio"][1:]
+    if extra:
+        names = "; ".join(streams.described(track) for track in extra)
+        told.append(
+            f"only the first sound track of {job.audio.name} is used as the dub, not: {names}"
+        )
+    return tuple(told)
+
+
+def _plan_streams(
+    found: Sequence[StreamInfo], main: int, suffix: str, config: Config
+) -> streams.StreamPlan:
+    settings = config.stitch
+    return streams.plan_streams(
+        *(found, main, suffix), keep=settings.keep_audio, others=settings.keep_streams
+    )
 
 
 def _seconds(pts: Pts, info: VideoInfo) -> float:
@@ -214,7 +273,13 @@ def _seconds(pts: Pts, info: VideoInfo) -> float:
     return span + 1 / float(info.average_rate)
 
 
-def _check(film: Path, info: VideoInfo, picture: Picture) -> float:
+def _check(
+    film: Path,
+    info: VideoInfo,
+    picture: Picture,
+    plan: streams.StreamPlan,
+    sound: streams.Sound,
+) -> float:
     """Probe the result; raises `OutputError` where it is not what was planned."""
     made, pts = probe(film)
     if made.frames != len(picture.pts):
@@ -227,9 +292,8 @@ def _check(film: Path, info: VideoInfo, picture: Picture) -> float:
     seconds = _seconds(picture.pts, info)
     if abs(made.duration - seconds) > 1.5 / float(info.average_rate):
         raise OutputError(f"the film lasts {made.duration:.3f} s instead of {seconds:.3f} s")
-    kinds = [stream.kind for stream in made.streams]
-    if kinds.count("video") != 1 or kinds.count("audio") != 1:
-        raise OutputError(f"the film's streams are {', '.join(kinds)}")
+    if wrong := streams.differences(plan, sound, made.streams):
+        raise OutputError(f"the streams of the film are not as planned: {'; '.join(wrong)}")
     turned = info.rotation if film.suffix != ".mkv" else made.rotation
     if (made.rotation, made.width, made.height) != (turned, info.width, info.height):
         raise OutputError("the film's frames differ in rotation or size from the source's")
@@ -247,8 +311,8 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "shots", "generate", "gate"),
     run=run,
-    version=2,
-    sections=("stitch", "generate", "gate", "probe"),
+    version=3,
+    sections=("stitch", "generate", "gate", "probe", "speech"),
     files=("video", "audio"),
     identity=identity,
 )

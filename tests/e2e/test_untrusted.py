@@ -23,9 +23,10 @@ from dubkit.config.presets import load_config
 from dubkit.errors import ConfigError, InputError, ToolError, WorkError
 from dubkit.faces.selection import load_tracks
 from dubkit.media.audio import load_samples
-from dubkit.media.mux import Parts, Sound, mux
+from dubkit.media.mux import Parts, mux
 from dubkit.media.probe import probe
 from dubkit.media.shotlist import read_shots
+from dubkit.media.streams import Sound, StreamPlan
 from dubkit.stages.probe import load_film
 from tests.clips import ffmpeg, film, tone
 
@@ -115,9 +116,9 @@ def test_ffmpeg_is_not_led_elsewhere_either(here: Path, listener: Listener) -> N
     """As if the film had become a playlist after it was checked."""
     (here / "film.nut").write_text(lures(listener.port)["list.m3u8"])
     info, _ = probe(here / "film.mp4")
-    dub = Sound("copy", pad=False)
+    dub, plan = Sound("copy"), StreamPlan()
     parts = Parts(
-        here / "film.mp4", here / "dub.wav", here / "film.nut", info, 0.0, 0.6, dub, 0, (), True
+        here / "film.mp4", here / "dub.wav", here / "film.nut", info, 0.0, 0.6, dub, 0, plan, True
     )
     with pytest.raises(ToolError):
         mux(parts, here / "out.mkv")

@@ -37,7 +37,8 @@ def stitched(
 ) -> tuple[Path, StageReport]:
     """Run probe, encode the shots as they are, run stitch."""
     generate = settings.pop("generate", {"quality": 0})
-    config = Config.model_validate({"stitch": settings, "generate": generate})
+    speech = {"language": settings.pop("language", None)}
+    config = Config.model_validate({"stitch": settings, "generate": generate, "speech": speech})
     work = tmp_path / "work"
     folders = {name: work / name for name in ("probe", "shots", "stitch")}
     for folder in folders.values():
@@ -216,7 +217,8 @@ def test_subtitles_chapters_and_metadata_go_along(tmp_path: Path) -> None:
         place.mkdir()
         made, _ = stitched(place, source, tone(tmp_path / "dub.wav", 1), out=f"film{suffix}")
         streams = probe(made)[0].streams
-        assert [s.kind for s in streams if s.kind != "data"] == ["video", "audio", "subtitle"]
+        kinds = ["video", "audio", "audio", "subtitle"]
+        assert [s.kind for s in streams if s.kind != "data"] == kinds
         assert [s.language for s in streams if s.kind == "subtitle"] in (["deu"], ["ger"])
         text = tmp_path / f"back{suffix}.txt"
         ffmpeg("-i", made, "-f", "ffmetadata", text)
@@ -227,11 +229,113 @@ def test_subtitles_chapters_and_metadata_go_along(tmp_path: Path) -> None:
 def test_only_the_dub_is_heard(tmp_path: Path) -> None:
     source = film(tmp_path / "source.mkv", seconds=1)
     made, _ = stitched(
-        tmp_path, source, tone(tmp_path / "dub.wav", 1), out="film.mkv", keep_streams=False
+        *(tmp_path, source, tone(tmp_path / "dub.wav", 1)),
+        out="film.mkv",
+        keep_streams=False,
+        keep_audio="none",
     )
     assert [s.kind for s in probe(made)[0].streams] == ["video", "audio"]
     spectrum = np.abs(np.fft.rfft(load_samples(made)))
     assert int(spectrum.argmax()) == pytest.approx(220, abs=3)
+
+
+@pytest.fixture(scope="module")
+def many_tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film with English, German 5.1 and M+E tracks, a cover, an attachment, chapters and a time code."""
+    folder = tmp_path_factory.mktemp("tracks")
+    plain = film(folder / "plain.mkv", seconds=1)
+    cover, note, marks = folder / "cover.png", folder / "note.txt", folder / "marks.txt"
+    ffmpeg("-i", plain, "-frames:v", "1", cover)
+    note.write_text("an attachment")
+    marks.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n")
+    wide = ("-f", "lavfi", "-i", "aevalsrc='0.1*sin(3000*t)|0|0|0|0|0':c=5.1:s=48000:d=1")
+    maps = ("-map", "0:v", "-map", "0:a", "-map", "1:a", "-map", "1:a", "-map_metadata", "2")
+    sounds = ("-c:v", "copy", "-c:a:0", "aac", "-c:a:1", "ac3", "-c:a:2", "pcm_s24le")
+    tags = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu")
+    titles = ("-metadata:s:a:1", "title=Deutsch 5.1", "-metadata:s:a:2", "title=M+E 5.1")
+    purposes = ("-disposition:a:0", "default+original", "-disposition:a:1", "visual_impaired")
+    attached = ("-attach", cover, "-metadata:s:t:0", "mimetype=image/png")
+    more = ("-attach", note, "-metadata:s:t:1", "mimetype=text/plain", "-timecode", "01:00:00:00")
+    path = folder / "film.mkv"
+    inputs = ("-i", plain, *wide, "-i", marks)
+    ffmpeg(*inputs, *maps, *sounds, *tags, *titles, *purposes, *attached, *more, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4"])
+def test_every_sound_track_of_the_film_is_kept_after_the_dub(
+    tmp_path: Path, many_tracks: Path, suffix: str
+) -> None:
+    dub = tone(tmp_path / "dub.wav", 1)
+    made, report = stitched(
+        *(tmp_path, many_tracks, dub), out=f"film{suffix}", language="fr", touched=False
+    )
+    tracks = [s for s in probe(made)[0].streams if s.kind == "audio"]
+    assert [(t.channels, t.language) for t in tracks] == [
+        (1, "fra"),
+        (1, "eng"),
+        (6, "deu"),
+        (6, None),
+    ]
+    assert [t.title for t in tracks[2:]] == ["Deutsch 5.1", "M+E 5.1"]
+    assert ["default" in t.purposes for t in tracks] == [True, False, False, False]
+    assert tracks[2].codec == "ac3"
+    assert tracks[3].codec == ("aac" if suffix == ".mp4" else "pcm_s24le")
+    assert {t.rate for t in tracks[2:]} == {48000}
+    told = " ".join((*report.warnings, *report.notes))
+    assert ("becomes aac at 512 kb/s" in told) == (suffix == ".mp4")
+    others = [s.kind for s in probe(made)[0].streams if s.kind not in ("video", "audio", "data")]
+    assert others == {".mkv": ["attachment", "cover"], ".mov": [], ".mp4": ["cover"]}[suffix]
+    assert ("cover art" in told) == (suffix == ".mov")
+    assert ("attachment, text/plain" in told) == (suffix != ".mkv")
+
+
+@pytest.mark.parametrize(("keep", "languages"), [("original", ["fra", "eng"]), ("none", ["fra"])])
+def test_the_films_own_sound_can_be_left_out(
+    tmp_path: Path, many_tracks: Path, keep: str, languages: list[str]
+) -> None:
+    dub = tone(tmp_path / "dub.wav", 1)
+    made, _ = stitched(
+        tmp_path, many_tracks, dub, out="f.mkv", language="fr", keep_audio=keep, touched=False
+    )
+    assert [s.language for s in probe(made)[0].streams if s.kind == "audio"] == languages
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mov", "pcm_s24le"), (".mkv", "pcm_s24le"), (".mp4", "aac")]
+)
+def test_a_deep_dub_stays_deep_where_the_container_holds_it(
+    tmp_path: Path, suffix: str, codec: str
+) -> None:
+    source, dub = film(tmp_path / "source.mkv", seconds=1), tmp_path / "deep.wav"
+    ffmpeg("-i", tone(tmp_path / "dub.wav", 0.5), "-c:a", "pcm_s24le", dub)  # silence follows it
+    made, _ = stitched(tmp_path, source, dub, out=f"film{suffix}")
+    assert audio_info(made).codec == codec
+    if codec == "aac":
+        told = stitch.plan_result(
+            Job(source, dub, tmp_path / "film.mp4", tmp_path), Config.model_validate({})
+        )
+        assert any("becomes aac at 192 kb/s" in line for line in told)
+
+
+def test_many_channels_go_where_they_can_and_are_refused_elsewhere(tmp_path: Path) -> None:
+    source, dub = film(tmp_path / "source.mkv"), tmp_path / "wide.wav"
+    wide = "|".join(["0.1*sin(3000*t)"] * 64)
+    ffmpeg("-f", "lavfi", "-i", f"aevalsrc='{wide}':s=48000:d=1", "-c:a", "pcm_s24le", dub)
+    made, _ = stitched(tmp_path, source, dub, out="film.mov")
+    assert audio_info(made).channels == 64
+    job = Job(source, dub, tmp_path / "film.mp4", tmp_path)
+    with pytest.raises(UsageError, match="64 channels"):
+        stitch.plan_result(job, Config())
+
+
+def test_two_tracks_of_one_language_and_unused_tracks_of_the_dub_are_reported(
+    tmp_path: Path, many_tracks: Path
+) -> None:
+    job = Job(many_tracks, many_tracks, tmp_path / "film.mkv", tmp_path)
+    told = stitch.plan_result(job, Config.model_validate({"speech": {"language": "de"}}))
+    assert any("both tagged deu" in line for line in told)
+    assert any("not: deu, Deutsch 5.1" in line and "M+E 5.1" in line for line in told)
 
 
 def test_equal_work_gives_equal_bytes(tmp_path: Path) -> None:
