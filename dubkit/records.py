@@ -177,11 +177,17 @@ class TrackChoice:
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """A line of the dub's script; times in seconds where the script states them (subtitles)."""
+    """What one speaker says in the dub, by its script: its spoken words, and what the script states of them."""
 
     text: str
-    start: float | None = None
+    start: float | None = None  # seconds
     end: float | None = None
+    speaker: str | None = None  # as the script writes the name
+    on_screen: bool | None = None  # None: the script does not say
+    language: str | None = None  # of the line, where it is stated
+    number: int = (
+        0  # of the line, the subtitle or the event in the script, from 1; 0: not from a file
+    )
 
 
 @dataclass(frozen=True, slots=True)

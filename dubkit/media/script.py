@@ -1,7 +1,8 @@
-"""Read a dub's script: plain text, with or without times, or subtitles (SRT, WebVTT, TTML, ASS, ... by pysubs2).
+"""Read a dub's script: plain text with or without times and names, subtitles (SRT, WebVTT, ASS, ... by pysubs2), TTML
+in all its forms and EBU STL.
 
-Speakers' names, stage directions and markup are left out: what remains is what is said. The encoding of
-text that is not Unicode is detected from its bytes (charset-normalizer).
+What remains is what is said, line by line, with what the script states of each: speaker, on screen or not, times,
+language. The encoding of text that is not Unicode is detected from its bytes (charset-normalizer).
 """
 
 from __future__ import annotations
@@ -10,28 +11,24 @@ import codecs
 import logging
 import re
 import warnings
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
 import pysubs2
 from charset_normalizer import from_bytes
 
 from dubkit.errors import InputError
+from dubkit.media import dialogue, timed_text
+from dubkit.media.timed_text import Cue
 from dubkit.records import ScriptLine
 
 SUBTITLES = {".srt", ".vtt", ".ass", ".ssa", ".sub", ".sbv"}
-TIMED_XML = {".ttml", ".dfxp", ".xml"}
-_UNREADABLE = (
-    *(pysubs2.Pysubs2Error, ParseError, ValueError, LookupError, ArithmeticError),
-    RuntimeError,  # pysubs2 meets a TTML time in a notation that it does not know
-)
+TIMED_XML = {".ttml", ".dfxp", ".xml", ".itt", ".tt", ".imsc"}
+_UNREADABLE = (pysubs2.Pysubs2Error, ValueError, LookupError, ArithmeticError)
 MAX_BYTES = 16 * 2**20
 
-# what scripts carry beside the spoken words: (laughs), [door slams], <i>tags</i>, music signs
-_ASIDES = re.compile(r"\([^)]*\)|\[[^\]]*\]|<[^>]*>|\{[^}]*\}|[♪♫#]")
-# "ANNA:" before a line; capitals only, so that "Remember: never" stays speech
-_SPEAKER = re.compile(r"^\s*-?\s*[A-ZÀ-ÞА-Я][A-ZÀ-ÞА-Я0-9 .'-]{1,24}:\s+")
 # "00:01:02.5 text", "[01:02] text", "1:02 - 1:05 text": a line of a plain script with its times
 _CLOCK = r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:[.,]\d{1,3})?)"
 _TIMED_LINE = re.compile(rf"^\s*[\[(]?{_CLOCK}(?:\s*(?:-->|-|–|—|to)\s*{_CLOCK})?[\])]?\s*(.*)$")  # noqa: RUF001
@@ -48,6 +45,7 @@ _ENCODINGS = (
     "koi8_r", "cp866", "tis_620", "cp932", "euc_jp", "gb18030", "big5", "cp949", "utf_16_le",
     "utf_16_be",
 )  # fmt: skip
+_SIGNS = re.compile(r"signs?\b", re.IGNORECASE)  # styles of text that is in the picture
 _FEW = 4  # letters beyond ASCII; with fewer an encoding cannot be detected
 _NO_TEXT = (
     b"\xff\xd8\xff",
@@ -64,18 +62,31 @@ _NO_TEXT = (
 log = logging.getLogger(__name__)
 
 
-def read_script(path: Path) -> tuple[ScriptLine, ...]:
+def read_script(
+    path: Path, language: str | None = None, warn: Callable[[str], None] | None = None
+) -> tuple[ScriptLine, ...]:
     """The spoken lines of a script file, in order; times where the file states them.
 
-    Raises InputError for a missing, binary, wrongly encoded or empty script.
+    Of text in several languages side by side the lines in ``language`` are taken, else the translation. ``warn`` is
+    called with a sentence for each thing in the file that cannot be used. Raises InputError for a missing, binary,
+    wrongly encoded or empty script.
     """
-    text = _decode(path)
+    warn = warn or log.warning
+    raw = _bytes(path)
     suffix = path.suffix.lower()
-    if suffix in TIMED_XML or suffix in SUBTITLES or _looks_timed(text):
-        lines = _subtitles(path, text, "ttml" if suffix in TIMED_XML else None)
+    stated: str | None = None
+    plain = False
+    if timed_text.is_stl(raw):
+        cues, stated = timed_text.read_stl(raw, str(path), warn)
     else:
-        lines = _plain(text)
-    lines = [line for line in lines if any(c.isalnum() for c in line.text)]
+        text = _decode(path, raw, warn)
+        if suffix in TIMED_XML or re.match(r"\s*<(\?xml|(\w+:)?tt[\s>])", text):
+            cues, stated = timed_text.read_ttml(text, str(path), warn)
+        elif suffix in SUBTITLES or _looks_timed(text):
+            cues = _subtitles(path, text)
+        else:
+            cues, plain = _plain(text), True
+    lines = _lines(_of_one_language(cues, stated, language, str(path), warn), plain)
     if not lines:
         raise InputError(
             f"the script {path} holds no spoken words",
@@ -84,24 +95,47 @@ def read_script(path: Path) -> tuple[ScriptLine, ...]:
     return tuple(lines)
 
 
-def _decode(path: Path) -> str:
+def _lines(cues: Sequence[Cue], plain: bool) -> list[ScriptLine]:
+    """What is spoken of cues; the rows of a ``plain`` text are lines of their own."""
+    names = dialogue.names_in(cue.text for cue in cues)
+    lines = []
+    for cue in cues:
+        for said in dialogue.utterances(cue.text, names, speaker=cue.speaker, by_row=plain):
+            lines.append(
+                ScriptLine(
+                    said.text,
+                    cue.start,
+                    cue.end,
+                    said.speaker,
+                    cue.on_screen if said.on_screen is None else said.on_screen,
+                    cue.language,
+                    cue.number + (said.row if plain else 0),
+                )
+            )
+    return lines
+
+
+def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"the script {path} is larger than {MAX_BYTES >> 20} MiB")
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"the script {path} cannot be read: {error.strerror}") from error
+
+
+def _decode(path: Path, raw: bytes, warn: Callable[[str], None]) -> str:
     encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "utf-8")
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError:
-        text = _by_its_bytes(path, raw)
+        text = _by_its_bytes(path, raw, warn)
     if "\0" in text:
         raise InputError(f"the script {path} is not a text file")
     return text
 
 
-def _by_its_bytes(path: Path, raw: bytes) -> str:
+def _by_its_bytes(path: Path, raw: bytes, warn: Callable[[str], None]) -> str:
     others = sum(byte > 127 for byte in raw)
     if others < _FEW and others < 0.15 * len(raw):
         text, encoding = raw.decode("cp1252", "replace"), "cp1252"  # too few letters to tell others
@@ -114,27 +148,48 @@ def _by_its_bytes(path: Path, raw: bytes) -> str:
             f"the encoding of the script {path} cannot be detected",
             hint="save it as UTF-8; only plain text and subtitle files are read",
         )
-    log.warning("the script %s is not UTF-8; it was read as %s", path, encoding)
+    warn(f"the script {path} is not UTF-8; it was read as {encoding}")
     return text
 
 
-def _plain(text: str) -> list[ScriptLine]:
-    """Lines of plain text; where all spoken ones begin with a time, with times."""
-    rows = [line for line in text.splitlines() if any(c.isalnum() for c in line)]
-    found = [_TIMED_LINE.match(line) for line in rows]
-    if not rows or not all(found):
-        return [ScriptLine(_spoken(line)) for line in rows]
-    parts = [match.groups() for match in found if match]
-    lines = [
-        (_seconds(part[0:3]), _seconds(part[3:6]) if part[4] else None, _spoken(part[6]))
-        for part in parts
+def _plain(text: str) -> list[Cue]:
+    """The whole of a plain text; where all spoken lines begin with a time, a cue for each."""
+    rows = [
+        (number, row)
+        for number, row in enumerate(text.splitlines(), start=1)
+        if any(c.isalnum() for c in row)
     ]
-    lines.sort(key=lambda line: line[0])
-    ends = [after[0] for _, after in pairwise(lines)] + [lines[-1][0] + 10.0]
-    return [
-        ScriptLine(words, start, max(start, end if stated is None else stated))
-        for (start, stated, words), end in zip(lines, ends, strict=True)
-    ]
+    found = [(number, _TIMED_LINE.match(row)) for number, row in rows]
+    if not rows or not all(match for _, match in found):
+        return [Cue("\n".join(text.splitlines()), 1)]
+    cues = []
+    for number, match in found:
+        part = match.groups() if match else ()
+        end = _seconds(part[3:6]) if part[4] else None
+        cues.append(Cue(part[6], number, _seconds(part[:3]), end))
+    return _ended(cues)
+
+
+def _ended(cues: Sequence[Cue]) -> list[Cue]:
+    """Cues in the order of their times, untimed ones after those before them; a cue without an end lasts until the
+    next begins.
+    """
+    places, at = [], 0.0
+    for cue in cues:
+        at = at if cue.start is None else cue.start
+        places.append(at)
+    ordered = [cues[i] for i in sorted(range(len(cues)), key=places.__getitem__)]
+    starts = [cue.start for cue in ordered]
+    found = []
+    for at, cue in enumerate(ordered):
+        end = cue.end
+        if cue.start is not None and end is None:
+            later = (t for t in starts[at + 1 :] if t is not None and t > cue.start)
+            end = next(later, cue.start + 10.0)
+        found.append(
+            replace(cue, end=None if cue.start is None or end is None else max(cue.start, end))
+        )
+    return found
 
 
 def _seconds(clock: tuple[str, ...]) -> float:
@@ -146,23 +201,100 @@ def _looks_timed(text: str) -> bool:
     return re.search(r"^\d+:\d\d:\d\d[.,]\d+ --> ", text[:4000], re.MULTILINE) is not None
 
 
-def _subtitles(path: Path, text: str, form: str | None) -> list[ScriptLine]:
+def _subtitles(path: Path, text: str) -> list[Cue]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # margins and layers that are no numbers
-            events = pysubs2.SSAFile.from_string(text, form)
+            events = pysubs2.SSAFile.from_string(dialogue.keep_voices(text))
     except _UNREADABLE as error:
         raise InputError(
             f"the subtitles {path} cannot be read: {error or 'unknown format'}",
-            hint="give SRT, WebVTT, TTML, ASS or plain text",
+            hint=timed_text.READABLE,
         ) from error
-    lines = []
-    for event in sorted(events, key=lambda e: (e.start, e.end)):
-        if not event.is_comment:
-            words = _spoken(" ".join(_spoken(part) for part in event.plaintext.splitlines()))
-            lines.append(ScriptLine(words, event.start / 1000, event.end / 1000))
-    return lines
+    said = [event for event in events if not event.is_comment]
+    ordered = sorted(said, key=lambda event: (event.start, event.end))
+    return [
+        Cue(
+            event.plaintext,
+            number,
+            event.start / 1000,
+            event.end / 1000,
+            event.name.strip() or None,
+        )
+        for number, event in enumerate(ordered, start=1)
+        if not event.is_drawing and not _SIGNS.match(event.style)
+    ]
 
 
-def _spoken(line: str) -> str:
-    return " ".join(_SPEAKER.sub("", _ASIDES.sub(" ", line)).split())
+def _of_one_language(
+    cues: Sequence[Cue],
+    stated: str | None,
+    language: str | None,
+    name: str,
+    warn: Callable[[str], None],
+) -> list[Cue]:
+    """The cues in their order without those that say in another language what others say.
+
+    Cues of one event say the same, and cues of different languages at the same time.
+    """
+    ordered = _ended(cues) if any(cue.start is not None for cue in cues) else list(cues)
+    wanted = [_primary(code) for code in (language, stated) if code]
+    translated = any(cue.translated for cue in cues)
+    kept: list[Cue] = []
+    untranslated: list[int] = []
+    beside: set[str] = set()
+    for group in _same_events(ordered):
+        languages = list(dict.fromkeys(_primary(cue.language) for cue in group))
+        chosen = next((code for code in wanted if code in languages), None)
+        if chosen is None and len(languages) > 1:
+            chosen = next((_primary(c.language) for c in group if c.translated), languages[0])
+        if chosen is None or len(languages) == 1:
+            only_original = translated and wanted and languages[0] not in wanted
+            if only_original and not any(cue.translated for cue in group):
+                untranslated += [cue.number for cue in group]
+                continue
+            chosen = languages[0]
+        if group[0].event == 0:
+            beside |= {code for code in languages if code != chosen}
+        kept += [cue for cue in group if _primary(cue.language) == chosen]
+    if untranslated:
+        count = len(untranslated)
+        warn(
+            f"{count} line{'' if count == 1 else 's'} of the script {name} "
+            f"{'is' if count == 1 else 'are'} not translated and left out (line {untranslated[0]})"
+        )
+    if beside:
+        other = sorted(beside)[0]
+        warn(
+            f"the script {name} says the same in several languages at the same time: its lines in {other!r} are left "
+            f"out; --language {other} takes those"
+        )
+    return kept
+
+
+def _same_events(cues: Sequence[Cue]) -> list[list[Cue]]:
+    """Cues in groups that say the same."""
+    groups: list[list[Cue]] = []
+    for _, found in groupby(cues, key=lambda cue: cue.event):
+        for cue in found:
+            last = groups[-1] if groups else []
+            same = cue.event and last and last[0].event == cue.event
+            if same or any(_at_once(cue, other) for other in last):
+                last.append(cue)
+            else:
+                groups.append([cue])
+    return groups
+
+
+def _at_once(a: Cue, b: Cue) -> bool:
+    """Whether two cues state different languages and mostly lie at the same time."""
+    if not a.language or not b.language or _primary(a.language) == _primary(b.language):
+        return False
+    if a.start is None or b.start is None or a.end is None or b.end is None:
+        return False
+    shared = min(a.end, b.end) - max(a.start, b.start)
+    return shared > 0.5 * min(a.end - a.start, b.end - b.start)
+
+
+def _primary(code: str | None) -> str:
+    return (code or "").lower().replace("_", "-").split("-")[0]

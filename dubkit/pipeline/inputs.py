@@ -59,7 +59,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
         for own in configs(read_verdicts(job.verdicts), config).values():
             check_license(request.license, own)
     if job.script is not None:
-        read_script(job.script)
+        remarks: list[str] = []  # the stage speech warns of the same
+        read_script(job.script, config.speech.language, remarks.append)
     if probe.STAGE in stages:
         _check_film_head(job.video)
     if speech.STAGE in stages:

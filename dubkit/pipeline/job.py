@@ -29,8 +29,8 @@ Key = TypeVar("Key")
 STAGES: tuple[base.Stage, ...] = (
     probe.STAGE,
     shots.STAGE,
+    speech.STAGE,  # a script that is not this dub's ends the run before faces are analyzed
     faces.STAGE,
-    speech.STAGE,
     adapt.STAGE,
     timing.STAGE,
     generate.STAGE,

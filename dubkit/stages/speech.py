@@ -41,7 +41,10 @@ def _encoder_digest() -> str:
 def run(context: StageContext) -> StageReport:
     """Align the dub with its script, or recognize it."""
     settings = context.config.speech
-    script = read_script(context.job.script) if context.job.script is not None else None
+    warnings: list[str] = []
+    script = None
+    if context.job.script is not None:
+        script = read_script(context.job.script, settings.language, warnings.append)
     samples = map_samples(context.job.audio, context.out)
     with registry.released(auto.aligner_of(settings, context.device)) as engine:
         speech = engine.align(samples, script, settings.language)
@@ -60,7 +63,7 @@ def run(context: StageContext) -> StageReport:
     silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
     return StageReport(
         engine=speech.engine,
-        warnings=speech.warnings,
+        warnings=(*warnings, *speech.warnings),
         notes=tuple(getattr(engine, "notes", ())),
         facts={
             "path": speech.path,
@@ -81,7 +84,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=(),
     run=run,
-    version=4,
+    version=5,
     sections=("speech",),
     files=("audio", "script"),
     identity=identity,

@@ -28,22 +28,26 @@ ANNA: Good (laughs) morning
 def test_plain_text_gives_its_lines_without_times(tmp_path: Path) -> None:
     path = tmp_path / "-a script, 'quoted' ü.txt"
     path.write_text("\ufeffHello there.\n\n---\nGood morning!\n", encoding="utf-8")
-    assert read_script(path) == (ScriptLine("Hello there."), ScriptLine("Good morning!"))
+    assert read_script(path) == (
+        ScriptLine("Hello there.", number=1),
+        ScriptLine("Good morning!", number=4),
+    )
 
 
 @pytest.mark.parametrize("name", ["dub.srt", "dub.txt"])
 def test_subtitles_give_times_and_only_what_is_spoken(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text(SRT, encoding="utf-8")
-    first, second = read_script(path)
-    assert first == ScriptLine("Hello there.", 1.0, 2.5)
-    assert second == ScriptLine("Good morning - to you!", 5.0, 6.0)
+    first, second, third = read_script(path)
+    assert first == ScriptLine("Hello there.", 1.0, 2.5, number=1)
+    assert second == ScriptLine("Good morning", 5.0, 6.0, "ANNA", number=3)
+    assert third == ScriptLine("to you!", 5.0, 6.0, number=3)
 
 
 def test_utf_16_with_a_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "dub.txt"
     path.write_text("Grüße", encoding="utf-16")
-    assert read_script(path) == (ScriptLine("Grüße"),)
+    assert read_script(path) == (ScriptLine("Grüße", number=1),)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,7 @@ def test_plain_lines_that_begin_with_a_time_last_until_the_next(tmp_path: Path) 
     path = tmp_path / "dub.txt"
     path.write_text("[00:01] ANNA: Hello\n[01:05.5] Bye\n", encoding="utf-8")
     first, second = read_script(path)
-    assert first == ScriptLine("Hello", 1.0, 65.5)
+    assert first == ScriptLine("Hello", 1.0, 65.5, "ANNA", number=1)
     assert (second.text, second.start) == ("Bye", 65.5)
 
 
@@ -168,16 +172,23 @@ def test_overlapping_and_unsorted_subtitles_come_in_order(tmp_path: Path) -> Non
 def test_other_encodings_are_told_by_their_bytes(tmp_path: Path, text: str, encoding: str) -> None:
     path = tmp_path / "dub.txt"
     path.write_bytes(text.encode(encoding))
-    assert read_script(path) == (ScriptLine(text),)
+    assert read_script(path) == (ScriptLine(text, number=1),)
 
 
-@pytest.mark.parametrize("end", ["00:00:0-1.5", "10f", "-2s", "1e999s", ""])
-def test_a_time_that_is_none_is_refused_in_a_sentence(tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize(
+    "end", ["00:00:0-1.5", "10frogs", "-2s", "1e999s", "", "00:70:00", "99999999h"]
+)
+def test_a_time_that_is_none_is_told_and_its_line_used_without(tmp_path: Path, end: str) -> None:
     path = tmp_path / "dub.ttml"
     text = f'<tt xmlns="http://www.w3.org/ns/ttml"><body><div><p begin="0s" end="{end}">hi</p>'
-    path.write_text(f"{text}</div></body></tt>", encoding="utf-8")
-    with pytest.raises(InputError, match=r"dub\.ttml cannot be read"):
-        read_script(path)
+    more = '<p begin="2s" dur="1s">there</p>'
+    path.write_text(f"{text}{more}</div></body></tt>", encoding="utf-8")
+    told: list[str] = []
+    lines = read_script(path, None, told.append)
+    assert lines == (ScriptLine("hi", number=1), ScriptLine("there", 2.0, 3.0, number=2))
+    (sentence,) = told
+    assert "1 time of the script" in sentence
+    assert "(line 1)" in sentence
 
 
 def test_what_is_odd_but_not_needed_is_passed_over_without_a_word(tmp_path: Path) -> None:
@@ -188,12 +199,45 @@ def test_what_is_odd_but_not_needed_is_passed_over_without_a_word(tmp_path: Path
         "Dialogue: 0,0:00:00.20,0:00:01.50,Default,,wide,0,0,,My portrait\n",
         encoding="utf-8",
     )
-    assert read_script(path) == (ScriptLine("My portrait", 0.2, 1.5),)
+    assert read_script(path) == (ScriptLine("My portrait", 0.2, 1.5, number=1),)
 
 
 @pytest.mark.parametrize("name", ["dub.ttml", "dub.srt", "dub.ass"])
 def test_broken_subtitles_of_any_kind_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_text("<tt><p>no subtitle file", encoding="utf-8")
+    path.write_text("<tt><q>no subtitle file", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be read"):
         read_script(path)
+
+
+def test_rows_of_a_screenplay_name_who_speaks_and_who_is_not_in_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "dub.txt"
+    path.write_text(
+        "INT. KITCHEN - DAY\n\nANNA (V.O.): Hello there (laughs), friend.\nAnd more.\n\n"
+        "BORIS:\nI say a thing.\n\nRemember: never again.\nNARRATOR: Once upon a time...\nCUT TO:\n"
+        "(O.S.) Wait!\n# la la la #\nDr. Who (whispering): Boris: here\n",
+        encoding="utf-8",
+    )
+    found = [(line.number, line.speaker, line.on_screen, line.text) for line in read_script(path)]
+    assert found == [
+        (3, "ANNA", False, "Hello there, friend."),
+        (4, "ANNA", False, "And more."),
+        (7, "BORIS", None, "I say a thing."),
+        (9, None, None, "Remember: never again."),
+        (10, "NARRATOR", False, "Once upon a time..."),
+        (12, None, False, "Wait!"),
+        (14, "Dr. Who", None, "Boris: here"),
+    ]
+
+
+def test_drawings_signs_and_comments_of_subtitles_are_not_spoken(tmp_path: Path) -> None:
+    path = tmp_path / "dub.ass"
+    drawing = "Dialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0{\\p0}\n"
+    sign = "Dialogue: 0,0:00:02.00,0:00:03.00,Sign,,0,0,0,,POLICE STATION\n"
+    karaoke = (
+        "Dialogue: 0,0:00:05.00,0:00:06.00,Default,,0,0,0,,{\\k20}and {\\k30}gen{\\k10}tlemen\n"
+    )
+    path.write_text(ASS + drawing + sign + karaoke, encoding="utf-8")
+    lines = read_script(path)
+    assert [line.text for line in lines] == ["First line", "Second line here", "and gentlemen"]
+    assert [line.speaker for line in lines] == ["Bob", "Anna", None]

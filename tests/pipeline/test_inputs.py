@@ -84,9 +84,9 @@ def test_a_script_is_read_once_before_the_first_frame(
 ) -> None:
     read: list[Path] = []
 
-    def record(path: Path) -> tuple[ScriptLine, ...]:
+    def record(path: Path, *how: Any) -> tuple[ScriptLine, ...]:
         read.append(path)
-        return read_script(path)
+        return read_script(path, *how)
 
     monkeypatch.setattr("dubkit.pipeline.inputs.read_script", record)
     settings = ("shots.detector=fixed", "generate.synthesizer=passthrough")
