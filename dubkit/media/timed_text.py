@@ -156,25 +156,53 @@ def _parsed(text: str, name: str, warn: Warn) -> ElementTree.Element:
     text = re.sub(
         r"^\s*<\?xml[^>]*\?>", "", text.lstrip("\ufeff")
     )  # it may state the file's encoding
-    parser: ElementTree.XMLPullParser = ElementTree.XMLPullParser(events=("start", "end"))
-    root: ElementTree.Element | None = None
-    paragraphs = 0
-    parser.feed(text)
+    tree = _Tree()
+    damage: ElementTree.ParseError | None = None
+    parser = ElementTree.XMLParser(target=tree)
     try:
-        for event in parser.read_events():
-            element: ElementTree.Element = event[1]
-            root = element if root is None else root
-            paragraphs += event[0] == "end" and _local(element) == "p"
+        parser.feed(text)
         parser.close()
     except ElementTree.ParseError as error:
-        if root is None or not paragraphs:
-            raise InputError(
-                f"the subtitles {name} cannot be read: {error}", hint=READABLE
-            ) from error
-        warn(f"the script {name} is damaged and was read up to there: {error}")
-    if root is None:
-        raise InputError(f"the subtitles {name} cannot be read: no element found", hint=READABLE)
-    return root
+        damage = error
+    if tree.root is None or (damage and not tree.paragraphs):
+        raise InputError(
+            f"the subtitles {name} cannot be read: {damage or 'no element found'}", hint=READABLE
+        )
+    if damage:
+        warn(f"the script {name} is damaged and was read up to there: {damage}")
+    return tree.root
+
+
+class _Tree:
+    """Builds a tree of which what was read stays where the document breaks off."""
+
+    def __init__(self) -> None:
+        self.root: ElementTree.Element | None = None
+        self.paragraphs = 0  # that ended
+        self._open: list[ElementTree.Element] = []
+        self._last: ElementTree.Element | None = None  # that ended; text follows it
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        element = ElementTree.Element(tag, attributes)
+        if self._open:
+            self._open[-1].append(element)
+        else:
+            self.root = element
+        self._open.append(element)
+        self._last = None
+
+    def end(self, _tag: str) -> None:
+        self._last = self._open.pop()
+        self.paragraphs += _local(self._last) == "p"
+
+    def data(self, text: str) -> None:
+        if self._last is not None:
+            self._last.tail = (self._last.tail or "") + text
+        elif self._open:
+            self._open[-1].text = (self._open[-1].text or "") + text
+
+    def close(self) -> None:
+        """Nothing is left to do."""
 
 
 def _clock_of(root: ElementTree.Element, name: str, warn: Warn) -> tuple[Clock, bool]:
