@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 from dubkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from dubkit.api import job_status as job_status, run as run, verify as verify
+    from dubkit.api import (
+        adapt as adapt,
+        evaluate as evaluate,
+        job_status as job_status,
+        plan as plan,
+        run as run,
+        verify as verify,
+    )
     from dubkit.errors import DubkitError as DubkitError
 
-_PUBLIC = {
-    "DubkitError": "dubkit.errors",
-    "job_status": "dubkit.api",
-    "run": "dubkit.api",
-    "verify": "dubkit.api",
-}
+_CALLS = ("adapt", "evaluate", "job_status", "plan", "run", "verify")
+_PUBLIC = {"DubkitError": "dubkit.errors"} | dict.fromkeys(_CALLS, "dubkit.api")
 
 
 def __getattr__(name: str) -> Any:

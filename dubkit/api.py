@@ -1,18 +1,39 @@
-"""The public calls, as plain functions: what the command line itself uses."""
+"""The public calls, as plain functions: what the command line itself uses.
+
+Modules that only one of them needs are loaded when it is called. What a command takes as a flag is a keyword here.
+``settings`` are a table (``{"faces": {"which": "all"}}``), or ``section.key=value`` as for ``--set``. ``cancel`` is a
+`threading.Event`: once it is set, the call raises `dubkit.errors.Interrupted` as soon as the units under way allow it,
+and finished work is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import TYPE_CHECKING
 
-from dubkit.config.presets import load_config
+from dubkit.config.flags import OF_SETTING, Flags, Settings
+from dubkit.config.presets import as_settings, load_config
+from dubkit.config.schema import Config
 from dubkit.media.container import local_path
 from dubkit.pipeline.dry_run import UnitState
 from dubkit.pipeline.inspect import JobStatus, StageStatus, job_status, verify
 from dubkit.pipeline.job import dry_run, run_job
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.pipeline.result import RunResult
-from dubkit.progress import NoProgress, Progress
+from dubkit.progress import BatchProgress, NoProgress, Progress
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from dubkit.batch.run_batch import BatchResult
+    from dubkit.evaluation.evaluate_films import Evaluation
+    from dubkit.planning.film_plan import FilmPlan
+    from dubkit.report.make import Report
+    from dubkit.stages.adapt import PersonResult
 
 __all__ = [
     "JobStatus",
@@ -20,13 +41,20 @@ __all__ = [
     "RunResult",
     "StageStatus",
     "UnitState",
+    "adapt",
+    "batch",
     "dry_run",
+    "evaluate",
     "job_status",
     "make_job",
+    "plan",
+    "report",
     "run",
     "run_job",
     "verify",
 ]
+
+logging.getLogger("dubkit").addHandler(logging.NullHandler())
 
 
 def run(
@@ -39,34 +67,29 @@ def run(
     shots: Path | str | None = None,
     analysis: Path | str | None = None,
     presets: Sequence[str] = (),
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     until: str | None = None,
     force: Sequence[str] = (),
     license: str = "any",
     dry_run: bool = False,
     overwrite: bool = False,
     wait: bool = False,
-    device: str | None = None,
-    jobs: int | None = None,
     verdicts: Path | str | None = None,
     junit: Path | str | None = None,
     progress: Progress | None = None,
+    cancel: Event | None = None,
+    **flags: Unpack[Flags],
 ) -> RunResult:
     """Dub a film: its faces speak the words of ``audio``.
 
-    ``settings`` are ``section.key=value``. The result is ``<video>.dubbed.<suffix>`` beside the
-    film unless ``out`` says otherwise; finished work is kept in ``work`` and used again by the same
-    call. With ``dry_run`` nothing is done and the result holds the state of every unit; with ``wait``, another
-    process in that folder is waited for. ``license="commercial"`` refuses engines whose weights may not be used for
-    paid work. ``verdicts`` is a file of a person's verdicts on single shots (`dubkit.pipeline.verdicts`); ``junit``
-    is where the gate's results are written, one case for each shot and measure. Raises `dubkit.errors.DubkitError`.
+    The result is ``<video>.dubbed.<suffix>`` beside the film unless ``out`` says otherwise; finished work is kept in
+    ``work`` and used again by the same call. With ``dry_run`` nothing is done and the result holds the state of every
+    unit; with ``wait``, another process in that folder is waited for. ``license="commercial"`` refuses engines whose
+    weights may not be used for paid work. ``verdicts`` is a file of a person's verdicts on single shots
+    (`dubkit.pipeline.verdicts`); ``junit`` is where the gate's results are written, one case for each shot and
+    measure. Raises `dubkit.errors.DubkitError`.
     """
-    config = load_config(
-        presets,
-        settings,
-        {"parallel.device": device, "parallel.jobs": jobs},
-        folder=local_path(video).parent,
-    )
+    config = _config(video, presets, settings, flags)
     job = make_job(
         *(video, audio, config),
         script=script,
@@ -86,4 +109,196 @@ def run(
         overwrite=overwrite,
         wait=wait,
     )
-    return run_job(request, progress=progress or NoProgress())
+    return run_job(request, progress=progress or NoProgress(), cancel=cancel)
+
+
+def plan(
+    video: Path | str,
+    audio: Path | str,
+    *,
+    script: Path | str | None = None,
+    out: Path | str | None = None,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    analysis: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Settings = (),
+    picture: Path | str | None = None,
+    progress: Progress | None = None,
+    **flags: Unpack[Flags],
+) -> FilmPlan:
+    """Analyze a film shot by shot before it is dubbed; `run` with the same arguments continues from it.
+
+    ``picture`` is where a PNG with all shots is written. Raises `dubkit.errors.DubkitError`.
+    """
+    from dubkit.planning.film_plan import plan_film
+
+    config = _config(video, presets, settings, flags)
+    job = make_job(
+        *(video, audio, config),
+        script=script,
+        out=out,
+        work=work,
+        shots=shots,
+        analysis=analysis,
+    )
+    sheet = None if picture is None else local_path(picture)
+    return plan_film(RunRequest(job, config), progress=progress or NoProgress(), picture=sheet)
+
+
+def batch(
+    source: Path | str,
+    out: Path | str,
+    *,
+    dubs: Path | str | None = None,
+    patterns: Sequence[str] | None = None,
+    root: Path | str | None = None,
+    work: Path | str | None = None,
+    analysis: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Settings = (),
+    license: str = "any",
+    overwrite: bool = False,
+    verdicts: Path | str | None = None,
+    retry_failed: bool = False,
+    skip_invalid: bool = False,
+    progress: BatchProgress | None = None,
+    cancel: Event | None = None,
+    **flags: Unpack[Flags],
+) -> BatchResult:
+    """Dub all films of a folder, or of a job list, into ``out``; jobs that are done are skipped.
+
+    A job that fails stops no other: see the result's ``outcomes``. Raises `dubkit.errors.UsageError` where jobs are
+    invalid, unless ``skip_invalid``, and other `dubkit.errors.DubkitError` where there is no batch at all.
+    """
+    from dubkit.batch.find_jobs import PATTERNS, BatchRequest
+    from dubkit.batch.run_batch import open_batch, run_batch
+
+    paths = {"dubs": dubs, "root": root, "work": work, "analysis": analysis, "verdicts": verdicts}
+    request = BatchRequest(
+        source=local_path(source),
+        out=local_path(out),
+        patterns=patterns or PATTERNS,
+        presets=presets,
+        settings=as_settings(settings),
+        flags=_of_settings(flags),
+        license=license,
+        overwrite=overwrite,
+        **{name: None if path is None else local_path(path) for name, path in paths.items()},
+    )
+    return run_batch(
+        open_batch(request),
+        progress or NoProgress(),
+        retry_failed=retry_failed,
+        skip_invalid=skip_invalid,
+        cancel=cancel,
+    )
+
+
+def report(
+    work: Path | str,
+    out: Path | str | None = None,
+    *,
+    videos: str = "worst",
+    room: float = 48.0,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the review page of the job in ``work``: one HTML file, beside the result unless ``out`` says otherwise.
+
+    ``videos`` of shots are worst, all or none; ``room`` is what they may take, in megabytes. Raises
+    `dubkit.errors.DubkitError`.
+    """
+    from dubkit.report.make import make_report
+
+    target = None if out is None else local_path(out)
+    return make_report(
+        *(local_path(work), target),
+        progress=progress or NoProgress(),
+        videos=videos,
+        room=room,
+        jobs=jobs,
+    )
+
+
+def evaluate(
+    result: Path | str,
+    reference: Path | str | None = None,
+    *,
+    audio: Path | str | None = None,
+    script: Path | str | None = None,
+    work: Path | str | None = None,
+    same_words: bool = True,
+    presets: Sequence[str] = (),
+    settings: Settings = (),
+    progress: Progress | None = None,
+    **flags: Unpack[Flags],
+) -> Evaluation:
+    """Measure a dubbed film: lips, sync, and its pictures against those of ``reference``, the film that was dubbed.
+
+    Without ``audio`` the film's own sound is what should be spoken. ``same_words`` says that the reference speaks the
+    same, so that lips can be compared. The analysis is kept in ``work``, or nowhere. Raises
+    `dubkit.errors.DubkitError`.
+    """
+    from dubkit.evaluation.evaluate_films import evaluate as measure
+
+    config = _config(result, presets, settings, flags)
+    paths = {"reference": reference, "audio": audio, "script": script}
+    with TemporaryDirectory(prefix="dubkit-evaluate-") as scratch:
+        return measure(
+            local_path(result),
+            config,
+            Path(scratch) if work is None else local_path(work),
+            progress or NoProgress(),
+            same_sound=same_words,
+            **{name: None if path is None else local_path(path) for name, path in paths.items()},
+        )
+
+
+def adapt(
+    video: Path | str,
+    out: Path | str,
+    *,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Settings = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **flags: Unpack[Flags],
+) -> PersonResult:
+    """Tune the generator to the person in a film and write the profile ``out``, to be given as ``actor``.
+
+    Raises `dubkit.errors.InputError` where there is too little speech, or where tuning made held-out speech no better;
+    then no profile is written.
+    """
+    from dubkit.pipeline.actor_profile import make_profile
+
+    given = [f"{path}={value}" for path, value in _of_settings(flags).items() if value is not None]
+    return make_profile(
+        *(video, out),
+        work=work,
+        shots=shots,
+        presets=presets,
+        settings=[*as_settings(settings), *given],
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def _config(video: Path | str, presets: Sequence[str], settings: Settings, flags: Flags) -> Config:
+    return load_config(
+        presets, as_settings(settings), _of_settings(flags), folder=local_path(video).parent
+    )
+
+
+def _of_settings(flags: Flags) -> dict[str, object]:
+    """Keywords as settings by their dotted paths. Raises TypeError for one that there is not."""
+    given: Mapping[str, object] = {**flags}
+    for name in given:
+        if name not in OF_SETTING:
+            raise TypeError(f"there is no keyword {name!r}; known: {', '.join(OF_SETTING)}")
+    return {
+        OF_SETTING[name]: str(local_path(value)) if isinstance(value, Path) else value
+        for name, value in given.items()
+    }

@@ -8,10 +8,12 @@ are ``x0 y0 x1 y1``. Faces live in *display coordinates*: square pixels, upright
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
+from html import escape
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +31,27 @@ SILENCE = "sil"  # the symbol of a phoneme that is no speech: silence, breath, n
 GRID_STEP = 0.02  # seconds: a cell of the time grid on which the TC net works
 
 TimedPhoneme = tuple[str, float, float]  # symbol, start, end in seconds
+
+
+class Shown(ABC):
+    """A result that people look at: one short line in a console, a table in a notebook."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def facts_shown(self) -> dict[str, object]:
+        """What is worth reading of it, by name."""
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name}={value}" for name, value in self.facts_shown().items())
+        return f"{type(self).__name__}({facts})"
+
+    def _repr_html_(self) -> str:
+        cells = (
+            f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+            for name, value in self.facts_shown().items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{''.join(cells)}</table>"
 
 
 @dataclass(frozen=True, slots=True)

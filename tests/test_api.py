@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 
 import dubkit
-from dubkit.api import make_job, run
-from dubkit.config.presets import load_config
-from dubkit.errors import ConfigError, InputError
+from dubkit.api import batch, make_job, run, run_job
+from dubkit.config.presets import as_settings, load_config
+from dubkit.errors import ConfigError, InputError, Interrupted, UsageError
+from dubkit.pipeline.result import RunResult
+from dubkit.progress import NoProgress
+from tests.fakes import Bench, make_config
 
 
 def test_importing_dubkit_loads_nothing_heavy() -> None:
@@ -24,7 +28,16 @@ def test_importing_dubkit_loads_nothing_heavy() -> None:
 
 
 def test_the_public_names_are_there() -> None:
-    for name in ("run", "job_status", "verify", "DubkitError", "__version__"):
+    for name in (
+        "adapt",
+        "evaluate",
+        "plan",
+        "run",
+        "job_status",
+        "verify",
+        "DubkitError",
+        "__version__",
+    ):
         assert getattr(dubkit, name)
         assert name in dir(dubkit)
     with pytest.raises(AttributeError, match="nonsense"):
@@ -65,3 +78,83 @@ def test_a_wrong_request_is_an_error_of_ours(tmp_path: Path) -> None:
         run(tmp_path / "no.mp4", tmp_path / "no.wav")
     with pytest.raises(ConfigError, match=r"parallel\.jobs \(--jobs\)"):
         run(tmp_path / "no.mp4", tmp_path / "no.wav", jobs=0)
+
+
+def test_settings_are_tables_texts_or_keywords(tmp_path: Path) -> None:
+    for settings in (
+        {"faces": {"which": "nobody"}},
+        {"faces.which": "nobody"},
+        ["faces.which=nobody"],
+    ):
+        with pytest.raises(ConfigError, match=r"faces\.which \(--set faces\.which"):
+            run(tmp_path / "no.mp4", tmp_path / "no.wav", settings=settings)
+    with pytest.raises(ConfigError, match=r"faces\.which \(--which\)"):
+        run(tmp_path / "no.mp4", tmp_path / "no.wav", faces="nobody")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="no keyword 'face'; known: language"):
+        run(tmp_path / "no.mp4", tmp_path / "no.wav", face="all")  # type: ignore[call-arg]
+
+
+def test_settings_of_a_table_mean_what_they_say() -> None:
+    table = {
+        "speech": {"language": None, "align_model": "a b"},
+        "generate.amplitude": 1.5,
+        "adapt": {"enabled": True},
+    }
+    config = load_config(settings=as_settings(table))
+    assert (config.speech.language, config.speech.align_model) == (None, "a b")
+    assert (config.generate.amplitude, config.adapt.enabled) == (1.5, True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_is_canceled_keeps_what_is_finished(tmp_path: Path, jobs: int) -> None:
+    bench = Bench(tmp_path, config=make_config(jobs=jobs))
+    cancel = Event()
+
+    class Impatient(NoProgress):
+        def advance(
+            self, stage: str, unit: str, frames: int, seconds: float, error: str | None
+        ) -> None:
+            if stage == "generate":
+                cancel.set()
+
+    with pytest.raises(Interrupted):
+        run_job(bench.request(), progress=Impatient(), stages=bench.stages, cancel=cancel)
+    before = bench.counts()
+    assert any(unit.startswith("generate/") for unit in before)
+    assert "stitch/job" not in before
+    assert bench.run().exit_code == 0
+    assert not set(before) & set(bench.counts())
+
+
+def test_a_long_unit_is_canceled_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, config=make_config(jobs=2))
+    bench.trouble(generate="60")
+    cancel = Event()
+    timer = Timer(1.5, cancel.set)
+    timer.start()
+    with pytest.raises(Interrupted):
+        run_job(bench.request(), progress=NoProgress(), stages=bench.stages, cancel=cancel)
+    timer.join()
+
+
+def test_results_are_short_in_a_console_and_a_table_in_a_notebook() -> None:
+    result = RunResult(Path("a&b.mp4"), 10, kept=("shot 1: covered",), frames=50, seconds=2.0)
+    assert repr(result) == (
+        "RunResult(output=a&b.mp4, exit_code=10, frames=50, seconds=2.0, kept=1, warnings=0)"
+    )
+    assert "<tr><th>output</th><td>a&amp;b.mp4</td></tr>" in result._repr_html_()
+
+
+def test_a_batch_with_an_invalid_job_starts_nothing(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("video;audio\nno.mp4;no.wav\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="1 of 1 jobs are invalid"):
+        batch(jobs, tmp_path / "out")
+    result = batch(jobs, tmp_path / "out", skip_invalid=True)
+    assert result.outcomes == ()
+
+
+def test_nothing_is_logged_unless_the_caller_wants_it(tmp_path: Path) -> None:
+    code = "import dubkit\ntry: dubkit.run('no.mp4', 'no.wav')\nexcept dubkit.DubkitError: pass\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout + done.stderr == ""

@@ -9,28 +9,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 from dubkit.batch import jobs
 from dubkit.batch.find_jobs import BatchRequest, Checked, Ready, check
-from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError, UsageError
 from dubkit.parallel.scheduler import Ended, JobSteps
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.job import job_steps, run_jobs
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, Progress
+from dubkit.records import Shown
 from dubkit.version import __version__
 from dubkit.work import folder, junit
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchResult(Shown):
     """How a batch ended."""
 
     outcomes: tuple[jobs.Outcome, ...]  # of its jobs, in order; those not reached are missing
     skipped: tuple[str, ...]  # names of jobs that were done before
     exit_code: int
+
+    def facts_shown(self) -> dict[str, object]:
+        """Each job with its state."""
+        states = {outcome.name: outcome.state for outcome in self.outcomes}
+        return {"exit_code": self.exit_code, **dict.fromkeys(self.skipped, "done before"), **states}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +112,27 @@ def run_batch(
     progress: BatchProgress,
     *,
     retry_failed: bool = False,
+    skip_invalid: bool = False,
+    cancel: Event | None = None,
 ) -> BatchResult:
     """Do the jobs that are not done; only those that failed before with ``retry_failed``.
 
     The units of all jobs stand in one queue; a job that fails, whatever the reason, stops no other. Outcomes are
-    saved after each job. Raises Interrupted after Ctrl-C or SIGTERM, and DubkitError where they
-    cannot be saved.
+    saved after each job. Raises UsageError where jobs are invalid, unless ``skip_invalid``; Interrupted after Ctrl-C,
+    SIGTERM, or once ``cancel`` is set; and DubkitError where outcomes cannot be saved.
     """
+    problems = batch.checked.problems
+    if problems and not skip_invalid:
+        wrong = len({problem.job for problem in problems})
+        raise UsageError(
+            f"{wrong} of {wrong + len(batch.checked.ready)} jobs are invalid; nothing was started",
+            hint="correct them, or run the others with --skip-invalid",
+        )
     states = _JobStates(batch, progress)
     skipped = tuple(t.entry.name for t in batch.todo if t.done)
     work = in_turn([t for t in batch.todo if not t.done and (not retry_failed or t.failed)])
     try:
-        with closing(run_jobs(states.jobs(work), batch.checked.parallel)) as jobs:
+        with closing(run_jobs(states.jobs(work), batch.checked.parallel, cancel)) as jobs:
             for job in jobs:
                 states.end(job)
     except Interrupted as stop:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_cmd
-from dubkit.errors import EXIT_OK, EXIT_PARTIAL, UsageError
+from dubkit.errors import EXIT_OK, EXIT_PARTIAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,13 +223,9 @@ def _run(
     checked = chosen.checked
     ended: list[Outcome] = []
     try:
-        if checked.problems and not skip_invalid:
-            wrong = len({problem.job for problem in checked.problems})
-            raise UsageError(
-                f"{wrong} of {wrong + len(checked.ready)} jobs are invalid; nothing was started",
-                hint="correct them, or run the others with --skip-invalid",
-            )
-        result: BatchResult = lazy.batch.run_batch(chosen, reporter, retry_failed=retry_failed)
+        result: BatchResult = lazy.batch.run_batch(
+            chosen, reporter, retry_failed=retry_failed, skip_invalid=skip_invalid
+        )
         ended += result.outcomes
         return result
     finally:

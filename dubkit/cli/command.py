@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from dubkit.cli import console, lazy, options
+from dubkit.config.flags import OF_SETTING
 from dubkit.errors import STOPPED, DubkitError, UsageError
 
 
@@ -62,7 +63,7 @@ def _complete(option: Any) -> None:
     option.opts = [name for name in option.opts if name not in options.HIDDEN_ALIASES]
     if "{stages}" in (getattr(option, "help", None) or ""):
         option.help = option.help.replace("{stages}", ", ".join(lazy.schema.STAGE_NAMES))
-    path = options.OF_SETTING.get(option.name)
+    path = OF_SETTING.get(option.name)
     if isinstance(option.show_default, str):
         option.default, option.show_default = option.show_default, True
     elif path and option.default is None and option.show_default is True:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from dubkit.config.flags import OF_SETTING
+
 FILES = "Files"
 SETTINGS = "Settings"
 EXECUTION = "Execution"
@@ -342,31 +344,13 @@ Quiet = Annotated[
 ]
 
 
-PATHS = {
-    "language": "speech.language",
-    "trust_script": "speech.trust_script",
-    "length": "stitch.length",
-    "keep_audio": "stitch.keep_audio",
-    "silence": "generate.silence",
-    "synth": "generate.synthesizer",
-    "actor": "generate.actor",
-    "faces": "faces.which",
-    "adapt": "adapt.enabled",
-    "on_failure": "parallel.on_failure",
-    "gate": "gate.action",
-}
-
-
-OF_SETTING = PATHS | {
-    name: f"parallel.{name}" for name in ("jobs", "backend", "scheduler", "device")
-}
 HIDDEN_ALIASES = ("--licence",)  # understood, but not shown
 
 
 def flags(**given: str | Path | bool | None) -> list[str]:
     """Flags by name -> settings as ``--set`` takes them, without those that were not given."""
     return [
-        f"{PATHS[name]}={_as_setting(value)}"
+        f"{OF_SETTING[name]}={_as_setting(value)}"
         for name, value in given.items()
         if value is not None and value is not False
     ]

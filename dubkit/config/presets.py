@@ -8,6 +8,7 @@ right < ``--set a.b=c`` < flags. The project's file is the nearest ``dubkit.toml
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from dubkit.config.flags import Settings
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError
 
@@ -192,16 +194,16 @@ def origins(layers: Sequence[Layer]) -> dict[str, str]:
     """Where each setting that some source names comes from, by its dotted path; call it once they are valid."""
     found: dict[str, str] = {}
     for layer in layers:
-        found |= dict.fromkeys(_paths(layer.values), layer.origin)
+        found |= {path: layer.origin for path, _ in _leaves(layer.values)}
     return found
 
 
-def _paths(table: Table, prefix: str = "") -> Iterator[str]:
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _paths(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{key}", value
 
 
 def load_differences(name: str) -> Table:
@@ -224,6 +226,20 @@ def parse_setting(text: str) -> Table:
             hint="write section.key=value, as in faces.which=all",
         )
     return _nest(path.strip(), _value(value.strip()))
+
+
+def as_settings(given: Settings) -> list[str]:
+    """Settings as `load_config` reads them, of a table (nested, or by dotted paths) or of such texts themselves."""
+    if not isinstance(given, Mapping):
+        return list(given)
+    table: Table = {}
+    for key, value in given.items():
+        table = _over(table, _nest(key, value))
+    return [f"{path}={_as_toml(value)}" for path, value in _leaves(table)]
+
+
+def _as_toml(value: object) -> str:
+    return "none" if value is None else json.dumps(value, default=str)
 
 
 def merge(layers: Sequence[Layer]) -> Table:

@@ -29,7 +29,7 @@ from dubkit.pipeline.job import STAGES, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import Progress
-from dubkit.records import Shot
+from dubkit.records import Shot, Shown
 from dubkit.weights.cache import find
 
 NAME = "evaluate"
@@ -41,8 +41,8 @@ OTHER_TAKE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Shown):
     """What was measured of a film."""
 
     result: Path
@@ -50,6 +50,10 @@ class Evaluation:
     shots: tuple[ShotMeasures, ...]
     rows: Mapping[str, float]  # over all shots
     missing: Mapping[str, str]  # measure -> why it is not there
+
+    def facts_shown(self) -> dict[str, object]:
+        """Every measure of the whole film."""
+        return {"result": self.result, **{name: f"{row:.4g}" for name, row in self.rows.items()}}
 
 
 def evaluate(

@@ -194,7 +194,11 @@ class Schedule(Generic[Key, Result]):
 
     def _collect(self) -> None:
         """Wait until a call ends, or until waiting jobs are to be polled."""
-        for call, future in self._workers.wait(POLL_SECONDS if self._polled else None):
+        patient = not (self._polled or self._stop.is_polled)
+        ended = self._workers.wait(None if patient else POLL_SECONDS)
+        if not ended:
+            self._stop.check()
+        for call, future in ended:
             assert isinstance(call, Call)
             self._settle(call, future)
         polled, self._polled = self._polled, []

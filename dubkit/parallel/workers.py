@@ -29,14 +29,16 @@ from dubkit.errors import MissingDependency
 
 
 class Stop:
-    """While it is open, either signal raises KeyboardInterrupt in the main thread.
+    """While it is open, either signal raises KeyboardInterrupt in the main thread, and so does ``cancel`` once set.
 
-    `held` defers that: work that others depend on is finished first. In another thread than the main one it does
-    nothing, since signals do not arrive there.
+    `held` defers that: work that others depend on is finished first. Signals arrive in the main thread only;
+    ``cancel`` is looked at by `check`, in any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cancel: threading.Event | None = None) -> None:
         self.requested = False
+        self.is_polled = cancel is not None
+        self._cancel = cancel or threading.Event()
         self._held = 0
 
     @contextmanager
@@ -65,7 +67,7 @@ class Stop:
 
     def check(self) -> None:
         """Raise KeyboardInterrupt where a stop was requested."""
-        if self.requested:
+        if self.requested or self._cancel.is_set():
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 from dubkit.config.schema import ParallelSettings
@@ -45,9 +46,14 @@ def dry_run(request: RunRequest, stages: Sequence[base.Stage] = STAGES) -> list[
 
 
 def run_job(
-    request: RunRequest, *, progress: Progress, stages: Sequence[base.Stage] = STAGES
+    request: RunRequest,
+    *,
+    progress: Progress,
+    stages: Sequence[base.Stage] = STAGES,
+    cancel: Event | None = None,
 ) -> RunResult:
-    """Check a request and fulfill it. Raises DubkitError; `Interrupted` after Ctrl-C or SIGTERM.
+    """Check a request and fulfill it. Raises DubkitError; `Interrupted` after Ctrl-C, SIGTERM, or
+    once ``cancel`` is set.
 
     Where another process has the work folder, this one is refused or, if so requested, waits for it.
     """
@@ -55,20 +61,22 @@ def run_job(
     for warning in told:
         progress.warn(warning)
     steps = job_steps(request, progress=progress, stages=stages, told=told)
-    with closing(run_jobs([(request, steps)], request.config.parallel)) as ended:
+    with closing(run_jobs([(request, steps)], request.config.parallel, cancel)) as ended:
         return next(ended).result
 
 
 def run_jobs(
-    jobs: Iterable[tuple[Key, scheduler.JobSteps[RunResult]]], parallel: ParallelSettings
+    jobs: Iterable[tuple[Key, scheduler.JobSteps[RunResult]]],
+    parallel: ParallelSettings,
+    cancel: Event | None = None,
 ) -> Generator[scheduler.Ended[Key, RunResult], None, None]:
     """Do jobs side by side, all their units in one queue; yields each as it ends.
 
-    Raises `Interrupted` after Ctrl-C or SIGTERM.
+    Raises `Interrupted` after Ctrl-C, SIGTERM, or once ``cancel`` is set.
     """
     wide = parallel.jobs or workers.cores()
     try:
-        with workers.Stop().installed() as stop:
+        with workers.Stop(cancel).installed() as stop:
             schedule: scheduler.Schedule[Key, RunResult] = scheduler.Schedule(
                 workers.open_workers(wide, parallel.backend, parallel.scheduler), stop
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from dubkit import errors
 from dubkit.metrics.gate_limits import Check, GateResult, load_gate
 from dubkit.pipeline import dry_run, fingerprint
-from dubkit.records import StageResult
+from dubkit.records import Shown, StageResult
 from dubkit.stages.base import Per
 from dubkit.work import junit, manifest
 
@@ -28,8 +28,8 @@ _KINDS: dict[int, type[errors.DubkitError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class RunResult(Shown):
     """What came of a run."""
 
     output: Path | None  # None where the run ended before the film
@@ -44,6 +44,20 @@ class RunResult:
     frames: int = 0  # frames of picture in the film
     plan: tuple[dry_run.UnitState, ...] = ()  # of a dry run
     gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
+
+    def facts_shown(self) -> dict[str, object]:
+        """Where the film is, and how the run went."""
+        if self.plan:
+            todo = sum(not unit.current for unit in self.plan)
+            return {"output": self.output, "to_do": f"{todo} of {len(self.plan)} units"}
+        return {
+            "output": self.output,
+            "exit_code": self.exit_code,
+            "frames": self.frames,
+            "seconds": round(self.seconds, 1),
+            "kept": len(self.kept),
+            "warnings": len(self.warnings),
+        }
 
 
 def to_error(result: StageResult, others: int = 0, per: Per = Per.JOB) -> errors.DubkitError:

@@ -22,7 +22,16 @@ from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest
 from dubkit.planning import contact_sheet, shot_plan
 from dubkit.progress import Progress
-from dubkit.records import FaceTrack, Job, Shot, StageResult, Timing, TrackChoice, Untouched
+from dubkit.records import (
+    FaceTrack,
+    Job,
+    Shot,
+    Shown,
+    StageResult,
+    Timing,
+    TrackChoice,
+    Untouched,
+)
 from dubkit.speech.timing import load_timing, save_timing
 from dubkit.stages import base, gate, generate
 
@@ -209,8 +218,8 @@ RENDERING = "generate"
 THUMBNAIL = 320  # pixels of the long side
 
 
-@dataclass(frozen=True, slots=True)
-class FilmPlan:
+@dataclass(frozen=True, slots=True, repr=False)
+class FilmPlan(Shown):
     """What a film needs, before it is rendered."""
 
     shots: tuple[shot_plan.ShotPlan, ...]
@@ -228,6 +237,12 @@ class FilmPlan:
         rows = zip(self.minutes, self.rendered, strict=True)
         todo = [minutes or 0.0 for minutes, done in rows if not done]
         return sum(todo) / self.workers + self.speed.start / 60 if todo else 0.0
+
+    def facts_shown(self) -> dict[str, object]:
+        """Its size, the time that rendering takes, and its risks."""
+        left = "unknown" if self.left is None else f"{self.left:.1f}"
+        risks = {f"risk_{word}": count for word, count in self.risks.items()}
+        return {"shots": len(self.shots), "minutes_left": left, **risks}
 
     @property
     def risks(self) -> dict[str, int]:

@@ -11,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
-from dubkit.cli.options import HIDDEN_ALIASES, OF_SETTING
+from dubkit.cli.options import HIDDEN_ALIASES
+from dubkit.config.flags import OF_SETTING
 from dubkit.config.schema import STAGE_NAMES, Config
 from dubkit.pipeline.job import STAGES
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from dubkit.cli import lazy, options
 from dubkit.cli.app import app
-from dubkit.cli.options import PATHS
+from dubkit.config.flags import OF_SETTING
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES
@@ -128,12 +128,12 @@ def test_a_dry_run_shows_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["current"] for line in last["facts"]["plan"]] == [True, False]
 
 
-FREE = {"language", "trust_script", "adapt", "actor"}  # of these there is no list of choices
+FREE = {"language", "trust_script", "adapt", "actor", "jobs", "backend", "scheduler", "device"}
 
 
-@pytest.mark.parametrize("name", sorted(set(PATHS) - FREE))
+@pytest.mark.parametrize("name", sorted(set(OF_SETTING) - FREE))
 def test_flags_show_the_choices_that_the_configuration_knows(name: str) -> None:
-    section, key = PATHS[name].split(".")
+    section, key = OF_SETTING[name].split(".")
     choices = get_args(type(getattr(Config(), section)).model_fields[key].annotation)
     if not choices:  # an engine; the one that does nothing is for trying the pipeline
         choices = tuple(engine for engine in ENGINES[key] if engine != "passthrough")
