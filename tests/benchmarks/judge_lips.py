@@ -7,6 +7,7 @@
 Measured with mediapipe's FaceMesh, which dubkit never uses, in a venv of its own (mediapipe brings OpenCV):
 
     uv run tests/benchmarks/judge_lips.py RESULT [REAL] [--speech speech.json] [--late MS] [--lossless] [--json FILE]
+    uv run tests/benchmarks/judge_lips.py RESULT --watch POINTS.npz
 
 or, without uv:
 
@@ -20,7 +21,8 @@ measure what is left when that is taken out. ``--speech`` is the ``speech.json``
 dubkit work folder holds, for the rows about phonemes. ``--lossless`` says that RESULT was encoded without
 loss: then every sample outside the lower face must equal REAL's. Prints a table with the bar of each row;
 ``--json`` writes the rows to a file, or to stdout for ``-``, in place of the table. Inner-lip opening is the
-gap between the inner lip midpoints over face width.
+gap between the inner lip midpoints over face width, the mouth's width that between its corners. ``--watch`` measures
+nothing: it writes what the judge sees of RESULT, for programs that measure it several times.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ import numpy as np
 LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
 LIPS += [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191]
 STABLE = [33, 133, 159, 145, 362, 263, 386, 374, 168, 6, 197]
+LEFT_CORNER, RIGHT_CORNER = 61, 291
 UPPER_LIP, LOWER_LIP, LEFT_EDGE, RIGHT_EDGE, LEFT_EYE, RIGHT_EYE = 13, 14, 234, 454, 33, 263
 LANDMARKS = 478
 LABIALS = {"p", "b", "m"}
 OPEN_VOWELS = {"ɑ", "æ", "a", "aʊ", "aɪ", "ɔ", "ʌ", "ɛ", "eɪ", "oʊ", "ɔɪ"}
 CLOSED = 0.02  # opening under which lips are shut
+CONTACT_FRAMES = 6  # longest closure that counts as one of speech
 AFTER, BEFORE = 0.35, 0.6  # seconds of a silence in which a mouth comes to rest, and draws breath
 REACH = 0.25  # face widths beyond the lower face that a soft mask may cover
 
@@ -54,6 +58,9 @@ BARS: dict[str, tuple[str, str]] = {
     "opening_correlation": ("1", ">= 0.80"),
     "amplitude": ("1", "0.8 to 1.2"),
     "closures": ("0.99", ">= 0.95"),
+    "contacts": ("1", ">= 0.95"),
+    "width_correlation": ("1", ">= 0.60"),
+    "width_amplitude": ("1", "0.9 to 1.1"),
     "vowel_closure_ratio": ("4.0 to 5.7", ">= 4.0"),
     "open_in_silence": ("-", "<= 0.01"),
     "reference_offset_ms": ("0", "-20 to 20"),
@@ -106,6 +113,23 @@ def opening(points: np.ndarray) -> np.ndarray:
     """(T,) inner-lip opening over face width."""
     gap = np.linalg.norm(points[:, UPPER_LIP] - points[:, LOWER_LIP], axis=1)
     return np.asarray(gap / np.linalg.norm(points[:, LEFT_EDGE] - points[:, RIGHT_EDGE], axis=1))
+
+
+def width(points: np.ndarray) -> np.ndarray:
+    """(T,) distance of the corners of the mouth over face width."""
+    wide = np.linalg.norm(points[:, LEFT_CORNER] - points[:, RIGHT_CORNER], axis=1)
+    return np.asarray(wide / np.linalg.norm(points[:, LEFT_EDGE] - points[:, RIGHT_EDGE], axis=1))
+
+
+def save_watched(path: Path, seen: Watched) -> None:
+    """Write what was seen."""
+    np.savez(path, points=seen.points.astype(np.float32), times=seen.times)
+
+
+def load_watched(path: Path) -> Watched:
+    """What `save_watched` wrote."""
+    with np.load(path) as stored:
+        return Watched(stored["points"].astype(np.float64), stored["times"])
 
 
 def lip_motion(points: np.ndarray) -> float:
@@ -193,6 +217,24 @@ def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
     return planes
 
 
+def contacts(made: np.ndarray, real: np.ndarray, shift: int) -> tuple[int, int]:
+    """How many short closures of real lips (T,) the made ones (T,) close in, ``shift`` frames later; of how many.
+
+    A closure between two openings of speech, no rest: at most `CONTACT_FRAMES` long. Made lips may be a frame apart.
+    """
+    shut = np.concatenate([[False], real < CLOSED, [False]]).astype(np.int8)
+    edges = np.flatnonzero(np.diff(shut))
+    hits = total = 0
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - begin > CONTACT_FRAMES or begin == 0 or end == len(real):
+            continue
+        near = made[max(0, begin + shift - 1) : max(0, end + shift + 1)]
+        if len(near) and np.isfinite(near).any():
+            total += 1
+            hits += bool(np.nanmin(near) < CLOSED)
+    return hits, total
+
+
 def follow(made: Watched, real: Watched, late_ms: float | None = None) -> dict[str, float]:
     """The rows that compare lips with those of the real video of the same sound; ``late_ms`` are the real lips."""
     n = min(len(made.times), len(real.times))
@@ -210,6 +252,12 @@ def follow(made: Watched, real: Watched, late_ms: float | None = None) -> dict[s
         "correlation_there": best,
         "jitter": lip_motion(made.points[:n]) / lip_motion(real.points[:n]),
     }
+    wide, real_wide = width(made.points[:n])[good], width(real.points[:n])[good]
+    rows["width_correlation"] = float(np.corrcoef(wide, real_wide)[0, 1])
+    rows["width_amplitude"] = float(wide.std() / real_wide.std())
+    hits, total = contacts(a_full, b_full, round(offset / 1000 / real.step))
+    if total:
+        rows["contacts"] = hits / total
     if late_ms is not None:
         then = fill * real.step + late_ms / 1000  # when real lips do what they should do now
         known = (then >= 0) & (then <= (n - 1) * real.step)
@@ -219,10 +267,12 @@ def follow(made: Watched, real: Watched, late_ms: float | None = None) -> dict[s
     return rows
 
 
-def look(made: Path, real: Path, seen: Watched, lossless: bool) -> dict[str, float]:
-    """The rows that compare pictures; ``seen`` is the real video. Streams both files."""
+def look(made: Path, real: Path, seen: Watched, lossless: bool, every: int = 1) -> dict[str, float]:
+    """The rows that compare pictures, each ``every``-th; ``seen`` is the real video. Streams both files."""
     ssim, sharp, changed = [], [], 0
     for t, (a, b) in enumerate(zip(frames(made), frames(real), strict=False)):
+        if t % every:
+            continue
         points = seen.points[t] if t < len(seen.points) else np.full((1, 2), np.nan)
         if not np.isfinite(points).all():
             continue
@@ -276,9 +326,13 @@ def judge(
     own_sound: bool = True,
     late_ms: float | None = None,
     lossless: bool = False,
+    every: int = 1,
     watching: Callable[[Path], Watched] = watch,
 ) -> dict[str, float]:
-    """All rows that can be measured; rows ``real_...`` are those of the real video by the same phonemes."""
+    """All rows that can be measured; rows ``real_...`` are those of the real video by the same phonemes.
+
+    Pictures are compared in each ``every``-th frame.
+    """
     made = watching(result)
     rows: dict[str, float] = {"frames": float(len(made.times))}
     there = watching(real) if real is not None else None
@@ -288,7 +342,7 @@ def judge(
         rows["faces_lost"] = float((seen & ~kept).sum())
         if own_sound:
             rows |= follow(made, there, late_ms)
-        rows |= look(result, real, there, lossless)
+        rows |= look(result, real, there, lossless, every)
     if speech is not None:
         rows |= speak(made, speech)
         if there is not None and own_sound:
@@ -325,8 +379,12 @@ def main() -> None:
     parser.add_argument("--other-sound", action="store_true", help="REAL says something else")
     parser.add_argument("--late", type=float, metavar="MS", help="REAL's lips are late by")
     parser.add_argument("--lossless", action="store_true", help="compare samples outside the mask")
+    parser.add_argument("--watch", type=Path, help="write the judge's points of RESULT there")
     parser.add_argument("--json", nargs="?", const="-", help="where to write the rows; - is stdout")
     args = parser.parse_args()
+    if args.watch:
+        save_watched(args.watch, watch(args.result))
+        return
     speech = json.loads(args.speech.read_text(encoding="utf-8")) if args.speech else None
     rows = judge(
         args.result,

@@ -70,6 +70,9 @@ def test_lips_against_themselves_are_perfect() -> None:
         "reference_offset_ms": 0,
         "correlation_there": pytest.approx(1),
         "jitter": 1,
+        "width_correlation": pytest.approx(1),
+        "width_amplitude": 1,
+        "contacts": 1,
     }
 
 
@@ -80,6 +83,23 @@ def test_late_small_and_trembling_lips_are_found_out() -> None:
     assert late["opening_correlation"] < 0.95 < late["correlation_there"]
     assert judge.follow(talker(speech_gap(size=0.05)), real)["amplitude"] == pytest.approx(0.5, 0.1)
     assert judge.follow(talker(speech_gap(), jitter=1.0), real)["jitter"] > 3
+
+
+def test_short_closures_of_the_real_lips_must_be_closed_in_the_made_ones() -> None:
+    real = np.full(60, 0.1)
+    real[:5], real[20:23], real[30:40], real[50:52] = 0.0, 0.0, 0.0, 0.01  # at rest, two closures
+    assert judge.contacts(real, real, 0) == (2, 2)
+    assert judge.contacts(np.roll(real, 3), real, 3) == (2, 2)
+    assert judge.contacts(np.roll(real, 6), real, 0) == (0, 2)
+    assert judge.contacts(np.full(60, 0.1), real, 0) == (0, 2)
+
+
+def test_what_is_watched_can_be_kept(tmp_path: Path) -> None:
+    seen = talker(speech_gap())
+    judge.save_watched(tmp_path / "seen.npz", seen)
+    kept = judge.load_watched(tmp_path / "seen.npz")
+    np.testing.assert_allclose(kept.points, seen.points, atol=1e-4)
+    assert judge.follow(kept, seen)["opening_correlation"] == pytest.approx(1, abs=1e-4)
 
 
 def test_what_the_real_lips_are_late_themselves_can_be_taken_out() -> None:
@@ -186,6 +206,8 @@ def test_real_video_against_itself_scores_perfectly(
         "correlation_there",
         "amplitude",
         "jitter",
+        "width_correlation",
+        "width_amplitude",
         "ssim",
         "sharpness",
     }
@@ -193,6 +215,7 @@ def test_real_video_against_itself_scores_perfectly(
         "reference_offset_ms": 0,
         "faces_lost": 0,
         "changed_outside": 0,
-    } == rows
+    } == {name: value for name, value in rows.items() if name != "contacts"}
+    assert rows.get("contacts", 1.0) == 1
     assert "NO" not in done.stdout
     assert done.stdout.startswith("measure")
