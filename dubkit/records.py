@@ -233,6 +233,9 @@ class Phoneme:
     word: int | None = None  # index into Speech.words
 
 
+SOMETHING = "ə"  # stands for all phonemes of a stretch of speech in which nothing was recognized
+
+
 @dataclass(frozen=True, slots=True)
 class PhonemeRun:
     """The frames of one phoneme in one shot: the unit of time consistency.
@@ -257,7 +260,7 @@ class Speech:
     words: tuple[Word, ...]
     phonemes: tuple[Phoneme, ...]
     engine: str
-    path: str  # how it was found: script | recognition | phone-loop | silence
+    path: str  # how it was found: script | recognition | phone-loop | sound | silence
     warnings: tuple[str, ...] = ()
     unspoken: tuple[str, ...] = ()  # text of the script that is not heard
     unscripted: tuple[tuple[float, float], ...] = ()  # seconds that hold speech of no script line

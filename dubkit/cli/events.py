@@ -100,8 +100,8 @@ class ShotPlanned(Event):
     """Which face speaks, and why."""
     face: Mapping[str, float] | None
     """Of the dubbed face: width, share, yaw, pitch, confidence, to_dub."""
-    speech: Mapping[str, float]
-    """Seconds, phonemes, labials (P, B and M)."""
+    speech: Mapping[str, float | None]
+    """Seconds, phonemes, labials (P, B and M); null where words were not recognized."""
     focus: float | None
     """1: sharp, 0: smeared."""
     risk: Literal["none", "low", "medium", "high"]

@@ -140,7 +140,9 @@ _NUMBERS = ("length", "faces", "size", "rendering")
 
 def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
     face, speech = shot.face, shot.speech
-    said = f"{speech.seconds:.1f} s, {speech.phonemes} phonemes, {speech.labials} P B M"
+    said = f"{speech.seconds:.1f} s"
+    if speech.phonemes is not None:
+        said += f", {speech.phonemes} phonemes, {speech.labials} P B M"
     why = "; ".join(reason.text for reason in shot.reasons)
     cells = (
         shot.shot,
@@ -149,7 +151,7 @@ def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
         f"{shot.dubbed} of {shot.faces}" if shot.faces else "none",
         f"{face.width:.0f} px" if face else "",
         f"{face.yaw:+.0f}° {face.pitch:+.0f}°" if face else "",
-        said if speech.phonemes else "silent",
+        said if speech.seconds else "silent",
         shot.risk.word if shot.faces else "",
         "done" if done else "" if minutes is None else _short(minutes),
         why or (shot.who if shot.faces > 1 else ""),

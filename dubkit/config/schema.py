@@ -323,6 +323,10 @@ class SpeechSettings(Section):
         None,
         description="Language of the dub; dubkit languages lists the codes. None: detected from script or dub.",
     )
+    recognize: bool = Field(
+        False,
+        description="Recognize the words of a dub without a script: they are shown, the lips need none.",
+    )
     trust_script: bool = Field(
         False, description="Use the script even where it does not seem to match the dub."
     )

@@ -109,7 +109,7 @@ def _meter(
 ) -> shot_meter.FaceMeter:
     """The gate's meter for a face of the film, or of the reference in its place."""
     row = face.start - task.shot.start
-    phonemes = timing.phonemes if timing is not None else ()
+    phonemes = lip_sync.phonemes_of(timing, task.config.generate) if timing is not None else ()
     chosen = shot_meter.looks(
         face.state == FaceState.SEEN, times[row:][: len(face)], phonemes, rate
     )

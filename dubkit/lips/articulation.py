@@ -81,7 +81,7 @@ def tc_input(
 ) -> tc.TcInput:
     """The cells ``numbers`` (consecutive) as a net of ``config`` takes them, a batch of one.
 
-    ``path`` is how the phonemes were found, one of `models.tc.PATHS`; with ``none`` they are left out.
+    ``path`` is where the phonemes are from, one of `models.tc.PATHS`; with ``none`` they are left out.
     """
     count = len(numbers)
     flags = np.zeros((count, tc.FLAGS), np.float32)

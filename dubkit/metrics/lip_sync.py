@@ -129,6 +129,17 @@ def speech_of(timing: Timing, row: int, count: int, settings: GenerateSettings) 
     return Speech(times, wanted.phonemes, wanted.coefficients)
 
 
+def phonemes_of(timing: Timing, settings: GenerateSettings) -> Sequence[TimedPhoneme]:
+    """A shot's phonemes; without a script, where the net that ``settings`` name hears speech and lips that meet in it.
+
+    Raises ModelError.
+    """
+    if timing.scripted or timing.encoder is None:
+        return timing.phonemes
+    generator = load_module("dubkit.lips.generator", what="measuring lips")
+    return tuple(generator.wanted(timing, settings).phonemes)
+
+
 def measures(lips: Lips, speech: Speech, *, still: bool = True) -> dict[str, float]:
     """``silence``, ``closures``, ``movement`` and ``offset_ms`` of a face in a shot, as `metrics.definitions` has them.
 

@@ -22,8 +22,8 @@ from dubkit.errors import ModelError
 from dubkit.models.checkpoint import Checkpoint, load_checkpoint, restore, save_checkpoint
 
 KIND = "tc"
-# flags of a cell: whether its encoder row is known, then how its phonemes were found, one of `PATHS`
-PATHS = ("script", "recognition", "loop", "none")
+# flags of a cell: whether its encoder row is known, then where its phonemes are from, one of `PATHS`
+PATHS = ("script", "none")
 FLAGS = 1 + len(PATHS)
 _CLIP = 5.0  # deviations, beyond which a row says nothing more
 _MOST = 4096  # channels that a file may ask for

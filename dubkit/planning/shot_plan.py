@@ -152,8 +152,8 @@ class Spoken:
     """What is said in a shot."""
 
     seconds: float
-    phonemes: int
-    labials: int  # P, B and M
+    phonemes: int | None  # None where words were not recognized
+    labials: int | None  # P, B and M
     bar: tuple[bool, ...]  # of even parts of the shot: whether somebody speaks
 
 
@@ -213,10 +213,10 @@ def look(task: LookTask) -> ShotPlan:
     runs = load_timing(task.timing).runs if task.timing else ()
     start, end = _seconds(shot, info, pts)
     spoken = _spoken(runs, shot, (end - start) / shot.frames)
-    bare = Seen(tracks, choices, end - start, spoken.phonemes > 0, None)
+    bare = Seen(tracks, choices, end - start, spoken.seconds > 0, None)
     main = main_face(bare)
     focus, thumbnail, box = _picture(task, info, pts, main)
-    seen = Seen(tracks, choices, end - start, spoken.phonemes > 0, focus)
+    seen = Seen(tracks, choices, end - start, spoken.seconds > 0, focus)
     risk, reasons = judge(seen, task.config.faces)
     painted = np.zeros(shot.frames, np.bool_)
     for choice in choices:
@@ -254,12 +254,15 @@ _PARTS = 120  # of the bar of speech
 
 def _spoken(runs: Sequence[records.PhonemeRun], shot: records.Shot, step: float) -> Spoken:
     speaking = np.zeros(shot.frames, np.bool_)
-    phonemes = labials = 0
+    symbols = []
     for run in runs:
         if run.symbol != records.SILENCE:
             speaking[run.start - shot.start : run.end - shot.start] = True
-            phonemes += 1
-            labials += run.symbol.rstrip(lips.MARKS) in lips.LABIALS
+            symbols.append(run.symbol.rstrip(lips.MARKS))
+    phonemes: int | None = len(symbols)
+    labials: int | None = sum(symbol in lips.LABIALS for symbol in symbols)
+    if symbols and set(symbols) == {records.SOMETHING}:
+        phonemes = labials = None
     parts = min(_PARTS, shot.frames)
     at = np.linspace(0, shot.frames - 1, parts).round().astype(int)
     bar = tuple(bool(v) for v in speaking[at])

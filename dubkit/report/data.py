@@ -96,6 +96,9 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
     if speech:
         facts["speech"] = f"{speech.language}, by {speech.path}, {len(speech.words)} words"
+        if speech.path == "sound":
+            asked = "recognized only with --set speech.recognize=true"
+            facts["speech"] = f"by sound: the lips need no words; they are {asked}"
     return facts
 
 

@@ -26,6 +26,7 @@ from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
+from dubkit.metrics.lip_sync import phonemes_of
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
 from dubkit.records import FaceState, FaceTrack, Shot, Timing, TrackChoice, VideoInfo
@@ -266,12 +267,12 @@ def shot_meters(
     locator = cast(
         base.Locator, registry.load_engine("landmarker", landmarker, config.faces, device)
     )
-    found = []
+    found, phonemes = [], phonemes_of(timing, config.generate)
     for track, choice in faces:
         rows = choice.usable & (track.state == FaceState.SEEN)
         if rows.any():
             times = timing.times[track.start - shot.start :][: len(track)]
-            chosen = looks(away_from_edges(rows, edge), times, timing.phonemes, rate)
+            chosen = looks(away_from_edges(rows, edge), times, phonemes, rate)
             found.append(FaceMeter(track, chosen, locator))
     return ShotMeters(found)
 

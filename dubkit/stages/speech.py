@@ -1,5 +1,8 @@
 """The words and phonemes of the dub with their times, its mel levels and its speech encoder rows.
 
+Without a script the lips follow the encoder's rows and no words. Words are then recognized only where a setting asks
+for it, an aligner is named, or the generator takes no rows; else all that is stated is where somebody speaks.
+
 Publishes ``speech.json``, ``sound.npz`` (`speech.mel_levels`) and ``encoder_rows.npy`` (`speech.encoder_rows`, 38 kB
 for a second of the dub). A generator that takes no speech gets no rows, and no net is loaded for it.
 """
@@ -11,15 +14,19 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import as_file, files
 
+import numpy as np
+
 from dubkit.config.schema import Config
 from dubkit.engines import passthrough, registry
 from dubkit.media.audio import map_samples
 from dubkit.media.script import read_script
+from dubkit.records import GRID_STEP, SILENCE, SOMETHING, Floats, Mask, Phoneme, Speech
 from dubkit.speech import activity, auto, mel_levels, timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import digest_file, write_record
 
-WITHOUT_SCRIPT = ("recognition", "phone-loop")  # `Speech.path` of alignments without a script
+WITHOUT_SCRIPT = ("recognition", "phone-loop")  # `Speech.path` of speech without a script
+OWN_GENERATORS = ("warp", "tcsc", "passthrough")  # that take no words where there is no script
 
 
 def identity(config: Config) -> str:
@@ -30,6 +37,39 @@ def identity(config: Config) -> str:
 
 def _takes_rows(config: Config) -> bool:
     return config.generate.synthesizer != passthrough.PassthroughSynthesizer.name
+
+
+def _recognizes(config: Config) -> bool:
+    """Whether the words of a dub without a script are recognized."""
+    named = config.speech.aligner != registry.AUTO
+    return config.speech.recognize or named or config.generate.synthesizer not in OWN_GENERATORS
+
+
+def _by_sound(samples: Floats, nothing: Mask, language: str | None) -> Speech:
+    """Where somebody speaks, without a word: one phoneme `records.SOMETHING` a stretch between two pauses.
+
+    ``nothing`` are the cells of `activity.unspoken`.
+    """
+    track = activity.Track.of(samples)
+    numbers = np.arange(max(len(nothing), int(np.ceil(track.duration / GRID_STEP))))
+    middle = (numbers + 0.5) * GRID_STEP
+    spoken = np.zeros(len(numbers), np.bool_)
+    for start, end in track.spans:
+        spoken |= (middle >= start) & (middle < end)
+    spoken[: len(nothing)] &= ~nothing
+    phonemes, at = [], 0.0
+    for start, end in activity.spans_of(spoken):
+        phonemes += [Phoneme(SILENCE, at, start)] if start > at else []
+        at = min(end, track.duration)
+        phonemes.append(Phoneme(SOMETHING, start, at))
+    phonemes += [Phoneme(SILENCE, at, track.duration)] if at < track.duration else []
+    path, warning = (
+        "sound",
+        "no script: lips follow the sound alone; --script makes closures certain",
+    )
+    if not track.spans:
+        path, warning = "silence", "the dub is silent: mouths will rest"
+    return Speech(language or "und", track.duration, (), tuple(phonemes), "sound", path, (warning,))
 
 
 @cache
@@ -46,11 +86,17 @@ def run(context: StageContext) -> StageReport:
     if context.job.script is not None:
         script = read_script(context.job.script, settings.language, warnings.append)
     samples = map_samples(context.job.audio, context.out)
-    with registry.released(auto.aligner_of(settings, context.device)) as engine:
-        speech = engine.align(samples, script, settings.language)
-    # a script states where speech is; what was recognized without one may be music
+    notes: tuple[str, ...] = ()
+    # a script states where speech is; what was found without one may be music
+    nothing = None if script is not None else activity.unspoken(samples)
+    if nothing is not None and not _recognizes(context.config):
+        speech = _by_sound(samples, nothing, settings.language)
+    else:
+        with registry.released(auto.aligner_of(settings, context.device)) as engine:
+            speech = engine.align(samples, script, settings.language)
+            notes = tuple(getattr(engine, "notes", ()))
     if not speech.scripted:
-        nothing = activity.unspoken(samples)
+        nothing = activity.unspoken(samples) if nothing is None else nothing
         speech = replace(speech, noise=activity.spans_of(nothing))
         if speech.path in WITHOUT_SCRIPT:
             speech = replace(speech, phonemes=activity.silence_unspoken(speech.phonemes, nothing))
@@ -64,7 +110,7 @@ def run(context: StageContext) -> StageReport:
     return StageReport(
         engine=speech.engine,
         warnings=(*warnings, *speech.warnings),
-        notes=tuple(getattr(engine, "notes", ())),
+        notes=notes,
         facts={
             "path": speech.path,
             "language": speech.language,

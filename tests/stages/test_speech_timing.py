@@ -60,6 +60,40 @@ def test_lips_do_not_sing_with_the_band(tmp_path: Path) -> None:
     assert report.facts["silent_seconds"] == pytest.approx(5.0, abs=0.3)
 
 
+def test_without_a_script_no_words_are_recognized_but_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the recognizer was started")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(speech.auto, "aligner_of", refuse)
+        report = speech.run(context(tmp_path, ASSETS / "dub.flac"))
+        with pytest.raises(AssertionError):
+            asked = Config.model_validate({"speech": {"recognize": True}})
+            speech.run(context(tmp_path, ASSETS / "dub.flac", config=asked))
+        with pytest.raises(AssertionError):
+            foreign = Config.model_validate({"generate": {"synthesizer": "some.module:Thing"}})
+            speech.run(context(tmp_path, ASSETS / "dub.flac", config=foreign))
+    stored = load_speech(tmp_path / "out")
+    assert report.facts["path"] == stored.path == "sound"
+    assert not stored.words
+    assert "no script" in report.warnings[0]
+    # it tiles the dub, and says where somebody speaks as the script's phonemes do
+    edges = [0.0, *(p.end for p in stored.phonemes)]
+    assert [p.start for p in stored.phonemes] == pytest.approx(edges[:-1])
+    assert edges[-1] == pytest.approx(stored.duration)
+    speech.run(context(tmp_path, ASSETS / "dub.flac", ASSETS / "dub.txt"))
+    moments = np.arange(0.01, stored.duration, 0.02)
+    by_sound, by_script = (spoken_at(s, moments) for s in (stored, load_speech(tmp_path / "out")))
+    assert (by_sound == by_script).mean() > 0.9
+
+
+def spoken_at(said: Speech, moments: np.ndarray) -> np.ndarray:
+    at = np.searchsorted([p.start for p in said.phonemes], moments, "right") - 1
+    return np.array([said.phonemes[k].symbol != "sil" for k in at])
+
+
 def timed(root: Path, phonemes: tuple[Phoneme, ...], shot: Shot | None, config: Config) -> Path:
     """Run the timing stage on a film whose first frame has PTS 900 in 1/90000 s, 23.976 frames a second."""
     for name in ("probe", "speech"):

@@ -19,7 +19,7 @@ function oneLine(shot) {
   if (failed) return `${failed.label}: ${failed.shown}`;
   if (shot.reasons && shot.reasons.length) return shot.reasons[0].text;
   if (!shot.faces) return "no face: the picture is unchanged";
-  return shot.words || (shot.speech && shot.speech.phonemes ? `${shot.speech.seconds.toFixed(1)} s of speech` : "nobody speaks");
+  return shot.words || (shot.speech && shot.speech.seconds ? `${shot.speech.seconds.toFixed(1)} s of speech` : "nobody speaks");
 }
 
 function makeRow(place) {

@@ -60,10 +60,13 @@ function makePlot(shot, width, seek) {
 
 function describe(shot) {
   const closures = (shot.phones || []).filter((p) => p[3] === "closure").length;
+  const spoken = (shot.phones || []).filter((p) => p[3] !== "silence");
+  const known = !shot.speech || shot.speech.phonemes !== null;
+  const said = known ? `${spoken.length} phonemes, ${closures} of them P, B or M.` : "Words were not recognized.";
   const mean = (series) => {
     const there = (series || []).filter((v) => v !== null);
     return there.length ? (there.reduce((a, b) => a + b, 0) / there.length / 1000).toFixed(3) : "not known";
   };
   return `Opening of the mouth over ${(shot.end - shot.start).toFixed(1)} seconds. Mean of the original ${mean(shot.original)}, `
-    + `of the dub ${mean(shot.dubbed)}, in widths of the face. ${(shot.phones || []).filter((p) => p[3] !== "silence").length} phonemes, ${closures} of them P, B or M.`;
+    + `of the dub ${mean(shot.dubbed)}, in widths of the face. ${said}`;
 }

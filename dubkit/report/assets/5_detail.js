@@ -160,7 +160,7 @@ function factsCard(shot) {
     add("Confidence", shot.face.confidence.toFixed(2));
   }
   add("Focus", shot.focus === null || shot.focus === undefined ? null : shot.focus.toFixed(2));
-  if (shot.speech) add("Speech", shot.speech.phonemes ? `${shot.speech.seconds.toFixed(1)} s, ${shot.speech.phonemes} phonemes, ${shot.speech.labials} P B M` : "silent");
+  if (shot.speech) add("Speech", shot.speech.seconds ? `${shot.speech.seconds.toFixed(1)} s${shot.speech.phonemes === null ? "" : `, ${shot.speech.phonemes} phonemes, ${shot.speech.labials} P B M`}` : "silent");
   for (const [name, seconds] of Object.entries(shot.seconds)) add(`Time of ${name}`, `${seconds.toFixed(2)} s`);
   return h("section", {class: "card"}, h("h3", {}, "Facts"),
     shot.reasons && shot.reasons.length ? h("ul", {class: "reasons"}, shot.reasons.map((r) => h("li", {}, h("span", {class: `pill ${r.level}`}, r.level), " ", r.text))) : null,
