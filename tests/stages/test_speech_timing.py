@@ -69,12 +69,11 @@ def test_without_a_script_no_words_are_recognized_but_where_that_is_asked_for(
     with monkeypatch.context() as patched:
         patched.setattr(speech.auto, "aligner_of", refuse)
         report = speech.run(context(tmp_path, ASSETS / "dub.flac"))
-        with pytest.raises(AssertionError):
-            asked = Config.model_validate({"speech": {"recognize": True}})
-            speech.run(context(tmp_path, ASSETS / "dub.flac", config=asked))
-        with pytest.raises(AssertionError):
-            foreign = Config.model_validate({"generate": {"synthesizer": "some.module:Thing"}})
-            speech.run(context(tmp_path, ASSETS / "dub.flac", config=foreign))
+        asked = Config.model_validate({"speech": {"recognize": True}})
+        foreign = Config.model_validate({"generate": {"synthesizer": "some.module:Thing"}})
+        for config in (asked, foreign):
+            with pytest.raises(AssertionError):
+                speech.run(context(tmp_path, ASSETS / "dub.flac", config=config))
     stored = load_speech(tmp_path / "out")
     assert report.facts["path"] == stored.path == "sound"
     assert not stored.words
