@@ -67,7 +67,7 @@ def test_without_a_script_no_words_are_recognized_but_where_that_is_asked_for(
         raise AssertionError("the recognizer was started")
 
     with monkeypatch.context() as patched:
-        patched.setattr(speech.auto, "aligner_of", refuse)
+        patched.setattr("dubkit.speech.auto.aligner_of", refuse)
         report = speech.run(context(tmp_path, ASSETS / "dub.flac"))
         asked = Config.model_validate({"speech": {"recognize": True}})
         foreign = Config.model_validate({"generate": {"synthesizer": "some.module:Thing"}})
