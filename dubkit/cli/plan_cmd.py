@@ -116,6 +116,7 @@ def _facts(found: FilmPlan) -> dict[str, object]:
         "minutes_left": None if found.left is None else round(found.left, 2),
         "workers": found.workers,
         "measured_on": found.speed.basis if found.speed else None,
+        "offset": None if found.offset is None else asdict(found.offset),
         "pictures": [str(path) for path in found.pictures],
     }
 
@@ -131,6 +132,8 @@ def _show(found: FilmPlan, quiet: bool) -> None:
     counts = ", ".join(f"{count} {_names(word)}" for word, count in found.risks.items() if count)
     console.write_line(f"{len(found.shots)} shots: {counts}")
     console.write_line(_time(found))
+    if found.offset is not None:
+        console.write_line(f"sound and picture of the film: {found.offset}")
     for path in found.pictures:
         console.write_line(str(path))
 

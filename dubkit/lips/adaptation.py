@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dubkit.lips import mouth_shape, shape_losses
+from dubkit.lips import film_offset, mouth_shape, shape_losses
 from dubkit.lips.articulation import Articulator, NetInput, net_input
 from dubkit.models import devices, tc
 from dubkit.records import GRID_STEP, SILENCE, Floats, Timing
@@ -73,6 +73,21 @@ def select_in_sync(articulator: Articulator, passages: Sequence[Passage]) -> lis
     candidates = (passage for passage in passages if speech_frames(passage).sum() > 2)
     shifted = [_synchronized(articulator, passage) for passage in candidates]
     return [passage for passage, correlation in shifted if correlation >= MIN_CORRELATION]
+
+
+def lips_of(articulator: Articulator, passage: Passage) -> film_offset.Lips:
+    """The lips of a passage beside what the net predicts of its sound, for the film's offset."""
+    effect = mouth_shape.gap_effect()
+    given = net_input(articulator.net, passage.timing)
+    with devices.threads(1), torch.inference_mode():
+        wanted = articulator.net(given.cells).shapes[0].numpy() @ effect
+    return film_offset.Lips(
+        passage.timing.times,
+        np.asarray(passage.shapes @ effect, np.float64),
+        speech_frames(passage),
+        given.first,
+        np.asarray(wanted, np.float64),
+    )
 
 
 def save_profile(path: Path, tuned: TuningResult) -> None:

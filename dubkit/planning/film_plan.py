@@ -14,6 +14,7 @@ import numpy as np
 from dubkit.config.schema import Config
 from dubkit.errors import DubkitError
 from dubkit.faces.selection import load_choice, load_tracks, save_choice, save_tracks
+from dubkit.lips.film_offset import FilmOffset
 from dubkit.parallel.scheduler import stream
 from dubkit.parallel.workers import WorkerLost, cores
 from dubkit.pipeline import inspect, worker
@@ -33,7 +34,7 @@ from dubkit.records import (
     Untouched,
 )
 from dubkit.speech.timing import load_timing, save_timing
-from dubkit.stages import base, gate, generate
+from dubkit.stages import adapt, base, gate, generate
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
@@ -228,6 +229,7 @@ class FilmPlan(Shown):
     rendered: tuple[bool, ...]  # shots that are done already
     workers: int
     pictures: tuple[Path, ...]
+    offset: FilmOffset | None = None  # of the film's picture against its own sound
 
     @property
     def left(self) -> float | None:
@@ -273,6 +275,7 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
         rendered=tuple(shot.shot in done for shot in shots),
         workers=max(1, min(config.parallel.jobs or cores(), len(shots))),
         pictures=tuple(sheets.close()) if sheets else (),
+        offset=adapt.film_offset_of(opened.folder("adapt", None)),
     )
 
 

@@ -24,7 +24,7 @@ from dubkit.pipeline.result import about
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, Speech, StageResult, Timing
 from dubkit.speech.timing import load_speech, load_timing
-from dubkit.stages import generate, probe
+from dubkit.stages import adapt, generate, probe
 from dubkit.version import __version__
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.store import digest_file, read_record
@@ -88,6 +88,7 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         "finished": opened.receipt("stitch", None) is not None and job.output.is_file(),
         "seconds": 0.0,
         "speech": "",
+        "offset": "",
     }
     if opened.receipt("probe", None):
         info, _ = probe.load_film(opened.folder("probe", None))
@@ -99,6 +100,9 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         if speech.path == "sound":
             asked = "recognized only with --set speech.recognize=true"
             facts["speech"] = f"by sound: the lips need no words; they are {asked}"
+    if opened.receipt("adapt", None):
+        offset = adapt.film_offset_of(opened.folder("adapt", None))
+        facts["offset"] = "" if offset is None else str(offset)
     return facts
 
 

@@ -1,9 +1,11 @@
-"""Adapt the generator to the film's own speakers, each by how their face moves with the film's own sound.
+"""What the film's own sound says of its faces: how far sound and picture are apart, and how each person speaks.
+
+The offset (`lips.film_offset`) is estimated for every film that is dubbed by a net; the lips of a dub never follow it.
+Adapting tunes the generator to the film's own speakers, each by how their face moves with the film's own sound.
 
 Publishes ``adapted.json`` and, for every person whose held-out speech improved, ``person_N.safetensors``. Nobody is
 recognized: dubbed faces that look alike in one set-up count as one person (or all of them do, where a setting says
-so), and only where their lips move with the sound. Does nothing unless ``adapt.enabled`` is set; torch is loaded only
-then.
+so), and only where their lips move with the sound. Nobody is adapted to unless ``adapt.enabled`` is set.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, UsageError
 from dubkit.faces import align, selection
 from dubkit.faces.appearance import looks, persons
-from dubkit.lips import mouth_shape
+from dubkit.lips import film_offset, mouth_shape
+from dubkit.lips.film_offset import FilmOffset
 from dubkit.media import audio, frames
 from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
 from dubkit.speech import activity, mel_levels
@@ -58,6 +61,7 @@ class AdaptResult:
 
     enabled: bool
     persons: tuple[PersonResult, ...] = ()
+    offset: FilmOffset | None = None  # None: not looked for, as no net makes the mouths
 
 
 def actors_of(folder: Path) -> dict[str, Path]:
@@ -71,11 +75,16 @@ def actors_of(folder: Path) -> dict[str, Path]:
     }
 
 
+def film_offset_of(folder: Path) -> FilmOffset | None:
+    """The film's offset that this stage published, if any."""
+    return read_record(folder / RESULT, AdaptResult).offset
+
+
 def identity(config: Config) -> str:
     """The TC net, where it is used. Raises UsageError for two profiles at once."""
-    if not config.adapt.enabled:
+    if not (config.adapt.enabled or _measures(config)):
         return "off"
-    if config.generate.actor is not None:
+    if config.adapt.enabled and config.generate.actor is not None:
         raise UsageError(
             "an actor profile is given, and --adapt would make another",
             hint="use --adapt or --actor, not both",
@@ -86,9 +95,14 @@ def identity(config: Config) -> str:
 def run(context: base.StageContext) -> base.StageReport:
     """Tune to each person, judge on held-out speech, publish what improved."""
     settings = context.config.adapt
+    offset = _film_offset(context) if _measures(context.config) else None
+    known = {} if offset is None else _offset_facts(offset)
+    said: tuple[str, ...] = ()
+    if offset is not None and offset.seconds is not None:
+        said = (f"sound and picture of the film: {offset}",)
     if not settings.enabled:
-        write_record(context.out / RESULT, AdaptResult(False))
-        return base.StageReport()
+        write_record(context.out / RESULT, AdaptResult(False, offset=offset))
+        return base.StageReport(notes=said, facts=known)
     articulator = _articulator(context.config)
     persons: list[PersonResult] = []
     for number, faces in enumerate(_persons(context), 1):
@@ -96,14 +110,19 @@ def run(context: base.StageContext) -> base.StageReport:
     longest = max((person.seconds for person in persons), default=0.0)
     if longest < settings.min_seconds:
         raise _too_little(settings, persons, longest)
-    write_record(context.out / RESULT, AdaptResult(True, tuple(persons)))
+    write_record(context.out / RESULT, AdaptResult(True, tuple(persons), offset))
     return base.StageReport(
         engine=f"tc {articulator.digest}",
-        notes=_notes(persons, settings.min_seconds),
-        facts=_facts(persons),
+        notes=(*said, *_notes(persons, settings.min_seconds)),
+        facts=known | _facts(persons),
     )
 
 
+OFFSET_FACES = 16  # that the film's offset is estimated from
+_OFFSET_SECONDS, _OFFSET_LEAST = (
+    6.0,
+    1.5,
+)  # of each of these faces at most; of shorter ones none is taken
 MAX_SECONDS = 180.0  # of a person's footage: more improves little
 _CONTEXT_SECONDS = 1.0  # of sound around a face
 _PLACES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # where in a track its look is taken
@@ -117,6 +136,57 @@ class Face:
     name: str  # SHOT/TRACK
     track: FaceTrack
     usable: np.ndarray  # (T,)
+
+
+def _measures(config: Config) -> bool:
+    """Whether the film's offset is looked for: it takes the net that makes the mouths."""
+    return config.generate.synthesizer in ("warp", "tcsc")
+
+
+def _film_offset(context: base.StageContext) -> FilmOffset:
+    """The offset of the film's picture, from some of its dubbed faces in all of its length."""
+    info, _ = probe.load_film(context.folder("probe")) if context.inputs["faces"] else (None, None)
+    rate = 25.0 if info is None else float(info.average_rate)
+    faces = [f for f in _faces(context.inputs["faces"]) if f.usable.sum() >= _OFFSET_LEAST * rate]
+    if len(faces) > OFFSET_FACES:
+        chosen = np.linspace(0, len(faces) - 1, OFFSET_FACES).round().astype(int)
+        faces = [faces[k] for k in chosen]
+    if not faces:
+        return film_offset.estimate(())
+    articulator = _articulator(context.config)
+    parts = (_part(face, round(_OFFSET_SECONDS * rate)) for face in faces)
+    passages = (_passage(context, articulator, part) for part in parts)
+    lips_of = _adaptation().lips_of
+    return film_offset.estimate([lips_of(articulator, p) for p in passages if p is not None])
+
+
+def _part(face: Face, frames: int) -> Face:
+    """The ``frames`` of a face in a row of which most are usable."""
+    if len(face.track) <= frames:
+        return face
+    count = np.convolve(face.usable & _seen(face.track), np.ones(frames, np.int64), "valid")
+    first = int(count.argmax())
+    rows, track = slice(first, first + frames), face.track
+    cut = replace(
+        track,
+        start=track.start + first,
+        boxes=track.boxes[rows],
+        landmarks=track.landmarks[rows],
+        pose=track.pose[rows],
+        scores=track.scores[rows],
+        state=track.state[rows],
+        occlusion=track.occlusion[rows],
+    )
+    return Face(face.name, cut, face.usable[rows])
+
+
+def _offset_facts(offset: FilmOffset) -> dict[str, str | int | float | bool | None]:
+    late = None if offset.seconds is None else round(1000 * offset.seconds)
+    return {
+        "offset_ms": late,
+        "offset_deviation_ms": round(1000 * offset.deviation),
+        "offset_agreement": offset.agreement,
+    }
 
 
 def _adaptation() -> Any:
@@ -302,7 +372,7 @@ STAGE = base.Stage(
     source=base.Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=5,
+    version=6,
     sections=("adapt",),
     files=("video",),
     identity=identity,

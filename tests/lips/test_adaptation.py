@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dubkit.errors import ModelError
-from dubkit.lips import adaptation
+from dubkit.lips import adaptation, film_offset
 from dubkit.lips.adaptation import Passage
 from dubkit.lips.articulation import Articulator, net_input
 from dubkit.lips.mouth_shape import gap_effect
@@ -160,6 +160,17 @@ def test_a_picture_out_of_step_with_its_sound_is_brought_in_step(articulator: Ar
     found = adaptation.select_in_sync(articulator, [passage(timing, general(articulator, late))])
     assert len(found) == 1
     assert float(found[0].timing.times[0]) == pytest.approx(-0.12, abs=0.011)
+
+
+def test_the_offset_of_a_film_is_that_of_its_lips_against_what_the_net_hears(
+    articulator: Articulator,
+) -> None:
+    timing = speech()
+    for late in (0.12, -0.08):
+        shapes = general(articulator, replace(timing, times=timing.times - late))
+        lips = adaptation.lips_of(articulator, passage(timing, shapes))
+        found = film_offset.estimate([lips])
+        assert found.seconds == pytest.approx(late, abs=0.015)
 
 
 def test_a_face_that_does_not_move_with_the_sound_is_not_learned_from(

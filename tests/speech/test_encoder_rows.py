@@ -25,6 +25,7 @@ from dubkit.training.sound_versions import nonspeech_sound
 from tests.speech.test_mel_levels import syllables
 
 RATE = 16000
+APPLAUSE = 3  # kind of `nonspeech_sound`
 ASSETS = Path(str(files("dubkit") / "demo" / "assets"))
 
 
@@ -291,6 +292,67 @@ def test_lips_move_with_speech_that_is_spoilt(
     assert np.isfinite(opened).all()
     assert still_spoken > spoken - 0.15
     assert np.corrcoef(clean, opened)[0, 1] > 0.7
+
+
+def envelopes(sound: Floats, keep: int = 24) -> np.ndarray:
+    """(T, 257) what the mouth makes of the voice, every 8 ms: spectra without their fine structure."""
+    padded = np.pad(sound, 256)
+    at = np.arange(0, len(sound), 128)[:, None] + np.arange(512)
+    spectrum = np.abs(np.fft.rfft(padded[np.minimum(at, len(padded) - 1)] * np.hanning(512)))
+    cepstrum = np.fft.irfft(np.log(spectrum + 1e-5))
+    cepstrum[:, keep:-keep] = 0
+    return np.asarray(np.exp(np.fft.rfft(cepstrum).real))
+
+
+def voiced_by(source: np.ndarray, sound: Floats) -> Floats:
+    """The speech ``sound`` with another voice: ``source`` (N,) in place of what the vocal cords do."""
+    padded, out = np.pad(source, 256), np.zeros(len(source) + 1024)
+    window = np.hanning(512)
+    for row, envelope in enumerate(envelopes(sound)):
+        piece = np.fft.rfft(padded[128 * row :][:512] * window, 512) * envelope
+        out[128 * row :][:512] += np.fft.irfft(piece)[:512] * window
+    return np.asarray(0.3 * out[256:][: len(sound)] / np.abs(out).max(), np.float32)
+
+
+def whispered(sound: Floats) -> Floats:
+    """Breath in place of the voice."""
+    return voiced_by(np.random.default_rng(3).normal(size=len(sound)), sound)
+
+
+def sung(sound: Floats) -> Floats:
+    """Each word held half as long again on the notes of a scale, with vibrato."""
+    held = np.interp(np.arange(0, len(sound) - 1, 1 / 1.5), np.arange(len(sound)), sound)
+    time = np.arange(len(held)) / RATE
+    notes = np.array([196.0, 220.0, 246.9, 261.6, 293.7])[(time / 0.6).astype(int) % 5]
+    pitch = notes * (1 + 0.02 * np.sin(2 * np.pi * 5.5 * time))
+    pulses = np.diff(np.floor(np.cumsum(pitch) / RATE), prepend=0) > 0
+    return voiced_by(pulses.astype(np.float64), np.asarray(held, np.float32))
+
+
+@pytest.mark.parametrize("spoil", [whispered, sung])
+def test_lips_move_where_somebody_whispers_or_sings(
+    voice: Floats, spoil: Callable[[Floats], Floats]
+) -> None:
+    piece = voice[: 6 * RATE]
+    clean, _ = predicted(piece)
+    opened, spoken = predicted(spoil(piece))
+    assert spoken > 0.5
+    assert (opened > 0.02).mean() > 0.4
+    assert opened.std() > 0.5 * clean.std()
+
+
+def test_lips_move_where_two_speak_at_once(voice: Floats) -> None:
+    piece = voice[: 6 * RATE]
+    opened, spoken = predicted(np.asarray(piece + np.roll(piece, 2 * RATE), np.float32))
+    assert spoken > 0.8
+    assert opened.std() > 0.5 * predicted(piece)[0].std()
+
+
+def test_lips_rest_through_long_applause() -> None:
+    sound = np.tile(nonspeech_sound(APPLAUSE, np.random.default_rng(7), 12.0), 5)
+    opened, spoken = predicted(sound)
+    assert spoken <= 0.02
+    assert (opened > 0.02).mean() <= 0.02
 
 
 def test_a_buzz_without_words_is_no_error() -> None:

@@ -11,6 +11,7 @@ import dubkit
 from dubkit.config.schema import AdaptSettings, Config, GenerateSettings
 from dubkit.errors import InputError, ModelError, OutputError, UsageError
 from dubkit.lips.articulation import Articulator
+from dubkit.lips.film_offset import FilmOffset
 from dubkit.models.tc import load_actor
 from dubkit.pipeline.actor_profile import make_profile
 from dubkit.records import Job
@@ -29,7 +30,11 @@ def test_nothing_is_done_unless_it_is_asked_for(tmp_path: Path) -> None:
     assert report.notes == ()
     assert not read_record(tmp_path / adapt.RESULT, adapt.AdaptResult).enabled
     assert adapt.actors_of(tmp_path) == {}
-    assert adapt.identity(Config()) == "off"
+    assert adapt.film_offset_of(tmp_path) == FilmOffset(
+        None, 0.0, 0.0, 0.0, "0.0 s of speech, 6 s are needed"
+    )
+    passed_through = Config(generate=GenerateSettings(synthesizer="passthrough"))
+    assert adapt.identity(passed_through) == "off" != adapt.identity(Config())
 
 
 def test_two_profiles_at_once_are_refused() -> None:
