@@ -75,6 +75,7 @@ def run(
     overwrite: bool = False,
     wait: bool = False,
     verdicts: Path | str | None = None,
+    cast: Path | str | None = None,
     junit: Path | str | None = None,
     progress: Progress | None = None,
     cancel: Event | None = None,
@@ -86,8 +87,8 @@ def run(
     ``work`` and used again by the same call. With ``dry_run`` nothing is done and the result holds the state of every
     unit; with ``wait``, another process in that folder is waited for. ``license="commercial"`` refuses engines whose
     weights may not be used for paid work. ``verdicts`` is a file of a person's verdicts on single shots
-    (`dubkit.pipeline.verdicts`); ``junit`` is where the gate's results are written, one case for each shot and
-    measure. Raises `dubkit.errors.DubkitError`.
+    (`dubkit.pipeline.verdicts`), ``cast`` one of the people in it (`dubkit.faces.people`); ``junit`` is where the
+    gate's results are written, one case for each shot and measure. Raises `dubkit.errors.DubkitError`.
     """
     config = _config(video, presets, settings, flags)
     job = make_job(
@@ -98,6 +99,7 @@ def run(
         shots=shots,
         analysis=analysis,
         verdicts=verdicts,
+        cast=cast,
     )
     request = RunRequest(
         *(job, config),

@@ -346,6 +346,7 @@ class Job:
     shots: Path | None = None  # a shot list to take instead of detection
     analysis: Path | None = None  # a library of analysis to take from and to add to
     verdicts: Path | None = None  # what a person said of single shots
+    cast: Path | None = None  # a cast file: who is in which shot
 
     @property
     def name(self) -> str:

@@ -45,6 +45,7 @@ def test_the_wheel_holds_the_package_and_the_presets_but_not_the_laboratory(
 def test_weights_presets_and_the_assets_of_reports_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     weights = {
+        "appearance",
         "detector",
         "landmarker",
         "lips_from_sound",

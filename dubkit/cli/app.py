@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from dubkit.cli import (
     batch_cmd,
+    cast_cmd,
     console,
     evaluate_cmd,
     info_cmds,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("run", cls=DubkitCommand)(run_cmd.run)
 app.command("plan", cls=DubkitCommand)(plan_cmd.plan)
+app.command("cast", cls=DubkitCommand)(cast_cmd.cast)
 app.command("batch", cls=DubkitCommand)(batch_cmd.batch)
 app.command("adapt", cls=DubkitCommand)(train_cmd.adapt)
 app.command("status", cls=DubkitCommand)(work_folder_cmds.status)

@@ -101,6 +101,15 @@ Verdicts = Annotated[
         rich_help_panel=FILES,
     ),
 ]
+Cast = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Cast file that names the people of the film; dubkit cast writes one.",
+        show_default="none",
+        rich_help_panel=FILES,
+    ),
+]
 Junit = Annotated[
     Path | None,
     typer.Option(

@@ -40,6 +40,7 @@ def plan(
     trust_script: o.TrustScript = False,
     shots: o.Shots = None,
     analysis: o.Analysis = None,
+    cast: o.Cast = None,
     preset: o.Presets = None,
     setting: o.Settings = None,
     synth: o.Synth = None,
@@ -82,6 +83,7 @@ def plan(
             work=work,
             shots=shots,
             analysis=analysis,
+            cast=cast,
         )
         request = lazy.api.RunRequest(job, config)
         found = lazy.planning.plan_film(request, progress=reporter, picture=picture)

@@ -44,6 +44,7 @@ def run(
     actor: o.Actor = None,
     gate: o.Gate = None,
     verdicts: o.Verdicts = None,
+    cast: o.Cast = None,
     junit: o.Junit = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
@@ -70,7 +71,7 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
       dubkit run movie.mp4 --audio dub.wav --gate stop --junit gate.xml
       dubkit run movie.mp4 --audio dub.wav --verdicts verdicts.json
-      dubkit run movie.mp4 --audio dub.wav --adapt
+      dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
     console.set_verbosity(verbose, quiet)
@@ -105,6 +106,7 @@ def run(
             shots=shots,
             analysis=analysis,
             verdicts=verdicts,
+            cast=cast,
         )
         request = lazy.api.RunRequest(
             *(job, config),

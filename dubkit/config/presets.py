@@ -43,6 +43,7 @@ ENGINE_SETTINGS = frozenset(
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _REMOVED = {
+    "adapt.likeness": "was removed: the stage cast knows who is one person; see cast.likeness",
     "link": "was removed: shots no longer share frames, which hardly helped; delete it",
     "gate.note": "was removed: put the remark into a verdict file and give it with --verdicts",
     "gate.verdict": "was removed: put the verdict into a verdict file and give it with --verdicts",

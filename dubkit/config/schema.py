@@ -313,6 +313,26 @@ class FaceSettings(Section):
     smoothing: Unit = Field(0.5, description="Strength of the two-sided landmark smoothing.")
 
 
+class AppearanceSettings(Section):
+    """How faces are described, so that those of one person are known in every shot."""
+
+    engine: str = Field("auto", description="Appearance engine: auto, embedded, or module:Class.")
+    samples: int = Field(
+        5, ge=1, le=32, description="Frames of a face that are described; more cost time."
+    )
+
+
+class CastSettings(Section):
+    """How the faces of the film are grouped into people."""
+
+    likeness: float = Field(
+        0.3,
+        gt=0,
+        lt=1,
+        description="Least mean similarity of faces that count as one person; more splits people in two.",
+    )
+
+
 class SpeechSettings(Section):
     """How the dub is turned into words and phonemes."""
 
@@ -357,9 +377,6 @@ class AdaptSettings(Section):
     )
     persons: Literal["apart", "one"] = Field(
         "apart", description="Adapt to each person apart, or treat all faces as one person."
-    )
-    likeness: float = Field(
-        0.85, gt=0, le=1, description="Least similarity of two faces that count as one person."
     )
 
 
@@ -452,8 +469,10 @@ class Config(Section):
 
     probe: ProbeSettings = ProbeSettings()
     shots: ShotSettings = ShotSettings()
-    faces: FaceSettings = FaceSettings()
     speech: SpeechSettings = SpeechSettings()
+    faces: FaceSettings = FaceSettings()
+    appearance: AppearanceSettings = AppearanceSettings()
+    cast: CastSettings = CastSettings()
     adapt: AdaptSettings = AdaptSettings()
     timing: TimingSettings = TimingSettings()
     generate: GenerateSettings = GenerateSettings()

@@ -70,6 +70,17 @@ class Landmarker(Engine, Locator, Protocol):
     """The landmark engine."""
 
 
+class Appearance(Engine, Protocol):
+    """Describes faces, so that those of one person are known by their likeness."""
+
+    crop_size: int  # pixels, side of the square crops (`faces.appearance.aligned_from_display`)
+
+    def describe(self, crops: records.Picture) -> records.Floats:
+        """(N, S, S, 3) RGB -> (N, D) vectors; their cosine says how alike two faces are, their length how clear each
+        is. The vector of a crop does not depend on the others.
+        """
+
+
 class Aligner(Engine, Protocol):
     """Turns speech into words and phonemes with times."""
 

@@ -73,6 +73,7 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
         "embedded": Entry("dubkit.faces.embedded:EmbeddedDetector", "torch"),
     },
     "landmarker": {"embedded": Entry("dubkit.faces.embedded:EmbeddedLandmarker", "torch")},
+    "appearance": {"embedded": Entry("dubkit.faces.embedded:EmbeddedAppearance", "torch")},
     "aligner": {
         "whisperx": Entry(
             "dubkit.speech.whisperx:WhisperxAligner",

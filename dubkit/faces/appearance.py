@@ -1,74 +1,137 @@
-"""How tracked faces look, as descriptors, and which tracks are one person.
-
-Alone because it tells persons apart, which tracking and selection do not.
-"""
+"""How tracked faces look: which of their frames are described, how those are aligned, and what is kept of them."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import cv2
 import numpy as np
 
-from dubkit.faces import align
-from dubkit.faces.align import Matrix
-from dubkit.media import frames, planes
-from dubkit.records import FaceTrack, Floats, Picture
+from dubkit.errors import WorkError
+from dubkit.faces import align, association
+from dubkit.records import FaceState, FaceTrack, Floats, Indices, Integers, Mask
+from dubkit.work.store import open_arrays
 
-PLACES = (0.2, 0.5, 0.8)  # where in a track its look is taken
-
-
-def looks(
-    reader: frames.FrameReader, track: FaceTrack, rows: np.ndarray, places: Sequence[float] = PLACES
-) -> Floats:
-    """(N, D) descriptors of a track (`faces.appearance`), from some of its ``rows``, one at least."""
-    chosen = sorted({int(rows[int(part * (len(rows) - 1))]) for part in places})
-    found = []
-    for row in chosen:
-        frame = next(iter(reader.read(track.start + row, track.start + row + 1)))
-        way = align.canonical_from_face(track.landmarks[row])
-        matrix = align.compose(square_from_canonical(), way)
-        found.append(descriptor(planes.rgb_crop(frame, matrix, SIDE)))
-    return np.stack(found)
-
-
-def persons(descriptors: Sequence[Floats], least: float) -> list[list[int]]:
-    """Tracks by person: each is at least ``least`` alike to another of its group, where it has company.
-
-    ``descriptors`` holds each track's (N, D). Groups and their members come in the order of the tracks,
-    and do not depend on it otherwise.
-    """
-    group = list(range(len(descriptors)))
-    for a in range(len(descriptors)):
-        for b in range(a):
-            if group[a] != group[b] and likeness(descriptors[a], descriptors[b]) >= least:
-                joined, gone = sorted((group[a], group[b]))
-                group = [joined if g == gone else g for g in group]
-    return [[k for k, g in enumerate(group) if g == first] for first in sorted(set(group))]
+# where eye centers, nose tip and mouth corners lie in an aligned face of 112 pixels
+_POINTS = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    np.float32,
+)  # fmt: skip
+_SIDE = 112
+_PORTRAIT = 0.6  # size of the face in a portrait against that in the aligned crop
+PORTRAIT_SIDE = 192  # pixels
+# lengths of vectors: of faces blurred to 10 pixels across, and what most clear faces have
+_BLURRED, _CLEAR = 6.5, 9.5
+# pixels of a face's width, between which it says less or more of who it is
+_SMALL, _LARGE = 12.0, 64.0
+_TURNED = 60.0  # degrees of yaw at which a face says nothing of who it is
+LOOKS = "looks.npz"
 
 
-WIDTH, HEIGHT = 32, 24  # pixels of the aligned upper face
-_LEFT, _RIGHT, _TOP, _BOTTOM = -0.95, 0.95, -0.6, 0.8  # canonical units
-SIDE = max(WIDTH, HEIGHT)  # pixels of the square crop that holds it
+@dataclass(frozen=True, slots=True)
+class TrackLook:
+    """What a face of a shot looks like."""
+
+    track: int
+    start: int  # frames of the film in which it is there, half-open
+    end: int
+    frames: Integers  # (N,) those that were described, clearest first
+    vectors: Floats  # (N, D) of length 1
+    weights: Floats  # (N,) 0 .. 1, how clear each is
+
+    @property
+    def mean(self) -> tuple[Floats, float]:
+        """(D,) mean vector of length 1, and how clear the face is at its best; zeros where nothing was described."""
+        total = (self.weights[:, None] * self.vectors).sum(0)
+        length = float(np.linalg.norm(total))
+        best = float(self.weights.max(initial=0.0))
+        return (np.asarray(total / length, np.float32), best) if length > 0 else (total, 0.0)
 
 
-def square_from_canonical() -> Matrix:
-    """Canonical coordinates -> pixels of the (SIDE, SIDE) crop whose top left holds the upper face."""
-    across, down = WIDTH / (_RIGHT - _LEFT), HEIGHT / (_BOTTOM - _TOP)
-    return np.array([[across, 0, -_LEFT * across - 0.5], [0, down, -_TOP * down - 0.5]])
+def aligned_from_display(landmarks: Floats, side: int = _SIDE) -> align.Matrix:
+    """Display coordinates -> pixels of the aligned crop of one face, (L, 2)."""
+    goal = (_POINTS + 0.5) * (side / _SIDE) - 0.5
+    return align.similarity(association.five_points(landmarks), goal)
 
 
-def descriptor(crop: Picture) -> Floats:
-    """(SIDE, SIDE, 3) RGB crop -> unit vector; a product of two of them is their likeness, -1 to 1."""
-    gray = cv2.cvtColor(crop[:HEIGHT, :WIDTH], cv2.COLOR_RGB2GRAY).astype(np.float32)
-    parts = []
-    for across, down in ((1, 0), (0, 1)):
-        edges = np.asarray(cv2.Sobel(gray, cv2.CV_32F, across, down), np.float32).ravel()
-        edges -= edges.mean()
-        parts.append(edges / max(float(np.linalg.norm(edges)), 1e-6))
-    return np.asarray(np.concatenate(parts) / np.sqrt(2), np.float32)
+def portrait_from_display(landmarks: Floats) -> align.Matrix:
+    """Display coordinates -> pixels of a face's portrait: upright, with hair and shoulders."""
+    middle = _SIDE / 2 - 0.5
+    goal = (_POINTS - middle) * _PORTRAIT + middle + np.array([0, -0.04 * _SIDE])
+    goal = (goal + 0.5) * (PORTRAIT_SIDE / _SIDE) - 0.5
+    return align.similarity(association.five_points(landmarks), np.asarray(goal, np.float32))
 
 
-def likeness(a: Floats, b: Floats) -> float:
-    """Of two tracks, by their descriptors (N, D) and (M, D): that of the most alike pair."""
-    return float((a @ b.T).max(initial=-1.0))
+def choose_rows(track: FaceTrack, count: int) -> Indices:
+    """The rows of a track to describe, in order: the clearest of each of ``count`` equal parts of it."""
+    clear = clearness(track)
+    parts = np.array_split(np.arange(len(track)), min(count, len(track)))
+    best = [int(part[clear[part].argmax()]) for part in parts]
+    return np.array([row for row in best if clear[row] > 0], np.intp)
+
+
+def clearness(track: FaceTrack) -> Floats:
+    """(T,) 0 .. 1, how well each frame shows who a face is: seen, large, frontal, uncovered; 0 where it is not seen."""
+    width = np.nan_to_num(track.boxes[:, 2] - track.boxes[:, 0])
+    yaw = np.abs(np.nan_to_num(track.pose[:, 0]))
+    size = np.clip(width / _LARGE, 0, 1)
+    frontal = np.clip(1 - yaw / _TURNED, 0, 1)
+    open_ = np.clip(1 - track.occlusion, 0.1, 1)
+    seen: Mask = track.state == FaceState.SEEN
+    return np.asarray(seen * size * frontal * open_ * track.scores, np.float32)
+
+
+def described(track: FaceTrack, rows: Indices, vectors: Floats) -> TrackLook:
+    """The look of a track by the vectors (N, D) of its ``rows`` (N,), as the appearance engine made them."""
+    length = np.linalg.norm(vectors, axis=1)
+    width = np.nan_to_num(track.boxes[rows, 2] - track.boxes[rows, 0])
+    yaw = np.abs(np.nan_to_num(track.pose[rows, 0]))
+    weights = (
+        np.clip((length - _BLURRED) / (_CLEAR - _BLURRED), 0, 1)
+        * np.clip((width - _SMALL) / (_LARGE - _SMALL), 0, 1)
+        * np.clip(1 - yaw / _TURNED, 0, 1)
+        * track.scores[rows]
+    ).astype(np.float32)
+    unit = (vectors / np.maximum(length[:, None], 1e-6)).astype(np.float32)
+    order = np.argsort(-weights, kind="stable")
+    frames = (track.start + rows[order]).astype(np.int64)
+    end = track.start + len(track)
+    return TrackLook(track.track, track.start, end, frames, unit[order], weights[order])
+
+
+def save_looks(folder: Path, looks: Sequence[TrackLook]) -> None:
+    """Write ``looks.npz``; equal looks give equal bytes."""
+    arrays: dict[str, np.ndarray] = {
+        "spans": np.array([[x.track, x.start, x.end] for x in looks], np.int64).reshape(-1, 3)
+    }
+    for x in looks:
+        arrays[f"{x.track}_frames"] = x.frames
+        arrays[f"{x.track}_vectors"] = x.vectors.astype(np.float16)
+        arrays[f"{x.track}_weights"] = x.weights
+    with (folder / LOOKS).open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_looks(folder: Path) -> list[TrackLook]:
+    """The looks of a shot's faces, in the order of its tracks. Raises WorkError where they cannot be read."""
+    path = folder / LOOKS
+    try:
+        with open_arrays(path) as stored:
+            return [
+                TrackLook(
+                    int(track),
+                    int(start),
+                    int(end),
+                    stored[f"{track}_frames"],
+                    stored[f"{track}_vectors"].astype(np.float32),
+                    stored[f"{track}_weights"],
+                )
+                for track, start, end in stored["spans"]
+            ]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WorkError(
+            f"the work file {path} cannot be read: {error}",
+            hint="run again with --force appearance",
+        ) from error

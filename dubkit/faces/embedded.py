@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import torch
 
-from dubkit.config.schema import FaceSettings
+from dubkit.config.schema import AppearanceSettings, FaceSettings
 from dubkit.errors import ModelError
 from dubkit.faces import landmark_layout
-from dubkit.models import devices, face_nets
+from dubkit.models import appearance_net, devices, face_nets
 from dubkit.records import Detection, Floats, Picture
 
 SMALLEST = 17.0  # pixels, longer side of a box in the downscaled picture; smaller detections are unreliable
@@ -55,6 +55,12 @@ def _landmarker(file: _File, device: torch.device) -> tuple[torch.nn.Module, int
     if checkpoint.config["count"] != landmark_layout.COUNT:
         raise ModelError("the landmarker's weights are for another landmark layout")
     return face_nets.for_inference(net).to(device), net.size, checkpoint.digest
+
+
+@lru_cache(maxsize=1)
+def _appearance(file: _File, device: torch.device) -> tuple[torch.nn.Module, str]:
+    net, checkpoint = appearance_net.load_appearance_net(file.path)
+    return face_nets.for_inference(net).to(device), checkpoint.digest
 
 
 class EmbeddedDetector:
@@ -149,11 +155,36 @@ class EmbeddedLandmarker:
         with torch.inference_mode():
             for i in range(0, count, step):
                 part = slice(i, i + step)
-                found = self.net(torch.cat([_tensor(crop, self.device) for crop in crops[part]]))
+                found = self.net(torch.cat([to_tensor(crop, self.device) for crop in crops[part]]))
                 landmarks[part] = ((found.landmarks + 1) * (size / 2) - 0.5).cpu().numpy()
                 pose[part] = found.pose.cpu().numpy()
                 confidence[part] = found.confidence.sigmoid().flatten().cpu().numpy()
         return landmarks, pose, confidence
+
+
+class EmbeddedAppearance:
+    """Describes aligned faces (`faces.appearance`) by vectors that are alike for pictures of one person."""
+
+    name = "embedded"
+    crop_size = appearance_net.SIDE
+
+    def __init__(self, settings: AppearanceSettings, device: str = "cpu") -> None:
+        self.device = devices.place(device)
+        with as_file(files("dubkit") / "weights" / "appearance.safetensors") as path:
+            self.net, self._digest = _appearance(_file(path), self.device)
+
+    @property
+    def version(self) -> str:
+        return f"1+{self._digest}"
+
+    def describe(self, crops: Picture) -> Floats:
+        """(N, S, S, 3) RGB -> (N, D) vectors, each of one crop alone; the longer, the clearer the face."""
+        size = self.crop_size
+        if crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+            raise ModelError(f"appearance expects crops (N, {size}, {size}, 3), not {crops.shape}")
+        with torch.inference_mode():
+            found = [self.net(to_tensor(crop, self.device)).cpu().numpy() for crop in crops]
+        return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
 
 
 def shrink(picture: Picture, long_side: int) -> tuple[Picture, Floats]:
@@ -196,7 +227,7 @@ def _overlap(a: Floats, b: Floats) -> float:
     return inner / float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)
 
 
-def _tensor(picture: Picture, device: torch.device) -> torch.Tensor:
+def to_tensor(picture: Picture, device: torch.device) -> torch.Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) in -1..1, channels last in memory."""
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
     return (pixels.float() / 127.5 - 1).permute(2, 0, 1)[None]
@@ -206,7 +237,7 @@ def _padded(picture: Picture, device: torch.device) -> torch.Tensor:
     """The same, padded with gray at the right and bottom to multiples of the coarsest stride."""
     height, width = picture.shape[:2]
     down, right = -height % LARGEST_STEP, -width % LARGEST_STEP
-    pixels = _tensor(picture, device)
+    pixels = to_tensor(picture, device)
     if down or right:
         pixels = torch.nn.functional.pad(pixels, (0, right, 0, down))
     return pixels.contiguous(memory_format=torch.channels_last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,9 @@ def _swscale_matrix(layout: PlaneFormat) -> int:
     return {0.2126: 1, 0.30: 4, 0.299: 5, 0.212: 7, 0.2627: 9}[red]
 
 
+_LONGEST_GAP = 250  # pictures that are decoded for nothing rather than skipped by seeking
+
+
 class _Damaged(Exception):  # noqa: N818 - a signal inside this module
     """A packet cannot be decoded."""
 
@@ -107,6 +110,21 @@ class FrameReader:
         for missing in range(expected, end):
             self.repaired += 1
             yield self._frame(missing, last)
+
+    def read_some(self, wanted: Iterable[int]) -> Iterator[Frame]:
+        """The ``wanted`` pictures, in order: short gaps between them are decoded, long ones skipped by seeking."""
+        left = sorted(set(wanted))
+        spans: list[list[int]] = []
+        for index in left:
+            if spans and index - spans[-1][-1] <= _LONGEST_GAP:
+                spans[-1].append(index)
+            else:
+                spans.append([index])
+        for span in spans:
+            kept = set(span)
+            for frame in self.read(span[0], span[-1] + 1):
+                if frame.index in kept:
+                    yield frame
 
     def _frame(self, index: int, decoded: VideoFrame) -> Frame:
         planes = _planes(decoded, self.format)

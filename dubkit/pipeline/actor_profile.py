@@ -15,13 +15,16 @@ from dubkit.pipeline.job import run_job
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import NoProgress, Progress
 from dubkit.records import Job
-from dubkit.stages import adapt, faces, probe, shots
+from dubkit.stages import adapt, appearance, cast, faces, probe, shots
 from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
 from dubkit.work.manifest import read_manifest, write_atomic
 from dubkit.work.store import read_record, short
 
 SUFFIX = ".safetensors"
-_STAGES = (probe.STAGE, shots.STAGE, faces.STAGE, adapt.STAGE)  # none of them reads a dub
+_STAGES = (
+    *(probe.STAGE, shots.STAGE, faces.STAGE),
+    *(appearance.STAGE, cast.STAGE, adapt.STAGE),
+)  # none of them reads a dub
 
 
 def make_profile(

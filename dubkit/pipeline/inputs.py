@@ -17,6 +17,7 @@ import av
 from dubkit.config.schema import Config
 from dubkit.engines.registry import AUTO, ENGINES, choose, engine_class
 from dubkit.errors import InputError, OutputError, UsageError, WorkError
+from dubkit.faces import people
 from dubkit.media import audio, container
 from dubkit.media.probe import moving_pictures
 from dubkit.media.script import read_script
@@ -30,7 +31,14 @@ from dubkit.work.folder import check_work
 from dubkit.work.manifest import read_manifest
 from dubkit.work.store import digest_file
 
-INPUTS = ("video", "audio", "script", "shots", "verdicts")  # attributes of Job that are files read
+INPUTS = (
+    "video",
+    "audio",
+    "script",
+    "shots",
+    "verdicts",
+    "cast",
+)  # attributes of Job that are files read
 _SPACE = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
 _LEAST_SPACE = 100 * 2**20
 _NOTED = 1.0  # seconds between the ends of film and dub that are no accident
@@ -58,6 +66,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     if job.verdicts is not None:
         for own in configs(read_verdicts(job.verdicts), config).values():
             check_license(request.license, own)
+    if job.cast is not None:
+        people.read_cast(job.cast)
     if job.script is not None:
         remarks: list[str] = []  # the stage speech warns of the same
         read_script(job.script, config.speech.language, remarks.append)
@@ -85,6 +95,10 @@ def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.R
     inputs = digest_inputs(job, known.inputs if known else {})
     if known:
         _check_same_film(job, known, inputs)
+    if job.cast is not None:
+        people.check_cast(
+            people.read_cast(job.cast), job.cast, inputs["video"].sha256, job.video.name
+        )
     engines = {stage.name: stage.identity(config) for stage in chosen}
     own = _shot_configs(request, chosen, engines, inputs["video"].sha256)
     return fingerprint.Run(request, chosen, inputs, engines, own)

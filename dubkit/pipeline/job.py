@@ -20,7 +20,20 @@ from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult, read_gates, summarize, write_junit
 from dubkit.pipeline.runner import Runner
 from dubkit.progress import Progress
-from dubkit.stages import adapt, base, faces, gate, generate, probe, shots, speech, stitch, timing
+from dubkit.stages import (
+    adapt,
+    appearance,
+    base,
+    cast,
+    faces,
+    gate,
+    generate,
+    probe,
+    shots,
+    speech,
+    stitch,
+    timing,
+)
 from dubkit.version import __version__
 from dubkit.work import lock, manifest, store
 from dubkit.work.folder import CONFIG, drop_damaged, explain, link_or_copy, open_work, sweep
@@ -32,6 +45,8 @@ STAGES: tuple[base.Stage, ...] = (
     shots.STAGE,
     speech.STAGE,  # a script that is not this dub's ends the run before faces are analyzed
     faces.STAGE,
+    appearance.STAGE,
+    cast.STAGE,
     adapt.STAGE,
     timing.STAGE,
     generate.STAGE,

@@ -41,6 +41,7 @@ def make_job(
     shots: Path | str | None = None,
     analysis: Path | str | None = None,
     verdicts: Path | str | None = None,
+    cast: Path | str | None = None,
 ) -> Job:
     """A job with absolute paths and its defaults: ``<video>.dubbed.<suffix>``, and the work folder beside it.
 
@@ -58,6 +59,7 @@ def make_job(
         shots=local_path(shots) if shots else None,
         analysis=local_path(analysis) if analysis else None,
         verdicts=local_path(verdicts) if verdicts else None,
+        cast=local_path(cast) if cast else None,
     )
 
 

@@ -78,7 +78,7 @@ def _draw(cells: dict[int, ShotPlan], count: int) -> Picture:
     sheet = np.full((height, width, 3), BACKGROUND, np.uint8)
     first, last = min(cells) + 1, max(cells) + 1
     title = f"{count} shots" if len(cells) == count else f"shots {first} to {last} of {count}"
-    _text(sheet, title, MARGIN, 34, 22, INK)
+    draw_text(sheet, title, MARGIN, 34, 22, INK)
     _legend(sheet, width)
     for place, index in enumerate(sorted(cells)):
         x = MARGIN + (place % columns) * (CELL + GAP)
@@ -93,7 +93,7 @@ def _legend(sheet: Picture, width: int) -> None:
         word = "no face" if level is Level.NONE else f"{level.word} risk"
         x -= round(len(word) * 8.5) + 34
         cv2.rectangle(sheet, (x, 36), (x + 13, 49), COLORS[level], -1)
-        _text(sheet, word, x + 20, 36, 14, DIM)
+        draw_text(sheet, word, x + 20, 36, 14, DIM)
 
 
 def _cell(cell: Picture, index: int, plan: ShotPlan) -> None:
@@ -104,10 +104,10 @@ def _cell(cell: Picture, index: int, plan: ShotPlan) -> None:
     picture[:, :4] = color
     _speech(cell[THUMB_HEIGHT : THUMB_HEIGHT + BAR], plan)
     top = THUMB_HEIGHT + BAR + 9
-    _text(cell, f"{index + 1}", 10, top, 15, INK)
-    _text(cell, f"{_clock(plan.start)}   {plan.end - plan.start:.1f} s", 64, top, 14, DIM)
+    draw_text(cell, f"{index + 1}", 10, top, 15, INK)
+    draw_text(cell, f"{_clock(plan.start)}   {plan.end - plan.start:.1f} s", 64, top, 14, DIM)
     reason = plan.reasons[0].text if plan.reasons else _plain_words(plan)
-    _text(cell, reason, 10, top + 22, 13, color if plan.reasons else DIM)
+    draw_text(cell, reason, 10, top + 22, 13, color if plan.reasons else DIM)
 
 
 def _clock(seconds: float) -> str:
@@ -150,7 +150,7 @@ def _speech(bar: Picture, plan: ShotPlan) -> None:
             bar[:, edges[0] : edges[1]] = SPEECH
 
 
-def _text(sheet: Picture, text: str, x: int, y: int, size: int, color: Rgb) -> None:
+def draw_text(sheet: Picture, text: str, x: int, y: int, size: int, color: Rgb) -> None:
     """Letters with their top at ``y``, cut off at the edge; the font knows ASCII only."""
     plain = text.replace("\N{DEGREE SIGN}", " deg").encode("ascii", "replace").decode()
     scale, thick = size * _FINER / _LETTER * 0.9, max(1, round(size * _FINER / 13))

@@ -3,14 +3,14 @@
 The offset (`lips.film_offset`) is estimated for every film that is dubbed by a net; the lips of a dub never follow it.
 Adapting tunes the generator to the film's own speakers, each by how their face moves with the film's own sound.
 
-Publishes ``adapted.json`` and, for every person whose held-out speech improved, ``person_N.safetensors``. Nobody is
-recognized: dubbed faces that look alike in one set-up count as one person (or all of them do, where a setting says
-so), and only where their lips move with the sound. Nobody is adapted to unless ``adapt.enabled`` is set.
+Publishes ``adapted.json`` and, for every person whose held-out speech improved, ``person_N.safetensors``. Who is
+one person is known from the stage cast (or all faces are one, where a setting says so), and only faces whose lips move
+with the sound teach anything. Nobody is adapted to unless ``adapt.enabled`` is set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ from dubkit.config.schema import AdaptSettings, Config
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, UsageError
 from dubkit.faces import align, selection
-from dubkit.faces.appearance import looks, persons
+from dubkit.faces.people import Person, load_people
 from dubkit.lips import film_offset, mouth_shape
 from dubkit.lips.film_offset import FilmOffset
-from dubkit.media import audio, frames
+from dubkit.media import audio
 from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
 from dubkit.speech import activity, mel_levels
 from dubkit.speech.timing import cut_timing
@@ -43,7 +43,7 @@ class PersonResult:
     """The result for one person."""
 
     name: str
-    faces: tuple[str, ...]  # all that look like this person, each as SHOT/TRACK
+    faces: tuple[str, ...]  # all that are dubbed with what was learned, each as SHOT/TRACK
     in_sync: int  # how many of them move with the film's own sound
     seconds: float  # of their usable speech
     before: float = 0.0  # error on held-out speech, `lips.adaptation`
@@ -105,8 +105,8 @@ def run(context: base.StageContext) -> base.StageReport:
         return base.StageReport(notes=said, facts=known)
     articulator = _articulator(context.config)
     persons: list[PersonResult] = []
-    for number, faces in enumerate(_persons(context), 1):
-        persons.append(_adapt(context, articulator, f"person_{number}", faces))
+    for number, (person, faces) in enumerate(_persons(context), 1):
+        persons.append(_adapt(context, articulator, number, person, faces))
     longest = max((person.seconds for person in persons), default=0.0)
     if longest < settings.min_seconds:
         raise _too_little(settings, persons, longest)
@@ -125,7 +125,6 @@ _OFFSET_SECONDS, _OFFSET_LEAST = (
 )  # of each of these faces at most; of shorter ones none is taken
 MAX_SECONDS = 180.0  # of a person's footage: more improves little
 _CONTEXT_SECONDS = 1.0  # of sound around a face
-_PLACES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # where in a track its look is taken
 _MIN_FRAMES = 25  # of a face: less shows nothing
 
 
@@ -206,19 +205,20 @@ def _articulator(config: Config) -> Articulator:
 def _adapt(
     context: base.StageContext,
     articulator: Articulator,
-    name: str,
+    number: int,
+    person: Person,
     faces: Sequence[Face],
 ) -> PersonResult:
     """Tune to one person's footage; the profile is written where it is an improvement."""
     adaptation = _adaptation()
-    names = tuple(sorted(face.name for face in faces))
+    names, name = person.faces, person.name
     passages = adaptation.select_in_sync(articulator, list(_passages(context, articulator, faces)))
     seconds = adaptation.speech_seconds(passages)
     result = PersonResult(name, names, len(passages), round(seconds, 2))
     if result.seconds < context.config.adapt.min_seconds:
         return result
     tuned = adaptation.tune(articulator, passages)
-    profile = f"{name}.safetensors"
+    profile = f"person_{number}.safetensors"
     if tuned.net is not None:
         adaptation.save_profile(context.out / profile, tuned)
     return replace(
@@ -281,23 +281,30 @@ def _facts(persons: Sequence[PersonResult]) -> dict[str, str | int | float | boo
     return facts
 
 
-def _persons(context: base.StageContext) -> list[list[Face]]:
-    """The dubbed faces of the film by person, each person's longest first."""
-    settings = context.config.adapt
-    faces = list(_faces(context.inputs["faces"]))
+def _persons(context: base.StageContext) -> list[tuple[Person, list[Face]]]:
+    """The people whose speech can be learned from, each with the dubbed faces of that person, longest first.
+
+    The person's own ``faces`` are all that are dubbed with what is learned: those of people with this double too.
+    """
+    faces = {face.name: face for face in _faces(context.inputs["faces"])}
     if not faces:
         return []
-    groups = [list(range(len(faces)))]
-    if settings.persons == "apart":
-        info, pts = probe.load_film(context.folder("probe"))
-        reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
-        seen = [
-            looks(reader, face.track, np.flatnonzero(face.usable & _seen(face.track)), _PLACES)
-            for face in faces
-        ]
-        groups = persons(seen, settings.likeness)
-    sorted_groups = [[faces[k] for k in group] for group in groups]
-    return [sorted(g, key=lambda f: (-int(f.usable.sum()), f.name)) for g in sorted_groups]
+    if context.config.adapt.persons == "one":
+        whole = Person("person_1", tuple(sorted(faces)), (), 0.0, 0.0)
+        return [(whole, _longest_first(faces.values()))]
+    cast = load_people(context.folder("cast")).people
+    found = []
+    for person in cast:
+        own = _longest_first(faces[name] for name in person.faces if name in faces)
+        users = [p for p in cast if (p.double or p.name) == person.name and p.dub]
+        names = tuple(sorted(name for user in users for name in user.faces if name in faces))
+        if own and names:
+            found.append((replace(person, faces=names), own))
+    return found
+
+
+def _longest_first(faces: Iterable[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: (-int(face.usable.sum()), face.name))
 
 
 def _seen(track: FaceTrack) -> np.ndarray:
@@ -370,9 +377,9 @@ STAGE = base.Stage(
     name="adapt",
     per=base.Per.JOB,
     source=base.Source.VIDEO,
-    after=("probe", "faces"),
+    after=("probe", "faces", "cast"),
     run=run,
-    version=6,
+    version=7,
     sections=("adapt",),
     files=("video",),
     identity=identity,

@@ -35,7 +35,6 @@ from dubkit.stages import adapt, probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
 
-_LONGEST_READ = 250  # unneeded frames that are decoded rather than skipped by seeking
 SEGMENT = "segment.nut"
 RESULT = "result.json"
 
@@ -187,22 +186,10 @@ def _paint(renderers: Sequence[base.FaceRenderer], frame: Frame) -> _Made:
 
 def _lend(reader: FrameReader, renderers: Sequence[base.FaceRenderer]) -> None:
     """Show each renderer the frames that it borrows."""
-    for start, end in _spans(set[int]().union(*(r.borrowed for r in renderers))):
-        for frame in reader.read(start, end):
-            for renderer in renderers:
-                if frame.index in renderer.borrowed:
-                    renderer.lend(frame)
-
-
-def _spans(frames: set[int]) -> list[tuple[int, int]]:
-    """Half-open spans of the film that hold the frames; short gaps are decoded, long ones skipped."""
-    found: list[tuple[int, int]] = []
-    for frame in sorted(frames):
-        if found and frame - found[-1][1] <= _LONGEST_READ:
-            found[-1] = (found[-1][0], frame + 1)
-        else:
-            found.append((frame, frame + 1))
-    return found
+    for frame in reader.read_some(set[int]().union(*(r.borrowed for r in renderers))):
+        for renderer in renderers:
+            if frame.index in renderer.borrowed:
+                renderer.lend(frame)
 
 
 def _shot(context: StageContext) -> Shot:

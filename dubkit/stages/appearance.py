@@ -1,0 +1,119 @@
+"""Stage ``appearance``: what the faces of one shot look like, so that one person is known in all shots.
+
+Writes ``looks.npz`` (`dubkit.faces.appearance`) and ``face_N.jpg``, a small portrait of each face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import cv2
+import numpy as np
+
+from dubkit.config.schema import Config
+from dubkit.engines import base as engines, registry
+from dubkit.engines.versions import identity as engine_identity
+from dubkit.faces import appearance
+from dubkit.faces.selection import load_tracks
+from dubkit.media import frames, planes
+from dubkit.records import FaceTrack, Floats, Indices, Picture
+from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.stages.probe import load_film
+
+_QUALITY = 88  # of the portraits, JPEG
+
+
+def run(context: StageContext) -> StageReport:
+    """Describe the faces of one shot."""
+    settings = context.config.appearance
+    tracks = load_tracks(context.folder("faces"))
+    chosen = {track.track: appearance.choose_rows(track, settings.samples) for track in tracks}
+    if not any(len(rows) for rows in chosen.values()):
+        appearance.save_looks(context.out, [_nothing(track) for track in tracks])
+        return StageReport(facts={"faces": len(tracks), "described": 0})
+    cv2.setNumThreads(1)
+    engine = cast(
+        engines.Appearance,
+        registry.load_engine("appearance", settings.engine, settings, context.device),
+    )
+    found: dict[int, list[Floats]] = {track.track: [] for track in tracks}
+    portraits: dict[int, tuple[float, Picture]] = {}
+    for frame, track, row in _sightings(context, tracks, chosen):
+        face = track.landmarks[row]
+        side = engine.crop_size
+        crop = planes.rgb_crop(frame, appearance.aligned_from_display(face, side), side)
+        found[track.track].append(engine.describe(crop[None])[0])
+        clear = float(appearance.clearness(track)[row])
+        if clear > portraits.get(track.track, (-1.0,))[0]:
+            way = appearance.portrait_from_display(face)
+            portraits[track.track] = clear, planes.rgb_crop(frame, way, appearance.PORTRAIT_SIDE)
+    looks = [
+        appearance.described(track, chosen[track.track], np.stack(found[track.track]))
+        if found[track.track]
+        else _nothing(track)
+        for track in tracks
+    ]
+    appearance.save_looks(context.out, looks)
+    for number, (_, picture) in portraits.items():
+        (context.out / portrait_name(number)).write_bytes(_jpeg(picture))
+    return StageReport(
+        engine=f"{engine.name} {engine.version}",
+        facts={"faces": len(tracks), "described": sum(len(rows) for rows in chosen.values())},
+    )
+
+
+def portrait_name(track: int) -> str:
+    """The file of a face's portrait in this stage's folder."""
+    return f"face_{track}.jpg"
+
+
+def _sightings(
+    context: StageContext, tracks: Sequence[FaceTrack], chosen: dict[int, Indices]
+) -> Iterator[tuple[frames.Frame, FaceTrack, int]]:
+    """The frames to look at, in the film's order, with the faces to look at in them."""
+    info, pts = load_film(context.folder("probe"))
+    reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
+    wanted: dict[int, list[tuple[FaceTrack, int]]] = {}
+    for track in tracks:
+        for row in chosen[track.track]:
+            wanted.setdefault(track.start + int(row), []).append((track, int(row)))
+    for frame in reader.read_some(wanted):
+        for track, row in wanted[frame.index]:
+            yield frame, track, row
+
+
+def _nothing(track: FaceTrack) -> appearance.TrackLook:
+    """Of a face that is never seen well enough."""
+    return appearance.described(track, np.zeros(0, np.intp), np.zeros((0, 1), np.float32))
+
+
+def _jpeg(picture: Picture) -> bytes:
+    shown = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
+
+
+def run_without(context: StageContext) -> StageReport:
+    """No face is described: the fallback where that failed."""
+    appearance.save_looks(context.out, [])
+    return StageReport(facts={"faces": 0, "described": 0})
+
+
+def _identity(config: Config) -> str:
+    return engine_identity("appearance", config.appearance.engine, config.appearance)
+
+
+STAGE = Stage(
+    name="appearance",
+    per=Per.SHOT,
+    source=Source.VIDEO,
+    after=("probe", "faces"),
+    run=run,
+    version=1,
+    sections=("appearance",),
+    files=("video",),
+    identity=_identity,
+    engines=lambda config: (("appearance", config.appearance.engine, config.appearance),),
+    gpu=True,
+    fallback=run_without,
+)
