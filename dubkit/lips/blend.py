@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
-from dubkit.lips.mesh_warp import LEFT, SIDE, TOP, Warp, grid_from_canonical, grid_points
+from dubkit.lips.mesh_warp import (
+    LEFT,
+    SIDE,
+    SPLIT,
+    TOP,
+    Warp,
+    grid_from_canonical,
+    grid_points,
+)
 from dubkit.records import Floats
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -42,6 +50,77 @@ def cut_reference(
         crops.append(plane[y0:y1, x0:x1].copy())
         matrices.append(matrix - np.array([[0, 0, x0], [0, 0, y0]]))
     return Reference(vertices, tuple(crops), tuple(matrices))
+
+
+_AROUND = 0.25  # of the size of a part of a face, that is looked at beside it
+
+
+def part(plane: Plane, points: Floats) -> Floats:
+    """(H, W) the samples of a plane around some points (N, 2) in it; empty where they lie outside."""
+    low, high = points.min(0), points.max(0)
+    around = _AROUND * (high - low)
+    width, height = plane.shape[1], plane.shape[0]
+    x0, y0 = np.clip(np.floor(low - around), 0, (width, height)).astype(int)
+    x1, y1 = np.clip(np.ceil(high + around), (x0, y0), (width, height)).astype(int)
+    return np.asarray(plane[y0:y1, x0:x1], np.float32)
+
+
+_LEAST_MOUTH = 8  # pixels of a mouth whose sharpness can be told
+
+
+def sharpness(luma: Plane, lips: Floats) -> float:
+    """Log of the gradient energy of a mouth, ``lips`` (N, 2) in pixels; NaN where it is too small."""
+    mouth = part(luma, lips)
+    if min(mouth.shape) < _LEAST_MOUTH:
+        return float("nan")
+    energy = sum(float((np.diff(mouth, axis=axis) ** 2).mean()) for axis in range(2))
+    return float(np.log(energy + 1))
+
+
+def crispen(
+    luma: Plane, plane_from_canonical: align.Matrix, where: Floats, gain: float, depth: int
+) -> None:
+    """Amplify or soften the detail of ``luma`` by ``gain``, in place, where the mask ``where`` (128, 128) says."""
+    inside = _inside(where, plane_from_canonical, luma.shape)
+    if inside is None:
+        return
+    region, local = luma[inside], plane_from_canonical - _shift(inside)
+    from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
+    mask = to_plane(where, from_mask, region.shape[::-1])
+    picture = region.astype(np.float32)
+    reach = 2 * round(_DETAIL * _texture_sigma(local)) + 1
+    detail = picture - cv2.blur(picture, (reach, reach), borderType=cv2.BORDER_REPLICATE)
+    top = float((1 << depth) - 1)
+    region[...] = np.clip(np.rint(picture + mask * (gain - 1) * detail), 0, top).astype(luma.dtype)
+
+
+_LEAST_OPEN = 0.04  # canonical units between lips, from which teeth can be told apart
+_ROWS = 25  # samples of an open mouth from lip to lip
+_NEVER = 0.3  # share of it above which no row of teeth ends, and twice that below
+_USUAL = 0.3  # how much darker, of the range of the light, a place must be for each share off the usual one
+
+
+def teeth_part(reference: Reference) -> Floats:
+    """(5,) where in the open mouth of a reference, from 0 at the upper lip to 1, its upper teeth have ended, along it:
+    the darkest row.
+    """
+    ring = landmark_layout.LIPS_INNER
+    upper = reference.vertices[ring[:10:-1]][2:7]
+    lower = reference.vertices[ring[1:10]][2:7]
+    if (lower - upper)[:, 1].mean() < _LEAST_OPEN or not reference.planes[0].size:
+        return SPLIT
+    share = np.linspace(0, 1, _ROWS, dtype=np.float32)
+    ways = upper[None] + share[:, None, None] * (lower - upper)[None]
+    places = align.apply(reference.plane_from_canonical[0], ways)
+    # OpenCV 5.0 reads narrow maps of two channels wrongly where it interpolates linearly
+    x, y = (np.ascontiguousarray(places[..., k]) for k in range(2))
+    mode = cv2.BORDER_REPLICATE
+    seen = cv2.remap(reference.planes[0], x, y, cv2.INTER_LINEAR, borderMode=mode)
+    light = cv2.GaussianBlur(seen.astype(np.float32), (3, 5), 0)
+    unusual = _USUAL * np.ptp(light, axis=0) * np.abs(share[:, None] - SPLIT)
+    within = (share >= _NEVER) & (share <= 1 - _NEVER / 2)
+    found = share[np.where(within[:, None], light + unusual, np.inf).argmin(0)]
+    return np.asarray(cv2.blur(found[None], (3, 1), borderType=cv2.BORDER_REPLICATE).ravel())
 
 
 def _region(
@@ -117,6 +196,9 @@ def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
     pixels += closing * (opened - pixels)
 
 
+# by which light of a patch may be off, and color off what it mostly is, on skin, of their range
+_FURTHEST, _COLOR_FURTHEST = 0.12, 0.015
+_ON_RING = 0.25  # weight from which a sample counts there
 _MATCH = 24  # side of the coarse grid on which colors are matched
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
 _DETAIL = 1.5  # box of what counts as detail, in deviations of `_TEXTURE`
@@ -141,17 +223,24 @@ class Patch:
 
     mask: Floats  # (128, 128)
     ring: Floats  # (128, 128)
-    warps: tuple[tuple[Reference, Warp, float], ...]  # weights sum to 1
+    # weights sum to 1; the first one gives fine texture, and the mouth alone
+    warps: tuple[tuple[Reference, Warp, float], ...]
+    mouth: Floats  # (128, 128) 0..1, where no second one is shown
     painted: Painted | None = None  # None: the weights and the ring decide
 
 
 def compose_patch(
-    planes: Sequence[Plane], plane_from_canonical: Sequence[align.Matrix], patch: Patch, depth: int
+    planes: Sequence[Plane],
+    plane_from_canonical: Sequence[align.Matrix],
+    patch: Patch,
+    depth: int,
+    *,
+    is_rgb: bool = False,
 ) -> None:
-    """Write the patch into ``planes`` in place."""
+    """Write the patch into ``planes``, Y U V or gray or, where ``is_rgb``, R G B, in place."""
     for group in _alike(planes, plane_from_canonical):
         parts = [planes[index] for index in group]
-        _compose_alike(parts, plane_from_canonical[group[0]], patch, group, depth)
+        _compose_alike(parts, plane_from_canonical[group[0]], patch, group, depth, is_rgb)
 
 
 def _alike(planes: Sequence[Plane], matrices: Sequence[align.Matrix]) -> list[list[int]]:
@@ -166,35 +255,57 @@ def _alike(planes: Sequence[Plane], matrices: Sequence[align.Matrix]) -> list[li
     return groups
 
 
-def _compose_alike(
-    planes: Sequence[Plane], matrix: align.Matrix, patch: Patch, group: Sequence[int], depth: int
-) -> None:
-    mask_grid = grid_from_canonical(GRID)
-    rows, columns = np.flatnonzero(patch.mask.any(1)), np.flatnonzero(patch.mask.any(0))
+def _inside(
+    mask: Floats, matrix: align.Matrix, shape: tuple[int, ...]
+) -> tuple[slice, slice] | None:
+    """Rows and columns of a plane that a mask (128, 128) reaches, ``matrix`` leads there; None for none."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
-        return
+        return None
     corners = np.array(
         [[x, y] for x in columns[[0, -1]] + (-1, 1) for y in rows[[0, -1]] + (-1, 1)]
     )
-    reach = align.apply(align.compose(matrix, align.invert(mask_grid)), corners)
-    height, width = planes[0].shape
+    back = align.invert(grid_from_canonical(GRID))
+    reach = align.apply(align.compose(matrix, back), corners)
+    height, width = shape
     x0, y0 = np.clip(np.floor(reach.min(0)).astype(int), 0, (width, height))
     x1, y1 = np.clip(np.ceil(reach.max(0)).astype(int) + 1, 0, (width, height))
-    if x1 <= x0 or y1 <= y0:
+    return None if x1 <= x0 or y1 <= y0 else (slice(y0, y1), slice(x0, x1))
+
+
+def _shift(inside: tuple[slice, slice]) -> align.Matrix:
+    """What takes a matrix into a plane to one into a part of it, subtracted."""
+    return np.array([[0, 0, inside[1].start], [0, 0, inside[0].start]], np.float64)
+
+
+def _compose_alike(
+    planes: Sequence[Plane],
+    matrix: align.Matrix,
+    patch: Patch,
+    group: Sequence[int],
+    depth: int,
+    is_rgb: bool,
+) -> None:
+    inside = _inside(patch.mask, matrix, planes[0].shape)
+    if inside is None:
         return
-    local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
-    size = (int(x1 - x0), int(y1 - y0))
-    from_mask = align.compose(local, align.invert(mask_grid))
+    local = matrix - _shift(inside)
+    height, width = planes[0][inside].shape
+    size = (width, height)
+    from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
     mask = to_plane(patch.mask, from_mask, size)
-    regions = [plane[y0:y1, x0:x1] for plane in planes]
+    regions = [plane[inside] for plane in planes]
     if patch.painted is not None:
         made = _painted(patch.warps, patch.painted, local, size, group)
     else:
         made = _fused(patch, local, size, group)
         ring = to_plane(patch.ring, from_mask, size)
-        limit = 0.12 * (1 << depth)
-        for region, pixels in zip(regions, made, strict=True):
-            pixels += color_offset(region, pixels, ring, limit)
+        limit = _FURTHEST * (1 << depth)
+        for index, region, pixels in zip(group, regions, made, strict=True):
+            own = ring
+            if index and not is_rgb:
+                own = _agreed(region - pixels, ring, _COLOR_FURTHEST * (1 << depth))
+            pixels += color_offset(region, pixels, own, limit)
     top = float((1 << depth) - 1)
     for region, pixels in zip(regions, made, strict=True):
         mixed = region + mask * (pixels - region)
@@ -202,28 +313,49 @@ def _compose_alike(
         region[...] = np.clip(np.rint(mixed), 0, top).astype(region.dtype)
 
 
+def _agreed(difference: Floats, ring: Floats, limit: float) -> Floats:
+    """``ring`` (H, W) without the places whose difference is farther than ``limit`` from most of it: there one of both
+    pictures shows no skin.
+    """
+    most = difference[ring > _ON_RING]
+    if not most.size:
+        return ring
+    return np.asarray(ring * (np.abs(difference - np.median(most)) < limit), np.float32)
+
+
 def _fused(
     patch: Patch, local: align.Matrix, size: tuple[int, int], group: Sequence[int]
 ) -> list[Floats]:
-    """The references mixed: light and color cross-fade, fine texture comes whole from the strongest one.
+    """The references mixed: light and color of skin cross-fade, fine texture and the mouth come from the first one.
 
-    A plain average of two warped frames would lose the skin's detail.
+    A plain average of two warped frames would lose the skin's detail, and show two mouths.
     """
     weights = [weight for _, _, weight in patch.warps]
-    strongest = max(range(len(weights)), key=weights.__getitem__)
     made = [warped(reference, warp, local, size, group) for reference, warp, _ in patch.warps]
     sigma = _texture_sigma(local)
+    from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
+    mouth = to_plane(patch.mouth, from_mask, size) if len(made) > 1 else None
     fused = []
     for number, index in enumerate(group):
         parts = [pictures[number] for pictures in made]
-        mixed = parts[strongest]
-        if len(parts) > 1:
+        mixed = parts[0]
+        if mouth is not None:
             others = [w * (p - mixed) for w, p in zip(weights, parts, strict=True)]
-            mixed = mixed + cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
+            change = cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
+            mixed = mixed + np.where(mouth > 0, _around(change, mouth), change)
         if index == 0:
             mixed = _with_detail(mixed, list(zip(parts, weights, strict=True)), sigma, _MIXED)
         fused.append(mixed)
     return fused
+
+
+def _around(change: Floats, mouth: Floats) -> Floats:
+    """``change`` (H, W) with that of the skin around the ``mouth`` in place of its own: light, and nothing that has a
+    shape.
+    """
+    beside = np.zeros_like(change)
+    light = color_offset(change, beside, 1 - mouth, np.inf)
+    return np.asarray(change + mouth * (light - change), np.float32)
 
 
 def _texture_sigma(local: align.Matrix) -> float:
@@ -321,12 +453,34 @@ def native_scale(plane_from_canonical: Sequence[align.Matrix]) -> float:
     return max(align.scale_of(matrix) for matrix in plane_from_canonical)
 
 
+_LIPS_OWN, _LIPS_BORDER = (
+    0.05,
+    0.05,
+)  # canonical units around the lips, and the softness of their border
+
+
+def mouth_mask(target: Floats) -> Floats:
+    """(128, 128) 0..1: the lips of ``target`` (L, 2) and what is between them."""
+    unit = float(grid_from_canonical(GRID)[0, 0])
+    drawn = _hulls((target,), _LIPS_OWN)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), _LIPS_BORDER * unit))
+
+
 GRID = 128  # side of every mask, on `warp.grid_from_canonical`
 # how far the outline lies beyond the jaw, and inside of it where it does not move, of the distance to the mouth
 _BEYOND, _INSET = 0.02, 0.2
+# and beyond the chin, in the middle of the jaw: what is filmed of a chin that was lower is covered whole
+_THROAT: Floats = (
+    0.12 * np.cos(np.linspace(-np.pi / 2, np.pi / 2, 15, dtype=np.float32))[:, None] ** 3
+)
+# how much nearer to the nose, beside the other, the side of a head is that begins to turn away, and one that has; how
+# soft the silhouette is there, and how far inside of it the patch ends, in canonical units
+_TURNED, _CUT, _CUT_INSET = (0.15, 0.45), 0.03, 0.04
 # canonical units of skin that is covered around both mouths, and the softness of its edge
 _LIPS_REACH, _LIPS_SOFT = 0.15, 0.07
 _FACE_WIDTH = 2.3  # canonical units
+_RING_INSET = 7  # grid pixels across: skin lies half as far inside the face's outline
+_NO_SKIN = 0.003  # weight of the mask's edge where it is not on skin: only where it is nowhere
 
 
 def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
@@ -336,9 +490,33 @@ def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
     The edge runs under the nose, over the cheeks, inside the jaw's sides, which do not move, and around both chins;
     it is exactly 0 outside. Both mouths lie in it whole, even where the corners of a smile reach beyond that edge.
     """
-    outwards = _BEYOND - _INSET * landmark_layout.JAW_HELD[2:-2]
+    outwards = _BEYOND - _INSET * landmark_layout.JAW_HELD[2:-2] + _THROAT
     face = _lower_face(current, target, feather, outwards)
-    return _steepened(np.maximum(face, _mouths(current, target)))
+    whole = _steepened(np.maximum(face, _mouths(current, target)))
+    return np.asarray(whole * _silhouette(current, target), np.float32)
+
+
+def _silhouette(current: Floats, target: Floats) -> Floats:
+    """(128, 128) 0..1: 0 beyond the silhouette on the side of a turned head that is far: what is there is no face."""
+    nose = float(current[landmark_layout.NOSE_TIP[0], 0])
+    oval = current[landmark_layout.OVAL, 0]
+    sides = np.array([nose - oval.min(), oval.max() - nose])
+    near, far = _TURNED
+    turned = np.clip((1 - sides / max(sides.max(), 1e-3) - near) / (far - near), 0, 1)
+    if not turned.any():
+        return np.ones((GRID, GRID), np.float32)
+    to_grid = grid_from_canonical(GRID)
+    unit = float(to_grid[0, 0])
+    face = np.zeros((GRID, GRID), np.uint8)
+    for shape in (current, target):
+        points = np.round(align.apply(to_grid, shape[landmark_layout.OVAL]) * 16).astype(np.int32)
+        cv2.fillPoly(face, [points], 255, cv2.LINE_AA, 4)
+    reach = 2 * round(_CUT_INSET * unit) + 1
+    hard = cv2.erode(face, np.ones((reach, reach), np.uint8)).astype(np.float32) / 255
+    inside = cv2.GaussianBlur(hard, (0, 0), _CUT * unit)
+    across = (grid_points(GRID)[0, :, 0] - nose) / 0.2
+    share = np.where(across < 0, turned[0], turned[1]) * np.clip(np.abs(across), 0, 1)
+    return np.asarray(1 - share[None] * (1 - inside), np.float32)
 
 
 def whole_mask(current: Floats, target: Floats, feather: float) -> Floats:
@@ -371,15 +549,22 @@ def _lower_face(current: Floats, target: Floats, feather: float, outwards: Float
 
 def _mouths(current: Floats, target: Floats) -> Floats:
     """(128, 128) 0..1: both mouths with the skin around them."""
+    unit = float(grid_from_canonical(GRID)[0, 0])
+    drawn = _hulls((current, target), _LIPS_REACH)
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), _LIPS_SOFT * unit))
+
+
+def _hulls(faces: Sequence[Floats], reach: float) -> Floats:
+    """(128, 128) 0 or 1: the lips of all ``faces`` (L, 2) with ``reach`` canonical units around them."""
     to_grid = grid_from_canonical(GRID)
-    unit = float(to_grid[0, 0])
     mask = np.zeros((GRID, GRID), np.uint8)
-    for face in (current, target):
+    for face in faces:
         hull = cv2.convexHull(align.apply(to_grid, face[landmark_layout.LIPS_OUTER]))
         fixed = np.round(hull * 16).astype(np.int32)
         cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
-        cv2.polylines(mask, [fixed], True, 255, round(2 * _LIPS_REACH * unit), cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), _LIPS_SOFT * unit))
+        width = round(2 * reach * float(to_grid[0, 0]))
+        cv2.polylines(mask, [fixed], True, 255, width, cv2.LINE_AA, 4)
+    return np.asarray(mask.astype(np.float32) / 255)
 
 
 def _steepened(soft: Floats) -> Floats:
@@ -387,17 +572,18 @@ def _steepened(soft: Floats) -> Floats:
     return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
 
 
-def skin_ring(current: Floats, mask: Floats) -> Floats:
-    """(128, 128) weights where a patch must agree with the picture: the mask's edge on the face's own skin."""
+def skin_ring(current: Floats, target: Floats, mask: Floats) -> Floats:
+    """(128, 128) weights where a patch must agree with the picture: the mask's edge, on what is skin in both.
+
+    ``current`` and ``target`` (L, 2) canonical landmarks of the frame and of the patch.
+    """
     to_grid = grid_from_canonical(GRID)
-    skin = np.zeros((GRID, GRID), np.uint8)
-    cv2.fillPoly(
-        skin,
-        [np.round(align.apply(to_grid, current[landmark_layout.OVAL]) * 16).astype(np.int32)],
-        255,
-        cv2.LINE_8,
-        4,
-    )
-    inside = cv2.erode(skin, np.ones((5, 5), np.uint8)).astype(np.float32) / 255
+    both = np.ones((GRID, GRID), np.float32)
+    for face in (current, target):
+        skin = np.zeros((GRID, GRID), np.uint8)
+        points = np.round(align.apply(to_grid, face[landmark_layout.OVAL]) * 16).astype(np.int32)
+        cv2.fillPoly(skin, [points], 255, cv2.LINE_8, 4)
+        inner = cv2.erode(skin, np.ones((_RING_INSET, _RING_INSET), np.uint8))
+        both *= inner.astype(np.float32) / 255
     edge = np.clip(4 * mask * (1 - mask), 0, 1)
-    return np.asarray(edge * (0.03 + inside), np.float32)
+    return np.asarray(edge * (_NO_SKIN + both), np.float32)

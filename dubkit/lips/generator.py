@@ -20,7 +20,7 @@ from dubkit.lips import articulation, mouth_shape, references, refiner
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
-_VERSION = 18
+_VERSION = 19
 # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
@@ -103,12 +103,9 @@ class WarpSynthesizer:
         shaped, shown = mouth_shape.two_steps(np.minimum(fade, audible))
         target = mouth_shape.wanted_landmarks(current, pose, rest, coefficients)
         target = current + shaped[:, None, None] * (target - current)
-        seconds = np.arange(len(current)) / float(info.average_rate)
-        poses = references.pose_features(pose, seconds)
-        features = np.concatenate([references.mouth_features(current), poses], 1)
-        goal = np.concatenate([references.mouth_features(target), poses], 1)
         lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
-        bank, mix = self._borrow(features, goal, lendable if lendable.any() else good)
+        lendable = lendable if lendable.any() else good
+        bank, choice = self._lenders(info, current, target, pose, lendable)
         return refiner.FacePlan(
             start=track.start,
             display_from_canonical=[align.invert(m) for m in matrices],
@@ -116,23 +113,31 @@ class WarpSynthesizer:
             target=target,
             alpha=shown,
             bank=tuple(int(row) for row in bank),
-            mix=mix,
+            choice=choice,
             trust=_trust(pose),
         )
 
-    def _borrow(
-        self, features: Floats, goal: Floats, lendable: Mask
-    ) -> tuple[Indices, list[references.Mix]]:
-        """Rows to borrow from, and how each frame mixes them; only rows that are ``lendable`` (T,) are taken.
+    def _lenders(
+        self, info: VideoInfo, current: Floats, target: Floats, pose: Floats, lendable: Mask
+    ) -> tuple[Indices, references.Choice]:
+        """Rows to borrow from, only ones that are ``lendable`` (T,), and what decides between them in each frame.
 
-        ``features`` and ``goal`` (T, F) are what the rows show and what is wanted of them.
+        ``current`` and ``target`` (T, L, 2) canonical landmarks as filmed and as wanted, ``pose`` (T, 3).
         """
+        rate = float(info.average_rate)
+        poses = references.pose_features(pose, np.arange(len(current)) / rate)
+        features = np.concatenate([references.mouth_features(current), poses], 1)
         bank = references.choose_bank(features, lendable, self.settings.references)
-        path = references.choose_path(goal, features[bank])
-        second = references.choose_path(goal, features[bank], taken=path)
-        return bank, references.with_help(
-            references.blend_weights(path), references.blend_weights(second)
+        shown, goal = (
+            np.concatenate([references.lip_features(f), p], 1)
+            for f, p in ((current[bank], poses[bank]), (target, poses))
         )
+        filmed = references.gap_of(current)
+        gap, own = (
+            references.parted(g, filmed[lendable]) for g in (references.gap_of(target), filmed)
+        )
+        cost = references.shape_cost(goal, shown, gap, own[bank])
+        return bank, references.Choice(cost, gap, rate, bank)
 
     def _spoken(self, timing: Timing, gain: float, posture: Floats) -> tuple[Floats, Floats]:
         """(T, K) shapes by the silence policy, and (T,) how much of them is shown.

@@ -1,7 +1,7 @@
 """The warp: a landmark mesh that carries one face's pixels to another mouth shape.
 
 Everything is computed in canonical coordinates on a small grid, so it does not depend on the picture's
-resolution; `composite` applies it to native planes. The mesh is piecewise affine: exact at every landmark,
+resolution; `lips.blend` applies it to native planes. The mesh is piecewise affine: exact at every landmark,
 and two lips that meet meet without a smear, because the triangles between them vanish.
 """
 
@@ -20,8 +20,18 @@ from dubkit.records import Floats
 # the part of the canonical plane that a warp covers: from under the eyes to the throat
 LEFT, TOP, SIDE = -1.5, 0.0, 3.0
 _OPEN = 0.35  # how far the template's mouth is opened before it is triangulated
-_TEETH = 0.75  # the upper part of an open mouth that belongs to the upper teeth
-_RIGID = 0.5  # the upper part that never stretches
+# the upper part of an open mouth, along it, that hangs on the skull, where its picture does not say otherwise
+SPLIT: Floats = np.array([0.5, 0.6, 0.6, 0.6, 0.5], np.float32)
+_INSET = (
+    0.012  # canonical units inside the source's inner lips from which on there is mouth and no lip
+)
+_BORDER = 0.05  # canonical units inside the lips whose picture is that of the lip's border
+_FADE = 0.12  # canonical units of mouth that was never seen over which it gets darkest
+_BETWEEN = (
+    0.12  # share of the source's mouth above and below the place where teeth part that is drawn out
+)
+_MIDDLE_ONLY = 0.85  # how far it is all as in the middle of the mouth then
+_DARK = 0.75  # and how much of the light is left there
 _SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
@@ -99,8 +109,11 @@ class Warp:
     closing: Floats  # (size, size) 0..1, along lips that shut over what the source shows open
 
 
-def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
-    """The warp between two vertex sets, (L + A, 2) canonical, of the same mesh; ``ids`` of `triangle_map`."""
+def warp(target: Floats, source: Floats, ids: NDArray[np.int32], split: Floats = SPLIT) -> Warp:
+    """The warp between two vertex sets, (L + A, 2) canonical, of the same mesh; ``ids`` of `triangle_map`.
+
+    ``split`` (5,) is where in the source's open mouth, from 0 at the upper lip to 1, the upper teeth have ended.
+    """
     size = ids.shape[0]
     points = grid_points(size)
     # one coefficient at a time: half the time of gathering (size, size, 2, 3) at once
@@ -117,49 +130,90 @@ def warp(target: Floats, source: Floats, ids: NDArray[np.int32]) -> Warp:
     shade = np.ones((size, size), np.float32)
     covered = np.append(mesh().inner, False)[ids]
     if covered.any():
-        inside = _mouth(target, source, ids[covered], points[covered])
-        field[covered] += inside[0]
-        shade[covered] = inside[1]
+        field[covered], shade[covered] = _mouth(target, source, points[covered], split)
     return Warp(field, shade, _closing(target, source, size))
 
 
-def _mouth(
-    target: Floats, source: Floats, ids: NDArray[np.int32], points: Floats
-) -> tuple[Floats, Floats]:
-    """Extra displacement (N, 2) and shade (N,) between the lips.
+# what the upper teeth hang on
+_SKULL = np.concatenate(
+    [landmark_layout.STABLE, landmark_layout.NOSE_TIP, landmark_layout.NOSTRILS[:4]]
+)
+_RING = landmark_layout.LIPS_INNER
+_CORNERS = _RING[[0, 10]]
+_EDGES = (np.append(_RING[0], _RING[:9:-1]), _RING[:11])  # upper and lower lip, from the left
+_MIDDLES = (_RING[13:18], _RING[3:8])
 
-    Teeth do not stretch: the upper ones hang on the upper lip, the lower ones stand on the lower lip, both
-    at the source's scale. Where the target opens wider than the source, the source's middle is stretched over
-    the middle and darkened, since what is there was never seen.
+
+def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tuple[Floats, Floats]:
+    """Displacement (N, 2) and shade (N,) of points (N, 2) between the lips.
+
+    Teeth neither stretch nor follow the lips: the upper ones hang on the skull, the lower ones stand on the jaw, and
+    the upper ones are in front. Where the jaw is lower than in the source, what lies between the rows is drawn out and
+    darkened, since more of it was never seen. A row moves with its lip only as far as it would otherwise be
+    uncovered farther than the source shows it.
     """
-    values = np.zeros((len(target), 4), np.float32)
-    ring = landmark_layout.LIPS_INNER
-    lower, upper = ring[1:10], ring[:10:-1]
-    values[lower, 0] = 1
-    for side in (lower, upper):
-        values[side, 1] = np.maximum(target[lower, 1] - target[upper, 1], 1e-4)
-        values[side, 2:] = source[lower] - source[upper]
-    rows = _affine(target, values)[ids]
-    place, gap, *across = (
-        rows[..., 0] * points[:, :1] + rows[..., 1] * points[:, 1:] + rows[..., 2]
-    ).T
-    vector = np.stack(across, 1)
-    ratio = np.maximum(gap, 1e-4) / np.maximum(vector[:, 1], 1e-4)  # above 1: wider than the source
-    place = np.clip(place, 0, 1)
-    from_top, from_bottom = place * ratio, (1 - place) * ratio
-    less = np.where(place < _TEETH, from_top, 1 - np.minimum(from_bottom, 1 - _TEETH))
-    stretch = (_TEETH - _RIGID) / (np.maximum(ratio, 1) - 1 + _TEETH - _RIGID)
-    more = np.where(from_top < _RIGID, from_top, _RIGID + stretch * (from_top - _RIGID))
-    more = np.where(from_bottom < 1 - _TEETH, 1 - from_bottom, more)
-    wanted = np.where(ratio < 1, less, more)
-    unseen = np.clip(np.minimum(from_top - _TEETH, from_bottom - (1 - _TEETH)), 0, 0.4)
-    return (wanted - place)[:, None] * vector, np.asarray(1 - 1.5 * unseen, np.float32)
+    skull = align.similarity(target[_SKULL], source[_SKULL])
+    upper = align.apply(skull, points)
+    upper[:, 0] = _within(
+        upper[:, 0], align.apply(skull, target[_CORNERS])[:, 0], source[_CORNERS, 0]
+    )
+    (lip, hung), (under, stood) = (
+        (align.apply(skull, target[row])[:, 1].mean(), source[row, 1].mean()) for row in _MIDDLES
+    )
+    upper[:, 1] += max(hung - lip, 0)
+    lower = points[:, 1] + (stood - under) + (align.apply(skull, points)[:, 1] - points[:, 1])
+    top, bottom = _inner_edges(source, upper[:, 0])
+    columns = np.maximum.accumulate(source[_MIDDLES[1], 0])
+    ends = top + np.interp(upper[:, 0], columns, split).astype(np.float32) * (bottom - top)
+    fallen = max(
+        float((upper[:, 1] - lower)[0]), 0.0
+    )  # how much lower the jaw is than in the source
+    reach = np.minimum(fallen, _BETWEEN * (bottom - top))
+    drawn = np.clip((upper[:, 1] - ends + reach) / (2 * reach + fallen + 1e-6), 0, 1)
+    rows = np.where(drawn <= 0, upper[:, 1], np.maximum(lower, ends + reach))
+    place = np.where((drawn > 0) & (drawn < 1), ends + (2 * drawn - 1) * reach, rows)
+    unseen = np.clip(np.minimum(upper[:, 1] - ends, ends - lower) / _FADE, 0, 1)
+    change = float(
+        np.abs(target[_RING] - source[_RING]).max()
+    )  # where there is none, nothing is held in
+    inset = _INSET * min(2 * change / _INSET - 1, 1.0)
+    low, high, middle = top + inset, bottom - inset, (top + bottom) / 2
+    place = np.clip(place, np.minimum(low, middle), np.maximum(high, middle))
+    # what is drawn out is what the middle of the mouth shows: no pattern of teeth
+    center = source[_CORNERS, 0].mean()
+    across = upper[:, 0] + _MIDDLE_ONLY * unseen * (center - upper[:, 0])
+    found = np.stack([across, place], 1)
+    above, below = _inner_edges(target, points[:, 0])
+    # the border of a lip goes with the lip, as soft as it was filmed
+    from_top, from_bottom = points[:, 1] - above, below - points[:, 1]
+    near = np.minimum(top + from_top, middle), np.maximum(bottom - from_bottom, middle)
+    for edge, distance in zip(near, (from_top, from_bottom), strict=True):
+        part = np.clip(distance / _BORDER, 0, 1)
+        found[:, 1] = edge + part * part * (3 - 2 * part) * (found[:, 1] - edge)
+    wide, seen = np.maximum(below - above, 1e-4), np.maximum(bottom - top, 1e-4)
+    shut = np.clip(1 - wide / _SHUT, 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
+    return found - points, np.asarray(1 - (1 - _DARK) * np.maximum(unseen, shut), np.float32)
+
+
+def _within(places: Floats, ends: Floats, limits: Floats) -> Floats:
+    """Places (N,) between ``ends`` (2,), squeezed as far as it takes to lie within ``limits`` (2,)."""
+    left, right = max(ends[0], limits[0]), min(ends[1], limits[1])
+    share = (places - ends[0]) / max(ends[1] - ends[0], 1e-4)
+    return np.asarray(left + np.clip(share, 0, 1) * max(right - left, 0), np.float32)
+
+
+def _inner_edges(face: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """(N,) heights of the upper and of the lower inner lip at ``x`` (N,)."""
+    upper, lower = (
+        np.interp(x, np.maximum.accumulate(face[way, 0]), face[way, 1]) for way in _EDGES
+    )
+    return np.asarray(upper, np.float32), np.asarray(np.maximum(upper, lower), np.float32)
 
 
 def _closing(target: Floats, source: Floats, size: int) -> Floats:
     """(size, size) 0..1 along the line where lips shut that are open in the source.
 
-    Bright teeth would leave a white thread there; `composite` takes it away.
+    Bright teeth would leave a white thread there; `lips.blend` takes it away.
     """
     lower, upper = landmark_layout.LIPS_INNER[1:10], landmark_layout.LIPS_INNER[:10:-1]
     wide, seen = (np.maximum(v[lower, 1] - v[upper, 1], 1e-4) for v in (target, source))

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import landmark_layout
-from dubkit.records import Floats
+from dubkit.records import Floats, Indices
 
-_POSE_WEIGHT = 0.012  # canonical units per degree
+_POSE_WEIGHT = 0.025  # canonical units per degree
 _TIME_WEIGHT = 0.004  # per second of distance
-_SWITCH_COST = 0.08
-TOGETHER = 3  # frames at most that one picture is made of
-_SLIGHT = 0.08  # weight below which a frame is left out
-_TAKEN = 1e3  # cost of a frame that is taken
+_SWITCH_COST = 0.06
+_MOST_SWITCHES = (
+    1.8  # a second between lips that are apart; the cost of a switch rises until there are no more
+)
+_HARDER, _ROUNDS = 1.4, 12  # by how much it rises at a time, and how often at most
+# for each unit by which the mouth opens wider than the reference, for what is there was never seen; and less wide, for
+# then lips cover what is there, but lips that shut over teeth look otherwise than such as were shut
+_UNSEEN, _COVERED, _PRESSED = 6.0, 0.5, 5.0
+_WIDE, _MOST_WIDER = (
+    0.16,
+    3.0,
+)  # gap of the mean speaker's wide mouths; how far a smaller one counts as such
+_BLURRED, _CRISP = (
+    0.25,
+    0.05,
+)  # for each e-fold of gradient energy below the frame's own, and above it
+_LIGHT = 0.3  # for each e-fold between the lights
 _INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
 _SHUT, _FAST = 0.035, 0.046  # canonical units of inner-lip gap, and of its change a frame
-HELPING = 0.33  # weight of the second frame; the first must stay ahead of it while it cross-fades
+_APART = 0.02  # gap from which on one sees what is between lips
+_PARTED = 0.08  # gap from which on a switch would be seen most
+_IN_SIGHT = 20.0  # what a switch in an open mouth costs against one between shut lips
+_STEADY = 4  # frames to either side by whose sharpness a frame goes
+_ENOUGH = 24  # frames from which the sharpness that a mouth's shape explains can be told
+
+
+def lip_features(canonical: Floats) -> Floats:
+    """(T, L, 2) canonical landmarks -> (T, F): the outline of the lips, which a borrowed mouth's should be like."""
+    lips = canonical[:, landmark_layout.LIPS_OUTER[::2]]
+    lips = lips - canonical[:, landmark_layout.LIPS].mean(1, keepdims=True)
+    return np.asarray(lips.reshape(len(lips), -1), np.float32)
 
 
 def mouth_features(canonical: Floats) -> Floats:
-    """(T, L, 2) canonical landmarks -> (T, F): what must agree between a borrowed mouth and the wanted one."""
-    lips = canonical[:, landmark_layout.LIPS_OUTER[::2]]
-    lips = lips - canonical[:, landmark_layout.LIPS].mean(1, keepdims=True)
+    """(T, L, 2) canonical landmarks -> (T, F): what a bank should show all kinds of."""
     gap = (
         canonical[:, landmark_layout.LIPS_INNER[2:9], 1]
         - canonical[:, landmark_layout.LIPS_INNER[18:11:-1], 1]
     )
-    return np.concatenate([lips.reshape(len(lips), -1), _INNER_WEIGHT * gap], 1).astype(np.float32)
+    return np.concatenate([lip_features(canonical), _INNER_WEIGHT * gap], 1).astype(np.float32)
 
 
 def pose_features(pose: Floats, seconds: NDArray[np.floating]) -> Floats:
@@ -44,7 +67,7 @@ def settled(canonical: Floats) -> NDArray[np.bool_]:
 
     Smoothed landmarks call a mouth shut a moment before it is; borrowed for a closure, it would stay ajar.
     """
-    gap = canonical[:, landmark_layout.INNER_BOTTOM, 1] - canonical[:, landmark_layout.INNER_TOP, 1]
+    gap = gap_of(canonical)
     if len(gap) < 3:
         return np.ones(len(gap), np.bool_)
     return np.asarray((gap > _SHUT) | (np.abs(np.gradient(gap)) < _FAST))
@@ -71,24 +94,136 @@ def choose_bank(features: Floats, usable: NDArray[np.bool_], count: int) -> NDAr
     return np.sort(rows[chosen])
 
 
-def choose_path(
-    wanted: Floats, bank: Floats, taken: NDArray[np.intp] | None = None
-) -> NDArray[np.intp]:
-    """(T,) index into the bank for each frame: near in shape and pose, switching seldom (Viterbi).
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What decides which reference each of T frames takes, of N."""
 
-    ``wanted`` (T, F) features of the target, ``bank`` (N, F); ``taken`` (T,) entries that are not to be
-    chosen, where there is another.
+    cost: Floats  # (T, N) by shape and pose
+    gap: Floats  # (T,) of the wanted lips
+    rate: float  # frames a second
+    rows: Indices  # (N,) the references' own frames
+
+
+def gap_of(canonical: Floats) -> Floats:
+    """(T,) inner-lip gap of (T, L, 2) canonical landmarks."""
+    lower, upper = landmark_layout.INNER_BOTTOM, landmark_layout.INNER_TOP
+    return np.asarray(canonical[:, lower, 1] - canonical[:, upper, 1], np.float32)
+
+
+def parted(gap: Floats, seen: Floats) -> Floats:
+    """(T,) gaps of lips as those of the mean speaker, of landmarks' ``gap`` (T,), where (N,) ``seen`` are a speaker's.
+
+    Of some people landmarks show only a part of how far they open their mouths, and never shut lips.
     """
-    cost = np.sqrt(((wanted[:, None] - bank[None]) ** 2).sum(-1))
-    if taken is not None and len(bank) > 1:
-        cost[np.arange(len(cost)), taken] += _TAKEN
+    least, wide = np.quantile(seen, [0.05, 0.9])
+    wider = np.clip(_WIDE / max(float(wide - least), 1e-3), 1, _MOST_WIDER)
+    return np.asarray(wider * np.maximum(gap - max(float(least), 0), 0), np.float32)
+
+
+def shape_cost(goal: Floats, bank: Floats, gap: Floats, bank_gap: Floats) -> Floats:
+    """(T, N): how unlike the wanted frames, features (T, F), the references (N, F) are.
+
+    ``gap`` (T,) and ``bank_gap`` (N,) are of their lips, as `parted` has them. A reference that shows less of the
+    mouth is worse than one that shows more.
+    """
+    cost = np.sqrt(((goal[:, None] - bank[None]) ** 2).sum(-1))
+    more = gap[:, None] - bank_gap[None]
+    shut = 1 - np.clip(gap[:, None] / _SHUT, 0, 1)
+    covered = (_COVERED + _PRESSED * shut) * np.maximum(-more, 0)
+    return np.asarray(cost + _UNSEEN * np.maximum(more, 0) + covered, np.float32)
+
+
+def in_sight(gap: Floats) -> Floats:
+    """(T,) how far apart the lips, ``gap`` (T,), are both before and after a switch at each frame."""
+    return np.minimum(gap, np.concatenate([gap[:1], gap[:-1]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How frames look, T rows; NaN where that is not known."""
+
+    sharpness: Floats  # log of the gradient energy of the mouth
+    light: Floats  # log of the mean luma
+
+
+def sharpness_of_shapes(sharpness: Floats, canonical: Floats, others: Floats) -> Floats:
+    """(N,) log gradient energy that a speaker's mouths of the shapes ``others`` (N, L, 2) have: an open mouth has more
+    edges.
+
+    Fitted to what frames ``canonical`` (T, L, 2) show, ``sharpness`` (T,), NaN where that is not known.
+    """
+    known = np.isfinite(sharpness)
+    if known.sum() < _ENOUGH:
+        return np.full(
+            len(others), np.mean(sharpness[known]) if known.any() else np.nan, np.float32
+        )
+    terms, wanted = _shape_terms(canonical[known]), _shape_terms(others)
+    wanted = np.clip(wanted, terms.min(0), terms.max(0))
+    return np.asarray(wanted @ np.linalg.lstsq(terms, sharpness[known], rcond=None)[0], np.float32)
+
+
+def _shape_terms(canonical: Floats) -> Floats:
+    gap = gap_of(canonical)
+    corners = canonical[:, [landmark_layout.MOUTH_LEFT, landmark_layout.MOUTH_RIGHT], 0]
+    return np.stack([np.ones_like(gap), gap, gap**2, np.diff(corners, axis=1)[:, 0]], 1)
+
+
+def steady(values: Floats) -> Floats:
+    """(T,) the median of each value and its neighbors in time; those that are NaN are left out."""
+    padded = np.pad(values, _STEADY, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _STEADY + 1)
+    known = np.isfinite(windows).any(1)
+    found = np.zeros(len(values), np.float32)
+    found[known] = np.nanmedian(windows[known], 1)
+    return found
+
+
+def look_cost(look: Look, rows: Indices) -> Floats:
+    """(T, N): how unlike the frames the references, which are the frames ``rows`` (N,), look.
+
+    A blurred frame in a sharp one is seen, a sharp one in a blurred one less.
+    """
+    blurred = look.sharpness[:, None] - look.sharpness[rows][None]
+    darker = np.abs(look.light[:, None] - look.light[rows][None])
+    cost = _BLURRED * np.maximum(blurred, 0) + _CRISP * np.maximum(-blurred, 0) + _LIGHT * darker
+    return np.asarray(np.nan_to_num(cost), np.float32)
+
+
+def steady_path(choice: Choice, look: Look) -> Indices:
+    """(T,) the reference of each frame: near in shape, pose, light and sharpness, and held while lips are apart.
+
+    The cost of a switch that is seen rises until there are no more than `_MOST_SWITCHES` in a second.
+    """
+    cost = choice.cost + look_cost(look, choice.rows)
+    seen = in_sight(choice.gap)
+    switch = _SWITCH_COST * (1 + (_IN_SIGHT - 1) * np.clip(seen / _PARTED, 0, 1))
+    most = max(1.0, _MOST_SWITCHES * len(cost) / choice.rate)
+    path = choose_path(cost, switch)
+    for _ in range(_ROUNDS):
+        if switches(path, choice.gap) <= most:
+            break
+        switch = np.where(seen > _APART, _HARDER * switch, switch)
+        path = choose_path(cost, switch)
+    return path
+
+
+def switches(path: Indices, gap: Floats) -> int:
+    """How often another reference is shown between lips that are apart; (T,) both."""
+    return int(np.count_nonzero((np.diff(path) != 0) & (in_sight(gap)[1:] > _APART)))
+
+
+def choose_path(cost: Floats, switch: Floats) -> Indices:
+    """(T,) column of ``cost`` (T, N) for each frame, so that all of it and of the switches is least (Viterbi).
+
+    ``switch`` (T,) is what a switch before each frame costs.
+    """
     back = np.zeros(cost.shape, np.intp)
     best = cost[0]
     for t in range(1, len(cost)):
         leap = int(best.argmin())
-        stay = best <= best[leap] + _SWITCH_COST
+        stay = best <= best[leap] + switch[t]
         back[t] = np.where(stay, np.arange(len(best)), leap)
-        best = np.where(stay, best, best[leap] + _SWITCH_COST) + cost[t]
+        best = np.where(stay, best, best[leap] + switch[t]) + cost[t]
     path = np.empty(len(cost), np.intp)
     path[-1] = int(best.argmin())
     for t in range(len(cost) - 1, 0, -1):
@@ -106,20 +241,6 @@ def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[Mix]:
     for t in range(len(path)):
         window = np.clip(np.arange(t - reach, t + reach + 1), 0, len(path) - 1)
         mixed.append(_summed(zip(path[window].tolist(), kernel.tolist(), strict=True)))
-    return mixed
-
-
-def with_help(first: list[Mix], second: list[Mix]) -> list[Mix]:
-    """Two mixes in one, frame by frame; the second weighs `HELPING`. At most `TOGETHER` entries, none of them
-    slight: each costs as much as the first.
-    """
-    mixed = []
-    for a, b in zip(first, second, strict=True):
-        whole = _summed(
-            [*((k, w * (1 - HELPING)) for k, w in a), *((k, w * HELPING) for k, w in b)]
-        )
-        heaviest = sorted(whole, key=lambda part: -part[1])[:TOGETHER]
-        mixed.append(_summed([part for part in heaviest if part[1] >= _SLIGHT]))
     return mixed
 
 

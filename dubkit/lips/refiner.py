@@ -5,6 +5,7 @@ Called by several threads at once; on the CPU the process has one torch thread (
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +26,7 @@ from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
-from dubkit.records import Floats, VideoInfo
+from dubkit.records import Floats, Indices, VideoInfo
 
 SIZE = 128
 LEFT, TOP, SIDE = -1.25, 0.0, 2.5  # canonical units
@@ -231,6 +232,13 @@ class Mouth:
             mask=1 - np.float32(trust) * (1 - self.mask),
         )
 
+    def led(self, where: Floats) -> Mouth:
+        """The same with the first reference alone ``where`` (S, S) is 1."""
+        only = np.zeros_like(self.weights)
+        only[0] = 1
+        weights, texture = (w + where * (only - w) for w in (self.weights, self.texture))
+        return replace(self, weights=weights, texture=texture)
+
 
 class MouthPainter:
     """The SC net of the package, or of a checkpoint file."""
@@ -300,6 +308,11 @@ class MouthPainter:
 
 # the warp is smooth but at the lips, whose border a coarser grid blurs: a small face can afford a finer one
 _MIN_GRID, _MAX_GRID, _GRID_PER_PIXEL = 192, 288, 0.6
+# limits of the factor by which detail of a mouth is fitted to what this speaker's mouths of that shape have
+_CRISPER = (0.65, 1.1)
+_GIVEN = 0.8  # e-folds of detail for one of energy; edges are not all detail
+# nose and upper cheeks, by which the light of a face is told: nothing that speech moves
+_LIT = np.concatenate([landmark_layout.NOSE_BRIDGE, landmark_layout.NOSTRILS])
 _UNSEEN = 0.01  # a reference that weighs less than this everywhere is left out
 
 Lent = tuple[blend.Reference, mesh_warp.Warp, float]
@@ -315,7 +328,7 @@ class FacePlan:
     target: Floats  # (T, L, 2) canonical landmarks as wanted
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
-    mix: list[references.Mix]  # per row: bank entries and weights
+    choice: references.Choice  # among them
     trust: Floats | None = None  # (T,) 0..1, how far the net is followed; None: wholly
 
 
@@ -332,10 +345,16 @@ class Renderer:
         self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
         self._coding = Coding(layout.depth, layout.is_rgb)
         self._lent: dict[int, blend.Reference] = {}
+        self._split: dict[int, Floats] = {}
         self._small: dict[int, blend.Reference] = {}
-        used = {plan.bank[entry] for mix in plan.mix for entry, _ in mix}
-        self._row_of = {plan.start + row: row for row in used}
+        rows = {*plan.bank, *np.flatnonzero(plan.alpha > 0).tolist()}
+        self._row_of = {plan.start + row: row for row in rows}
         self.borrowed = frozenset(self._row_of)
+        unknown = np.full(len(plan.alpha), np.nan, np.float32)
+        self._look = references.Look(unknown, unknown.copy())
+        self._settled: tuple[Indices, list[references.Mix]] | None = None
+        self._sharpness = unknown
+        self._lock = threading.Lock()
 
     def _plane_from_canonical(self, row: int) -> list[align.Matrix]:
         return [align.compose(m, self._plan.display_from_canonical[row]) for m in self._planes]
@@ -346,11 +365,40 @@ class Renderer:
         return blend.cut_reference(planes, self._plane_from_canonical(row), vertices)
 
     def lend(self, frame: Frame) -> None:
-        """Keep the face's surroundings of a bank frame."""
+        """See how a frame looks; of those of the bank keep the face's surroundings."""
         row = self._row_of[frame.index]
+        self._see(frame.planes[0], row)
+        if row not in self._plan.bank:
+            return
         self._lent[row] = self._cut(frame.planes, row)
+        self._split[row] = blend.teeth_part(self._lent[row])
         if self._painter is not None:
             self._small[row] = shrink(self._lent[row])
+
+    def _see(self, luma: Plane, row: int) -> None:
+        """Note sharpness of the mouth and light of the face."""
+        matrix = self._plane_from_canonical(row)[0]
+        face = align.apply(matrix, self._plan.current[row])
+        skin = blend.part(luma, face[_LIT])
+        self._look.sharpness[row] = blend.sharpness(luma, face[landmark_layout.LIPS])
+        if skin.size:
+            self._look.light[row] = np.log(skin.mean() + 1)
+
+    def settled(self) -> tuple[Indices, list[references.Mix]]:
+        """(T,) the bank entry that each row's mouth shows, and what its skin is mixed of; decided when all was lent."""
+        with self._lock:
+            if self._settled is None:
+                plan = self._plan
+                sharp = self._look.sharpness
+                usual, wanted = (
+                    references.sharpness_of_shapes(sharp, plan.current, faces)
+                    for faces in (plan.current, plan.target)
+                )
+                look = replace(self._look, sharpness=sharp - usual)
+                self._sharpness = wanted + references.steady(look.sharpness)
+                path = references.steady_path(plan.choice, look)
+                self._settled = path, references.blend_weights(path)
+            return self._settled
 
     def touches(self, index: int) -> bool:
         """Whether frame ``index`` of the film changes."""
@@ -368,7 +416,13 @@ class Renderer:
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
         patch = replace(patch, mask=patch.mask * plan.alpha[row])
-        blend.compose_patch(planes, matrices, patch, self._coding.depth)
+        coding = self._coding
+        blend.compose_patch(planes, matrices, patch, coding.depth, is_rgb=coding.is_rgb)
+        lips = align.apply(matrices[0], plan.target[row][landmark_layout.LIPS])
+        missing = float(self._sharpness[row]) - blend.sharpness(planes[0], lips)
+        if np.isfinite(missing):
+            gain = float(np.clip(np.exp(_GIVEN * missing), *_CRISPER))
+            blend.crispen(planes[0], matrices[0], patch.mouth * patch.mask, gain, coding.depth)
         return True
 
     def _warped(self, row: int, mask: Floats, scale: float) -> blend.Patch:
@@ -378,11 +432,19 @@ class Renderer:
         size = int(np.clip(_GRID_PER_PIXEL * scale * mesh_warp.SIDE, _MIN_GRID, _MAX_GRID))
         ids = mesh_warp.triangle_map(vertices, size)
         warps: list[Lent] = []
-        for entry, weight in plan.mix[row]:
-            reference = self._lent[plan.bank[entry]]
-            warps.append((reference, mesh_warp.warp(vertices, reference.vertices, ids), weight))
-        ring = blend.skin_ring(plan.current[row], mask)
-        return blend.Patch(mask, ring, tuple(warps))
+        for entry, weight in self._mix(row):
+            lender = plan.bank[entry]
+            reference = self._lent[lender]
+            carried = mesh_warp.warp(vertices, reference.vertices, ids, self._split[lender])
+            warps.append((reference, carried, weight))
+        ring = blend.skin_ring(plan.current[row], plan.target[row], mask)
+        mouth = blend.mouth_mask(plan.target[row])
+        return blend.Patch(mask, ring, tuple(warps), mouth)
+
+    def _mix(self, row: int) -> references.Mix:
+        """The mix of a row; first the one whose mouth is shown."""
+        path, mixes = self.settled()
+        return sorted(mixes[row], key=lambda part: part[0] != path[row])
 
     def _painted(
         self, painter: MouthPainter, frame: Frame, row: int, patch: blend.Patch
@@ -394,7 +456,7 @@ class Renderer:
         region = outline(current, target, hidden, patch.ring)
         filmed = as_filmed(shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
-        for (entry, _), (_, carried, _) in zip(plan.mix[row], patch.warps, strict=True):
+        for (entry, _), (_, carried, _) in zip(self._mix(row), patch.warps, strict=True):
             picture = as_warped(self._small[plan.bank[entry]], carried, coding)
             offsets.append(color_offset(filmed, picture, region.ring))
             pictures.append(picture + offsets[-1])
@@ -403,6 +465,7 @@ class Renderer:
         mouth = painter.paint(filmed, region, pictures, shades, weights)
         if plan.trust is not None:
             mouth = mouth.limited(float(plan.trust[row]), weights)
+        mouth = mouth.led(from_warp_grid(patch.mouth))
         change = mouth.residual * border()[..., None]
         change += (mouth.weights[..., None] * np.stack(offsets)).sum(0)
         shown = [k for k, w in enumerate(mouth.weights) if w.max() > _UNSEEN]
@@ -410,6 +473,7 @@ class Renderer:
         return blend.Patch(
             mask=patch.mask * to_warp_grid(mouth.mask, len(patch.mask), outside=1.0),
             ring=patch.ring,
+            mouth=patch.mouth,
             warps=tuple(patch.warps[k] for k in shown),
             painted=blend.Painted(
                 view_from_canonical(),

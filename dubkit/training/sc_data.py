@@ -174,6 +174,7 @@ def _deformation(rng: Random) -> Tensor:
 
 
 COUNT = 3  # references of a sample
+_HELPING = 0.33  # weight of the last of them
 FEATHER = 0.12
 _GRID = 96  # of the warp
 _APART = 0.4  # seconds between a frame and what it may borrow from
@@ -230,13 +231,13 @@ def _pick(cumulative: Doubles, rng: Random) -> int:
 
 
 def _weights(rng: Random, count: int) -> list[float]:
-    """Weights as the generator mixes: one frame, or two that cross-fade, and one that helps."""
+    """Weights of one frame, or two that cross-fade, and of one that helps; the generator mixes at most two."""
     if count == 1:
         return [1.0]
     fade = float(rng.uniform(0.5, 1)) if count > 2 else 1.0
     main = [fade, 1 - fade][: count - 1]
     rest = [0.0] * (count - 1 - len(main))
-    return [*((1 - references.HELPING) * w / sum(main) for w in main), *rest, references.HELPING]
+    return [*((1 - _HELPING) * w / sum(main) for w in main), *rest, _HELPING]
 
 
 def with_mouth(canonical: Floats, push: Floats) -> Floats:
@@ -295,7 +296,7 @@ def assemble(
     points = mesh_warp.vertices(target)
     ids = mesh_warp.triangle_map(points, _GRID)
     mask = blend.whole_mask(current, target, FEATHER)
-    ring = blend.skin_ring(current, mask)
+    ring = blend.skin_ring(current, target, mask)
     drawn = refiner.outline(current, target, mask, ring)
     truth = filmed = refiner.as_filmed(true, _CODING)
     if current is not target:

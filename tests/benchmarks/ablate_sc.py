@@ -122,7 +122,7 @@ def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
     rng = np.random.default_rng(7)
     plain = mesh_warp.warp
     if not carried:
-        mesh_warp.warp = lambda target, source, ids: plain(target, target, ids)
+        mesh_warp.warp = lambda target, source, ids, split: plain(target, target, ids, split)
     try:
         found = []
         for number in range(count):

@@ -45,13 +45,14 @@ def film(width: float) -> tuple[list[Frame], FacePlan]:
         frames.append(Frame(t, t, (luma, chroma, chroma), layout, info, unused, unused))
     ways = [align.canonical_from_face(f) for f in faces[:FRAMES]]
     current = np.stack([align.apply(m, f) for m, f in zip(ways, faces, strict=False)])
-    path = np.arange(FRAMES) // 8 % BANK
-    mix = references.blend_weights(path)
-    helped = references.with_help(mix, references.blend_weights((path + 5) % BANK))
     bank = tuple(range(0, FRAMES, FRAMES // BANK))
+    path = np.arange(FRAMES) // 8 % BANK
+    cost = (path[:, None] != np.arange(BANK)[None]).astype(np.float32)
+    shut = np.zeros(FRAMES, np.float32)
+    choice = references.Choice(cost, shut, 25.0, np.array(bank))
     back = [align.invert(m) for m in ways]
     full = np.ones(FRAMES, np.float32)
-    return frames, FacePlan(0, back, current, shapes[7:], full, bank, helped)
+    return frames, FacePlan(0, back, current, shapes[7:], full, bank, choice)
 
 
 def main() -> None:

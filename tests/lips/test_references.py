@@ -43,16 +43,91 @@ def test_no_usable_frame_gives_an_empty_bank() -> None:
     assert len(references.choose_bank(np.ones((3, 2), np.float32), np.zeros(3, bool), 5)) == 0
 
 
+def costs(wanted: np.ndarray, bank: np.ndarray) -> np.ndarray:
+    return np.abs(wanted[:, None] - bank[None]).astype(np.float32)
+
+
+def choice(cost: np.ndarray, gap: float = 0.1) -> references.Choice:
+    parted = np.full(len(cost), gap, np.float32)
+    return references.Choice(cost, parted, 25.0, np.arange(cost.shape[1]))
+
+
+def unknown(frames: int) -> references.Look:
+    nothing = np.full(frames, np.nan, np.float32)
+    return references.Look(nothing, nothing)
+
+
 def test_the_path_follows_the_wanted_shape() -> None:
-    bank = np.array([[0.0], [1.0]], np.float32)
-    wanted = np.array([[0.0]] * 5 + [[1.0]] * 5, np.float32)
-    assert references.choose_path(wanted, bank).tolist() == [0] * 5 + [1] * 5
+    cost = costs(np.array([0.0] * 9 + [1.0] * 9), np.array([0.0, 1.0]))
+    assert references.steady_path(choice(cost), unknown(18)).tolist() == [0] * 9 + [1] * 9
 
 
 def test_the_path_does_not_flicker_for_small_gains() -> None:
-    bank = np.array([[0.0], [0.02]], np.float32)
-    wanted = np.array([[0.0], [0.02]] * 10, np.float32)
-    assert np.count_nonzero(np.diff(references.choose_path(wanted, bank))) == 0
+    cost = costs(np.array([0.0, 0.02] * 10), np.array([0.0, 0.02]))
+    assert not np.diff(references.steady_path(choice(cost), unknown(20))).any()
+
+
+def test_a_path_switches_less_than_twice_a_second_however_much_it_would_gain() -> None:
+    wanted = np.repeat(np.arange(25) % 2, 4).astype(float)  # four seconds of six shapes a second
+    path = references.steady_path(choice(costs(wanted, np.array([0.0, 1.0]))), unknown(100))
+    assert np.count_nonzero(np.diff(path)) < 2 * 4
+    shut = references.steady_path(choice(costs(wanted, np.array([0.0, 1.0])), 0.0), unknown(100))
+    assert np.count_nonzero(np.diff(shut)) == 24  # which nobody sees
+
+
+def test_a_switch_waits_for_lips_that_are_shut() -> None:
+    cost = costs(np.repeat([0.0, 1.0], 12), np.array([0.0, 1.0])) / 4
+    gap = np.full(24, 0.1, np.float32)
+    gap[8] = 0.0
+    held = references.Choice(cost, gap, 25.0, np.arange(2))
+    free = references.steady_path(choice(cost), unknown(24))
+    waiting = references.steady_path(held, unknown(24))
+    assert np.flatnonzero(np.diff(free)).tolist() == [11]
+    assert np.flatnonzero(np.diff(waiting)).tolist() == [8]
+    assert references.switches(free, gap) == 1
+    assert references.switches(waiting, gap) == 0
+
+
+def test_a_blurred_frame_is_not_lent_to_a_sharp_one_nor_a_dark_one_to_a_bright_one() -> None:
+    cost = np.zeros((10, 2), np.float32)
+    cost[:, 1] += 0.05  # the sharp and bright one is a little farther off in shape
+    sharp, light = np.zeros(10, np.float32), np.zeros(10, np.float32)
+    sharp[0] = -0.7
+    blurred = references.steady_path(choice(cost), references.Look(sharp, np.zeros_like(light)))
+    assert (blurred[1:] == 1).all()
+    light[0] = -0.4
+    dark = references.steady_path(choice(cost), references.Look(np.zeros_like(sharp), light))
+    assert (dark[1:] == 1).all()
+    assert not references.steady_path(choice(cost), unknown(10)).any()
+
+
+def test_sharpness_is_told_apart_from_what_an_open_mouth_shows() -> None:
+    faces = talking(60)
+    explained = (3 + 5 * references.gap_of(faces)).astype(np.float32)
+    blurred = explained.copy()
+    blurred[20] -= 0.5
+    blurred[3] = np.nan
+    usual = references.sharpness_of_shapes(blurred, faces, faces)
+    assert np.nanargmin(blurred - usual) == 20
+    assert np.abs(usual - explained).max() < 0.1
+    few = references.sharpness_of_shapes(explained[:5], faces[:5], faces)
+    assert few == pytest.approx(explained[:5].mean())
+
+
+def test_one_blurred_frame_does_not_count_among_sharp_ones() -> None:
+    values = np.ones(20, np.float32)
+    values[7], values[12] = -3, np.nan
+    assert references.steady(values).tolist() == [1.0] * 20
+    assert references.steady(np.full(3, np.nan, np.float32)).tolist() == [0.0] * 3
+
+
+def test_a_mouth_that_was_open_wider_lends_rather_than_one_that_shows_too_little() -> None:
+    alike = np.zeros((1, 3), np.float32)
+    bank, gaps = np.zeros((2, 3), np.float32), np.array([0.1, 0.3], np.float32)
+    less, more = references.shape_cost(alike, bank, np.array([0.2], np.float32), gaps)[0]
+    assert 3 * more < less
+    shut = references.shape_cost(alike, bank, np.array([0.0], np.float32), gaps)[0]
+    assert shut[0] < shut[1]
 
 
 @settings(deadline=None)
@@ -65,26 +140,10 @@ def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) 
         assert {k for k, _ in parts} <= set(path[max(0, t - 2) : t + 3])
 
 
-def test_a_second_path_takes_other_frames_where_there_are_any() -> None:
-    rng = np.random.default_rng(0)
-    wanted = rng.normal(size=(30, 4)).astype(np.float32)
-    bank = rng.normal(size=(6, 4)).astype(np.float32)
-    first = references.choose_path(wanted, bank)
-    second = references.choose_path(wanted, bank, taken=first)
-    assert (first != second).all()
-    alone = np.zeros(30, np.intp)
-    assert (references.choose_path(wanted, bank[:1], taken=alone) == 0).all()
-
-
-def test_a_helped_mix_is_short_sums_to_one_and_is_led_by_the_first() -> None:
-    rng = np.random.default_rng(1)
-    first, second = rng.integers(0, 3, 60), rng.integers(3, 6, 60)
-    mixed = references.with_help(references.blend_weights(first), references.blend_weights(second))
-    for parts in mixed:
-        assert 1 <= len(parts) <= references.TOGETHER
-        assert sum(w for _, w in parts) == pytest.approx(1)
-        assert len({k for k, _ in parts}) == len(parts)
-    still = references.blend_weights(np.zeros(9, np.intp))
-    other = references.blend_weights(np.ones(9, np.intp))
-    for parts in references.with_help(still, other):
-        assert dict(parts)[1] == pytest.approx(references.HELPING)
+def test_gaps_are_counted_from_where_a_speakers_lips_seem_to_meet() -> None:
+    wide = np.linspace(0, 0.2, 50, dtype=np.float32)
+    assert np.abs(references.parted(wide, wide) - wide).max() < 0.02
+    narrow = 0.15 + wide / 6
+    made = references.parted(narrow, narrow)
+    assert made[:3].max() == 0
+    assert 0.05 < made[-1] < 0.2

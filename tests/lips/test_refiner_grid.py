@@ -15,7 +15,7 @@ ANCHORS = mesh_warp.anchors()
 
 def outline_of(current: np.ndarray, target: np.ndarray) -> refiner.Outline:
     mask = blend.whole_mask(current, target, 0.12)
-    return refiner.outline(current, target, mask, blend.skin_ring(current, mask))
+    return refiner.outline(current, target, mask, blend.skin_ring(current, target, mask))
 
 
 def reference(scale: float, size: int) -> blend.Reference:

@@ -43,12 +43,10 @@ def plan(frames: int = FRAMES) -> FacePlan:
     matrices = [align.canonical_from_face(f) for f in faces]
     current = np.stack([align.apply(m, f) for m, f in zip(matrices, faces, strict=True)])
     target = SHAPES[3 : 3 + frames]
-    first = np.arange(frames) % 3
-    mix = references.with_help(
-        references.blend_weights(first), references.blend_weights((first + 1) % 3)
-    )
+    cost = np.abs(np.arange(frames)[:, None] - np.array([0, 3, 5])).astype(np.float32)
+    choice = references.Choice(cost, np.zeros(frames, np.float32), 25.0, np.array([0, 3, 5]))
     back = [align.invert(m) for m in matrices]
-    return FacePlan(10, back, current, target, np.ones(frames, np.float32), (0, 3, 5), mix)
+    return FacePlan(10, back, current, target, np.ones(frames, np.float32), (0, 3, 5), choice)
 
 
 def film(pixel_format: str) -> list[Frame]:
