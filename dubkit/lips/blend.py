@@ -28,6 +28,7 @@ from dubkit.records import Floats
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 _THREAD = 0.1  # canonical units: a bright thread between lips is thinner than this
+_WHOLE = 1 - 1e-4
 _NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first holds both coordinates
 
 
@@ -294,6 +295,7 @@ def _compose_alike(
     size = (width, height)
     from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
     mask = to_plane(patch.mask, from_mask, size)
+    mask[mask > _WHOLE] = 1  # so that not even rounding depends on what was filmed there
     regions = [plane[inside] for plane in planes]
     if patch.painted is not None:
         made = _painted(patch.warps, patch.painted, local, size, group)
@@ -470,9 +472,7 @@ GRID = 128  # side of every mask, on `warp.grid_from_canonical`
 # how far the outline lies beyond the jaw, and inside of it where it does not move, of the distance to the mouth
 _BEYOND, _INSET = 0.02, 0.2
 # and beyond the chin, in the middle of the jaw: what is filmed of a chin that was lower is covered whole
-_THROAT: Floats = (
-    0.12 * np.cos(np.linspace(-np.pi / 2, np.pi / 2, 15, dtype=np.float32))[:, None] ** 3
-)
+_THROAT = 0.12 * np.cos(np.linspace(-1.57, 1.57, 15, dtype=np.float32))[:, None] ** 3
 # how much nearer to the nose, beside the other, the side of a head is that begins to turn away, and one that has; how
 # soft the silhouette is there, and how far inside of it the patch ends, in canonical units
 _TURNED, _CUT, _CUT_INSET = (0.15, 0.45), 0.03, 0.04
@@ -491,7 +491,7 @@ def soft_mask(current: Floats, target: Floats, feather: float) -> Floats:
     it is exactly 0 outside. Both mouths lie in it whole, even where the corners of a smile reach beyond that edge.
     """
     outwards = _BEYOND - _INSET * landmark_layout.JAW_HELD[2:-2] + _THROAT
-    face = _lower_face(current, target, feather, outwards)
+    face = _lower_face(current, target, feather, np.asarray(outwards, np.float32))
     whole = _steepened(np.maximum(face, _mouths(current, target)))
     return np.asarray(whole * _silhouette(current, target), np.float32)
 
@@ -513,7 +513,7 @@ def _silhouette(current: Floats, target: Floats) -> Floats:
         cv2.fillPoly(face, [points], 255, cv2.LINE_AA, 4)
     reach = 2 * round(_CUT_INSET * unit) + 1
     hard = cv2.erode(face, np.ones((reach, reach), np.uint8)).astype(np.float32) / 255
-    inside = cv2.GaussianBlur(hard, (0, 0), _CUT * unit)
+    inside: Floats = cv2.GaussianBlur(hard, (0, 0), _CUT * unit).astype(np.float32)
     across = (grid_points(GRID)[0, :, 0] - nose) / 0.2
     share = np.where(across < 0, turned[0], turned[1]) * np.clip(np.abs(across), 0, 1)
     return np.asarray(1 - share[None] * (1 - inside), np.float32)

@@ -186,7 +186,7 @@ def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tup
     above, below = _inner_edges(target, points[:, 0])
     # the border of a lip goes with the lip, as soft as it was filmed
     from_top, from_bottom = points[:, 1] - above, below - points[:, 1]
-    near = np.minimum(top + from_top, middle), np.maximum(bottom - from_bottom, middle)
+    near = np.minimum(top + from_top, bottom), np.maximum(bottom - from_bottom, top)
     for edge, distance in zip(near, (from_top, from_bottom), strict=True):
         part = np.clip(distance / _BORDER, 0, 1)
         found[:, 1] = edge + part * part * (3 - 2 * part) * (found[:, 1] - edge)

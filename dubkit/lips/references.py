@@ -135,7 +135,7 @@ def shape_cost(goal: Floats, bank: Floats, gap: Floats, bank_gap: Floats) -> Flo
 
 def in_sight(gap: Floats) -> Floats:
     """(T,) how far apart the lips, ``gap`` (T,), are both before and after a switch at each frame."""
-    return np.minimum(gap, np.concatenate([gap[:1], gap[:-1]]))
+    return np.asarray(np.minimum(gap, np.concatenate([gap[:1], gap[:-1]])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dubkit.faces import align
 from dubkit.lips import blend, mesh_warp
 from dubkit.models.sc import ScNet, load_sc
+from dubkit.records import Floats
 from dubkit.training import sc_data
 from dubkit.training.dataset import PreparedSet
 from dubkit.training.sc_data import Footage, Maps, load_footage, matrices
@@ -121,8 +123,17 @@ def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
     """The samples, always the same; ``carried`` False: references as they are, not warped to the mouth."""
     rng = np.random.default_rng(7)
     plain = mesh_warp.warp
+
+    def unmoved(
+        target: Floats,
+        source: Floats,
+        ids: NDArray[np.int32],
+        split: Floats = mesh_warp.SPLIT,
+    ) -> mesh_warp.Warp:
+        return plain(target, target, ids, split)
+
     if not carried:
-        mesh_warp.warp = lambda target, source, ids, split: plain(target, target, ids, split)
+        mesh_warp.warp = unmoved
     try:
         found = []
         for number in range(count):

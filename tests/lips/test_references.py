@@ -44,7 +44,7 @@ def test_no_usable_frame_gives_an_empty_bank() -> None:
 
 
 def costs(wanted: np.ndarray, bank: np.ndarray) -> np.ndarray:
-    return np.abs(wanted[:, None] - bank[None]).astype(np.float32)
+    return np.asarray(np.abs(wanted[:, None] - bank[None]), np.float32)
 
 
 def choice(cost: np.ndarray, gap: float = 0.1) -> references.Choice:
@@ -76,7 +76,7 @@ def test_a_path_switches_less_than_twice_a_second_however_much_it_would_gain() -
 
 
 def test_a_switch_waits_for_lips_that_are_shut() -> None:
-    cost = costs(np.repeat([0.0, 1.0], 12), np.array([0.0, 1.0])) / 4
+    cost = costs(np.repeat([0.0, 0.25], 12), np.array([0.0, 0.25]))
     gap = np.full(24, 0.1, np.float32)
     gap[8] = 0.0
     held = references.Choice(cost, gap, 25.0, np.arange(2))
@@ -141,9 +141,9 @@ def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) 
 
 
 def test_gaps_are_counted_from_where_a_speakers_lips_seem_to_meet() -> None:
-    wide = np.linspace(0, 0.2, 50, dtype=np.float32)
+    wide = np.linspace(0, 0.2, 50).astype(np.float32)
     assert np.abs(references.parted(wide, wide) - wide).max() < 0.02
-    narrow = 0.15 + wide / 6
+    narrow = np.asarray(0.15 + wide / 6, np.float32)
     made = references.parted(narrow, narrow)
     assert made[:3].max() == 0
     assert 0.05 < made[-1] < 0.2
