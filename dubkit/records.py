@@ -173,7 +173,7 @@ class Untouched:
 
     start: int
     end: int
-    reason: str  # absent | too small | turned away | tilted | covered | unsure | too short
+    reason: str  # absent | too small | turned away | tilted | covered | unsure | too short | not speaking
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +186,16 @@ class TrackChoice:
     dubbed: bool
     reason: str  # one sentence
     width: float  # median width of the face in pixels
-    correlation: float | None  # of its lips with the film's own sound, where that was measured
+    score: (
+        float | None
+    )  # how surely it speaks where it does, or at its best moment, 0..1; None: not judged
     untouched: tuple[Untouched, ...]
+    speaks: tuple[
+        tuple[int, int], ...
+    ] = ()  # frames of the film in which it speaks, by the original
+    says: tuple[tuple[float, float], ...] | None = (
+        None  # seconds of the dub that it says; None: all
+    )
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -196,6 +204,16 @@ class TrackChoice:
         for span in self.untouched:
             mask[span.start - self.start : span.end - self.start] = False
         return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Speech in the film's own sound through one shot."""
+
+    spans: tuple[
+        tuple[int, int], ...
+    ] = ()  # frames of the film in which somebody speaks, seen or not
+    known: bool = False  # whether that was judged: the film has sound, and faces were chosen by it
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ QUESTIONS = [
     ("Which file retries a dead worker?", "workers parallel", "parallel/workers.py"),
     ("Where is LSE computed?", "lse syncnet metrics", "metrics/syncnet.py"),
     ("Where is it decided whether something covers a face?", "occlusion face", "faces/occlusion.py"),
-    ("Where is the active speaker found?", "active speaker", "faces/active_speaker.py"),
+    ("Where is the active speaker found?", "active speaker", "lips/active_speaker.py"),
     ("Where are detections joined to tracks?", "tracker faces", "faces/tracker.py"),
     ("Which face of a shot is dubbed?", "face selection", "faces/selection.py"),
     ("Where is the list of stages in their order?", "pipeline job stages", "pipeline/job.py"),

@@ -169,6 +169,7 @@ def demo(
             out=result,
             work=folder / "work",
             overwrite=True,
+            settings=["faces.which=largest"],  # a film of stills, in which nobody speaks
             device=device,
             jobs=jobs,
             progress=progress,
@@ -184,8 +185,8 @@ def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet:
     """Call ``work``, show its result, and exit with its code."""
     with reporting_result(as_json=as_json, quiet=quiet) as reporter:
         result = work(reporter)
-        if result.facts.get("faces.dubbed") == 0:
-            reporter.warn("no face in this film was dubbed: only its sound is new")
+        for warning in _undubbed(result):
+            reporter.warn(warning)
         for event in _gated(result):
             reporter.emit(event)
         reporter.finish(_ended(result))
@@ -195,6 +196,19 @@ def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet:
         _show(result)
     if result.exit_code != EXIT_OK:
         raise typer.Exit(result.exit_code)
+
+
+def _undubbed(result: RunResult) -> Iterator[str]:
+    """What the user must know of faces that were not dubbed."""
+    silent = result.facts.get("faces.nobody")
+    if isinstance(silent, int) and silent:
+        shots = "1 shot" if silent == 1 else f"{silent} shots"
+        yield (
+            f"in {shots} faces were seen and none of them clearly speaks: they stay as filmed; "
+            "--faces largest dubs the largest all the same"
+        )
+    if result.facts.get("faces.dubbed") == 0:
+        yield "no face in this film was dubbed: only its sound is new"
 
 
 @contextmanager

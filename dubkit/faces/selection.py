@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,72 +13,78 @@ from numpy.typing import NDArray
 
 from dubkit.config.schema import FaceSettings
 from dubkit.errors import WorkError
-from dubkit.faces import active_speaker, occlusion, smooth
-from dubkit.records import FaceState, FaceTrack, TrackChoice, Untouched
+from dubkit.faces import occlusion, smooth
+from dubkit.records import FaceState, FaceTrack, TrackChoice, Untouched, Voices
 from dubkit.work.store import open_arrays, read_record, write_record
 
 MIN_SCORE = 0.5  # of landmarks: below it a frame is not dubbed
 RELEASE = 0.92  # a face is usable again when it is this far inside its limit
 SHARED_TIME = 0.25  # of the shorter track that two must share to compete
-UNCLEAR = "the largest face; none clearly speaks"  # the reason of a choice without evidence
-SHARE_OF_BEST = (
-    0.6  # correlation, relative to the best face's, from which on another face speaks too
-)
+SILENT = "its mouth does not speak"  # the reasons of a face that is not dubbed
+ANOTHER = "another face speaks"
+NOBODY = "nobody on screen clearly speaks"
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """The faces that are dubbed (numbers of tracks) with the reason of each, and a note for the user."""
+class Speaking:
+    """When one face speaks in the original."""
 
-    dubbed: dict[int, str]
-    scores: dict[int, active_speaker.SpeakerScore]
-    note: str | None = None
-    rejected: str = "not the largest face"  # why the competing faces are not
-
-
-def choose(
-    tracks: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
-) -> tuple[list[TrackChoice], str | None]:
-    """The choice for every track, and a note where ``settings.which`` could not be followed.
-
-    ``sound`` holds the features of the film's own sound; None where it has none.
-    """
-    spans = [untouched(track, settings, rate) for track in tracks]
-    usable = [
-        t for t, s in zip(tracks, spans, strict=True) if sum(u.end - u.start for u in s) < len(t)
-    ]
-    dubbed, refused, scores, note = _decide(usable, settings, rate, sound)
-    choices = []
-    for track, span in zip(tracks, spans, strict=True):
-        measured = scores.get(track.track)
-        reason = dubbed.get(track.track) or refused.get(track.track) or _main_reason(span)
-        choices.append(
-            TrackChoice(
-                track=track.track,
-                start=track.start,
-                end=track.start + len(track),
-                dubbed=track.track in dubbed,
-                reason=reason,
-                width=round(track.median_width, 1),
-                correlation=None if measured is None else round(measured.correlation, 3),
-                untouched=span,
-            )
-        )
-    return choices, note
+    spans: tuple[tuple[int, int], ...]  # frames of the film, half-open
+    score: float  # how surely, 0..1
 
 
 @dataclass(frozen=True, slots=True)
-class SoundFeatures:
-    """The film's own sound in one shot: `active_speaker.sound_features` of its frames."""
+class Selection:
+    """The faces that are dubbed (numbers of tracks) with the reason of each."""
 
-    start: int  # frame of row 0
-    features: active_speaker.Series  # (T, K)
+    dubbed: dict[int, str]
+    refused: str = "not the largest face"  # why the other usable faces are not
 
-    def of(self, track: FaceTrack) -> active_speaker.Series:
-        first = track.start - self.start
-        return self.features[first : first + len(track)]
+
+def choose(
+    tracks: Sequence[FaceTrack],
+    settings: FaceSettings,
+    rate: float,
+    speaking: Mapping[int, Speaking] | None = None,
+    by: str = "the film's own sound",
+) -> tuple[list[TrackChoice], str | None]:
+    """The choice for every track, and a note where faces could be dubbed and none is.
+
+    ``speaking`` says when each track speaks, judged ``by`` sound or lips; used where ``settings.which`` asks for it.
+    """
+    spans = [untouched(track, settings, rate) for track in tracks]
+    usable = [t for t, s in zip(tracks, spans, strict=True) if can_be_dubbed(t, s)]
+    numbers, heard = {t.track for t in usable}, speaking or {}
+    selected = _select(usable, settings, heard, by)
+    choices = []
+    for track, span in zip(tracks, spans, strict=True):
+        number = track.track
+        dubbed = number in selected.dubbed
+        other = selected.refused if number in numbers else _main_reason(span)
+        known = heard.get(number) if settings.which == "speaking" else None
+        end = track.start + len(track)
+        choices.append(
+            TrackChoice(
+                track=number,
+                start=track.start,
+                end=end,
+                dubbed=dubbed,
+                reason=selected.dubbed.get(number, other),
+                width=round(track.median_width, 1),
+                score=None if known is None else round(known.score, 3),
+                untouched=span,
+                speaks=(known.spans if known else ((track.start, end),)) if dubbed else (),
+            )
+        )
+    nobody = bool(usable) and not selected.dubbed
+    return choices, NOBODY if nobody else None
+
+
+def can_be_dubbed(track: FaceTrack, spans: Sequence[Untouched]) -> bool:
+    """Whether any frame is left beside its ``untouched`` spans."""
+    return sum(span.end - span.start for span in spans) < len(track)
 
 
 def untouched(track: FaceTrack, settings: FaceSettings, rate: float) -> tuple[Untouched, ...]:
@@ -119,29 +125,29 @@ def _over_limit(values: NDArray[np.floating], limit: float) -> Mask:
     return out
 
 
-def _decide(
-    usable: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
-) -> tuple[dict[int, str], dict[int, str], dict[int, active_speaker.SpeakerScore], str | None]:
-    """Tracks that are dubbed and those that are not, with their reasons; speaker scores; a note.
-
-    Faces compete only with those that are in the picture at the same time.
-    """
-    dubbed: dict[int, str] = {}
-    refused: dict[int, str] = {}
-    scores: dict[int, active_speaker.SpeakerScore] = {}
-    notes: list[str] = []
-    for concurrent in _concurrent(usable):
-        selection = _select_among(concurrent, settings, rate, sound)
-        dubbed |= selection.dubbed
-        refused |= {
-            t.track: selection.rejected for t in concurrent if t.track not in selection.dubbed
-        }
-        scores |= selection.scores
-        notes += [selection.note] if selection.note and selection.note not in notes else []
-    return dubbed, refused, scores, "; ".join(notes) or None
+def _select(
+    usable: Sequence[FaceTrack],
+    settings: FaceSettings,
+    speaking: Mapping[int, Speaking],
+    by: str,
+) -> Selection:
+    if settings.which == "all":
+        return Selection({t.track: "all faces are dubbed" for t in usable})
+    if settings.which == "speaking":
+        found = {t.track: f"its lips speak, by {by}" for t in usable if _spans(t, speaking)}
+        return Selection(found, ANOTHER if found else SILENT)
+    # faces compete only with those that are in the picture at the same time
+    groups = concurrent(usable)
+    largest = (max(group, key=lambda t: (t.median_width * len(t), -t.track)) for group in groups)
+    return Selection({t.track: "the largest face" for t in largest})
 
 
-def _concurrent(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
+def _spans(track: FaceTrack, speaking: Mapping[int, Speaking]) -> tuple[tuple[int, int], ...]:
+    found = speaking.get(track.track)
+    return found.spans if found else ()
+
+
+def concurrent(tracks: Sequence[FaceTrack]) -> list[list[FaceTrack]]:
     """Groups of tracks that are in the picture at the same time, directly or through others."""
     groups: list[list[FaceTrack]] = []
     for track in tracks:
@@ -156,53 +162,6 @@ def _share_time(a: FaceTrack, b: FaceTrack) -> bool:
     return both > SHARED_TIME * min(len(a), len(b))
 
 
-def _select_among(
-    usable: Sequence[FaceTrack], settings: FaceSettings, rate: float, sound: SoundFeatures | None
-) -> Selection:
-    largest = max(usable, key=lambda t: (t.median_width * len(t), -t.track))
-    if len(usable) == 1:
-        return Selection({largest.track: "the only face that can be dubbed"}, {})
-    if settings.which == "all":
-        return Selection({t.track: "all faces are dubbed" for t in usable}, {})
-    if settings.which == "largest":
-        return Selection({largest.track: "the largest face"}, {})
-    if sound is None:
-        note = "the film has no sound that shows who speaks, so the largest face is dubbed"
-        return Selection({largest.track: "the largest face; there is no sound"}, {}, note)
-    scores = _speaker_scores(usable, rate, sound)
-    speaking = _speakers(scores)
-    if speaking:
-        return Selection(speaking, scores, rejected="another face speaks")
-    note = f"no face clearly speaks among {len(usable)}, so the largest is dubbed"
-    return Selection({largest.track: UNCLEAR}, scores, note)
-
-
-def _speaker_scores(
-    usable: Sequence[FaceTrack], rate: float, sound: SoundFeatures
-) -> dict[int, active_speaker.SpeakerScore]:
-    measured = {
-        t.track: active_speaker.speaker_score(
-            active_speaker.mouth_motion(t.landmarks), sound.of(t), rate
-        )
-        for t in usable
-    }
-    return {track: s for track, s in measured.items() if s is not None}
-
-
-def _speakers(scores: dict[int, active_speaker.SpeakerScore]) -> dict[int, str]:
-    best = max((s.correlation for s in scores.values() if s.speaks), default=None)
-    if best is None:
-        moving = [track for track, s in scores.items() if s.motion >= active_speaker.MIN_MOTION]
-        if len(moving) == 1 and len(scores) > 1:
-            return {moving[0]: "the only mouth that moves"}
-        return {}
-    return {
-        track: f"its lips move with the film's own sound (r = {s.correlation:.2f})"
-        for track, s in scores.items()
-        if s.speaks and s.correlation >= SHARE_OF_BEST * best
-    }
-
-
 def _main_reason(spans: Sequence[Untouched]) -> str:
     lengths: dict[str, int] = {}
     for span in spans:
@@ -210,7 +169,7 @@ def _main_reason(spans: Sequence[Untouched]) -> str:
     return f"{max(lengths, key=lambda r: lengths[r])} in all its frames"
 
 
-TRACKS, CHOICES = "tracks.npz", "chosen.json"
+TRACKS, CHOICES, VOICES = "tracks.npz", "chosen.json", "voices.json"
 _ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "occlusion")
 
 
@@ -245,3 +204,14 @@ def save_choice(folder: Path, choices: list[TrackChoice]) -> None:
 def load_choice(folder: Path) -> list[TrackChoice]:
     """What is done with each track, in the order of `load_tracks`."""
     return read_record(folder / CHOICES, list[TrackChoice])
+
+
+def save_voices(folder: Path, voices: Voices) -> None:
+    """Write ``voices.json``."""
+    write_record(folder / VOICES, voices)
+
+
+def load_voices(folder: Path) -> Voices:
+    """What `save_voices` wrote; nothing known where it is not there."""
+    path = folder / VOICES
+    return read_record(path, Voices) if path.is_file() else Voices()

@@ -10,6 +10,7 @@ above the noise and survives; eyes and nose bridge, which rest most of the time,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,6 +36,16 @@ def segments(present: Mask) -> Iterator[slice]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(np.int8), [0]])))
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         yield slice(int(first), int(last))
+
+
+def closed(present: Mask, gap: int) -> Mask:
+    """``present`` (T,) with its inner gaps of at most ``gap`` filled."""
+    filled: Mask = present.copy()
+    inner = list(segments(present))
+    for before, after in pairwise(inner):
+        if after.start - before.stop <= gap:
+            filled[before.stop : after.start] = True
+    return filled
 
 
 def local_mean(values: Doubles, sigma: float) -> Doubles:

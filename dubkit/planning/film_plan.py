@@ -201,7 +201,8 @@ def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, 
         state=track.state[rows],
         occlusion=track.occlusion[rows],
     )
-    return shorter, replace(choice, start=start, end=end, untouched=spans)
+    speaks = tuple((max(a, start), min(b, end)) for a, b in choice.speaks if b > start and a < end)
+    return shorter, replace(choice, start=start, end=end, untouched=spans, speaks=speaks)
 
 
 def _cut_timing(timing: Timing, shot: Shot, part: Shot) -> Timing:

@@ -19,6 +19,7 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.metrics import lips, picture
 from dubkit.speech.timing import load_timing
+from dubkit.stages.generate import shares
 from dubkit.stages.probe import load_film
 
 NEAR = 0.75  # of a limit of pose: from here on it is told
@@ -76,6 +77,11 @@ def judge(seen: Seen, settings: FaceSettings) -> tuple[Level, tuple[Reason, ...]
     main = main_face(seen)
     if main is None:
         return Level.NONE, ()
+    if any(choice.reason == selection.SILENT for choice in seen.choices) and not any(
+        choice.dubbed for choice in seen.choices
+    ):
+        level = Level.MEDIUM if seen.spoken else Level.LOW
+        return level, (Reason("speaker", level, selection.NOBODY),)
     if not any(choice.dubbed for choice in seen.choices):
         level = Level.HIGH if seen.spoken else Level.LOW
         return level, (Reason("not dubbed", level, f"no face can be dubbed: {main[1].reason}"),)
@@ -133,8 +139,6 @@ def _of_shot(seen: Seen) -> Iterator[Reason]:
         yield Reason("blurred", level, f"blurred: focus {seen.focus:.2f} of 1")
     if seen.seconds < QUICK_SECONDS:
         yield Reason("fast cut", Level.MEDIUM, f"fast cut: {seen.seconds:.1f} s")
-    if seen.spoken and any(choice.reason == selection.UNCLEAR for choice in seen.choices):
-        yield Reason("speaker", Level.MEDIUM, "unclear which face speaks")
 
 
 def _most(values: NDArray[np.floating]) -> float:
@@ -209,8 +213,12 @@ def look(task: LookTask) -> ShotPlan:
     info, pts = load_film(task.probe)
     shot = task.shot
     tracks = selection.load_tracks(task.faces) if task.faces else []
+    timing = load_timing(task.timing) if task.timing else None
     choices = selection.load_choice(task.faces) if task.faces else []
-    runs = load_timing(task.timing).runs if task.timing else ()
+    if timing is not None and task.faces is not None:
+        parts = shares(shot, task.faces, timing, task.config)
+        choices = [part.choice for part in parts.values()]
+    runs = timing.runs if timing is not None else ()
     start, end = _seconds(shot, info, pts)
     spoken = _spoken(runs, shot, (end - start) / shot.frames)
     bare = Seen(tracks, choices, end - start, spoken.seconds > 0, None)
@@ -271,6 +279,8 @@ def _spoken(runs: Sequence[records.PhonemeRun], shot: records.Shot, step: float)
 
 def _who(choices: Sequence[records.TrackChoice]) -> str:
     told = [f"face {c.track}: {c.reason}" for c in choices if c.dubbed]
+    if not told and any(choice.reason == selection.SILENT for choice in choices):
+        return selection.NOBODY
     return "; ".join(told) or ("nobody" if not choices else "no face can be dubbed")
 
 

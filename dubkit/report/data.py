@@ -22,7 +22,16 @@ from dubkit.pipeline import inspect, verdicts
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
 from dubkit.planning.shot_plan import Seen, main_face
-from dubkit.records import SILENCE, FaceState, FaceTrack, Shot, Speech, StageResult, Timing
+from dubkit.records import (
+    SILENCE,
+    FaceState,
+    FaceTrack,
+    Shot,
+    Speech,
+    StageResult,
+    Timing,
+    TrackChoice,
+)
 from dubkit.speech.timing import load_speech, load_timing
 from dubkit.stages import adapt, generate, probe
 from dubkit.version import __version__
@@ -233,7 +242,7 @@ def _gate(
 def _faces(facts: ShotFacts, opened: inspect.OpenedJob, shot: Shot) -> None:
     try:
         tracks = load_tracks(opened.folder("faces", shot))
-        choices = load_choice(opened.folder("faces", shot))
+        choices = _choices(opened, shot)
     except WorkError:
         return
     main = main_face(Seen(tracks, choices, 1.0, True, None))
@@ -247,6 +256,14 @@ def _faces(facts: ShotFacts, opened: inspect.OpenedJob, shot: Shot) -> None:
             [span.start - shot.start, span.end - shot.start, span.reason]
             for span in choice.untouched
         ]
+
+
+def _choices(opened: inspect.OpenedJob, shot: Shot) -> list[TrackChoice]:
+    """As they were painted; before that, as they were chosen."""
+    try:
+        return load_choice(opened.folder("generate", shot))
+    except WorkError:
+        return load_choice(opened.folder("faces", shot))
 
 
 def openings(track: FaceTrack, shot: Shot) -> list[int | None]:

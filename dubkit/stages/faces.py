@@ -1,14 +1,17 @@
 """Stage ``faces``: the faces of one shot, followed from frame to frame, and which of them are dubbed.
 
-Writes ``tracks.npz`` and ``chosen.json`` (`dubkit.faces.selection`). A shot without a face is a normal result
-with no tracks.
+Writes ``tracks.npz``, ``chosen.json`` and ``voices.json`` (`dubkit.faces.selection`). A shot without a face is a normal
+result with no tracks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import as_file, files
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,12 +20,23 @@ from dubkit.config.schema import Config, FaceSettings
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces import active_speaker, align, selection, tracker, tracklet
-from dubkit.faces.selection import SoundFeatures, choose
+from dubkit.faces import align, selection, smooth, tracker, tracklet
+from dubkit.faces.selection import choose
 from dubkit.media import audio, frames, planes
-from dubkit.records import Detection, Doubles, FaceState, FaceTrack, Picture, Shot, TrackChoice
+from dubkit.records import (
+    Detection,
+    Doubles,
+    FaceState,
+    FaceTrack,
+    Mask,
+    Picture,
+    Shot,
+    TrackChoice,
+    Voices,
+)
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
+from dubkit.work.store import digest_file, digest_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +86,18 @@ def run(context: StageContext) -> StageReport:
         shot, views, landmarker, tracklet.TrackerSettings.of(settings, rate)
     )
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
-    needs_sound = settings.which == "speaking" and len(tracks) > 1
-    sound = _sound(context, shot, times, rate) if needs_sound else None
-    choices, note = choose(tracks, settings, rate, sound)
+    spoken = _who_speaks(context, shot, tracks, times, rate)
+    choices, note = choose(tracks, settings, rate, spoken.faces, spoken.by)
     selection.save_tracks(context.out, tracks)
     selection.save_choice(context.out, choices)
+    selection.save_voices(context.out, spoken.voices)
     return StageReport(
         engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
         notes=(
             *_engine_notes(settings, detector),
             *_notes(shot, choices, note, times - float(pts[0] * info.time_base)),
         ),
-        facts=_facts(shot, tracks, choices),
+        facts=_facts(shot, tracks, choices) | {"nobody": int(note is not None)},
     )
 
 
@@ -95,23 +109,62 @@ def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
     yield from getattr(detector, "notes", ())
 
 
-def _sound(context: StageContext, shot: Shot, times: Doubles, rate: float) -> SoundFeatures | None:
-    """The film's own sound in the span of the shot."""
-    margin = 0.5
-    begin = float(times[0]) - margin
-    samples = audio.load_span(context.job.video, begin, float(times[-1]) + margin)
-    if samples is None:
-        return None
-    middle = times - begin + 0.5 / rate  # the middle of the time that a frame is shown
-    return SoundFeatures(shot.start, active_speaker.sound_features(samples, middle))
+_MARGIN = 1.5  # seconds of the film's own sound around a shot
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """Who speaks in a shot of the original, and by what that was judged."""
+
+    faces: dict[int, selection.Speaking] = field(default_factory=dict)
+    voices: Voices = field(default_factory=Voices)
+    by: str = "the film's own sound"
+
+
+def _who_speaks(
+    context: StageContext, shot: Shot, tracks: Sequence[FaceTrack], times: Doubles, rate: float
+) -> _Spoken:
+    """When each face speaks; nothing where it is not asked for, or no face could be dubbed."""
+    settings = context.config.faces
+    masks = {t.track: _usable(t, settings, rate) for t in tracks}
+    if settings.which != "speaking" or not any(mask.any() for mask in masks.values()):
+        return _Spoken()
+    speaker: Any = registry.load_module("dubkit.lips.active_speaker", what="finding who speaks")
+    begin = float(times[0]) - _MARGIN
+    clock = times - begin + 0.5 / rate  # the middle of the time that a frame is shown
+    samples = audio.load_span(context.job.video, begin, float(times[-1]) + _MARGIN)
+    heard = speaker.hear_samples(samples, float(clock[0]), float(clock[-1]))
+    found = {}
+    for track in tracks:
+        if masks[track.track].any():
+            there = clock[track.start - shot.start :][: len(track)]
+            found[track.track] = speaker.match(heard, track, masks[track.track], there)
+    by_sound, speaking = speaker.speaks(heard, found)
+
+    def frames_of(beats: Mask) -> tuple[tuple[int, int], ...]:
+        rows = np.interp(clock, heard.times, beats) > 0.5
+        spans = smooth.segments(rows)
+        return tuple((shot.start + span.start, shot.start + span.stop) for span in spans)
+
+    faces = {n: selection.Speaking(frames_of(b), score) for n, (b, score) in speaking.items()}
+    voices = Voices(frames_of(heard.speech > 0), True) if by_sound else Voices()
+    by = "the film's own sound" if by_sound else "the picture alone: the sound holds no speech here"
+    return _Spoken(faces, voices, by)
+
+
+def _usable(track: FaceTrack, settings: FaceSettings, rate: float) -> Mask:
+    rows = np.ones(len(track), np.bool_)
+    for span in selection.untouched(track, settings, rate):
+        rows[span.start - track.start : span.end - track.start] = False
+    return rows
 
 
 def _notes(
     shot: Shot, choices: Sequence[TrackChoice], note: str | None, seconds: Doubles
 ) -> Iterator[str]:
     if note:
-        yield f"shot {shot.name}: {note}"
-    if choices and not any(c.dubbed for c in choices):
+        yield f"shot {shot.name}: {note}, so every mouth stays as filmed (--faces largest dubs the largest)"
+    elif choices and not any(c.dubbed for c in choices):
         reasons = "; ".join(f"face {c.track}: {c.reason}" for c in choices)
         yield f"shot {shot.name}: no face can be dubbed ({reasons})"
     for choice in choices:
@@ -166,13 +219,25 @@ def run_without(context: StageContext) -> StageReport:
     """The shot as if it had no face: the fallback where tracking failed."""
     selection.save_tracks(context.out, [])
     selection.save_choice(context.out, [])
+    selection.save_voices(context.out, Voices())
     return StageReport(facts={"faces": 0, "dubbed": 0})
 
 
 def _identity(config: Config) -> str:
     settings = config.faces
     names = (("detector", settings.detector), ("landmarker", settings.landmarker))
-    return ", ".join(engine_identity(kind, name, settings) for kind, name in names)
+    engines = ", ".join(engine_identity(kind, name, settings) for kind, name in names)
+    return f"{engines}, speaker {_speaker_digest()}" if settings.which == "speaking" else engines
+
+
+@cache
+def _speaker_digest() -> str:
+    """Of all nets that say who speaks."""
+    found = []
+    for name in ("speaker", "tc", "speech_encoder"):
+        with as_file(files("dubkit") / "weights" / f"{name}.safetensors") as path:
+            found.append(digest_file(path))
+    return digest_value(found)[:16]
 
 
 STAGE = Stage(
@@ -181,7 +246,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe",),
     run=run,
-    version=4,
+    version=5,
     sections=("faces",),
     files=("video",),
     identity=_identity,

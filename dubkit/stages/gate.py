@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dubkit.errors import WorkError
-from dubkit.faces.selection import load_tracks
+from dubkit.faces.selection import load_choice, load_tracks
+from dubkit.lips import turns
 from dubkit.metrics import gate_limits, lip_sync, shot_meter
 from dubkit.speech.timing import load_timing
 from dubkit.stages import base, generate
@@ -48,12 +49,14 @@ def _faces(context: base.StageContext) -> Iterator[gate_limits.FaceChecks]:
         return
     timing = load_timing(context.folder("timing"))
     tracks = {track.track: track for track in load_tracks(context.folder("faces"))}
+    says = {choice.track: choice.says for choice in load_choice(context.folder("generate"))}
     voices = generate.Cast(context)
     still = context.config.generate.silence != "original"
     for seen in faces:
         track = tracks[seen.track]
         row = track.start - context.shot.start
-        speech = lip_sync.speech_of(timing, row, len(track), voices.config(track).generate)
+        own = turns.only(timing, says[seen.track])
+        speech = lip_sync.speech_of(own, row, len(track), voices.config(track).generate)
         found = seen.values(speech, still=still)
         yield gate_limits.FaceChecks(
             seen.track, seen.frames, gate_limits.check(found, context.config.gate)
@@ -66,7 +69,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "faces", "adapt", "timing", "generate"),
     run=run,
-    version=4,
+    version=5,
     sections=("gate", "generate"),
     files=("video",),
     # what looks, and what says which mouth was wanted

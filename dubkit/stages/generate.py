@@ -3,7 +3,8 @@
 Two passes over the shot's frames, none of which is kept: the first gives the generator the few frames that it takes
 texture from, the second paints and encodes. Where cores are idle, several frames are painted at once, which changes
 nothing, since no frame depends on how another was painted. Before a frame is encoded it is measured for the gate.
-Publishes ``segment.nut``, ``result.json`` and the files of `dubkit.metrics.shot_meter`.
+Publishes ``segment.nut``, ``result.json``, ``chosen.json`` (the frames of each face that are painted) and the files of
+`dubkit.metrics.shot_meter`.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces.selection import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_choice
+from dubkit.lips import turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
+from dubkit.lips.turns import Part
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.lip_sync import phonemes_of
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
-from dubkit.records import FaceState, FaceTrack, Shot, Timing, TrackChoice, VideoInfo
+from dubkit.records import FaceState, FaceTrack, Shot, Timing, VideoInfo
 from dubkit.speech.timing import load_timing
 from dubkit.stages import adapt, probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -71,21 +74,32 @@ def run(context: StageContext) -> StageReport:
     info, _ = probe.load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
-    choices = {choice.track: choice for choice in load_choice(folder)}
-    pairs = [(track, choices[track.track]) for track in load_tracks(folder)]
-    faces = [(track, choice) for track, choice in pairs if choice.dubbed and choice.usable.any()]
-    renderers = [
-        cast.engine(track).face(info, track, choice.usable, timing, track.start - shot.start)
-        for track, choice in faces
+    parts = shares(shot, folder, timing, context.config)
+    faces = [(track, parts[track.track]) for track in load_tracks(folder)]
+    faces = [
+        (track, part) for track, part in faces if part.choice.dubbed and part.choice.usable.any()
     ]
-    meters = shot_meters(info, shot, timing, faces, context.config, context.device)
+    renderers = [
+        cast.engine(track).face(
+            info, track, part.choice.usable, part.timing, track.start - shot.start
+        )
+        for track, part in faces
+    ]
+    meters = shot_meters(info, shot, faces, context.config, context.device)
     result = _render(context, renderers, meters)
     meters.save(context.out)
+    save_choice(context.out, [part.choice for part in parts.values()])
     return StageReport(
         engine=cast.names(),
         warnings=_damage(result),
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )
+
+
+def shares(shot: Shot, faces: Path, timing: Timing, config: Config) -> dict[int, Part]:
+    """For each track in the folder ``faces`` its part in the dub, in their order (`lips.turns`)."""
+    phonemes = phonemes_of(timing, config.generate)
+    return turns.parts(shot, load_choice(faces), load_voices(faces), timing, phonemes)
 
 
 class Cast:
@@ -204,7 +218,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "adapt", "timing"),
     run=run,
-    version=2,
+    version=3,
     sections=("generate",),
     files=("video",),
     identity=identity,
@@ -240,8 +254,7 @@ class ShotMeters:
 def shot_meters(
     info: VideoInfo,
     shot: Shot,
-    timing: Timing,
-    faces: Sequence[tuple[FaceTrack, TrackChoice]],
+    faces: Sequence[tuple[FaceTrack, Part]],
     config: Config,
     device: str,
 ) -> ShotMeters:
@@ -254,11 +267,12 @@ def shot_meters(
     locator = cast(
         base.Locator, registry.load_engine("landmarker", landmarker, config.faces, device)
     )
-    found, phonemes = [], phonemes_of(timing, config.generate)
-    for track, choice in faces:
-        rows = choice.usable & (track.state == FaceState.SEEN)
+    found = []
+    for track, part in faces:
+        rows, timing = part.choice.usable & (track.state == FaceState.SEEN), part.timing
         if rows.any():
             times = timing.times[track.start - shot.start :][: len(track)]
+            phonemes = phonemes_of(timing, config.generate)
             chosen = looks(away_from_edges(rows, edge), times, phonemes, rate)
             found.append(FaceMeter(track, chosen, locator))
     return ShotMeters(found)

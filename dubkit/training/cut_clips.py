@@ -20,7 +20,7 @@ import numpy as np
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.engines.registry import load_engine
 from dubkit.errors import InputError, WorkError
-from dubkit.faces import active_speaker, align, selection, tracklet
+from dubkit.faces import align, lips_from_sound, selection, tracklet
 from dubkit.faces.tracker import track_shot
 from dubkit.lips import mesh_warp
 from dubkit.media import audio, pictures, planes
@@ -136,10 +136,9 @@ def _cut_speech(piece: Piece) -> CutResult:
     samples = audio.load_span(piece.video, begin, float(times[-1]) + 1 / rate + _MARGIN)
     if samples is None:
         raise InputError("its sound cannot be decoded")
-    features = active_speaker.sound_features(samples, times - begin + 0.5 / rate)
-    choices, note = selection.choose(
-        tracks, settings, rate, selection.SoundFeatures(shot.start, features)
-    )
+    features = lips_from_sound.sound_features(samples, times - begin + 0.5 / rate)
+    speaking, note = quality.talkers(tracks, shot.start, features, settings, rate)
+    choices, _ = selection.choose(tracks, settings, rate, speaking)
     found = Choices(shot, rate, tracks, choices, note)
     refused = list(refusals(found, piece.config.train.prepare))
     clips: list[CutClip] = []
@@ -166,7 +165,7 @@ def _speech_clip(piece: Piece, run: Run, samples: Floats) -> CutClip | str:
     part, track = run.rows, run.track
     landmarks, own = track.landmarks[part], pts[run.start : run.end]
     seconds = times_of(info, own - own[0])
-    level, motion = quality.energy(samples), active_speaker.mouth_motion(landmarks)
+    level, motion = quality.energy(samples), lips_from_sound.mouth_motion(landmarks)
     sync = quality.synchrony(motion, samples, seconds, rate)
     fault = quality.face_fault(track.scores[part], settings)
     fault = fault or quality.sound_fault(level, motion, rate, sync, settings)
@@ -284,7 +283,8 @@ def _cut_pictures(piece: Piece) -> CutResult:
         return Refused(shot.start + start * step, last, reason)
 
     tracks = track_shot(part, views, landmarker, tracklet.TrackerSettings.of(settings, rate))
-    choices, _ = selection.choose(tracks, settings, rate, None)
+    largest = settings.model_copy(update={"which": "largest"})
+    choices, _ = selection.choose(tracks, largest, rate)
     found = Choices(part, rate, tracks, choices, None)
     refused = [refuse(r.start, r.end, r.reason) for r in refusals(found, wanted)]
     clips: list[CutClip] = []

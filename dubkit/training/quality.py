@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.config.schema import Config, FaceSettings, PrepareSettings
-from dubkit.faces import active_speaker, smooth
+from dubkit.faces import lips_from_sound, selection, smooth
 from dubkit.metrics.picture import focus
 from dubkit.records import SILENCE, FaceTrack, Floats, Shot, TimedPhoneme, TrackChoice
 
@@ -56,12 +56,12 @@ def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sy
     count = len(motion)
     if count < max(8, 0.6 * rate) or not np.isfinite(motion).all():
         return None
-    features = active_speaker.sound_features(samples, times + 0.5 / rate)
+    features = lips_from_sound.sound_features(samples, times + 0.5 / rate)
     if np.ptp(features) < 0.5:
         return None
     predicted, seen = (
-        active_speaker.without_slow(features, rate) @ active_speaker.lips_from_sound(),
-        active_speaker.without_slow(motion, rate),
+        lips_from_sound.without_slow(features, rate) @ lips_from_sound.lips_from_sound(),
+        lips_from_sound.without_slow(motion, rate),
     )
     reach = min(round(REACH_SECONDS * rate), count // 3)
     lags = np.arange(-reach, reach + 1)
@@ -69,7 +69,7 @@ def synchrony(motion: Series, samples: Floats, times: Series, rate: float) -> Sy
     top = int(curve.argmax())
     offset = float(lags[top]) + _peak(curve, top)
     best, seconds = float(curve[top]), count / rate
-    sure = seconds >= JUDGED_SECONDS and best >= active_speaker.LIMIT / float(np.sqrt(seconds))
+    sure = seconds >= JUDGED_SECONDS and best >= lips_from_sound.LIMIT / float(np.sqrt(seconds))
     return Sync(best, offset / rate, sure)
 
 
@@ -81,7 +81,7 @@ def _agreement(seen: Series, predicted: Series, lag: int) -> float:
     a, b = a - a.mean(0), b - b.mean(0)
     power = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     alike = np.where(power > 1e-9, (a * b).sum(0) / np.maximum(power, 1e-9), 0.0)
-    return float(alike @ np.array(active_speaker.WEIGHTS) / sum(active_speaker.WEIGHTS))
+    return float(alike @ np.array(lips_from_sound.WEIGHTS) / sum(lips_from_sound.WEIGHTS))
 
 
 def _peak(curve: Series, top: int) -> float:
@@ -143,10 +143,10 @@ def sound_fault(
     if sync is None or float(inner.std()) < STEADY:
         return "its sound is not speech: one level throughout"
     moved = float(motion[:, 0].std())
-    if moved < active_speaker.MIN_MOTION:
+    if moved < lips_from_sound.MIN_MOTION:
         return (
             f"a still picture or a still mouth: it moves by {moved:.3f} of the eye distance, "
-            f"{active_speaker.MIN_MOTION} needed"
+            f"{lips_from_sound.MIN_MOTION} needed"
         )
     long = len(motion) / rate >= JUDGED_SECONDS
     if long and sync.agreement < settings.min_agreement:
@@ -221,6 +221,44 @@ def face_settings(config: Config) -> FaceSettings:
             "min_track_seconds": min(wanted.min_seconds, 0.5),
         }
     )
+
+
+SHARE_OF_BEST = 0.6  # correlation, against the best face's, from which on another face speaks too
+
+
+def talkers(
+    tracks: Sequence[FaceTrack], start: int, features: Series, settings: FaceSettings, rate: float
+) -> tuple[dict[int, selection.Speaking], str | None]:
+    """The faces that go with the sound in the whole of their tracks, and a note where that is not clear.
+
+    ``features`` are `lips_from_sound.sound_features` of the frames from ``start`` on. A face that has no rival is
+    taken: whether it goes with its sound is measured later, run by run.
+    """
+    spans = [selection.untouched(track, settings, rate) for track in tracks]
+    usable = [t for t, s in zip(tracks, spans, strict=True) if selection.can_be_dubbed(t, s)]
+    chosen: list[FaceTrack] = []
+    note = None
+    for group in selection.concurrent(usable):
+        scores = [
+            lips_from_sound.speaker_score(
+                lips_from_sound.mouth_motion(t.landmarks),
+                features[t.start - start :][: len(t)],
+                rate,
+            )
+            for t in group
+        ]
+        pairs = [(t, s) for t, s in zip(group, scores, strict=True) if s is not None]
+        best = max((s.correlation for _, s in pairs if s.speaks), default=None)
+        moving = [t for t, s in pairs if s.motion >= lips_from_sound.MIN_MOTION]
+        if best is not None:
+            enough = SHARE_OF_BEST * best
+            chosen += [t for t, s in pairs if s.speaks and s.correlation >= enough]
+        elif len(moving) == 1 and len(pairs) > 1:
+            chosen += moving
+        else:
+            chosen.append(max(group, key=lambda t: t.median_width * len(t)))
+            note = "it is not clear who speaks" if len(group) > 1 else note
+    return {t.track: selection.Speaking(((t.start, t.start + len(t)),), 1.0) for t in chosen}, note
 
 
 def usable_runs(found: Choices, settings: PrepareSettings) -> Iterator[Run]:

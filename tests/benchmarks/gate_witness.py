@@ -1,6 +1,6 @@
 """Which clips are out of sync by themselves: a witness that knows neither phonemes nor the gate.
 
-Lips are predicted from the sound alone (`dubkit.faces.active_speaker`) and compared with the real ones at every
+Lips are predicted from the sound alone (`dubkit.faces.lips_from_sound`) and compared with the real ones at every
 offset, over the whole clip. Of some clips nobody has verified the sync; the gate cannot be blamed where it refuses
 those.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dubkit.faces import active_speaker
+from dubkit.faces import lips_from_sound
 from dubkit.media.audio import load_samples
 from dubkit.speech.timing import load_timing
 from tests.benchmarks.gate_clips import ShotFiles
@@ -49,7 +49,9 @@ def witness(shots: Sequence[ShotFiles]) -> Witness | None:
             timing = load_timing(files.folder("timing"))
             times = timing.times[track.start - files.shot.start :][: len(track)]
             rate = (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6)
-            shown = active_speaker.without_slow(active_speaker.mouth_motion(track.landmarks), rate)
+            shown = lips_from_sound.without_slow(
+                lips_from_sound.mouth_motion(track.landmarks), rate
+            )
             samples = load_samples(files.video)
             total += len(track) * np.array(
                 [_agreement(shown, samples, times - lag * STEP, rate) for lag in lags]
@@ -65,11 +67,11 @@ def witness(shots: Sequence[ShotFiles]) -> Witness | None:
 
 def _agreement(shown: np.ndarray, samples: np.ndarray, times: np.ndarray, rate: float) -> float:
     """Weighted correlation of (T, 3) motions with those that the sound foretells at ``times``."""
-    features = active_speaker.without_slow(active_speaker.sound_features(samples, times), rate)
-    told = features @ active_speaker.lips_from_sound()
+    features = lips_from_sound.without_slow(lips_from_sound.sound_features(samples, times), rate)
+    told = features @ lips_from_sound.lips_from_sound()
     found = 0.0
-    for kind, weight in enumerate(active_speaker.WEIGHTS):
+    for kind, weight in enumerate(lips_from_sound.WEIGHTS):
         x, y = shown[:, kind] - shown[:, kind].mean(), told[:, kind] - told[:, kind].mean()
         power = float(np.sqrt((x @ x) * (y @ y)))
         found += weight * float(x @ y) / power if power > 1e-9 else 0.0
-    return found / sum(active_speaker.WEIGHTS)
+    return found / sum(lips_from_sound.WEIGHTS)

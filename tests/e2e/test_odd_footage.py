@@ -80,7 +80,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def dub(film: Path, sound: str = "dub.wav", *flags: str) -> tuple[dict[str, object], str]:
     """Dub a film, which must succeed; the result's facts and what was said."""
-    words = ["run", "-a", sound, "--jobs", "1", "--json", "--out", "out.mp4", *flags, str(film)]
+    words = ["run", "-a", sound, "--jobs", "1", "--json", "--faces", "largest"]
+    words += ["--out", "out.mp4", *flags, str(film)]
     result = runner.invoke(app, words)
     assert result.exit_code == 0, result.output + result.stderr
     events = [json.loads(line) for line in result.stdout.splitlines()]

@@ -26,6 +26,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
 def command(files: DemoFiles, folder: Path) -> list[str]:
     words = [sys.executable, "-m", "dubkit", "run", str(files.film), "--audio", str(files.dub)]
     words += ["--script", str(files.script), "--preset", "preview", "--jobs", "1", "--json"]
+    words += ["--faces", "largest"]  # stills, in which nobody speaks
     return [*words, "--out", str(folder / "out.mp4"), "--work", str(folder / "work")]
 
 

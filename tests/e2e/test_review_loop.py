@@ -26,6 +26,7 @@ REJECTED, OTHERWISE, LEFT = SHOTS
 FLAGS = (
     *("--set", "generate.codec=ffv1"),  # lossless, so that pictures can be compared
     *("--gate", "warn", "--jobs", "1"),
+    *("--faces", "largest"),  # a film of stills, in which nobody speaks
 )
 
 

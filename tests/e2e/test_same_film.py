@@ -38,7 +38,7 @@ def film(footage: Path, out: Path, jobs: int) -> bytes:
         footage / "dub.wav",
         out=out,
         shots=footage / "shots.txt",
-        settings=["speech.aligner=even"],
+        settings=["speech.aligner=even", "faces.which=largest"],
         jobs=jobs,
         device="cpu",
     )

@@ -34,7 +34,7 @@ class Film:
             *(self.video, self.dub),
             out=self.made,
             work=folder / "work",
-            settings=[f"generate.codec={codec}", "gate.action=warn"],
+            settings=[f"generate.codec={codec}", "gate.action=warn", "faces.which=largest"],
             device="cpu",
             jobs=1,
         )

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from dubkit.config.schema import FaceSettings
-from dubkit.faces.active_speaker import Series, sound_features
 from dubkit.faces.association import bounds
-from dubkit.faces.selection import SoundFeatures, choose, untouched
+from dubkit.faces.selection import NOBODY, SILENT, Speaking, choose, untouched
 from dubkit.records import FaceState, FaceTrack, Floats
-from tests.faces.test_active_speaker import RATE, syllables, talk, times
+from tests.faces.test_lips_from_sound import RATE
 from tests.painted import face
 
 SETTINGS = FaceSettings()
@@ -40,18 +39,17 @@ def still(size: float, count: int = 100) -> Floats:
     return np.repeat((face(0.0) * size + 300)[None], count, 0).astype(np.float32)
 
 
-def sound_of(samples: Floats, count: int, start: int = 500) -> SoundFeatures:
-    return SoundFeatures(start, sound_features(samples, times(count)))
-
-
 def reasons(one: FaceTrack, settings: FaceSettings = SETTINGS) -> list[tuple[int, int, str]]:
     return [(u.start, u.end, u.reason) for u in untouched(one, settings, RATE)]
 
 
 def test_a_good_face_is_usable_in_every_frame() -> None:
-    (choice,), note = choose([track(0, still(60))], SETTINGS, RATE, None)
+    (choice,), note = choose(
+        [track(0, still(60))], SETTINGS, RATE, {0: Speaking(((500, 600),), 0.9)}
+    )
     assert choice.dubbed
     assert choice.usable.all()
+    assert choice.speaks == ((500, 600),)
     assert (choice.start, choice.end) == (500, 600)
     assert note is None
 
@@ -83,7 +81,7 @@ def test_absent_frames_are_listed() -> None:
 
 
 def test_a_face_that_is_too_small_is_not_dubbed_and_says_so() -> None:
-    (choice,), _ = choose([track(0, still(10))], SETTINGS, RATE, None)
+    (choice,), _ = choose([track(0, still(10))], SETTINGS, RATE)
     assert not choice.dubbed
     assert not choice.usable.any()
     assert "too small" in choice.reason
@@ -97,56 +95,46 @@ def test_a_usable_moment_too_short_to_see_is_left_alone() -> None:
 
 def test_the_largest_face_is_dubbed_when_asked_for() -> None:
     tracks = [track(0, still(80)), track(1, still(50))]
-    choices, _ = choose(tracks, FaceSettings(which="largest"), RATE, None)
+    choices, _ = choose(tracks, FaceSettings(which="largest"), RATE)
     assert [c.dubbed for c in choices] == [True, False]
 
 
 def test_all_faces_are_dubbed_when_asked_for() -> None:
     tracks = [track(0, still(80)), track(1, still(50)), track(2, still(8))]
-    choices, _ = choose(tracks, FaceSettings(which="all"), RATE, None)
+    choices, _ = choose(tracks, FaceSettings(which="all"), RATE)
     assert [c.dubbed for c in choices] == [True, True, False]
 
 
-def two_talkers(opening: Series) -> list[FaceTrack]:
-    return [track(0, still(120, len(opening))), track(1, talk(opening).astype(np.float32))]
-
-
 def test_the_face_that_speaks_is_dubbed_though_another_is_larger() -> None:
-    mine, samples = syllables(4.0, 3)
-    choices, note = choose(two_talkers(mine), SETTINGS, RATE, sound_of(samples, 100))
+    tracks = [track(0, still(120)), track(1, still(60))]
+    choices, note = choose(tracks, SETTINGS, RATE, {1: Speaking(((520, 570),), 0.93)}, "its sound")
     assert [c.dubbed for c in choices] == [False, True]
-    assert choices[1].correlation is not None
+    assert choices[1].speaks == ((520, 570),)
+    assert (choices[1].score, choices[1].reason) == (0.93, "its lips speak, by its sound")
     assert choices[0].reason == "another face speaks"
     assert note is None
 
 
-def test_without_sound_the_largest_face_is_dubbed_and_a_note_says_so() -> None:
-    mine, _ = syllables(4.0, 3)
-    choices, note = choose(two_talkers(mine), SETTINGS, RATE, None)
-    assert [c.dubbed for c in choices] == [True, False]
-    assert note is not None
+def test_where_nobody_speaks_nobody_is_dubbed_and_a_note_says_so() -> None:
+    choices, note = choose([track(0, still(120)), track(1, still(60))], SETTINGS, RATE)
+    assert [c.dubbed for c in choices] == [False, False]
+    assert {c.reason for c in choices} == {SILENT}
+    assert note == NOBODY
 
 
-def test_where_nobody_clearly_speaks_the_largest_is_dubbed_and_a_note_says_so() -> None:
-    mine, _ = syllables(4.0, 3)
-    other, samples = syllables(4.0, 9)
-    tracks = [
-        track(0, (talk(mine[::-1]) * 1.2).astype(np.float32)),
-        track(1, talk(np.roll(mine, 9)).astype(np.float32)),
-    ]
-    choices, note = choose(tracks, SETTINGS, RATE, sound_of(samples * 0, 100))
-    assert [c.dubbed for c in choices] == [True, False]
-    assert choices[1].reason == "not the largest face"
-    assert note is not None
-    assert len(other) == 100
+def test_a_face_that_cannot_be_dubbed_does_not_count_as_silent() -> None:
+    (choice,), note = choose([track(0, still(10))], SETTINGS, RATE)
+    assert note is None
+    assert choice.reason != SILENT
+
+
+def test_the_largest_of_those_who_are_seen_together_is_dubbed_whole() -> None:
+    tracks = [track(0, still(80)), track(1, still(50), start=610)]
+    choices, note = choose(tracks, FaceSettings(which="largest"), RATE)
+    assert [c.dubbed for c in choices] == [True, True]
+    assert [c.speaks for c in choices] == [((500, 600),), ((610, 710),)]
+    assert note is None
 
 
 def test_no_track_is_a_normal_result() -> None:
-    assert choose([], SETTINGS, RATE, None) == ([], None)
-
-
-def test_two_tracks_that_follow_one_another_are_both_dubbed() -> None:
-    tracks = [track(0, still(80)), track(1, still(50), start=610)]
-    choices, note = choose(tracks, SETTINGS, RATE, None)
-    assert [c.dubbed for c in choices] == [True, True]
-    assert note is None
+    assert choose([], SETTINGS, RATE) == ([], None)

@@ -9,7 +9,7 @@ import pytest
 
 from dubkit.errors import WorkError
 from dubkit.faces.selection import choose, load_choice, load_tracks, save_choice, save_tracks
-from tests.faces.test_active_speaker import RATE
+from tests.faces.test_lips_from_sound import RATE
 from tests.faces.test_selection import SETTINGS, still, track
 
 

@@ -85,6 +85,7 @@ def done(
         "speech.model": whisper_folder,
         "speech.align_model": align_folder,
         "faces.detector": "retinaface",
+        "faces.which": "largest",
         "faces.weights": weights,
         "faces.detect_size": LOOK,
         "gate.action": "warn",  # a voice of single words on a portrait is no film; engines are looked at here

@@ -34,7 +34,7 @@ def test_each_shot_is_described(planned: tuple[RunRequest, FilmPlan]) -> None:
     assert last.speech.seconds > 1
     assert (last.speech.phonemes or 0) > (last.speech.labials or 0) > 0
     assert last.to_paint == 125
-    assert "the only face" in last.who
+    assert "the largest face" in last.who
     assert shots[1].face is None
     assert shots[1].to_paint == 0
 

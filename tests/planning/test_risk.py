@@ -5,7 +5,7 @@ import pytest
 
 from dubkit.config.schema import FaceSettings
 from dubkit.faces import landmark_layout
-from dubkit.faces.selection import UNCLEAR, choose
+from dubkit.faces.selection import SILENT, choose
 from dubkit.planning.shot_plan import Level, Seen, judge, main_face
 from dubkit.records import FaceState, FaceTrack, TrackChoice
 
@@ -30,7 +30,11 @@ def track(
 
 
 def seen(*tracks: FaceTrack, seconds: float = 2.0, focus: float = 1.0, spoken: bool = True) -> Seen:
-    choices, _ = choose(tracks, SETTINGS, 25.0, None) if tracks else ([], None)
+    choices, _ = (
+        choose(tracks, SETTINGS.model_copy(update={"which": "largest"}), 25.0)
+        if tracks
+        else ([], None)
+    )
     return Seen(tracks, choices, seconds, spoken, focus)
 
 
@@ -76,15 +80,14 @@ def test_nobody_can_be_dubbed_is_a_high_risk_only_where_somebody_speaks() -> Non
     assert kinds(seen(away, spoken=False)) == {"not dubbed": Level.LOW}
 
 
-def test_a_guess_at_who_speaks_is_told() -> None:
+def test_that_nobody_on_screen_speaks_is_told() -> None:
     two = (track(), track(number=1, width=100))
-    guessed = [
-        TrackChoice(0, 0, 50, True, UNCLEAR, 120, 0.1, ()),
-        TrackChoice(1, 0, 50, False, "another face speaks", 100, 0.0, ()),
+    silent = [
+        TrackChoice(0, 0, 50, False, SILENT, 120, None, ()),
+        TrackChoice(1, 0, 50, False, SILENT, 100, None, ()),
     ]
-    found = Seen(two, guessed, 2.0, True, 1.0)
-    assert kinds(found) == {"speaker": Level.MEDIUM}
-    assert kinds(Seen(two, guessed, 2.0, False, 1.0)) == {}
+    assert kinds(Seen(two, silent, 2.0, True, 1.0)) == {"speaker": Level.MEDIUM}
+    assert kinds(Seen(two, silent, 2.0, False, 1.0)) == {"speaker": Level.LOW}
 
 
 def test_the_main_face_is_the_one_that_is_dubbed_most() -> None:

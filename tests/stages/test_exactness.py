@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from dubkit.config.schema import Config, GenerateSettings
+from dubkit.config.schema import Config, FaceSettings, GenerateSettings
 from dubkit.demo import SHOTS, render
 from dubkit.engines.base import FaceRenderer
 from dubkit.faces.selection import CHOICES, TRACKS, load_choice, load_tracks
@@ -53,7 +53,10 @@ class Scene:
         film = self.root / "film.mp4"
         return StageContext(
             job=Job(film, self.root / "dub.wav", self.root / "o.mkv", self.root / "w"),
-            config=Config(generate=GenerateSettings.model_validate(values)),
+            config=Config(
+                generate=GenerateSettings.model_validate(values),
+                faces=FaceSettings(which="largest"),
+            ),
             out=out,
             inputs={name: (self.root / name,) for name in ("probe", "faces", "timing")},
             shot=SHOT,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import Config, FaceSettings
-from dubkit.faces.selection import load_choice, load_tracks
+from dubkit.faces.selection import load_choice, load_tracks, load_voices
 from dubkit.media.probe import probe
 from dubkit.media.process import find_program, run as run_program
 from dubkit.records import FaceState, Floats, Job, Shot
@@ -19,11 +19,15 @@ from dubkit.stages.base import Per, Source, StageContext, StageReport
 from dubkit.stages.faces import STAGE, run, run_without
 from dubkit.work.store import write_record
 from tests.painted import Person, Scene, paint
+from tests.training.talking import openings, speech
 
 SIZE = (320, 200)
 PAINTED = FaceSettings(
-    detector="tests.painted:PaintedDetector", landmarker="tests.painted:PaintedLandmarker"
+    detector="tests.painted:PaintedDetector",
+    landmarker="tests.painted:PaintedLandmarker",
+    which="largest",
 )
+SPEAKING = PAINTED.model_copy(update={"which": "speaking"})
 
 
 def write_film(
@@ -82,6 +86,7 @@ def test_the_stage_says_what_it_is() -> None:
     assert STAGE.sections == ("faces",)
     identity = STAGE.identity(Config(faces=PAINTED))
     assert identity == "painted 1, painted 1"
+    assert STAGE.identity(Config(faces=SPEAKING)).startswith("painted 1, painted 1, speaker ")
 
 
 def test_a_face_is_followed_through_a_real_file(tmp_path: Path) -> None:
@@ -138,38 +143,37 @@ def test_a_small_face_is_listed_with_its_reason(tmp_path: Path) -> None:
     assert any("no face can be dubbed" in note for note in report.notes)
 
 
-def test_two_faces_and_no_sound_dub_the_largest_and_say_so(tmp_path: Path) -> None:
+def test_still_faces_and_no_sound_dub_nobody_and_say_so(tmp_path: Path) -> None:
     film = write_film(
         tmp_path / "film.mkv", lambda i: [Person(0, 70, 80, 18), Person(1, 220, 80, 30)], 25
     )
-    report, out = run_stage(tmp_path, film)
-    assert [c.dubbed for c in load_choice(out)] == [True, False]
-    assert any("largest" in note for note in report.notes)
+    report, out = run_stage(tmp_path, film, settings=SPEAKING)
+    assert [c.dubbed for c in load_choice(out)] == [False, False]
+    assert any("--faces largest" in note for note in report.notes)
+    assert report.facts["nobody"] == 1
+    assert not load_voices(out).known
 
 
 @pytest.mark.parametrize("speaker", [0, 1])
 def test_the_face_that_moves_with_the_films_own_sound_is_dubbed(
     tmp_path: Path, speaker: int
 ) -> None:
-    beats = np.random.default_rng(5).uniform(0.2, 0.4, 16).cumsum()
-    time = np.arange(16000 * 4) / 16000
-    swell = np.clip(sum(np.exp(-0.5 * ((time - b) / 0.05) ** 2) for b in beats), 0, 1)
-    tone = sum(np.sin(2 * np.pi * f * time) for f in (120, 600, 800, 1200))
+    sound = speech(4.0)
+    wide = openings(sound, 100)
 
     def scene(i: int) -> Sequence[Person]:
-        said = float(swell[round((i + 0.5) / 25 * 16000)])
-        opening = (said, 0.0) if speaker == 0 else (0.0, said)
+        opening = (float(wide[i]), 0.0) if speaker == 0 else (0.0, float(wide[i]))
         return [
             Person(0, 70, 80, 22, opening=opening[0]),
             Person(1, 220, 80, 34, opening=opening[1]),
         ]
 
-    film = write_film(tmp_path / "film.mkv", scene, 100, (0.1 * swell * tone).astype(np.float32))
-    report, out = run_stage(tmp_path, film)
+    film = write_film(tmp_path / "film.mkv", scene, 100, sound)
+    _, out = run_stage(tmp_path, film, settings=SPEAKING)
     tracks, choices = load_tracks(out), load_choice(out)
     (dubbed,) = [t for t, c in zip(tracks, choices, strict=True) if c.dubbed]
     assert (dubbed.boxes[0, 0] < 120) == (speaker == 0)
-    assert not any("largest" in note for note in report.notes)
+    assert load_voices(out).known
 
 
 def test_the_same_shot_gives_the_same_bytes(tmp_path: Path) -> None:

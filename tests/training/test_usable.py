@@ -10,7 +10,7 @@ from dubkit.faces.align import mean_face
 from dubkit.faces.association import bounds
 from dubkit.faces.selection import choose
 from dubkit.records import FaceState, FaceTrack, Shot
-from dubkit.training.quality import Choices, face_settings, refusals, usable_runs
+from dubkit.training.quality import Choices, face_settings, refusals, talkers, usable_runs
 from tests.training.talking import config
 
 RATE, FRAMES = 25.0, 100
@@ -29,7 +29,9 @@ def track(number: int = 0, *, width: float = 100.0, yaw: float = 0.0, turned: in
 
 
 def chosen(*tracks: FaceTrack) -> Choices:
-    choices, note = choose(tracks, face_settings(config()), RATE, None)
+    settings, silence = face_settings(config()), np.zeros((FRAMES, 1))
+    speaking, note = talkers(tracks, 0, silence, settings, RATE)
+    choices, _ = choose(tracks, settings, RATE, speaking)
     return Choices(Shot(0, FRAMES), RATE, tracks, choices, note)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from dubkit.faces import active_speaker, landmark_layout
+from dubkit.faces import landmark_layout, lips_from_sound
 from dubkit.media.audio import load_samples
 
 RIDGE = 300.0
@@ -25,7 +25,7 @@ OTHERS = 2.0
 
 def pairs(
     data: Path, labels: Path, split: str
-) -> Iterator[tuple[str, active_speaker.Series, active_speaker.Series, float]]:
+) -> Iterator[tuple[str, lips_from_sound.Series, lips_from_sound.Series, float]]:
     """Set, sound features, mouth motion and frame rate of every clip that may be used."""
     with (data / "clips.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["ship"] == "yes" and r["split"] == split]
@@ -39,17 +39,17 @@ def pairs(
             continue
         times = label["pts"] - label["pts"][0]
         rate = float(1 / np.median(np.diff(times)))
-        sound = active_speaker.sound_features(load_samples(data / row["file"]), times)
-        yield row["set"], sound, active_speaker.mouth_motion(points), rate
+        sound = lips_from_sound.sound_features(load_samples(data / row["file"]), times)
+        yield row["set"], sound, lips_from_sound.mouth_motion(points), rate
 
 
-def fit(data: Path, labels: Path) -> active_speaker.Series:
+def fit(data: Path, labels: Path) -> lips_from_sound.Series:
     """The ridge regression, (features, 3)."""
-    gram: active_speaker.Series | None = None
-    cross: active_speaker.Series | None = None
+    gram: lips_from_sound.Series | None = None
+    cross: lips_from_sound.Series | None = None
     for group, sound, motion, rate in pairs(data, labels, "train"):
-        x = active_speaker.without_slow(sound, rate)
-        y = active_speaker.without_slow(motion, rate)
+        x = lips_from_sound.without_slow(sound, rate)
+        y = lips_from_sound.without_slow(motion, rate)
         y /= y.std(0) + 1e-6
         weight = WEIGHT.get(group, OTHERS)
         gram = weight * x.T @ x + (0.0 if gram is None else gram)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubkit.faces.active_speaker import (
+from dubkit.faces.lips_from_sound import (
     SAMPLE_RATE,
     Series,
     mouth_motion,

@@ -1,9 +1,9 @@
-"""The active speaker: does a mouth move with the sound?
+"""Lip motion from sound by a linear map: how far footage is out of sync, and whether a face goes with its sound at all.
 
-A linear map, trained on people who speak (`dubkit.training.lab.fit_lips_from_sound`), predicts from the sound around
-each frame how far lips are open and drawn and how fast they move. The measured motion of a mouth is correlated with
-that, both without their slow part, at the best of a few lags: real films are up to a few frames out of sync. The
-correlation that chance alone gives falls with the square root of the time seen, and so does the limit for "speaks".
+The map, trained on people who speak (`dubkit.training.lab.fit_lips_from_sound`), predicts from the sound around each
+frame how far lips are open and drawn and how fast they move. Training judges footage by it, since it knows nothing of
+the nets that are trained. Who speaks in a film is found by `dubkit.lips.active_speaker`. The correlation that chance
+alone gives falls with the square root of the time seen, and so does the limit for "speaks".
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""Who speaks: mouths that move as the sound asks, beside others; no footage is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dubkit.demo import ASSETS
+from dubkit.lips import active_speaker
+from dubkit.lips.active_speaker import BEAT, Heard, Match, match_shapes, speaks
+from dubkit.media.audio import load_samples
+from dubkit.models import speaker
+from dubkit.records import Floats
+
+SECONDS = 6.0
+
+
+@pytest.fixture(scope="module")
+def heard() -> Heard:
+    """Real speech, of the demo."""
+    return active_speaker.hear_samples(load_samples(ASSETS / "dub.flac"), 0.5, 0.5 + SECONDS)
+
+
+def everywhere(heard: Heard) -> np.ndarray:
+    return np.ones(len(heard.times), np.bool_)
+
+
+def mouth(heard: Heard, late: int = 0) -> Floats:
+    """A mouth that does what the sound asks, not quite exactly, ``late`` beats after it."""
+    random = np.random.default_rng(1)
+    shapes = heard.shapes + random.normal(0, 0.15, heard.shapes.shape)
+    return np.asarray(np.roll(shapes, late, axis=0), np.float32)
+
+
+def still(heard: Heard) -> Floats:
+    return np.random.default_rng(2).normal(0, 0.05, heard.shapes.shape).astype(np.float32)
+
+
+def found(heard: Heard, *mouths: Floats) -> tuple[bool, dict[int, tuple[np.ndarray, float]]]:
+    faces = {k: match_shapes(heard, shapes, everywhere(heard)) for k, shapes in enumerate(mouths)}
+    return speaks(heard, faces)
+
+
+def test_a_mouth_that_goes_with_the_sound_speaks_and_one_at_rest_does_not(heard: Heard) -> None:
+    by_sound, who = found(heard, still(heard), mouth(heard))
+    assert by_sound
+    assert list(who) == [1]
+    beats, score = who[1]
+    spoken = heard.speech > 0
+    assert (beats & spoken).sum() > 0.9 * spoken.sum()
+    assert score > 0.8
+
+
+def test_a_face_alone_that_rests_under_a_voice_does_not_speak(heard: Heard) -> None:
+    assert found(heard, still(heard)) == (True, {})
+
+
+@pytest.mark.parametrize("late", [-2, 2])
+def test_sound_two_frames_off_is_still_recognized(heard: Heard, late: int) -> None:
+    assert list(found(heard, mouth(heard, late))[1]) == [0]
+
+
+def test_a_mouth_that_speaks_something_else_does_not_speak(heard: Heard) -> None:
+    assert 0 not in found(heard, mouth(heard)[::-1].copy(), mouth(heard))[1]
+
+
+def test_who_stops_speaking_stops(heard: Heard) -> None:
+    half = len(heard.times) // 2
+    shapes = mouth(heard)
+    shapes[half:] = still(heard)[half:]
+    beats, _ = found(heard, shapes)[1][0]
+    spoken = heard.speech > 0
+    edge = round(0.4 / BEAT)
+    assert (beats & spoken)[: half - edge].sum() > 0.9 * spoken[: half - edge].sum()
+    assert not beats[half + edge :].any()
+
+
+def test_without_sound_the_lips_alone_decide(heard: Heard) -> None:
+    silent = active_speaker.hear_samples(None, 0.5, 0.5 + SECONDS)
+    faces = {0: still(heard), 1: mouth(heard)}
+    matches = {
+        k: match_shapes(silent, v[: len(silent.times)], everywhere(silent))
+        for k, v in faces.items()
+    }
+    by_sound, who = speaks(silent, matches)
+    assert not by_sound
+    assert list(who) == [1]
+
+
+def test_a_face_that_is_not_there_does_not_speak(heard: Heard) -> None:
+    there = match_shapes(heard, mouth(heard), everywhere(heard))
+    away = replace(there, there=np.zeros(len(heard.times), np.bool_))
+    assert speaks(heard, {0: away}) == (True, {})
+
+
+def test_doubtful_moments_of_someone_who_surely_speaks_are_bridged(heard: Heard) -> None:
+    there = everywhere(heard)
+    logits = np.where(np.arange(len(heard.times)) < 25, -1.0, 6.0).astype(np.float32)
+    always = replace(heard, speech=np.full(len(heard.times), 4.0, np.float32))
+    moving = np.full(len(heard.times), 5.0, np.float32)
+    beats, _ = speaks(always, {0: Match(logits, moving, there)})[1][0]
+    assert beats.all()
+    resting = np.full(len(heard.times), -5.0, np.float32)
+    beats, _ = speaks(always, {0: Match(logits, resting, there)})[1][0]
+    assert not beats[:15].any()
+
+
+def test_a_net_that_is_saved_is_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("net") / "speaker.safetensors"
+    net = active_speaker.packaged_net()
+    speaker.save_speaker(path, net, 1)
+    again = speaker.load_speaker(path)
+    assert again.config == net.config
+    assert path.stat().st_size < 200_000
