@@ -52,6 +52,7 @@ def test_weights_presets_and_the_assets_of_reports_are_in_the_wheel(wheel: zipfi
         "mean_face",
         "mouth_shape",
         "sc",
+        "speaker",
         "speech_encoder",
         "tc",
     }
