@@ -99,12 +99,32 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...]
     container: str
     timed: bool = True  # False: the file states no usable times; frames are counted, not sought
+    fields: Literal["", "top", "bottom"] = ""  # interlaced: which field comes first, see `lines`
+    marked: Literal["", "top", "bottom"] = ""  # whether the pictures say that they are interlaced
+    alpha: bool = False  # a plane beside those of `pixel_format`
+    coded_format: str = ""  # FFmpeg's name of the pictures as they are stored
+    profile: str = ""
+    tag: str = ""  # of four letters, in the container
+    bit_rate: int = 0  # of the pictures, 0: not known
+    intra: bool = False  # every frame stands for itself
+    mastering: str = ""  # HDR10 mastering display as x265 writes it
+    light: str = ""  # HDR10 content light level: most, mean
+    hidden: tuple[str, ...] = ()  # what else the pictures carry: captions, AFD, HDR10+ ...
+
+    @property
+    def lines(self) -> int:
+        """Of a picture as coded for one of ours: 2 where a picture here is a field of an interlaced film.
+
+        ``height``, ``frames``, the rates and ``time_base`` are then those of fields, each shown at its own
+        time; ``pixel_aspect`` and ``display_size`` are the frame's.
+        """
+        return 2 if self.fields else 1
 
     @property
     def display_size(self) -> tuple[int, int]:
         """(width, height) of the upright picture with square pixels; the height is kept."""
-        width = round(self.width * self.pixel_aspect)
-        return (self.height, width) if self.rotation in (90, 270) else (width, self.height)
+        width, height = round(self.width * self.pixel_aspect), self.height * self.lines
+        return (height, width) if self.rotation in (90, 270) else (width, height)
 
     @property
     def has_audio(self) -> bool:

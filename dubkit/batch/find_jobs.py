@@ -22,7 +22,7 @@ from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.media import container, probe
 from dubkit.pipeline.inputs import check_request
 from dubkit.pipeline.job import STAGES
-from dubkit.pipeline.request import RunRequest, make_job, result_suffix
+from dubkit.pipeline.request import RunRequest, likely_suffix, make_job
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -506,7 +506,7 @@ def _request(batch: BatchRequest, name: str, stem: str, row: Row) -> RunRequest:
         batch.flags,
         folder=row.video.parent,
     )
-    out = batch.out / (row.out or f"{stem}{result_suffix(row.video, config.generate.codec)}")
+    out = batch.out / (row.out or f"{stem}{likely_suffix(row.video, config)}")
     if not out.resolve().is_relative_to(batch.out.resolve()):
         raise UsageError(f"out is outside {batch.out}: {row.out}")
     job = make_job(

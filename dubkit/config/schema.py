@@ -249,6 +249,11 @@ class ProbeSettings(Section):
         8192 * 8192, gt=0, le=2**28, description="Largest frame accepted, in pixels."
     )
     max_hours: float = Field(24.0, gt=0, description="Longest film accepted, in hours.")
+    fields: Literal["auto", "top", "bottom", "none"] = Field(
+        "auto",
+        description="Interlaced film: auto: each field is worked on as a frame where the pictures are marked as "
+        "interlaced; top or bottom: likewise, that field first, whatever the mark; none: whole frames.",
+    )
     max_damaged: Unit = Field(
         0.001,
         description="Largest share of frames that cannot be decoded and repeat their neighbor; two always may.",
@@ -417,11 +422,18 @@ class GenerateSettings(Section):
     feather: float = Field(
         0.12, gt=0, le=0.5, description="Width of the soft mask edge, in face widths."
     )
-    codec: Literal["h264", "h265", "ffv1", "prores"] = Field(
-        "h264", description="Picture codec of the result."
+    codec: Literal[
+        "source", "h264", "h265", "ffv1", "prores", "dnxhr", "cineform", "vp9", "av1"
+    ] = Field(
+        "source",
+        description="Picture codec of the result; source: the film's own, or H.264 where that is a delivery codec "
+        "that cannot be written.",
     )
     quality: float = Field(
-        16.0, ge=0, le=51, description="CRF for h264 and h265; 0 is lossless (h264)."
+        16.0,
+        ge=0,
+        le=51,
+        description="CRF of H.264 and HEVC, and its equal for VP9 and AV1; 0 is lossless.",
     )
     speed: str = Field("veryfast", description="Encoder preset for h264 and h265.")
 

@@ -22,9 +22,14 @@ from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, write_failure
 from dubkit.records import Integers, VideoInfo
 
-_CARRIERS = ("mov", "matroska")  # MOV keeps any time base and every frame's duration
-_ONLY_MATROSKA = ("ffv1",)  # its color tags are lost elsewhere
-_EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}  # equal bytes, times as given
+# MOV keeps any time base and every frame's duration, Matroska the color tags of codecs that have none
+_CARRIERS = {
+    **dict.fromkeys(("ffv1", "vp8"), "matroska"),
+    **dict.fromkeys(("vp9", "av1"), "mp4"),
+    **dict.fromkeys(("rawvideo", "ffvhuff", "huffyuv", "utvideo", "magicyuv"), "nut"),
+}
+# equal bytes, times as given; strict: FFmpeg makes AVC-Intra of deep H.264 in MOV otherwise, which nobody decodes
+_EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "strict": "unofficial"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +161,12 @@ def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStrea
         if template is None:
             raise OutputError(f"the segment {like} holds no pictures")
         codec = template.codec_context.codec.canonical_name
-        for carrier in _CARRIERS[1:] if codec in _ONLY_MATROSKA else _CARRIERS:
-            target = av.open(f"file:{out}", "w", format=carrier, container_options=_EXACT)
-            try:
-                stream = target.add_stream_from_template(template)
-            except ValueError:
-                target.close()
-                continue
-            with target:
-                yield target, stream
-            return
-    raise OutputError(f"no container keeps pictures of codec {codec}")
+        carrier = _CARRIERS.get(codec, "mov")
+        with av.open(f"file:{out}", "w", format=carrier, container_options=_EXACT) as target:
+            stream = target.add_stream_from_template(template, opaque=True)
+            if carrier in source.format.name.split(","):
+                stream.codec_context.codec_tag = template.codec_context.codec_tag
+            yield target, stream
 
 
 SECONDS = 0.16  # of a fade
@@ -218,7 +218,7 @@ def fade_segment(
     filmed = reader.read(start, start + there.frames)
     with FrameWriter(out, reader.info, settings) as writer:
         for number, (a, b) in enumerate(zip(filmed, made, strict=True)):
-            writer.write(_mixed(a, b, fade.share(number, there.frames)), a.pts)
+            writer.write(_mixed(a, b, fade.share(number, there.frames)), a.pts, a.extras)
 
 
 def _mixed(source: frames.Frame, made: frames.Frame, share: float) -> tuple[planes.Plane, ...]:

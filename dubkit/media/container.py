@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,22 @@ SOUNDS = frozenset((
     ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ac3", ".eac3", ".ogg", ".opus", ".aiff", ".aif",
     ".mka", ".w64",
 ))  # fmt: skip
-# what a film can be written into
-CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
-# `GenerateSettings.codec` -> FFmpeg's name of the codec
-CODEC_NAMES = {"h264": "h264", "h265": "hevc", "ffv1": "ffv1", "prores": "prores"}
-_MP4_CODECS = {"h264", "hevc", "mpeg4", "av1", "vp9", "mpeg2video"}
-_WRITABLE_CODECS = {
-    ".mp4": _MP4_CODECS,
-    ".m4v": _MP4_CODECS,
-    ".mov": _MP4_CODECS | {"prores", "dnxhd", "mjpeg", "qtrle", "v210", "rawvideo"},
+# what a film can be written into, and FFmpeg's names of the pictures that each holds
+_ISO = {"h264", "hevc", "mpeg4", "av1", "vp9", "mpeg2video", "mjpeg"}
+_STUDIO = {"prores", "dnxhd", "cfhd", "jpeg2000", "v210", "v410", "r210", "png", "qtrle", "dvvideo"}
+_FOURCC = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "rawvideo", "v210", "cfhd", "png"}
+HOLDS: Mapping[str, frozenset[str]] = {
+    ".mp4": frozenset(_ISO),
+    ".m4v": frozenset(_ISO),
+    ".mov": frozenset(_ISO | _STUDIO | {"rawvideo", "vp9"}),
+    ".mkv": frozenset(_ISO | _STUDIO | _FOURCC | {"vp8"}),
+    ".mxf": frozenset({"mpeg2video", "dnxhd", "prores", "jpeg2000", "dvvideo", "h264"}),
+    ".ts": frozenset({"h264", "hevc", "mpeg2video"}),
+    ".avi": frozenset(_FOURCC | {"mjpeg", "mpeg4", "dvvideo", "h264"}),
+    ".webm": frozenset({"vp8", "vp9", "av1"}),
 }
+_SAME = {".m2ts": ".ts", ".mts": ".ts", ".qt": ".mov"}  # films of these are written as those
+CONTAINERS = tuple(HOLDS)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _PLAYLIST_SIGNATURES = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _STILL_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
@@ -136,11 +142,15 @@ def film_stream(container: InputContainer) -> VideoStream | None:
 
 
 def can_hold(suffix: str, codec: str) -> bool:
-    """Whether a film can be written with this suffix and hold ``codec`` pictures (`GenerateSettings.codec`)."""
-    suffix = suffix.lower()
-    if suffix not in CONTAINERS:
-        return False
-    return suffix == ".mkv" or CODEC_NAMES[codec] in _WRITABLE_CODECS[suffix]
+    """Whether a film can be written with this suffix and hold pictures of ``codec``, by FFmpeg's name."""
+    return codec in HOLDS.get(suffix.lower(), ())
+
+
+def result_suffix(video: Path, codec: str) -> str:
+    """The suffix of a film's result: the film's own where that container holds ``codec``, else the first that does."""
+    own = video.suffix.lower()
+    likely = (_SAME.get(own, own), *CONTAINERS)
+    return next(suffix for suffix in likely if can_hold(suffix, codec))
 
 
 def check_delivery(output: Path, codec: str) -> str:
@@ -150,8 +160,9 @@ def check_delivery(output: Path, codec: str) -> str:
         known = ", ".join(CONTAINERS)
         raise UsageError(f"a film cannot be written as {output.name}", hint=f"use one of {known}")
     if not can_hold(suffix, codec):
+        held = ", ".join(known for known in CONTAINERS if can_hold(known, codec))
         raise UsageError(
-            f"{CODEC_NAMES[codec]} pictures cannot go into {suffix}",
-            hint="write an .mkv, or choose another codec with --set generate.codec=h264",
+            f"{codec} pictures cannot go into {suffix}",
+            hint=f"write {held}, or choose another codec with --set generate.codec=h264",
         )
     return suffix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -14,8 +14,17 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
+from dubkit.media import fields
+from dubkit.media.captions import Extras, extras_of
 from dubkit.media.container import open_media
-from dubkit.media.planes import Plane, PlaneFormat, plane_format, plane_rows
+from dubkit.media.planes import (
+    Plane,
+    PlaneFormat,
+    alpha_name,
+    plane_format,
+    plane_rows,
+    swscale_matrix,
+)
 from dubkit.records import Integers, Picture, VideoInfo
 
 _MPEG, _JPEG = 1, 2
@@ -33,6 +42,14 @@ class Frame:
     info: VideoInfo
     _decoded: VideoFrame = field(repr=False)
     _scaler: VideoReformatter = field(repr=False)
+    _alpha: Plane | None = field(repr=False, default=None)
+
+    @property
+    def extras(self) -> Extras:
+        """What lies beside the colors; of two fields the first has the frame's captions."""
+        if self.format.parity is not None and self.index % 2:
+            return Extras(self._alpha)
+        return extras_of(self._decoded, self._alpha)
 
     def picture(self, long_side: int) -> Picture:
         """(H, W, 3) RGB, upright, square pixels, the longer side at most ``long_side``."""
@@ -43,11 +60,11 @@ class Frame:
         if info.rotation in (90, 270):
             width, height = height, width
         small = self._scaler.reformat(
-            self._decoded,
+            self._decoded if self.format.parity is None else self._field(),
             width=width,
             height=height,
             format="rgb24",
-            src_colorspace=_swscale_matrix(self.format),
+            src_colorspace=swscale_matrix(self.format),
             src_color_range=_JPEG if self.format.full_range else _MPEG,
             dst_color_range=_JPEG,
             interpolation=Interpolation.AREA if scale < 1 else Interpolation.BILINEAR,
@@ -56,10 +73,17 @@ class Frame:
         rgb = rgb[:, : width * 3].reshape(height, width, 3)
         return np.ascontiguousarray(np.rot90(rgb, -info.rotation // 90))
 
-
-def _swscale_matrix(layout: PlaneFormat) -> int:
-    red = layout.weights[0]
-    return {0.2126: 1, 0.30: 4, 0.299: 5, 0.212: 7, 0.2627: 9}[red]
+    def _field(self) -> VideoFrame:
+        """The field as a picture that can be scaled."""
+        made = VideoFrame(self.info.width, self.info.height, self.info.pixel_format)
+        ordered = (
+            [self.planes[_RGB_ORDER.index(i)] for i in range(3)]
+            if self.format.is_rgb
+            else self.planes
+        )
+        for target, source in zip(made.planes, ordered, strict=True):
+            plane_rows(target, self.format.sample_type)[:, : target.width] = source
+        return made
 
 
 _LONGEST_GAP = 250  # pictures that are decoded for nothing rather than skipped by seeking
@@ -84,9 +108,13 @@ class FrameReader:
         self.format = plane_format(info)
         self.repaired = 0
         self._scaler = VideoReformatter()
+        self._stored = alpha_name(info.pixel_format) if info.alpha else info.pixel_format
 
     def read(self, start: int, end: int) -> Iterator[Frame]:
         """Pictures ``start`` to ``end`` (excluded), in order."""
+        if self.info.fields:
+            yield from self._fields(start, end)
+            return
         if not 0 <= start <= end <= self.info.frames:
             raise ValueError(f"pictures {start} to {end} of a film of {self.info.frames}")
         if start == end:
@@ -126,10 +154,32 @@ class FrameReader:
                 if frame.index in kept:
                     yield frame
 
+    def _fields(self, start: int, end: int) -> Iterator[Frame]:
+        """The same of an interlaced film, whose frames are parted."""
+        coded, times = fields.woven(self.info), fields.frame_times(self.pts, self.info)
+        reader = FrameReader(self.path, coded, times, self.threads)
+        for frame in reader.read(start // 2, (end + 1) // 2):
+            self.repaired = 2 * reader.repaired
+            for index in range(max(start, 2 * frame.index), min(end, 2 * frame.index + 2)):
+                odd = fields.parity(self.info, index)
+                yield Frame(
+                    index,
+                    int(self.pts[index]),
+                    tuple(plane[odd::2] for plane in frame.planes),
+                    replace(self.format, parity=odd),
+                    self.info,
+                    frame._decoded,
+                    self._scaler,
+                    None if frame._alpha is None else frame._alpha[odd::2],
+                )
+
     def _frame(self, index: int, decoded: VideoFrame) -> Frame:
         planes = _planes(decoded, self.format)
+        color, alpha = (planes[:-1], planes[-1]) if self.info.alpha else (planes, None)
+        if self.format.is_rgb:
+            color = tuple(color[i] for i in _RGB_ORDER)
         return Frame(
-            index, int(self.pts[index]), planes, self.format, self.info, decoded, self._scaler
+            index, int(self.pts[index]), color, self.format, self.info, decoded, self._scaler, alpha
         )
 
     def _steady(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
@@ -220,13 +270,20 @@ class FrameReader:
     def _conformed(self, frame: VideoFrame) -> VideoFrame:
         info = self.info
         if (frame.format.name, frame.width, frame.height) == (
-            info.pixel_format,
+            self._stored,
             info.width,
             info.height,
         ):
             return frame
+        if (frame.width, frame.height) != (info.width, info.height):
+            raise InputError(
+                f"{self.path} changes its pictures from {info.width} x {info.height} to "
+                f"{frame.width} x {frame.height} in the middle",
+                hint=f"make them one size first: ffmpeg -i FILM -vf scale={info.width}:{info.height} -c:v ffv1 "
+                "-c:a copy NEW.mkv",
+            )
         pts = frame.pts
-        changed = frame.reformat(width=info.width, height=info.height, format=info.pixel_format)
+        changed = frame.reformat(width=info.width, height=info.height, format=self._stored)
         changed.pts = pts
         return changed
 
@@ -238,4 +295,4 @@ def _planes(frame: VideoFrame, layout: PlaneFormat) -> tuple[Plane, ...]:
         view = plane_rows(plane, kind)[:, : plane.width]
         view.flags.writeable = False
         views.append(view)
-    return tuple(views[i] for i in _RGB_ORDER) if layout.is_rgb else tuple(views)
+    return tuple(views)

@@ -37,6 +37,7 @@ class Parts:
     sound: streams.Sound
     dub_stream: int
     plan: streams.StreamPlan
+    codec: str  # of the pictures
     keep: bool  # metadata and chapters
     language: str | None = None  # of the dub, in three letters
     title: str | None = None
@@ -97,11 +98,19 @@ def _picture(parts: Parts, suffix: str) -> list[str]:
     options = ["-c:v:0", "copy", "-fflags", "+bitexact"]
     options += ["-flags:v", "+bitexact", "-flags:a", "+bitexact"]
     if parts.info.pixel_aspect != 1:
-        shape = parts.info.pixel_aspect * parts.info.width / parts.info.height
+        shape = parts.info.pixel_aspect * parts.info.width / (parts.info.height * parts.info.lines)
         options += ["-aspect:v:0", f"{shape.numerator}:{shape.denominator}"]
+    if suffix in (".mxf", ".mkv", ".webm") and parts.info.rate:  # stated apart from the times
+        options += ["-r:v:0", str(parts.info.average_rate / parts.info.lines)]
     if suffix in streams.ISO:
         options += ["-movflags", "+faststart"]
-        options += ["-video_track_timescale", str(parts.info.time_base.denominator)]
+        scale = parts.info.time_base.denominator // parts.info.lines
+        options += ["-video_track_timescale", str(scale)]
+        if parts.codec == "hevc":
+            options += ["-tag:v:0", "hvc1"]  # the only one that Apple's players take
+        if parts.codec == "h264" and suffix == ".mov":
+            # FFmpeg takes deep H.264 for AVC-Intra otherwise, and writes what nobody decodes
+            options += ["-tag:v:0", "avc1", "-strict", "unofficial"]
     return options
 
 

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
 from dubkit.media import planes, writer
+from dubkit.media.codecs import ENCODER_THREADS
 from dubkit.media.container import open_media
 from dubkit.records import Picture
 
@@ -58,7 +59,7 @@ class PictureWriter:
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = self.size, self.size, "yuv420p"
         stream.codec_context.time_base = stream.time_base = self._time_base
-        stream.codec_context.thread_count = writer.ENCODER_THREADS
+        stream.codec_context.thread_count = ENCODER_THREADS
         stream.options = {"crf": CRF, "preset": "veryfast", "g": str(KEY_EVERY), "bf": "0"}
         self._stream = stream
         return self

@@ -23,6 +23,7 @@ Matrix = NDArray[np.float64]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 FULL_RANGE = 2
+_LIMITED = 1
 _UNSPECIFIED = 2
 # luma weights of red and blue by FFmpeg's matrix code (ITU-T H.273)
 _WEIGHTS = {
@@ -48,6 +49,12 @@ SAME_SAMPLES = {
     "yuyv422": "yuv422p",
     "uyvy422": "yuv422p",
     "yvyu422": "yuv422p",
+    "rgb48le": "gbrp16le",
+    "rgb48be": "gbrp16le",
+    "x2rgb10le": "gbrp10le",
+    "gbrp10be": "gbrp10le",
+    "gbrp12be": "gbrp12le",
+    "gray16be": "gray16le",
     "rgb24": "gbrp",
     "bgr24": "gbrp",
     "rgb0": "gbrp",
@@ -56,6 +63,13 @@ SAME_SAMPLES = {
     "0bgr": "gbrp",
     "monob": "gray",
     "monow": "gray",
+}
+# formats with alpha -> the same with planes of their own; the last one is alpha
+_WITH_ALPHA = {
+    **dict.fromkeys(("rgba", "bgra", "argb", "abgr"), "gbrap"),
+    **dict.fromkeys(("rgba64le", "rgba64be", "gbrap16be"), "gbrap16le"),
+    "gbrap10be": "gbrap10le",
+    "gbrap12be": "gbrap12le",
 }
 
 
@@ -71,6 +85,9 @@ class PlaneFormat:
     full_range: bool
     weights: tuple[float, float]  # of red and blue in luma
     centered: bool  # chroma lies between luma samples across as well (JPEG), not on them (MPEG-2)
+    parity: int | None = (
+        None  # of a field: whether its lines are the even or the odd ones of the frame
+    )
 
     @property
     def sample_type(self) -> type[np.uint8] | type[np.uint16]:
@@ -79,7 +96,7 @@ class PlaneFormat:
 
 def plane_format(info: VideoInfo) -> PlaneFormat:
     """The format of a film's pictures."""
-    return _format(info.pixel_format, info.color, info.height)
+    return _format(info.pixel_format, info.color, info.height * info.lines)
 
 
 def plane_rows(plane: VideoPlane, kind: type[np.uint8] | type[np.uint16]) -> Plane:
@@ -97,16 +114,30 @@ def _format(name: str, color: Color, height: int) -> PlaneFormat:
     chroma = parts[1] if len(parts) > 2 and not known.is_rgb else parts[0]
     jpeg = name.startswith("yuvj")
     matrix = color.matrix if color.matrix in _WEIGHTS else (5 if height < 720 or jpeg else 1)
+    # gray that states no range is full range, to FFmpeg and to all that convert with it
+    full = color.range == FULL_RANGE or (name.startswith("gray") and color.range != _LIMITED)
     return PlaneFormat(
         name=name,
         depth=parts[0].bits,
         shift=((16 // chroma.width).bit_length() - 1, (16 // chroma.height).bit_length() - 1),
         is_rgb=known.is_rgb,
         planes=len(parts),
-        full_range=jpeg or known.is_rgb or color.range == FULL_RANGE,
+        full_range=jpeg or known.is_rgb or full,
         weights=_WEIGHTS[matrix],
         centered=jpeg,
     )
+
+
+def alpha_name(name: str) -> str:
+    """The planar format with alpha of a planar one without."""
+    return name.replace("gbrp", "gbrap").replace("yuv", "yuva")
+
+
+def without_alpha(name: str) -> str | None:
+    """The planar format of the colors of a format with alpha; None: it has none that is kept."""
+    name = _WITH_ALPHA.get(name, name)
+    plain = name.replace("gbrap", "gbrp").replace("yuva", "yuv")
+    return plain if plain != name and planar_name(plain) == plain else None
 
 
 @cache
@@ -125,6 +156,12 @@ def planar_name(name: str) -> str | None:
     return name if separate and plain and whole else None
 
 
+def swscale_matrix(layout: PlaneFormat) -> int:
+    """FFmpeg's code of the matrix that a format's weights mean."""
+    red = layout.weights[0]
+    return {0.2126: 1, 0.30: 4, 0.299: 5, 0.212: 7, 0.2627: 9}[red]
+
+
 def coded_from_display(info: VideoInfo) -> Matrix:
     """Display coordinates -> pixels of the coded (decoded, not yet turned) picture."""
     width, height = info.display_size
@@ -136,12 +173,16 @@ def coded_from_display(info: VideoInfo) -> Matrix:
     }[info.rotation]
     matrix = np.array(turn, np.float64)
     upright_width = height if info.rotation in (90, 270) else width
-    return _scaled(matrix, info.width / upright_width, 1.0)
+    return _scaled(matrix, info.width / upright_width, 1 / info.lines)
 
 
 def plane_from_display(info: VideoInfo, layout: PlaneFormat, plane: int) -> Matrix:
     """Display coordinates -> samples of plane ``plane``, chroma siting included."""
     matrix = coded_from_display(info)
+    if layout.parity is not None:
+        matrix[1, 2] += (
+            0.25 - 0.5 * layout.parity
+        )  # its lines lie above or below the frame's middle
     if plane == 0 or layout.is_rgb:
         return matrix
     across, down = layout.shift

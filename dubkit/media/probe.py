@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import Type as SideType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
+from dubkit.media import fields
+from dubkit.media.captions import side_data
 from dubkit.media.container import MOST_PIXELS, film_stream, open_media
-from dubkit.media.planes import planar_name
+from dubkit.media.planes import planar_name, without_alpha
 from dubkit.records import Color, Integers, StreamInfo, VideoInfo
 
 Pts = Integers
 
 _FIRST_LOOK = 24  # pictures decoded to see what the film really holds
+_GLANCE = 4  # the same, where only the kind of the film is asked for
 _WHOLE = {"mov", "matroska"}  # their first picture stands for itself; a stream may begin anywhere
 _ENCRYPTED = ("encv", "enca", "encs")
 _USUAL_RATES = tuple(
@@ -43,22 +49,38 @@ class _Look:
 
     frame: VideoFrame
     timed: bool
+    first: Literal["", "top", "bottom"]  # field, of interlaced pictures
+    seen: frozenset[SideType]  # side data
+    intra: bool  # all of them
+    size: float  # bytes of a packet, on average
 
 
-def probe(path: Path, max_pixels: int = MOST_PIXELS) -> tuple[VideoInfo, Pts]:
+def head(path: Path, wanted: str = "auto") -> VideoInfo:
+    """Facts of a film by its head alone: ``frames`` and ``duration`` are not to be relied on. Raises `InputError`."""
+    with open_media(path) as container:
+        stream = moving_pictures(container, path)
+        _refuse_large(path, stream, MOST_PIXELS)
+        look = _first_look(container, stream, path, _GLANCE)
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+        pts = np.arange(2, dtype=np.int64)
+        scan = _Scan(pts, 1 / rate, 1, False, float("inf"), look.intra, look.size)
+        return _describe(path, container, stream, look, scan, wanted)[0]
+
+
+def probe(path: Path, max_pixels: int = MOST_PIXELS, wanted: str = "auto") -> tuple[VideoInfo, Pts]:
     """Facts of a film and the times of its pictures, (frames,) in ``info.time_base``, rising.
 
     Pictures that a player does not show (edit lists, pictures before the first that can be decoded) are left
     out; where a format begins with a picture that stands for itself, those before count as damaged. Raises
     `InputError` with the reason where the file cannot be dubbed; pictures of more than ``max_pixels`` are
-    refused before one is decoded.
+    refused before one is decoded. ``wanted`` is `ProbeSettings.fields`.
     """
     with open_media(path) as container:
         stream = moving_pictures(container, path)
         _refuse_large(path, stream, max_pixels)
         look = _first_look(container, stream, path)
         scan = _scan(path, stream.index, look) if look.timed else _count(path)
-        return _describe(path, container, stream, look, scan)
+        return _describe(path, container, stream, look, scan, wanted)
 
 
 def moving_pictures(container: InputContainer, path: Path) -> VideoStream:
@@ -88,16 +110,21 @@ def _refuse_large(path: Path, stream: VideoStream, most: int) -> None:
         )
 
 
-def _first_look(container: InputContainer, stream: VideoStream, path: Path) -> _Look:
+def _first_look(
+    container: InputContainer, stream: VideoStream, path: Path, many: int = _FIRST_LOOK
+) -> _Look:
     frames: list[VideoFrame] = []
+    sizes, intra = [0], True
     for packet in _packets(container, stream):
+        sizes.append(packet.size)
+        intra = intra and (packet.is_keyframe or not packet.size)
         try:
             frames += packet.decode()
         except av.FFmpegError:
             if frames:  # times that come after damage say nothing of the file's
                 break
             continue
-        if len(frames) >= _FIRST_LOOK:
+        if len(frames) >= many:
             break
     if not frames:
         raise InputError(
@@ -107,7 +134,10 @@ def _first_look(container: InputContainer, stream: VideoStream, path: Path) -> _
     rising = all(
         b is not None and (a is None or a < b) for a, b in zip([None, *times], times, strict=False)
     )
-    return _Look(frames[0], rising)
+    orders = (fields.first_field(frame) for frame in frames)
+    first = next((order for order in orders if order), fields.PROGRESSIVE)
+    seen = frozenset(kind for frame in frames for kind in side_data(frame))
+    return _Look(frames[0], rising, first, seen, intra, sum(sizes) / max(1, len(sizes) - 1))
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterable[Packet[VideoStream]]:
@@ -127,6 +157,8 @@ class _Scan:
     last_duration: int  # ticks; 0 where the file does not say
     timed: bool
     end: float  # seconds: where the last packet of any stream ends
+    intra: bool  # every packet is a key frame
+    size: float  # bytes of a packet, on average
 
 
 def _scan(path: Path, index: int, look: _Look) -> _Scan:
@@ -137,7 +169,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
         codec = stream.codec_context.codec.canonical_name
         seen: list[tuple[int, int]] = []
         names = container.format.name.split(",")
-        end = 0.0
+        end, intra, size = 0.0, True, 0
         try:
             for packet in container.demux():
                 if packet.pts is None or packet.time_base is None:
@@ -150,6 +182,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
                     and not _is_hidden(packet, codec)
                 ):
                     seen.append((packet.pts, duration))
+                    intra, size = intra and packet.is_keyframe, size + packet.size
         except av.FFmpegError:
             if not seen:
                 raise
@@ -160,7 +193,8 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
     if not shown:
         return _count(path)
     pts = np.fromiter(shown, np.int64, len(shown))
-    return _Scan(pts, time_base, shown[int(pts[-1])], True, end)
+    last = shown[int(pts[-1])]
+    return _Scan(pts, time_base, last, True, end, intra, size / len(seen))
 
 
 def _is_hidden(packet: Packet[av.stream.Stream], codec: str | None) -> bool:
@@ -174,21 +208,30 @@ def _count(path: Path) -> _Scan:
         stream = film_stream(container)
         assert stream is not None
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-        frames = 0
+        frames, size, intra = 0, 0, True
         for packet in _packets(container, stream):
+            size, intra = size + packet.size, intra and (packet.is_keyframe or not packet.size)
             try:
                 frames += len(packet.decode())
             except av.FFmpegError:
                 continue
-    return _Scan(np.arange(frames, dtype=np.int64), 1 / rate, 1, False, frames / float(rate))
+    pts = np.arange(frames, dtype=np.int64)
+    mean = size / max(1, frames)
+    return _Scan(pts, 1 / rate, 1, False, frames / float(rate), intra, mean)
 
 
 def _describe(
-    path: Path, container: InputContainer, stream: VideoStream, look: _Look, scan: _Scan
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    look: _Look,
+    scan: _Scan,
+    wanted: str,
 ) -> tuple[VideoInfo, Pts]:
     _refuse_truncated(path, container, scan)
     frame, pts = look.frame, scan.pts
-    name = planar_name(frame.format.name)
+    opaque = without_alpha(frame.format.name)
+    name = opaque or planar_name(frame.format.name)
     if name is None:
         raise InputError(
             f"{path} has pictures of format {frame.format.name}, which dubkit cannot keep",
@@ -213,8 +256,68 @@ def _describe(
         streams=stream_facts(container),
         container=container.format.name,
         timed=scan.timed,
+        marked=look.first,
+        alpha=opaque is not None,
+        coded_format=frame.format.name,
+        profile=stream.profile or "",
+        tag=stream.codec_context.codec_tag,
+        bit_rate=stream.bit_rate or round(scan.size * 8 * average),
+        intra=scan.intra,
+        mastering=_mastering(frame),
+        light=_light(frame),
+        hidden=tuple(sorted(_HIDDEN[kind] for kind in look.seen if kind in _HIDDEN)),
     )
-    return info, pts
+    first = look.first if wanted == "auto" else wanted.replace("none", "")
+    if not first:
+        return info, pts
+    _refuse_odd_fields(path, info, scan)
+    return fields.parted(info, pts, first)
+
+
+def _refuse_odd_fields(path: Path, info: VideoInfo, scan: _Scan) -> None:
+    """Fields must have whole lines of chroma, and frames times, else the fields cannot be told."""
+    chroma = 4 if "420" in info.pixel_format else 2
+    if info.height % chroma or not (scan.timed or len(scan.pts) == scan.pts[-1] + 1):
+        raise InputError(
+            f"{path} is interlaced, and its fields cannot be told apart",
+            hint="deinterlace it first: ffmpeg -i FILM -vf bwdif=mode=send_field -c:v ffv1 -c:a copy NEW.mkv; "
+            "or work on whole frames with --set probe.fields=none",
+        )
+
+
+_HIDDEN = {
+    SideType.A53_CC: "closed captions",
+    SideType.AFD: "active format",
+    SideType.DYNAMIC_HDR_PLUS: "HDR10+",
+    SideType.DOVI_RPU_BUFFER: "Dolby Vision",
+    SideType.S12M_TIMECODE: "time codes",
+    SideType.AMBIENT_VIEWING_ENVIRONMENT: "ambient viewing environment",
+}
+
+
+def _mastering(frame: VideoFrame) -> str:
+    """The mastering display: primaries in 1/50000, luminance in 1/10000 cd/m2."""
+    data = side_data(frame).get(SideType.MASTERING_DISPLAY_METADATA)
+    if data is None:
+        return ""
+    values = struct.unpack("=22i", data[:88])
+    pairs = zip(values[:20:2], values[1:20:2], strict=True)
+    parts = [Fraction(a, b) if b else Fraction(0) for a, b in pairs]
+    if not (values[20] and values[21]):
+        return ""
+    points = zip(parts[:8:2], parts[1:8:2], strict=True)
+    colors = [f"({round(x * 50000)},{round(y * 50000)})" for x, y in points]
+    red, green, blue, white = colors
+    low, high = (round(part * 10000) for part in parts[8:10])
+    return f"G{green}B{blue}R{red}WP{white}L({high},{low})"
+
+
+def _light(frame: VideoFrame) -> str:
+    data = side_data(frame).get(SideType.CONTENT_LIGHT_LEVEL)
+    if data is None:
+        return ""
+    most, mean = struct.unpack("=2I", data[:8])
+    return f"{most},{mean}"
 
 
 def _refuse_truncated(path: Path, container: InputContainer, scan: _Scan) -> None:

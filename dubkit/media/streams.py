@@ -91,6 +91,7 @@ class StreamPlan:
     carried: tuple[Carried, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    keeps_timecode: bool = False
 
 
 def plan_dub(
@@ -218,7 +219,8 @@ def plan_streams(
         warnings.append(
             f"{suffix} stores no language and no title of tracks: those of the film are lost"
         )
-    return StreamPlan(tuple(carried), tuple(warnings), tuple(notes))
+    timed = others and suffix in _TIMECODED
+    return StreamPlan(tuple(carried), tuple(warnings), tuple(notes), timed)
 
 
 def kept_sound(streams: Iterable[StreamInfo], keep: Keep) -> list[tuple[int, StreamInfo]]:

@@ -3,135 +3,35 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import av
-import cv2
+import numpy as np
+from av.packet import Packet
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.errors import ConfigError, OutputError
-from dubkit.media.planes import Plane, plane_format, plane_rows
+from dubkit.errors import OutputError
+from dubkit.media import captions, fields
+from dubkit.media.captions import Extras
+from dubkit.media.codecs import ENCODER_THREADS, FULL, LIMITED, encoding_for
+from dubkit.media.planes import Plane, alpha_name, plane_format, plane_rows, swscale_matrix
 from dubkit.records import VideoInfo
 
-# x264 and x265 give other bytes with other thread counts, and x264 with two was seen to differ from
-# run to run; shots are encoded beside one another instead
-ENCODER_THREADS = 1
-
-_CPU_AVX_512F = 13  # OpenCV's number
 _GLOBAL_HEADER = 1 << 22
 _BITEXACT = 1 << 23
+_INTERLACED = 1 << 18 | 1 << 29  # coded by fields, motion too
+_ORDER = {"": 0, "top": 2, "bottom": 3}  # FFmpeg's AVFieldOrder
 _RGB_ORDER = (1, 2, 0)  # R G B -> FFmpeg's planes G, B, R
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How a film's pictures are encoded."""
-
-    codec: str  # FFmpeg's encoder
-    pixel_format: str
-    options: Mapping[str, str]
-    exact: bool  # whether the encoder takes the film's samples as they are
-
-    @property
-    def container(self) -> str:
-        """NUT keeps any time base, but not every codec, nor color tags outside the pictures."""
-        return {"prores_ks": "mov", "ffv1": "matroska"}.get(self.codec, "nut")
-
-
-def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
-    """The encoder and its options; raises `ConfigError` where the request cannot be met."""
-    depth = plane_format(info).depth
-    name = info.pixel_format
-    if settings.codec == "h264":
-        pixels, options = _for_x264(name, depth), _x264_options(settings)
-        codec = "libx264rgb" if pixels == "rgb24" else "libx264"
-    elif settings.codec == "h265":
-        codec, pixels, options = "libx265", _for_x265(name, depth), _x265_options(settings)
-    elif settings.codec == "ffv1":
-        codec, pixels = "ffv1", "bgr0" if name == "gbrp" else _unmarked(name)
-        options = {
-            "level": "3",
-            "coder": "1",
-            "context": "0",
-            "g": "1",
-            "slicecrc": "1",
-        }
-    else:
-        wide = name.startswith(("yuv444", "gbrp", "yuvj444"))
-        codec, pixels = "prores_ks", "yuv444p10le" if wide else "yuv422p10le"
-        options = {"profile": "4444" if wide else "hq", "vendor": "apl0"}
-    if pixels not in _known_pixels(codec):
-        raise ConfigError(
-            f"{settings.codec} cannot hold pictures of format {name}",
-            hint="choose another with --set generate.codec=ffv1 (or h264, h265, prores)",
-        )
-    same = {_unmarked(name)} | ({"rgb24", "bgr0"} if name == "gbrp" else set())
-    return Encoding(codec, pixels, options, pixels in same)
-
-
-def _known_pixels(codec: str) -> set[str]:
-    try:
-        return {known.name for known in av.codec.Codec(codec, "w").video_formats or ()}
-    except (av.codec.codec.UnknownCodecError, av.FFmpegError) as error:
-        raise ConfigError(
-            f"this PyAV has no encoder {codec}", hint="choose another generate.codec"
-        ) from error
-
-
-def _unmarked(name: str) -> str:
-    """Full range is a tag of the stream here, not of the pixel format."""
-    return name.replace("yuvj", "yuv")
-
-
-def _chroma(name: str) -> str:
-    for kind in ("420", "422", "444"):
-        if kind in name:
-            return kind
-    return "444" if name.startswith(("gbrp", "yuv440")) else "422" if "411" in name else "420"
-
-
-def _for_x264(name: str, depth: int) -> str:
-    if name == "gbrp":
-        return "rgb24"
-    if name.startswith("gray"):
-        return "gray" if depth == 8 else "gray10le"
-    return f"yuv{_chroma(name)}p" + ("" if depth == 8 else "10le")
-
-
-def _for_x265(name: str, depth: int) -> str:
-    suffix = "" if depth == 8 else "10le" if depth <= 10 else "12le"
-    if name.startswith("gbrp"):
-        return "gbrp" + suffix
-    return ("gray" if name.startswith("gray") else f"yuv{_chroma(name)}p") + suffix
-
-
-def _x264_options(settings: GenerateSettings) -> dict[str, str]:
-    rate = {"qp": "0"} if settings.quality == 0 else {"crf": f"{settings.quality:g}"}
-    fixed = f"open-gop=0:force-cfr=0:lookahead-threads=1{_x264_instructions()}"
-    return {"preset": settings.speed, "x264-params": fixed, **rate}
-
-
-@cache
-def _x264_instructions() -> str:
-    """x264's AVX-512 code (seen in core 165) gives other bytes from run to run; AVX2 does not."""
-    wide = cv2.checkHardwareSupport(_CPU_AVX_512F)
-    return ":asm=AVX2" if wide else ""
-
-
-def _x265_options(settings: GenerateSettings) -> dict[str, str]:
-    fixed = f"open-gop=0:pools={ENCODER_THREADS}:frame-threads=1:info=0:log-level=error"
-    lossless = ":lossless=1" if settings.quality == 0 else ""
-    return {
-        "preset": settings.speed,
-        "crf": f"{settings.quality:g}",
-        "x265-params": fixed + lossless,
-    }
+_MATRICES = (1, 4, 5, 6, 7, 9)  # that can be converted with
+_NONE = Extras()
 
 
 class FrameWriter:
@@ -151,8 +51,12 @@ class FrameWriter:
         self.info = info
         self.encoding = encoding_for(info, settings)
         self.format = plane_format(info)
+        self._coded = fields.woven(info)
         self._threads = threads
         self._written = 0
+        self._first: tuple[Sequence[Plane], Extras] | None = None  # field, that waits for the other
+        self._marker: fields.FieldMarker | None = None
+        self._hidden: dict[int, bytes] = {}  # what goes into the coded picture, by its time
 
     def __enter__(self) -> FrameWriter:
         try:
@@ -168,9 +72,9 @@ class FrameWriter:
         return self
 
     def _add_stream(self) -> VideoStream:
-        info, encoding = self.info, self.encoding
+        info, encoding = self._coded, self.encoding
         stream = self._container.add_stream(
-            encoding.codec, rate=info.average_rate, options=dict(encoding.options)
+            encoding.encoder, rate=info.average_rate, options=dict(encoding.options)
         )
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
@@ -179,50 +83,99 @@ class FrameWriter:
             info.height,
             encoding.pixel_format,
         )
-        context.time_base = stream.time_base = info.time_base
+        base = 1 / info.average_rate if encoding.steady else info.time_base
+        context.time_base = stream.time_base = base
         context.framerate = info.average_rate
         context.sample_aspect_ratio = info.pixel_aspect
-        context.color_range = (
-            2 if self.format.full_range and not self.format.is_rgb else info.color.range
-        )
-        context.colorspace = info.color.matrix
-        context.color_primaries = info.color.primaries
-        context.color_trc = info.color.transfer
+        color = encoding.color
+        context.color_range, context.colorspace = color.range, color.matrix
+        context.color_primaries, context.color_trc = color.primaries, color.transfer
         context.thread_count = self._threads
         context.flags |= _GLOBAL_HEADER | _BITEXACT
+        if encoding.first:
+            context.flags |= _INTERLACED
+            context.field_order = _ORDER[encoding.first]
         return stream
 
-    def write(self, planes: Sequence[Plane], pts: int) -> None:
-        """Add a picture: native planes as in `frames.Frame`, its time in ``info.time_base``."""
-        frame = self._frame(planes)
-        frame.pts, frame.time_base = pts, self.info.time_base
+    def write(self, planes: Sequence[Plane], pts: int, extras: Extras = _NONE) -> None:
+        """Add a picture: native planes as in `frames.Frame`, its time in ``info.time_base``.
+
+        Of an interlaced film pictures are fields, and two of them make a frame.
+        """
+        if self.info.fields:
+            if self._first is None:
+                self._first = planes, extras
+                self._pts = pts
+                return
+            (first, extras), second = self._first, extras
+            planes, pts = fields.weave(first, planes, self.info.fields), self._pts // 2
+            if extras.alpha is not None and second.alpha is not None:
+                pair = fields.weave((extras.alpha,), (second.alpha,), self.info.fields)
+                extras = replace(extras, alpha=pair[0])
+            self._first = None
+        frame = self._frame(planes, extras.alpha)
+        if self.encoding.steady:
+            pts = self._written
+        frame.pts, frame.time_base = pts, self._stream.codec_context.time_base
+        if self.encoding.first:
+            if self._marker is None:
+                self._marker = fields.FieldMarker(frame, self.encoding.first)
+            frame = self._marker.mark(frame)
+        if hidden := captions.coded(extras, self.encoding.codec):
+            self._hidden[pts] = hidden
         try:
-            self._container.mux(self._stream.encode(frame))
+            self._mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
             raise write_failure(self.path, error) from error
         self._written += 1
 
-    def _frame(self, planes: Sequence[Plane]) -> VideoFrame:
-        native = _unmarked(self.info.pixel_format)
-        frame = VideoFrame(self.info.width, self.info.height, native)
-        ordered = [planes[i] for i in _RGB_ORDER] if self.format.is_rgb else planes
+    def _mux(self, packets: Sequence[Packet[VideoStream]]) -> None:
+        for packet in packets:
+            hidden = None if packet.pts is None else self._hidden.pop(packet.pts, None)
+            if hidden is not None:
+                packet = captions.with_hidden(packet, hidden, self.encoding.codec)
+            self._container.mux(packet)
+
+    def _frame(self, planes: Sequence[Plane], alpha: Plane | None) -> VideoFrame:
+        native = self.info.pixel_format.replace("yuvj", "yuv")
+        native = alpha_name(native) if self.info.alpha else native
+        frame = VideoFrame(self._coded.width, self._coded.height, native)
+        ordered = [planes[i] for i in _RGB_ORDER] if self.format.is_rgb else [*planes]
+        if self.info.alpha:
+            top = 2**self.format.depth - 1
+            ordered.append(np.full_like(planes[0], top) if alpha is None else alpha)
         for target, source in zip(frame.planes, ordered, strict=True):
             rows = plane_rows(target, self.format.sample_type)
             rows[:, : target.width] = source
-        self._tag(frame)
-        if native == self.encoding.pixel_format:
-            return frame
-        level = 2 if self.format.full_range else 1
-        return frame.reformat(
-            format=self.encoding.pixel_format, src_color_range=level, dst_color_range=level
-        )
+        made = self._converted(frame, native)
+        color = (
+            self.encoding.color
+        )  # some encoders take the tags of the frame, others those of the stream
+        made.color_range, made.colorspace = color.range, color.matrix
+        made.color_primaries, made.color_trc = color.primaries, color.transfer
+        return made
 
-    def _tag(self, frame: VideoFrame) -> None:
-        """Some encoders take the color tags of the frame, others those of the stream."""
-        color = self.info.color
-        frame.color_range = 2 if self.format.full_range else color.range
-        frame.colorspace = color.matrix
-        frame.color_primaries, frame.color_trc = color.primaries, color.transfer
+    def _converted(self, frame: VideoFrame, native: str) -> VideoFrame:
+        """The frame in the encoder's format, and in the range of the result."""
+        wanted, color = self.encoding.pixel_format, self.encoding.color
+        come = FULL if self.format.full_range else LIMITED
+        goes = FULL if color.range == FULL or VideoFormat(wanted, 16, 16).is_rgb else LIMITED
+        own = swscale_matrix(self.format)
+        to = (
+            color.matrix
+            if color.matrix in _MATRICES and not VideoFormat(wanted, 16, 16).is_rgb
+            else own
+        )
+        if native == wanted and come == goes and own == to:
+            return frame
+        return frame.reformat(
+            format=wanted,
+            src_colorspace=own,
+            dst_colorspace=to,
+            src_color_range=come,
+            dst_color_range=goes,
+            interpolation=Interpolation.BICUBIC,
+        )
 
     def __exit__(
         self,
@@ -232,7 +185,7 @@ class FrameWriter:
     ) -> None:
         try:
             if kind is None and self._written:
-                self._container.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None))
             self._container.close()
         except (av.FFmpegError, OSError) as failure:
             self._remove()
@@ -259,3 +212,34 @@ def write_failure(path: Path, error: Exception) -> OutputError:
             f"{path} is not writable", hint="choose another folder, or check its permissions"
         )
     return OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}")
+
+
+def try_encoding(info: VideoInfo, settings: GenerateSettings) -> None:
+    """Encode one gray picture: raises `OutputError` or `ConfigError` where the encoder refuses such pictures."""
+    with tempfile.TemporaryDirectory(prefix="dubkit-") as folder:
+        path = Path(folder) / "trial"
+        coded = fields.woven(info)
+        layout = plane_format(coded)
+        across, down = layout.shift
+        sizes = [(coded.height, coded.width)]
+        small = (-(-coded.height // 2**down), -(-coded.width // 2**across))
+        sizes += [sizes[0] if layout.is_rgb else small] * (layout.planes - 1)
+        middle = 2 ** (layout.depth - 1)
+        try:
+            with FrameWriter(path, coded, settings) as writer:
+                gray: list[Plane] = []
+                for size in sizes:
+                    deep = np.full(size, middle, np.uint16)
+                    gray.append(deep if layout.depth > 8 else deep.astype(np.uint8))
+                writer.write(gray, 0)
+        except OutputError as error:
+            name = writer_name(info, settings)
+            raise OutputError(
+                f"the encoder {name} refuses pictures like this film's: {error.message}",
+                hint="choose another codec with --set generate.codec=ffv1, prores or h264",
+            ) from error
+
+
+def writer_name(info: VideoInfo, settings: GenerateSettings) -> str:
+    """FFmpeg's name of the encoder in use."""
+    return encoding_for(info, settings).encoder

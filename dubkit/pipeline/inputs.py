@@ -18,8 +18,8 @@ from dubkit.config.schema import Config
 from dubkit.engines.registry import AUTO, ENGINES, choose, engine_class
 from dubkit.errors import InputError, OutputError, UsageError, WorkError
 from dubkit.faces import people
-from dubkit.media import audio, container
-from dubkit.media.probe import moving_pictures
+from dubkit.media import audio, codecs, container, writer
+from dubkit.media.probe import head, moving_pictures
 from dubkit.media.script import read_script
 from dubkit.pipeline import fingerprint, worker
 from dubkit.pipeline.request import RunRequest
@@ -55,8 +55,6 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     chosen = select(stages, request.until, request.force)
     check_license(request.license, config)
     _check_names(request)
-    if stitch.STAGE in stages:
-        container.check_delivery(job.output, config.generate.codec)
     _check_files(job)
     if chosen[-1].name == fingerprint.FILM:
         _check_destination(request)
@@ -73,13 +71,31 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
         read_script(job.script, config.speech.language, remarks.append)
     if probe.STAGE in stages:
         _check_film_head(job.video)
+    losses = picture_losses(job, config) if stitch.STAGE in stages else ()
     if speech.STAGE in stages:
         with container.open_media(job.audio) as dub:
             audio.sound_stream(dub, job.audio)
     if stitch.STAGE not in stages:
         return ()
     warning = length_warning(job, config)
-    return (*([warning] if warning else []), *stitch.plan_result(job, config))
+    return (*losses, *([warning] if warning else []), *stitch.plan_result(job, config))
+
+
+def picture_losses(job: Job, config: Config) -> tuple[str, ...]:
+    """What the result's pictures will not hold of the film's. Raises DubkitError where they cannot be made."""
+    info = head(job.video, config.probe.fields)
+    encoding = codecs.encoding_for(info, config.generate)
+    container.check_delivery(job.output, encoding.codec)
+    writer.try_encoding(info, config.generate)
+    suffix = job.output.suffix.lower()
+    losses = (*encoding.losses, *codecs.container_losses(info, encoding, suffix))
+    return (f"the picture changes: {', '.join(losses)}",) if losses else ()
+
+
+def picture_line(job: Job, config: Config) -> str:
+    """What becomes of the pictures, and why."""
+    info = head(job.video, config.probe.fields)
+    return codecs.first_line(info, codecs.encoding_for(info, config.generate), config.generate)
 
 
 def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.Run:
@@ -255,7 +271,8 @@ def length_warning(job: Job, config: Config) -> str | None:
 
 def space_warning(job: Job, config: Config) -> str | None:
     """A sentence where the disk of the work folder, which is there, is clearly too small for this job."""
-    wanted = max(job.video.stat().st_size * _SPACE[config.generate.codec], _LEAST_SPACE)
+    factor = _SPACE.get(config.generate.codec, 4.0)
+    wanted = max(job.video.stat().st_size * factor, _LEAST_SPACE)
     free = shutil.disk_usage(job.work).free
     if free >= wanted:
         return None

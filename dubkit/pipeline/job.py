@@ -15,7 +15,7 @@ from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputErro
 from dubkit.parallel import scheduler, workers
 from dubkit.pipeline import fingerprint, log
 from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
-from dubkit.pipeline.inputs import check_request, open_run, space_warning
+from dubkit.pipeline.inputs import check_request, open_run, picture_line, space_warning
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult, read_gates, summarize, write_junit
 from dubkit.pipeline.runner import Runner
@@ -157,6 +157,8 @@ def _run_locked(
         _distrust(job.work, progress)
         held.crashed = False
     manifest.write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
+    if stitch.STAGE in run.stages:
+        progress.note(picture_line(job, run.config))
     if warning := space_warning(job, run.config):
         progress.warn(warning)
     runner = Runner(run, progress)

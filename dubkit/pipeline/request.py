@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.media.container import CONTAINERS, can_hold, local_path
+from dubkit.errors import DubkitError
+from dubkit.media import codecs
+from dubkit.media.container import CONTAINERS, local_path, result_suffix
+from dubkit.media.probe import head
 from dubkit.records import Job
 
 
@@ -48,7 +51,7 @@ def make_job(
     Raises InputError for an address.
     """
     video = local_path(video)
-    named = f"{video.stem}.dubbed{result_suffix(video, config.generate.codec)}"
+    named = f"{video.stem}.dubbed{likely_suffix(video, config)}"
     output = local_path(out) if out else video.with_name(named)
     return Job(
         video=video,
@@ -63,6 +66,12 @@ def make_job(
     )
 
 
-def result_suffix(video: Path, codec: str) -> str:
-    """The suffix of a film's result: the film's own where that container holds ``codec``, else the first that does."""
-    return next(suffix for suffix in (video.suffix, *CONTAINERS) if can_hold(suffix, codec))
+def likely_suffix(video: Path, config: Config) -> str:
+    """The suffix of a film's result; of a film that cannot be used, which is found out later, its own."""
+    wanted = config.generate.codec
+    if wanted != "source":
+        return result_suffix(video, codecs.WANTED.get(wanted, wanted))
+    try:
+        return result_suffix(video, codecs.result_codec(head(video), config.generate))
+    except DubkitError:
+        return video.suffix if video.suffix.lower() in CONTAINERS else CONTAINERS[0]

@@ -28,6 +28,7 @@ from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
+from dubkit.media.result_check import Sample
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.lip_sync import phonemes_of
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
@@ -51,6 +52,7 @@ class GenerateResult:
     painted: int  # frames with a new mouth
     faces: int  # faces dubbed
     repaired: int  # frames that could not be decoded and repeat the one before
+    sample: Sample | None = None  # the first frame, to compare with the film's
 
 
 def synthesizer(config: Config, device: str) -> base.Synthesizer:
@@ -86,7 +88,7 @@ def run(context: StageContext) -> StageReport:
         for track, part in faces
     ]
     meters = shot_meters(info, shot, faces, context.config, context.device)
-    result = _render(context, renderers, meters)
+    result = render(context, renderers, meters)
     meters.save(context.out)
     save_choice(context.out, [part.choice for part in parts.values()])
     return StageReport(
@@ -143,7 +145,7 @@ class Cast:
 def keep_original(context: StageContext) -> StageReport:
     """Encode the shot as it is: the fallback where its faces could not be dubbed."""
     meters = ShotMeters()
-    result = _render(context, [], meters)
+    result = render(context, [], meters)
     meters.save(context.out)
     return StageReport(
         engine="original",
@@ -158,24 +160,49 @@ def _damage(result: GenerateResult) -> tuple[str, ...]:
     return (f"{result.repaired} pictures cannot be decoded: each repeats its neighbor",)
 
 
-def _render(
-    context: StageContext, renderers: Sequence[base.FaceRenderer], meters: ShotMeters
+def render(
+    context: StageContext,
+    renderers: Sequence[base.FaceRenderer],
+    meters: ShotMeters | None = None,
 ) -> GenerateResult:
+    """Paint and encode a shot; writes the segment and the result."""
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
     info, pts = probe.load_film(context.folder("probe"))
     _lend(FrameReader(context.job.video, info, pts), renderers)
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
-    painted = 0
+    painted, sample = 0, None
     with FrameWriter(context.out / SEGMENT, info, context.config.generate) as writer:
         for made in in_order(partial(_paint, renderers), frames, context.cores):
-            writer.write(made.planes, made.source.pts)
+            writer.write(made.planes, made.source.pts, made.source.extras)
             painted += made.painted
-            meters.measure(made.source, made.planes)
-    result = GenerateResult(shot.frames, painted > 0, painted, len(renderers), reader.repaired)
+            if sample is None:
+                sample = Sample(shot.start, _changed(made) if made.painted else None)
+            if meters is not None:
+                meters.measure(made.source, made.planes)
+    done = (shot.frames, painted > 0, painted, len(renderers), reader.repaired)
+    result = GenerateResult(*done, sample)
     write_record(context.out / RESULT, result)
     return result
+
+
+def _changed(made: _Made) -> tuple[float, float, float, float] | None:
+    """The part of a picture that was painted, as shares of its width and height."""
+    boxes = []
+    for before, after in zip(made.source.planes, made.planes, strict=True):
+        rows, columns = (
+            np.nonzero((before != after).any(1))[0],
+            np.nonzero((before != after).any(0))[0],
+        )
+        if len(rows):
+            height, width = before.shape
+            edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+            boxes.append(np.array(edges, np.float64) / (width, height, width, height))
+    if not boxes:
+        return None
+    low, high = np.min(boxes, 0)[:2], np.max(boxes, 0)[2:]
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def load_film(folder: Path) -> tuple[VideoInfo, Integers]:
 
 def run(context: StageContext) -> StageReport:
     """Probe the film and refuse what cannot be dubbed."""
-    info, pts = probe(context.job.video, context.config.probe.max_pixels)
+    settings = context.config.probe
+    info, pts = probe(context.job.video, settings.max_pixels, settings.fields)
     _check_limits(context.job.video, info, context.config.probe)
     write_record(context.out / VIDEO, info)
     np.save(context.out / PTS, pts, allow_pickle=False)
@@ -64,6 +65,11 @@ def _check_limits(path: Path, info: VideoInfo, settings: ProbeSettings) -> None:
 
 def _remarks(info: VideoInfo) -> list[str]:
     remarks = []
+    if info.fields:
+        remarks.append(
+            f"the film is interlaced, {info.fields} field first: each of its {info.frames} fields is worked on as a "
+            "frame, and frames are counted so"
+        )
     if not info.timed:
         remarks.append(
             f"the film's {info.container} container states no usable frame times: "

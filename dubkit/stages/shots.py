@@ -28,16 +28,19 @@ def run(context: StageContext) -> StageReport:
     """Take the shots from the job's list, or detect them."""
     info, pts = load_film(context.folder("probe"))
     if context.job.shots is not None:
-        shots, engine = shotlist.read_shots(context.job.shots, info.frames), "list"
+        listed = shotlist.read_shots(context.job.shots, info.frames // info.lines)
+        shots = [Shot(shot.start * info.lines, shot.end * info.lines) for shot in listed]
+        engine = "list"
     else:
         detector = _detector(context.config)
         found = detector.detect(context.job.video, info, pts)
         _refuse_damaged(context, detector, info.frames)
-        shots = without_short(found, pts, info, context.config.shots.min_seconds)
+        shots = without_short(whole(found, info), pts, info, context.config.shots.min_seconds)
         engine = f"{detector.name} {detector.version}"
     check_tiling(shots, info.frames)
     write_record(context.out / SHOTS, shots, list[Shot])
-    shotlist.write_shots(context.out / LIST, shots)
+    coded = [Shot(shot.start // info.lines, shot.end // info.lines) for shot in shots]
+    shotlist.write_shots(context.out / LIST, coded)
     return StageReport(engine=engine, facts={"shots": len(shots)})
 
 
@@ -45,6 +48,12 @@ def _refuse_damaged(context: StageContext, detector: base.ShotDetector, frames: 
     """An engine that looks at every picture may say how many are none, long before the film is made."""
     damaged = getattr(detector, "repaired", 0)
     probe.refuse_damaged(context.job.video, damaged, frames, context.config.probe.max_damaged)
+
+
+def whole(shots: list[Shot], info: VideoInfo) -> list[Shot]:
+    """Shots of whole coded frames: a cut between two fields of a frame moves behind it."""
+    starts = sorted({-(-shot.start // info.lines) * info.lines for shot in shots} - {info.frames})
+    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], info.frames], strict=True)]
 
 
 def without_short(
@@ -89,7 +98,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe",),
     run=run,
-    version=1,
+    version=2,
     sections=("shots", "probe"),
     files=("video", "shots"),
     identity=identity,

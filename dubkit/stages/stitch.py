@@ -11,7 +11,18 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.errors import OutputError, WorkError
-from dubkit.media import audio, concat, container, frames, planes, process, streams
+from dubkit.media import (
+    audio,
+    codecs,
+    concat,
+    container,
+    fields,
+    frames,
+    planes,
+    process,
+    result_check,
+    streams,
+)
 from dubkit.media.mux import Parts, mux
 from dubkit.media.probe import moving_pictures, probe, refuse_damaged, stream_facts
 from dubkit.media.writer import FrameWriter
@@ -32,24 +43,42 @@ class Picture:
     segments: tuple[Path, ...]
     pts: Pts
     copied: bool  # the source's own coded pictures
+    samples: tuple[result_check.Sample, ...] = ()  # to compare with the source
 
 
 def run(context: base.StageContext) -> base.StageReport:
     """Make the film."""
     info, pts = load_film(context.folder("probe"))
-    suffix = container.check_delivery(context.job.output, context.config.generate.codec)
+    encoding = codecs.encoding_for(info, context.config.generate)
+    suffix = container.check_delivery(context.job.output, encoding.codec)
     dub = audio.audio_info(context.job.audio)
-    picture = _picture(context, info, pts, dub.duration, suffix)
+    picture = _picture(context, info, pts, dub.duration, encoding.codec)
     joined = context.out / "picture.part"
-    count = concat.join_segments(picture.segments, picture.pts, info.time_base, joined)
-    made = replace(picture, pts=_lengthened(picture.pts, count, info))
+    coded = fields.frame_times(picture.pts, info)
+    count = concat.join_segments(picture.segments, coded, fields.woven(info).time_base, joined)
+    made = replace(picture, pts=_lengthened(picture.pts, count * info.lines, info))
     film = context.out / f"film{suffix}"
     plan = _plan_streams(info.streams, info.video_stream, suffix, context.config)
     sound = _mux(context, info, dub, joined, made, film, plan)
     joined.unlink()
     for extra in (*context.out.glob("freeze.part*"), *context.out.glob("fade-*.part*")):
         extra.unlink()
-    seconds = _check(film, info, made, plan, sound)
+    seconds = result_check.check_result(
+        film,
+        result_check.Promise(
+            source=context.job.video,
+            info=info,
+            source_pts=pts,
+            pts=made.pts,
+            seconds=_seconds(made.pts, info),
+            encoding=encoding,
+            quality=context.config.generate.quality,
+            copied=picture.copied,
+            plan=plan,
+            sound=sound,
+            samples=picture.samples,
+        ),
+    )
     return base.StageReport(
         engine=f"ffmpeg {process.program_version('ffmpeg')}",
         warnings=(*plan.warnings, *_remarks(context, info, dub, sound, suffix, seconds)),
@@ -59,26 +88,27 @@ def run(context: base.StageContext) -> base.StageReport:
 
 
 def _picture(
-    context: base.StageContext, info: VideoInfo, pts: Pts, sound: float, suffix: str
+    context: base.StageContext, info: VideoInfo, pts: Pts, sound: float, wanted: str
 ) -> Picture:
     """Choose the segments and the length."""
     settings = context.config.stitch
     segments, results = _segments(context)
     damaged = sum(result.repaired for result in results)
     refuse_damaged(context.job.video, damaged, info.frames, context.config.probe.max_damaged)
+    samples = tuple(result.sample for result in results if result.sample is not None)
     as_it_was = not damaged and not any(result.touched for result in results)
-    wanted = container.CODEC_NAMES[context.config.generate.codec]
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
-        more = math.ceil((sound - info.duration) / step - 1e-6)
+        more = math.ceil((sound - info.duration) / step / info.lines - 1e-6) * info.lines
         frozen = _freeze(context, info, segments[-1], more)
-        return Picture((*segments, frozen), _lengthened(pts, len(pts) + more, info), False)
+        return Picture((*segments, frozen), _lengthened(pts, len(pts) + more, info), False, samples)
     if settings.length == "shortest" and sound < info.duration - step / 2:
         elapsed = (pts - pts[0]) * float(info.time_base)
-        pts = pts[: max(1, int(np.searchsorted(elapsed, sound - step / 2)))]
+        count = max(1, int(np.searchsorted(elapsed, sound - step / 2)))
+        pts = pts[: -(-count // info.lines) * info.lines]
     if as_it_was and info.codec == wanted and concat.can_copy(context.job.video, info):
-        return Picture((context.job.video,), pts, True)
-    return Picture(segments, pts, False)
+        return Picture((context.job.video,), pts, True, samples)
+    return Picture(segments, pts, False, samples)
 
 
 def _segments(context: base.StageContext) -> tuple[tuple[Path, ...], list[generate.GenerateResult]]:
@@ -159,10 +189,11 @@ def _freeze(context: base.StageContext, info: VideoInfo, segment: Path, more: in
     path = context.out / "freeze.part"
     # gray H.264 is decoded with empty chroma planes, and deep samples may have been reduced
     gray = planes.plane_format(info).planes == 1
-    like = info if gray else replace(info, pixel_format=there.pixel_format)
+    same = replace(info, pixel_format=there.pixel_format, color=there.color, alpha=there.alpha)
+    like = info if gray else same
     with FrameWriter(path, like, context.config.generate) as writer:
         for pts in _lengthened(np.zeros(1, np.int64), more, info):
-            writer.write(last.planes[: planes.plane_format(like).planes], int(pts))
+            writer.write(last.planes[: planes.plane_format(like).planes], int(pts), last.extras)
     return path
 
 
@@ -190,6 +221,7 @@ def _mux(
             sound=sound,
             dub_stream=dub.stream,
             plan=plan,
+            codec=codecs.result_codec(info, context.config.generate),
             keep=settings.keep_streams,
             language=dub_language(dub, context.config),
             title=dub.title,
@@ -271,33 +303,6 @@ def _seconds(pts: Pts, info: VideoInfo) -> float:
     if len(pts) == info.frames:
         return max(info.duration, span)
     return span + 1 / float(info.average_rate)
-
-
-def _check(
-    film: Path,
-    info: VideoInfo,
-    picture: Picture,
-    plan: streams.StreamPlan,
-    sound: streams.Sound,
-) -> float:
-    """Probe the result; raises `OutputError` where it is not what was planned."""
-    made, pts = probe(film)
-    if made.frames != len(picture.pts):
-        raise OutputError(f"the film has {made.frames} frames instead of {len(picture.pts)}")
-    planned = (picture.pts - picture.pts[0]) * float(info.time_base)
-    found = (pts - pts[0]) * float(made.time_base)
-    worst = float(np.abs(found - planned).max())
-    if worst > float(made.time_base) * 1.01:
-        raise OutputError(f"a frame of the film is {worst * 1000:.1f} ms off its time")
-    seconds = _seconds(picture.pts, info)
-    if abs(made.duration - seconds) > 1.5 / float(info.average_rate):
-        raise OutputError(f"the film lasts {made.duration:.3f} s instead of {seconds:.3f} s")
-    if wrong := streams.differences(plan, sound, made.streams):
-        raise OutputError(f"the streams of the film are not as planned: {'; '.join(wrong)}")
-    turned = info.rotation if film.suffix != ".mkv" else made.rotation
-    if (made.rotation, made.width, made.height) != (turned, info.width, info.height):
-        raise OutputError("the film's frames differ in rotation or size from the source's")
-    return made.duration
 
 
 def identity(config: Config) -> str:

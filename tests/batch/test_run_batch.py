@@ -80,8 +80,8 @@ def test_the_gate_of_all_jobs_is_a_flag(studio: Path) -> None:
 @pytest.mark.parametrize(
     ("film_suffix", "flags", "result_suffix", "codec"),
     [
-        (".mp4", ["--preset", "lossless"], ".mkv", "ffv1"),
-        (".mov", ["--preset", "lossless"], ".mkv", "ffv1"),
+        (".mp4", ["--preset", "lossless"], ".mp4", "h264"),
+        (".mov", ["--set", "generate.codec=ffv1"], ".mkv", "ffv1"),
         (".mp4", ["--set", "generate.codec=prores"], ".mov", "prores"),
         (".mov", ["--set", "generate.codec=prores"], ".mov", "prores"),
     ],

@@ -38,7 +38,7 @@ def test_balanced_is_the_defaults() -> None:
 
 def test_a_preset_extends_another() -> None:
     lossless, broadcast = load_config(["lossless"]), load_config(["broadcast"])
-    assert lossless.generate.codec == "ffv1"
+    assert (lossless.generate.codec, lossless.generate.quality) == ("source", 0.0)
     assert lossless.faces == broadcast.faces
     assert lossless.generate.references == broadcast.generate.references
 

@@ -118,7 +118,17 @@ def test_ffmpeg_is_not_led_elsewhere_either(here: Path, listener: Listener) -> N
     info, _ = probe(here / "film.mp4")
     dub, plan = Sound("copy"), StreamPlan()
     parts = Parts(
-        here / "film.mp4", here / "dub.wav", here / "film.nut", info, 0.0, 0.6, dub, 0, plan, True
+        here / "film.mp4",
+        here / "dub.wav",
+        here / "film.nut",
+        info,
+        0.0,
+        0.6,
+        dub,
+        0,
+        plan,
+        "h264",
+        True,
     )
     with pytest.raises(ToolError):
         mux(parts, here / "out.mkv")

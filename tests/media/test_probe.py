@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dubkit.errors import InputError
+from dubkit.media.frames import FrameReader
 from dubkit.media.probe import constant_rate, probe
 from tests.clips import ffmpeg, film, timed_film, tone
 
@@ -188,9 +189,21 @@ def test_a_truncated_film_is_refused(tmp_path: Path, suffix: str, front: bool) -
         probe(path)
 
 
-def test_pictures_with_transparency_are_refused_with_a_way_out(tmp_path: Path) -> None:
+def test_pictures_with_transparency_are_read_as_colors_with_alpha_beside_them(
+    tmp_path: Path,
+) -> None:
     video = ("-c:v", "ffv1", "-pix_fmt", "yuva420p")
     path = film(tmp_path / "film.mkv", video=video)
-    with pytest.raises(InputError, match="yuva420p") as caught:
+    info, pts = probe(path)
+    assert (info.pixel_format, info.alpha) == ("yuv420p", True)
+    frame = next(FrameReader(path, info, pts).read(0, 1))
+    assert len(frame.planes) == 3
+    assert frame.extras.alpha is not None
+    assert frame.extras.alpha.shape == frame.planes[0].shape
+
+
+def test_pictures_of_floating_point_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.nut", video=("-c:v", "rawvideo", "-pix_fmt", "gbrpf32le"))
+    with pytest.raises(InputError) as caught:
         probe(path)
     assert caught.value.hint

@@ -14,11 +14,12 @@ from hypothesis import given, strategies as st
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
+from dubkit.media.codecs import encoding_for
 from dubkit.media.concat import closed_end, join_segments
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
-from dubkit.media.writer import FrameWriter, encoding_for
+from dubkit.media.writer import FrameWriter
 from dubkit.records import Color, VideoInfo
 from tests.clips import facts, film, noise
 

@@ -1,0 +1,113 @@
+"""What is hidden in coded pictures beside samples: closed captions (CEA-608 and 708) and the active format.
+
+PyAV reads such data but gives encoders none, so it is put into the coded pictures here: as a supplemental message
+of H.264 and HEVC, as user data of MPEG-2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from av.packet import Packet
+from av.sidedata.sidedata import Type as SideType
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from dubkit.media.planes import Plane
+
+_COUNTRY = b"\xb5\x00\x31"  # USA, ATSC
+_MOST = 31  # triplets of a picture
+_PREFIX = b"\x00\x00\x00\x01"
+_USER_DATA = b"\x00\x00\x01\xb2"
+_REGISTERED = 4  # payload type: user data registered by ITU-T T.35
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a picture carries beside its colors, and what a result is to carry again."""
+
+    alpha: Plane | None = None
+    captions: bytes = b""  # A53: triplets of CEA-608 and 708
+    active_format: int | None = None
+
+
+def side_data(frame: VideoFrame) -> dict[SideType, bytes]:
+    """All that a decoded frame carries beside samples."""
+    try:
+        data: Any = frame.side_data  # PyAV's annotation has other types than it gives
+    except ValueError:  # a kind that PyAV does not know, like Exif
+        return {}
+    return {entry.type: bytes(entry) for entry in list(data)}
+
+
+def extras_of(frame: VideoFrame, alpha: Plane | None) -> Extras:
+    """What a decoded frame carries that a result is to carry again."""
+    data = side_data(frame)
+    shape = data.get(SideType.AFD)
+    return Extras(alpha, data.get(SideType.A53_CC, b""), shape[0] if shape else None)
+
+
+def coded(extras: Extras, codec: str) -> bytes:
+    """The bytes that go into a coded picture; nothing where there is none, or the codec takes none."""
+    if codec not in ("h264", "hevc", "mpeg2video"):
+        return b""
+    parts = []
+    if extras.captions:
+        triplets = extras.captions[: 3 * _MOST]
+        parts.append(b"GA94\x03" + bytes([0x40 | len(triplets) // 3, 0xFF]) + triplets + b"\xff")
+    if extras.active_format is not None:
+        parts.append(b"DTG1" + bytes([0x41, 0xF0 | extras.active_format]))
+    if codec == "mpeg2video":
+        return b"".join(_USER_DATA + part for part in parts)
+    return b"".join(_message(_COUNTRY + part, codec) for part in parts)
+
+
+def _message(payload: bytes, codec: str) -> bytes:
+    """A supplemental message with its start code."""
+    body = bytes([_REGISTERED]) + b"\xff" * (len(payload) // 255) + bytes([len(payload) % 255])
+    return (
+        _PREFIX + (b"\x06" if codec == "h264" else b"\x4e\x01") + _escaped(body + payload) + b"\x80"
+    )
+
+
+def _escaped(data: bytes) -> bytes:
+    """The data without anything that looks like a start code."""
+    made = bytearray()
+    zeros = 0
+    for byte in data:
+        if zeros >= 2 and byte <= 3:
+            made.append(3)
+            zeros = 0
+        made.append(byte)
+        zeros = zeros + 1 if byte == 0 else 0
+    return bytes(made)
+
+
+def with_hidden(packet: Packet[VideoStream], hidden: bytes, codec: str) -> Packet[VideoStream]:
+    """The packet with `coded` bytes before its first slice; packets are of Annex B, as encoders make them."""
+    data = bytes(packet)
+    at = _first_slice(data, codec)
+    made: Any = Packet(data[:at] + hidden + data[at:])
+    made.stream, made.time_base = packet.stream, packet.time_base
+    made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+    made.is_keyframe = packet.is_keyframe
+    whole: Packet[VideoStream] = made
+    return whole
+
+
+def _first_slice(data: bytes, codec: str) -> int:
+    """Where the start code of the first slice begins."""
+    at = data.find(b"\x00\x00\x01")
+    while at >= 0:
+        kind = data[at + 3] if at + 3 < len(data) else 0
+        if codec == "mpeg2video":
+            found = 1 <= kind <= 0xAF
+        elif codec == "h264":
+            found = kind & 0x1F in (1, 5)
+        else:
+            found = kind >> 1 & 0x3F <= 31
+        if found:
+            return at - 1 if at and data[at - 1] == 0 and codec != "mpeg2video" else at
+        at = data.find(b"\x00\x00\x01", at + 3)
+    return 0

@@ -1,0 +1,36 @@
+"""Closed captions and the active format survive in every codec that can hold them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dubkit.config.schema import GenerateSettings
+from dubkit.media.captions import Extras, coded
+from dubkit.media.frames import FrameReader
+from dubkit.media.probe import probe
+from dubkit.media.writer import FrameWriter
+from tests.clips import facts, noise
+
+TRIPLETS = bytes([0xFC, 0x94, 0x20, 0xFD, 0x80, 0x80, 0xFF, 0, 0])
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg2video"])
+def test_captions_and_active_format_come_back(tmp_path: Path, codec: str) -> None:
+    info = replace(facts(frames=6), codec=codec)
+    path = tmp_path / "segment"
+    with FrameWriter(path, info, GenerateSettings()) as writer:
+        for pts, planes in enumerate(noise(info, 6)):
+            writer.write(planes, pts, Extras(None, TRIPLETS if pts != 3 else b"", 10))
+    back, times = probe(path)
+    assert "closed captions" in back.hidden
+    found = [frame.extras for frame in FrameReader(path, back, times).read(0, 6)]
+    assert [entry.captions for entry in found] == [TRIPLETS] * 3 + [b""] + [TRIPLETS] * 2
+    assert {entry.active_format for entry in found} == {10}
+
+
+def test_other_codecs_get_no_bytes() -> None:
+    assert coded(Extras(None, TRIPLETS, 10), "prores") == b""
+    assert coded(Extras(), "h264") == b""
