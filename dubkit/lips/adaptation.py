@@ -26,6 +26,7 @@ from dubkit.records import GRID_STEP, SILENCE, Floats, Timing
 BLOCK_SECONDS = 1.6  # of speech: folds take turns in such blocks
 FOLDS = 4
 LAGS = np.arange(-26, 27) * 0.01  # seconds
+_NEAR_OFFSET = 0.04  # seconds about the film's offset in which a passage's own may lie
 MIN_CORRELATION = 0.35  # of lips with the sound; other speech reaches .28 by chance
 _RATIO_LIMITS = (0.6, 1.6)  # of a person's opening to the net's; beyond them it is a wrong measure
 _GAIN_LIMITS = (0.3, 1.6)
@@ -68,10 +69,17 @@ def speech_seconds(passages: Sequence[Passage]) -> float:
     return sum(float(speech_frames(p).sum()) * _interval(p) for p in passages)
 
 
-def select_in_sync(articulator: Articulator, passages: Sequence[Passage]) -> list[Passage]:
-    """The passages in which the face moves with the sound, shifted to where picture and sound agree best."""
+def select_in_sync(
+    articulator: Articulator, passages: Sequence[Passage], late: float | None = None
+) -> list[Passage]:
+    """The passages in which the face moves with the sound, shifted to where picture and sound agree best.
+
+    ``late`` is by how many seconds the film's picture is late, where that is known: a short passage alone would often
+    agree best somewhere else by chance.
+    """
+    lags = LAGS if late is None else late + LAGS[np.abs(LAGS) <= _NEAR_OFFSET + 1e-9]
     candidates = (passage for passage in passages if speech_frames(passage).sum() > 2)
-    shifted = [_synchronized(articulator, passage) for passage in candidates]
+    shifted = [_synchronized(articulator, passage, lags) for passage in candidates]
     return [passage for passage, correlation in shifted if correlation >= MIN_CORRELATION]
 
 
@@ -137,13 +145,15 @@ def _interval(passage: Passage) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def _synchronized(articulator: Articulator, passage: Passage) -> tuple[Passage, float]:
-    """The passage shifted to the lag at which picture and sound agree best, and their correlation there."""
+def _synchronized(
+    articulator: Articulator, passage: Passage, lags: Series = LAGS
+) -> tuple[Passage, float]:
+    """The passage shifted to the one of ``lags`` at which picture and sound agree best, and their correlation there."""
     effect = mouth_shape.gap_effect()
     timing, here = passage.timing, speech_frames(passage)
     true = passage.shapes[here] @ effect
     best, chosen = -2.0, 0.0
-    for lag in LAGS:
+    for lag in lags:
         opening = articulator.shapes(_shifted(timing, float(lag)))[here] @ effect
         correlation = _correlation(opening, true)
         if correlation > best:

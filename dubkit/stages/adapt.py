@@ -23,7 +23,7 @@ from dubkit.errors import InputError, UsageError
 from dubkit.faces import align, selection
 from dubkit.faces.people import Person, load_people
 from dubkit.lips import film_offset, mouth_shape
-from dubkit.lips.film_offset import FilmOffset
+from dubkit.lips.film_offset import STRETCH_SECONDS, FilmOffset
 from dubkit.media import audio
 from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
 from dubkit.speech import activity, mel_levels
@@ -105,8 +105,9 @@ def run(context: base.StageContext) -> base.StageReport:
         return base.StageReport(notes=said, facts=known)
     articulator = _articulator(context.config)
     persons: list[PersonResult] = []
+    late = None if offset is None else offset.seconds
     for number, (person, faces) in enumerate(_persons(context), 1):
-        persons.append(_adapt(context, articulator, number, person, faces))
+        persons.append(_adapt(context, articulator, number, person, faces, late))
     longest = max((person.seconds for person in persons), default=0.0)
     if longest < settings.min_seconds:
         raise _too_little(settings, persons, longest)
@@ -119,10 +120,8 @@ def run(context: base.StageContext) -> base.StageReport:
 
 
 OFFSET_FACES = 16  # that the film's offset is estimated from
-_OFFSET_SECONDS, _OFFSET_LEAST = (
-    6.0,
-    1.5,
-)  # of each of these faces at most; of shorter ones none is taken
+_OFFSET_SECONDS = 64.0  # of all these faces together
+_OFFSET_LEAST = 1.5  # seconds of a face; shorter ones are left out
 MAX_SECONDS = 180.0  # of a person's footage: more improves little
 _CONTEXT_SECONDS = 1.0  # of sound around a face
 _MIN_FRAMES = 25  # of a face: less shows nothing
@@ -153,7 +152,8 @@ def _film_offset(context: base.StageContext) -> FilmOffset:
     if not faces:
         return film_offset.estimate(())
     articulator = _articulator(context.config)
-    parts = (_part(face, round(_OFFSET_SECONDS * rate)) for face in faces)
+    frames = round(max(_OFFSET_SECONDS / len(faces), STRETCH_SECONDS) * rate)
+    parts = (_part(face, frames) for face in faces)
     passages = (_passage(context, articulator, part) for part in parts)
     lips_of = _adaptation().lips_of
     return film_offset.estimate([lips_of(articulator, p) for p in passages if p is not None])
@@ -208,11 +208,16 @@ def _adapt(
     number: int,
     person: Person,
     faces: Sequence[Face],
+    late: float | None,
 ) -> PersonResult:
-    """Tune to one person's footage; the profile is written where it is an improvement."""
+    """Tune to one person's footage; the profile is written where it is an improvement.
+
+    ``late`` is by how many seconds the film's picture is late, so that no dub inherits that.
+    """
     adaptation = _adaptation()
     names, name = person.faces, person.name
-    passages = adaptation.select_in_sync(articulator, list(_passages(context, articulator, faces)))
+    footage = list(_passages(context, articulator, faces))
+    passages = adaptation.select_in_sync(articulator, footage, late)
     seconds = adaptation.speech_seconds(passages)
     result = PersonResult(name, names, len(passages), round(seconds, 2))
     if result.seconds < context.config.adapt.min_seconds:

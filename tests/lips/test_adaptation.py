@@ -162,6 +162,16 @@ def test_a_picture_out_of_step_with_its_sound_is_brought_in_step(articulator: Ar
     assert float(found[0].timing.times[0]) == pytest.approx(-0.12, abs=0.011)
 
 
+def test_a_passage_is_shifted_near_to_what_is_known_of_its_film(articulator: Articulator) -> None:
+    timing = speech()
+    late = replace(timing, times=timing.times - 0.12)
+    made = passage(timing, general(articulator, late))
+    (near,) = adaptation.select_in_sync(articulator, [made], 0.1)
+    np.testing.assert_allclose(timing.times - near.timing.times, 0.12, atol=0.011)
+    for far in adaptation.select_in_sync(articulator, [made], -0.1):
+        np.testing.assert_array_less(timing.times - far.timing.times, -0.05)
+
+
 def test_the_offset_of_a_film_is_that_of_its_lips_against_what_the_net_hears(
     articulator: Articulator,
 ) -> None:

@@ -126,6 +126,12 @@ def test_a_positive_offset_makes_lips_later(tmp_path: Path) -> None:
     assert found.runs[1].start == int(np.ceil(1.1 / float(Fraction(3753, 90000))))
 
 
+def test_lips_are_placed_by_the_dubs_time_whatever_the_films_own_error_is() -> None:
+    """The film's offset is published by ``adapt``, which the timing of a shot never reads."""
+    assert "adapt" not in timing.STAGE.after
+    assert not {"video"} & set(timing.STAGE.files)
+
+
 def test_a_change_elsewhere_leaves_the_files_of_a_shot_equal(tmp_path: Path) -> None:
     other = (*SAID[:2], Phoneme("sil", 2.0, 3.2), Phoneme("m", 3.2, 4.0))
     one = timed(tmp_path / "one", SAID, Shot(0, 40), Config())
