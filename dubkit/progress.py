@@ -50,3 +50,9 @@ class NoProgress:
         return self
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None: ...
+
+
+def place_in_film(seconds: float) -> str:
+    """Minutes and seconds of a film, as notes name a place."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"

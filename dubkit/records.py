@@ -132,11 +132,21 @@ class VideoInfo:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Transition:
+    """Frames of a film, half-open, that belong to two pictures or to none: they stay as filmed."""
+
+    start: int
+    end: int
+    kind: str  # dissolve | wipe | fade | flash | insert (less than a shot between two cuts)
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Shot:
     """Frames ``start`` (included) to ``end`` (excluded) between two cuts."""
 
     start: int
     end: int
+    transitions: tuple[Transition, ...] = ()  # in it, in order
 
     @property
     def name(self) -> str:
@@ -193,7 +203,8 @@ class Untouched:
 
     start: int
     end: int
-    reason: str  # absent | too small | turned away | tilted | covered | unsure | too short | not speaking
+    # kind of a `Transition` | absent | too small | turned away | tilted | covered | unsure | too short | not speaking
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

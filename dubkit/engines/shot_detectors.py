@@ -14,29 +14,32 @@ import scenedetect
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from dubkit.config.schema import ShotSettings
+from dubkit.engines import shot_borders
 from dubkit.media.frames import FrameReader
-from dubkit.records import Integers, Shot, VideoInfo
+from dubkit.records import Integers, Shot, Transition, VideoInfo
 
 _LONG_SIDE = 256  # pixels; PySceneDetect shrinks to about as much by itself
 _COUNTING_RATE = 25.0  # its time codes are used as counters only
 
 
 class AdaptiveShots:
-    """Hard cuts, by a threshold relative to the change around them: calm with moving cameras."""
+    """Cuts by a threshold relative to the change around them, checked and completed by `shot_borders`."""
 
     name = "adaptive"
-    version = f"1 scenedetect {scenedetect.__version__}"
+    version = f"2 {shot_borders.VERSION} scenedetect {scenedetect.__version__}"
 
     def __init__(self, settings: ShotSettings, device: str = "cpu") -> None:
         self._threshold = settings.threshold
+        self._shortest = settings.min_seconds
         self.repaired = 0
 
     def detect(self, video: Path, info: VideoInfo, pts: Integers) -> list[Shot]:
         wanted = {} if self._threshold is None else {"adaptive_threshold": self._threshold}
         reader = FrameReader(video, info, pts)
-        shots = _detect(AdaptiveDetector(min_scene_len=1, **wanted), reader)
+        finder = shot_borders.BorderFinder(float(info.average_rate))
+        _detect(AdaptiveDetector(min_scene_len=1, **wanted), reader, finder)
         self.repaired = reader.repaired
-        return shots
+        return finder.shots(self._shortest)
 
 
 class ContentShots:
@@ -57,17 +60,31 @@ class ContentShots:
         return shots
 
 
-def _detect(detector: Any, reader: FrameReader) -> list[Shot]:
+def _detect(
+    detector: Any, reader: FrameReader, finder: shot_borders.BorderFinder | None = None
+) -> list[Shot]:
+    """Shots by a detector of PySceneDetect; ``finder`` is shown the same pictures, and its cuts."""
     cuts: list[Any] = []
     frames = reader.info.frames
     code = scenedetect.FrameTimecode(0, _COUNTING_RATE)
     for frame in reader.read(0, frames):
         code = scenedetect.FrameTimecode(frame.index, _COUNTING_RATE)
-        small = np.ascontiguousarray(frame.picture(_LONG_SIDE)[:, :, ::-1])
-        cuts += detector.process_frame(code, small)
+        picture = frame.picture(_LONG_SIDE)
+        cuts += detector.process_frame(code, np.ascontiguousarray(picture[:, :, ::-1]))
+        if finder is not None:
+            finder.proposed.update(c.frame_num for c in cuts[-8:])
+            finder.add(picture)
     cuts += detector.post_process(code)
     starts = sorted({0, *(c.frame_num for c in cuts if 0 < c.frame_num < frames)})
     return [Shot(a, b) for a, b in zip(starts, [*starts[1:], frames], strict=True)]
+
+
+def transitions(video: Path, info: VideoInfo, pts: Integers) -> list[Transition]:
+    """The transitions of a film whose cuts are known otherwise."""
+    finder = shot_borders.BorderFinder(float(info.average_rate))
+    for frame in FrameReader(video, info, pts).read(0, info.frames):
+        finder.add(frame.picture(_LONG_SIDE))
+    return [span for shot in finder.shots(0.0) for span in shot.transitions]
 
 
 class FixedShots:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 from dubkit.config.schema import FaceSettings
 from dubkit.errors import WorkError
 from dubkit.faces import occlusion, smooth
-from dubkit.records import FaceState, FaceTrack, TrackChoice, Untouched, Voices
+from dubkit.records import (
+    FaceState,
+    FaceTrack,
+    Shot,
+    TrackChoice,
+    Transition,
+    Untouched,
+    Voices,
+)
 from dubkit.work.store import open_arrays, read_record, write_record
 
 MIN_SCORE = 0.5  # of landmarks: below it a frame is not dubbed
@@ -49,12 +58,14 @@ def choose(
     rate: float,
     speaking: Mapping[int, Speaking] | None = None,
     by: str = "the film's own sound",
+    transitions: Sequence[Transition] = (),
 ) -> tuple[list[TrackChoice], str | None]:
     """The choice for every track, and a note where faces could be dubbed and none is.
 
     ``speaking`` says when each track speaks, judged ``by`` sound or lips; used where ``settings.which`` asks for it.
+    Frames of ``transitions`` stay as filmed.
     """
-    spans = [untouched(track, settings, rate) for track in tracks]
+    spans = [untouched(track, settings, rate, transitions) for track in tracks]
     usable = [t for t, s in zip(tracks, spans, strict=True) if can_be_dubbed(t, s)]
     numbers, heard = {t.track for t in usable}, speaking or {}
     selected = _select(usable, settings, heard, by)
@@ -87,12 +98,46 @@ def can_be_dubbed(track: FaceTrack, spans: Sequence[Untouched]) -> bool:
     return sum(span.end - span.start for span in spans) < len(track)
 
 
-def untouched(track: FaceTrack, settings: FaceSettings, rate: float) -> tuple[Untouched, ...]:
+def beside_transitions(track: FaceTrack, shot: Shot) -> FaceTrack:
+    """The track with a row more, in which the face is absent, where it begins or ends at a transition.
+
+    A new mouth fades towards rows that keep theirs, and must be gone where the transition begins.
+    """
+    starts, ends = {s.start for s in shot.transitions}, {s.end for s in shot.transitions}
+    before = int(track.start in ends and track.start > shot.start)
+    after = int(track.start + len(track) in starts)
+    if not before + after:
+        return track
+    rows = (before, after)
+
+    def longer(values: NDArray[Any], fill: float) -> NDArray[Any]:
+        return np.pad(values, [rows, *[(0, 0)] * (values.ndim - 1)], constant_values=fill)
+
+    return FaceTrack(
+        track.track,
+        track.start - before,
+        boxes=longer(track.boxes, np.nan),
+        landmarks=longer(track.landmarks, np.nan),
+        pose=longer(track.pose, np.nan),
+        scores=longer(track.scores, 0.0),
+        state=longer(track.state, FaceState.ABSENT),
+        occlusion=longer(track.occlusion, 0.0),
+    )
+
+
+def untouched(
+    track: FaceTrack,
+    settings: FaceSettings,
+    rate: float,
+    transitions: Sequence[Transition] = (),
+) -> tuple[Untouched, ...]:
     """The spans of a track in which its mouth is not replaced, each with its reason."""
     width = np.nan_to_num(track.boxes[:, 2] - track.boxes[:, 0])
     yaw, pitch = np.abs(np.nan_to_num(track.pose[:, :2])).T
     doubtful = (track.scores < MIN_SCORE) & (track.state == FaceState.SEEN)
+    frames = track.start + np.arange(len(track))
     causes = [
+        *((s.kind, (s.start <= frames) & (frames < s.end)) for s in transitions),
         ("absent", track.state == FaceState.ABSENT),
         ("too small", _over_limit(settings.min_size / np.maximum(width, 1e-3), 1.0)),
         ("turned away", _over_limit(yaw, settings.max_yaw)),

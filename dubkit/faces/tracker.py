@@ -324,7 +324,8 @@ def _follow_back(
         for number, tracklet in list(open_ends.items()):
             if not _step_back(tracklet, tracklets, index, regions[number], locator):
                 del open_ends[number]
-    return list(open_ends.values())
+    # frames may be left out of the shot: then nothing is followed over them
+    return [tracklet for tracklet in open_ends.values() if span[0] in tracklet.sightings]
 
 
 def _square(sighting: Sighting, size: int) -> align.Matrix:

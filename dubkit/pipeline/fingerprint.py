@@ -177,6 +177,10 @@ def _unit(
     own: Mapping[str, str],
 ) -> Unit:
     parts = {**own, "unit": shot.name if shot else JOB_UNIT}
+    if (
+        shot and shot.transitions and stage.source is Source.VIDEO
+    ):  # a dub's stages read its outputs
+        parts["transitions"] = " ".join(f"{s.kind} {s.start}-{s.end}" for s in shot.transitions)
     inputs: dict[str, tuple[Path, ...]] = {}
     blocked = None
     for other, members in upstream(run, stage, shot, shots):

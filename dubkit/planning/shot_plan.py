@@ -48,7 +48,7 @@ class Level(IntEnum):
 class Reason:
     """One thing that may go wrong."""
 
-    kind: str  # profile | tilted | tiny | occluded | blurred | fast cut | speaker | not dubbed
+    kind: str  # profile | tilted | tiny | occluded | blurred | fast cut | transition | speaker | not dubbed
     level: Level
     text: str  # with its figure
 
@@ -62,6 +62,7 @@ class Seen:
     seconds: float
     spoken: bool  # whether anybody speaks in it
     focus: float | None  # of the main face; None where there is none
+    transitions: Sequence[records.Transition] = ()  # their frames stay as filmed
 
 
 def main_face(seen: Seen) -> tuple[records.FaceTrack, records.TrackChoice] | None:
@@ -137,6 +138,9 @@ def _of_shot(seen: Seen) -> Iterator[Reason]:
     if seen.focus is not None and seen.focus < BLURRED:
         level = Level.HIGH if seen.focus < SMEARED else Level.MEDIUM
         yield Reason("blurred", level, f"blurred: focus {seen.focus:.2f} of 1")
+    for span in seen.transitions:
+        frames = span.end - span.start
+        yield Reason("transition", Level.LOW, f"{span.kind}: {frames} frames stay as filmed")
     if seen.seconds < QUICK_SECONDS:
         yield Reason("fast cut", Level.MEDIUM, f"fast cut: {seen.seconds:.1f} s")
 
@@ -190,6 +194,7 @@ class ShotPlan:
     risk: Level
     reasons: tuple[Reason, ...]
     to_paint: int  # frames that get a new mouth
+    transitions: tuple[records.Transition, ...] = ()  # their frames stay as filmed
     thumbnail: bytes | None = None  # JPEG
     box: Box | None = None  # of the face in the thumbnail, parts of its width and height
 
@@ -224,7 +229,7 @@ def look(task: LookTask) -> ShotPlan:
     bare = Seen(tracks, choices, end - start, spoken.seconds > 0, None)
     main = main_face(bare)
     focus, thumbnail, box = _picture(task, info, pts, main)
-    seen = Seen(tracks, choices, end - start, spoken.seconds > 0, focus)
+    seen = Seen(tracks, choices, end - start, spoken.seconds > 0, focus, shot.transitions)
     risk, reasons = judge(seen, task.config.faces)
     painted = np.zeros(shot.frames, np.bool_)
     for choice in choices:
@@ -244,6 +249,7 @@ def look(task: LookTask) -> ShotPlan:
         risk=risk,
         reasons=reasons,
         to_paint=int(painted.sum()),
+        transitions=shot.transitions,
         thumbnail=thumbnail,
         box=box,
     )

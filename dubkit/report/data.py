@@ -156,6 +156,9 @@ def shot_facts(opened: inspect.OpenedJob, shot: Shot, speech: Speech | None) -> 
     state, why, painted = _state(opened, shot, receipts)
     facts = ShotFacts(shot, state, why, painted)
     table = facts.table
+    table["transitions"] = [
+        [s.start - shot.start, s.end - shot.start, s.kind] for s in shot.transitions
+    ]
     table |= {"name": shot.name, "state": state, "why": why, "measures": []}
     gate = _gate(opened, shot, receipts)
     if gate is not None:

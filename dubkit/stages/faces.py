@@ -23,6 +23,7 @@ from dubkit.errors import WorkError
 from dubkit.faces import align, selection, smooth, tracker, tracklet
 from dubkit.faces.selection import choose
 from dubkit.media import audio, frames, planes
+from dubkit.progress import place_in_film
 from dubkit.records import (
     Detection,
     Doubles,
@@ -77,17 +78,21 @@ def run(context: StageContext) -> StageReport:
     info, pts = load_film(context.folder("probe"))
     reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
 
+    left_out = {i for span in shot.transitions for i in range(span.start, span.end)}
+
     def views(start: int, end: int) -> Iterable[tuple[int, tracklet.View]]:
         for frame in reader.read(start, end):
-            yield frame.index, FrameView(frame, detector, settings.detect_size)
+            if frame.index not in left_out:
+                yield frame.index, FrameView(frame, detector, settings.detect_size)
 
     rate = float(info.average_rate)
     tracks = tracker.track_shot(
         shot, views, landmarker, tracklet.TrackerSettings.of(settings, rate)
     )
+    tracks = [selection.beside_transitions(track, shot) for track in tracks]
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
     spoken = _who_speaks(context, shot, tracks, times, rate)
-    choices, note = choose(tracks, settings, rate, spoken.faces, spoken.by)
+    choices, note = choose(tracks, settings, rate, spoken.faces, spoken.by, shot.transitions)
     selection.save_tracks(context.out, tracks)
     selection.save_choice(context.out, choices)
     selection.save_voices(context.out, spoken.voices)
@@ -177,13 +182,7 @@ def _notes(
             for span in choice.untouched:
                 if span.reason == "covered":
                     first, last = (seconds[t - shot.start] for t in (span.start, span.end - 1))
-                    yield f"shot {shot.name}: face {choice.track} covered {_clock(first)}-{_clock(last)}"
-
-
-def _clock(seconds: float) -> str:
-    """Minutes and seconds of the film."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{minutes:.0f}:{rest:04.1f}"
+                    yield f"shot {shot.name}: face {choice.track} covered {place_in_film(first)}-{place_in_film(last)}"
 
 
 def _facts(
@@ -246,7 +245,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe",),
     run=run,
-    version=5,
+    version=6,
     sections=("faces",),
     files=("video",),
     identity=_identity,

@@ -1,22 +1,28 @@
-"""Split the film into shots. Publishes ``shots.json`` and ``shots.csv`` (to correct by hand)."""
+"""Split the film into shots and find the transitions between them, which stay as filmed.
+
+Publishes ``shots.json`` and ``shots.csv`` (to correct by hand).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 from dubkit.config.schema import Config
-from dubkit.engines import base, registry
+from dubkit.engines import base, registry, shot_borders, shot_detectors
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.media import probe, shotlist
-from dubkit.records import Integers, Shot, VideoInfo
+from dubkit.progress import place_in_film
+from dubkit.records import Doubles, Integers, Shot, Transition, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.work.store import read_record, write_record
 
 SHOTS = "shots.json"
 LIST = "shots.csv"
+_NAMED = 8  # transitions of a kind that a note names
 
 
 def load_shots(folder: Path) -> list[Shot]:
@@ -29,8 +35,12 @@ def run(context: StageContext) -> StageReport:
     info, pts = load_film(context.folder("probe"))
     if context.job.shots is not None:
         listed = shotlist.read_shots(context.job.shots, info.frames // info.lines)
-        shots = [Shot(shot.start * info.lines, shot.end * info.lines) for shot in listed]
-        engine = "list"
+        known = shot_detectors.transitions(context.job.video, info, pts)
+        shots = [
+            with_transitions(Shot(shot.start * info.lines, shot.end * info.lines), known)
+            for shot in listed
+        ]
+        engine = f"list {shot_borders.VERSION}"
     else:
         detector = _detector(context.config)
         found = detector.detect(context.job.video, info, pts)
@@ -41,7 +51,27 @@ def run(context: StageContext) -> StageReport:
     write_record(context.out / SHOTS, shots, list[Shot])
     coded = [Shot(shot.start // info.lines, shot.end // info.lines) for shot in shots]
     shotlist.write_shots(context.out / LIST, coded)
-    return StageReport(engine=engine, facts={"shots": len(shots)})
+    spans = [span for shot in shots for span in shot.transitions]
+    return StageReport(
+        engine=engine,
+        notes=tuple(_notes(spans, (pts - pts[0]) * float(info.time_base))),
+        facts={"shots": len(shots), "transition_frames": sum(s.end - s.start for s in spans)},
+    )
+
+
+def _notes(spans: Sequence[Transition], times: Doubles) -> Iterator[str]:
+    """Where the film stays as filmed because one picture turns into another; one line for each kind."""
+    for kind in sorted({span.kind for span in spans}):
+        places = [span for span in spans if span.kind == kind]
+        seconds = [place_in_film(float(times[span.start])) for span in places[:_NAMED]]
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        frames = sum(span.end - span.start for span in places)
+        yield f"{kind}: {frames} frames stay as filmed, at {', '.join(seconds)}{more}"
+
+
+def with_transitions(shot: Shot, spans: Sequence[Transition]) -> Shot:
+    """The shot with the parts of ``spans`` that lie in it."""
+    return Shot(shot.start, shot.end, tuple(shot_borders.within(spans, shot.start, shot.end)))
 
 
 def _refuse_damaged(context: StageContext, detector: base.ShotDetector, frames: int) -> None:
@@ -59,7 +89,10 @@ def whole(shots: list[Shot], info: VideoInfo) -> list[Shot]:
 def without_short(
     shots: list[Shot], pts: Integers, info: VideoInfo, min_seconds: float
 ) -> list[Shot]:
-    """Join shots shorter than ``min_seconds`` with the one before, the first with the one after."""
+    """Join shots shorter than ``min_seconds`` with the one before, the first with the one after.
+
+    For engines that only count; ``adaptive`` joins by the picture.
+    """
     times = (pts - pts[0]) * float(info.time_base)
     end = max(info.duration, float(times[-1]))
     starts = [0]
@@ -67,7 +100,9 @@ def without_short(
         began = float(times[shot.start])
         if began - float(times[starts[-1]]) >= min_seconds and end - began >= min_seconds:
             starts.append(shot.start)
-    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], info.frames], strict=True)]
+    spans = [span for shot in shots for span in shot.transitions]
+    edges = zip(starts, [*starts[1:], info.frames], strict=True)
+    return [with_transitions(Shot(a, b), spans) for a, b in edges]
 
 
 def check_tiling(shots: list[Shot], frames: int) -> None:
@@ -82,8 +117,9 @@ def check_tiling(shots: list[Shot], frames: int) -> None:
 
 
 def identity(config: Config) -> str:
-    """The shot engine."""
-    return engine_identity("shots", config.shots.detector, config.shots)
+    """The shot engine, and what finds transitions where shots come from a list."""
+    engine = engine_identity("shots", config.shots.detector, config.shots)
+    return f"{engine}, {shot_borders.VERSION}"
 
 
 def _detector(config: Config) -> base.ShotDetector:

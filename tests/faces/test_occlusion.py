@@ -9,8 +9,9 @@ from hypothesis import given, settings, strategies as st
 from dubkit.faces import landmark_layout, occlusion
 from dubkit.faces.align import apply, crop_from_canonical, mean_face
 from dubkit.faces.occlusion import POINTS, covered_frames, occlusion_scores, skin_of
+from dubkit.progress import place_in_film
 from dubkit.records import Floats, Shot, TrackChoice, Untouched
-from dubkit.stages.faces import _clock, _notes
+from dubkit.stages.faces import _notes
 
 COUNT, RATE = 120, 25.0
 SECONDS = np.arange(COUNT) / RATE
@@ -129,4 +130,4 @@ def test_the_notes_say_when_a_face_was_covered() -> None:
     notes = list(_notes(Shot(100, 200), [choice], None, 58 + np.arange(100) / RATE))
     assert notes[0].endswith("face 0 keeps its original mouth in 19 frames (covered)")
     assert notes[1].endswith("face 0 covered 0:58.9-0:59.6")
-    assert _clock(125.04) == "2:05.0"
+    assert place_in_film(125.04) == "2:05.0"

@@ -11,7 +11,7 @@ import pytest
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.media.shotlist import read_shots
-from dubkit.records import Job, Shot
+from dubkit.records import Job, Shot, Transition
 from dubkit.stages import probe, shots
 from dubkit.stages.base import StageContext, StageReport
 from tests.clips import facts, shots_film
@@ -46,13 +46,26 @@ def test_a_list_is_taken_as_it_is(tmp_path: Path) -> None:
     source = shots_film(tmp_path / "source.mp4", (20, 30))
     out, report = found(tmp_path, source, listed)
     assert shots.load_shots(out) == [Shot(0, 1), Shot(1, 44), Shot(44, 50)]
-    assert report.engine == "list"
+    assert report.engine is not None
+    assert report.engine.startswith("list")
+
+
+def test_a_list_keeps_its_cuts_and_learns_of_transitions(tmp_path: Path) -> None:
+    shots_list = [Shot(0, 40), Shot(40, 90)]
+    spans = [Transition(30, 45, "dissolve"), Transition(60, 62, "flash")]
+    first, second = (shots.with_transitions(shot, spans) for shot in shots_list)
+    assert first == Shot(0, 40, (Transition(30, 40, "dissolve"),))
+    assert second == Shot(40, 90, (Transition(40, 45, "dissolve"), Transition(60, 62, "flash")))
 
 
 def test_no_shot_is_shorter_than_the_least(tmp_path: Path) -> None:
     source = shots_film(tmp_path / "source.mp4", (4, 30, 3, 30, 5))
     out, _ = found(tmp_path, source, min_seconds=0.4)
-    assert [s.start for s in shots.load_shots(out)] == [0, 34]
+    found_shots = shots.load_shots(out)
+    assert len(found_shots) == 2
+    assert all(shot.frames >= 10 for shot in found_shots)
+    inserts = [t for shot in found_shots for t in shot.transitions if t.kind == "insert"]
+    assert [(t.start, t.end) for t in inserts] == [(34, 37)]
 
 
 def test_short_shots_are_judged_by_time_and_not_by_frames() -> None:

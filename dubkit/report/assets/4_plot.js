@@ -36,7 +36,7 @@ function makePlot(shot, width, seek) {
       plot.append(s("text", {x: ((x(start) + x(end)) / 2).toFixed(1), y: height - foot + 23, class: "phone"}, symbol));
     }
   }
-  for (const [start, end] of shot.untouched || []) {
+  for (const [start, end] of [...(shot.untouched || []), ...(shot.transitions || [])]) {
     plot.append(s("rect", {x: x(start), y: top, width: x(end) - x(start), height: height - top - foot, class: "left-out"}));
   }
   for (let value = 0; value < most; value += 50) {
