@@ -8,8 +8,15 @@ import numpy as np
 
 from dubkit.config.schema import FaceSettings
 from dubkit.faces.association import bounds
-from dubkit.faces.selection import NOBODY, SILENT, Speaking, choose, untouched
-from dubkit.records import FaceState, FaceTrack, Floats
+from dubkit.faces.selection import (
+    NOBODY,
+    SILENT,
+    Speaking,
+    beside_transitions,
+    choose,
+    untouched,
+)
+from dubkit.records import FaceState, FaceTrack, Floats, Shot, Transition
 from tests.faces.test_lips_from_sound import RATE
 from tests.painted import face
 
@@ -52,6 +59,21 @@ def test_a_good_face_is_usable_in_every_frame() -> None:
     assert choice.speaks == ((500, 600),)
     assert (choice.start, choice.end) == (500, 600)
     assert note is None
+
+
+def test_frames_of_a_transition_stay_as_filmed_and_say_so() -> None:
+    flash = Transition(540, 544, "flash")
+    (choice,), _ = choose([track(0, still(60))], SETTINGS, RATE, transitions=[flash])
+    assert [(u.start, u.end, u.reason) for u in choice.untouched] == [(540, 544, "flash")]
+
+
+def test_a_track_ends_with_a_row_of_its_own_beside_a_transition() -> None:
+    spans = (Transition(490, 500, "dissolve"), Transition(600, 620, "dissolve"))
+    one = track(0, still(60))
+    longer = beside_transitions(one, Shot(480, 620, spans))
+    assert (longer.start, len(longer)) == (499, len(one) + 2)
+    assert reasons(longer) == [(499, 500, "absent"), (600, 601, "absent")]
+    assert beside_transitions(one, Shot(480, 700)) is one
 
 
 def test_a_face_that_turns_away_and_back_is_left_alone_meanwhile() -> None:

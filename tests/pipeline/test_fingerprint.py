@@ -13,7 +13,7 @@ from dubkit.config.schema import Config
 from dubkit.pipeline.fingerprint import Run, examine, upstream, why
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.request import RunRequest
-from dubkit.records import FileDigest, Job, Shot, StageResult
+from dubkit.records import FileDigest, Job, Shot, StageResult, Transition
 from dubkit.stages.base import Per, Source, Stage
 
 SHOTS = (Shot(0, 50), Shot(50, 90))
@@ -80,6 +80,15 @@ def test_an_output_changes_its_readers_alone(key: str, digest: str) -> None:
     assert {name.split("/")[0] for name in touched} == {s.name for s in STAGES if stage in s.after}
     if unit != "job":  # a shot's output reaches the same shot and the film, no other shot
         assert {name.split("/")[1] for name in touched} <= {unit, "job"}
+
+
+def test_a_transition_changes_the_analysis_of_its_shot_alone() -> None:
+    marked = [replace(SHOTS[0], transitions=(Transition(0, 3, "flash"),)), *SHOTS[1:]]
+    units = [u for stage in STAGES for u in examine(make_run(), stage, marked, results())]
+    touched = {unit.key for unit in units if dict(unit.parts) != PLAIN[unit.key]}
+    seen = {s.name for s in STAGES if s.per is Per.SHOT and s.source is Source.VIDEO}
+    assert touched == {f"{name}/{SHOTS[0].name}" for name in seen}
+    assert "faces" in seen
 
 
 def test_facts_warnings_and_times_of_a_result_decide_nothing() -> None:
