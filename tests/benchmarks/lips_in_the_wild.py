@@ -35,13 +35,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from dubkit.faces.active_speaker import mouth_motion
 
 import dubkit
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config, SpeechSettings
-from dubkit.errors import DubkitError
+from dubkit.errors import DubkitError, Interrupted
 from dubkit.faces import align
+from dubkit.faces.lips_from_sound import mouth_motion
 from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips import generator, mouth_shape, shape_losses
 from dubkit.media.audio import load_samples
@@ -250,6 +250,8 @@ class Bench:
             sound = silence(made.with_suffix(".wav"), seconds)
         try:
             work = self.dub(row, other, sound, made)
+        except Interrupted:
+            raise  # the next run goes on here
         except DubkitError as error:
             sys.stdout.write(f"{name} {mode}: {type(error).__name__}: {error}\n")
             found = {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dubkit.errors import STOPPED, DubkitError, InputError, Interrupted
 from dubkit.records import FaceTrack, TrackChoice
 from tests.benchmarks import judge_lips, lips_in_the_wild as wild
 from tests.benchmarks.test_judge_lips import FRAMES, speech_gap, talker
@@ -61,6 +63,29 @@ def face(wanted: np.ndarray) -> wild.Face:
     track = FaceTrack.__new__(FaceTrack)
     choice = TrackChoice.__new__(TrackChoice)
     return wild.Face("0-100/0", track, choice, wanted, np.linspace(0, 0.1, count))
+
+
+def bench(folder: Path) -> wild.Bench:
+    return wild.Bench(
+        argparse.Namespace(data=folder, out=folder, analysis=None, settings=[], fast=True)
+    )
+
+
+def test_a_clip_that_was_stopped_is_done_again_and_one_that_fails_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"file": "judge_a/x.mp4", "set": "judge_a", "split": "test"}
+    ends: list[DubkitError] = [STOPPED, InputError("there is no face"), STOPPED]
+
+    def dub(*_: object) -> Path:
+        raise ends.pop(0)
+
+    monkeypatch.setattr(wild.Bench, "dub", dub)
+    with pytest.raises(Interrupted):
+        bench(tmp_path).clip(row, "own", [row])
+    assert bench(tmp_path).clip(row, "own", [row]) == {}
+    assert bench(tmp_path).clip(row, "own", [row]) == {}
+    assert len(ends) == 1
 
 
 def test_lips_that_nobody_rendered_are_measured_like_rendered_ones() -> None:
