@@ -83,7 +83,9 @@ def _refuse_damaged(context: StageContext, detector: base.ShotDetector, frames: 
 def whole(shots: list[Shot], info: VideoInfo) -> list[Shot]:
     """Shots of whole coded frames: a cut between two fields of a frame moves behind it."""
     starts = sorted({-(-shot.start // info.lines) * info.lines for shot in shots} - {info.frames})
-    return [Shot(a, b) for a, b in zip(starts, [*starts[1:], info.frames], strict=True)]
+    spans = [span for shot in shots for span in shot.transitions]
+    edges = zip(starts, [*starts[1:], info.frames], strict=True)
+    return [with_transitions(Shot(a, b), spans) for a, b in edges]
 
 
 def without_short(
