@@ -20,7 +20,7 @@ from dubkit.lips import articulation, mouth_shape, references, refiner
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
-_VERSION = 19
+_VERSION = 20
 # half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
@@ -101,7 +101,8 @@ class WarpSynthesizer:
             good, max(1, round(mouth_shape.FADE_SECONDS * float(info.average_rate)))
         )
         shaped, shown = mouth_shape.two_steps(np.minimum(fade, audible))
-        target = mouth_shape.wanted_landmarks(current, pose, rest, coefficients)
+        kept = mouth_shape.expression(frontal, rest, seen, float(info.average_rate))
+        target = mouth_shape.wanted_landmarks(current, pose, rest, coefficients + kept)
         target = current + shaped[:, None, None] * (target - current)
         lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
         lendable = lendable if lendable.any() else good

@@ -160,6 +160,27 @@ def _still(opening: Floats, seen: Mask, length: int) -> Mask:
     return found
 
 
+_SLOW_SECONDS = 0.6  # deviation of the window that smiles outlast and speech does not
+
+
+def expression(points: Floats, rest: Floats, seen: Mask, rate: float) -> Floats:
+    """(T, K) what a face shows slowly, beside its mean: a smile that comes and goes; nothing of the lips' opening.
+
+    ``points`` (T, M, 2) frontal moving points, ``rest`` (M, 2), ``seen`` (T,) the frames to go by, ``rate`` a second.
+    """
+    shapes = encode(points - rest)
+    effect = gap_effect()
+    shapes = shapes - (shapes @ effect)[:, None] * effect / float(effect @ effect)
+    if not seen.any():
+        return np.zeros_like(shapes)
+    reach = max(1, round(3 * _SLOW_SECONDS * rate))
+    window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (_SLOW_SECONDS * rate)) ** 2)
+    known = np.convolve(seen, window, "full")[reach:-reach] + 1e-6
+    courses = [np.convolve(c * seen, window, "full")[reach:-reach] / known for c in shapes.T]
+    slow = np.stack(courses, 1)
+    return np.asarray(slow - slow[seen].mean(0), np.float32)
+
+
 FADE_SECONDS = 0.16  # in which a new mouth fades in and out beside frames that keep their own
 _LOWER = landmark_layout.LIPS_INNER[1:10]
 _UPPER = landmark_layout.LIPS_INNER[:10:-1]

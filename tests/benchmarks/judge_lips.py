@@ -44,6 +44,7 @@ LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0
 LIPS += [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191]
 STABLE = [33, 133, 159, 145, 362, 263, 386, 374, 168, 6, 197]
 LEFT_CORNER, RIGHT_CORNER = 61, 291
+CHIN, NOSE_BASE = 152, 2
 UPPER_LIP, LOWER_LIP, LEFT_EDGE, RIGHT_EDGE, LEFT_EYE, RIGHT_EYE = 13, 14, 234, 454, 33, 263
 LANDMARKS = 478
 LABIALS = {"p", "b", "m"}
@@ -70,6 +71,8 @@ BARS: dict[str, tuple[str, str]] = {
     "ssim": ("1", ">= 0.95"),
     "sharpness": ("1", "0.9 to 1.1"),
     "changed_outside": ("0", "<= 0"),
+    "jaw_as_filmed": ("1", "<= 0.2"),
+    "jaw_slope": ("0.3 to 0.8", "0.3 to 0.8"),
     "faces_lost": ("0", "<= 0"),
 }
 
@@ -130,6 +133,32 @@ def load_watched(path: Path) -> Watched:
     """What `save_watched` wrote."""
     with np.load(path) as stored:
         return Watched(stored["points"].astype(np.float64), stored["times"])
+
+
+def jaw(made: Watched, real: Watched) -> dict[str, float]:
+    """The rows about the jaw: how far it goes on moving as it was filmed, and how far it goes with the new opening.
+
+    Of changes from frame to frame; a slope is that of the jaw over the lips' opening.
+    """
+    n = min(len(made.times), len(real.times))
+    changes = []
+    for seen in (made.points[:n], real.points[:n]):
+        width = np.linalg.norm(seen[:, LEFT_EDGE] - seen[:, RIGHT_EDGE], axis=1)
+        height = np.linalg.norm(seen[:, CHIN] - seen[:, NOSE_BASE], axis=1) / width
+        changes.append((np.diff(height), np.diff(opening(seen))))
+    (jaw_made, gap_made), (jaw_real, gap_real) = changes
+    good = np.isfinite(jaw_made) & np.isfinite(jaw_real)
+    if good.sum() < 3 or not min(jaw_made[good].std(), jaw_real[good].std()) > 0:
+        return {}
+    slope, real_slope = (
+        float((j[good] * g[good]).sum() / max((g[good] ** 2).sum(), 1e-12))
+        for j, g in ((jaw_made, gap_made), (jaw_real, gap_real))
+    )
+    return {
+        "jaw_as_filmed": float(np.corrcoef(jaw_made[good], jaw_real[good])[0, 1]),
+        "jaw_slope": slope,
+        "real_jaw_slope": real_slope,
+    }
 
 
 def lip_motion(points: np.ndarray) -> float:
@@ -340,8 +369,7 @@ def judge(
         n = min(len(made.times), len(there.times))
         seen, kept = (np.isfinite(w.points[:n, 0, 0]) for w in (there, made))
         rows["faces_lost"] = float((seen & ~kept).sum())
-        if own_sound:
-            rows |= follow(made, there, late_ms)
+        rows |= follow(made, there, late_ms) if own_sound else jaw(made, there)
         rows |= look(result, real, there, lossless, every)
     if speech is not None:
         rows |= speak(made, speech)

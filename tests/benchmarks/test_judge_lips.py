@@ -219,3 +219,24 @@ def test_real_video_against_itself_scores_perfectly(
     assert rows.get("contacts", 1.0) == 1
     assert "NO" not in done.stdout
     assert done.stdout.startswith("measure")
+
+
+def test_a_jaw_that_goes_on_as_filmed_is_told_from_one_that_goes_with_the_new_lips() -> None:
+    rng = np.random.default_rng(0)
+    filmed, dubbed = (np.convolve(rng.normal(0, 1, 120), np.ones(5) / 5, "same") for _ in range(2))
+
+    def face(gap: np.ndarray, jaw: np.ndarray) -> judge.Watched:
+        points = np.zeros((len(gap), judge.LANDMARKS, 2))
+        points[:, judge.RIGHT_EDGE, 0] = 100
+        points[:, judge.LOWER_LIP, 1] = 10 + 4 * gap
+        points[:, judge.CHIN, 1] = 60 + 2 * jaw
+        return judge.Watched(points, np.arange(len(gap)) / 25)
+
+    real = face(filmed, filmed)
+    assert judge.jaw(real, real)["real_jaw_slope"] == pytest.approx(0.5)
+    old = judge.jaw(face(dubbed, filmed), real)
+    new = judge.jaw(face(dubbed, dubbed), real)
+    assert old["jaw_as_filmed"] == pytest.approx(1)
+    assert abs(new["jaw_as_filmed"]) < 0.3
+    assert new["jaw_slope"] == pytest.approx(0.5)
+    assert abs(old["jaw_slope"]) < 0.2

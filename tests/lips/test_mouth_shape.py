@@ -69,3 +69,23 @@ def test_who_opens_wider_has_a_larger_gain_within_limits() -> None:
 def test_a_speaker_hardly_seen_open_counts_as_the_mean_one() -> None:
     moving = points(0.0)
     assert mouth_shape.gain(moving, mouth_shape.resting_mouth(moving)) == pytest.approx(1.0)
+
+
+def test_a_smile_that_comes_slowly_is_kept_and_what_speech_does_is_not() -> None:
+    rate, frames = 25.0, 200
+    rest = mouth_shape.resting_mouth(points())
+    times = np.arange(frames) / rate
+    effect = mouth_shape.gap_effect()
+    smile = np.zeros(len(effect), np.float32)
+    smile[1] = 1
+    smile -= effect * (smile @ effect) / (effect @ effect)  # opens nothing
+    slow = 1 / (1 + np.exp(-(times - 4) * 2))
+    fast = np.sin(2 * np.pi * 4 * times)
+    seen = np.ones(frames, np.bool_)
+    shown = rest + mouth_shape.decode(np.outer(slow + fast, smile).astype(np.float32))
+    kept = mouth_shape.expression(shown, rest, seen, rate) @ smile / (smile @ smile)
+    assert np.corrcoef(kept, slow)[0, 1] > 0.97
+    assert 0.8 < np.ptp(kept) < 1.05
+    wide = rest + mouth_shape.decode(np.outer(slow, effect).astype(np.float32))
+    assert np.abs(mouth_shape.expression(wide, rest, seen, rate)).max() < 0.05
+    assert not mouth_shape.expression(shown, rest, ~seen, rate).any()
