@@ -429,6 +429,11 @@ class GenerateSettings(Section):
         description="Picture codec of the result; source: the film's own, or H.264 where that is a delivery codec "
         "that cannot be written.",
     )
+    copy_frames: Literal["auto", "off"] = Field(
+        "auto",
+        description="Shots in which nothing is painted: auto: their coded frames are copied where the codec allows it; "
+        "off: they are encoded again.",
+    )
     quality: float = Field(
         16.0,
         ge=0,

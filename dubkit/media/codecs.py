@@ -236,6 +236,12 @@ def result_codec(info: VideoInfo, settings: GenerateSettings) -> str:
     return "h264"
 
 
+def numbered(encoding: Encoding, number: int) -> Encoding:
+    """The same with parameter sets of H.264 under another number than the film's."""
+    params = f"{encoding.options['x264-params']}:sps-id={number}"
+    return replace(encoding, options={**encoding.options, "x264-params": params})
+
+
 def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
     """The encoder and its options. Raises `ConfigError` or `InputError` where the request cannot be met."""
     name = result_codec(info, settings)

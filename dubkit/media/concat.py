@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ from av.video.stream import VideoStream
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
-from dubkit.media import frames, planes
+from dubkit.media import copying, frames, planes
 from dubkit.media.container import film_stream, open_media
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, write_failure
@@ -41,12 +42,33 @@ class _Timed:
     duration: int
 
 
-def join_segments(segments: Sequence[Path], pts: Integers, time_base: Fraction, out: Path) -> int:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Coded pictures of the film, by the times of the first and the last."""
+
+    film: Path
+    info: VideoInfo
+    first: int  # in the stream's own time base
+    last: int
+
+
+Piece = Path | Span  # a segment that was made, or a part of the film as it is coded
+
+
+def join_segments(
+    segments: Sequence[Piece],
+    pts: Integers,
+    time_base: Fraction,
+    out: Path,
+    *,
+    repeated: bool = False,
+) -> int:
     """Write the coded pictures of ``segments`` one after another; returns how many.
 
     The n-th picture in order of presentation gets time ``pts[n] - pts[0]``; ``pts`` may be shorter
     than the segments: the end is then cut at the first place at or after it where no picture that
-    stays needs one that goes. Raises `OutputError` where there are too few pictures.
+    stays needs one that goes. ``repeated``: H.264 of several headers gets its own before each key frame, for
+    containers that have no place for headers. Raises `OutputError` where there are too few pictures.
     """
     orders = [_ranks(path) for path in segments]
     offsets = np.cumsum([0, *map(len, orders)])
@@ -55,7 +77,7 @@ def join_segments(segments: Sequence[Path], pts: Integers, time_base: Fraction, 
         raise OutputError(f"the segments hold {len(ranks)} pictures of {len(pts)}")
     kept = closed_end(ranks, len(pts))
     times = _times(ranks[:kept], _lengthened(pts, kept))
-    _copy(segments, times, time_base, out)
+    _copy(segments, times, time_base, out, repeated=repeated)
     return kept
 
 
@@ -92,10 +114,18 @@ def _lengthened(pts: Integers, count: int) -> Integers:
     return np.concatenate([times, more]).astype(np.int64)
 
 
-def _ranks(path: Path) -> Integers:
+def _packets(piece: Piece) -> Iterator[Packet[VideoStream]]:
+    """The coded pictures of a piece, in the order of decoding."""
+    if isinstance(piece, Span):
+        yield from copying.packets_between(piece.film, piece.info, piece.first, piece.last)
+        return
+    with open_media(piece) as container:
+        yield from _packets_of(container)
+
+
+def _ranks(piece: Piece) -> Integers:
     """Place in the order of presentation of every picture, in the order of decoding."""
-    with open_media(path) as container:
-        shown = [packet.pts for packet in _packets_of(container) if packet.pts is not None]
+    shown = [packet.pts for packet in _packets(piece) if packet.pts is not None]
     order = np.argsort(np.array(shown, np.int64), kind="stable")
     ranks = np.empty(len(shown), np.int64)
     ranks[order] = np.arange(len(shown))
@@ -123,17 +153,34 @@ def _times(ranks: Integers, pts: Integers) -> list[_Timed]:
 
 
 def _copy(
-    segments: Sequence[Path], times: Sequence[_Timed], time_base: Fraction, out: Path
+    segments: Sequence[Piece],
+    times: Sequence[_Timed],
+    time_base: Fraction,
+    out: Path,
+    *,
+    repeated: bool,
 ) -> None:
     try:
-        with _create(out, segments[0]) as (target, stream):
+        with _create(out, segments) as (target, stream, lengths):
             stream.time_base = time_base
             waiting = iter(times)
-            for path in segments:
-                with open_media(path) as container:
-                    _copy_one(_packets_of(container), waiting, target, stream, time_base)
+            for piece in segments:
+                header = _header(piece) if lengths else b""
+                form = _Form(
+                    lengths and not copying.has_lengths(header),
+                    copying.parameter_sets(header) if lengths and repeated else [],
+                )
+                _copy_one(_packets(piece), waiting, target, stream, time_base, form)
     except (av.FFmpegError, OSError) as error:
         raise write_failure(out, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How packets of H.264 are to be changed where several headers meet."""
+
+    convert: bool  # to lengths before units
+    sets: Sequence[bytes]  # parameter sets to put before key frames
 
 
 def _copy_one(
@@ -142,11 +189,18 @@ def _copy_one(
     target: OutputContainer,
     stream: VideoStream,
     time_base: Fraction,
+    form: _Form,
 ) -> None:
     for packet in packets:
         timed = next(waiting, None)
         if timed is None:
             return
+        if form.convert or (form.sets and packet.is_keyframe):
+            key, data = packet.is_keyframe, bytes(packet)
+            data = copying.with_lengths(data) if form.convert else data
+            again: Any = Packet(copying.with_sets(data, form.sets) if key else data)
+            packet = again
+            packet.is_keyframe = key
         packet.stream = stream
         packet.time_base = time_base
         packet.pts, packet.dts, packet.duration = timed.pts, timed.dts, timed.duration
@@ -154,8 +208,17 @@ def _copy_one(
 
 
 @contextmanager
-def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStream]]:
-    """An output with one stream of the codec of ``like``, in the first container that takes it."""
+def _create(
+    out: Path, segments: Sequence[Piece]
+) -> Iterator[tuple[OutputContainer, VideoStream, bool]]:
+    """An output with one stream of the segments' codec, and whether H.264 of several headers goes in.
+
+    Such packets are to be given the form that MOV keeps.
+    """
+    made = next((piece for piece in segments if isinstance(piece, Path)), None)
+    span = next((piece for piece in segments if isinstance(piece, Span)), None)
+    like = made or (span.film if span else Path())
+    headers = [header for piece in (span, made) if piece for header in (_header(piece),) if header]
     with open_media(like) as source:
         template = film_stream(source)
         if template is None:
@@ -166,7 +229,16 @@ def _create(out: Path, like: Path) -> Iterator[tuple[OutputContainer, VideoStrea
             stream = target.add_stream_from_template(template, opaque=True)
             if carrier in source.format.name.split(","):
                 stream.codec_context.codec_tag = template.codec_context.codec_tag
-            yield target, stream
+            mixed = codec == "h264" and span is not None
+            if mixed:
+                stream.codec_context.extradata = copying.joined_header(*headers)
+            yield target, stream, mixed
+
+
+def _header(piece: Piece) -> bytes:
+    with open_media(piece.film if isinstance(piece, Span) else piece) as container:
+        stream = film_stream(container)
+        return copying.header_of(stream) if stream else b""
 
 
 SECONDS = 0.16  # of a fade

@@ -21,7 +21,7 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
 from dubkit.media import captions, fields
 from dubkit.media.captions import Extras
-from dubkit.media.codecs import ENCODER_THREADS, FULL, LIMITED, encoding_for
+from dubkit.media.codecs import ENCODER_THREADS, FULL, LIMITED, Encoding, encoding_for
 from dubkit.media.planes import Plane, alpha_name, plane_format, plane_rows, swscale_matrix
 from dubkit.records import VideoInfo
 
@@ -46,10 +46,11 @@ class FrameWriter:
         info: VideoInfo,
         settings: GenerateSettings,
         threads: int = ENCODER_THREADS,
+        encoding: Encoding | None = None,
     ) -> None:
         self.path = path
         self.info = info
-        self.encoding = encoding_for(info, settings)
+        self.encoding = encoding or encoding_for(info, settings)
         self.format = plane_format(info)
         self._coded = fields.woven(info)
         self._threads = threads

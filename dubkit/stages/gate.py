@@ -69,7 +69,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "faces", "adapt", "timing", "generate"),
     run=run,
-    version=5,
+    version=6,
     sections=("gate", "generate"),
     files=("video",),
     # what looks, and what says which mouth was wanted

@@ -10,6 +10,7 @@ Publishes ``segment.nut``, ``result.json``, ``chosen.json`` (the frames of each 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_c
 from dubkit.lips import turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
+from dubkit.media import codecs, copying
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.result_check import Sample
@@ -33,13 +35,14 @@ from dubkit.media.writer import FrameWriter
 from dubkit.metrics.lip_sync import phonemes_of
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
-from dubkit.records import FaceState, FaceTrack, Shot, Timing, VideoInfo
+from dubkit.records import FaceState, FaceTrack, Integers, Shot, Timing, VideoInfo
 from dubkit.speech.timing import load_timing
 from dubkit.stages import adapt, probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
 
 SEGMENT = "segment.nut"
+HEAD, TAIL = "head.nut", "tail.nut"  # of a shot whose other frames are copied
 RESULT = "result.json"
 
 
@@ -53,6 +56,9 @@ class GenerateResult:
     faces: int  # faces dubbed
     repaired: int  # frames that could not be decoded and repeat the one before
     sample: Sample | None = None  # the first frame, to compare with the film's
+    copied: tuple[int, int] | None = (
+        None  # frames of the film whose coded pictures are taken as they are
+    )
 
 
 def synthesizer(config: Config, device: str) -> base.Synthesizer:
@@ -173,7 +179,14 @@ def render(
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
     painted, sample = 0, None
-    with FrameWriter(context.out / SEGMENT, info, context.config.generate) as writer:
+    encoding = shot_encoding(context, info)
+    if not any(r.touches(index) for r in renderers for index in range(shot.start, shot.end)):
+        untouched = _untouched(context, info, pts, encoding, len(renderers))
+        if untouched is not None:
+            write_record(context.out / RESULT, untouched)
+            return untouched
+    segment = context.out / SEGMENT
+    with FrameWriter(segment, info, context.config.generate, encoding=encoding) as writer:
         for made in in_order(partial(_paint, renderers), frames, context.cores):
             writer.write(made.planes, made.source.pts, made.source.extras)
             painted += made.painted
@@ -185,6 +198,61 @@ def render(
     result = GenerateResult(*done, sample)
     write_record(context.out / RESULT, result)
     return result
+
+
+def shot_encoding(context: StageContext, info: VideoInfo) -> codecs.Encoding:
+    """How shots are encoded: so that they can stand beside coded pictures of the film, where that is wanted."""
+    settings = context.config.generate
+    encoding = codecs.encoding_for(info, settings)
+    if encoding.codec == "h264" and copying.can_meet(info, encoding, settings):
+        number = copying.free_number(context.job.video)
+        if number:
+            return codecs.numbered(encoding, number)
+    return encoding
+
+
+def _untouched(
+    context: StageContext,
+    info: VideoInfo,
+    pts: Integers,
+    encoding: codecs.Encoding,
+    faces: int,
+) -> GenerateResult | None:
+    """The result of a shot in which nothing is painted: its coded pictures, and what lies before and after encoded.
+
+    None where nothing can be copied. Every picture is decoded all the same: one that cannot be is encoded again,
+    with all of the shot.
+    """
+    settings, shot, lines = context.config.generate, _shot(context), info.lines
+    if not copying.can_meet(info, encoding, settings):
+        return None
+    if encoding.codec == "h264" and "sps-id" not in encoding.options["x264-params"]:
+        return None
+    clean = probe.load_clean_points(context.folder("probe"))
+    first, last = copying.copied_span(
+        shot.start // lines, shot.end // lines, clean, info.frames // lines
+    )
+    if first >= last:
+        return None
+    first, last = first * lines, last * lines
+    reader = FrameReader(context.job.video, info, pts)
+    ends = {HEAD: (shot.start, first), TAIL: (last, shot.end)}
+    with ExitStack() as opened:
+        writers = {}
+        for name, (start, end) in ends.items():
+            if start < end:
+                writer = FrameWriter(context.out / name, info, settings, encoding=encoding)
+                writers[name] = opened.enter_context(writer)
+        for frame in reader.read(shot.start, shot.end):
+            place = HEAD if frame.index < first else TAIL if frame.index >= last else None
+            if place is not None:
+                writers[place].write(frame.planes, frame.pts, frame.extras)
+    if reader.repaired:
+        for name in ends:
+            (context.out / name).unlink(missing_ok=True)
+        return None
+    sample = Sample(shot.start)
+    return GenerateResult(shot.frames, False, 0, faces, 0, sample, (first, last))
 
 
 def _changed(made: _Made) -> tuple[float, float, float, float] | None:
@@ -245,7 +313,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "adapt", "timing"),
     run=run,
-    version=3,
+    version=4,
     sections=("generate",),
     files=("video",),
     identity=identity,

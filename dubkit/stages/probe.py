@@ -8,6 +8,7 @@ import numpy as np
 
 from dubkit.config.schema import ProbeSettings
 from dubkit.errors import InputError, WorkError
+from dubkit.media.copying import clean_points
 from dubkit.media.probe import probe
 from dubkit.records import Integers, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -15,6 +16,7 @@ from dubkit.work.store import load_array, read_record, write_record
 
 VIDEO = "video.json"
 PTS = "pts.npy"
+CLEAN = "clean.npy"  # frames at which the coded film can be cut, see `copying.clean_points`
 
 
 def load_film(folder: Path) -> tuple[VideoInfo, Integers]:
@@ -29,6 +31,12 @@ def load_film(folder: Path) -> tuple[VideoInfo, Integers]:
     return read_record(folder / VIDEO, VideoInfo), pts
 
 
+def load_clean_points(folder: Path) -> Integers:
+    """Frames, counted as coded, at which the coded film can be cut."""
+    found: Integers = load_array(folder / CLEAN)
+    return found
+
+
 def run(context: StageContext) -> StageReport:
     """Probe the film and refuse what cannot be dubbed."""
     settings = context.config.probe
@@ -36,6 +44,7 @@ def run(context: StageContext) -> StageReport:
     _check_limits(context.job.video, info, context.config.probe)
     write_record(context.out / VIDEO, info)
     np.save(context.out / PTS, pts, allow_pickle=False)
+    np.save(context.out / CLEAN, clean_points(context.job.video, info), allow_pickle=False)
     return StageReport(
         warnings=tuple(_remarks(info)),
         facts={
@@ -84,7 +93,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=(),
     run=run,
-    version=3,
+    version=4,
     sections=("probe",),
     files=("video",),
 )

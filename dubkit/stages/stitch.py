@@ -40,7 +40,7 @@ Pts = Integers
 class Picture:
     """The pictures of the result: what they are made of and when they are shown."""
 
-    segments: tuple[Path, ...]
+    segments: tuple[concat.Piece, ...]
     pts: Pts
     copied: bool  # the source's own coded pictures
     samples: tuple[result_check.Sample, ...] = ()  # to compare with the source
@@ -55,7 +55,10 @@ def run(context: base.StageContext) -> base.StageReport:
     picture = _picture(context, info, pts, dub.duration, encoding.codec)
     joined = context.out / "picture.part"
     coded = fields.frame_times(picture.pts, info)
-    count = concat.join_segments(picture.segments, coded, fields.woven(info).time_base, joined)
+    time_base = fields.woven(info).time_base
+    count = concat.join_segments(
+        picture.segments, coded, time_base, joined, repeated=suffix == ".ts"
+    )
     made = replace(picture, pts=_lengthened(picture.pts, count * info.lines, info))
     film = context.out / f"film{suffix}"
     plan = _plan_streams(info.streams, info.video_stream, suffix, context.config)
@@ -96,6 +99,7 @@ def _picture(
     damaged = sum(result.repaired for result in results)
     refuse_damaged(context.job.video, damaged, info.frames, context.config.probe.max_damaged)
     samples = tuple(result.sample for result in results if result.sample is not None)
+    copies = context.config.generate.copy_frames == "auto"
     as_it_was = not damaged and not any(result.touched for result in results)
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
@@ -106,12 +110,14 @@ def _picture(
         elapsed = (pts - pts[0]) * float(info.time_base)
         count = max(1, int(np.searchsorted(elapsed, sound - step / 2)))
         pts = pts[: -(-count // info.lines) * info.lines]
-    if as_it_was and info.codec == wanted and concat.can_copy(context.job.video, info):
+    if as_it_was and copies and info.codec == wanted and concat.can_copy(context.job.video, info):
         return Picture((context.job.video,), pts, True, samples)
     return Picture(segments, pts, False, samples)
 
 
-def _segments(context: base.StageContext) -> tuple[tuple[Path, ...], list[generate.GenerateResult]]:
+def _segments(
+    context: base.StageContext,
+) -> tuple[tuple[concat.Piece, ...], list[generate.GenerateResult]]:
     """The segment of every shot in film order, and what was made of each."""
     shots = load_shots(context.folder("shots"))
     gates = [load_gate(folder) for folder in context.inputs["gate"]]
@@ -128,10 +134,30 @@ def _segments(context: base.StageContext) -> tuple[tuple[Path, ...], list[genera
                 f"shot {shot.name} was made with {result.frames} frames",
                 hint="run again with --force generate",
             )
-    segments = [folder / generate.SEGMENT for folder in folders]
+    segments = [folder / generate.SEGMENT for folder in folders]  # of untouched shots none
     if context.config.gate.border == "fade" and any(kept):
         segments = _faded(context, shots, kept, segments)
-    return tuple(segments), results
+    pieces: list[concat.Piece] = []
+    for segment, folder, result in zip(segments, folders, results, strict=True):
+        pieces += _pieces(context, segment, folder, result)
+    return tuple(pieces), results
+
+
+def _pieces(
+    context: base.StageContext, segment: Path, folder: Path, result: generate.GenerateResult
+) -> list[concat.Piece]:
+    """What the pictures of a shot are made of."""
+    if result.copied is None:
+        return [segment]
+    info, pts = load_film(context.folder("probe"))
+    times = fields.frame_times(pts, info)
+    first, last = (index // info.lines for index in result.copied)
+    ends = [folder / name for name in (generate.HEAD, generate.TAIL)]
+    span = concat.Span(context.job.video, info, int(times[first]), int(times[last - 1]))
+    around: list[concat.Piece] = [path for path in ends if path.is_file()]
+    head = [ends[0]] if ends[0] in around else []
+    tail = [ends[1]] if ends[1] in around else []
+    return [*head, span, *tail]
 
 
 def _faded(
@@ -153,7 +179,8 @@ def _faded(
     for number, (shot, own) in enumerate(zip(shots, kept, strict=True)):
         most = min(long, shot.frames // 2)
         head, tail = (most if cuts.get(at) else 0 for at in (shot.start, shot.end))
-        if not own and (head or tail) and concat.can_fade(segments[number], reader):
+        made = segments[number].is_file()
+        if made and not own and (head or tail) and concat.can_fade(segments[number], reader):
             found[number] = context.out / f"fade-{shot.name}.part"
             fade = concat.Fade(head, tail)
             concat.fade_segment(
@@ -182,8 +209,10 @@ def _lengthened(pts: Pts, count: int, info: VideoInfo) -> Pts:
     return np.concatenate([pts, more])
 
 
-def _freeze(context: base.StageContext, info: VideoInfo, segment: Path, more: int) -> Path:
+def _freeze(context: base.StageContext, info: VideoInfo, segment: concat.Piece, more: int) -> Path:
     """A segment of ``more`` pictures like the last one of ``segment``."""
+    if isinstance(segment, concat.Span):
+        segment = segment.film
     there, times = probe(segment)
     last = next(frames.FrameReader(segment, there, times).read(there.frames - 1, there.frames))
     path = context.out / "freeze.part"
@@ -316,7 +345,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "shots", "generate", "gate"),
     run=run,
-    version=3,
+    version=4,
     sections=("stitch", "generate", "gate", "probe", "speech"),
     files=("video", "audio"),
     identity=identity,

@@ -1,0 +1,124 @@
+"""Shots in which nothing is painted keep the film's coded pictures, packet by packet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from dubkit.config.schema import Config
+from dubkit.media.copying import (
+    clean_points,
+    copied_span,
+    has_lengths,
+    joined_header,
+    parameter_sets,
+    units,
+    with_lengths,
+)
+from dubkit.media.frames import FrameReader
+from dubkit.media.probe import probe
+from dubkit.records import Job
+from dubkit.stages.generate import HEAD, RESULT, SEGMENT, GenerateResult
+from dubkit.work.store import read_record
+from tests.clips import film, tone
+from tests.matrix.films import dub_stages
+
+X264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-sc_threshold", "0", "-crf", "12")
+KINDS = {
+    "h264 .mp4": (*X264, "-g", "4"),
+    "h264 .mkv": (*X264, "-g", "4"),
+    "h264 .ts": (*X264, "-g", "4"),
+    "prores .mov": ("-c:v", "prores_ks"),
+    "mjpeg .avi": ("-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p"),
+    "mpeg2 .ts": ("-c:v", "mpeg2video", "-g", "4", "-bf", "2", "-flags", "+cgop", "-sc_threshold", "1000000000"),
+}  # fmt: skip
+
+
+def dubbed(folder: Path, source: Path, copy: str = "auto") -> Path:
+    """The film with a patch painted from its fifth frame on."""
+    config = Config.model_validate({"generate": {"copy_frames": copy, "quality": 10}})
+    sound = tone(folder / "dub.wav", 0.32, rate=48000)
+    job = Job(source, sound, folder / f"out{source.suffix}", folder / "work")
+    return dub_stages(job, config, folder)
+
+
+def coded(path: Path) -> Counter[str]:
+    """The pictures' packets by what is coded in them, whatever headers a container puts before."""
+    with av.open(str(path)) as media:
+        stream = media.streams.video[0]
+        h264 = stream.codec_context.name == "h264"
+        lengths = has_lengths(stream.codec_context.extradata or b"")
+        packets = [bytes(packet) for packet in media.demux(stream) if packet.size]
+    return Counter(sha256(slices(p, lengths=lengths) if h264 else p).hexdigest() for p in packets)
+
+
+def slices(packet: bytes, *, lengths: bool) -> bytes:
+    found = units(packet, lengths=lengths)
+    return b"".join(unit for unit in found if unit[0] & 31 in (1, 5))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packets_of_an_untouched_shot_are_those_of_the_film(tmp_path: Path, kind: str) -> None:
+    source = film(tmp_path / f"film{kind.split()[1]}", seconds=0.32, video=KINDS[kind])
+    made = dubbed(tmp_path, source)
+    first = tmp_path / "made-0000000-0000004"
+    assert read_record(first / RESULT, GenerateResult).copied == (0, 4)
+    assert not (first / SEGMENT).exists()
+    assert sum((coded(source) & coded(made)).values()) == 4
+    info, pts = probe(made)
+    assert info.frames == 8
+    originals = FrameReader(source, *probe(source)).read(0, 4)
+    for mine, other in zip(originals, FrameReader(made, info, pts).read(0, 4), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(mine.planes, other.planes, strict=True))
+
+
+def test_nothing_is_copied_where_that_is_switched_off(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mov", seconds=0.32, video=KINDS["prores .mov"])
+    dubbed(tmp_path, source, "off")
+    assert (tmp_path / "made-0000000-0000004" / SEGMENT).exists()
+
+
+def test_frames_before_the_first_place_to_cut_are_encoded(tmp_path: Path) -> None:
+    """The second shot of three is untouched here and begins within a group."""
+    assert copied_span(3, 12, np.array([0, 4, 8]), 20) == (4, 8)
+    assert copied_span(3, 20, np.array([0, 4, 8]), 20) == (4, 20)
+    assert copied_span(5, 7, np.array([0, 4, 8]), 20) == (7, 7)
+    assert HEAD != SEGMENT
+
+
+def test_a_group_with_a_broken_packet_is_encoded_again_and_counted(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.avi", seconds=0.32, video=KINDS["mjpeg .avi"])
+    with av.open(str(source)) as media:
+        packets = [(p.pos, p.size) for p in media.demux(video=0) if p.size]
+    data = bytearray(source.read_bytes())
+    at, size = packets[2]
+    data[at + 8 : at + 8 + size] = bytes(size)
+    source.write_bytes(data)
+    dubbed(tmp_path, source)
+    result = read_record(tmp_path / "made-0000000-0000004" / RESULT, GenerateResult)
+    assert (result.copied, result.repaired) == (None, 1)
+
+
+def test_open_groups_are_no_places_to_cut(tmp_path: Path) -> None:
+    tail = ("-g", "4", "-x264-params", "open-gop=1:bframes=2:b-adapt=0")
+    source = film(tmp_path / "film.mp4", seconds=0.8, video=(*X264, *tail))
+    info, _ = probe(source)
+    assert list(clean_points(source, info)) == [0]
+
+
+def header(*sets: bytes) -> bytes:
+    return b"".join(b"\x00\x00\x00\x01" + unit for unit in sets)
+
+
+def test_headers_of_film_and_encoder_are_joined_and_packets_get_lengths() -> None:
+    sps, pps, other = b"\x67\x64\x00\x28\xac", b"\x68\xee", b"\x67\x64\x00\x28\x4c"
+    both = joined_header(header(sps, pps), header(other, pps))
+    assert parameter_sets(both) == [sps, other, pps]
+    assert with_lengths(header(b"\x65abc")) == b"\x00\x00\x00\x04\x65abc"
+    again = with_lengths(header(b"\x65abc", b"\x41" + b"d" * 300))
+    assert units(again, lengths=True) == [b"\x65abc", b"\x41" + b"d" * 300]
