@@ -198,6 +198,9 @@ def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet:
         raise typer.Exit(result.exit_code)
 
 
+_NAMED = 20  # shots without a speaker that the end of a run names
+
+
 def _undubbed(result: RunResult) -> Iterator[str]:
     """What the user must know of faces that were not dubbed."""
     silent = result.facts.get("faces.nobody")
@@ -209,6 +212,10 @@ def _undubbed(result: RunResult) -> Iterator[str]:
         )
     if result.facts.get("faces.dubbed") == 0:
         yield "no face in this film was dubbed: only its sound is new"
+        return
+    yield from result.unseen[:_NAMED]
+    if len(result.unseen) > _NAMED:
+        yield f"{len(result.unseen) - _NAMED} more shots have speech and no dubbed face: see dubkit report"
 
 
 @contextmanager
@@ -258,6 +265,7 @@ def _ended(result: RunResult) -> events.Result:
         "units_kept": len(result.results) - result.done,
         "warnings": list(result.warnings),
         "shots_with_original_picture": list(result.kept),
+        "shots_without_speaker": list(result.unseen),
         "stages": dict(result.facts),
     }
     return events.Result(status, result.exit_code, output=output, facts=facts)

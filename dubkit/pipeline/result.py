@@ -40,6 +40,7 @@ class RunResult(Shown):
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict)  # "stage.fact"; of shots the sum
     kept: tuple[str, ...] = ()  # shots that kept the original picture, with the reason
+    unseen: tuple[str, ...] = ()  # shots with speech in which no face is dubbed, in words
     seconds: float = 0.0
     frames: int = 0  # frames of picture in the film
     plan: tuple[dry_run.UnitState, ...] = ()  # of a dry run
@@ -93,10 +94,28 @@ def summarize(
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         facts=_sum_facts(results),
         kept=kept,
+        unseen=tuple(_without_speaker(results)),
         seconds=seconds,
         frames=frames,
         gates=gates,
     )
+
+
+_MIN_SPOKEN = 5  # frames of speech in a shot; fewer are the end of a word before the cut
+
+
+def _without_speaker(results: Sequence[StageResult]) -> Iterator[str]:
+    """The shots in which somebody is heard and no face is dubbed."""
+    seen = {result.unit: result.facts for result in results if result.stage == "faces"}
+    for result in results:
+        spoken = result.facts.get("spoken_frames")
+        facts = seen.get(result.unit)
+        if result.stage != "timing" or facts is None or facts.get("dubbed") != 0:
+            continue
+        if isinstance(spoken, int) and spoken >= _MIN_SPOKEN:
+            faces = facts.get("faces")
+            why = f"{faces} faces seen" if faces else "no face found"
+            yield f"shot {result.unit}: {spoken} frames of speech, none dubbed: {why}"
 
 
 def about(result: StageResult, text: str) -> str:
