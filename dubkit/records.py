@@ -301,6 +301,20 @@ class PhonemeRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenLine:
+    """A line of the script as it was found in the dub."""
+
+    text: str
+    number: int  # as `ScriptLine.number`
+    start: float | None  # seconds of the dub, of its words that are heard; None: none is
+    end: float | None
+    heard: float  # share of its words, 0..1
+    speaker: str | None = None
+    on_screen: bool | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Speech:
     """What is said in a dub, and when. Phonemes tile ``0 .. duration`` without gap or overlap."""
 
@@ -314,6 +328,7 @@ class Speech:
     unspoken: tuple[str, ...] = ()  # text of the script that is not heard
     unscripted: tuple[tuple[float, float], ...] = ()  # seconds that hold speech of no script line
     noise: tuple[tuple[float, float], ...] = ()  # seconds of music or noise; empty with a script
+    lines: tuple[SpokenLine, ...] = ()  # of the script, in its order
 
     @property
     def scripted(self) -> bool:

@@ -46,6 +46,7 @@ _ENCODINGS = (
     "utf_16_be",
 )  # fmt: skip
 _SIGNS = re.compile(r"signs?\b", re.IGNORECASE)  # styles of text that is in the picture
+_HOUR = 3600  # seconds
 _FEW = 4  # letters beyond ASCII; with fewer an encoding cannot be detected
 _NO_TEXT = (
     b"\xff\xd8\xff",
@@ -93,6 +94,41 @@ def read_script(
             hint="omit --script to have the dub recognized",
         )
     return tuple(lines)
+
+
+def within(
+    lines: tuple[ScriptLine, ...], seconds: float, warn: Callable[[str], None]
+) -> tuple[ScriptLine, ...]:
+    """The lines of a script for a dub that lasts ``seconds``.
+
+    Times from a whole hour on, as films have them, count from there; a line after the end of the dub is left out; where
+    most are, no time is believed. A sentence says so.
+    """
+    starts = [line.start for line in lines if line.start is not None]
+    beyond = [line for line in lines if line.start is not None and line.start > seconds]
+    if not beyond:
+        return lines
+    hours = int(min(starts) // _HOUR) * _HOUR
+    if hours and max(starts) - hours <= seconds:
+        warn(f"the script's times begin at {hours // _HOUR:02d}:00:00: they are counted from there")
+        return tuple(_moved(line, -hours) for line in lines)
+    if len(beyond) > 0.5 * len(starts):
+        warn("most times of the script lie after the end of the dub: its times are ignored")
+        return tuple(replace(line, start=None, end=None) for line in lines)
+    count = len(beyond)
+    warn(
+        f"{count} line{'' if count == 1 else 's'} of the script {'lies' if count == 1 else 'lie'} after the end of the "
+        f"dub ({seconds:.1f} s) and {'is' if count == 1 else 'are'} left out, the first: line {beyond[0].number}"
+    )
+    return tuple(line for line in lines if line not in beyond)
+
+
+def _moved(line: ScriptLine, seconds: float) -> ScriptLine:
+    if line.start is None:
+        return line
+    return replace(
+        line, start=line.start + seconds, end=None if line.end is None else line.end + seconds
+    )
 
 
 def _lines(cues: Sequence[Cue], plain: bool) -> list[ScriptLine]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
@@ -18,8 +19,11 @@ import pocketsphinx
 
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError, MissingDependency, UsageError
+from dubkit.records import ScriptLine
+from dubkit.speech import normalize
 from dubkit.speech.espeak import Language, available, espeak
 
+ENGLISH = "en"
 IPA = {
     "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "aʊ", "AY": "aɪ", "B": "b", "CH": "tʃ",
     "D": "d", "DH": "ð", "EH": "ɛ", "ER": "ɝ", "EY": "eɪ", "F": "f", "G": "ɡ", "HH": "h", "IH": "ɪ",
@@ -27,13 +31,6 @@ IPA = {
     "OY": "ɔɪ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ", "UH": "ʊ", "UW": "u",
     "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ",
 }  # fmt: skip
-
-_ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
 
 _LETTERS = {
     "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY",
@@ -56,7 +53,8 @@ _RULES = (
     ("x", "K S"), ("y", "IY"), ("z", "Z"),
 )  # fmt: skip
 _SPECIAL = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "þ": "th", "ı": "i"}
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*")
+# a letter with a point is said as a letter: the dictionary has those too
+_TOKEN = re.compile(r"[a-z]\.(?![^\W_])|\d+|[^\W\d_]+(?:'[^\W\d_]+)*")
 _VOWELS = set("aeiouy")
 
 
@@ -68,18 +66,15 @@ def dictionary() -> dict[str, str]:
     return {word: phones.strip() for word, _, phones in pairs if "(" not in word}
 
 
-def words_of(text: str) -> list[str]:
-    """The speakable words of a text, lower case, numbers spoken out, punctuation gone."""
-    text = text.replace("’", "'").replace("&", " and ").replace("%", " percent ")
-    words: list[str] = []
-    for token in _TOKEN.findall(text):
-        if token[0].isdecimal():
-            words += _number(token)
-        elif token.isupper() and 1 < len(token) <= 5 and token.lower() not in dictionary():
-            words += list(token.lower())
-        else:
-            words.append(token.lower())
-    return words
+def words_of(text: str, language: str = ENGLISH) -> list[str]:
+    """The speakable words of a text, lower case, all of it written out as it is spoken, punctuation gone."""
+    english = language.split("-")[0] == ENGLISH
+    said, _ = normalize.spoken(text, language, dictionary().__contains__ if english else _nothing)
+    return _TOKEN.findall(said.lower())
+
+
+def _nothing(_word: str) -> bool:
+    return False
 
 
 def latin(word: str) -> str:
@@ -121,31 +116,9 @@ def _by_rules(letters: str) -> str:
     return " ".join(phones)
 
 
-def _number(token: str) -> list[str]:
-    whole, _, fraction = token.replace(",", "").partition(".")
-    if len(whole) > 12 or (whole[0] == "0" and len(whole) > 1):
-        return [_ONES[int(c)] for c in whole]
-    value = int(whole)
-    year = len(token) == 4 and 1100 <= value < 2100 and not 2000 <= value < 2010 and value % 100 > 0
-    words = _spell(value // 100) + _spell(value % 100) if year else _spell(value)
-    return words + (
-        ["point"] + [_ONES[int(c)] for c in fraction if c.isdecimal()] if fraction else []
-    )
-
-
-def _spell(value: int) -> list[str]:
-    for size, name in _SCALES:
-        if value >= size:
-            rest = value % size
-            return [*_spell(value // size), name, *(_spell(rest) if rest else [])]
-    if value < 20:
-        return [_ONES[value]]
-    return [_TENS[value // 10], *([_ONES[value % 10]] if value % 10 else [])]
-
-
-ENGLISH = "en"
 EXTRA = "languages"
 _TAG = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)*", re.IGNORECASE)
+_SURE_SENTENCE = 0.95  # probability of a sentence's language
 _KNOWN_SHARE = 0.8  # of a text's words in the English dictionary, from which on it is English
 
 # where espeak-ng's IPA is none: its own names of sounds, marks of tone, stress and language
@@ -178,13 +151,16 @@ class Pronouncer:
         self.language = language.lower().replace("_", "-")
         self.english = self.language.split("-")[0] == ENGLISH
         self._voice = "" if self.english and not available() else known(self.language).voice
+        self.left_out: list[str] = []  # signs for which there are no words in the language
         self._readings: dict[str, str] = {}
 
     def words(self, text: str) -> list[str]:
-        """The speakable words of a text, lower case, without punctuation."""
+        """The speakable words of a text, lower case, written out as they are spoken, without punctuation."""
         if self.english:
             return words_of(text)
-        text = unicodedata.normalize("NFC", text.replace("’", "'"))
+        text, left_out = normalize.spoken(text, self.language)
+        self.left_out += [sign for sign in left_out if sign not in self.left_out]
+        text = unicodedata.normalize("NFC", text)
         if self.language.startswith("ja"):
             pairs = _japanese().read(text)
             self._readings.update(pairs)
@@ -264,6 +240,56 @@ def guess(texts: Iterable[str]) -> str:
             hint="set it with --language; dubkit languages lists the codes",
         )
     return cast(str, code or ENGLISH)
+
+
+_SENTENCE = re.compile(r"(?<=[^\W\d_]{3}[.!?…])\s+|(?<=[。！？])\s*(?=\S)")
+_FEWEST_WORDS = 4  # by which the language of a sentence is detected
+_OTHER_SHARE = (
+    0.15  # of a script's words in another language, from which on they are believed to be
+)
+
+
+def languages_of(
+    lines: Sequence[ScriptLine], language: str | None
+) -> tuple[str, list[list[tuple[str, str]]]]:
+    """The main language of a script, and its lines as sentences (text, language); ``language`` is what the user set.
+
+    The language of a line is the one that the script states; where neither states any, sentences that are clearly
+    in a second language are told apart. Raises as `guess`.
+    """
+    stated = Counter(line.language for line in lines if line.language)
+    tag = stated.most_common(1)[0][0] if stated else None
+    main = language or tag or guess(line.text for line in lines)
+    sentences = [_SENTENCE.split(line.text) for line in lines]
+    other: dict[str, str] = {}
+    if language is None and tag is None:
+        other = _second_language([text for line in sentences for text in line], main)
+    parts = []
+    for line, texts in zip(lines, sentences, strict=True):
+        own = main if line.language in (None, tag) else str(line.language)
+        parts.append([(text, other.get(text, own)) for text in texts])
+    return main, parts
+
+
+def _second_language(sentences: Sequence[str], main: str) -> dict[str, str]:
+    """The sentences that are in another language than ``main``, with it; none where they are few."""
+    try:
+        guesser = load_module("dubkit.speech.language_id", what="another language", extra=EXTRA)
+    except MissingDependency:
+        return {}
+    codes = tuple(espeak().languages()) if available() else (ENGLISH,)
+    found: dict[str, str] = {}
+    words = others = 0
+    for sentence in sentences:
+        count = len(sentence.split())
+        words += count
+        code = (
+            guesser.guess(sentence, codes, sure=_SURE_SENTENCE) if count >= _FEWEST_WORDS else None
+        )
+        if code and code != main.split("-")[0]:
+            found[sentence] = code
+            others += count
+    return found if others >= _OTHER_SHARE * words else {}
 
 
 def _unknown(language: str) -> UsageError:

@@ -20,8 +20,8 @@ def _identifier(codes: frozenset[str]) -> LanguageIdentifier:
     return identifier
 
 
-def guess(text: str, codes: Collection[str]) -> str | None:
-    """The most probable of ``codes`` (of those, the ones of two letters); None where none is."""
+def guess(text: str, codes: Collection[str], sure: float = _SURE) -> str | None:
+    """The most probable of ``codes`` (of those, the ones of two letters); None where none is ``sure`` enough."""
     wanted = frozenset(code for code in codes if len(code) == 2)
     code, probability = _identifier(wanted).classify(text)
-    return str(code) if probability >= _SURE else None
+    return str(code) if probability >= sure else None

@@ -39,6 +39,8 @@ class Spoken:
     name: str  # in the decoder's dictionary
     symbols: tuple[str, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
+    line: int = 0  # of the script, counted from 0
+    sentence: int = 0  # of the script, likewise
 
     @property
     def phones(self) -> str:
@@ -47,8 +49,8 @@ class Spoken:
 
 
 def english(word: str) -> Spoken:
-    """A word of the model's own dictionary."""
-    return Spoken(word, word)
+    """A word of the model's own dictionary; a letter stands there with a point."""
+    return Spoken(word.rstrip("."), word)
 
 
 def spoken(pronouncer: g2p.Pronouncer, word: str) -> Spoken | None:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version as package_version
 
 from dubkit.config.schema import SpeechSettings
@@ -18,6 +19,7 @@ from dubkit.speech import activity, g2p, phone_map, script_alignment, sphinx_dec
 from dubkit.speech.activity import Span, Track
 from dubkit.speech.espeak import available, espeak
 
+UNKNOWN = "und"  # the language of a dub of which nobody says it
 _FITS = -26.0  # `sphinx_decoders.Forced.fit` below which words are not those spoken
 
 
@@ -36,7 +38,7 @@ class PocketsphinxAligner:
     def version(self) -> str:
         """Includes espeak-ng's, where it is installed: it decides how words are pronounced."""
         speaker = f"+espeak-ng-{espeak().version}" if available() else ""
-        return f"{package_version('pocketsphinx')}+3{speaker}"
+        return f"{package_version('pocketsphinx')}+4{speaker}"
 
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
@@ -46,27 +48,24 @@ class PocketsphinxAligner:
         track = Track.of(samples)
         if not track.spans:
             track.warnings.append("the dub is silent: mouths will rest")
-            return self._speech(
-                track, language or g2p.ENGLISH, "silence", script_alignment.Fitted()
-            )
+            return self._speech(track, language or UNKNOWN, "silence", script_alignment.Fitted())
         if script:
-            language = language or g2p.guess(line.text for line in script)
             fitter = script_alignment.ScriptFitter(
                 self._decoders, track, lambda spans: self._looped(track, spans)
             )
-            fitted = fitter.fit(script, g2p.Pronouncer(language), self.settings.trust_script)
-            return self._speech(track, language, "script", fitted)
-        language = language or g2p.ENGLISH
-        if language.split("-")[0] == g2p.ENGLISH:
+            language, fitted, lines = fitter.fit(script, language, self.settings.trust_script)
+            return replace(self._speech(track, language, "script", fitted), lines=lines)
+        if language is not None and language.split("-")[0] == g2p.ENGLISH:
             fitted = self._recognized(track)
             if fitted.texts:
                 return self._speech(track, language, "recognition", fitted)
         else:
+            known = "not known" if language is None else language
             track.warnings.append(
-                f"no script, and the language is {language}: lips follow the sound alone"
+                f"no script, and the language is {known}: lips follow the sound alone"
             )
         fitted = script_alignment.Fitted(phones=self._looped(track, track.windows()))
-        return self._speech(track, language, "phone-loop", fitted)
+        return self._speech(track, language or UNKNOWN, "phone-loop", fitted)
 
     def _speech(
         self, track: Track, language: str, path: str, fitted: script_alignment.Fitted

@@ -7,198 +7,15 @@ again, and both differences are reported: text that is not spoken, and sound tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import numpy as np
 
-from dubkit.errors import InputError
-from dubkit.records import SILENCE, Doubles, Mask, Phoneme, ScriptLine, Word
-from dubkit.speech import activity, g2p, phone_map, sphinx_decoders
-
-_SLACK = 0.8  # seconds that speech may begin before its line's time, or end after it
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A stretch of the track and the script words in it, ``first`` to ``last`` (excluded)."""
-
-    start: float
-    end: float
-    first: int
-    last: int
-
-
-def match(script: Sequence[str], recognized: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs (script index, recognized index) of equal words, rising in both.
-
-    From equal runs of three words, then from single words between those.
-    """
-    triples = [tuple(script[i : i + 3]) for i in range(len(script) - 2)]
-    recognized_triples = [tuple(recognized[i : i + 3]) for i in range(len(recognized) - 2)]
-    pairs: set[tuple[int, int]] = set()
-    matcher = SequenceMatcher(None, triples, recognized_triples, autojunk=False)
-    for block in matcher.get_matching_blocks():
-        if block.size:
-            pairs |= {(block.a + k, block.b + k) for k in range(block.size + 2)}
-    fixed = [(-1, -1), *_rising(pairs), (len(script), len(recognized))]
-    for (a, b), (c, d) in pairwise(fixed):
-        # single words are trusted only in short gaps, where there is little choice
-        if 1 < c - a <= 30 and 1 < d - b <= 30:
-            inner = SequenceMatcher(None, script[a + 1 : c], recognized[b + 1 : d], autojunk=False)
-            for block in inner.get_matching_blocks():
-                offset = ((a + 1 + block.a + k, b + 1 + block.b + k) for k in range(block.size))
-                pairs |= set(offset)
-    return _rising(pairs)
-
-
-def _rising(pairs: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    kept: list[tuple[int, int]] = []
-    for pair in sorted(pairs):
-        if not kept or (pair[0] > kept[-1][0] and pair[1] > kept[-1][1]):
-            kept.append(pair)
-    return kept
-
-
-def line_times(lines: Sequence[ScriptLine], counts: Sequence[int]) -> list[activity.Span | None]:
-    """A rough time for every script word from the times of its line; None where the line has none."""
-    times: list[activity.Span | None] = []
-    for line, count in zip(lines, counts, strict=True):
-        if line.start is None or line.end is None:
-            times += [None] * count
-        else:
-            edges = np.linspace(line.start, line.end, count + 1).tolist()
-            times += list(pairwise(edges))
-    return times
-
-
-def recognized_times(
-    count: int, pairs: Sequence[tuple[int, int]], recognized: Sequence[Word]
-) -> list[activity.Span | None]:
-    """The time of every script word that was matched to a recognized one, else None."""
-    times: list[activity.Span | None] = [None] * count
-    for i, j in pairs:
-        times[i] = (recognized[j].start, recognized[j].end)
-    return times
-
-
-def plausible(times: Sequence[activity.Span | None], spans: Sequence[activity.Span]) -> bool:
-    """Whether the times that a script states for its words coincide with sound on the track."""
-    stated = [time for time in times if time is not None]
-    if len(stated) < len(times) or not stated or not spans:
-        return False
-    edges = np.array(spans)
-    middles = np.array([(a + b) / 2 for a, b in stated])
-    at = np.clip(np.searchsorted(edges[:, 0], middles, "right") - 1, 0, None)
-    inside = (middles >= edges[at, 0] - 0.3) & (middles <= edges[at, 1] + 0.3)
-    return bool(inside.mean() > 0.7)
-
-
-def chunks(
-    times: Sequence[activity.Span | None], pauses: Sequence[activity.Span], duration: float
-) -> list[Chunk]:
-    """Cut script and track together.
-
-    A cut lies in a pause (or, failing that, at a gap between two words that both have a time) and splits
-    the script where both neighbors are known, so no word can land on the wrong side. Chunks last 6 to
-    about 30 seconds where the speech allows it; where nothing is known for long, as long as that.
-    """
-    found: list[Chunk] = []
-    first, start = 0, 0.0
-    for i in range(len(times) - 1):
-        left, right = times[i], times[i + 1]
-        if left is None or right is None or left[1] - start < 6.0:
-            continue
-        cut = _cut(left, right, pauses, patience=left[1] - start)
-        if cut is not None:
-            found.append(Chunk(start, cut, first, i + 1))
-            first, start = i + 1, cut
-    found.append(Chunk(start, duration, first, len(times)))
-    return found
-
-
-def timed_chunks(
-    lines: Sequence[ScriptLine],
-    counts: Sequence[int],
-    pauses: Sequence[activity.Span],
-    duration: float,
-) -> list[Chunk]:
-    """Cut between the lines of a timed script, in pauses where there are some; the chunks tile the track.
-
-    What lies further than `_SLACK` from every line becomes a chunk without words.
-    """
-    groups: list[tuple[float, float, int, int]] = []  # start, end, first word, last
-    at = 0
-    for line, count in zip(lines, counts, strict=True):
-        if count and line.start is not None and line.end is not None:
-            first, last = at, at + count
-            if groups and not _separable(groups[-1], line.start, pauses):
-                start, end, first, _ = groups.pop()
-                groups.append((start, max(end, line.end), first, last))
-            else:
-                groups.append((line.start, max(line.start, line.end), first, last))
-        at += count
-    found: list[Chunk] = []
-    at_time = 0.0
-    for number, (start, end, first, last) in enumerate(groups):
-        begin = max(at_time, start - _SLACK)
-        stop = min(duration, end + _SLACK)
-        if number + 1 < len(groups):
-            after = groups[number + 1][0]
-            if after - end < 2 * _SLACK:
-                stop = _pause_between(end, after, pauses)
-        stop = max(stop, begin)
-        if begin > at_time:
-            found.append(Chunk(at_time, begin, first, first))
-        found.append(Chunk(begin, stop, first, last))
-        at_time = stop
-    if at_time < duration:
-        found.append(Chunk(at_time, duration, at, at))
-    return found
-
-
-def _separable(
-    group: tuple[float, float, int, int], start: float, pauses: Sequence[activity.Span]
-) -> bool:
-    """Whether a line that starts at ``start`` can be separated from the group before it."""
-    gap = start - group[1]
-    if gap >= 2 * _SLACK or start - group[0] > 25.0:
-        return True
-    candidates = _pauses_near(group[1], start, pauses)
-    return gap >= -0.1 and start - group[0] > 2.0 and any(b - a >= 0.2 for a, b in candidates)
-
-
-def _pauses_near(end: float, start: float, pauses: Sequence[activity.Span]) -> list[activity.Span]:
-    """Pauses whose middle is near the gap between two lines."""
-    low, high = min(end, start) - _SLACK / 2, max(end, start) + _SLACK / 2
-    return [(a, b) for a, b in pauses if low <= (a + b) / 2 <= high and b - a >= 0.12]
-
-
-def _pause_between(end: float, start: float, pauses: Sequence[activity.Span]) -> float:
-    candidates = _pauses_near(end, start, pauses)
-    middle = (end + start) / 2
-    if not candidates:
-        return middle
-    # long pauses before near ones
-    a, b = max(candidates, key=lambda pause: pause[1] - pause[0] - abs(sum(pause) / 2 - middle))
-    return (a + b) / 2
-
-
-def _cut(
-    left: activity.Span, right: activity.Span, pauses: Sequence[activity.Span], patience: float
-) -> float | None:
-    middle = (left[1] + right[0]) / 2
-    for start, end in pauses:
-        if start > right[0] + 0.3:
-            break
-        center = (start + end) / 2
-        if left[0] < center < right[1] and end - start >= 0.12:
-            return center
-    # no pause for 20 s: a clean boundary between two known words must do
-    return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
-
+from dubkit.errors import InputError, MissingDependency, UsageError
+from dubkit.records import SILENCE, Doubles, Mask, Phoneme, ScriptLine, SpokenLine, Word
+from dubkit.speech import activity, g2p, phone_map, script_chunks, sphinx_decoders
 
 _ROUNDING = 1e-6  # seconds; what is shorter is rounding
 
@@ -282,9 +99,13 @@ _DOUBTFUL_FIT = -45.0  # smoothed fit of a word below which the script may be wr
 _MARGIN = (
     20.0  # a right script fits better than its words backward by this at least (measured: 37 to 80)
 )
-_WRONG_PERCENTILE = (
-    75  # per cent of wrong words fit worse than the limit below which words are not confirmed
-)
+_LEVEL_PERCENTILE, _RIGHT_PERCENTILE = (
+    70,
+    85,
+)  # of the fits of words, which are right in most scripts
+_TRIED = 3  # sentences of a piece that are taken out in turn
+_GAIN = 4.0  # of the mean fit of the rest where a sentence that is not spoken is taken out
+_WHOLE = 0.8  # of a line's words, from which on all of it is spoken
 # words in a row that are reported as not spoken; other languages are aligned less reliably
 _MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
 _MIN_UNEXPLAINED = 0.6  # seconds of loud sound without words that are reported
@@ -292,11 +113,23 @@ _MAX_PHONE_SECONDS = 0.35  # seconds on average in one word: it was smeared over
 _MIN_SHARE = 0.35  # of the words must be confirmed, else it is another script
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The fits from which on words are confirmed, and lines of a few words, which may be odd."""
+
+    fit: float
+    short: float
+
+
+_ALL, _NONE = Limit(-np.inf, -np.inf), Limit(np.inf, np.inf)
+
+
 @dataclass(slots=True)
 class Fitted:
     """The fit of a script: words and phones, and both differences."""
 
     texts: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)  # of the script, of each of the texts
     phones: sphinx_decoders.Phones = field(default_factory=list)
     unspoken: list[str] = field(default_factory=list)
     unscripted: list[activity.Span] = field(default_factory=list)
@@ -323,16 +156,22 @@ class ScriptFitter:
         self._track = track
         self._loop = loop
 
-    def fit(self, script: Sequence[ScriptLine], pronouncer: g2p.Pronouncer, trust: bool) -> Fitted:
-        """Raises InputError where this is not the script of this dub, unless it is to be trusted."""
-        lines = self._pronounced(script, pronouncer)
+    def fit(
+        self, script: Sequence[ScriptLine], language: str | None, trust: bool
+    ) -> tuple[str, Fitted, tuple[SpokenLine, ...]]:
+        """The script's main language, its fit, and its lines as they were found; ``language`` is what the user set.
+
+        Raises InputError where this is not the script of this dub, unless it is to be trusted.
+        """
+        main, parts = g2p.languages_of(script, language)
+        lines = self._pronounced(script, main, parts)
         counts = [len(line) for line in lines]
         words = [word for line in lines for word in line]
         found, score = Fitted(), 0.0
-        timed = plausible(line_times(script, counts), self._track.spans)
+        timed = script_chunks.plausible(script_chunks.line_times(script, counts), self._track.spans)
         if timed:
             pauses, duration = self._track.pauses(), self._track.duration
-            chunks = timed_chunks(script, counts, pauses, duration)
+            chunks = script_chunks.timed_chunks(script, counts, pauses, duration)
             found, score = self._fitted(chunks, words, trust)
         if not timed or (len(found.texts) < 0.6 * len(words) and not trust):
             free, other = self._fitted(self._chunks(lines), words, trust)
@@ -342,17 +181,21 @@ class ScriptFitter:
             if not timed or len(free.texts) > len(found.texts):
                 found, score = free, other
         if len(found.texts) < _MIN_SHARE * len(words) and not trust:
-            raise self._mismatch(score, pronouncer.language)
-        self._warn(found)
-        return found
+            raise self._mismatch(score, len(found.texts), len(words), main)
+        spoken = spoken_lines(script, counts, _placed(found))
+        self._warn(found, spoken)
+        return main, found, spoken
 
     def _fitted(
-        self, chunks: list[Chunk], words: list[phone_map.Spoken], trust: bool
+        self, chunks: list[script_chunks.Chunk], words: list[phone_map.Spoken], trust: bool
     ) -> tuple[Fitted, float]:
         """What fits of a script that is cut into ``chunks``, and its score: fit above chance."""
-        pieces = [self._piece(c.start, c.end, words[c.first : c.last]) for c in chunks]
-        limit, score = (-np.inf, _MARGIN) if trust else self._limit(pieces)
         found = Fitted()
+        pieces = []
+        for chunk in chunks:
+            piece = self._piece(chunk.start, chunk.end, words[chunk.first : chunk.last])
+            pieces.append(piece if trust else self._pruned(piece, found))
+        limit, score = (_ALL, _MARGIN) if trust else self._limit(pieces)
         for piece in pieces:
             min_run = _MIN_RUN if all(not w.groups for w in piece.words) else _MIN_RUN_FOREIGN
             for part in self._parts(piece, limit, min_run):
@@ -363,61 +206,127 @@ class ScriptFitter:
         forced = self._decoders.force(self._track.cut(start, end), words) if words else None
         return _Piece(start, end, words, forced)
 
-    def _limit(self, pieces: list[_Piece]) -> tuple[float, float]:
-        """The fit below which words are not confirmed by this sound, and the score of the whole.
+    def _pruned(self, piece: _Piece, found: Fitted) -> _Piece:
+        """The piece without the sentences that take the sound away from others.
 
-        Voice, microphone and language move all fits; the fit of a wrong text in the same sound is
-        measured with the words backward.
+        Of sentences that are spoken none can be taken out without the rest being spread over its sound, which fits
+        worse; without one that is not, the rest fits better.
+        """
+        while piece.forced is not None:
+            fits = np.array(piece.forced.word_fits)
+            numbers = np.array([word.sentence for word in piece.words])
+            medians = {n: float(np.median(fits[numbers == n])) for n in set(numbers.tolist())}
+            doubted = sorted((fit, n) for n, fit in medians.items() if fit < _DOUBTFUL_FIT)
+            best, gained, lost = piece, _GAIN, ""
+            for _, number in doubted[:_TRIED] if len(medians) > 1 else ():
+                kept = numbers != number
+                words = [word for word, keep in zip(piece.words, kept, strict=True) if keep]
+                few = len(piece.words) - len(words) < 2 or len(words) < 0.5 * len(piece.words)
+                rest = piece if few else self._piece(piece.start, piece.end, words)
+                if few or rest.forced is None:
+                    continue
+                gain = float(np.mean(rest.forced.word_fits)) - float(fits[kept].mean())
+                if gain > gained:
+                    best, gained = rest, gain
+                    lost = " ".join(w.text for w in piece.words if w.sentence == number)
+            if best is piece:
+                break
+            found.unspoken.append(lost)
+            piece = best
+        return piece
+
+    def _limit(self, pieces: list[_Piece]) -> tuple[Limit, float]:
+        """What confirms words by this sound, and the score of the whole.
+
+        Voice, microphone and language move all fits; the fit of a wrong text in the same sound is measured with the
+        words backward. The limit lies midway between the words that fit well and those.
         """
         aligned = [piece for piece in pieces if piece.forced is not None]
         if not aligned:
-            return np.inf, 0.0
+            return _NONE, 0.0
         fits_near = np.concatenate(
             [_smoothed_fits(piece.forced.word_fits) for piece in aligned if piece.forced]
         )
         if np.median(fits_near) > _SURE_FIT and fits_near.min() > _DOUBTFUL_FIT:
-            return -np.inf, _MARGIN
+            return _ALL, _MARGIN
         longest = max(aligned, key=lambda piece: len(piece.words))
         backward = self._piece(longest.start, longest.end, longest.words[::-1]).forced
         if backward is None or len(longest.words) < 4:
-            return _SURE_FIT + (_DOUBTFUL_FIT - _SURE_FIT) * 2, _MARGIN
-        level = float(np.percentile(fits_near, 70))
-        score = level - backward.fit
+            fit = _SURE_FIT + (_DOUBTFUL_FIT - _SURE_FIT) * 2
+            return Limit(fit, fit), _MARGIN
+        score = float(np.percentile(fits_near, _LEVEL_PERCENTILE)) - backward.fit
         if score < _MARGIN:
-            return np.inf, score
-        return float(np.percentile(_smoothed_fits(backward.word_fits), _WRONG_PERCENTILE)), score
+            return _NONE, score
+        wrong = float(np.median(_smoothed_fits(backward.word_fits)))
+        right = float(np.percentile(fits_near, _RIGHT_PERCENTILE))
+        return Limit((right + wrong) / 2, (right + 3 * wrong) / 4), score
 
     def _pronounced(
-        self, script: Sequence[ScriptLine], pronouncer: g2p.Pronouncer
+        self, script: Sequence[ScriptLine], main: str, parts: Sequence[list[tuple[str, str]]]
     ) -> list[list[phone_map.Spoken]]:
-        texts = [pronouncer.words(line.text) for line in script]
-        pronounced = [[phone_map.spoken(pronouncer, word) for word in line] for line in texts]
-        lines = [[word for word in line if word is not None] for line in pronounced]
-        count, kept = sum(map(len, texts)), sum(map(len, lines))
+        """The words of each line; ``parts`` as from `g2p.languages_of`."""
+        pronouncers = {main: g2p.Pronouncer(main)}
+        lines: list[list[phone_map.Spoken]] = []
+        count = sentence = 0
+        for number, line in enumerate(parts):
+            said: list[phone_map.Spoken] = []
+            for text, language in line:
+                if language not in pronouncers:
+                    pronouncers[language] = _pronouncer_or(language, pronouncers[main])
+                pronouncer = pronouncers[language]
+                words = pronouncer.words(text)
+                count += len(words)
+                known = (phone_map.spoken(pronouncer, word) for word in words)
+                said += [
+                    replace(word, line=number, sentence=sentence)
+                    for word in known
+                    if word is not None
+                ]
+                sentence += 1
+            lines.append(said)
+        kept = sum(map(len, lines))
         if kept < 0.7 * max(1, count):
             raise InputError(
-                f"{count - kept} of the script's {count} words cannot be pronounced in the language "
-                f"{pronouncer.language!r}",
+                f"{count - kept} of the script's {count} words cannot be pronounced in the language {main!r}",
                 hint="set the script's language with --language; dubkit languages lists the codes",
             )
-        if kept < count:
-            self._track.warnings.append(
-                f"{count - kept} words of the script cannot be pronounced and are left out"
-            )
+        self._remark(script, parts, pronouncers, count - kept)
         return lines
 
-    def _chunks(self, lines: list[list[phone_map.Spoken]]) -> list[Chunk]:
+    def _remark(
+        self,
+        script: Sequence[ScriptLine],
+        parts: Sequence[list[tuple[str, str]]],
+        pronouncers: Mapping[str, g2p.Pronouncer],
+        lost: int,
+    ) -> None:
+        """Warn of words and signs that are left out, and of a script in several languages."""
+        warnings = self._track.warnings
+        if lost:
+            warnings.append(f"{lost} words of the script cannot be pronounced and are left out")
+        signs = [sign for pronouncer in pronouncers.values() for sign in pronouncer.left_out]
+        if signs:
+            warnings.append(f"left out, because they cannot be pronounced: {', '.join(signs)}")
+        codes = list(dict.fromkeys(code for line in parts for _, code in line))
+        if len(codes) > 1:
+            first = next(i for i, line in enumerate(parts) if any(c != codes[0] for _, c in line))
+            warnings.append(
+                f"the script is in several languages ({', '.join(codes)}, from line "
+                f"{script[first].number or first + 1} on): each part is pronounced in its own"
+            )
+
+    def _chunks(self, lines: list[list[phone_map.Spoken]]) -> list[script_chunks.Chunk]:
         """Stretches of the track with the script words that are spoken in them."""
         track = self._track
         names = [word.name for line in lines for word in line]
         first, last = track.spans[0][0], track.spans[-1][1]
         if last - first <= ONE_PIECE:
             start, end = max(0.0, first - 0.4), min(track.duration, last + 0.4)
-            return [Chunk(start, end, 0, len(names))]
+            return [script_chunks.Chunk(start, end, 0, len(names))]
         recognized = self._recognized(lines)
-        pairs = match(names, [word.text for word in recognized])
-        times = recognized_times(len(names), pairs, recognized)
-        return chunks(times, track.pauses(), track.duration)
+        pairs = script_chunks.match(names, [word.text for word in recognized])
+        times = script_chunks.recognized_times(len(names), pairs, recognized)
+        return script_chunks.chunks(times, track.pauses(), track.duration)
 
     def _recognized(self, lines: list[list[phone_map.Spoken]]) -> list[Word]:
         """Words recognized window by window by a recognizer that expects the script's."""
@@ -428,12 +337,12 @@ class ScriptFitter:
             for text, start, end in self._decoders.recognize_guided(self._track.cut(at, stop))
         ]
 
-    def _parts(self, piece: _Piece, limit: float, min_run: int, again: bool = True) -> list[_Piece]:
+    def _parts(self, piece: _Piece, limit: Limit, min_run: int, again: bool = True) -> list[_Piece]:
         """A piece divided into parts whose words are spoken there and parts whose words are not."""
         forced, words = piece.forced, piece.words
         if forced is None:
             return [piece]
-        kept = _confirmed(forced, limit, min_run)
+        kept = _confirmed(forced, words, limit, min_run)
         if kept.all():
             return [piece]
         if not kept.any():
@@ -465,6 +374,7 @@ class ScriptFitter:
             first = len(found.texts)
             moved = _shifted(piece.forced.phones, piece.start, first)
             found.texts += [word.text for word in piece.words]
+            found.lines += [word.line for word in piece.words]
             unexplained = _gaps([p for p in moved if p[3] is not None], piece.start, piece.end)
             found.phones += [phone for phone in moved if phone[3] is not None]
         for start, end in unexplained:
@@ -473,12 +383,17 @@ class ScriptFitter:
             found.unscripted += spans if clear else []
             found.phones += self._loop(spans)
 
-    def _warn(self, found: Fitted) -> None:
+    def _warn(self, found: Fitted, lines: Sequence[SpokenLine]) -> None:
         if found.unspoken:
             count = sum(len(text.split()) for text in found.unspoken)
+            missed = [line.number for line in lines if not line.heard and line.number]
+            partly = [line.number for line in lines if 0 < line.heard < _WHOLE and line.number]
+            where = [_numbered("line", missed)] if missed else []
+            where += [f"part of {_numbered('line', partly)}"] if partly else []
+            named = f" ({', '.join(where)})" if where else ""
             self._track.warnings.append(
-                f"{count} words of the script were not found in the dub, the first: "
-                f"{_short(found.unspoken[0])!r}"
+                f"{count} words of the script were not found in the dub{named}: lips follow the sound alone there; "
+                f"the first: {_short(found.unspoken[0])!r}"
             )
         if found.unscripted:
             seconds = sum(end - start for start, end in found.unscripted)
@@ -487,13 +402,65 @@ class ScriptFitter:
                 f"{found.unscripted[0][0]:.1f} s: lips follow the sound alone there"
             )
 
-    def _mismatch(self, score: float, language: str) -> InputError:
+    def _mismatch(self, score: float, heard: int, words: int, language: str) -> InputError:
         return InputError(
-            f"the script does not match the dub: its score is {score:.0f}, a matching "
-            f"one has {_MARGIN:.0f} or more",
+            f"the script does not match the dub: {heard} of its {words} words are heard, its score is {score:.0f}, a "
+            f"matching one has {_MARGIN:.0f} or more",
             hint=f"is it the script of this dub, in the language {language!r}? --language sets "
             "another; --trust-script uses it as it is; without --script, lips follow the sound alone",
         )
+
+
+def spoken_lines(
+    script: Sequence[ScriptLine],
+    counts: Sequence[int],
+    placed: Iterable[tuple[int, float, float]],
+) -> tuple[SpokenLine, ...]:
+    """The lines of a script as they were found: ``counts`` of their words, and of every word that was ``placed`` the
+    number of its line, from 0, its start and its end.
+    """
+    times: dict[int, list[activity.Span]] = {}
+    for number, start, end in placed:
+        times.setdefault(number, []).append((start, end))
+    found = []
+    for number, (line, count) in enumerate(zip(script, counts, strict=True)):
+        spans = times.get(number, [])
+        found.append(
+            SpokenLine(
+                line.text,
+                line.number,
+                min((start for start, _ in spans), default=None),
+                max((end for _, end in spans), default=None),
+                min(1.0, len(spans) / count) if count else 0.0,
+                line.speaker,
+                line.on_screen,
+                line.language,
+            )
+        )
+    return tuple(found)
+
+
+def _placed(found: Fitted) -> Iterator[tuple[int, float, float]]:
+    """Of every word that was found its line, start and end."""
+    spans: dict[int, list[float]] = {}
+    for _, start, end, word in found.phones:
+        if word is not None:
+            spans.setdefault(word, [start, end])[1] = end
+    return ((found.lines[word], start, end) for word, (start, end) in spans.items())
+
+
+def _pronouncer_or(language: str, main: g2p.Pronouncer) -> g2p.Pronouncer:
+    """Of a part in another language; that of the script where nobody knows the other one."""
+    try:
+        return g2p.Pronouncer(language)
+    except (UsageError, MissingDependency):
+        return main
+
+
+def _numbered(noun: str, numbers: Sequence[int]) -> str:
+    named = ", ".join(str(number) for number in numbers[:5])
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return f"{noun}{'' if len(numbers) == 1 else 's'} {named}{more}"
 
 
 def _is_confirmed(item: tuple[int, np.bool_]) -> bool:
@@ -506,22 +473,40 @@ def _smoothed_fits(fits: Sequence[float]) -> WordFits:
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), 1))
 
 
-def _confirmed(forced: sphinx_decoders.Forced, limit: float, min_run: int) -> Mask:
-    """(words,) whether the sound confirms each word."""
-    good = _smoothed_fits(forced.word_fits) >= limit
+def _confirmed(
+    forced: sphinx_decoders.Forced, words: Sequence[phone_map.Spoken], limit: Limit, min_run: int
+) -> Mask:
+    """(words,) whether the sound confirms each word; lines are judged as wholes where their words agree."""
+    fits = np.array(forced.word_fits)
+    near = _smoothed_fits(forced.word_fits)
+    lines = [list(run) for _, run in groupby(range(len(words)), key=lambda i: words[i].sentence)]
+    for line in lines:
+        if len(line) >= _MIN_RUN:  # a neighbor in another line says nothing of this one
+            near[line] = _smoothed_fits(fits[line].tolist())
+    good = near >= limit.fit
     for i, (start, end) in enumerate(_word_spans(forced)):
         count = sum(word == i for *_, word in forced.phones)
-        smeared = (end - start) / count > _MAX_PHONE_SECONDS and forced.word_fits[i] < limit
+        smeared = (end - start) / count > _MAX_PHONE_SECONDS and fits[i] < limit.fit
         good[i] &= not smeared
+    missing: set[int] = set()  # words of lines that are not spoken at all
+    for line in lines:
+        share = float(good[line].mean())
+        short = len(line) < _MIN_RUN_FOREIGN
+        level = float(np.median(fits[line]))
+        if len(line) > 1 and share < 0.5 and level < (limit.short if short else limit.fit):
+            good[line] = False
+            missing.update(line)
+        elif share >= _WHOLE:
+            good[line] = True
     at = 0
     for flag, run in groupby(good.tolist()):
         count = len(list(run))
-        if not flag and count < min_run and count < len(good):
-            good[at : at + count] = (
-                True  # one or two misfits: pronounced in another way, not left out
-            )
+        whole = all(i in missing for i in range(at, at + count))
+        if not flag and count < min_run and count < len(good) and not whole:
+            # one or two misfits: pronounced in another way, not left out
+            good[at : at + count] = True
         at += count
-    return good
+    return np.asarray(good, np.bool_)
 
 
 def _word_spans(forced: sphinx_decoders.Forced) -> list[activity.Span]:

@@ -71,6 +71,41 @@ def cut_timing(
     )
 
 
+def off_screen(lines: Sequence[records.SpokenLine]) -> list[tuple[float, float]]:
+    """The seconds of a dub in which only people speak whom the script says to be out of the picture."""
+    others = [
+        (line.start, line.end)
+        for line in lines
+        if line.on_screen is not False and line.start is not None and line.end is not None
+    ]
+    found = []
+    for line in lines:
+        if line.on_screen is not False or line.start is None or line.end is None:
+            continue
+        spans = [(line.start, line.end)]
+        for start, end in others:
+            cut = [((a, min(b, start)), (max(a, end), b)) for a, b in spans]
+            spans = [part for parts in cut for part in parts if part[1] > part[0]]
+        found += spans
+    return sorted(found)
+
+
+def without(
+    phonemes: Sequence[records.Phoneme], spans: Sequence[tuple[float, float]]
+) -> tuple[records.Phoneme, ...]:
+    """The phonemes with silence for those whose middle lies in one of the ``spans``, which do not overlap."""
+    starts = np.array([start for start, _ in spans])
+    kept = []
+    for phoneme in phonemes:
+        middle = (phoneme.start + phoneme.end) / 2
+        at = int(np.searchsorted(starts, middle, "right")) - 1
+        inside = at >= 0 and middle < spans[at][1]
+        kept.append(
+            records.Phoneme(records.SILENCE, phoneme.start, phoneme.end) if inside else phoneme
+        )
+    return tuple(kept)
+
+
 def _runs(
     phonemes: Sequence[records.TimedPhoneme], shot: records.Shot, times: NDArray[np.float64]
 ) -> list[records.PhonemeRun]:

@@ -26,7 +26,7 @@ class EvenAligner:
 
     @property
     def version(self) -> str:
-        return "2"
+        return "3"
 
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
@@ -34,10 +34,11 @@ class EvenAligner:
         """See `engines.base.Aligner`."""
         duration = len(samples) / activity.RATE
         spans = activity.voiced_spans(activity.levels(activity.clean(samples)))
+        said_in = language or self.settings.language or "en"
         texts: list[str] = []
         placed: Placed = []
-        for words_of_line, where in _parts(script or (), spans, duration) if spans else ():
-            texts += words_of_line
+        for words_of_line, where in _parts(script or (), said_in, spans, duration) if spans else ():
+            texts += [text.rstrip(".") for text in words_of_line]
             phones = [
                 (g2p.pronounce(text) if text else _DEFAULT_PHONES) or _DEFAULT_PHONES
                 for text in words_of_line
@@ -45,7 +46,7 @@ class EvenAligner:
             placed += _spread([p.split() for p in phones], where)
         words, phonemes = _records(texts, placed, duration)
         return Speech(
-            language=language or self.settings.language or "en",
+            language=said_in,
             duration=duration,
             words=words,
             phonemes=phonemes,
@@ -58,10 +59,10 @@ class EvenAligner:
 
 
 def _parts(
-    script: tuple[ScriptLine, ...], spans: list[activity.Span], duration: float
+    script: tuple[ScriptLine, ...], language: str, spans: list[activity.Span], duration: float
 ) -> list[tuple[list[str], list[activity.Span]]]:
     """Words and the spans that they are spread over."""
-    lines = [(g2p.words_of(line.text), line.start, line.end) for line in script]
+    lines = [(g2p.words_of(line.text, language), line.start, line.end) for line in script]
     lines = [line for line in lines if line[0]]
     if not lines:
         seconds = sum(end - start for start, end in spans)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import partial
 from importlib.metadata import version as package_version
@@ -26,9 +26,10 @@ from dubkit.engines import containment, registry
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
-from dubkit.speech import activity, g2p, script_alignment, sphinx_decoders
+from dubkit.speech import activity, g2p, script_alignment, script_chunks, sphinx_decoders
 from dubkit.speech.activity import Track
-from dubkit.speech.script_alignment import Chunk, silence_inaudible, tile
+from dubkit.speech.script_alignment import silence_inaudible, tile
+from dubkit.speech.script_chunks import Chunk
 from dubkit.weights import locate
 
 _FEW_LETTERS = 20
@@ -213,7 +214,7 @@ class WhisperxAligner:
     @property
     def version(self) -> str:
         marks = "+".join(self._found)
-        return f"{package_version('whisperx')}+2+{marks}"
+        return f"{package_version('whisperx')}+3+{marks}"
 
     @staticmethod
     def weights(settings: SpeechSettings) -> tuple[str, ...]:
@@ -244,13 +245,19 @@ class WhisperxAligner:
                 language, remark = self._detected_language(track)
                 _warn(track, remark)
             speaker = g2p.Pronouncer(language)
+            counts: list[int] = []
             if script:
-                words, chunks = self._with_script(track, script, language, speaker)
+                words, chunks, counts = self._with_script(track, script, language, speaker)
             else:
                 words, chunks = self._without_script(track, language, speaker)
             timed = self._timed_words_of(track, language, words, chunks)
         path = "script" if script else "recognition"
-        return self._speech(track, language, path, timed, speaker)
+        speech = self._speech(track, language, path, timed, speaker)
+        if not script:
+            return speech
+        numbers = [number for number, count in enumerate(counts) for _ in range(count)]
+        placed = [(n, word.start, word.end) for n, word in zip(numbers, timed, strict=True)]
+        return replace(speech, lines=script_alignment.spoken_lines(script, counts, placed))
 
     def language_of(self, samples: Floats) -> tuple[str, str] | None:
         """See `engines.base.RecognizingAligner`."""
@@ -281,11 +288,12 @@ class WhisperxAligner:
 
     def _words(self, track: Track, text: str, speaker: g2p.Pronouncer) -> list[str]:
         """The spoken words of a text, numbers and signs written out."""
-        spoken = registry.load_module("dubkit.speech.normalize", what=self.name, extra=self.name)
-        spoken_words, missing = spoken.spoken_words(text, speaker.language.split("-")[0])
-        if missing:
-            _warn(track, f"left out, because they cannot be pronounced: {', '.join(missing)}")
-        return speaker.words(" ".join(spoken_words))
+        words = speaker.words(text)
+        if speaker.left_out:
+            missing = ", ".join(speaker.left_out)
+            _warn(track, f"left out, because they cannot be pronounced: {missing}")
+            speaker.left_out.clear()
+        return words
 
     def _without_script(
         self, track: Track, language: str, speaker: g2p.Pronouncer
@@ -311,7 +319,7 @@ class WhisperxAligner:
 
     def _with_script(
         self, track: Track, script: tuple[ScriptLine, ...], language: str, speaker: g2p.Pronouncer
-    ) -> tuple[list[str], list[Chunk]]:
+    ) -> tuple[list[str], list[Chunk], list[int]]:
         lines = [self._words(track, line.text, speaker) for line in script]
         words = [word for line in lines for word in line]
         windows = track.windows()
@@ -321,11 +329,11 @@ class WhisperxAligner:
         if track.spans[-1][1] - track.spans[0][0] <= _ONE_PIECE:
             chunks = [around(Chunk(0.0, track.duration, 0, len(words)), track.spans)]
         else:
-            times = script_alignment.line_times(script, [len(line) for line in lines])
-            if not script_alignment.plausible(times, track.spans):
-                pairs = script_alignment.match(words, [word.text for word in recognized])
-                times = script_alignment.recognized_times(len(words), pairs, recognized)
-            found = script_alignment.chunks(times, track.pauses(), track.duration)
+            times = script_chunks.line_times(script, [len(line) for line in lines])
+            if not script_chunks.plausible(times, track.spans):
+                pairs = script_chunks.match(words, [word.text for word in recognized])
+                times = script_chunks.recognized_times(len(words), pairs, recognized)
+            found = script_chunks.chunks(times, track.pauses(), track.duration)
             chunks = [
                 piece
                 for chunk in found
@@ -333,7 +341,7 @@ class WhisperxAligner:
                 if chunk.last > chunk.first
             ]
         self._check_script(track, likeness(words, chunks, recognized))
-        return words, chunks
+        return words, chunks, [len(line) for line in lines]
 
     def _timed_words_of(
         self, track: Track, language: str, words: Sequence[str], chunks: Sequence[Chunk]

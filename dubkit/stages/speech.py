@@ -18,8 +18,8 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.engines import passthrough, registry
-from dubkit.media.audio import map_samples
-from dubkit.media.script import read_script
+from dubkit.media.audio import SPEECH_RATE, map_samples
+from dubkit.media.script import read_script, within
 from dubkit.records import GRID_STEP, SILENCE, SOMETHING, Floats, Mask, Phoneme, Speech
 from dubkit.speech import activity, auto, mel_levels, timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -86,6 +86,8 @@ def run(context: StageContext) -> StageReport:
     if context.job.script is not None:
         script = read_script(context.job.script, settings.language, warnings.append)
     samples = map_samples(context.job.audio, context.out)
+    if script is not None:
+        script = within(script, len(samples) / SPEECH_RATE, warnings.append)
     notes: tuple[str, ...] = ()
     # a script states where speech is; what was found without one may be music
     nothing = None if script is not None else activity.unspoken(samples)
@@ -115,6 +117,9 @@ def run(context: StageContext) -> StageReport:
             "path": speech.path,
             "language": speech.language,
             "not_spoken": " / ".join(speech.unspoken),
+            "lines_not_heard": ", ".join(
+                str(line.number) for line in speech.lines if not line.heard
+            ),
             "not_in_script": ", ".join(f"{a:.1f}-{b:.1f}" for a, b in speech.unscripted),
             "seconds": round(speech.duration, 3),
             "silent_seconds": round(silent, 3),
@@ -130,7 +135,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=(),
     run=run,
-    version=5,
+    version=7,
     sections=("speech",),
     files=("audio", "script"),
     identity=identity,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dubkit.errors import WorkError
 from dubkit.records import SILENCE
-from dubkit.speech.timing import cut_timing, load_rows, load_sound, load_speech, save_timing
+from dubkit.speech import timing as of_dub
 from dubkit.stages import base, probe
 
 
@@ -14,21 +14,22 @@ def run(context: base.StageContext) -> base.StageReport:
     if shot is None:
         raise WorkError("the timing stage works on one shot at a time")
     info, pts = probe.load_film(context.folder("probe"))
-    speech = load_speech(context.folder("speech"))
+    speech = of_dub.load_speech(context.folder("speech"))
     seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     # lips that shall be later show an earlier moment of the dub
     times = seconds - settings.offset_ms / 1000
-    timing = cut_timing(
-        speech.phonemes,
+    unseen = of_dub.off_screen(speech.lines)  # who is not in the picture moves no lips
+    timing = of_dub.cut_timing(
+        of_dub.without(speech.phonemes, unseen) if unseen else speech.phonemes,
         shot,
         times,
         settings.context_seconds,
-        load_sound(context.folder("speech")),
-        load_rows(context.folder("speech")),
+        of_dub.load_sound(context.folder("speech")),
+        of_dub.load_rows(context.folder("speech")),
         scripted=speech.scripted,
-        noise=speech.noise,
+        noise=tuple(sorted((*speech.noise, *unseen))),
     )
-    save_timing(context.out, timing)
+    of_dub.save_timing(context.out, timing)
     spoken = sum(run.end - run.start for run in timing.runs if run.symbol != SILENCE)
     return base.StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
 
@@ -39,6 +40,6 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "speech"),
     run=run,
-    version=3,
+    version=4,
     sections=("timing",),
 )

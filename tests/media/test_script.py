@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.errors import InputError
-from dubkit.media.script import read_script
+from dubkit.media.script import read_script, within
 from dubkit.records import ScriptLine
 
 SRT = """1
@@ -241,3 +241,26 @@ def test_drawings_signs_and_comments_of_subtitles_are_not_spoken(tmp_path: Path)
     lines = read_script(path)
     assert [line.text for line in lines] == ["First line", "Second line here", "and gentlemen"]
     assert [line.speaker for line in lines] == ["Bob", "Anna", None]
+
+
+def at(*starts: float) -> tuple[ScriptLine, ...]:
+    return tuple(ScriptLine("hi", s, s + 1, number=i) for i, s in enumerate(starts, start=1))
+
+
+def test_times_that_begin_at_an_hour_count_from_there() -> None:
+    told: list[str] = []
+    assert within(at(36001.0, 36005.0), 10.0, told.append) == at(1.0, 5.0)
+    assert told == ["the script's times begin at 10:00:00: they are counted from there"]
+
+
+def test_lines_after_the_end_of_the_dub_are_left_out_and_told() -> None:
+    told: list[str] = []
+    assert within(at(1.0, 5.0, 12.0), 10.0, told.append) == at(1.0, 5.0)
+    assert told == [
+        "1 line of the script lies after the end of the dub (10.0 s) and is left out, the first: line 3"
+    ]
+    lines = within(at(1.0, 50.0, 120.0), 10.0, told.append)
+    assert [(line.start, line.end) for line in lines] == [(None, None)] * 3
+    assert "its times are ignored" in told[1]
+    assert within(at(1.0), 10.0, told.append) == at(1.0)
+    assert len(told) == 2

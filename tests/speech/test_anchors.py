@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from dubkit.records import ScriptLine, Word
-from dubkit.speech.script_alignment import chunks, line_times, match, recognized_times
+from dubkit.speech.script_chunks import chunks, line_times, match, recognized_times
 
 SCRIPT = list("abcdefghijkabcdl")
 

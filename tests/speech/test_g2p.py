@@ -29,7 +29,7 @@ from dubkit.speech.g2p import IPA, dictionary, pronounce, words_of
             ],
         ),
         ("007", ["zero", "zero", "seven"]),
-        ("XKCD", ["x", "k", "c", "d"]),
+        ("XKCD", ["x.", "k.", "c.", "d."]),
         ("", []),
         ("--- ... !", []),
     ],

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is one line
 """Where script and dub differ is found and told. The dub: sentences of one speaker, joined."""
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import SpeechSettings
+from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
-from dubkit.records import ScriptLine, Speech
+from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
+from tests.optional.speech import say
 
 LENGTH = 3.0  # seconds of a clip
 CLIPS = [0, 6, 12, 18, 30]
@@ -99,3 +102,79 @@ def test_subtitles_of_another_cut_are_laid_by_their_words(
     speech = aligner.align(samples, tuple(late), "en")
     assert len(speech.words) >= 22
     assert speech.words[0].start < 1.5
+
+
+HALF = "Good morning, ladies and gentlemen."
+SAID = "Today I would like to tell you how we waited for the train."
+NEVER = "My cousin bought seventeen purple elephants in the market and painted them all green."
+
+
+def voices(text: str, voice: str) -> Floats:
+    """What a voice of espeak-ng says, with a short silence around it."""
+    rest = np.zeros(4800, np.float32)
+    return np.concatenate([rest, say(text, voice), rest])
+
+
+def test_a_script_of_which_most_is_not_said_is_refused_with_a_count(
+    aligner: PocketsphinxAligner,
+) -> None:
+    dub = voices(f"{HALF} {SAID}", "en-us")
+    with pytest.raises(
+        InputError, match=r"the script does not match the dub: \d+ of its 19 words are heard"
+    ):
+        aligner.align(dub, (ScriptLine(f"{HALF} {NEVER}", number=1),), None)
+
+
+def test_lines_that_are_not_said_are_named_and_half_lines_too(
+    aligner: PocketsphinxAligner,
+) -> None:
+    script = (
+        ScriptLine(HALF, number=1),
+        ScriptLine(SAID, number=2),
+        ScriptLine(NEVER, number=5),
+        ScriptLine(HALF, number=7),
+    )
+    speech = aligner.align(voices(f"{HALF} {SAID} {HALF}", "en-us"), script, "en")
+    assert [line.number for line in speech.lines if not line.heard] == [5]
+    assert [line.heard for line in speech.lines if line.number != 5] == [1.0, 1.0, 1.0]
+    first, second, _, last = speech.lines
+    assert first.start is not None
+    assert second.start is not None
+    assert last.start is not None
+    assert first.start < second.start < last.start
+    assert any("were not found in the dub (line 5)" in warning for warning in speech.warnings)
+
+
+@pytest.mark.parametrize(
+    ("voice", "language", "said", "never"),
+    [
+        ("de", "de", "Guten Morgen, meine Damen und Herren. Heute möchte ich Ihnen erzählen, wie wir auf den Zug warteten.",
+         "Mein Vetter kaufte siebzehn purpurne Elefanten auf dem Markt."),
+        ("fr", "fr", "Bonjour mesdames et messieurs. Aujourd'hui je voudrais vous raconter comment nous avons attendu le train.",
+         "Mon cousin a acheté dix-sept éléphants violets au marché."),
+    ],
+)  # fmt: skip
+def test_lines_of_other_languages_are_judged_by_their_own_sound(
+    aligner: PocketsphinxAligner, voice: str, language: str, said: str, never: str,
+) -> None:  # fmt: skip
+    dub = voices(said, voice)
+    right = aligner.align(dub, (ScriptLine(said, number=1),), language)
+    assert not right.unspoken
+    both = (ScriptLine(said, number=1), ScriptLine(never, number=2))
+    speech = aligner.align(dub, both, language)
+    assert [line.number for line in speech.lines if line.heard < 0.5] == [2]
+    assert speech.lines[0].heard > 0.8
+
+
+def test_each_part_of_a_script_in_two_languages_is_pronounced_in_its_own(
+    aligner: PocketsphinxAligner,
+) -> None:
+    pytest.importorskip("py3langid", reason="needs the extra languages")
+    german = "Guten Morgen, meine Damen und Herren."
+    dub = np.concatenate([voices(german, "de"), voices(SAID, "en-us")])
+    speech = aligner.align(dub, (ScriptLine(f"{german} {SAID}", number=1),), None)
+    assert len(speech.words) == 19
+    assert not speech.unspoken
+    assert any("in several languages" in warning for warning in speech.warnings)
+    (train,) = (i for i, word in enumerate(speech.words) if word.text == "train")
+    assert "ɹ" in [p.symbol for p in speech.phonemes if p.word == train]

@@ -11,8 +11,8 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
 from dubkit.errors import WorkError
-from dubkit.records import Phoneme, Shot
-from dubkit.speech.timing import cut_timing, load_timing, save_timing
+from dubkit.records import Phoneme, Shot, SpokenLine
+from dubkit.speech.timing import cut_timing, load_timing, off_screen, save_timing, without
 
 SPEECH = [
     Phoneme("sil", 0.0, 2.0),
@@ -80,3 +80,20 @@ def test_a_damaged_timing_is_a_work_error(tmp_path: Path) -> None:
     (tmp_path / "times.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(WorkError, match=r"times\.npy"):
         load_timing(tmp_path)
+
+
+def line(start: float | None, end: float | None, on_screen: bool | None) -> SpokenLine:
+    return SpokenLine("hi", 1, start, end, 1.0, on_screen=on_screen)
+
+
+def test_who_is_out_of_the_picture_moves_lips_only_while_others_speak() -> None:
+    lines = [
+        line(1.0, 4.0, False),
+        line(2.0, 3.0, None),
+        line(5.0, 6.0, True),
+        line(None, None, False),
+    ]
+    assert off_screen(lines) == [(1.0, 2.0), (3.0, 4.0)]
+    phonemes = tuple(Phoneme("a", i / 2, i / 2 + 0.5) for i in range(12))
+    symbols = [p.symbol for p in without(phonemes, off_screen(lines))]
+    assert symbols == ["a", "a", "sil", "sil", "a", "a", "sil", "sil", "a", "a", "a", "a"]

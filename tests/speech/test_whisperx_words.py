@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dubkit.records import Word
-from dubkit.speech.script_alignment import Chunk
+from dubkit.speech.script_chunks import Chunk
 from dubkit.speech.whisperx import (
     MIN_WORD,
     Timed,
