@@ -103,7 +103,6 @@ _LEVEL_PERCENTILE, _RIGHT_PERCENTILE = (
     70,
     85,
 )  # of the fits of words, which are right in most scripts
-_TRIED = 3  # sentences of a piece that are taken out in turn
 _GAIN = 4.0  # of the mean fit of the rest where a sentence that is not spoken is taken out
 _WHOLE = 0.8  # of a line's words, from which on all of it is spoken
 # words in a row that are reported as not spoken; other languages are aligned less reliably
@@ -216,23 +215,19 @@ class ScriptFitter:
             fits = np.array(piece.forced.word_fits)
             numbers = np.array([word.sentence for word in piece.words])
             medians = {n: float(np.median(fits[numbers == n])) for n in set(numbers.tolist())}
-            doubted = sorted((fit, n) for n, fit in medians.items() if fit < _DOUBTFUL_FIT)
-            best, gained, lost = piece, _GAIN, ""
-            for _, number in doubted[:_TRIED] if len(medians) > 1 else ():
-                kept = numbers != number
-                words = [word for word, keep in zip(piece.words, kept, strict=True) if keep]
-                few = len(piece.words) - len(words) < 2 or len(words) < 0.5 * len(piece.words)
-                rest = piece if few else self._piece(piece.start, piece.end, words)
-                if few or rest.forced is None:
-                    continue
-                gain = float(np.mean(rest.forced.word_fits)) - float(fits[kept].mean())
-                if gain > gained:
-                    best, gained = rest, gain
-                    lost = " ".join(w.text for w in piece.words if w.sentence == number)
-            if best is piece:
+            worst = min(medians, key=lambda n: medians[n])
+            kept = numbers != worst
+            few = (~kept).sum() < 2 or kept.sum() < 0.5 * len(kept)
+            if len(medians) < 2 or medians[worst] > _DOUBTFUL_FIT or few:
                 break
-            found.unspoken.append(lost)
-            piece = best
+            words = [word for word, keep in zip(piece.words, kept, strict=True) if keep]
+            rest = self._piece(piece.start, piece.end, words)
+            if rest.forced is None:
+                break
+            if float(np.mean(rest.forced.word_fits)) - float(fits[kept].mean()) < _GAIN:
+                break
+            found.unspoken.append(" ".join(w.text for w in piece.words if w.sentence == worst))
+            piece = rest
         return piece
 
     def _limit(self, pieces: list[_Piece]) -> tuple[Limit, float]:

@@ -160,10 +160,10 @@ def test_lines_of_other_languages_are_judged_by_their_own_sound(
     dub = voices(said, voice)
     right = aligner.align(dub, (ScriptLine(said, number=1),), language)
     assert not right.unspoken
-    both = (ScriptLine(said, number=1), ScriptLine(never, number=2))
+    both = (ScriptLine(never, number=1), ScriptLine(said, number=2))
     speech = aligner.align(dub, both, language)
-    assert [line.number for line in speech.lines if line.heard < 0.5] == [2]
-    assert speech.lines[0].heard > 0.8
+    assert [line.number for line in speech.lines if line.heard < 0.5] == [1]
+    assert speech.lines[1].heard > 0.8
 
 
 def test_each_part_of_a_script_in_two_languages_is_pronounced_in_its_own(
