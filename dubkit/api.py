@@ -22,7 +22,7 @@ from dubkit.media.container import local_path
 from dubkit.pipeline.dry_run import UnitState
 from dubkit.pipeline.inspect import JobStatus, StageStatus, job_status, verify
 from dubkit.pipeline.job import dry_run, run_job
-from dubkit.pipeline.request import RunRequest, make_job
+from dubkit.pipeline.request import RunRequest, make_job, music_and_effects
 from dubkit.pipeline.result import RunResult
 from dubkit.progress import BatchProgress, NoProgress, Progress
 
@@ -47,6 +47,7 @@ __all__ = [
     "evaluate",
     "job_status",
     "make_job",
+    "music_and_effects",
     "plan",
     "report",
     "run",
@@ -76,6 +77,7 @@ def run(
     wait: bool = False,
     verdicts: Path | str | None = None,
     cast: Path | str | None = None,
+    me: Path | str | None = None,
     junit: Path | str | None = None,
     progress: Progress | None = None,
     cancel: Event | None = None,
@@ -88,9 +90,11 @@ def run(
     unit; with ``wait``, another process in that folder is waited for. ``license="commercial"`` refuses engines whose
     weights may not be used for paid work. ``verdicts`` is a file of a person's verdicts on single shots
     (`dubkit.pipeline.verdicts`), ``cast`` one of the people in it (`dubkit.faces.people`); ``junit`` is where the
-    gate's results are written, one case for each shot and measure. Raises `dubkit.errors.DubkitError`.
+    gate's results are written, one case for each shot and measure. ``me`` is a file of music and effects that are
+    mixed under the dub, or ``track:N`` for a sound track of the film. Raises `dubkit.errors.DubkitError`.
     """
-    config = _config(video, presets, settings, flags)
+    under, chosen = music_and_effects(me)
+    config = _config(video, presets, [*as_settings(settings), *chosen], flags)
     job = make_job(
         *(video, audio, config),
         script=script,
@@ -100,6 +104,7 @@ def run(
         analysis=analysis,
         verdicts=verdicts,
         cast=cast,
+        me=under,
     )
     request = RunRequest(
         *(job, config),

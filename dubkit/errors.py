@@ -11,6 +11,7 @@
       WorkError 6           the work folder is locked, damaged, or of another version
       ModelError 7          a checkpoint is absent or does not fit
       OutputError 8         the result exists, cannot be written, or failed its check
+      ConformError 9        the dub does not lie on the film
       Interrupted 130       stopped by the user; the same command goes on
 
 Exit 0 is success, 1 a bug (a traceback), 10 PARTIAL: some shots or jobs kept the original picture.
@@ -89,6 +90,12 @@ class OutputError(DubkitError):
     """The result exists already, cannot be written, or failed its check."""
 
     exit_code = 8
+
+
+class ConformError(DubkitError):
+    """The dub is off the film by more than was allowed."""
+
+    exit_code = 9
 
 
 class Interrupted(DubkitError):  # noqa: N818 - an outcome, not a fault

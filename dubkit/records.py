@@ -286,6 +286,30 @@ SOMETHING = "ə"  # stands for all phonemes of a stretch of speech in which noth
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a dub lies: its second u is second ``start + stretch * u`` after the film's first picture."""
+
+    start: float = 0.0
+    stretch: float = 1.0
+
+    def film_time(self, dub: float) -> float:
+        """When a moment of the dub is heard."""
+        return self.start + self.stretch * dub
+
+    def dub_time(self, film: float) -> float:
+        """The moment of the dub that is heard then."""
+        return (film - self.start) / self.stretch
+
+    @property
+    def moves(self) -> bool:
+        """Whether the dub is not simply started with the film."""
+        return self != AT_START
+
+
+AT_START = Placement()
+
+
+@dataclass(frozen=True, slots=True)
 class PhonemeRun:
     """The frames of one phoneme in one shot: the unit of time consistency.
 
@@ -411,6 +435,7 @@ class Job:
     analysis: Path | None = None  # a library of analysis to take from and to add to
     verdicts: Path | None = None  # what a person said of single shots
     cast: Path | None = None  # a cast file: who is in which shot
+    me: Path | None = None  # music and effects, to be mixed under the dub
 
     @property
     def name(self) -> str:

@@ -19,7 +19,18 @@ MEDIA = {"av", "cv2", "scenedetect", "ffmpeg"}
 TEXT = {"pocketsphinx", "pysubs2", "charset_normalizer", "panphon"}
 SHOW = {"typer", "rich", "jinja2"}
 REST = {"numpy", "pydantic", "joblib", "scipy"}
-STAGES = ("probe", "shots", "speech", "faces", "adapt", "timing", "generate", "gate", "stitch")
+STAGES = (
+    "probe",
+    "conform",
+    "shots",
+    "speech",
+    "faces",
+    "adapt",
+    "timing",
+    "generate",
+    "gate",
+    "stitch",
+)
 RUN = """
 import dubkit
 settings = [

@@ -26,7 +26,7 @@ from dubkit.version import __version__
 
 EPILOG = (
     "Exit codes: 0 success, 2 invalid request, 3 unusable media, 4 missing dependency, "
-    "5 program failed, 6 work folder, 7 weights, 8 output, 10 partial success, 130 interrupted."
+    "5 program failed, 6 work folder, 7 weights, 8 output, 9 dub off the film, 10 partial success, 130 interrupted."
 )
 
 app = typer.Typer(

@@ -18,7 +18,8 @@ EVENTS: tuple[type[events.Event], ...] = (
 )  # fmt: skip
 EXIT_CODES = {
     0: "done", 1: "a bug", 2: "wrong request", 3: "unusable media", 4: "something is not installed",
-    5: "a program failed", 6: "work folder", 7: "weights", 8: "output", 10: "partly done", 130: "interrupted",
+    5: "a program failed", 6: "work folder", 7: "weights", 8: "output",
+    9: "the dub is off the film", 10: "partly done", 130: "interrupted",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from dubkit.config.flags import OF_SETTING
+from dubkit.errors import UsageError
 
 FILES = "Files"
 SETTINGS = "Settings"
@@ -154,6 +155,43 @@ Length = Annotated[
         metavar="MODE",
         help="When dub and film differ in length: keep-video (cut or pad the dub), "
         "shortest (stop at the shorter), or freeze (hold the last frame).",
+        rich_help_panel=SETTINGS,
+    ),
+]
+MusicAndEffects = Annotated[
+    str | None,
+    typer.Option(
+        "--me",
+        metavar="FILE",
+        help="Music and effects to mix under the dub: an audio file, or track:N for the film's sound track N. "
+        "Gain: --set stitch.me_gain_db=DB.",
+        show_default="none",
+        rich_help_panel=FILES,
+    ),
+]
+DubOffset = Annotated[
+    float | None,
+    typer.Option(
+        "--dub-offset",
+        metavar="SECONDS",
+        help="When the dub begins, in seconds after the film's first frame; below 0 its start is cut.",
+        show_default="the start time of a broadcast wave file, else 0",
+        rich_help_panel=SETTINGS,
+    ),
+]
+AcceptOffset = Annotated[
+    bool,
+    typer.Option(
+        "--accept-offset",
+        help="Dub even if the dub does not lie on the film (else exit code 9).",
+        rich_help_panel=SETTINGS,
+    ),
+]
+FixOffset = Annotated[
+    bool,
+    typer.Option(
+        "--fix-offset",
+        help="Move and stretch a dub that does not lie on the film into its place.",
         rich_help_panel=SETTINGS,
     ),
 ]
@@ -356,7 +394,14 @@ Quiet = Annotated[
 HIDDEN_ALIASES = ("--licence",)  # understood, but not shown
 
 
-def flags(**given: str | Path | bool | None) -> list[str]:
+def when_off(accept: bool, fix: bool) -> list[str]:
+    """``--accept-offset`` and ``--fix-offset`` as a setting. Raises UsageError for both."""
+    if accept and fix:
+        raise UsageError("--accept-offset and --fix-offset exclude each other", hint="give one")
+    return ["conform.over=fix"] if fix else ["conform.over=accept"] if accept else []
+
+
+def flags(**given: str | Path | bool | float | None) -> list[str]:
     """Flags by name -> settings as ``--set`` takes them, without those that were not given."""
     return [
         f"{OF_SETTING[name]}={_as_setting(value)}"
@@ -365,7 +410,7 @@ def flags(**given: str | Path | bool | None) -> list[str]:
     ]
 
 
-def _as_setting(value: str | Path | bool) -> str:
+def _as_setting(value: str | Path | bool | float) -> str:
     if isinstance(value, Path):
         return str(value.expanduser().absolute())
     return "true" if value is True else str(value)

@@ -119,6 +119,8 @@ def _facts(found: FilmPlan) -> dict[str, object]:
         "workers": found.workers,
         "measured_on": found.speed.basis if found.speed else None,
         "offset": None if found.offset is None else asdict(found.offset),
+        "conform": None if found.conform is None else asdict(found.conform),
+        "lost_words": list(found.lost),
         "pictures": [str(path) for path in found.pictures],
     }
 
@@ -136,6 +138,15 @@ def _show(found: FilmPlan, quiet: bool) -> None:
     console.write_line(_time(found))
     if found.offset is not None:
         console.write_line(f"sound and picture of the film: {found.offset}")
+    if found.conform is not None and found.conform.over and not found.conform.fixed:
+        console.write_line(
+            f"the dub does not lie on the film: {found.conform.summary}; "
+            "dubkit run will stop unless --fix-offset or --accept-offset is given"
+        )
+    if found.lost:
+        console.write_line(
+            f"{len(found.lost)} words of the dub are cut off: {' '.join(found.lost)}"
+        )
     for path in found.pictures:
         console.write_line(str(path))
 

@@ -36,7 +36,11 @@ def run(
     preset: o.Presets = None,
     setting: o.Settings = None,
     length: o.Length = None,
+    me: o.MusicAndEffects = None,
     keep_audio: o.KeepAudio = None,
+    dub_offset: o.DubOffset = None,
+    accept_offset: o.AcceptOffset = False,
+    fix_offset: o.FixOffset = False,
     silence: o.Silence = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
@@ -71,6 +75,8 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
       dubkit run movie.mp4 --audio dub.wav --gate stop --junit gate.xml
       dubkit run movie.mp4 --audio dub.wav --verdicts verdicts.json
+      dubkit run movie.mov --audio dialogue.wav --me track:3 --set stitch.me_gain_db=-2
+      dubkit run movie.mp4 --audio dub.wav --fix-offset
       dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
@@ -81,6 +87,7 @@ def run(
         trust_script=trust_script,
         length=length,
         keep_audio=keep_audio,
+        dub_offset=dub_offset,
         silence=silence,
         synth=synth,
         faces=faces,
@@ -91,9 +98,11 @@ def run(
     )
 
     def work_on(progress: Progress) -> RunResult:
+        under, chosen = lazy.api.music_and_effects(me)
+        chosen += options.when_off(accept_offset, fix_offset)
         config = lazy.presets.load_config(
             preset or (),
-            [*(setting or ()), *flags, *options.workers(backend, scheduler)],
+            [*(setting or ()), *flags, *chosen, *options.workers(backend, scheduler)],
             {"parallel.device": device, "parallel.jobs": jobs},
             folder=movie.parent,
         )
@@ -107,6 +116,7 @@ def run(
             analysis=analysis,
             verdicts=verdicts,
             cast=cast,
+            me=under,
         )
         request = lazy.api.RunRequest(
             *(job, config),

@@ -20,6 +20,7 @@ class Flags(TypedDict, total=False):
     trust_script: bool | None
     length: Literal["keep-video", "shortest", "freeze"] | None
     keep_audio: Literal["all", "original", "none"] | None
+    dub_offset: float | None
     silence: Literal["rest", "closed", "original", "hold"] | None
     synth: str | None
     faces: Literal["speaking", "largest", "all"] | None
@@ -38,6 +39,7 @@ OF_SETTING = {
     "trust_script": "speech.trust_script",
     "length": "stitch.length",
     "keep_audio": "stitch.keep_audio",
+    "dub_offset": "conform.dub_offset",
     "silence": "generate.silence",
     "synth": "generate.synthesizer",
     "actor": "generate.actor",

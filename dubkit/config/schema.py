@@ -260,6 +260,29 @@ class ProbeSettings(Section):
     )
 
 
+class ConformSettings(Section):
+    """How the dub is laid on the film, and what happens where it does not fit."""
+
+    check: bool = Field(True, description="Lay the dub against the film's own sound.")
+    dub_offset: float | None = Field(
+        None,
+        ge=-86400,
+        le=86400,
+        description="Seconds after the film's first frame at which the dub begins, below 0: its start is cut; "
+        "None: the start time of a broadcast wave file, else 0.",
+    )
+    max_offset_ms: float = Field(
+        80.0, gt=0, description="Largest offset anywhere in the film, measured by common sound."
+    )
+    max_speech_offset_ms: float = Field(
+        400.0, gt=0, description="The same where only speech can be compared, which is coarser."
+    )
+    over: Literal["stop", "accept", "fix"] = Field(
+        "stop",
+        description="When the dub is off by more: stop before anything is rendered, accept it, or move and stretch it.",
+    )
+
+
 class ShotSettings(Section):
     """How the film is split into shots."""
 
@@ -460,6 +483,20 @@ class StitchSettings(Section):
         "all",
         description="Sound tracks of the film that are kept after the dub: all, original (the main one), or none.",
     )
+    me_track: int | None = Field(
+        None,
+        ge=1,
+        description="Sound track of the film, counted from 1, that holds music and effects and is mixed under the dub.",
+    )
+    me_gain_db: float = Field(
+        0.0, ge=-60, le=24, description="Gain of music and effects that are mixed under the dub."
+    )
+    max_true_peak: float | None = Field(
+        -1.0,
+        ge=-20,
+        le=0,
+        description="True peak in dBTP that such a mix is limited to; None: left as it is, and reported.",
+    )
     keep_streams: bool = Field(
         True, description="Keep subtitles, attachments, chapters and metadata of the film."
     )
@@ -485,6 +522,7 @@ class Config(Section):
     """The whole configuration."""
 
     probe: ProbeSettings = ProbeSettings()
+    conform: ConformSettings = ConformSettings()
     shots: ShotSettings = ShotSettings()
     speech: SpeechSettings = SpeechSettings()
     faces: FaceSettings = FaceSettings()

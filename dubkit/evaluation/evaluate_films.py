@@ -206,7 +206,9 @@ def _analyze(
 ) -> fingerprint.Run:
     out = work / "none.mkv"  # no film is made
     job = make_job(video, audio, config, out=out, work=work, script=script, shots=shots)
-    request = RunRequest(job, config)
+    # a dub that is off its film is what may have to be measured
+    accept = config.conform.model_copy(update={"over": "accept"})
+    request = RunRequest(job, config.model_copy(update={"conform": accept}))
     stages = inputs.select(STAGES, "timing" if heard else "faces", ())
     run_job(request, progress=progress, stages=stages)
     return fingerprint.Run(request, STAGES, inputs.digest_inputs(job, {}), {})

@@ -25,7 +25,7 @@ from dubkit.records import GRID_STEP, SILENCE, Floats, Timing
 
 BLOCK_SECONDS = 1.6  # of speech: folds take turns in such blocks
 FOLDS = 4
-LAGS = np.arange(-26, 27) * 0.01  # seconds
+LAGS = np.arange(-26, 27, dtype=np.float64) * 0.01  # seconds
 _NEAR_OFFSET = 0.04  # seconds about the film's offset in which a passage's own may lie
 MIN_CORRELATION = 0.35  # of lips with the sound; other speech reaches .28 by chance
 _RATIO_LIMITS = (0.6, 1.6)  # of a person's opening to the net's; beyond them it is a wrong measure

@@ -39,6 +39,7 @@ class AudioInfo:
     finite: bool = True  # False: some samples are no numbers, or beyond `LOUDEST`
     language: str | None = None  # as the file tags it
     title: str | None = None
+    layout: str = ""  # FFmpeg's name
 
 
 def audio_info(path: Path, *, whole: bool = True) -> AudioInfo:
@@ -51,11 +52,11 @@ def audio_info(path: Path, *, whole: bool = True) -> AudioInfo:
         context = stream.codec_context
         facts = (stream.index, context.codec.canonical_name, context.sample_rate, stream.channels)
         language = None if stream.language in (None, "und") else stream.language
-        title = stream.metadata.get("title")
+        title, layout = stream.metadata.get("title"), stream.layout.name
         end = _end(container, stream) if whole else (container.duration or 0) / av.time_base
     # only samples that are stored as they are can be no numbers
     finite = not (whole and facts[1].startswith("pcm_f")) or _is_finite(path)
-    return AudioInfo(*facts, end, finite, language, title)
+    return AudioInfo(*facts, end, finite, language, title, layout)
 
 
 def _is_finite(path: Path) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dubkit.errors import OutputError
-from dubkit.media import audio, container, process, streams
-from dubkit.records import VideoInfo
+from dubkit.media import audio, container, loudness, process, streams
+from dubkit.records import AT_START, Placement, VideoInfo
 
 _QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
 _NUMBERS_ONLY = (
@@ -21,7 +21,22 @@ _NUMBERS_ONLY = (
 )
 _STEADY = "aresample=async=1:first_pts=0"  # holes become silence, time 0 is the first sample
 _PICTURE, _DUB, _SOURCE = range(3)  # inputs of the command
+_PITCHED = 0.003  # a stretch that is heard as another pitch, which is then kept
+_MARGIN = 0.4  # dB under the ceiling, for what resampling adds
 _MIME = {"png": "image/png", "mjpeg": "image/jpeg", "bmp": "image/bmp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Music and effects that are mixed under the dub."""
+
+    path: Path | None  # None: a sound track of the film
+    stream: int  # index in that file
+    placement: Placement
+    gain: float  # of music and effects, in dB
+    rate: int  # of the mix
+    layout: str
+    ceiling: float | None = None  # dBTP that peaks are limited to; None: they are left
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,9 @@ class Parts:
     keep: bool  # metadata and chapters
     language: str | None = None  # of the dub, in three letters
     title: str | None = None
+    placement: Placement = AT_START
+    dub_rate: int = 48_000
+    mix: Mix | None = None
 
 
 def mux(parts: Parts, out: Path) -> None:
@@ -58,14 +76,18 @@ def mux(parts: Parts, out: Path) -> None:
 
 
 def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> list[str]:
-    limit = () if parts.sound.pad else ("-t", f"{parts.seconds:.6f}")
+    limit = ("-t", f"{parts.seconds:.6f}") if parts.sound.codec == "copy" else ()
     arguments = [*_input(parts.picture), *_input(parts.dub, *limit)]
     carried = [c for c in parts.plan.carried if not (covers and c.kind == "cover")]
-    film = parts.keep or bool(carried)
+    film = parts.keep or bool(carried) or parts.mix is not None
     if film:
-        place = ("-itsoffset", f"{-parts.offset:.6f}", "-t", f"{parts.seconds:.6f}")
-        arguments += _input(parts.source, *place)
-    arguments += ["-map", f"{_PICTURE}:v:0", "-map", f"{_DUB}:{parts.dub_stream}"]
+        arguments += _film_input(parts)
+    if parts.mix is not None and parts.mix.path is not None:
+        arguments += _input(parts.mix.path)
+    if parts.mix is not None:
+        arguments += ["-filter_complex", f"{_mixed(parts, parts.mix, _DUB)}[mix]"]
+    dub = f"{_DUB}:{parts.dub_stream}" if parts.mix is None else "[mix]"
+    arguments += ["-map", f"{_PICTURE}:v:0", "-map", dub]
     for stream in carried:
         arguments += ["-map", f"{_SOURCE}:{stream.index}"]
     tags = str(_SOURCE) if parts.keep and film else "-1"
@@ -80,6 +102,56 @@ def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> l
         arguments += ["-attach", _name(cover), f"-metadata:s:t:{number}", f"mimetype={mime}"]
         arguments += [f"-metadata:s:t:{number}", f"filename={cover.name}"]
     return [*arguments, _name(out)]
+
+
+def mix_loudness(parts: Parts) -> loudness.Loudness | None:
+    """What the mix of dub and music and effects would measure. Raises ToolError where it cannot be made."""
+    assert parts.mix is not None
+    first = _input(parts.dub)
+    second = _input(parts.mix.path) if parts.mix.path is not None else _film_input(parts)
+    graph = _mixed(parts, parts.mix, 0, 1)
+    argv = [str(process.find_program("ffmpeg")), "-nostdin", "-hide_banner", "-nostats"]
+    argv += [*first, *second, "-filter_complex", f"{graph},{loudness.METER}[mix]"]
+    argv += ["-map", "[mix]", "-f", "null", "-"]
+    return loudness.read_summary(process.run(argv, messages=True).decode(errors="replace"))
+
+
+def _film_input(parts: Parts) -> list[str]:
+    place = ("-itsoffset", f"{-parts.offset:.6f}", "-t", f"{parts.seconds:.6f}")
+    return _input(parts.source, *place)
+
+
+def _mixed(parts: Parts, mix: Mix, dub: int, other: int | None = None) -> str:
+    """Filters that mix input ``dub`` with music and effects, without the name of what comes out."""
+    if other is None:
+        other = _SOURCE if mix.path is None else _SOURCE + 1
+    form = f"aformat=sample_rates={mix.rate}:channel_layouts={mix.layout}"
+    voice = [*_cleaned(parts.sound), _STEADY, *placing(parts.placement, parts.dub_rate), form]
+    under = [_STEADY, *placing(mix.placement, mix.rate), f"volume={mix.gain:g}dB", form]
+    end = ["amix=inputs=2:duration=longest:normalize=0"]
+    if mix.ceiling is not None:  # oversampled, since peaks lie between samples
+        level = 10 ** ((mix.ceiling - _MARGIN) / 20)
+        end += [f"aresample={4 * mix.rate}", f"alimiter=limit={level:.6f}:level=disabled"]
+        end += [f"aresample={mix.rate}"]
+    end += ["apad", f"atrim=end={parts.seconds:.6f}"]
+    graph = f"[{dub}:{parts.dub_stream}]{','.join(voice)}[voice];"
+    graph += f"[{other}:{mix.stream}]{','.join(under)}[under];"
+    return f"{graph}[voice][under]{','.join(end)}"
+
+
+def placing(placement: Placement, rate: int) -> list[str]:
+    """Filters that put sound of ``rate`` samples a second in its place."""
+    filters = []
+    if abs(placement.stretch - 1) > _PITCHED:
+        filters.append(f"atempo={1 / placement.stretch:.9f}")
+    elif placement.stretch != 1:  # by less than anybody hears: as a tape at another speed
+        filters.append(f"aresample={round(8 * rate * placement.stretch)}")
+        filters += [f"asetrate={8 * rate}", f"aresample={rate}"]
+    if placement.start > 0:
+        filters.append(f"adelay=delays={round(placement.start * rate)}S:all=1")
+    elif placement.start < 0:
+        filters += [f"atrim=start={-placement.start:.6f}", "asetpts=PTS-STARTPTS"]
+    return filters
 
 
 def _input(path: Path, *options: str) -> list[str]:
@@ -116,8 +188,12 @@ def _picture(parts: Parts, suffix: str) -> list[str]:
 
 def _dub(parts: Parts, suffix: str) -> list[str]:
     """Options of the dub, which is stream 1 of the result and the one that players choose."""
-    end = f"atrim=end={parts.seconds:.6f}"
-    options = _sound(1, parts.sound, f"apad,{end}" if parts.sound.pad else end)
+    end = [f"atrim=end={parts.seconds:.6f}"]
+    if parts.mix is not None:
+        options = _encoder(1, parts.sound)
+    else:
+        more = ["apad", *end] if parts.sound.pad else end
+        options = _sound(1, parts.sound, [*placing(parts.placement, parts.dub_rate), *more])
     if parts.keep:
         options += ["-map_metadata:s:1", f"{_DUB}:s:{parts.dub_stream}"]
     return options + _tags(1, parts.language, parts.title, ("default", "dub"), suffix)
@@ -126,7 +202,7 @@ def _dub(parts: Parts, suffix: str) -> list[str]:
 def _carried(number: int, stream: streams.Carried, parts: Parts, suffix: str) -> list[str]:
     """Options of a stream of the film, number ``number`` of the result."""
     if stream.sound is not None:
-        options = _sound(number, stream.sound, f"atrim=end={parts.seconds:.6f}")
+        options = _sound(number, stream.sound, [f"atrim=end={parts.seconds:.6f}"])
     else:
         options = [f"-c:{number}", stream.codec]
     if parts.keep:
@@ -149,12 +225,20 @@ def _tags(
     return options
 
 
-def _sound(number: int, sound: streams.Sound, end: str) -> list[str]:
-    """Codec and filters of a sound track; ``end`` is the last filter where it is encoded."""
+def _sound(number: int, sound: streams.Sound, end: Sequence[str]) -> list[str]:
+    """Codec and filters of a sound track; ``end`` are the last filters where it is encoded."""
     if sound.codec == "copy":
         return [f"-c:{number}", "copy"]
-    chain = [_NUMBERS_ONLY] if sound.clean else []
-    options = [f"-c:{number}", sound.codec, f"-filter:{number}", ",".join([*chain, _STEADY, end])]
+    chain = ",".join([*_cleaned(sound), _STEADY, *end])
+    return [f"-filter:{number}", chain, *_encoder(number, sound)]
+
+
+def _cleaned(sound: streams.Sound) -> list[str]:
+    return [_NUMBERS_ONLY] if sound.clean else []
+
+
+def _encoder(number: int, sound: streams.Sound) -> list[str]:
+    options = [f"-c:{number}", sound.codec]
     if sound.bit_rate:
         options += [f"-b:{number}", str(sound.bit_rate)]
     if sound.rate:

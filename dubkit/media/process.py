@@ -59,8 +59,8 @@ def program_version(name: str) -> str:
     return words[2] if words[1:2] == ["version"] else " ".join(words)
 
 
-def run(argv: Sequence[str], *, stdin: bytes | None = None) -> bytes:
-    """Run a program to its end and return its standard output.
+def run(argv: Sequence[str], *, stdin: bytes | None = None, messages: bool = False) -> bytes:
+    """Run a program to its end and return its standard output, or its ``messages`` (stderr).
 
     Raises `ToolError` with the command, its code and the end of its stderr; `OutputError` where the
     disk is full; `MissingDependency` where the program is gone. An interruption ends the program.
@@ -86,7 +86,7 @@ def run(argv: Sequence[str], *, stdin: bytes | None = None) -> bytes:
         raise
     if process.returncode:
         raise _failure(argv, process.returncode, stderr.decode(errors="replace"))
-    return stdout
+    return stderr if messages else stdout
 
 
 def _failure(argv: Sequence[str], code: int, stderr: str) -> DubkitError:

@@ -34,6 +34,16 @@ _TAKEN = {
 }  # sound codecs that are copied; that ffmpeg writes a file is not enough: TS takes anything as private data
 _LOSSY = {".mxf": "pcm_s24le", ".avi": "ac3", ".webm": "libopus"}  # where it is not AAC
 _LOSSLESS = frozenset(("flac", "alac", "truehd", "mlp", "wavpack", "tta", "ape"))
+LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "2.1",
+    4: "quad",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}  # where none is stated
 _AT_48K = (".mxf", ".webm")
 _UNTITLED = (".mxf", ".avi")  # tracks have neither language nor title
 _PLAIN_TEXT = frozenset(("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"))
@@ -151,10 +161,14 @@ def encoder_of(codec: str, suffix: str) -> str:
     """The encoder that keeps sound of ``codec`` best in a container: lossless where it was and can be."""
     if codec == "flac" and "flac" in _TAKEN[suffix]:
         return "flac"
-    plain = codec.startswith("pcm_") or codec in _LOSSLESS
-    if plain and "pcm_s24le" in _TAKEN[suffix]:
+    if is_lossless(codec) and "pcm_s24le" in _TAKEN[suffix]:
         return _pcm(codec, suffix)
     return _LOSSY.get(suffix, "aac")
+
+
+def is_lossless(codec: str) -> bool:
+    """Whether sound of this codec is as it was before it was coded."""
+    return codec.startswith("pcm_") or codec in _LOSSLESS
 
 
 def _pcm(codec: str, suffix: str) -> str:

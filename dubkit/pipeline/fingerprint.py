@@ -20,7 +20,7 @@ from dubkit.work.folder import intact
 
 JOB_UNIT = "job"
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
-_SHOTWISE = ("shots", "verdicts", "cast")  # inputs that make no other dub of a film
+_SHOTWISE = ("shots", "verdicts", "cast", "me")  # inputs that make no other dub of a film
 
 
 @dataclass(frozen=True, slots=True)

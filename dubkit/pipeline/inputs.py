@@ -38,6 +38,7 @@ INPUTS = (
     "shots",
     "verdicts",
     "cast",
+    "me",
 )  # attributes of Job that are files read
 _SPACE = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
 _LEAST_SPACE = 100 * 2**20

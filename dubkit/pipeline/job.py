@@ -25,6 +25,7 @@ from dubkit.stages import (
     appearance,
     base,
     cast,
+    conform,
     faces,
     gate,
     generate,
@@ -42,6 +43,7 @@ Key = TypeVar("Key")
 
 STAGES: tuple[base.Stage, ...] = (
     probe.STAGE,
+    conform.STAGE,
     shots.STAGE,
     speech.STAGE,  # a script that is not this dub's ends the run before faces are analyzed
     faces.STAGE,

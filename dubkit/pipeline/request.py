@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dubkit.config.schema import Config
-from dubkit.errors import DubkitError
+from dubkit.errors import DubkitError, UsageError
 from dubkit.media import codecs
 from dubkit.media.container import CONTAINERS, local_path, result_suffix
 from dubkit.media.probe import head
@@ -45,6 +45,7 @@ def make_job(
     analysis: Path | str | None = None,
     verdicts: Path | str | None = None,
     cast: Path | str | None = None,
+    me: Path | str | None = None,
 ) -> Job:
     """A job with absolute paths and its defaults: ``<video>.dubbed.<suffix>``, and the work folder beside it.
 
@@ -63,6 +64,7 @@ def make_job(
         analysis=local_path(analysis) if analysis else None,
         verdicts=local_path(verdicts) if verdicts else None,
         cast=local_path(cast) if cast else None,
+        me=local_path(me) if me else None,
     )
 
 
@@ -75,3 +77,16 @@ def likely_suffix(video: Path, config: Config) -> str:
         return result_suffix(video, codecs.result_codec(head(video), config.generate))
     except DubkitError:
         return video.suffix if video.suffix.lower() in CONTAINERS else CONTAINERS[0]
+
+
+def music_and_effects(given: Path | str | None) -> tuple[Path | str | None, list[str]]:
+    """A file of music and effects, or the setting that ``track:N`` stands for. Raises UsageError."""
+    if given is None or not str(given).startswith("track:"):
+        return given, []
+    number = str(given).removeprefix("track:")
+    if not number.isdigit() or number == "0":
+        raise UsageError(
+            f"{given} names no sound track of the film",
+            hint="count them from 1, as in track:3; dubkit names them when it keeps them",
+        )
+    return None, [f"stitch.me_track={number}"]

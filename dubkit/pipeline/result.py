@@ -24,6 +24,7 @@ _KINDS: dict[int, type[errors.DubkitError]] = {
         errors.WorkError,
         errors.ModelError,
         errors.OutputError,
+        errors.ConformError,
     )
 }
 

@@ -33,8 +33,9 @@ from dubkit.records import (
     TrackChoice,
     Untouched,
 )
-from dubkit.speech.timing import load_timing, save_timing
-from dubkit.stages import adapt, base, gate, generate
+from dubkit.speech.timing import load_speech, load_timing, save_timing
+from dubkit.stages import adapt, base, conform, gate, generate
+from dubkit.stages.probe import load_film
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
@@ -231,6 +232,8 @@ class FilmPlan(Shown):
     workers: int
     pictures: tuple[Path, ...]
     offset: FilmOffset | None = None  # of the film's picture against its own sound
+    conform: conform.Conform | None = None  # how the dub lies on the film
+    lost: tuple[str, ...] = ()  # words of the dub that would not be heard
 
     @property
     def left(self) -> float | None:
@@ -260,6 +263,9 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
     ``picture`` is a PNG with all shots; long films get several. Raises DubkitError.
     """
     config = request.config
+    if config.conform.over == "stop":  # a plan says what a run would stop at
+        accept = config.conform.model_copy(update={"over": "accept"})
+        request = replace(request, config=config.model_copy(update={"conform": accept}))
     run_job(replace(request, until=ANALYZED), progress=progress)
     opened = inspect.OpenedJob(request.job.work)
     done = {s.unit for s in dry_run(request) if s.stage == RENDERING and s.current}
@@ -269,6 +275,7 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
     minutes = tuple(
         None if speed is None else speed.seconds(shot.frames, shot.to_paint) / 60 for shot in shots
     )
+    placed = conform.load_conform(opened.folder("conform", None))
     return FilmPlan(
         shots=tuple(shots),
         speed=speed,
@@ -277,7 +284,17 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
         workers=max(1, min(config.parallel.jobs or cores(), len(shots))),
         pictures=tuple(sheets.close()) if sheets else (),
         offset=adapt.film_offset_of(opened.folder("adapt", None)),
+        conform=placed,
+        lost=_lost(opened, placed),
     )
+
+
+def _lost(opened: inspect.OpenedJob, placed: conform.Conform) -> tuple[str, ...]:
+    info, _ = load_film(opened.folder("probe", None))
+    if opened.config.stitch.length == "freeze":
+        return ()
+    speech = load_speech(opened.folder("speech", None))
+    return conform.lost_words(speech, placed.placement, info.duration)
 
 
 def _look_at_all(

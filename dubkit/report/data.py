@@ -33,7 +33,7 @@ from dubkit.records import (
     TrackChoice,
 )
 from dubkit.speech.timing import load_speech, load_timing
-from dubkit.stages import adapt, generate, probe
+from dubkit.stages import adapt, conform, generate, probe
 from dubkit.version import __version__
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.store import digest_file, read_record
@@ -109,6 +109,12 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         if speech.path == "sound":
             asked = "recognized only with --set speech.recognize=true"
             facts["speech"] = f"by sound: the lips need no words; they are {asked}"
+    sounds = [(name, opened.receipt(name, None)) for name in ("probe", "conform")]
+    facts["loudness"] = "; ".join(
+        note for _, line in sounds if line for note in line.notes if note.startswith("loudness")
+    )
+    if opened.receipt("conform", None):
+        facts["conform"] = conform.told(opened.folder("conform", None))
     if opened.receipt("adapt", None):
         offset = adapt.film_offset_of(opened.folder("adapt", None))
         facts["offset"] = "" if offset is None else str(offset)

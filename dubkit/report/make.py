@@ -35,8 +35,19 @@ from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
 from dubkit.progress import Progress
-from dubkit.records import FaceState, FaceTrack, Floats, Integers, Picture, Shot, VideoInfo
+from dubkit.records import (
+    AT_START,
+    FaceState,
+    FaceTrack,
+    Floats,
+    Integers,
+    Picture,
+    Placement,
+    Shot,
+    VideoInfo,
+)
 from dubkit.report import data as page_data
+from dubkit.stages.conform import load_conform
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
 
@@ -208,7 +219,9 @@ def _task(opened: OpenedJob, fact: page_data.ShotFacts) -> ClipTask:
     job, shot = opened.run.job, fact.shot
     segment = opened.folder("generate", shot) / SEGMENT
     probe = opened.folder("probe", None)
-    return ClipTask(shot, fact.track, job.video, segment, job.audio, probe, opened.config)
+    placed = opened.receipt("conform", None) is not None
+    place = load_conform(opened.folder("conform", None)).placement if placed else AT_START
+    return ClipTask(shot, fact.track, job.video, segment, job.audio, probe, opened.config, place)
 
 
 def _measure(opened: OpenedJob, fact: page_data.ShotFacts, clip: Clip | None) -> None:
@@ -320,6 +333,7 @@ class ClipTask:
     dub: Path
     probe: Path
     config: Config
+    placement: Placement = AT_START
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +364,7 @@ def _make(task: ClipTask) -> Clip:
     until = ends if ends is not None else float(times[-1]) + 1 / float(info.average_rate)
     way = crop_way(task.track, info)
     landmarks = np.full_like(task.track.landmarks, np.nan)
-    sound = audio.load_span(task.dub, began, until, SOUND_RATE)
+    sound = _dub_span(task, began, until)
     clock = np.rint(1000 * (times[shot.start : shot.start + count] - began)).astype(int)
     writer = _Writer(float(info.average_rate), sound)
     landmarker = load_engine("landmarker", task.config.faces.landmarker, task.config.faces, "cpu")
@@ -362,6 +376,16 @@ def _make(task: ClipTask) -> Clip:
             landmarks[at] = _mouth(made, landmarker, task.track.landmarks[at])
     spoken = replace(task.track, landmarks=landmarks)
     return Clip(writer.close(), count, page_data.openings(spoken, shot))
+
+
+def _dub_span(task: ClipTask, began: float, until: float) -> Floats | None:
+    """What is heard of the dub in seconds of the film."""
+    place = task.placement
+    sound = audio.load_span(task.dub, place.dub_time(began), place.dub_time(until), SOUND_RATE)
+    if sound is None or place.stretch == 1:
+        return sound
+    at = np.arange(round((until - began) * SOUND_RATE)) / place.stretch
+    return np.interp(at, np.arange(len(sound)), sound).astype(np.float32)
 
 
 def crop_way(track: FaceTrack, info: VideoInfo) -> align.Matrix:

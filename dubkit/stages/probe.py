@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dubkit.config.schema import ProbeSettings
-from dubkit.errors import InputError, WorkError
+from dubkit.errors import InputError, ToolError, WorkError
+from dubkit.media import loudness
 from dubkit.media.copying import clean_points
 from dubkit.media.probe import probe
 from dubkit.records import Integers, VideoInfo
@@ -42,6 +43,7 @@ def run(context: StageContext) -> StageReport:
     settings = context.config.probe
     info, pts = probe(context.job.video, settings.max_pixels, settings.fields)
     _check_limits(context.job.video, info, context.config.probe)
+    loud = _loudness(context.job.video, info)
     write_record(context.out / VIDEO, info)
     np.save(context.out / PTS, pts, allow_pickle=False)
     np.save(context.out / CLEAN, clean_points(context.job.video, info), allow_pickle=False)
@@ -54,8 +56,19 @@ def run(context: StageContext) -> StageReport:
             "height": info.display_size[1],
             "rate": str(info.rate) if info.rate else "variable",
             "pixels": info.pixel_format,
+            **loudness.facts(loud),
         },
+        notes=(f"loudness of the film: {loud.words}",) if loud else (),
     )
+
+
+def _loudness(path: Path, info: VideoInfo) -> loudness.Loudness | None:
+    """Of the film's first sound track; None where there is none that can be decoded."""
+    track = next((s for s in info.streams if s.kind == "audio" and s.channels), None)
+    try:
+        return loudness.measure(path, track.index) if track else None
+    except ToolError:  # damaged sound is no reason to refuse the pictures
+        return None
 
 
 def _check_limits(path: Path, info: VideoInfo, settings: ProbeSettings) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from dubkit.config.schema import Config
-from dubkit.errors import OutputError, WorkError
+from dubkit.config.schema import Config, ConformSettings
+from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.media import (
     audio,
     codecs,
@@ -18,22 +18,26 @@ from dubkit.media import (
     container,
     fields,
     frames,
+    loudness,
     planes,
     process,
     result_check,
     streams,
 )
-from dubkit.media.mux import Parts, mux
+from dubkit.media.mux import Mix, Parts, mix_loudness, mux
 from dubkit.media.probe import moving_pictures, probe, refuse_damaged, stream_facts
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GateResult, load_gate
-from dubkit.records import Integers, Job, Shot, StreamInfo, VideoInfo
-from dubkit.stages import base, generate
+from dubkit.records import Integers, Job, Placement, Shot, StreamInfo, VideoInfo
+from dubkit.speech.timing import load_speech
+from dubkit.stages import base, conform, generate
 from dubkit.stages.probe import load_film
 from dubkit.stages.shots import load_shots
 from dubkit.work.store import read_record
 
 Pts = Integers
+_ROUNDING = 0.02  # seconds of a dub after the film that are no more than a coded frame of sound
+_MOST_WORDS = 12  # that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ def run(context: base.StageContext) -> base.StageReport:
     encoding = codecs.encoding_for(info, context.config.generate)
     suffix = container.check_delivery(context.job.output, encoding.codec)
     dub = audio.audio_info(context.job.audio)
-    picture = _picture(context, info, pts, dub.duration, encoding.codec)
+    placed = conform.load_conform(context.folder("conform"))
+    heard = placed.placement.film_time(dub.duration)
+    picture = _picture(context, info, pts, heard, encoding.codec)
     joined = context.out / "picture.part"
     coded = fields.frame_times(picture.pts, info)
     time_base = fields.woven(info).time_base
@@ -62,7 +68,8 @@ def run(context: base.StageContext) -> base.StageReport:
     made = replace(picture, pts=_lengthened(picture.pts, count * info.lines, info))
     film = context.out / f"film{suffix}"
     plan = _plan_streams(info.streams, info.video_stream, suffix, context.config)
-    sound = _mux(context, info, dub, joined, made, film, plan)
+    parts, mixed = _parts(context, info, dub, joined, made, plan, placed.placement)
+    mux(parts, film)
     joined.unlink()
     for extra in (*context.out.glob("freeze.part*"), *context.out.glob("fade-*.part*")):
         extra.unlink()
@@ -78,15 +85,20 @@ def run(context: base.StageContext) -> base.StageReport:
             quality=context.config.generate.quality,
             copied=picture.copied,
             plan=plan,
-            sound=sound,
+            sound=parts.sound,
             samples=picture.samples,
         ),
     )
     return base.StageReport(
         engine=f"ffmpeg {process.program_version('ffmpeg')}",
-        warnings=(*plan.warnings, *_remarks(context, info, dub, sound, suffix, seconds)),
-        notes=plan.notes,
-        facts={"frames": len(made.pts), "seconds": round(seconds, 3), "copied": picture.copied},
+        warnings=(*plan.warnings, *mixed.warnings, *_remarks(context, parts, dub, suffix, heard)),
+        notes=(*plan.notes, *mixed.notes),
+        facts={
+            "frames": len(made.pts),
+            "seconds": round(seconds, 3),
+            "copied": picture.copied,
+            **mixed.facts,
+        },
     )
 
 
@@ -226,58 +238,133 @@ def _freeze(context: base.StageContext, info: VideoInfo, segment: concat.Piece, 
     return path
 
 
-def _mux(
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """What is said of a mix."""
+
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def _parts(
     context: base.StageContext,
     info: VideoInfo,
     dub: audio.AudioInfo,
     joined: Path,
     picture: Picture,
-    film: Path,
     plan: streams.StreamPlan,
-) -> streams.Sound:
-    settings = context.config.stitch
+    placement: Placement,
+) -> tuple[Parts, Mixed]:
+    settings, job = context.config.stitch, context.job
     seconds = _seconds(picture.pts, info)
-    short = dub.duration < seconds - 1 / float(info.average_rate)
-    sound = streams.plan_dub(dub, film.suffix, settings.audio_codec, pad=short)
-    mux(
-        Parts(
-            picture=joined,
-            dub=context.job.audio,
-            source=context.job.video,
-            info=info,
-            offset=concat.film_offset(context.job.video, int(picture.pts[0]), info),
-            seconds=seconds,
-            sound=sound,
-            dub_stream=dub.stream,
-            plan=plan,
-            codec=codecs.result_codec(info, context.config.generate),
-            keep=settings.keep_streams,
-            language=dub_language(dub, context.config),
-            title=dub.title,
-        ),
-        film,
+    mix, wide = _mix(job, context.config, info, dub)
+    short = placement.film_time(dub.duration) < seconds - 1 / float(info.average_rate)
+    changed = placement.moves or mix is not None
+    suffix = job.output.suffix.lower()
+    parts = Parts(
+        picture=joined,
+        dub=job.audio,
+        source=job.video,
+        info=info,
+        offset=concat.film_offset(job.video, int(picture.pts[0]), info),
+        seconds=seconds,
+        sound=streams.plan_dub(wide, suffix, settings.audio_codec, pad=short, changed=changed),
+        dub_stream=dub.stream,
+        plan=plan,
+        codec=codecs.result_codec(info, context.config.generate),
+        keep=settings.keep_streams,
+        language=dub_language(dub, context.config),
+        title=dub.title,
+        placement=placement,
+        dub_rate=dub.rate,
+        mix=mix,
     )
-    return sound
+    return _limited(parts, settings.max_true_peak) if mix else (parts, Mixed())
+
+
+def _mix(
+    job: Job, config: Config, info: VideoInfo, dub: audio.AudioInfo
+) -> tuple[Mix | None, audio.AudioInfo]:
+    """What is mixed under the dub, if anything, and the facts of what then is the dub's track."""
+    settings = config.stitch
+    if job.me is not None:
+        under = audio.audio_info(job.me, whole=False)
+        place, _, _ = conform.place(job.video, job.me, info, ConformSettings())
+        path, stream = job.me, under.stream
+        wide = (under.channels, under.layout)
+    elif settings.me_track is not None:
+        track = film_track(info.streams, settings.me_track)
+        place, path, stream = Placement(), None, track.index
+        wide = (track.channels, track.layout)
+    else:
+        return None, dub
+    channels, layout = max(wide, (dub.channels, dub.layout), key=lambda one: one[0])
+    named = layout if "channels" not in layout else streams.LAYOUTS.get(channels)
+    if named is None:
+        raise UsageError(
+            f"dub or music and effects have {channels} channels in no stated order",
+            hint="mix them with --me beforehand, or state their layout",
+        )
+    plain = streams.is_lossless(dub.codec)
+    merged = replace(dub, channels=channels, codec="pcm_s24le" if plain else dub.codec)
+    return Mix(path, stream, place, settings.me_gain_db, dub.rate, named), merged
+
+
+def film_track(found: Sequence[StreamInfo], number: int) -> StreamInfo:
+    """Sound track ``number`` of a film. Raises UsageError with those that there are."""
+    tracks = dict(streams.kept_sound(found, "all"))
+    if number not in tracks:
+        names = "; ".join(f"{n} ({streams.described(t)})" for n, t in tracks.items())
+        raise UsageError(
+            f"the film has no sound track {number} for music and effects",
+            hint=f"its sound tracks: {names}"
+            if names
+            else "it has no sound; give a file with --me",
+        )
+    return tracks[number]
+
+
+def _limited(parts: Parts, most: float | None) -> tuple[Parts, Mixed]:
+    """The mix with its peaks limited where they have to be, and what is to be said of it."""
+    assert parts.mix is not None
+    found = mix_loudness(parts)
+    gain = f"music and effects are mixed under the dub at {parts.mix.gain:+g} dB"
+    if found is None:
+        return parts, Mixed(notes=(gain,))
+    notes = (f"{gain}: {found.words}",)
+    facts = loudness.facts(found, "mix_")
+    peak = found.true_peak
+    if peak is None or peak <= (0.0 if most is None else most):
+        return parts, Mixed(notes=notes, facts=facts)
+    if most is None:
+        told = f"the mix reaches {peak:+.1f} dBTP and may clip"
+        return parts, Mixed((told,), notes, facts)
+    told = f"the mix would reach {peak:+.1f} dBTP: its peaks are limited to {most:g} dBTP"
+    return replace(parts, mix=replace(parts.mix, ceiling=most)), Mixed((told,), notes, facts)
 
 
 def _remarks(
-    context: base.StageContext,
-    info: VideoInfo,
-    dub: audio.AudioInfo,
-    sound: streams.Sound,
-    suffix: str,
-    seconds: float,
+    context: base.StageContext, parts: Parts, dub: audio.AudioInfo, suffix: str, heard: float
 ) -> list[str]:
-    """What is to be said of the dub's sound and of the container."""
+    """What is to be said of the dub's sound and of the container; ``heard`` is when the dub ends."""
     remarks = []
-    copied = sound.codec == "copy"
+    info, seconds, copied = parts.info, parts.seconds, parts.sound.codec == "copy"
     if info.rotation and suffix == ".mkv":
         remarks.append("an .mkv cannot store the rotation of the film: use .mp4 or .mov")
     if not dub.finite:
         fate = "are kept, because the sound is copied" if copied else "become silence"
         remarks.append(f"samples of the dub that are not numbers {fate}")
-    if copied and dub.duration < seconds - 1 / float(info.average_rate):
+    if copied and heard < seconds - 1 / float(info.average_rate):
         remarks.append("the copied sound is shorter than the film: it is not padded")
+    if heard > seconds + _ROUNDING and context.inputs.get("speech"):
+        speech = load_speech(context.folder("speech"))
+        words = conform.lost_words(speech, parts.placement, seconds)
+        if words:
+            remarks.append(
+                f"{heard - seconds:.3f} s of the dub are cut off, and with them {len(words)} words: "
+                f"{' '.join(words[:_MOST_WORDS])}{' ...' if len(words) > _MOST_WORDS else ''}"
+            )
     return remarks
 
 
@@ -294,9 +381,21 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
     suffix = job.output.suffix.lower()
     with container.open_media(job.video) as film:
         main = moving_pictures(film, job.video).index
-        plan = _plan_streams(stream_facts(film), main, suffix, config)
+        found = stream_facts(film)
+    plan = _plan_streams(found, main, suffix, config)
     dub = audio.audio_info(job.audio, whole=False)
-    sound = streams.plan_dub(dub, suffix, config.stitch.audio_codec)
+    under = config.stitch.me_track
+    if job.me is not None:
+        if under is not None:
+            raise UsageError(
+                "music and effects are given as a file and as a track of the film",
+                hint="give one of --me and stitch.me_track",
+            )
+        audio.audio_info(job.me, whole=False)
+    elif under is not None:
+        film_track(found, under)
+    moves = job.me is not None or under is not None or bool(config.conform.dub_offset)
+    sound = streams.plan_dub(dub, suffix, config.stitch.audio_codec, changed=moves)
     told = [*plan.warnings, *plan.notes]
     if sound.bit_rate and dub.codec.startswith(("pcm_", "flac", "alac")):
         told.append(
@@ -343,10 +442,10 @@ STAGE = base.Stage(
     name="stitch",
     per=base.Per.JOB,
     source=base.Source.DUB,
-    after=("probe", "shots", "generate", "gate"),
+    after=("probe", "conform", "shots", "speech", "generate", "gate"),
     run=run,
     version=4,
     sections=("stitch", "generate", "gate", "probe", "speech"),
-    files=("video", "audio"),
+    files=("video", "audio", "me"),
     identity=identity,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dubkit.errors import WorkError
 from dubkit.records import SILENCE
 from dubkit.speech import timing as of_dub
-from dubkit.stages import base, probe
+from dubkit.stages import base, conform, probe
 
 
 def run(context: base.StageContext) -> base.StageReport:
@@ -17,7 +17,8 @@ def run(context: base.StageContext) -> base.StageReport:
     speech = of_dub.load_speech(context.folder("speech"))
     seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     # lips that shall be later show an earlier moment of the dub
-    times = seconds - settings.offset_ms / 1000
+    placement = conform.load_conform(context.folder("conform")).placement
+    times = (seconds - placement.start) / placement.stretch - settings.offset_ms / 1000
     unseen = of_dub.off_screen(speech.lines)  # who is not in the picture moves no lips
     timing = of_dub.cut_timing(
         of_dub.without(speech.phonemes, unseen) if unseen else speech.phonemes,
@@ -38,8 +39,8 @@ STAGE = base.Stage(
     name="timing",
     per=base.Per.SHOT,
     source=base.Source.DUB,
-    after=("probe", "speech"),
+    after=("probe", "conform", "speech"),
     run=run,
-    version=4,
+    version=5,
     sections=("timing",),
 )

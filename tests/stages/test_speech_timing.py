@@ -13,10 +13,12 @@ import pytest
 from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
 from dubkit.media.audio import load_samples
-from dubkit.records import Job, Phoneme, Shot, Speech
+from dubkit.records import Job, Phoneme, Placement, Shot, Speech
+from dubkit.speech.sound_offset import Finding
 from dubkit.speech.timing import SPEECH, load_speech, load_timing
 from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
+from dubkit.stages.conform import judge
 from dubkit.work.store import write_record
 from tests.speech.test_nonspeech import music
 from tests.work.test_store import video
@@ -93,9 +95,15 @@ def spoken_at(said: Speech, moments: np.ndarray) -> np.ndarray:
     return np.array([said.phonemes[k].symbol != "sil" for k in at])
 
 
-def timed(root: Path, phonemes: tuple[Phoneme, ...], shot: Shot | None, config: Config) -> Path:
+def timed(
+    root: Path,
+    phonemes: tuple[Phoneme, ...],
+    shot: Shot | None,
+    config: Config,
+    placement: Placement | None = None,
+) -> Path:
     """Run the timing stage on a film whose first frame has PTS 900 in 1/90000 s, 23.976 frames a second."""
-    for name in ("probe", "speech"):
+    for name in ("probe", "speech", "conform"):
         (root / name).mkdir(parents=True)
     out = root / "out"
     out.mkdir()
@@ -103,13 +111,25 @@ def timed(root: Path, phonemes: tuple[Phoneme, ...], shot: Shot | None, config: 
     np.save(root / "probe" / "pts.npy", 900 + np.arange(100, dtype=np.int64) * 3753 // 1)
     said = Speech("en", 4.0, (), phonemes, "test", "script")
     write_record(root / "speech" / "speech.json", said)
-    inputs = {name: (root / name,) for name in ("probe", "speech")}
+    placement = Placement() if placement is None else placement
+    placed = judge(Finding("nothing"), placement, "start", 4.0, config.conform)
+    write_record(root / "conform" / "conform.json", placed)
+    inputs = {name: (root / name,) for name in ("probe", "speech", "conform")}
     job = Job(root / "film.mp4", root / "dub.wav", root / "result.mp4", root / "work")
     timing.run(StageContext(job=job, config=config, out=out, inputs=inputs, shot=shot))
     return out
 
 
 SAID = (Phoneme("sil", 0.0, 1.0), Phoneme("a", 1.0, 2.0), Phoneme("sil", 2.0, 4.0))
+
+
+def test_a_dub_that_begins_later_and_runs_longer_moves_the_lips(tmp_path: Path) -> None:
+    there = Placement(0.5, 1.001)
+    found = load_timing(timed(tmp_path, SAID, Shot(20, 60), Config(), there))
+    step = float(Fraction(3753, 90000))
+    np.testing.assert_allclose(there.film_time(0) + 1.001 * found.times, np.arange(20, 60) * step)
+    spoken = next(run for run in found.runs if run.symbol == "a")
+    assert spoken.start == int(np.ceil(there.film_time(1.0) / step))
 
 
 def test_timing_lays_phonemes_on_exact_frame_times(tmp_path: Path) -> None:

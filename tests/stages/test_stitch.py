@@ -12,14 +12,18 @@ import pytest
 
 from dubkit.config.schema import Config
 from dubkit.errors import InputError, UsageError
-from dubkit.media.audio import audio_info, load_samples
+from dubkit.media.audio import audio_info, load_samples, save_wav
 from dubkit.media.frames import FrameReader
+from dubkit.media.loudness import measure
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GATE, GateResult
-from dubkit.records import Job, Shot
+from dubkit.records import AT_START, Job, Placement, Shot, Speech, Word
+from dubkit.speech.sound_offset import Finding
+from dubkit.speech.timing import SPEECH
 from dubkit.stages import probe as probe_stage, stitch
 from dubkit.stages.base import StageContext, StageReport
+from dubkit.stages.conform import CONFORM, judge
 from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
 from dubkit.work.store import write_record
 from tests.clips import ffmpeg, film, timed_film, tone
@@ -33,18 +37,25 @@ def stitched(
     *,
     touched: bool = True,
     out: str = "film.mp4",
+    me: Path | None = None,
+    placement: Placement = AT_START,
+    speech: Speech | None = None,
     **settings: Any,
 ) -> tuple[Path, StageReport]:
     """Run probe, encode the shots as they are, run stitch."""
     generate = settings.pop("generate", {"quality": 0})
-    speech = {"language": settings.pop("language", None)}
-    config = Config.model_validate({"stitch": settings, "generate": generate, "speech": speech})
+    spoken = {"language": settings.pop("language", None)}
+    config = Config.model_validate({"stitch": settings, "generate": generate, "speech": spoken})
     work = tmp_path / "work"
-    folders = {name: work / name for name in ("probe", "shots", "stitch")}
+    folders = {name: work / name for name in ("probe", "conform", "shots", "speech", "stitch")}
     for folder in folders.values():
         folder.mkdir(parents=True)
-    job = Job(source, dub, tmp_path / out, work)
+    job = Job(source, dub, tmp_path / out, work, me=me)
     probe_stage.run(StageContext(job, config, folders["probe"], {}))
+    placed = judge(Finding("nothing"), placement, "start", 0.0, config.conform)
+    write_record(folders["conform"] / CONFORM, placed)
+    if speech is not None:
+        write_record(folders["speech"] / SPEECH, speech)
     info, pts = probe(source)
     shots = [Shot(a, b) for a, b in zip(cuts, [*cuts[1:], info.frames], strict=True)]
     write_record(folders["shots"] / "shots.json", shots, list[Shot])
@@ -60,6 +71,8 @@ def stitched(
     gates = [gated(work / f"gate-{shot.name}", shot) for shot in shots]
     inputs = {
         "probe": (folders["probe"],),
+        "conform": (folders["conform"],),
+        "speech": (folders["speech"],) if speech is not None else (),
         "gate": tuple(gates),
         "shots": (folders["shots"],),
         "generate": tuple(made),
@@ -336,6 +349,98 @@ def test_two_tracks_of_one_language_and_unused_tracks_of_the_dub_are_reported(
     told = stitch.plan_result(job, Config.model_validate({"speech": {"language": "de"}}))
     assert any("both tagged deu" in line for line in told)
     assert any("not: deu, Deutsch 5.1" in line and "M+E 5.1" in line for line in told)
+
+
+def burst(path: Path, at: float, seconds: float, rate: int = 48000) -> Path:
+    """Silence with a short tone in it."""
+    samples = np.zeros(round(seconds * rate), np.float32)
+    first = round(at * rate)
+    samples[first : first + rate // 20] = 0.5 * np.sin(np.arange(rate // 20) * 0.2)
+    save_wav(path, samples, rate)
+    return path
+
+
+def onset(path: Path) -> float:
+    samples = load_samples(path, 48000)
+    return float(np.flatnonzero(np.abs(samples) > 0.1)[0]) / 48000
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [Placement(0.25), Placement(-0.25), Placement(0.1, 25025 / 25000), Placement(-0.2, 25 / 24)],
+)
+def test_the_dub_is_heard_where_it_is_placed(tmp_path: Path, placement: Placement) -> None:
+    source, dub = film(tmp_path / "source.mkv", seconds=3), burst(tmp_path / "dub.wav", 1.5, 3)
+    made, _ = stitched(tmp_path, source, dub, out="film.mov", placement=placement, touched=False)
+    assert audio_info(made).codec == "pcm_s16le"
+    near = (
+        0.03 if placement.stretch > 1.01 else 0.004
+    )  # a stretch that keeps the pitch moves by less than a frame
+    assert onset(made) == pytest.approx(placement.film_time(1.5), abs=near)
+    assert audio_info(made).duration == pytest.approx(3, abs=0.03)
+
+
+def test_words_that_are_cut_off_are_named(tmp_path: Path) -> None:
+    source, dub = film(tmp_path / "source.mkv", seconds=1), tone(tmp_path / "dub.wav", 1.4)
+    words = (Word("kept", 0.2, 0.6), Word("half", 0.9, 1.1), Word("lost", 1.2, 1.4))
+    said = Speech("en", 1.4, words, (), "test", "script")
+    _, report = stitched(tmp_path, source, dub, speech=said, touched=False)
+    assert any("0.400 s of the dub are cut off" in w and "half lost" in w for w in report.warnings)
+    _, report = stitched(tmp_path / "b", source, dub, speech=said, touched=False, length="freeze")
+    assert not any("cut off" in w for w in report.warnings)
+
+
+@pytest.mark.parametrize("kind", ["file", "track"])
+def test_music_and_effects_lie_under_the_dub_with_their_gain(tmp_path: Path, kind: str) -> None:
+    under = tmp_path / "me.wav"
+    ffmpeg("-f", "lavfi", "-i", "sine=1000:r=48000:d=2", "-af", "volume=-6dB", "-ac", "2", under)
+    source = film(tmp_path / "source.mkv", seconds=2)
+    if kind == "track":
+        both = tmp_path / "both.mkv"
+        ffmpeg("-i", source, "-i", under, "-map", "0", "-map", "1", "-c", "copy", both)
+        source = both
+    dub = tone(tmp_path / "dub.wav", 1, rate=48000)
+    made, report = stitched(
+        *(tmp_path, source, dub),
+        out="film.mov",
+        touched=False,
+        keep_audio="none",
+        me_gain_db=-12,
+        **({"me": under} if kind == "file" else {"me_track": 2}),
+    )
+    assert (audio_info(made).channels, audio_info(made).codec) == (2, "pcm_s24le")
+    later = np.abs(np.fft.rfft(load_samples(made, 48000)[60000:84000]))  # after the dub's end
+    assert int(later.argmax()) * 2 == 1000
+    whole = load_samples(under, 48000)[60000:84000]
+    level = 20 * np.log10(later.max() / np.abs(np.fft.rfft(whole)).max())
+    assert level == pytest.approx(-12, abs=0.3)
+    early = np.abs(np.fft.rfft(load_samples(made, 48000)[12000:36000]))
+    assert int(early.argmax()) * 2 == 220
+    assert any("at -12 dB" in note for note in report.notes)
+
+
+def test_a_mix_that_would_clip_is_limited_and_said(tmp_path: Path) -> None:
+    under, dub = tmp_path / "me.wav", tone(tmp_path / "dub.wav", 2, rate=48000, level=0.9)
+    ffmpeg("-f", "lavfi", "-i", "aevalsrc='0.8*sin(6283*t)':s=48000:d=2", under)
+    source = film(tmp_path / "source.mkv", seconds=2)
+    made, report = stitched(tmp_path, source, dub, out="film.mov", me=under, touched=False)
+    assert any("limited to -1 dBTP" in warning for warning in report.warnings)
+    found = measure(made, audio_info(made).stream)
+    assert found is not None
+    assert found.true_peak is not None
+    assert found.true_peak <= -0.9
+    place = tmp_path / "open"
+    place.mkdir()
+    _, report = stitched(
+        place, source, dub, out="film.mov", me=under, touched=False, max_true_peak=None
+    )
+    assert any("may clip" in warning for warning in report.warnings)
+
+
+def test_a_track_of_music_and_effects_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    job = Job(film(tmp_path / "a.mkv"), tone(tmp_path / "d.wav", 1), tmp_path / "f.mkv", tmp_path)
+    with pytest.raises(UsageError, match="no sound track 3"):
+        stitch.plan_result(job, Config.model_validate({"stitch": {"me_track": 3}}))
 
 
 def test_equal_work_gives_equal_bytes(tmp_path: Path) -> None:
