@@ -408,6 +408,17 @@ class AdaptSettings(Section):
     )
 
 
+class ReferenceSettings(Section):
+    """What a face borrows from the same person in other shots."""
+
+    borrowed: int = Field(
+        8,
+        ge=0,
+        le=64,
+        description="Frames of other shots that a face may borrow, of mouths that its shot does not show.",
+    )
+
+
 class TimingSettings(Section):
     """How phonemes are laid on frames."""
 
@@ -529,6 +540,7 @@ class Config(Section):
     appearance: AppearanceSettings = AppearanceSettings()
     cast: CastSettings = CastSettings()
     adapt: AdaptSettings = AdaptSettings()
+    references: ReferenceSettings = ReferenceSettings()
     timing: TimingSettings = TimingSettings()
     generate: GenerateSettings = GenerateSettings()
     gate: GateSettings = GateSettings()

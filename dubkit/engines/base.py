@@ -18,6 +18,7 @@ import numpy as np
 from dubkit import records
 
 if TYPE_CHECKING:  # protocols that need PyAV for nothing else
+    from dubkit.lips.lending import Lent
     from dubkit.media.frames import Frame
     from dubkit.media.planes import Plane
 
@@ -134,9 +135,10 @@ class Synthesizer(Engine, Protocol):
         usable: records.Mask,
         timing: records.Timing,
         row: int,
+        lent: Lent | None = None,
     ) -> FaceRenderer:
         """A renderer for one track, which begins at frame ``row`` of the shot that ``timing`` is of; frames
-        that are not ``usable`` (T,) stay as they are.
+        that are not ``usable`` (T,) stay as they are. ``lent`` are frames of this person in other shots.
         """
 
 

@@ -38,7 +38,13 @@ class PassthroughSynthesizer:
         self.settings = settings
 
     def face(
-        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: Mask,
+        timing: Timing,
+        row: int,
+        lent: Lent | None = None,
     ) -> PassthroughRenderer:
         """A renderer that does nothing."""
         return PassthroughRenderer()

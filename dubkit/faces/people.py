@@ -44,6 +44,9 @@ class Person:
     dubbed: float  # seconds in which this person's mouth is replaced
     dub: bool = True  # False: never
     double: str | None = None  # the person whose frames and speech are used instead
+    bank: str | None = (
+        None  # the file of this person's frames, in the stage's folder (`lips.lending`)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Stage ``appearance``: what the faces of one shot look like, so that one person is known in all shots.
 
-Writes ``looks.npz`` (`dubkit.faces.appearance`) and ``face_N.jpg``, a small portrait of each face.
+Writes ``looks.npz`` (`dubkit.faces.appearance`), ``face_N.jpg``, a small portrait of each face, and ``offer_N.npz``, the
+frames that a face lends to other shots (`dubkit.lips.lending`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 from dubkit.config.schema import Config
 from dubkit.engines import base as engines, registry
 from dubkit.engines.versions import identity as engine_identity
-from dubkit.faces import appearance
-from dubkit.faces.selection import load_tracks
+from dubkit.errors import WorkError
+from dubkit.faces import appearance, selection
+from dubkit.lips import blend, lending
 from dubkit.media import frames, planes
 from dubkit.records import FaceTrack, Floats, Indices, Picture
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -27,7 +29,7 @@ _QUALITY = 88  # of the portraits, JPEG
 def run(context: StageContext) -> StageReport:
     """Describe the faces of one shot."""
     settings = context.config.appearance
-    tracks = load_tracks(context.folder("faces"))
+    tracks = selection.load_tracks(context.folder("faces"))
     chosen = {track.track: appearance.choose_rows(track, settings.samples) for track in tracks}
     if not any(len(rows) for rows in chosen.values()):
         appearance.save_looks(context.out, [_nothing(track) for track in tracks])
@@ -39,8 +41,18 @@ def run(context: StageContext) -> StageReport:
     )
     found: dict[int, list[Floats]] = {track.track: [] for track in tracks}
     portraits: dict[int, tuple[float, Picture]] = {}
-    for frame, track, row in _sightings(context, tracks, chosen):
+    offers = _offers(context, tracks)
+    lent: dict[int, list[tuple[lending.Offer, blend.Reference]]] = {}
+    seen = {track.track: set(chosen[track.track].tolist()) for track in tracks}
+    for frame, track, row in _sightings(context, tracks, chosen, offers):
         face = track.landmarks[row]
+        if row in offers.get(track.track, ()):
+            name = f"{_shot_name(context)}/{track.track}"
+            reference = lending.cut(frame, face)
+            offer = lending.judged(name, frame, face, track.pose[row], reference)
+            lent.setdefault(track.track, []).append((offer, reference))
+        if row not in seen[track.track]:
+            continue
         side = engine.crop_size
         crop = planes.rgb_crop(frame, appearance.aligned_from_display(face, side), side)
         found[track.track].append(engine.describe(crop[None])[0])
@@ -55,6 +67,9 @@ def run(context: StageContext) -> StageReport:
         for track in tracks
     ]
     appearance.save_looks(context.out, looks)
+    for number, pairs in lent.items():
+        kept = lending.Lent(tuple(o for o, _ in pairs), tuple(r for _, r in pairs))
+        lending.save_lent(context.out / offer_name(number), kept)
     for number, (_, picture) in portraits.items():
         (context.out / portrait_name(number)).write_bytes(_jpeg(picture))
     return StageReport(
@@ -68,16 +83,35 @@ def portrait_name(track: int) -> str:
     return f"face_{track}.jpg"
 
 
+def offer_name(track: int) -> str:
+    """The file of what a face lends, in this stage's folder; missing where it lends nothing."""
+    return f"offer_{track}.npz"
+
+
+def _shot_name(context: StageContext) -> str:
+    if context.shot is None:
+        raise WorkError("appearance works on shots, but was given none")
+    return context.shot.name
+
+
+def _offers(context: StageContext, tracks: Sequence[FaceTrack]) -> dict[int, Indices]:
+    """The rows that each face lends."""
+    choices = {c.track: c for c in selection.load_choice(context.folder("faces"))}
+    return {
+        track.track: lending.offered_rows(track, choices[track.track].usable) for track in tracks
+    }
+
+
 def _sightings(
-    context: StageContext, tracks: Sequence[FaceTrack], chosen: dict[int, Indices]
+    context: StageContext, tracks: Sequence[FaceTrack], *chosen: dict[int, Indices]
 ) -> Iterator[tuple[frames.Frame, FaceTrack, int]]:
     """The frames to look at, in the film's order, with the faces to look at in them."""
     info, pts = load_film(context.folder("probe"))
     reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
     wanted: dict[int, list[tuple[FaceTrack, int]]] = {}
     for track in tracks:
-        for row in chosen[track.track]:
-            wanted.setdefault(track.start + int(row), []).append((track, int(row)))
+        for row in sorted({int(row) for rows in chosen for row in rows[track.track]}):
+            wanted.setdefault(track.start + row, []).append((track, row))
     for frame in reader.read_some(wanted):
         for track, row in wanted[frame.index]:
             yield frame, track, row
@@ -109,7 +143,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=1,
+    version=2,
     sections=("appearance",),
     files=("video",),
     identity=_identity,

@@ -1,18 +1,21 @@
 """Stage ``cast``: which faces of the film are one person, in all its shots.
 
-Writes ``people.json`` (`dubkit.faces.people`). A cast file says who is who where it lists faces; the others join whom
+Writes ``people.json`` (`dubkit.faces.people`) and ``bank_N.npz``, the frames of each person that shots may borrow. A cast file says who is who where it lists faces; the others join whom
 they resemble.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from dubkit.faces import appearance, clustering, people, selection
+from dubkit.lips import lending
 from dubkit.records import TrackChoice
+from dubkit.stages.appearance import offer_name
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.work.store import write_record
@@ -45,8 +48,9 @@ def run(context: StageContext) -> StageReport:
         [faces[k] for k in np.flatnonzero(labels == number)]
         for number in range(labels.max(initial=clustering.UNKNOWN) + 1)
     ]
+    named = tuple(_with_bank(context, k, p) for k, p in enumerate(_named(groups, cast, rate), 1))
     found = people.People(
-        tuple(_named(groups, cast, rate)),
+        named,
         tuple(faces[k].name for k in np.flatnonzero(labels == clustering.UNKNOWN)),
         cast is not None,
     )
@@ -122,6 +126,24 @@ def _named(
         )
 
 
+def _with_bank(context: StageContext, number: int, person: people.Person) -> people.Person:
+    """The person with a file of their frames from the whole film; without one where there are none."""
+    folders = {folder.name: folder for folder in context.inputs["appearance"]}
+    known: list[tuple[Path, int, lending.Offer]] = []
+    for face in person.faces:
+        shot, track = face.split("/")
+        path = folders[shot] / offer_name(int(track))
+        if path.exists():
+            known += [(path, k, offer) for k, offer in enumerate(lending.load_offers(path))]
+    kept = lending.person_bank([offer for _, _, offer in known])
+    if not kept:
+        return person
+    bank = f"bank_{number}.npz"
+    parts = [lending.load_lent(known[k][0], [known[k][1]]) for k in kept]
+    lending.save_lent(context.out / bank, lending.joined(parts))
+    return replace(person, bank=bank)
+
+
 def _seconds(group: Sequence[_Face], rate: float) -> float:
     return sum(face.look.end - face.look.start for face in group) / rate
 
@@ -146,7 +168,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces", "appearance"),
     run=run,
-    version=1,
+    version=2,
     sections=("cast",),
     files=("cast",),
 )

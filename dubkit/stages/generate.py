@@ -24,7 +24,7 @@ from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_choice
-from dubkit.lips import turns
+from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
 from dubkit.media import codecs, copying
@@ -37,7 +37,7 @@ from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
 from dubkit.records import FaceState, FaceTrack, Integers, Shot, Timing, VideoInfo
 from dubkit.speech.timing import load_timing
-from dubkit.stages import adapt, probe
+from dubkit.stages import probe, references
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
 
@@ -85,11 +85,14 @@ def run(context: StageContext) -> StageReport:
     parts = shares(shot, folder, timing, context.config)
     faces = [(track, parts[track.track]) for track in load_tracks(folder)]
     faces = [
-        (track, part) for track, part in faces if part.choice.dubbed and part.choice.usable.any()
+        (track, part)
+        for track, part in faces
+        if part.choice.dubbed and part.choice.usable.any() and cast.role(track).dub
     ]
     renderers = [
         cast.engine(track).face(
-            info, track, part.choice.usable, part.timing, track.start - shot.start
+            *(info, track, part.choice.usable, part.timing, track.start - shot.start),
+            cast.lent(track),
         )
         for track, part in faces
     ]
@@ -115,10 +118,19 @@ class Cast:
 
     def __init__(self, context: StageContext) -> None:
         self._context = context
-        self._profiles: dict[str, Path] = {}
-        for folder in context.inputs.get("adapt", ()):
-            self._profiles |= adapt.actors_of(folder)
+        self._roles: dict[int, references.Role] = {}
+        for folder in context.inputs.get("references", ()):
+            self._roles |= references.load_roles(folder)
         self._engines: dict[Path | None, base.Synthesizer] = {}
+
+    def role(self, track: FaceTrack) -> references.Role:
+        """What a face of this shot has from the film."""
+        return self._roles.get(track.track, references.Role(track.track))
+
+    def lent(self, track: FaceTrack) -> lending.Lent | None:
+        """The frames of other shots that a face borrows."""
+        path = self.role(track).lent
+        return lending.load_lent(Path(path)) if path else None
 
     def config(self, track: FaceTrack) -> Config:
         """The settings for a face of this shot."""
@@ -138,7 +150,8 @@ class Cast:
         return ", ".join(sorted({f"{engine.name} {engine.version}" for engine in engines}))
 
     def _profile(self, track: FaceTrack) -> Path | None:
-        return self._profiles.get(f"{_shot(self._context).name}/{track.track}")
+        path = self.role(track).profile
+        return Path(path) if path else None
 
     def _config(self, profile: Path | None) -> Config:
         config = self._context.config
@@ -311,7 +324,7 @@ STAGE = Stage(
     name="generate",
     per=Per.SHOT,
     source=Source.DUB,
-    after=("probe", "faces", "adapt", "timing"),
+    after=("probe", "faces", "references", "timing"),
     run=run,
     version=4,
     sections=("generate",),
