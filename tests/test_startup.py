@@ -20,21 +20,14 @@ TEXT = {"pocketsphinx", "pysubs2", "charset_normalizer", "panphon"}
 SHOW = {"typer", "rich", "jinja2"}
 REST = {"numpy", "pydantic", "joblib", "scipy"}
 STAGES = (
-    "probe",
-    "conform",
-    "shots",
-    "speech",
-    "faces",
-    "adapt",
-    "timing",
-    "generate",
-    "gate",
-    "stitch",
+    *("probe", "conform", "shots", "speech", "faces", "appearance", "cast", "adapt", "references"),
+    *("timing", "generate", "gate", "stitch"),
 )
 RUN = """
 import dubkit
 settings = [
     "faces.detector=tests.test_startup:NoDetector", "faces.landmarker=tests.test_startup:NoLandmarker",
+    "appearance.engine=tests.test_startup:NoAppearance",
     "shots.detector=fixed", "speech.aligner=even", "generate.synthesizer=passthrough",
 ]
 result = dubkit.run("film.mp4", "dub.wav", out="out.mp4", settings=settings, jobs=1)
@@ -51,6 +44,18 @@ class NoDetector:
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
         return []
+
+
+class NoAppearance:
+    """Is never asked."""
+
+    name, version, crop_size = "none", "1", 32
+
+    def __init__(self, settings: object, device: str = "cpu") -> None:
+        """Loads nothing."""
+
+    def describe(self, crops: NDArray[np.uint8]) -> Floats:
+        raise NotImplementedError
 
 
 class NoLandmarker:

@@ -354,7 +354,7 @@ class CastSettings(Section):
     """How the faces of the film are grouped into people."""
 
     likeness: float = Field(
-        0.3,
+        0.5,
         gt=0,
         lt=1,
         description="Least mean similarity of faces that count as one person; more splits people in two.",

@@ -5,10 +5,15 @@ Alone because it is loaded by name, without the nets of the other synthesizers.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane
 from dubkit.records import FaceTrack, Mask, Timing, VideoInfo
+
+if TYPE_CHECKING:
+    from dubkit.lips.lending import Lent
 
 
 class PassthroughRenderer:

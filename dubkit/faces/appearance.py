@@ -27,6 +27,7 @@ _BLURRED, _CLEAR = 6.5, 9.5
 # pixels of a face's width, between which it says less or more of who it is
 _SMALL, _LARGE = 12.0, 64.0
 _TURNED = 60.0  # degrees of yaw at which a face says nothing of who it is
+_APART = 12  # frames that give one more to describe: short faces are described less
 LOOKS = "looks.npz"
 
 
@@ -67,7 +68,7 @@ def portrait_from_display(landmarks: Floats) -> align.Matrix:
 def choose_rows(track: FaceTrack, count: int) -> Indices:
     """The rows of a track to describe, in order: the clearest of each of ``count`` equal parts of it."""
     clear = clearness(track)
-    parts = np.array_split(np.arange(len(track)), min(count, len(track)))
+    parts = np.array_split(np.arange(len(track)), min(count, 1 + len(track) // _APART))
     best = [int(part[clear[part].argmax()]) for part in parts]
     return np.array([row for row in best if clear[row] > 0], np.intp)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from dubkit.config.schema import Section
 from dubkit.errors import InputError, UsageError
+from dubkit.records import TrackChoice
 from dubkit.work.store import read_record
 
 if sys.version_info >= (3, 11):
@@ -60,6 +61,16 @@ class People:
     def by_face(self) -> dict[str, Person]:
         """The person of each face."""
         return {face: person for person in self.people for face in person.faces}
+
+
+NEVER = "never dubbed: the cast says so"
+
+
+def as_cast(choice: TrackChoice, *, dub: bool) -> TrackChoice:
+    """The choice for a face whose person may be dubbed, or never."""
+    if dub or not choice.dubbed:
+        return choice
+    return replace(choice, dubbed=False, reason=NEVER)
 
 
 def load_people(folder: Path) -> People:

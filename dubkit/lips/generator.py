@@ -16,7 +16,7 @@ import numpy as np
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.faces import align
-from dubkit.lips import articulation, mouth_shape, references, refiner
+from dubkit.lips import articulation, lending, mouth_shape, references, refiner
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
@@ -73,10 +73,18 @@ class WarpSynthesizer:
         return f"{_VERSION}+{self._articulator.version}"
 
     def face(
-        self, info: VideoInfo, track: FaceTrack, usable: Mask, timing: Timing, row: int
+        self,
+        info: VideoInfo,
+        track: FaceTrack,
+        usable: Mask,
+        timing: Timing,
+        row: int,
+        lent: lending.Lent | None = None,
     ) -> refiner.Renderer:
-        """Plan one face of a shot."""
+        """Plan one face of a shot; ``lent`` are frames of this person in other shots."""
         plan = self._plan(info, track, usable, timing, row)
+        if lent is not None:
+            plan = self._with_lent(plan, lent)
         return refiner.Renderer(info, plan, self.settings.feather, self._painter)
 
     def _plan(
@@ -117,6 +125,22 @@ class WarpSynthesizer:
             choice=choice,
             trust=_trust(pose),
         )
+
+    def _with_lent(self, plan: refiner.FacePlan, lent: lending.Lent) -> refiner.FacePlan:
+        """The plan with frames of other shots to choose among as well, where they are clearly nearer."""
+        choice, own = plan.choice, references.gap_of(plan.current[list(plan.bank)])
+        faces = np.stack([offer.canonical for offer in lent.offers])
+        goal, shown = references.lip_features(plan.target), references.lip_features(faces)
+        gap = references.parted(references.gap_of(faces), own)
+        cost = references.shape_cost(goal, shown, choice.gap, gap) + lending.FOREIGN
+        rows = len(plan.alpha) + np.arange(len(lent))
+        wider = replace(
+            choice,
+            cost=np.concatenate([choice.cost, cost], 1),
+            rows=np.concatenate([choice.rows, rows]),
+        )
+        bank = (*plan.bank, *(int(row) for row in rows))
+        return replace(plan, bank=bank, choice=wider, lent=lent)
 
     def _lenders(
         self, info: VideoInfo, current: Floats, target: Floats, pose: Floats, lendable: Mask

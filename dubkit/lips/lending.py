@@ -168,6 +168,9 @@ class Lent:
         )
 
 
+NOTHING = Lent((), ())
+
+
 def joined(parts: Sequence[Lent]) -> Lent:
     """All of several, in their order."""
     return Lent(

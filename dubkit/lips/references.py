@@ -101,7 +101,7 @@ class Choice:
     cost: Floats  # (T, N) by shape and pose
     gap: Floats  # (T,) of the wanted lips
     rate: float  # frames a second
-    rows: Indices  # (N,) the references' own frames
+    rows: Indices  # (N,) the references' own frames; beyond T: those of other shots
 
 
 def gap_of(canonical: Floats) -> Floats:
@@ -194,7 +194,7 @@ def steady_path(choice: Choice, look: Look) -> Indices:
 
     The cost of a switch that is seen rises until there are no more than `_MOST_SWITCHES` in a second.
     """
-    cost = choice.cost + look_cost(look, choice.rows)
+    cost = choice.cost + look_cost(look, choice.rows)[: len(choice.cost)]
     seen = in_sight(choice.gap)
     switch = _SWITCH_COST * (1 + (_IN_SIGHT - 1) * np.clip(seen / _PARTED, 0, 1))
     most = max(1.0, _MOST_SWITCHES * len(cost) / choice.rate)

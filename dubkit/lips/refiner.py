@@ -20,7 +20,7 @@ from torch import Tensor
 from dubkit.errors import ModelError
 from dubkit.faces import align, landmark_layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.lips import blend, mesh_warp, references
+from dubkit.lips import blend, lending, mesh_warp, references
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -328,7 +328,8 @@ class FacePlan:
     target: Floats  # (T, L, 2) canonical landmarks as wanted
     alpha: Floats  # (T,) 0: leave the frame alone
     bank: tuple[int, ...]  # rows whose pixels are borrowed
-    choice: references.Choice  # among them
+    choice: references.Choice  # among them, and then the lent ones
+    lent: lending.Lent = lending.NOTHING  # frames of other shots, rows from T on
     trust: Floats | None = None  # (T,) 0..1, how far the net is followed; None: wholly
 
 
@@ -347,13 +348,17 @@ class Renderer:
         self._lent: dict[int, blend.Reference] = {}
         self._split: dict[int, Floats] = {}
         self._small: dict[int, blend.Reference] = {}
-        rows = {*plan.bank, *np.flatnonzero(plan.alpha > 0).tolist()}
+        frames = len(plan.alpha)
+        own = {row for row in plan.bank if row < frames}
+        rows = {*own, *np.flatnonzero(plan.alpha > 0).tolist()}
         self._row_of = {plan.start + row: row for row in rows}
         self.borrowed = frozenset(self._row_of)
-        unknown = np.full(len(plan.alpha), np.nan, np.float32)
+        unknown = np.full(frames + len(plan.lent), np.nan, np.float32)
         self._look = references.Look(unknown, unknown.copy())
         self._settled: tuple[Indices, list[references.Mix]] | None = None
         self._sharpness = unknown
+        for row, reference in enumerate(plan.lent.references, frames):
+            self._keep(reference, row)
         self._lock = threading.Lock()
 
     def _plane_from_canonical(self, row: int) -> list[align.Matrix]:
@@ -367,18 +372,25 @@ class Renderer:
     def lend(self, frame: Frame) -> None:
         """See how a frame looks; of those of the bank keep the face's surroundings."""
         row = self._row_of[frame.index]
-        self._see(frame.planes[0], row)
-        if row not in self._plan.bank:
-            return
-        self._lent[row] = self._cut(frame.planes, row)
-        self._split[row] = blend.teeth_part(self._lent[row])
-        if self._painter is not None:
-            self._small[row] = shrink(self._lent[row])
+        way, current = self._plane_from_canonical(row)[0], self._plan.current[row]
+        self._see(frame.planes[0], align.apply(way, current), row)
+        if row in self._plan.bank:
+            self._keep(self._cut(frame.planes, row), row)
 
-    def _see(self, luma: Plane, row: int) -> None:
-        """Note sharpness of the mouth and light of the face."""
-        matrix = self._plane_from_canonical(row)[0]
-        face = align.apply(matrix, self._plan.current[row])
+    def _keep(self, reference: blend.Reference, row: int) -> None:
+        """A reference to borrow from; how one of another shot looks is seen here."""
+        self._lent[row] = reference
+        self._split[row] = blend.teeth_part(reference)
+        if self._painter is not None:
+            self._small[row] = shrink(reference)
+        other = row - len(self._plan.alpha)
+        if other >= 0:
+            canonical = self._plan.lent.offers[other].canonical
+            face = align.apply(reference.plane_from_canonical[0], canonical)
+            self._see(reference.planes[0], face, row)
+
+    def _see(self, luma: Plane, face: Floats, row: int) -> None:
+        """Note sharpness of the mouth and light of a ``face`` (L, 2), in pixels."""
         skin = blend.part(luma, face[_LIT])
         self._look.sharpness[row] = blend.sharpness(luma, face[landmark_layout.LIPS])
         if skin.size:
@@ -389,13 +401,14 @@ class Renderer:
         with self._lock:
             if self._settled is None:
                 plan = self._plan
-                sharp = self._look.sharpness
+                frames, sharp = len(plan.alpha), self._look.sharpness
+                shown = np.stack([*plan.current, *(o.canonical for o in plan.lent.offers)])
                 usual, wanted = (
-                    references.sharpness_of_shapes(sharp, plan.current, faces)
-                    for faces in (plan.current, plan.target)
+                    references.sharpness_of_shapes(sharp[:frames], plan.current, faces)
+                    for faces in (shown, plan.target)
                 )
                 look = replace(self._look, sharpness=sharp - usual)
-                self._sharpness = wanted + references.steady(look.sharpness)
+                self._sharpness = wanted + references.steady(look.sharpness[:frames])
                 path = references.steady_path(plan.choice, look)
                 self._settled = path, references.blend_weights(path)
             return self._settled

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
+from dubkit.faces.people import Person, load_people
 from dubkit.metrics.gate_limits import GateResult
 from dubkit.pipeline import fingerprint, request
 from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
@@ -133,11 +134,25 @@ class OpenedJob:
             request.RunRequest(job, self.config), STAGES, self.manifest.inputs, engines
         )
         self.shots: tuple[Shot, ...] = read_shots(self.run) or ()
+        self._people: dict[str, Person] | None = None
 
     def folder(self, name: str, shot: Shot | None) -> Path:
         """Where a unit is published, whether it is there or not."""
         stage = next(stage for stage in STAGES if stage.name == name)
         return self.run.folder(stage, shot)
+
+    def people_of(self, shot: Shot) -> dict[int, Person]:
+        """The people in a shot by their tracks; none before the cast is known."""
+        if self.receipt("cast", None) is None:
+            return {}
+        if self._people is None:
+            self._people = load_people(self.folder("cast", None)).by_face()
+        pairs = (face.rpartition("/") for face in self._people)
+        return {
+            int(track): self._people[f"{name}/{track}"]
+            for name, _, track in pairs
+            if name == shot.name
+        }
 
     def receipt(self, name: str, shot: Shot | None) -> StageResult | None:
         """The line of a published unit; None where it is not done."""

@@ -34,7 +34,7 @@ from dubkit.records import (
     Untouched,
 )
 from dubkit.speech.timing import load_speech, load_timing, save_timing
-from dubkit.stages import adapt, base, conform, gate, generate
+from dubkit.stages import adapt, base, conform, gate, generate, references
 from dubkit.stages.probe import load_film
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
@@ -176,10 +176,22 @@ def _context(
     kept = [pair for pair in cut if pair is not None]
     save_tracks(faces, [replace(t, track=n) for n, (t, _) in enumerate(kept)])
     save_choice(faces, [replace(c, track=n) for n, (_, c) in enumerate(kept)])
+    _save_roles(trial, out.parent / "references", [t.track for t, _ in kept])
     whole = load_timing(trial.inputs["timing"][0])
     save_timing(timing, _cut_timing(whole, trial.shot, part))
     inputs = {**trial.inputs, "faces": (faces,), "timing": (timing,)}
+    inputs["references"] = (out.parent / "references",)
     return base.StageContext(trial.job, trial.config, out, inputs, shot=part, device=trial.device)
+
+
+def _save_roles(trial: Trial, folder: Path, tracks: Sequence[int]) -> None:
+    """The roles of the faces ``tracks``, which are numbered from 0 in the part."""
+    folder.mkdir()
+    known = {}
+    for given in trial.inputs.get("references", ()):
+        known = references.load_roles(given)
+    roles = [replace(known[old], track=new) for new, old in enumerate(tracks) if old in known]
+    references.save_roles(folder, roles)
 
 
 def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:
@@ -314,6 +326,7 @@ def _look_at_all(
             opened.folder("faces", shot),
             opened.folder("timing", shot),
             THUMBNAIL if sheets else 0,
+            opened.people_of(shot),
         )
         for shot in opened.shots
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dubkit import records
 from dubkit.config.schema import Config, FaceSettings
 from dubkit.faces import align, selection
+from dubkit.faces.people import NEVER, Person, as_cast
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.metrics import lips, picture
@@ -210,6 +211,7 @@ class LookTask:
     faces: Path | None  # None where that is not done yet
     timing: Path | None
     thumbnail: int = 0  # pixels of its long side; 0: none is wanted
+    people: Mapping[int, Person] = field(default_factory=dict)  # by track
 
 
 def look(task: LookTask) -> ShotPlan:
@@ -223,6 +225,8 @@ def look(task: LookTask) -> ShotPlan:
     if timing is not None and task.faces is not None:
         parts = shares(shot, task.faces, timing, task.config)
         choices = [part.choice for part in parts.values()]
+    people = task.people
+    choices = [as_cast(c, dub=c.track not in people or people[c.track].dub) for c in choices]
     runs = timing.runs if timing is not None else ()
     start, end = _seconds(shot, info, pts)
     spoken = _spoken(runs, shot, (end - start) / shot.frames)
@@ -242,7 +246,7 @@ def look(task: LookTask) -> ShotPlan:
         frames=shot.frames,
         faces=len(tracks),
         dubbed=sum(choice.dubbed for choice in choices),
-        who=_who(choices),
+        who=_who(choices, people),
         face=_face(main, info) if main else None,
         speech=spoken,
         focus=None if focus is None else round(focus, 2),
@@ -283,8 +287,10 @@ def _spoken(runs: Sequence[records.PhonemeRun], shot: records.Shot, step: float)
     return Spoken(round(float(speaking.sum()) * step, 3), phonemes, labials, bar)
 
 
-def _who(choices: Sequence[records.TrackChoice]) -> str:
-    told = [f"face {c.track}: {c.reason}" for c in choices if c.dubbed]
+def _who(choices: Sequence[records.TrackChoice], people: Mapping[int, Person]) -> str:
+    names = {track: person.name for track, person in people.items()}
+    told = [f"{names.get(c.track, f'face {c.track}')}: {c.reason}" for c in choices if c.dubbed]
+    told += [f"{names[c.track]} is {NEVER}" for c in choices if c.reason == NEVER]
     if not told and any(choice.reason == selection.SILENT for choice in choices):
         return selection.NOBODY
     return "; ".join(told) or ("nobody" if not choices else "no face can be dubbed")

@@ -132,6 +132,7 @@ def _look_at_all(
             opened.folder("faces", shot) if opened.receipt("faces", shot) else None,
             opened.folder("timing", shot) if opened.receipt("timing", shot) else None,
             THUMBNAIL,
+            opened.people_of(shot),
         )
         for shot in opened.shots
     ]

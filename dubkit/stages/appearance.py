@@ -1,7 +1,7 @@
 """Stage ``appearance``: what the faces of one shot look like, so that one person is known in all shots.
 
-Writes ``looks.npz`` (`dubkit.faces.appearance`), ``face_N.jpg``, a small portrait of each face, and ``offer_N.npz``, the
-frames that a face lends to other shots (`dubkit.lips.lending`).
+Writes ``looks.npz`` (`dubkit.faces.appearance`), ``face_N.jpg``, a small portrait of each face, and ``offer_N.npz``,
+the frames that a face lends to other shots (`dubkit.lips.lending`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stage ``cast``: which faces of the film are one person, in all its shots.
 
-Writes ``people.json`` (`dubkit.faces.people`) and ``bank_N.npz``, the frames of each person that shots may borrow. A cast file says who is who where it lists faces; the others join whom
-they resemble.
+Writes ``people.json`` (`dubkit.faces.people`) and ``bank_N.npz``, the frames of each person that shots may borrow. A
+cast file says who is who where it lists faces; the others join whom they resemble.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
+from dubkit.faces.people import as_cast
 from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_choice
 from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
@@ -82,12 +83,14 @@ def run(context: StageContext) -> StageReport:
     info, _ = probe.load_film(context.folder("probe"))
     timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
-    parts = shares(shot, folder, timing, context.config)
-    faces = [(track, parts[track.track]) for track in load_tracks(folder)]
+    tracks = load_tracks(folder)
+    parts = {
+        number: replace(part, choice=as_cast(part.choice, dub=cast.role(number).dub))
+        for number, part in shares(shot, folder, timing, context.config).items()
+    }
+    faces = [(track, parts[track.track]) for track in tracks]
     faces = [
-        (track, part)
-        for track, part in faces
-        if part.choice.dubbed and part.choice.usable.any() and cast.role(track).dub
+        (track, part) for track, part in faces if part.choice.dubbed and part.choice.usable.any()
     ]
     renderers = [
         cast.engine(track).face(
@@ -123,13 +126,13 @@ class Cast:
             self._roles |= references.load_roles(folder)
         self._engines: dict[Path | None, base.Synthesizer] = {}
 
-    def role(self, track: FaceTrack) -> references.Role:
+    def role(self, track: int) -> references.Role:
         """What a face of this shot has from the film."""
-        return self._roles.get(track.track, references.Role(track.track))
+        return self._roles.get(track, references.Role(track))
 
     def lent(self, track: FaceTrack) -> lending.Lent | None:
         """The frames of other shots that a face borrows."""
-        path = self.role(track).lent
+        path = self.role(track.track).lent
         return lending.load_lent(Path(path)) if path else None
 
     def config(self, track: FaceTrack) -> Config:
@@ -150,7 +153,7 @@ class Cast:
         return ", ".join(sorted({f"{engine.name} {engine.version}" for engine in engines}))
 
     def _profile(self, track: FaceTrack) -> Path | None:
-        path = self.role(track).profile
+        path = self.role(track.track).profile
         return Path(path) if path else None
 
     def _config(self, profile: Path | None) -> Config:

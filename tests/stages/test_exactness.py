@@ -29,10 +29,9 @@ from dubkit.records import Job, Phoneme, Shot
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
 from dubkit.stages import faces, generate, probe as probe_stage
-from dubkit.stages.adapt import RESULT, AdaptResult, PersonResult
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
-from dubkit.work.store import write_record
+from dubkit.stages.references import Role, save_roles
 from tests.clips import pictures_film
 
 FRAMES = 36
@@ -174,24 +173,23 @@ def test_faces_are_the_same_however_many_cores_decode(scene: Scene, tmp_path: Pa
 
 
 def test_each_face_speaks_with_the_profile_of_its_own_person(scene: Scene, tmp_path: Path) -> None:
-    """A profile for this face changes what is painted; one for a face of another shot does not."""
+    """A profile for this face changes what is painted; one for another face does not."""
     net = Articulator()
     facts = ActorFacts(net.digest, 12.0, 0.5, 0.6)
     tuned = copy.deepcopy(net.net)
     scale_output(tuned, 1.5)
-    face = f"{SHOT.name}/{load_tracks(scene.root / 'faces')[0].track}"
-    made: dict[str, tuple[str | None, bytes]] = {}
-    for whose in (face, "0000900-0000990/0"):
-        folder = tmp_path / f"adapt-{len(made)}"
+    face = load_tracks(scene.root / "faces")[0].track
+    made: dict[int, tuple[str | None, bytes]] = {}
+    for whose in (face, face + 9):
+        folder = tmp_path / f"roles-{len(made)}"
         folder.mkdir()
-        save_actor(folder / "person_1.safetensors", tuned, facts)
-        person = PersonResult("person_1", (whose,), 1, 12.0, 0.5, 0.6, "person_1.safetensors")
-        write_record(folder / RESULT, AdaptResult(True, (person,)))
+        save_actor(folder / "profile.safetensors", tuned, facts)
+        save_roles(folder, [Role(whose, profile="profile.safetensors")])
         context = scene.context(tmp_path / f"out-{len(made)}", synthesizer="warp")
-        report = generate.run(replace(context, inputs={**context.inputs, "adapt": (folder,)}))
+        report = generate.run(replace(context, inputs={**context.inputs, "references": (folder,)}))
         made[whose] = (report.engine, (context.out / generate.SEGMENT).read_bytes())
     plain = scene.context(tmp_path / "plain", synthesizer="warp")
     expected = (generate.run(plain).engine, (plain.out / generate.SEGMENT).read_bytes())
-    assert made["0000900-0000990/0"] == expected
+    assert made[face + 9] == expected
     assert made[face][1] != expected[1]
     assert "+" in str(made[face][0]).removeprefix(str(expected[0]))

@@ -1,30 +1,38 @@
 """Make the appearance net's weights of OpenCV's SFace: its layers, the last one split in two by the faces it sees.
 
-    python -m dubkit.training.lab.make_appearance SFACE FACES OUT [--rank N]
+    python -m dubkit.training.lab.make_appearance SFACE PORTRAITS OUT [--rank N]
 
-SFACE is ``face_recognition_sface_2021dec_int8bq.onnx`` of opencv_zoo (Apache-2.0), FACES a ``.npy`` of aligned faces
-(N, 112, 112, 3) RGB of people whose pictures may be used (`dubkit.training.lab.appearance_set` writes it). Needs the
-package ``onnx``. The last layer of SFace has two thirds of its weights: the ``rank`` combinations of channels
-that carry most of what it makes of those faces stay.
+SFACE is ``face_recognition_sface_2021dec_int8bq.onnx`` of opencv_zoo (Apache-2.0), PORTRAITS a folder of pictures of
+one face each that may be used; every fourth is taken, and every tenth left out, by name. Needs the package ``onnx``.
+The last layer of SFace has two thirds of its weights: the ``rank`` combinations of channels that carry most of what it
+makes of those faces stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
 
-from dubkit.faces.embedded import to_tensor
+from dubkit.config.schema import FaceSettings
+from dubkit.faces import align, tracklet
+from dubkit.faces.appearance import aligned_from_display
+from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker, shrink, to_tensor
+from dubkit.models import appearance_net
 from dubkit.models.appearance_net import AppearanceConfig, AppearanceNet, save_appearance_net
+from dubkit.records import Picture
 
 _FACES = 64  # a batch
+_LONG_SIDE = 320  # pixels of a portrait
+_SURE = 0.7
 _LEVEL = 127.5 / 128  # SFace divides the levels of pixels by 128, dubkit by 127.5
 CPU = torch.device("cpu")
 
@@ -32,16 +40,37 @@ CPU = torch.device("cpu")
 def main() -> None:
     """Convert, split and save; prints how alike the vectors of both nets are."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name in ("sface", "faces", "out"):
+    for name in ("sface", "portraits", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--rank", type=int, default=AppearanceConfig().rank)
     args = parser.parse_args()
     whole = AppearanceNet(AppearanceConfig(rank=AppearanceConfig().widths[-1]))
     fill(whole, read_onnx(args.sface))
-    faces = np.load(args.faces, mmap_mode="r")
-    net = split(whole, faces, args.rank)
+    faces = list(aligned_faces(args.portraits))
+    net = split(whole, np.stack(faces), args.rank)
     save_appearance_net(args.out, net)
     sys.stdout.write(f"{args.out}: {args.out.stat().st_size} bytes, rank {args.rank}\n")
+
+
+def aligned_faces(folder: Path) -> Iterator[Picture]:
+    """The faces of the portraits, (SIDE, SIDE, 3) RGB; pictures without a clear one are left out."""
+    torch.set_num_threads(1)
+    settings = FaceSettings()
+    detector, landmarker = EmbeddedDetector(settings), EmbeddedLandmarker(settings)
+    names = sorted(folder.glob("*.jpg"))
+    for path in (p for n, p in enumerate(names) if n % 4 == 0 and n % 10 != 9):
+        shown = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if shown is None:
+            continue
+        picture = shrink(np.asarray(shown, np.uint8), _LONG_SIDE)[0]
+        found = detector.detect(picture)
+        if not found or found[0].score < _SURE:
+            continue
+        region = tracklet.Region(picture, np.eye(2, 3))
+        way = align.canonical_from_points(found[0].points)
+        (face,) = tracklet.locate(region, landmarker, [way])
+        if tracklet.plausible(face.landmarks) and face.score > _SURE:
+            yield region.crop(aligned_from_display(face.landmarks), appearance_net.SIDE)
 
 
 def read_onnx(path: Path) -> dict[str, np.ndarray]:
