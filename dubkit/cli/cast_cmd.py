@@ -99,6 +99,6 @@ def _show(made: FilmCast, quiet: bool) -> None:
     if not quiet:
         console.stdout_console().print(table)
         if made.people.unknown:
-            console.write_line(f"{len(made.people.unknown)} faces are too unclear to tell")
+            console.write_line(f"{len(made.people.unknown)} faces are too unclear to assign")
     for path in (*made.pictures, made.file):
         console.write_line(str(path))

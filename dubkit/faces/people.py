@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from dubkit.config.schema import Section
 from dubkit.errors import InputError, UsageError
 from dubkit.records import TrackChoice
-from dubkit.work.store import read_record
+from dubkit.work.store import read_record, write_record
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,6 +76,38 @@ def as_cast(choice: TrackChoice, *, dub: bool) -> TrackChoice:
 def load_people(folder: Path) -> People:
     """The result of the stage cast."""
     return read_record(folder / PEOPLE, People)
+
+
+ROLES = "roles.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a face of a shot has from the film."""
+
+    track: int
+    dub: bool = True  # False: the cast file says never
+    profile: str | None = None  # of its person's way of speaking, a file in the stage's folder
+    lent: str | None = None  # frames of other shots, the same
+
+
+def save_roles(folder: Path, roles: list[Role]) -> None:
+    """Write ``roles.json``."""
+    write_record(folder / ROLES, roles, list[Role])
+
+
+def load_roles(folder: Path) -> dict[int, Role]:
+    """The roles of a shot's faces by track; files as absolute paths."""
+    return {
+        role.track: Role(
+            role.track, role.dub, _place(folder, role.profile), _place(folder, role.lent)
+        )
+        for role in read_record(folder / ROLES, list[Role])
+    }
+
+
+def _place(folder: Path, name: str | None) -> str | None:
+    return None if name is None else str(folder / name)
 
 
 class CastPerson(Section):

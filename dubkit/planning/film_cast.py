@@ -102,7 +102,7 @@ def draw_sheet(shown: Sequence[Person], people: People, folder: Path) -> Picture
     count = len(people.people)
     title = "1 person" if count == 1 else f"{count} people"
     if people.unknown:
-        title += f", {len(people.unknown)} faces too unclear to tell"
+        title += f", {len(people.unknown)} faces too unclear to assign"
     draw_text(sheet, title, _MARGIN, 34, 22, INK)
     for place, person in enumerate(shown):
         top = _HEAD + place * (row + _GAP)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.errors import DubkitError
+from dubkit.faces import people
 from dubkit.faces.selection import load_choice, load_tracks, save_choice, save_tracks
 from dubkit.lips.film_offset import FilmOffset
 from dubkit.parallel.scheduler import stream
@@ -33,9 +34,14 @@ from dubkit.records import (
     TrackChoice,
     Untouched,
 )
+<<<<<<< HEAD
 from dubkit.speech.timing import load_speech, load_timing, save_timing
 from dubkit.stages import adapt, base, conform, gate, generate, references
 from dubkit.stages.probe import load_film
+=======
+from dubkit.speech.timing import load_timing, save_timing
+from dubkit.stages import adapt, base, gate, generate
+>>>>>>> e1a111f (Roles of faces beside the people; wording)
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
@@ -189,9 +195,9 @@ def _save_roles(trial: Trial, folder: Path, tracks: Sequence[int]) -> None:
     folder.mkdir()
     known = {}
     for given in trial.inputs.get("references", ()):
-        known = references.load_roles(given)
+        known = people.load_roles(given)
     roles = [replace(known[old], track=new) for new, old in enumerate(tracks) if old in known]
-    references.save_roles(folder, roles)
+    people.save_roles(folder, roles)
 
 
 def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:

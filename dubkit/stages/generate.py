@@ -23,7 +23,7 @@ from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
-from dubkit.faces.people import as_cast
+from dubkit.faces.people import Role, as_cast, load_roles
 from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_choice
 from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
@@ -38,7 +38,7 @@ from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
 from dubkit.records import FaceState, FaceTrack, Integers, Shot, Timing, VideoInfo
 from dubkit.speech.timing import load_timing
-from dubkit.stages import probe, references
+from dubkit.stages import probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
 
@@ -121,14 +121,14 @@ class Cast:
 
     def __init__(self, context: StageContext) -> None:
         self._context = context
-        self._roles: dict[int, references.Role] = {}
+        self._roles: dict[int, Role] = {}
         for folder in context.inputs.get("references", ()):
-            self._roles |= references.load_roles(folder)
+            self._roles |= load_roles(folder)
         self._engines: dict[Path | None, base.Synthesizer] = {}
 
-    def role(self, track: int) -> references.Role:
+    def role(self, track: int) -> Role:
         """What a face of this shot has from the film."""
-        return self._roles.get(track, references.Role(track))
+        return self._roles.get(track, Role(track))
 
     def lent(self, track: FaceTrack) -> lending.Lent | None:
         """The frames of other shots that a face borrows."""

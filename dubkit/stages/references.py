@@ -1,39 +1,23 @@
 """Stage ``references``: what the rest of the film gives to the faces of one shot.
 
-Writes ``roles.json``, one `Role` for each face: whether its person may be dubbed, the profile that was adapted to that
-person, and the frames of other shots that it borrows, beside it as files. All of the film goes in, but only what this
-shot uses comes out: where that stays the same, nothing that reads it is done again.
+Writes ``roles.json``, one `people.Role` for each face: whether its person may be dubbed, the profile that was adapted
+to that person, and the frames of other shots that it borrows, beside it as files. All of the film goes in, but only
+what this shot uses comes out: where that stays the same, nothing that reads it is done again.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from dubkit.errors import WorkError
 from dubkit.faces import selection
-from dubkit.faces.people import Person, load_people
+from dubkit.faces.people import Person, Role, load_people, save_roles
 from dubkit.lips import lending
 from dubkit.records import FaceTrack, TrackChoice
 from dubkit.stages import adapt
 from dubkit.stages.appearance import offer_name
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.folder import link_or_copy
-from dubkit.work.store import read_record, write_record
-
-ROLES = "roles.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """What a face of a shot has from the film."""
-
-    track: int
-    dub: bool = True  # False: the cast file says never
-    profile: str | None = None  # of its person's way of speaking, a file in the stage's folder
-    lent: str | None = None  # frames of other shots, the same
 
 
 def run(context: StageContext) -> StageReport:
@@ -61,25 +45,6 @@ def run(context: StageContext) -> StageReport:
         roles.append(Role(choice.track, person is None or person.dub, profile, lent))
     save_roles(context.out, roles)
     return StageReport(facts={"borrowed": borrowed, "never": sum(not role.dub for role in roles)})
-
-
-def save_roles(folder: Path, roles: list[Role]) -> None:
-    """Write ``roles.json``."""
-    write_record(folder / ROLES, roles, list[Role])
-
-
-def load_roles(folder: Path) -> dict[int, Role]:
-    """The roles of a shot's faces by track; files as absolute paths."""
-    return {
-        role.track: Role(
-            role.track, role.dub, _place(folder, role.profile), _place(folder, role.lent)
-        )
-        for role in read_record(folder / ROLES, list[Role])
-    }
-
-
-def _place(folder: Path, name: str | None) -> str | None:
-    return None if name is None else str(folder / name)
 
 
 def _lender(person: Person | None, named: dict[str, Person]) -> Person | None:

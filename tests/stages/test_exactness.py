@@ -18,6 +18,7 @@ from hypothesis import given, settings, strategies as st
 from dubkit.config.schema import Config, FaceSettings, GenerateSettings
 from dubkit.demo import SHOTS, render
 from dubkit.engines.base import FaceRenderer
+from dubkit.faces.people import Role, save_roles
 from dubkit.faces.selection import CHOICES, TRACKS, load_choice, load_tracks
 from dubkit.lips.articulation import Articulator
 from dubkit.media.audio import load_samples, save_wav
@@ -31,7 +32,6 @@ from dubkit.speech.timing import cut_timing, load_timing, save_timing
 from dubkit.stages import faces, generate, probe as probe_stage
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
-from dubkit.stages.references import Role, save_roles
 from tests.clips import pictures_film
 
 FRAMES = 36

@@ -60,9 +60,9 @@ def write_cast(folder: Path, *, name: str = "Anna", dub: bool = True, more: str 
     write_record(folder / people.PEOPLE, people.People((person,), (), named=True))
 
 
-def roles(context: StageContext) -> references.Role:
+def roles(context: StageContext) -> people.Role:
     references.run(context)
-    return references.load_roles(context.out)[0]
+    return people.load_roles(context.out)[0]
 
 
 def test_a_face_gets_the_open_mouth_and_the_profile_of_its_person(context: StageContext) -> None:
@@ -86,7 +86,7 @@ def test_a_name_or_a_face_elsewhere_changes_nothing_here(context: StageContext) 
 
 def test_a_person_who_is_never_dubbed_gets_nothing(context: StageContext) -> None:
     write_cast(context.folder("cast"), dub=False)
-    assert roles(context) == references.Role(0, dub=False)
+    assert roles(context) == people.Role(0, dub=False)
     choice = selection.load_choice(context.folder("faces"))[0]
     assert people.as_cast(choice, dub=False).reason == people.NEVER
     assert people.as_cast(choice, dub=True) is choice
@@ -99,4 +99,4 @@ def test_nothing_is_borrowed_where_a_setting_says_so(context: StageContext) -> N
 
 def test_where_it_failed_the_shot_stays_as_filmed(context: StageContext) -> None:
     references.run_without(context)
-    assert not references.load_roles(context.out)[0].dub
+    assert not people.load_roles(context.out)[0].dub
