@@ -34,14 +34,9 @@ from dubkit.records import (
     TrackChoice,
     Untouched,
 )
-<<<<<<< HEAD
 from dubkit.speech.timing import load_speech, load_timing, save_timing
-from dubkit.stages import adapt, base, conform, gate, generate, references
+from dubkit.stages import adapt, base, conform, gate, generate
 from dubkit.stages.probe import load_film
-=======
-from dubkit.speech.timing import load_timing, save_timing
-from dubkit.stages import adapt, base, gate, generate
->>>>>>> e1a111f (Roles of faces beside the people; wording)
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
