@@ -15,10 +15,13 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
+import av
+
 import dubkit
 from dubkit.config.schema import Config
 from dubkit.engines.registry import ENGINES, Entry, load_engine, load_module
 from dubkit.errors import DubkitError, MissingDependency, ModelError
+from dubkit.media import codecs
 from dubkit.media.process import find_program, program_version
 from dubkit.models import checkpoint, devices
 from dubkit.parallel.workers import cores
@@ -52,6 +55,7 @@ class Check:
 def all_checks(folder: Path) -> Iterator[Check]:
     """Yield every check in the order of the table; ``folder`` is where results would be written."""
     yield from _programs()
+    yield from _encoders()
     yield from _packages()
     yield from _engines()
     yield from _weights()
@@ -65,6 +69,18 @@ def _programs() -> Iterator[Check]:
         yield Check("program", "ffmpeg", State.OK, detail)
     except DubkitError as error:
         yield Check("program", "ffmpeg", State.FAILED, error.message, error.hint)
+
+
+def _encoders() -> Iterator[Check]:
+    """Pictures are encoded by PyAV's own FFmpeg, so the system's makes no difference to what can be written."""
+    found = codecs.encoders()
+    there = ", ".join(name for name, missing in found.items() if not missing)
+    yield Check("program", "picture codecs", State.OK, f"PyAV {av.__version__}: {there}")
+    for name, missing in found.items():
+        if missing:
+            detail = f"films of {name} cannot be written: PyAV has no {', '.join(missing)}"
+            hint = "pip install --force-reinstall av"
+            yield Check("program", f"picture codec {name}", State.MISSING, detail, hint)
 
 
 def _packages() -> Iterator[Check]:

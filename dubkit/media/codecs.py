@@ -221,6 +221,22 @@ _SEGMENTS = {
 WANTED = {"h264": "h264", "h265": "hevc", "dnxhr": "dnxhd", "cineform": "cfhd"}
 
 
+def encoders() -> dict[str, list[str]]:
+    """For each codec that is written its encoders that are missing here."""
+    found = {}
+    for name, codec in CODECS.items():
+        found[name] = [encoder for encoder in codec.encoders if not _is_there(encoder)]
+    return found
+
+
+def _is_there(encoder: str) -> bool:
+    try:
+        av.codec.Codec(encoder, "w")
+    except (av.codec.codec.UnknownCodecError, av.FFmpegError):
+        return False
+    return True
+
+
 def result_codec(info: VideoInfo, settings: GenerateSettings) -> str:
     """FFmpeg's name of the codec of the result. Raises `InputError` for a master that cannot be written again."""
     if settings.codec != "source":

@@ -1,10 +1,12 @@
 """The matrix of master formats: tiny films of every kind, dubbed with one painted patch, and what became of them.
 
-``python -m tests.matrix.films`` runs all rows and writes the table of docs/master-formats.md.
+``python -m tests.matrix.films`` runs all rows and writes the table of docs/master-formats.md; with words, the rows
+whose names hold one of them.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -294,23 +296,25 @@ def main() -> None:
         sys.stdout.flush()
     bad = sum(bool(outcome.wrong) for outcome in outcomes)
     sys.stdout.write(f"{len(outcomes)} rows, {bad} wrong\n")
-    if not sys.argv[1:]:
-        write_table(outcomes)
+    write_table(outcomes, [row.name for row in ROWS])
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    lines = ["| film | pictures | result | |", "|---|---|---|---|"]
-    for o in outcomes:
-        note = o.state if o.state == "kept" else f"{o.state}: {'; '.join(o.said)}"
-        lines.append(f"| {o.row.name} | {o.source} | {o.result} | {note.replace('|', '/')} |")
-    return "\n".join(lines)
+def write_table(outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
+    """Put the outcomes into the table; rows that did not run stay."""
+    before, _, rest = DOC.read_text().partition(BEGIN)
+    old, _, after = rest.partition(END)
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in old.splitlines()}
+    lines |= {outcome.row.name: _line(outcome) for outcome in outcomes if not outcome.wrong}
+    body = "\n".join(lines[name] for name in names if name in lines)
+    head = "| film | pictures | result | |\n|---|---|---|---|"
+    DOC.write_text(f"{before}{BEGIN}\n\n{head}\n{body}\n\n{END}{after}")
 
 
-def write_table(outcomes: Sequence[Outcome]) -> None:
-    text = DOC.read_text()
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    DOC.write_text(f"{before}{BEGIN}\n\n{table(outcomes)}\n\n{END}{after}")
+def _line(outcome: Outcome) -> str:
+    said = "; ".join(w for w in outcome.said if not w.startswith("the dub")).replace("|", "/")
+    said = re.sub(r"/\S+/film", "FILM", said)
+    state = f"{outcome.state}: {said}" if said else "kept"
+    return f"| {outcome.row.name} | {outcome.source} | {outcome.result} | {state} |"
 
 
 if __name__ == "__main__":
