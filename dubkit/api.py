@@ -60,8 +60,9 @@ logging.getLogger("dubkit").addHandler(logging.NullHandler())
 
 def run(
     video: Path | str,
-    audio: Path | str,
+    audio: Path | str | Sequence[Path | str],
     *,
+    mix: Path | str | None = None,
     script: Path | str | None = None,
     out: Path | str | None = None,
     work: Path | str | None = None,
@@ -85,6 +86,9 @@ def run(
 ) -> RunResult:
     """Dub a film: its faces speak the words of ``audio``.
 
+    ``audio`` may be stems, ``["anna=anna.wav", "boris=boris.wav"]``: each person of the cast then follows their own,
+    and ``mix`` (or their sum) is what is heard.
+
     The result is ``<video>.dubbed.<suffix>`` beside the film unless ``out`` says otherwise; finished work is kept in
     ``work`` and used again by the same call. With ``dry_run`` nothing is done and the result holds the state of every
     unit; with ``wait``, another process in that folder is waited for. ``license="commercial"`` refuses engines whose
@@ -97,6 +101,7 @@ def run(
     config = _config(video, presets, [*as_settings(settings), *chosen], flags)
     job = make_job(
         *(video, audio, config),
+        mix=mix,
         script=script,
         out=out,
         work=work,

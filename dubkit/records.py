@@ -420,6 +420,15 @@ class Timing:
     encoder: EncoderRows | None = None  # the same
     scripted: bool = True  # whether the phonemes are those of a script
     noise: tuple[tuple[float, float], ...] = ()  # `Speech.noise` of the shot and its context
+    speakers: tuple[tuple[str, float, float], ...] = ()  # who says what is near, by the script
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The speech of one person of the dub, in a file of its own."""
+
+    name: str  # of the person, as in the cast
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,6 +445,7 @@ class Job:
     verdicts: Path | None = None  # what a person said of single shots
     cast: Path | None = None  # a cast file: who is in which shot
     me: Path | None = None  # music and effects, to be mixed under the dub
+    stems: tuple[Stem, ...] = ()  # the speech of single people, of which ``audio`` is the mix
 
     @property
     def name(self) -> str:

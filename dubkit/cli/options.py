@@ -28,13 +28,22 @@ Movie = Annotated[
     ),
 ]
 Dub = Annotated[
-    Path,
+    list[str],
     typer.Option(
         "--audio",
         "-a",
         metavar="DUB",
-        help="New audio track: an audio file, or a video with sound.",
+        help="New audio track: an audio file, or a video with sound; or a stem for each person, NAME=FILE, repeatable.",
         show_default=False,
+        rich_help_panel=FILES,
+    ),
+]
+Mix = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What is heard, where --audio gives stems.",
+        show_default="the sum of the stems",
         rich_help_panel=FILES,
     ),
 ]

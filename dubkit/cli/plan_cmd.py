@@ -32,6 +32,7 @@ _HEADS = ("shot", "at", "length", "faces", "size", "pose", "speech", "risk", "re
 def plan(
     movie: o.Movie,
     audio: o.Dub,
+    mix: o.Mix = None,
     script: o.Script = None,
     out: o.Out = None,
     work: o.Work = None,
@@ -78,6 +79,7 @@ def plan(
         run_cmd.note_surroundings(movie, reporter)
         job = lazy.api.make_job(
             *(movie, audio, config),
+            mix=mix,
             script=script,
             out=out,
             work=work,

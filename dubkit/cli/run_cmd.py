@@ -24,6 +24,7 @@ _NO_DOWNLOADS = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASET
 def run(
     movie: o.Movie,
     audio: o.Dub,
+    mix: o.Mix = None,
     script: o.Script = None,
     out: o.Out = None,
     work: o.Work = None,
@@ -78,6 +79,7 @@ def run(
       dubkit run movie.mov --audio dialogue.wav --me track:3 --set stitch.me_gain_db=-2
       dubkit run movie.mp4 --audio dub.wav --fix-offset
       dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
+      dubkit run movie.mp4 --audio anna=anna.wav --audio boris=boris.wav --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
     console.set_verbosity(verbose, quiet)
@@ -109,6 +111,7 @@ def run(
         note_surroundings(movie, progress)
         job = lazy.api.make_job(
             *(movie, audio, config),
+            mix=mix,
             script=script,
             out=out,
             work=work,

@@ -30,7 +30,7 @@ PEOPLE = "people.json"
 KIND: Literal["dubkit-cast"] = "dubkit-cast"
 _LARGEST = 16 * 2**20  # bytes of a cast file
 _FACE = re.compile(r"\d{7,}-\d{7,}/\d+")
-_NAME = re.compile(r"[^\W_][\w .'-]*")
+NAME = re.compile(r"[^\W_][\w .'-]*")
 _HINT = "dubkit cast writes cast files"
 
 
@@ -86,6 +86,7 @@ class Role:
     """What a face of a shot has from the film."""
 
     track: int
+    name: str | None = None  # of its person, where a cast file gave it
     dub: bool = True  # False: the cast file says never
     profile: str | None = None  # of its person's way of speaking, a file in the stage's folder
     lent: str | None = None  # frames of other shots, the same
@@ -99,8 +100,8 @@ def save_roles(folder: Path, roles: list[Role]) -> None:
 def load_roles(folder: Path) -> dict[int, Role]:
     """The roles of a shot's faces by track; files as absolute paths."""
     return {
-        role.track: Role(
-            role.track, role.dub, _place(folder, role.profile), _place(folder, role.lent)
+        role.track: replace(
+            role, profile=_place(folder, role.profile), lent=_place(folder, role.lent)
         )
         for role in read_record(folder / ROLES, list[Role])
     }
@@ -164,7 +165,7 @@ def _problems(cast: CastFile) -> Iterator[tuple[str, str]]:
     owner: dict[str, str] = {}
     facts: dict[str, tuple[bool, str]] = {}
     for person in cast.person:
-        if not _NAME.fullmatch(person.name):
+        if not NAME.fullmatch(person.name):
             yield f"{person.name!r} cannot be a name", "letters, digits, spaces, . ' _ and -"
         if facts.setdefault(person.name, (person.dub, person.double)) != (
             person.dub,

@@ -8,7 +8,7 @@ there, and where it says a phrase; everywhere else it stays as filmed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -55,8 +55,16 @@ def parts(
     voices: Voices,
     timing: Timing,
     phonemes: Sequence[TimedPhoneme],
+    stems: Mapping[int, Timing] | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> dict[int, Part]:
-    """For each track of ``choices`` its part; ``phonemes`` are the speech of the dub as it is known best."""
+    """For each track of ``choices`` its part; ``phonemes`` are the speech of the dub as it is known best.
+
+    ``stems`` are given where the dub comes in stems: the timings of the tracks whose person has one. They say what
+    their stem says, and nobody else says anything. ``names`` are those of the tracks' people, which a script may name.
+    """
+    if stems is not None:
+        return _by_stems(shot, choices, timing, stems)
     everywhere = {c.track: ((c.start, c.end),) for c in choices}
     spans = {c.track: c.speaks or everywhere[c.track] for c in choices if c.dubbed}
     speaks = {track: _mask(found, shot) for track, found in spans.items()}
@@ -68,18 +76,49 @@ def parts(
     found: dict[int, Part] = {}
     said = {track: list[Span]() for track in speaks}
     off: list[Span] = []
-    if not alone:
-        said, off = _share_out(_pieces(phonemes), timing.times, speaks, elsewhere)
+    pieces = _pieces(phonemes)
+    by_name = _by_name(pieces, timing.speakers, choices, names or {})
+    for track in {track for owners in by_name.values() for track in owners} - set(speaks):
+        speaks[track] = np.zeros(shot.frames, np.bool_)
+    if by_name or not alone:
+        alone = False
+        said, off = _share_out(pieces, timing.times, speaks, elsewhere, by_name)
     for choice in choices:
-        if not choice.dubbed or alone:
+        if choice.track not in speaks or alone:
             found[choice.track] = Part(choice, timing)
         else:
+            if not choice.dubbed and said[choice.track]:
+                choice = replace(choice, dubbed=True, reason="the script says that it speaks")
             others = off + [s for t, spans in said.items() if t != choice.track for s in spans]
             own = said[choice.track]
             others = [span for span in others if span not in own]
             painted = _painted(speaks[choice.track], own, others, timing.times)
             silenced = only(timing, own)
             found[choice.track] = Part(_narrowed(choice, painted, shot, own), silenced)
+    return found
+
+
+def _by_stems(
+    shot: Shot, choices: Sequence[TrackChoice], mix: Timing, stems: Mapping[int, Timing]
+) -> dict[int, Part]:
+    """The parts where each person has a stem: what it says is theirs, whatever the original does."""
+    spoken = {
+        track: _joined([(a, b) for symbol, a, b in timing.phonemes if symbol != SILENCE])
+        for track, timing in stems.items()
+    }
+    found: dict[int, Part] = {}
+    for choice in choices:
+        own = spoken.get(choice.track, [])
+        others = [
+            span for track, spans in spoken.items() if track != choice.track for span in spans
+        ]
+        speaks = _mask(choice.speaks, shot)
+        painted = _painted(speaks, own, others, mix.times)
+        timing = stems.get(choice.track) or only(mix, ())
+        heard = replace(choice, dubbed=choice.dubbed or bool(own), reason=choice.reason)
+        if own and not choice.dubbed:
+            heard = replace(heard, reason="its stem speaks")
+        found[choice.track] = Part(_narrowed(heard, painted, shot, own), timing)
     return found
 
 
@@ -146,14 +185,25 @@ def _pieces(phonemes: Sequence[TimedPhoneme]) -> list[Span]:
 
 
 def _share_out(
-    pieces: Sequence[Span], times: Doubles, speaks: dict[int, Mask], elsewhere: Mask
+    pieces: Sequence[Span],
+    times: Doubles,
+    speaks: dict[int, Mask],
+    elsewhere: Mask,
+    by_name: Mapping[Span, Sequence[int]],
 ) -> tuple[dict[int, list[Span]], list[Span]]:
-    """The pieces of each face, and those of nobody on screen."""
+    """The pieces of each face, and those of nobody on screen; ``by_name`` are those that a script settles."""
     said: dict[int, list[Span]] = {track: [] for track in speaks}
     off: list[Span] = []
     moments = {track: times[mask] for track, mask in speaks.items()} | {None: times[elsewhere]}
     last: tuple[list[int], float] = ([], -np.inf)
     for low, high in pieces:
+        if (low, high) in by_name:
+            for owner in by_name[low, high]:
+                said[owner].append((low, high))
+            if not by_name[low, high]:
+                off.append((low, high))
+            last = (list(by_name[low, high]), high)
+            continue
         at = np.arange(low + _STEP / 2, max(high, low + _STEP), _STEP)
         away = {who: _distance(at, near) for who, near in moments.items()}
         best = min((float(d.min()) for d in away.values()), default=np.inf)
@@ -172,6 +222,33 @@ def _share_out(
         else:
             off.append((low, high))
     return said, off
+
+
+_NUMBERED = "person_"  # begins the names that nobody gave
+
+
+def _by_name(
+    pieces: Sequence[Span],
+    speakers: Sequence[tuple[str, float, float]],
+    choices: Sequence[TrackChoice],
+    names: Mapping[int, str],
+) -> dict[Span, list[int]]:
+    """The tracks of the pieces whose speaker a script names, if that is settled: the person is in the shot, or all
+    people in the shot have names and none has this one.
+    """
+    usable = [choice.track for choice in choices if choice.usable.any()]
+    known = {track: names[track].casefold() for track in usable if track in names}
+    all_named = len(known) == len(usable) > 0 and not any(
+        name.startswith(_NUMBERED) for name in known.values()
+    )
+    found: dict[Span, list[int]] = {}
+    for low, high in pieces:
+        middle = (low + high) / 2
+        said_by = {name.casefold() for name, a, b in speakers if a <= middle <= b}
+        owners = [track for track, name in known.items() if name in said_by]
+        if said_by and (owners or all_named):
+            found[low, high] = owners
+    return found
 
 
 def _distance(at: Doubles, moments: Doubles) -> Doubles:

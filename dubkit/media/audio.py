@@ -110,14 +110,30 @@ def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
     return _require_samples(held[:done], path)
 
 
-def map_samples(path: Path, folder: Path, rate: int = SPEECH_RATE) -> Floats:
+def has_center(path: Path) -> bool:
+    """Whether the first sound stream of a file has a center channel beside others."""
+    with open_media(path) as container:
+        return _center_of(sound_stream(container, path)) is not None
+
+
+def _center_of(stream: AudioStream) -> int | None:
+    """The number of the center channel of a stream with more than two channels."""
+    names = [channel.name for channel in stream.layout.channels]
+    return names.index("FC") if len(names) > 2 and "FC" in names else None
+
+
+def map_samples(
+    path: Path, folder: Path, rate: int = SPEECH_RATE, *, center: bool = False
+) -> Floats:
     """As `load_samples`, mapped from an unnamed file in ``folder``: a film's sound need not fit in memory.
+
+    With ``center``, the center channel alone, where there is one.
 
     Pages that were read leave memory again with `release_pages`. The file is not written to.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
         count = 0
-        for block in _limited_blocks(path, rate):
+        for block in _limited_blocks(path, rate, center=center):
             # a full disk is an error here; in mapped memory it would be a crash
             file.write(block.tobytes())
             count += len(block)
@@ -143,9 +159,9 @@ def parts(samples: Floats, size: int) -> Iterator[Floats]:
         release_pages(samples)
 
 
-def _limited_blocks(path: Path, rate: int) -> Iterator[Floats]:
+def _limited_blocks(path: Path, rate: int, *, center: bool = False) -> Iterator[Floats]:
     count = 0
-    for block in stream_samples(path, rate):
+    for block in stream_samples(path, rate, center=center):
         count += len(block)
         if count > LONGEST * rate:
             raise InputError(
@@ -160,11 +176,15 @@ def _require_samples(samples: Floats, path: Path) -> Floats:
     return samples
 
 
-def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
+def stream_samples(
+    path: Path, rate: int = SPEECH_RATE, *, center: bool = False
+) -> Iterator[Floats]:
     """The same in blocks, for long files: memory stays small."""
     with open_media(path) as container:
         stream = sound_stream(container, path)
-        resampler = AudioResampler(format="flt", layout="mono", rate=rate)
+        channel = _center_of(stream) if center else None
+        layout = "mono" if channel is None else stream.layout.name
+        resampler = AudioResampler(format="fltp", layout=layout, rate=rate)
         origin = (container.start_time or 0) / av.time_base
         done = 0
         for frame in _resampled(container, stream, resampler):
@@ -176,7 +196,7 @@ def stream_samples(path: Path, rate: int = SPEECH_RATE) -> Iterator[Floats]:
                 if due - done > _GAP_SECONDS * rate:
                     yield np.zeros(due - done, np.float32)
                     done = due
-            samples = _clean(frame)
+            samples = _clean(frame, channel or 0)
             done += len(samples)
             yield samples
 
@@ -211,8 +231,8 @@ def _resampled(
     yield from resampler.resample(None)
 
 
-def _clean(frame: AudioFrame) -> Floats:
-    samples: Floats = np.asarray(frame.to_ndarray(), np.float32).reshape(-1)
+def _clean(frame: AudioFrame, channel: int) -> Floats:
+    samples: Floats = np.array(frame.to_ndarray()[channel], np.float32)
     samples = np.where(np.abs(samples) < LOUDEST, samples, np.float32(0))
     return np.clip(samples, -1.0, 1.0, out=samples)
 

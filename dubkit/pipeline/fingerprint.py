@@ -20,6 +20,7 @@ from dubkit.work.folder import intact
 
 JOB_UNIT = "job"
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
+STEM = "stem "  # begins the name of a stem among the inputs
 _SHOTWISE = ("shots", "verdicts", "cast", "me")  # inputs that make no other dub of a film
 
 
@@ -248,7 +249,8 @@ def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
     if stage.heeds_decision:
         decision = run.decision_of(shot)
         parts["verdict"] = f"{decision.verdict} {decision.note}".strip() if decision else "none"
-    for name in stage.files:
+    files = [name for name in run.inputs if name.startswith(STEM) and "stems" in stage.files]
+    for name in (*(name for name in stage.files if name != "stems"), *files):
         parts[f"file {name}"] = run.inputs[name].sha256 if name in run.inputs else "none"
     if stage.name == FILM:
         parts["container"] = run.job.output.suffix.lower()

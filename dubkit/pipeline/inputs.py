@@ -21,7 +21,7 @@ from dubkit.faces import people
 from dubkit.media import audio, codecs, container, writer
 from dubkit.media.probe import head, moving_pictures
 from dubkit.media.script import read_script
-from dubkit.pipeline import fingerprint, worker
+from dubkit.pipeline import fingerprint, stems, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
 from dubkit.records import FileDigest, Job, Manifest
@@ -76,10 +76,14 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     if speech.STAGE in stages:
         with container.open_media(job.audio) as dub:
             audio.sound_stream(dub, job.audio)
+    for stem in job.stems if speech.STAGE in stages else ():
+        with container.open_media(stem.path) as media:
+            audio.sound_stream(media, stem.path)
+    said = tuple(stems.remarks(job)) if speech.STAGE in stages else ()
     if stitch.STAGE not in stages:
-        return ()
+        return said
     warning = length_warning(job, config)
-    return (*losses, *([warning] if warning else []), *stitch.plan_result(job, config))
+    return (*said, *losses, *([warning] if warning else []), *stitch.plan_result(job, config))
 
 
 def picture_losses(job: Job, config: Config) -> tuple[str, ...]:
@@ -151,10 +155,15 @@ def _check_names(request: RunRequest) -> None:
         raise OutputError(f"{junit} is a folder", hint="give a file name with --junit")
 
 
+def _files(job: Job) -> dict[str, Path | None]:
+    """The files that a job reads, by what they are."""
+    found: dict[str, Path | None] = {name: getattr(job, name) for name in INPUTS}
+    return found | {f"{fingerprint.STEM}{stem.name}": stem.path for stem in job.stems}
+
+
 def _check_files(job: Job) -> None:
     """Refuse inputs that are not there, and an output that would replace one of them."""
-    for name in INPUTS:
-        path: Path | None = getattr(job, name)
+    for name, path in _files(job).items():
         if path is None:
             continue
         if not path.exists():
@@ -232,8 +241,7 @@ def _shot_configs(
 def digest_inputs(job: Job, known: Mapping[str, FileDigest]) -> dict[str, FileDigest]:
     """Digests of the input files; those unchanged in size and times since ``known`` are not read."""
     found: dict[str, FileDigest] = {}
-    for name in INPUTS:
-        path: Path | None = getattr(job, name)
+    for name, path in _files(job).items():
         if path is not None:
             twice = (entry for entry in found.values() if entry.path == path.absolute())
             found[name] = next(twice, None) or digest_input(path, known.get(name))

@@ -6,6 +6,7 @@ command, and the line that reads it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dubkit.errors import DubkitError, UsageError
 from dubkit.media import codecs
 from dubkit.media.container import CONTAINERS, local_path, result_suffix
 from dubkit.media.probe import head
+from dubkit.pipeline import stems
 from dubkit.records import Job
 
 
@@ -35,7 +37,7 @@ class RunRequest:
 
 def make_job(
     video: Path | str,
-    audio: Path | str,
+    audio: Path | str | Sequence[Path | str],
     config: Config,
     *,
     script: Path | str | None = None,
@@ -46,17 +48,20 @@ def make_job(
     verdicts: Path | str | None = None,
     cast: Path | str | None = None,
     me: Path | str | None = None,
+    mix: Path | str | None = None,
 ) -> Job:
     """A job with absolute paths and its defaults: ``<video>.dubbed.<suffix>``, and the work folder beside it.
 
-    Raises InputError for an address.
+    ``audio`` is a file, or stems as ``NAME=FILE`` (`pipeline.stems`), whose sum is then written beside the result
+    unless there is a ``mix``. Raises InputError for an address, UsageError for stems that contradict one another.
     """
     video = local_path(video)
     named = f"{video.stem}.dubbed{likely_suffix(video, config)}"
     output = local_path(out) if out else video.with_name(named)
+    dub = stems.find_dub([audio] if isinstance(audio, (str, Path)) else audio, mix, output)
     return Job(
         video=video,
-        audio=local_path(audio),
+        audio=dub.mix,
         output=output,
         work=local_path(work) if work else output.with_name(f"{output.stem}.dubkit"),
         script=local_path(script) if script else None,
@@ -65,6 +70,7 @@ def make_job(
         verdicts=local_path(verdicts) if verdicts else None,
         cast=local_path(cast) if cast else None,
         me=local_path(me) if me else None,
+        stems=dub.stems,
     )
 
 

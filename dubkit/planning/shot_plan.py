@@ -222,8 +222,9 @@ def look(task: LookTask) -> ShotPlan:
     tracks = selection.load_tracks(task.faces) if task.faces else []
     timing = load_timing(task.timing) if task.timing else None
     choices = selection.load_choice(task.faces) if task.faces else []
-    if timing is not None and task.faces is not None:
-        parts = shares(shot, task.faces, timing, task.config)
+    if task.timing is not None and task.faces is not None:
+        names = {track: person.name for track, person in task.people.items()}
+        parts = shares(shot, task.faces, task.timing, task.config, names or None)
         choices = [part.choice for part in parts.values()]
     people = task.people
     choices = [as_cast(c, dub=c.track not in people or people[c.track].dub) for c in choices]

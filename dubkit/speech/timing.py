@@ -27,6 +27,7 @@ SOUND = "sound.npz"
 ROWS = "encoder_rows.npy"  # of the whole dub
 SHOT_ROWS = "encoder_rows.npz"
 SPEAKING = "speaking.json"
+STEMS = "stems"  # a folder with one of the same kind for every stem
 _NET_REACH = 0.16  # seconds beyond the context that the TC net sees of levels and rows
 
 
@@ -36,6 +37,7 @@ class _Speaking:
 
     scripted: bool
     noise: tuple[tuple[float, float], ...]
+    speakers: tuple[tuple[str, float, float], ...] = ()
 
 
 def cut_timing(
@@ -48,6 +50,7 @@ def cut_timing(
     *,
     scripted: bool = True,
     noise: Sequence[tuple[float, float]] = (),
+    speakers: Sequence[tuple[str, float, float]] = (),
 ) -> records.Timing:
     """The part of a speech that a shot needs; ``times`` (T,) are those of its frames.
 
@@ -68,6 +71,7 @@ def cut_timing(
         None if encoder is None else encoder.cut(low - _NET_REACH, high + _NET_REACH),
         scripted,
         tuple((max(a, low), min(b, high)) for a, b in noise if b > low and a < high),
+        tuple((n, max(a, low), min(b, high)) for n, a, b in speakers if b > low and a < high),
     )
 
 
@@ -106,6 +110,34 @@ def without(
     return tuple(kept)
 
 
+def speakers(lines: Sequence[records.SpokenLine]) -> list[tuple[str, float, float]]:
+    """Who says what is heard of a script's lines: name, start and end in seconds of the dub."""
+    return [
+        (line.speaker, line.start, line.end)
+        for line in lines
+        if line.speaker and line.start is not None and line.end is not None
+    ]
+
+
+def within(
+    phonemes: Sequence[records.TimedPhoneme], spans: Sequence[tuple[float, float]]
+) -> list[records.TimedPhoneme]:
+    """The phonemes with those made silent whose middle is in none of ``spans`` (seconds, in order)."""
+    starts = np.array([low for low, _ in spans])
+    found = []
+    for symbol, begin, end in phonemes:
+        at = int(np.searchsorted(starts, (begin + end) / 2, "right")) - 1
+        mine = at >= 0 and (begin + end) / 2 <= spans[at][1]
+        found.append((symbol if mine else records.SILENCE, begin, end))
+    return found
+
+
+def stem_folders(folder: Path) -> dict[str, Path]:
+    """The folders of the stems in a folder of the stage speech or timing, by the names of their people."""
+    root = folder / STEMS
+    return {path.name: path for path in sorted(root.iterdir())} if root.is_dir() else {}
+
+
 def _runs(
     phonemes: Sequence[records.TimedPhoneme], shot: records.Shot, times: NDArray[np.float64]
 ) -> list[records.PhonemeRun]:
@@ -131,7 +163,9 @@ def save_timing(folder: Path, timing: records.Timing) -> None:
     """Write the files of a timing; without sound, there is no ``sound.npz`` and no ``encoder_rows.npz``."""
     write_record(folder / RUNS, list(timing.runs), list[records.PhonemeRun])
     write_record(folder / PHONEMES, list(timing.phonemes), list[records.TimedPhoneme])
-    write_record(folder / SPEAKING, _Speaking(timing.scripted, timing.noise), _Speaking)
+    write_record(
+        folder / SPEAKING, _Speaking(timing.scripted, timing.noise, timing.speakers), _Speaking
+    )
     np.save(folder / TIMES, timing.times, allow_pickle=False)
     if timing.sound is not None:
         save_sound(folder, timing.sound)
@@ -160,6 +194,7 @@ def load_timing(folder: Path) -> records.Timing:
         _load_shot_rows(folder),
         speaking.scripted,
         speaking.noise,
+        speaking.speakers,
     )
 
 

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 
 from dubkit.errors import WorkError
 from dubkit.faces.selection import load_choice, load_tracks
-from dubkit.lips import turns
 from dubkit.metrics import gate_limits, lip_sync, shot_meter
-from dubkit.speech.timing import load_timing
 from dubkit.stages import base, generate
 from dubkit.work.store import write_record
 
@@ -47,15 +45,15 @@ def _faces(context: base.StageContext) -> Iterator[gate_limits.FaceChecks]:
     faces = shot_meter.load_seen(context.folder("generate"))
     if not faces or context.shot is None:
         return
-    timing = load_timing(context.folder("timing"))
     tracks = {track.track: track for track in load_tracks(context.folder("faces"))}
-    says = {choice.track: choice.says for choice in load_choice(context.folder("generate"))}
+    choices = {choice.track: choice for choice in load_choice(context.folder("generate"))}
     voices = generate.Cast(context)
     still = context.config.generate.silence != "original"
     for seen in faces:
         track = tracks[seen.track]
         row = track.start - context.shot.start
-        own = turns.only(timing, says[seen.track])
+        name = voices.people.get(seen.track)
+        own = generate.own_timing(context.folder("timing"), choices[seen.track], name)
         speech = lip_sync.speech_of(own, row, len(track), voices.config(track).generate)
         found = seen.values(speech, still=still)
         yield gate_limits.FaceChecks(

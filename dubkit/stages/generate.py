@@ -9,7 +9,7 @@ Publishes ``segment.nut``, ``result.json``, ``chosen.json`` (the frames of each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,8 +36,16 @@ from dubkit.media.writer import FrameWriter
 from dubkit.metrics.lip_sync import phonemes_of
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
-from dubkit.records import FaceState, FaceTrack, Integers, Shot, Timing, VideoInfo
-from dubkit.speech.timing import load_timing
+from dubkit.records import (
+    FaceState,
+    FaceTrack,
+    Integers,
+    Shot,
+    Timing,
+    TrackChoice,
+    VideoInfo,
+)
+from dubkit.speech.timing import load_timing, stem_folders
 from dubkit.stages import probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import write_record
@@ -81,12 +89,13 @@ def run(context: StageContext) -> StageReport:
     cast = Cast(context)
     shot = _shot(context)
     info, _ = probe.load_film(context.folder("probe"))
-    timing = load_timing(context.folder("timing"))
     folder = context.folder("faces")
     tracks = load_tracks(folder)
     parts = {
         number: replace(part, choice=as_cast(part.choice, dub=cast.role(number).dub))
-        for number, part in shares(shot, folder, timing, context.config).items()
+        for number, part in shares(
+            shot, folder, context.folder("timing"), context.config, cast.people
+        ).items()
     }
     faces = [(track, parts[track.track]) for track in tracks]
     faces = [
@@ -110,10 +119,27 @@ def run(context: StageContext) -> StageReport:
     )
 
 
-def shares(shot: Shot, faces: Path, timing: Timing, config: Config) -> dict[int, Part]:
-    """For each track in the folder ``faces`` its part in the dub, in their order (`lips.turns`)."""
-    phonemes = phonemes_of(timing, config.generate)
-    return turns.parts(shot, load_choice(faces), load_voices(faces), timing, phonemes)
+def shares(
+    shot: Shot, faces: Path, timing: Path, config: Config, names: Mapping[int, str] | None
+) -> dict[int, Part]:
+    """For each track in the folder ``faces`` its part in the dub, in their order (`lips.turns`).
+
+    ``names`` are those of the tracks' people, by which they get their stems; None: not known yet.
+    """
+    whole = load_timing(timing)
+    phonemes = phonemes_of(whole, config.generate)
+    folders = stem_folders(timing)
+    stems = None
+    if folders and names is not None:
+        stems = {n: load_timing(folders[name]) for n, name in names.items() if name in folders}
+        stems = {n: replace(t, phonemes=phonemes_of(t, config.generate)) for n, t in stems.items()}
+    return turns.parts(shot, load_choice(faces), load_voices(faces), whole, phonemes, stems, names)
+
+
+def own_timing(timing: Path, choice: TrackChoice, name: str | None) -> Timing:
+    """What a face says in a shot, by the folder of the stage timing, its final choice, and its person's name."""
+    stem = stem_folders(timing).get(name or "")
+    return load_timing(stem) if stem else turns.only(load_timing(timing), choice.says)
 
 
 class Cast:
@@ -129,6 +155,11 @@ class Cast:
     def role(self, track: int) -> Role:
         """What a face of this shot has from the film."""
         return self._roles.get(track, Role(track))
+
+    @property
+    def people(self) -> dict[int, str]:
+        """Of the people whose faces are in this shot, by track."""
+        return {track: role.name for track, role in self._roles.items() if role.name}
 
     def lent(self, track: FaceTrack) -> lending.Lent | None:
         """The frames of other shots that a face borrows."""

@@ -42,7 +42,10 @@ def run(context: StageContext) -> StageReport:
                 lent = f"lent_{choice.track}.npz"
                 lending.save_lent(context.out / lent, given)
                 borrowed += len(given)
-        roles.append(Role(choice.track, person is None or person.dub, profile, lent))
+        # numbers of people change with the cuts; names of a cast file do not
+        name = person.name if person and cast.named else None
+        dub = person is None or person.dub
+        roles.append(Role(choice.track, name, dub, profile, lent))
     save_roles(context.out, roles)
     return StageReport(facts={"borrowed": borrowed, "never": sum(not role.dub for role in roles)})
 

@@ -4,26 +4,73 @@ Without a script the lips follow the encoder's rows and no words. Words are then
 for it, an aligner is named, or the generator takes no rows; else all that is stated is where somebody speaks.
 
 Publishes ``speech.json``, ``sound.npz`` (`speech.mel_levels`) and ``encoder_rows.npy`` (`speech.encoder_rows`, 38 kB
-for a second of the dub). A generator that takes no speech gets no rows, and no net is loaded for it.
+for a second of the dub). A generator that takes no speech gets no rows, and no net is loaded for it. The same of every
+stem lies in ``stems/NAME``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.engines import passthrough, registry
-from dubkit.media.audio import SPEECH_RATE, map_samples
+from dubkit.media.audio import SPEECH_RATE, has_center, map_samples
 from dubkit.media.script import read_script, within
 from dubkit.records import GRID_STEP, SILENCE, SOMETHING, Floats, Mask, Phoneme, Speech
 from dubkit.speech import activity, auto, mel_levels, timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import digest_file, write_record
+
+
+def _publish(folder: Path, config: Config, speech: Speech, samples: Floats) -> None:
+    write_record(folder / timing.SPEECH, speech)
+    timing.save_sound(folder, mel_levels.mel_levels_of(samples))
+    if _takes_rows(config):
+        encoder = registry.load_module("dubkit.speech.encoder_rows", what="encoding speech")
+        encoder.write_rows(folder / timing.ROWS, samples)
+
+
+def _samples(context: StageContext) -> tuple[Floats, tuple[str, ...]]:
+    """The dub's sound with its speech: the center channel where it has one that is not silent, else all channels."""
+    path = context.job.audio
+    if has_center(path):
+        center = map_samples(path, context.out, center=True)
+        if activity.speech_level(activity.levels(center)) >= activity.SILENT:
+            return center, ("speech is taken from the dub's center channel",)
+        silent = "the dub's center channel is silent: speech is taken from all its channels"
+        return map_samples(path, context.out), (silent,)
+    return map_samples(path, context.out), ()
+
+
+def _stems(context: StageContext, mix: Speech) -> Iterator[str]:
+    """Publish the speech of each stem; yields what is to be said of it.
+
+    Where somebody speaks comes from the stem. The phonemes of a script are those of the mix, for as long.
+    """
+    for stem in context.job.stems:
+        folder = context.out / timing.STEMS / stem.name
+        folder.mkdir(parents=True)
+        samples = map_samples(stem.path, folder)
+        nothing = activity.unspoken(samples)
+        speech = replace(
+            _by_sound(samples, nothing, mix.language), noise=activity.spans_of(nothing)
+        )
+        if speech.path == "silence":
+            yield f"the stem {stem.name} is silent: this person's lips rest"
+        if mix.scripted:
+            spans = [(p.start, p.end) for p in speech.phonemes if p.symbol != SILENCE]
+            own = timing.within([(p.symbol, p.start, p.end) for p in mix.phonemes], spans)
+            phonemes = tuple(Phoneme(*phoneme) for phoneme in own)
+            speech = replace(mix, phonemes=phonemes, words=(), warnings=())
+        _publish(folder, context.config, speech, samples)
+
 
 WITHOUT_SCRIPT = ("recognition", "phone-loop")  # `Speech.path` of speech without a script
 OWN_GENERATORS = ("warp", "tcsc", "passthrough")  # that take no words where there is no script
@@ -85,10 +132,9 @@ def run(context: StageContext) -> StageReport:
     script = None
     if context.job.script is not None:
         script = read_script(context.job.script, settings.language, warnings.append)
-    samples = map_samples(context.job.audio, context.out)
+    samples, notes = _samples(context)
     if script is not None:
         script = within(script, len(samples) / SPEECH_RATE, warnings.append)
-    notes: tuple[str, ...] = ()
     # a script states where speech is; what was found without one may be music
     nothing = None if script is not None else activity.unspoken(samples)
     if nothing is not None and not _recognizes(context.config):
@@ -96,17 +142,14 @@ def run(context: StageContext) -> StageReport:
     else:
         with registry.released(auto.aligner_of(settings, context.device)) as engine:
             speech = engine.align(samples, script, settings.language)
-            notes = tuple(getattr(engine, "notes", ()))
+            notes = (*notes, *getattr(engine, "notes", ()))
     if not speech.scripted:
         nothing = activity.unspoken(samples) if nothing is None else nothing
         speech = replace(speech, noise=activity.spans_of(nothing))
         if speech.path in WITHOUT_SCRIPT:
             speech = replace(speech, phonemes=activity.silence_unspoken(speech.phonemes, nothing))
-    write_record(context.out / timing.SPEECH, speech)
-    timing.save_sound(context.out, mel_levels.mel_levels_of(samples))
-    if _takes_rows(context.config):
-        encoder = registry.load_module("dubkit.speech.encoder_rows", what="encoding speech")
-        encoder.write_rows(context.out / timing.ROWS, samples)
+    _publish(context.out, context.config, speech, samples)
+    notes = (*notes, *_stems(context, speech))
     kinds = Counter(p.symbol == "sil" for p in speech.phonemes)
     silent = sum(p.end - p.start for p in speech.phonemes if p.symbol == "sil")
     return StageReport(
@@ -137,7 +180,7 @@ STAGE = Stage(
     run=run,
     version=7,
     sections=("speech",),
-    files=("audio", "script"),
+    files=("audio", "script", "stems"),
     identity=identity,
     gpu=True,
 )

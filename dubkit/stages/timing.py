@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dubkit.errors import WorkError
-from dubkit.records import SILENCE
+from dubkit.records import SILENCE, Timing
 from dubkit.speech import timing as of_dub
 from dubkit.stages import base, conform, probe
 
@@ -14,23 +16,31 @@ def run(context: base.StageContext) -> base.StageReport:
     if shot is None:
         raise WorkError("the timing stage works on one shot at a time")
     info, pts = probe.load_film(context.folder("probe"))
-    speech = of_dub.load_speech(context.folder("speech"))
     seconds = (pts[shot.start : shot.end] - pts[0]) * float(info.time_base)
     # lips that shall be later show an earlier moment of the dub
     placement = conform.load_conform(context.folder("conform")).placement
     times = (seconds - placement.start) / placement.stretch - settings.offset_ms / 1000
-    unseen = of_dub.off_screen(speech.lines)  # who is not in the picture moves no lips
-    timing = of_dub.cut_timing(
-        of_dub.without(speech.phonemes, unseen) if unseen else speech.phonemes,
-        shot,
-        times,
-        settings.context_seconds,
-        of_dub.load_sound(context.folder("speech")),
-        of_dub.load_rows(context.folder("speech")),
-        scripted=speech.scripted,
-        noise=tuple(sorted((*speech.noise, *unseen))),
-    )
+
+    def cut(folder: Path) -> Timing:
+        speech = of_dub.load_speech(folder)
+        unseen = of_dub.off_screen(speech.lines)  # who is not in the picture moves no lips
+        return of_dub.cut_timing(
+            of_dub.without(speech.phonemes, unseen) if unseen else speech.phonemes,
+            shot,
+            times,
+            settings.context_seconds,
+            of_dub.load_sound(folder),
+            of_dub.load_rows(folder),
+            scripted=speech.scripted,
+            noise=tuple(sorted((*speech.noise, *unseen))),
+            speakers=of_dub.speakers(speech.lines),
+        )
+
+    timing = cut(context.folder("speech"))
     of_dub.save_timing(context.out, timing)
+    for name, folder in of_dub.stem_folders(context.folder("speech")).items():
+        (context.out / of_dub.STEMS / name).mkdir(parents=True)
+        of_dub.save_timing(context.out / of_dub.STEMS / name, cut(folder))
     spoken = sum(run.end - run.start for run in timing.runs if run.symbol != SILENCE)
     return base.StageReport(facts={"runs": len(timing.runs), "spoken_frames": spoken})
 

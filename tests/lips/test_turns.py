@@ -111,3 +111,42 @@ def test_all_speech_but_ones_own_is_silent() -> None:
     assert any(a <= 40.5 <= b for a, b in own.noise)
     assert not any(a <= 41.5 <= b for a, b in own.noise)
     assert only(timing, None) is timing
+
+
+def test_with_stems_each_says_their_own_whatever_the_original_does() -> None:
+    timings = {
+        track: cut_timing([Phoneme("a", 40 + a, 40 + b)], SHOT, TIMES, 0.8)
+        for track, (a, b) in ((0, (3.2, 5.5)), (1, (0.5, 2.5)))
+    }
+    mix = cut_timing([Phoneme("a", 40.5, 42.5), Phoneme("a", 43.2, 45.5)], SHOT, TIMES, 0.8)
+    choices = (choice(0, (0, 0.4)), choice(1), choice(2, (0, 1)))
+    found = parts(SHOT, choices, Voices(frames((0, 6)), True), mix, mix.phonemes, timings)
+    assert spoken(found[0]) == [(3.2, 5.5)]
+    assert found[0].choice.usable[round(4 * RATE)]
+    assert not found[0].choice.usable[round(2 * RATE)]
+    assert found[1].choice.dubbed
+    assert 0.2 < painted(found[1])[0] < 0.5
+    assert 2.5 < painted(found[1])[1] < 2.8
+    # a person without a stem says nothing, but lips that moved in the original come to rest
+    assert spoken(found[2]) == []
+    assert found[2].choice.usable[round(0.5 * RATE)]
+    assert not found[2].choice.usable[round(3 * RATE)]
+
+
+def test_a_script_that_names_people_settles_who_says_what() -> None:
+    spoken_by = (("Anna", 40.2, 41.9), ("BORIS", 42.0, 43.9), ("Clara", 44.0, 45.8))
+    phonemes = [Phoneme("a", 40.2, 41.8), Phoneme("a", 42.1, 43.8), Phoneme("a", 44.2, 45.8)]
+    timing = cut_timing(phonemes, SHOT, TIMES, 0.8, speakers=spoken_by)
+    choices = (choice(0, (0, 6)), choice(1))
+    names = {0: "anna", 1: "boris"}
+    voices = Voices(frames((0, 6)), True)
+    found = parts(SHOT, choices, voices, timing, timing.phonemes, names=names)
+    assert spoken(found[0]) == [(0.2, 1.8)]
+    assert spoken(found[1]) == [(2.1, 3.8)]
+    assert found[1].choice.dubbed
+    # with a face that nobody named, Clara may be that one
+    found = parts(SHOT, choices, voices, timing, timing.phonemes, names={1: "boris"})
+    assert spoken(found[0]) == [(0.2, 1.8), (4.2, 5.8)]
+    # nobody of these is in the cast: the original says who speaks
+    found = parts(SHOT, choices, voices, timing, timing.phonemes, names={0: "dora"})
+    assert found[0].choice.says is None

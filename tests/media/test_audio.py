@@ -12,6 +12,7 @@ import pytest
 from dubkit.errors import InputError
 from dubkit.media.audio import (
     audio_info,
+    has_center,
     load_samples,
     map_samples,
     parts,
@@ -123,3 +124,17 @@ def test_a_file_of_nothing_is_refused_when_it_is_mapped(tmp_path: Path) -> None:
     save_wav(tmp_path / "a.wav", np.zeros(0, np.float32))
     with pytest.raises(InputError, match="none of it can be decoded"):
         map_samples(tmp_path / "a.wav", tmp_path)
+
+
+def test_the_center_channel_of_a_dub_can_be_had_alone(tmp_path: Path) -> None:
+    path = tmp_path / "surround.wav"
+    center, left = "sine=frequency=300:duration=1", "sine=frequency=900:duration=1"
+    graph = "[0:a][1:a]amerge=inputs=2,pan=5.1|FL=c1|FC=c0|FR=c1[a]"
+    ffmpeg("-f", "lavfi", "-i", center, "-f", "lavfi", "-i", left, "-filter_complex", graph,
+           "-map", "[a]", path)  # fmt: skip
+    assert has_center(path)
+    for wanted in (True, False):
+        power = np.abs(np.fft.rfft(map_samples(path, tmp_path, center=wanted)[:16000])) ** 2
+        beside = power[895:905].sum() / power[295:305].sum()
+        assert beside < 1e-3 if wanted else beside > 0.05
+    assert not has_center(tone(tmp_path / "mono.wav", 0.2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from dataclasses import replace
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 
 from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
-from dubkit.media.audio import load_samples
-from dubkit.records import Job, Phoneme, Placement, Shot, Speech
+from dubkit.media.audio import load_samples, save_wav
+from dubkit.records import Job, Phoneme, Placement, Shot, Speech, Stem
+from dubkit.speech.encoder_rows import cell_count
 from dubkit.speech.sound_offset import Finding
-from dubkit.speech.timing import SPEECH, load_speech, load_timing
+from dubkit.speech.timing import SPEECH, load_rows, load_speech, load_timing, stem_folders
 from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
 from dubkit.stages.conform import judge
@@ -88,6 +90,31 @@ def test_without_a_script_no_words_are_recognized_but_where_that_is_asked_for(
     moments = np.arange(0.01, stored.duration, 0.02)
     by_sound, by_script = (spoken_at(s, moments) for s in (stored, load_speech(tmp_path / "out")))
     assert (by_sound == by_script).mean() > 0.9
+
+
+def test_each_stem_is_published_beside_the_mix_and_cut_with_it(tmp_path: Path) -> None:
+    dub, silence = load_samples(ASSETS / "dub.flac"), np.zeros(32000, np.float32)
+    late = np.concatenate([silence, dub])
+    save_wav(tmp_path / "anna.wav", np.concatenate([dub, silence]))
+    save_wav(tmp_path / "boris.wav", late)
+    save_wav(tmp_path / "clara.wav", 0 * late)
+    save_wav(tmp_path / "mix.wav", late + np.concatenate([dub, silence]))
+    stems = tuple(Stem(name, tmp_path / f"{name}.wav") for name in ("anna", "boris", "clara"))
+    given = context(tmp_path, tmp_path / "mix.wav")
+    report = speech.run(replace(given, job=replace(given.job, stems=stems)))
+    assert report.notes == ("the stem clara is silent: this person's lips rest",)
+    folders = stem_folders(tmp_path / "out")
+    assert list(folders) == ["anna", "boris", "clara"]
+    said = {name: load_speech(folder) for name, folder in folders.items()}
+    starts = {
+        n: next((p.start for p in s.phonemes if p.symbol != "sil"), None) for n, s in said.items()
+    }
+    assert starts["anna"] is not None
+    assert starts["boris"] == pytest.approx(starts["anna"] + 2.0, abs=0.05)
+    assert starts["clara"] is None
+    rows = load_rows(folders["boris"])
+    assert rows is not None
+    assert len(rows.rows) == cell_count(len(late))
 
 
 def spoken_at(said: Speech, moments: np.ndarray) -> np.ndarray:

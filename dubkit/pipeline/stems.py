@@ -1,0 +1,128 @@
+"""A dub given as stems: one file for each person, and the mix that is heard.
+
+``NAME=FILE`` is the speech of the person NAME of the cast; where the file has several sound tracks, that of the title
+NAME. The mix is a file of its own, or the sum of the stems, which is written into the folder ``<result>.stems``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dubkit.errors import InputError, UsageError
+from dubkit.faces import people
+from dubkit.media import audio, container
+from dubkit.media.process import find_program, run
+from dubkit.records import Job, Stem
+
+_HINT = "one dub: --audio FILE; or a stem for each person: --audio anna=anna.wav --audio boris=boris.wav"
+_EVEN = 1.0  # seconds by which stems may differ in length without a word
+_EXACT = ("-fflags", "+bitexact", "-flags:a", "+bitexact")
+
+
+@dataclass(frozen=True, slots=True)
+class Dub:
+    """What is heard, and the stems in it."""
+
+    mix: Path
+    stems: tuple[Stem, ...] = ()
+
+
+def find_dub(sounds: Sequence[str | Path], mix: Path | str | None, output: Path) -> Dub:
+    """The dub that ``sounds`` name: one file, or stems as ``NAME=FILE``; writes their sum where no ``mix`` is given.
+
+    Raises UsageError for sounds that contradict one another, InputError for files that are not there.
+    """
+    named = [_named(sound) for sound in sounds]
+    plain = [path for name, path in named if name is None]
+    if not sounds or (plain and len(named) > 1):
+        raise UsageError("a dub is one file, or stems that all have a name", hint=_HINT)
+    if plain:
+        if mix is not None:
+            raise UsageError(
+                f"--mix is the mix of stems, but {plain[0].name} has no name", hint=_HINT
+            )
+        return Dub(plain[0])
+    names = [name for name, _ in named if name is not None]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two stems are named {twice}", hint="give each person one stem")
+    folder = output.with_name(f"{output.stem}.stems")
+    stems = tuple(Stem(name, _track(name, path, folder)) for name, path in named if name)
+    if mix is not None:
+        return Dub(container.local_path(mix), stems)
+    return Dub(_sum(stems, folder / "mix.wav"), stems)
+
+
+def remarks(job: Job) -> Iterator[str]:
+    """What a user should know of stems before anything is done. Raises UsageError where there is no cast."""
+    if not job.stems:
+        return
+    ends = {stem.name: audio.audio_end(stem.path) for stem in job.stems}
+    longest = max(ends, key=lambda name: ends[name])
+    for name, end in ends.items():
+        if ends[longest] - end > _EVEN:
+            yield f"the stem {name} ends {ends[longest] - end:.1f} s before {longest}: silence follows"
+    if job.cast is None:
+        raise UsageError(
+            f"stems are given, but no cast that says who {job.stems[0].name} is",
+            hint="dubkit cast MOVIE writes a cast file; name the people in it, and give it with --cast",
+        )
+    known = {person.name for person in people.read_cast(job.cast).person}
+    for name in ends:
+        if name not in known:
+            yield f"the cast has nobody named {name}: that stem is heard, but moves no lips"
+    for name in sorted(known - set(ends)):
+        yield f"{name} of the cast has no stem: this person's lips rest"
+
+
+def _named(sound: str | Path) -> tuple[str | None, Path]:
+    """Name and file of a sound; a file that is there as it is written has no name."""
+    name, equals, rest = str(sound).partition("=")
+    if not equals or Path(sound).exists():
+        return None, container.local_path(sound)
+    if not people.NAME.fullmatch(name.strip()) or not rest:
+        raise UsageError(f"the stem {str(sound)!r} needs a name and a file", hint=_HINT)
+    path = container.local_path(rest)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}", hint=f"it was given as the stem {name}")
+    return name.strip(), path
+
+
+def _track(name: str, path: Path, folder: Path) -> Path:
+    """The file of a stem: the whole file, or the one of its sound tracks that has this title."""
+    with container.open_media(path) as media:
+        titles = [stream.metadata.get("title", "") for stream in media.streams.audio]
+    if len(titles) < 2:
+        return path
+    if name not in titles:
+        known = ", ".join(title for title in titles if title) or "none has a title"
+        raise InputError(f"no sound track of {path.name} is titled {name}", hint=f"titles: {known}")
+    made = folder / f"{name}.mka"
+    taken = ["-map", f"0:a:{titles.index(name)}", "-c", "copy"]
+    return _make([path], made, ["-i", f"file:{path}", *taken])
+
+
+def _sum(stems: Sequence[Stem], made: Path) -> Path:
+    """All stems at once, as loud as they are."""
+    wide = any(audio.audio_info(stem.path).channels > 1 for stem in stems)
+    even = f"aformat=sample_rates=48000:channel_layouts={'stereo' if wide else 'mono'}"
+    inputs = [word for stem in stems for word in ("-i", f"file:{stem.path}")]
+    graph = ";".join(f"[{k}:a:0]{even}[s{k}]" for k in range(len(stems)))
+    graph += ";" + "".join(f"[s{k}]" for k in range(len(stems)))
+    graph += f"amix=inputs={len(stems)}:duration=longest:normalize=0[mix]"
+    coded = ["-filter_complex", graph, "-map", "[mix]", "-c:a", "pcm_s24le"]
+    return _make([stem.path for stem in stems], made, [*inputs, *coded])
+
+
+def _make(sources: Sequence[Path], made: Path, words: Sequence[str]) -> Path:
+    """Run ffmpeg unless ``made`` is there already and younger than its ``sources``."""
+    if made.is_file() and all(made.stat().st_mtime > s.stat().st_mtime for s in sources):
+        return made
+    made.parent.mkdir(parents=True, exist_ok=True)
+    part = made.with_name(f".{made.stem}.part{made.suffix}")
+    ffmpeg = str(find_program("ffmpeg"))
+    run([ffmpeg, "-nostdin", "-v", "error", "-y", *words, *_EXACT, f"file:{part}"])
+    part.replace(made)
+    return made

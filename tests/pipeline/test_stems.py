@@ -1,0 +1,114 @@
+"""A dub in stems: their names, their sum, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dubkit.errors import DubkitError, InputError, UsageError
+from dubkit.media.audio import load_samples, save_wav
+from dubkit.pipeline.stems import find_dub, remarks
+from dubkit.records import Job, Stem
+from tests.clips import ffmpeg
+
+RATE = 16000
+
+
+def tone(path: Path, seconds: float, pitch: float) -> Path:
+    time = np.arange(round(seconds * RATE)) / RATE
+    save_wav(path, (0.2 * np.sin(2 * np.pi * pitch * time)).astype(np.float32))
+    return path
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tone(tmp_path / "anna.wav", 1.0, 300)
+    tone(tmp_path / "boris.wav", 2.5, 500)
+    return tmp_path
+
+
+BOTH = ("anna=anna.wav", "boris=boris.wav")
+
+
+def test_one_file_is_the_dub_also_with_an_equals_sign_in_its_name(there: Path) -> None:
+    tone(there / "a=b.wav", 0.2, 300)
+    assert find_dub(["a=b.wav"], None, there / "out.mp4").mix == there / "a=b.wav"
+    assert find_dub([there / "anna.wav"], None, there / "out.mp4").stems == ()
+
+
+def test_stems_are_heard_together_and_the_sum_is_made_once(there: Path) -> None:
+    dub = find_dub(BOTH, None, there / "out.mp4")
+    assert [stem.name for stem in dub.stems] == ["anna", "boris"]
+    assert dub.mix == there / "out.stems" / "mix.wav"
+    heard = load_samples(dub.mix)
+    parts = [load_samples(there / f"{name}.wav") for name in ("anna", "boris")]
+    both = parts[1].copy()
+    both[: len(parts[0])] += parts[0]
+    assert abs(len(heard) - len(both)) <= 2
+    middle = slice(RATE // 4, RATE // 2)
+    assert np.abs(heard[middle] - both[middle]).max() < 0.01
+    made = dub.mix.stat().st_mtime_ns
+    assert find_dub(BOTH, None, there / "out.mp4").mix.stat().st_mtime_ns == made
+    os.utime(there / "anna.wav", ns=(made + 10**9, made + 10**9))
+    assert find_dub(BOTH, None, there / "out.mp4").mix.stat().st_mtime_ns != made
+
+
+def test_a_mix_that_is_given_is_what_is_heard(there: Path) -> None:
+    tone(there / "mix.wav", 1, 700)
+    assert find_dub(BOTH, "mix.wav", there / "out.mp4").mix == there / "mix.wav"
+    assert not (there / "out.stems").exists()
+
+
+def test_a_file_of_several_tracks_gives_the_one_with_the_name(there: Path) -> None:
+    titles = ["-metadata:s:a:0", "title=anna", "-metadata:s:a:1", "title=boris"]
+    inputs = ["-i", there / "anna.wav", "-i", there / "boris.wav", "-map", "0", "-map", "1"]
+    ffmpeg(*inputs, *titles, "-c", "copy", there / "all.mka")
+    dub = find_dub(["anna=all.mka", "boris=all.mka"], None, there / "out.mp4")
+    lengths = [len(load_samples(stem.path)) / RATE for stem in dub.stems]
+    assert lengths == pytest.approx([1.0, 2.5], abs=0.05)
+    with pytest.raises(InputError, match="titled clara") as caught:
+        find_dub(["clara=all.mka"], None, there / "out.mp4")
+    assert "anna, boris" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("sounds", "mix", "kind", "said"),
+    [
+        (["anna.wav", "boris.wav"], None, UsageError, "all have a name"),
+        (["anna=anna.wav", "boris.wav"], None, UsageError, "all have a name"),
+        (["anna=anna.wav", "anna=boris.wav"], None, UsageError, "two stems are named anna"),
+        (["=anna.wav"], None, UsageError, "needs a name and a file"),
+        (["a/b=anna.wav"], None, UsageError, "needs a name and a file"),
+        (["anna=clara.wav"], None, InputError, "there is no file"),
+        (["anna.wav"], "boris.wav", UsageError, "--mix is the mix of stems"),
+    ],
+)
+def test_sounds_that_make_no_dub_are_refused_in_a_sentence(
+    there: Path, sounds: list[str], mix: str | None, kind: type[DubkitError], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        find_dub(sounds, mix, there / "out.mp4")
+
+
+def job(there: Path, cast: Path | None = None) -> Job:
+    stems = tuple(Stem(name, there / f"{name}.wav") for name in ("anna", "boris"))
+    film = there / "film.mp4"
+    return Job(film, there / "anna.wav", there / "o.mp4", there / "w", cast=cast, stems=stems)
+
+
+def test_what_is_odd_about_stems_is_said_before_anything_is_done(there: Path) -> None:
+    cast = there / "cast.toml"
+    entry = '[[person]]\nname = "{}"\nfaces = ["0000000-0000010/{}"]\n'
+    people = entry.format("anna", 0) + entry.format("clara", 1)
+    cast.write_text(f'kind = "dubkit-cast"\nversion = 1\nfilm = "{"0" * 64}"\n{people}')
+    said = " / ".join(remarks(job(there, cast)))
+    assert "the stem anna ends 1.5 s before boris" in said
+    assert "nobody named boris" in said
+    assert "clara of the cast has no stem" in said
+    with pytest.raises(UsageError, match="who anna is"):
+        list(remarks(job(there)))
+    assert not list(remarks(Job(there / "f", there / "anna.wav", there / "o", there / "w")))
