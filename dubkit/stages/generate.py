@@ -132,7 +132,9 @@ def shares(
     stems = None
     if folders and names is not None:
         stems = {n: load_timing(folders[name]) for n, name in names.items() if name in folders}
-        stems = {n: replace(t, phonemes=phonemes_of(t, config.generate)) for n, t in stems.items()}
+        stems = {
+            n: replace(t, phonemes=tuple(phonemes_of(t, config.generate))) for n, t in stems.items()
+        }
     return turns.parts(shot, load_choice(faces), load_voices(faces), whole, phonemes, stems, names)
 
 

@@ -65,8 +65,8 @@ def test_a_mix_that_is_given_is_what_is_heard(there: Path) -> None:
 
 def test_a_file_of_several_tracks_gives_the_one_with_the_name(there: Path) -> None:
     titles = ["-metadata:s:a:0", "title=anna", "-metadata:s:a:1", "title=boris"]
-    inputs = ["-i", there / "anna.wav", "-i", there / "boris.wav", "-map", "0", "-map", "1"]
-    ffmpeg(*inputs, *titles, "-c", "copy", there / "all.mka")
+    two = ("-i", there / "anna.wav", "-i", there / "boris.wav", "-map", "0", "-map", "1")
+    ffmpeg(*two, *titles, "-c", "copy", there / "all.mka")
     dub = find_dub(["anna=all.mka", "boris=all.mka"], None, there / "out.mp4")
     lengths = [len(load_samples(stem.path)) / RATE for stem in dub.stems]
     assert lengths == pytest.approx([1.0, 2.5], abs=0.05)
