@@ -25,7 +25,7 @@ import numpy as np
 
 from dubkit.records import Floats, Picture, Shot, Transition
 
-VERSION = "borders 1"  # changes whenever results may change
+VERSION = "borders 2"  # changes whenever results may change
 _LONG_SIDE, _BLOCK, _STRIDE = 64, 16, 12  # pixels of the small picture
 _REACH = 6  # how far a block is sought
 _FLAT = 2.0  # deviation of a block under which it shows nothing
@@ -36,6 +36,7 @@ _OTHER, _ELSE = (
     0.56,
     0.86,
 )  # similarity under which it is another picture: alone, and with PySceneDetect's vote
+_CALM, _CALM_OTHER = 0.93, 0.66  # alone, between neighbors that are as similar as this
 _DROP = 0.15  # by how much it falls below that of its neighbors
 # similarity of the ends of a dissolve and of a wipe: a head that turns before a wall is a wipe, place by place, but .58
 # and more of the picture is found again
@@ -130,7 +131,8 @@ class BorderFinder:
         likeness = _moved(self._small[index - 1], self._small[index])
         around = [self._moved_at(i) for i in (index - 1, index + 1) if 0 < i < len(self._seen)]
         steady = min(around, default=1.0)
-        if likeness >= (_ELSE if voted else _OTHER):
+        other = _CALM_OTHER if steady >= _CALM else _OTHER
+        if likeness >= (_ELSE if voted else other):
             return
         if likeness > steady - _DROP and not any(blank):
             return
