@@ -8,6 +8,7 @@ are ``x0 y0 x1 y1``. Faces live in *display coordinates*: square pixels, upright
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ Integers = NDArray[np.int64]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 Picture = NDArray[np.uint8]  # (H, W) gray or (H, W, 3) RGB
+PERSON_NAME = re.compile(r"[^\W_][\w .'-]*")
 SILENCE = "sil"  # the symbol of a phoneme that is no speech: silence, breath, noise or music
 GRID_STEP = 0.02  # seconds: a cell of the time grid on which the TC net works
 

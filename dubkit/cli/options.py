@@ -42,7 +42,7 @@ Mix = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="What is heard, where --audio gives stems.",
+        help="Sound of the film, where --audio gives stems.",
         show_default="the sum of the stems",
         rich_help_panel=FILES,
     ),

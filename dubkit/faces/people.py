@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from dubkit.config.schema import Section
 from dubkit.errors import InputError, UsageError
-from dubkit.records import TrackChoice
+from dubkit.records import PERSON_NAME, TrackChoice
 from dubkit.work.store import read_record, write_record
 
 if sys.version_info >= (3, 11):
@@ -30,7 +30,6 @@ PEOPLE = "people.json"
 KIND: Literal["dubkit-cast"] = "dubkit-cast"
 _LARGEST = 16 * 2**20  # bytes of a cast file
 _FACE = re.compile(r"\d{7,}-\d{7,}/\d+")
-NAME = re.compile(r"[^\W_][\w .'-]*")
 _HINT = "dubkit cast writes cast files"
 
 
@@ -165,7 +164,7 @@ def _problems(cast: CastFile) -> Iterator[tuple[str, str]]:
     owner: dict[str, str] = {}
     facts: dict[str, tuple[bool, str]] = {}
     for person in cast.person:
-        if not NAME.fullmatch(person.name):
+        if not PERSON_NAME.fullmatch(person.name):
             yield f"{person.name!r} cannot be a name", "letters, digits, spaces, . ' _ and -"
         if facts.setdefault(person.name, (person.dub, person.double)) != (
             person.dub,

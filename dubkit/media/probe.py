@@ -279,7 +279,7 @@ def _refuse_odd_fields(path: Path, info: VideoInfo, scan: _Scan) -> None:
     chroma = 4 if "420" in info.pixel_format else 2
     if info.height % chroma or not (scan.timed or len(scan.pts) == scan.pts[-1] + 1):
         raise InputError(
-            f"{path} is interlaced, and its fields cannot be told apart",
+            f"{path} is interlaced, and its fields cannot be separated",
             hint="deinterlace it first: ffmpeg -i FILM -vf bwdif=mode=send_field -c:v ffv1 -c:a copy NEW.mkv; "
             "or work on whole frames with --set probe.fields=none",
         )

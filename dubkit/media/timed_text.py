@@ -76,7 +76,7 @@ class Clock:
         elif found := _CLOCK_FRAMES.fullmatch(expression):
             value = self._frames(expression, found)
         else:
-            raise ValueError(f"{expression[:40]!r} is no time")
+            raise ValueError(f"{expression[:40]!r} is not a time")
         if value > _LONGEST:
             raise ValueError(f"{expression[:40]!r} is beyond any film")
         return value
@@ -130,7 +130,7 @@ def read_ttml(text: str, name: str, warn: Warn) -> tuple[list[Cue], str | None]:
     root = _parsed(text, name, warn)
     if _local(root) != "tt":
         raise InputError(
-            f"the script {name} cannot be read: its XML is no TTML",
+            f"the script {name} cannot be read: its XML is not TTML",
             hint=READABLE,
         )
     clock, untimed = _clock_of(root, name, warn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from dubkit.faces import people
 from dubkit.media import audio, codecs, container, writer
 from dubkit.media.probe import head, moving_pictures
 from dubkit.media.script import read_script
-from dubkit.pipeline import fingerprint, stems, worker
+from dubkit.pipeline import fingerprint, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
 from dubkit.records import FileDigest, Job, Manifest
@@ -79,7 +79,7 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     for stem in job.stems if speech.STAGE in stages else ():
         with container.open_media(stem.path) as media:
             audio.sound_stream(media, stem.path)
-    said = tuple(stems.remarks(job)) if speech.STAGE in stages else ()
+    said = tuple(stem_remarks(job)) if speech.STAGE in stages else ()
     if stitch.STAGE not in stages:
         return said
     warning = length_warning(job, config)
@@ -339,3 +339,28 @@ def _refuse(weight: str, engine: str) -> None:
         hint=f"use dubkit's own engine (--set {_OWN[engine]}), or weights of your own; "
         "dubkit models list shows every license",
     )
+
+
+_EVEN = 1.0  # seconds by which stems may differ in length without a word
+
+
+def stem_remarks(job: Job) -> Iterator[str]:
+    """What a user should know of stems before anything is done. Raises UsageError where there is no cast."""
+    if not job.stems:
+        return
+    ends = {stem.name: audio.audio_end(stem.path) for stem in job.stems}
+    longest = max(ends, key=lambda name: ends[name])
+    for name, end in ends.items():
+        if ends[longest] - end > _EVEN:
+            yield f"the stem {name} ends {ends[longest] - end:.1f} s before {longest}: silence follows"
+    if job.cast is None:
+        raise UsageError(
+            f"stems are given, but no cast that says who {job.stems[0].name} is",
+            hint="dubkit cast MOVIE writes a cast file; name the people in it, and give it with --cast",
+        )
+    known = {person.name for person in people.read_cast(job.cast).person}
+    for name in ends:
+        if name not in known:
+            yield f"the cast has nobody named {name}: that stem is part of the mix, but moves no lips"
+    for name in sorted(known - set(ends)):
+        yield f"{name} of the cast has no stem: this person's lips rest"

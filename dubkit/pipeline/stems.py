@@ -6,18 +6,16 @@ NAME. The mix is a file of its own, or the sum of the stems, which is written in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dubkit.errors import InputError, UsageError
-from dubkit.faces import people
 from dubkit.media import audio, container
 from dubkit.media.process import find_program, run
-from dubkit.records import Job, Stem
+from dubkit.records import PERSON_NAME, Stem
 
 _HINT = "one dub: --audio FILE; or a stem for each person: --audio anna=anna.wav --audio boris=boris.wav"
-_EVEN = 1.0  # seconds by which stems may differ in length without a word
 _EXACT = ("-fflags", "+bitexact", "-flags:a", "+bitexact")
 
 
@@ -55,34 +53,12 @@ def find_dub(sounds: Sequence[str | Path], mix: Path | str | None, output: Path)
     return Dub(_sum(stems, folder / "mix.wav"), stems)
 
 
-def remarks(job: Job) -> Iterator[str]:
-    """What a user should know of stems before anything is done. Raises UsageError where there is no cast."""
-    if not job.stems:
-        return
-    ends = {stem.name: audio.audio_end(stem.path) for stem in job.stems}
-    longest = max(ends, key=lambda name: ends[name])
-    for name, end in ends.items():
-        if ends[longest] - end > _EVEN:
-            yield f"the stem {name} ends {ends[longest] - end:.1f} s before {longest}: silence follows"
-    if job.cast is None:
-        raise UsageError(
-            f"stems are given, but no cast that says who {job.stems[0].name} is",
-            hint="dubkit cast MOVIE writes a cast file; name the people in it, and give it with --cast",
-        )
-    known = {person.name for person in people.read_cast(job.cast).person}
-    for name in ends:
-        if name not in known:
-            yield f"the cast has nobody named {name}: that stem is heard, but moves no lips"
-    for name in sorted(known - set(ends)):
-        yield f"{name} of the cast has no stem: this person's lips rest"
-
-
 def _named(sound: str | Path) -> tuple[str | None, Path]:
     """Name and file of a sound; a file that is there as it is written has no name."""
     name, equals, rest = str(sound).partition("=")
     if not equals or Path(sound).exists():
         return None, container.local_path(sound)
-    if not people.NAME.fullmatch(name.strip()) or not rest:
+    if not PERSON_NAME.fullmatch(name.strip()) or not rest:
         raise UsageError(f"the stem {str(sound)!r} needs a name and a file", hint=_HINT)
     path = container.local_path(rest)
     if not path.is_file():

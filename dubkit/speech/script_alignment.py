@@ -399,7 +399,7 @@ class ScriptFitter:
 
     def _mismatch(self, score: float, heard: int, words: int, language: str) -> InputError:
         return InputError(
-            f"the script does not match the dub: {heard} of its {words} words are heard, its score is {score:.0f}, a "
+            f"the script does not match the dub: {heard} of its {words} words were found, its score is {score:.0f}, a "
             f"matching one has {_MARGIN:.0f} or more",
             hint=f"is it the script of this dub, in the language {language!r}? --language sets "
             "another; --trust-script uses it as it is; without --script, lips follow the sound alone",

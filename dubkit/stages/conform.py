@@ -244,7 +244,7 @@ def _note(found: Conform, info: VideoInfo) -> str:
     if found.over:
         return ""
     if found.finding.basis == "nothing" or found.finding.confidence < SURE:
-        return "whether the dub lies on the film cannot be told from their sounds: they have too little in common"
+        return "whether the dub lies on the film is unknown: their sounds have too little in common"
     return f"the dub lies on the film: {found.summary}"
 
 
@@ -256,7 +256,7 @@ def _beyond(found: Conform, levels: Floats, info: VideoInfo) -> str | None:
     rest = levels[max(0, first) + 4 :]  # windows that begin after the film
     silent = not len(rest) or float(rest.max()) < sound_offset.FLOOR + _QUIET
     how = "which is silent" if silent else "which is cut off, unless --length freeze is given"
-    return f"the dub goes on for {found.beyond:.3f} s after the film's end, {how}"
+    return f"the dub continues for {found.beyond:.3f} s after the film's end, {how}"
 
 
 def lost_words(speech: Speech, placement: Placement, seconds: float) -> tuple[str, ...]:
@@ -273,7 +273,7 @@ def told(folder: Path) -> str:
     found = load_conform(folder)
     if found.fixed or found.over or found.finding.confidence >= SURE:
         return found.summary
-    return "not told by the sounds, which have too little in common"
+    return "unknown: the sounds have too little in common"
 
 
 STAGE = base.Stage(

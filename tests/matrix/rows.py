@@ -260,7 +260,7 @@ ROWS: tuple[Row, ...] = (
         (128, 98),
         rate="50",
         filters=TV,
-        refused="fields cannot be told",
+        refused="fields cannot be separated",
     ),
     _plain("v210", "yuv422p10le", ".mov"),
     _plain("v210", "yuv422p10le", ".mkv"),

@@ -79,7 +79,7 @@ def test_a_moving_line_is_at_its_own_place_in_each_field(tmp_path: Path) -> None
 
 def test_fields_that_cannot_be_told_apart_are_refused_with_a_way_out(tmp_path: Path) -> None:
     path = interlaced(tmp_path / "film.mkv", "tt", size="96x66")
-    with pytest.raises(InputError, match="cannot be told apart") as caught:
+    with pytest.raises(InputError, match="cannot be separated") as caught:
         probe(path)
     assert "probe.fields=none" in (caught.value.hint or "")
     assert probe(path, wanted="none")[0].fields == ""

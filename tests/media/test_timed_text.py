@@ -201,7 +201,7 @@ def test_times_of_day_are_not_taken_for_times_of_the_film(tmp_path: Path) -> Non
 def test_xml_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dub.xml"
     path.write_text("<?xml version='1.0'?><fcpxml><p>hi</p></fcpxml>", "utf-8")
-    with pytest.raises(InputError, match="its XML is no TTML"):
+    with pytest.raises(InputError, match="its XML is not TTML"):
         read_script(path)
 
 

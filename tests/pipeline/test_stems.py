@@ -10,7 +10,8 @@ import pytest
 
 from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.media.audio import load_samples, save_wav
-from dubkit.pipeline.stems import find_dub, remarks
+from dubkit.pipeline.inputs import stem_remarks
+from dubkit.pipeline.stems import find_dub
 from dubkit.records import Job, Stem
 from tests.clips import ffmpeg
 
@@ -105,10 +106,10 @@ def test_what_is_odd_about_stems_is_said_before_anything_is_done(there: Path) ->
     entry = '[[person]]\nname = "{}"\nfaces = ["0000000-0000010/{}"]\n'
     people = entry.format("anna", 0) + entry.format("clara", 1)
     cast.write_text(f'kind = "dubkit-cast"\nversion = 1\nfilm = "{"0" * 64}"\n{people}')
-    said = " / ".join(remarks(job(there, cast)))
+    said = " / ".join(stem_remarks(job(there, cast)))
     assert "the stem anna ends 1.5 s before boris" in said
     assert "nobody named boris" in said
     assert "clara of the cast has no stem" in said
     with pytest.raises(UsageError, match="who anna is"):
-        list(remarks(job(there)))
-    assert not list(remarks(Job(there / "f", there / "anna.wav", there / "o", there / "w")))
+        list(stem_remarks(job(there)))
+    assert not list(stem_remarks(Job(there / "f", there / "anna.wav", there / "o", there / "w")))

@@ -120,7 +120,7 @@ def test_a_script_of_which_most_is_not_said_is_refused_with_a_count(
 ) -> None:
     dub = voices(f"{HALF} {SAID}", "en-us")
     with pytest.raises(
-        InputError, match=r"the script does not match the dub: \d+ of its 19 words are heard"
+        InputError, match=r"the script does not match the dub: \d+ of its 19 words were found"
     ):
         aligner.align(dub, (ScriptLine(f"{HALF} {NEVER}", number=1),), None)
 
