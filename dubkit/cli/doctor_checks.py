@@ -120,6 +120,7 @@ def _engines() -> Iterator[Check]:
         "landmarker": config.faces,
         "aligner": config.speech,
         "synthesizer": config.generate,
+        "appearance": config.appearance,
     }
     for kind, known in ENGINES.items():
         for name, entry in known.items():

@@ -109,6 +109,8 @@ class ShotPlanned(Event):
     """Each with kind, level and text."""
     to_paint: Count
     """Frames that get a new mouth."""
+    transitions: list[dict[str, object]]
+    """Each with kind, start and end (frames, end excluded), which stay as filmed."""
     minutes: float | None
     """Of rendering, of one worker."""
     rendered: bool

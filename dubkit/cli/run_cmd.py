@@ -76,10 +76,10 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
       dubkit run movie.mp4 --audio dub.wav --gate stop --junit gate.xml
       dubkit run movie.mp4 --audio dub.wav --verdicts verdicts.json
-      dubkit run movie.mov --audio dialogue.wav --me track:3 --set stitch.me_gain_db=-2
+      dubkit run movie.mov --audio dialogue.wav --me track:3
       dubkit run movie.mp4 --audio dub.wav --fix-offset
       dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
-      dubkit run movie.mp4 --audio anna=anna.wav --audio boris=boris.wav --cast movie.cast.toml
+      dubkit run movie.mp4 -a anna=a.wav -a boris=b.wav --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
     """
     console.set_verbosity(verbose, quiet)

@@ -37,6 +37,7 @@ ENGINE_SETTINGS = frozenset(
         "shots.detector",
         "faces.detector",
         "faces.landmarker",
+        "appearance.engine",
         "speech.aligner",
         "generate.synthesizer",
     )

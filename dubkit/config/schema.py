@@ -279,7 +279,8 @@ class ConformSettings(Section):
     )
     over: Literal["stop", "accept", "fix"] = Field(
         "stop",
-        description="When the dub is off by more: stop before anything is rendered, accept it, or move and stretch it.",
+        description="When the dub is off by more: stop before anything is rendered (warn where that is not "
+        "certain), accept it, or move and stretch it.",
     )
 
 

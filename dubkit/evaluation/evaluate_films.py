@@ -30,6 +30,7 @@ from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import Progress
 from dubkit.records import Shot, Shown
+from dubkit.stages.base import Source
 from dubkit.weights.cache import find
 
 NAME = "evaluate"
@@ -210,6 +211,8 @@ def _analyze(
     accept = config.conform.model_copy(update={"over": "accept"})
     request = RunRequest(job, config.model_copy(update={"conform": accept}))
     stages = inputs.select(STAGES, "timing" if heard else "faces", ())
+    if not heard:
+        stages = tuple(stage for stage in stages if stage.source is not Source.DUB)
     run_job(request, progress=progress, stages=stages)
     return fingerprint.Run(request, STAGES, inputs.digest_inputs(job, {}), {})
 

@@ -23,6 +23,9 @@ from dubkit.work.store import read_record, write_record
 
 CONFORM = "conform.json"
 SURE = 0.5  # confidence from which a finding counts
+CERTAIN = (
+    0.8  # and from which it stops a run: below, a chance likeness is too near (one was met at .61)
+)
 _LATER = 0.001  # seconds: BWF times nearer to the film's start than this are the start
 _SAME_RATIO = 60e-6  # a stretch this near to the ratio of two frame rates is that ratio
 _QUIET = 12.0  # natural logarithm of power over the lowest: what is louder is no silence
@@ -70,7 +73,8 @@ def run(context: base.StageContext) -> base.StageReport:
             "the dub is moved into its place, so its sound cannot be copied",
             hint="use --set stitch.audio_codec=auto",
         )
-    if found.over and settings.over == "stop" and not found.fixed:
+    certain = finding.confidence >= CERTAIN
+    if found.over and settings.over == "stop" and certain and not found.fixed:
         raise ConformError(
             f"the dub does not lie on the film: {found.summary}",
             hint="--fix-offset moves it (and stretches it) into place; --accept-offset takes it as it is",

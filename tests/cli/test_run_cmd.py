@@ -128,7 +128,17 @@ def test_a_dry_run_shows_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["current"] for line in last["facts"]["plan"]] == [True, False]
 
 
-FREE = {"language", "trust_script", "adapt", "actor", "jobs", "backend", "scheduler", "device"}
+FREE = {
+    "language",
+    "trust_script",
+    "adapt",
+    "actor",
+    "jobs",
+    "backend",
+    "scheduler",
+    "device",
+    "dub_offset",
+}
 
 
 @pytest.mark.parametrize("name", sorted(set(OF_SETTING) - FREE))
@@ -137,7 +147,9 @@ def test_flags_show_the_choices_that_the_configuration_knows(name: str) -> None:
     choices = get_args(type(getattr(Config(), section)).model_fields[key].annotation)
     if not choices:  # an engine; the one that does nothing is for trying the pipeline
         choices = tuple(engine for engine in ENGINES[key] if engine != "passthrough")
-    alias = {"on_failure": options.OnFailure}.get(name, getattr(options, name.title(), None))
+    alias = {"on_failure": options.OnFailure, "keep_audio": options.KeepAudio}.get(
+        name, getattr(options, name.title(), None)
+    )
     option = get_args(alias)[1]
     listed = re.sub(r"\(.*?\)|\bor\b", "", option.help.partition(":")[2])  # without explanations
     assert sorted(re.findall(r"[\w-]+", listed)) == sorted(choices)

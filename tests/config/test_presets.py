@@ -64,7 +64,7 @@ def test_every_problem_is_listed_with_its_path_and_file(tmp_path: Path) -> None:
         "4 settings are wrong",
         f"faces.wich ({mine})",
         "did you mean faces.which?",
-        "known here: probe, shots",
+        "known here: probe, ",
         f"generate.quality ({mine})",
         "timing.offset_ms (--set timing.offset_ms=late)",
         "nonsense (--set nonsense.a=1)",
