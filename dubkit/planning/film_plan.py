@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dubkit.config.schema import Config
-from dubkit.errors import DubkitError
+from dubkit.errors import ConformError, DubkitError
 from dubkit.faces import people
 from dubkit.faces.selection import load_choice, load_tracks, save_choice, save_tracks
 from dubkit.lips.film_offset import FilmOffset
@@ -276,10 +276,12 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
     ``picture`` is a PNG with all shots; long films get several. Raises DubkitError.
     """
     config = request.config
-    if config.conform.over == "stop":  # a plan says what a run would stop at
+    try:
+        run_job(replace(request, until=ANALYZED), progress=progress)
+    except ConformError:  # a plan says what a run would stop at
         accept = config.conform.model_copy(update={"over": "accept"})
         request = replace(request, config=config.model_copy(update={"conform": accept}))
-    run_job(replace(request, until=ANALYZED), progress=progress)
+        run_job(replace(request, until=ANALYZED), progress=progress)
     opened = inspect.OpenedJob(request.job.work)
     done = {s.unit for s in dry_run(request) if s.stage == RENDERING and s.current}
     sheets = contact_sheet.SheetWriter(picture, len(opened.shots)) if picture else None

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
 from dubkit.speech import activity, mel_levels
 from dubkit.speech.timing import cut_timing
 from dubkit.stages import base, probe
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import digest_file, read_record, write_record
 
 if TYPE_CHECKING:
     from dubkit.lips.adaptation import Passage
@@ -89,7 +91,17 @@ def identity(config: Config) -> str:
             "an actor profile is given, and --adapt would make another",
             hint="use --adapt or --actor, not both",
         )
-    return _articulator(config).digest
+    own = config.generate.tc
+    if own:
+        return digest_file(Path(own).expanduser())
+    return _shipped_digest()
+
+
+@cache
+def _shipped_digest() -> str:
+    """Of the TC net in the package; loading it would take a second."""
+    with as_file(files("dubkit") / "weights" / "tc.safetensors") as path:
+        return digest_file(path)
 
 
 def run(context: base.StageContext) -> base.StageReport:
