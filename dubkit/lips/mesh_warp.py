@@ -30,8 +30,8 @@ _FADE = 0.12  # canonical units of mouth that was never seen over which it gets 
 _BETWEEN = (
     0.12  # share of the source's mouth above and below the place where teeth part that is drawn out
 )
-_MIDDLE_ONLY = 0.85  # how far it is all as in the middle of the mouth then
-_DARK = 0.75  # and how much of the light is left there
+_MIDDLE_ONLY = 0.3  # how far it is all as in the middle of the mouth then
+_DARK = 0.3  # and how much of the light is left there
 _SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
