@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
 from dubkit.media import copying, frames, planes
+from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, write_failure
@@ -283,12 +284,13 @@ def fade_segment(
     fade: Fade,
     settings: GenerateSettings,
     out: Path,
+    encoding: Encoding | None = None,
 ) -> None:
     """Code a segment, which begins at frame ``start`` of the film, anew with its ends faded."""
     there, times = probe(segment)
     made = frames.FrameReader(segment, there, times).read(0, there.frames)
     filmed = reader.read(start, start + there.frames)
-    with FrameWriter(out, reader.info, settings) as writer:
+    with FrameWriter(out, reader.info, settings, encoding=encoding) as writer:
         for number, (a, b) in enumerate(zip(filmed, made, strict=True)):
             writer.write(_mixed(a, b, fade.share(number, there.frames)), a.pts, a.extras)
 

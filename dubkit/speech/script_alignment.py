@@ -110,6 +110,7 @@ _MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
 _MIN_UNEXPLAINED = 0.6  # seconds of loud sound without words that are reported
 _MAX_PHONE_SECONDS = 0.35  # seconds on average in one word: it was smeared over other sound
 _MIN_SHARE = 0.35  # of the words must be confirmed, else it is another script
+_ENOUGH_WORDS = 8  # in a shorter script a few that are not found say little of the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,8 @@ class ScriptFitter:
                 self._track.warnings.append(warning)
             if not timed or len(free.texts) > len(found.texts):
                 found, score = free, other
-        if len(found.texts) < _MIN_SHARE * len(words) and not trust:
+        few = len(words) < _ENOUGH_WORDS
+        if len(found.texts) < _MIN_SHARE * len(words) and not (trust or few):
             raise self._mismatch(score, len(found.texts), len(words), main)
         spoken = spoken_lines(script, counts, _placed(found))
         self._warn(found, spoken)

@@ -92,7 +92,7 @@ def run(context: base.StageContext) -> base.StageReport:
     return base.StageReport(
         engine=f"ffmpeg {process.program_version('ffmpeg')}",
         warnings=(*plan.warnings, *mixed.warnings, *_remarks(context, parts, dub, suffix, heard)),
-        notes=(*plan.notes, *mixed.notes),
+        notes=(*plan.notes, *mixed.notes, *_lossy(dub, parts.sound, suffix)),
         facts={
             "frames": len(made.pts),
             "seconds": round(seconds, 3),
@@ -199,6 +199,7 @@ def _faded(
                 *(segments[number], reader, shot.start, fade),
                 settings=context.config.generate,
                 out=found[number],
+                encoding=generate.shot_encoding(context, reader.info),
             )
     return found
 
@@ -232,10 +233,22 @@ def _freeze(context: base.StageContext, info: VideoInfo, segment: concat.Piece, 
     gray = planes.plane_format(info).planes == 1
     same = replace(info, pixel_format=there.pixel_format, color=there.color, alpha=there.alpha)
     like = info if gray else same
-    with FrameWriter(path, like, context.config.generate) as writer:
+    settings = context.config.generate
+    encoding = generate.shot_encoding(context, like)
+    with FrameWriter(path, like, settings, encoding=encoding) as writer:
         for pts in _lengthened(np.zeros(1, np.int64), more, info):
             writer.write(last.planes[: planes.plane_format(like).planes], int(pts), last.extras)
     return path
+
+
+def _lossy(dub: audio.AudioInfo, sound: streams.Sound, suffix: str) -> tuple[str, ...]:
+    """A sentence where sound that was lossless no longer is."""
+    if not (sound.bit_rate and dub.codec.startswith(("pcm_", "flac", "alac"))):
+        return ()
+    return (
+        f"the dub ({dub.codec}) becomes {sound.codec} at {sound.bit_rate // 1000} kb/s: "
+        f"{suffix} holds no lossless sound; a .mov or .mkv does",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,13 +408,8 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
     elif under is not None:
         film_track(found, under)
     moves = job.me is not None or under is not None or bool(config.conform.dub_offset)
-    sound = streams.plan_dub(dub, suffix, config.stitch.audio_codec, changed=moves)
+    streams.plan_dub(dub, suffix, config.stitch.audio_codec, changed=moves)  # may refuse
     told = [*plan.warnings, *plan.notes]
-    if sound.bit_rate and dub.codec.startswith(("pcm_", "flac", "alac")):
-        told.append(
-            f"the dub ({dub.codec}) becomes {sound.codec} at {sound.bit_rate // 1000} kb/s: "
-            f"{suffix} holds no lossless sound; a .mov or .mkv does"
-        )
     twins = [c for c in plan.carried if c.kind == "audio" and c.language]
     code = dub_language(dub, config)
     if any(streams.language_code(c.language) == code for c in twins):

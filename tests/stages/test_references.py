@@ -74,10 +74,10 @@ def test_a_face_gets_the_open_mouth_and_the_profile_of_its_person(context: Stage
     assert [o.face for o in lending.load_offers(Path(role.lent))] == ["0000900-0000950/0"]
 
 
-def test_a_name_or_a_face_elsewhere_changes_nothing_here(context: StageContext) -> None:
+def test_a_face_elsewhere_changes_nothing_here(context: StageContext) -> None:
     roles(context)
     before = describe(context.out)[0]
-    write_cast(context.folder("cast"), name="Annabel", more="0000900-0000950/0")
+    write_cast(context.folder("cast"), more="0000900-0000950/0")
     again = context.out.parent / "again"
     again.mkdir()
     roles(replace(context, out=again))
@@ -86,7 +86,7 @@ def test_a_name_or_a_face_elsewhere_changes_nothing_here(context: StageContext) 
 
 def test_a_person_who_is_never_dubbed_gets_nothing(context: StageContext) -> None:
     write_cast(context.folder("cast"), dub=False)
-    assert roles(context) == people.Role(0, dub=False)
+    assert roles(context) == people.Role(0, "Anna", dub=False)
     choice = selection.load_choice(context.folder("faces"))[0]
     assert people.as_cast(choice, dub=False).reason == people.NEVER
     assert people.as_cast(choice, dub=True) is choice
