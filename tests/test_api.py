@@ -49,7 +49,7 @@ def test_the_public_names_are_there() -> None:
     [
         ("a.mp4", "h264", "a.dubbed.mp4"),
         ("a b.MKV", "h265", "a b.dubbed.MKV"),
-        ("a.avi", "h264", "a.dubbed.mp4"),
+        ("a.avi", "h264", "a.dubbed.avi"),
         ("a", "h264", "a.dubbed.mp4"),
         ("a.mp4", "ffv1", "a.dubbed.mkv"),
         ("a.mp4", "prores", "a.dubbed.mov"),

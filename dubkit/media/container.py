@@ -150,7 +150,8 @@ def result_suffix(video: Path, codec: str) -> str:
     """The suffix of a film's result: the film's own where that container holds ``codec``, else the first that does."""
     own = video.suffix.lower()
     likely = (_SAME.get(own, own), *CONTAINERS)
-    return next(suffix for suffix in likely if can_hold(suffix, codec))
+    found = next(suffix for suffix in likely if can_hold(suffix, codec))
+    return video.suffix if found == own else found
 
 
 def check_delivery(output: Path, codec: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from dubkit.config.schema import Config
-from dubkit.engines import base, registry, shot_borders, shot_detectors
+from dubkit.engines import base, registry, shot_borders
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.media import probe, shotlist
@@ -35,7 +35,9 @@ def run(context: StageContext) -> StageReport:
     info, pts = load_film(context.folder("probe"))
     if context.job.shots is not None:
         listed = shotlist.read_shots(context.job.shots, info.frames // info.lines)
-        known = shot_detectors.transitions(context.job.video, info, pts)
+        from dubkit.engines.shot_detectors import transitions  # loads PySceneDetect
+
+        known = transitions(context.job.video, info, pts)
         shots = [
             with_transitions(Shot(shot.start * info.lines, shot.end * info.lines), known)
             for shot in listed

@@ -91,7 +91,7 @@ def test_a_preset_changes_how_the_shot_is_made_but_not_how_it_is_coded(tmp_path:
     verdict = ShotVerdict(verdict="reject", instead=f"preset:{own}")
     made = config_with(verdict, Config())
     assert made.generate.amplitude == 0.5
-    assert (made.generate.quality, made.generate.codec) == (16.0, "h264")
+    assert (made.generate.quality, made.generate.codec) == (16.0, "source")
     assert decision_of(verdict) is None, "the new picture is judged as any other"
 
 
