@@ -30,7 +30,7 @@ from dubkit.media.result_check import near, small
 from dubkit.media.writer import FrameWriter, try_encoding
 from dubkit.metrics.gate_limits import GATE, GateResult
 from dubkit.records import Job, Shot, VideoInfo
-from dubkit.stages import generate, probe as probe_stage, stitch
+from dubkit.stages import conform, generate, probe as probe_stage, stitch
 from dubkit.stages.base import StageContext
 from dubkit.work.store import write_record
 from tests.clips import facts, ffmpeg, noise, tone
@@ -200,6 +200,10 @@ def dub_stages(job: Job, config: Config, folder: Path) -> Path:
         write_record(gate / GATE, GateResult(shot.name, "off", None, "", (), True, False, ()))
         places["generate"].append(made)
         places["gate"].append(gate)
+    laid = folder / "conform"
+    laid.mkdir()
+    conform.run(StageContext(job, config, laid, {"probe": (out,)}))
+    places["conform"] = [laid]
     inputs = {name: tuple(folders) for name, folders in places.items()}
     stitch.run(StageContext(job, config, folder / "stitch", inputs))
     return next((folder / "stitch").glob("film.*"))
