@@ -147,7 +147,7 @@ _MIDDLES = (_RING[13:18], _RING[3:8])
 def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tuple[Floats, Floats]:
     """Displacement (N, 2) and shade (N,) of points (N, 2) between the lips.
 
-    Teeth do not stretch: the upper ones hang on the skull, the lower ones stand on the lower lip, and the upper ones are
+    Teeth do not stretch: the upper ones hang on the skull, the lower ones stand on the lower lip; the upper ones are
     in front. Where the jaw is lower than in the source, what lies between the rows is drawn out and
     darkened, since more of it was never seen. A row moves with its lip only as far as it would otherwise be
     uncovered farther than the source shows it.
