@@ -173,7 +173,7 @@ def _picture(parts: Parts, suffix: str) -> list[str]:
         shape = parts.info.pixel_aspect * parts.info.width / (parts.info.height * parts.info.lines)
         options += ["-aspect:v:0", f"{shape.numerator}:{shape.denominator}"]
     if suffix in (".mxf", ".mkv", ".webm") and parts.info.rate:  # stated apart from the times
-        options += ["-r:v:0", str(parts.info.average_rate / parts.info.lines)]
+        options += ["-r:v:0", str(parts.info.rate / parts.info.lines)]
     if suffix in streams.ISO:
         options += ["-movflags", "+faststart"]
         scale = parts.info.time_base.denominator // parts.info.lines

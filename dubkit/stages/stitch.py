@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,7 @@ def run(context: base.StageContext) -> base.StageReport:
     heard = placed.placement.film_time(dub.duration)
     picture = _picture(context, info, pts, heard, encoding.codec)
     joined = context.out / "picture.part"
-    coded = fields.frame_times(picture.pts, info)
-    time_base = fields.woven(info).time_base
+    coded, time_base = _times(picture.pts, info)
     count = concat.join_segments(
         picture.segments, coded, time_base, joined, repeated=suffix == ".ts"
     )
@@ -100,6 +100,18 @@ def run(context: base.StageContext) -> base.StageReport:
             **mixed.facts,
         },
     )
+
+
+def _times(pts: Pts, info: VideoInfo) -> tuple[Pts, Fraction]:
+    """Times of coded frames and their unit; where that of a constant rate was too coarse, one that holds it exactly.
+
+    Muxers derive the rate that a file states from these times: milliseconds of 23.976 frames/s make another one.
+    """
+    whole = fields.woven(info)
+    if whole.rate is None or (1 / (whole.rate * whole.time_base)).denominator == 1:
+        return fields.frame_times(pts, info), whole.time_base
+    count = len(fields.frame_times(pts, info))
+    return np.arange(count) * whole.rate.denominator, Fraction(1, whole.rate.numerator)
 
 
 def _picture(
