@@ -126,8 +126,9 @@ def run(
 
 def plan(
     video: Path | str,
-    audio: Path | str,
+    audio: Path | str | Sequence[Path | str],
     *,
+    mix: Path | str | None = None,
     script: Path | str | None = None,
     out: Path | str | None = None,
     work: Path | str | None = None,
@@ -135,6 +136,7 @@ def plan(
     analysis: Path | str | None = None,
     presets: Sequence[str] = (),
     settings: Settings = (),
+    cast: Path | str | None = None,
     picture: Path | str | None = None,
     progress: Progress | None = None,
     **flags: Unpack[Flags],
@@ -148,11 +150,13 @@ def plan(
     config = _config(video, presets, settings, flags)
     job = make_job(
         *(video, audio, config),
+        mix=mix,
         script=script,
         out=out,
         work=work,
         shots=shots,
         analysis=analysis,
+        cast=cast,
     )
     sheet = None if picture is None else local_path(picture)
     return plan_film(RunRequest(job, config), progress=progress or NoProgress(), picture=sheet)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from fractions import Fraction
 from html import escape
@@ -192,6 +192,20 @@ class FaceTrack:
 
     def __len__(self) -> int:
         return len(self.state)
+
+    def part(self, first: int, end: int) -> FaceTrack:
+        """Rows ``first`` (included) to ``end`` (excluded)."""
+        rows = slice(first, end)
+        return replace(
+            self,
+            start=self.start + first,
+            boxes=self.boxes[rows],
+            landmarks=self.landmarks[rows],
+            pose=self.pose[rows],
+            scores=self.scores[rows],
+            state=self.state[rows],
+            occlusion=self.occlusion[rows],
+        )
 
     @property
     def median_width(self) -> float:

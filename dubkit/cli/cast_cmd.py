@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from dubkit.cli import console, events, lazy, options, options as o, run_cmd
 from dubkit.errors import EXIT_OK
@@ -58,13 +57,8 @@ def cast(
     """
     console.set_verbosity(verbose, quiet)
     with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
-        config = lazy.presets.load_config(
-            preset or (),
-            [*(setting or ()), *options.flags(faces=faces)],
-            {"parallel.device": device, "parallel.jobs": jobs},
-            folder=movie.parent,
-        )
-        run_cmd.note_surroundings(movie, reporter)
+        given = [*(setting or ()), *options.flags(faces=faces)]
+        config = run_cmd.settings_for(movie, preset, given, device, jobs, reporter)
         made = lazy.planning.make_cast(
             *(movie, config),
             progress=reporter,
@@ -89,15 +83,14 @@ def _facts(made: FilmCast) -> dict[str, object]:
 
 
 def _show(made: FilmCast, quiet: bool) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("person", "shots", "on screen", "dubbed"):
-        table.add_column(head, justify="left" if head == "person" else "right")
+    rows = []
     for person in made.people.people:
         shots = len({face.split("/")[0] for face in person.faces})
         dubbed = f"{person.dubbed:.1f} s" if person.dub else "never"
-        table.add_row(person.name, str(shots), f"{person.seconds:.1f} s", dubbed)
+        rows.append((person.name, str(shots), f"{person.seconds:.1f} s", dubbed))
     if not quiet:
-        console.stdout_console().print(table)
+        heads = ("person", "shots", "on screen", "dubbed")
+        console.stdout_console().print(console.table(heads, rows, heads[1:]))
         if made.people.unknown:
             console.write_line(f"{len(made.people.unknown)} faces are too unclear to assign")
     for path in (*made.pictures, made.file):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -51,11 +51,13 @@ def _plain(value: object) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a plain table; cells are text, never markup."""
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collection[str] = ()
+) -> Table:
+    """Return a plain table; cells are text, never markup, and those under ``numbers`` stand to the right."""
     result = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        result.add_column(head, overflow="fold")
+        result.add_column(head, overflow="fold", justify="right" if head in numbers else "left")
     for row in rows:
         result.add_row(*(_escaped(cell) for cell in row))
     return result

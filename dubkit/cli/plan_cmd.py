@@ -70,13 +70,8 @@ def plan(
         language=language, trust_script=trust_script, synth=synth, faces=faces, gate=gate
     )
     with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
-        config = lazy.presets.load_config(
-            preset or (),
-            [*(setting or ()), *flags],
-            {"parallel.device": device, "parallel.jobs": jobs},
-            folder=movie.parent,
-        )
-        run_cmd.note_surroundings(movie, reporter)
+        given = [*(setting or ()), *flags]
+        config = run_cmd.settings_for(movie, preset, given, device, jobs, reporter)
         job = lazy.api.make_job(
             *(movie, audio, config),
             mix=mix,

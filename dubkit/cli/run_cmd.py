@@ -16,6 +16,7 @@ from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
 from dubkit.progress import Progress
 
 if TYPE_CHECKING:
+    from dubkit.config.schema import Config
     from dubkit.pipeline.result import RunResult
 
 _NO_DOWNLOADS = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
@@ -102,13 +103,8 @@ def run(
     def work_on(progress: Progress) -> RunResult:
         under, chosen = lazy.api.music_and_effects(me)
         chosen += options.when_off(accept_offset, fix_offset)
-        config = lazy.presets.load_config(
-            preset or (),
-            [*(setting or ()), *flags, *chosen, *options.workers(backend, scheduler)],
-            {"parallel.device": device, "parallel.jobs": jobs},
-            folder=movie.parent,
-        )
-        note_surroundings(movie, progress)
+        given = [*(setting or ()), *flags, *chosen, *options.workers(backend, scheduler)]
+        config = settings_for(movie, preset, given, device, jobs, progress)
         job = lazy.api.make_job(
             *(movie, audio, config),
             mix=mix,
@@ -137,11 +133,21 @@ def run(
     run_and_show(work_on, as_json=json, quiet=quiet)
 
 
-def note_surroundings(movie: Path, progress: Progress) -> None:
-    """Name the sources of settings that the command line does not show."""
+def settings_for(
+    movie: Path,
+    presets: list[str] | None,
+    settings: list[str],
+    device: str | None,
+    jobs: int | None,
+    progress: Progress,
+) -> Config:
+    """The settings of a command about a film; those sources are named that the command line does not show."""
+    flags = {"parallel.device": device, "parallel.jobs": jobs}
+    found: Config = lazy.presets.load_config(presets or (), settings, flags, folder=movie.parent)
     for layer in lazy.presets.surroundings(movie.parent):
         if layer.values:
             progress.note(f"settings of {layer.origin}")
+    return found
 
 
 def forbid_downloads(offline: bool) -> None:

@@ -199,22 +199,12 @@ def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, 
     start, end = max(track.start, part.start), min(track.start + len(track), part.end)
     if end <= start:
         return None
-    rows = slice(start - track.start, end - track.start)
     spans = tuple(
         Untouched(max(span.start, start), min(span.end, end), span.reason)
         for span in choice.untouched
         if span.end > start and span.start < end
     )
-    shorter = FaceTrack(
-        track.track,
-        start,
-        boxes=track.boxes[rows],
-        landmarks=track.landmarks[rows],
-        pose=track.pose[rows],
-        scores=track.scores[rows],
-        state=track.state[rows],
-        occlusion=track.occlusion[rows],
-    )
+    shorter = track.part(start - track.start, end - track.start)
     speaks = tuple((max(a, start), min(b, end)) for a, b in choice.speaks if b > start and a < end)
     return shorter, replace(choice, start=start, end=end, untouched=spans, speaks=speaks)
 

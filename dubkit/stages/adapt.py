@@ -177,18 +177,8 @@ def _part(face: Face, frames: int) -> Face:
         return face
     count = np.convolve(face.usable & _seen(face.track), np.ones(frames, np.int64), "valid")
     first = int(count.argmax())
-    rows, track = slice(first, first + frames), face.track
-    cut = replace(
-        track,
-        start=track.start + first,
-        boxes=track.boxes[rows],
-        landmarks=track.landmarks[rows],
-        pose=track.pose[rows],
-        scores=track.scores[rows],
-        state=track.state[rows],
-        occlusion=track.occlusion[rows],
-    )
-    return Face(face.name, cut, face.usable[rows])
+    end = first + frames
+    return Face(face.name, face.track.part(first, end), face.usable[first:end])
 
 
 def _offset_facts(offset: FilmOffset) -> dict[str, str | int | float | bool | None]:

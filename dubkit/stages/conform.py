@@ -39,7 +39,6 @@ class Conform:
     finding: sound_offset.Finding  # as it was measured, from the dub's own start
     offset_ms: float  # of the dub as it was given against the film: above 0, the dub is early
     deviation_ms: float  # the most that it is off anywhere in the film
-    limit_ms: float  # more than this is too much
     over: bool  # whether it is off by more than that beyond doubt
     fixed: bool
     source: str  # where the placement comes from: start | option | BWF | correction
@@ -198,7 +197,6 @@ def judge(
         finding,
         1000 * off[0],
         most,
-        limit,
         over,
         fixed,
         source,
@@ -286,7 +284,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe",),
     run=run,
-    version=1,
+    version=2,
     sections=("conform",),
     files=("video", "audio"),
 )
