@@ -21,7 +21,9 @@ from dubkit.pipeline.inspect import job_status, read_job
 from dubkit.pipeline.result import RunResult
 
 CUT = 37
-SPOKEN = slice(10, 52)  # frames in which the dub speaks; at rest before and after, the picture is the film's own
+SPOKEN = slice(
+    10, 52
+)  # frames in which the dub speaks; at rest before and after, the picture is the film's own
 FIRST, SECOND = "0000000-0000037", "0000037-0000075"
 BAD = "gate.min_sharpness=50"  # no render is that sharp
 
