@@ -16,15 +16,28 @@ from dubkit.version import __version__ as __version__
 if TYPE_CHECKING:
     from dubkit.api import (
         adapt as adapt,
+        batch as batch,
+        cast as cast,
         evaluate as evaluate,
         job_status as job_status,
         plan as plan,
+        report as report,
         run as run,
         verify as verify,
     )
     from dubkit.errors import DubkitError as DubkitError
 
-_CALLS = ("adapt", "evaluate", "job_status", "plan", "run", "verify")
+_CALLS = (
+    "adapt",
+    "batch",
+    "cast",
+    "evaluate",
+    "job_status",
+    "plan",
+    "report",
+    "run",
+    "verify",
+)
 _PUBLIC = {"DubkitError": "dubkit.errors"} | dict.fromkeys(_CALLS, "dubkit.api")
 
 

@@ -29,10 +29,11 @@ from dubkit.progress import BatchProgress, NoProgress, Progress
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from dubkit.batch.run_batch import BatchResult
+    from dubkit.batches.run_batch import BatchResult
     from dubkit.evaluation.evaluate_films import Evaluation
+    from dubkit.planning.film_cast import FilmCast
     from dubkit.planning.film_plan import FilmPlan
-    from dubkit.report.make import Report
+    from dubkit.review.make import Report
     from dubkit.stages.adapt import PersonResult
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "UnitState",
     "adapt",
     "batch",
+    "cast",
     "dry_run",
     "evaluate",
     "job_status",
@@ -145,7 +147,7 @@ def plan(
 
     ``picture`` is where a PNG with all shots is written. Raises `dubkit.errors.DubkitError`.
     """
-    from dubkit.planning.film_plan import plan_film
+    from dubkit.planning import plan_film
 
     config = _config(video, presets, settings, flags)
     job = make_job(
@@ -160,6 +162,40 @@ def plan(
     )
     sheet = None if picture is None else local_path(picture)
     return plan_film(RunRequest(job, config), progress=progress or NoProgress(), picture=sheet)
+
+
+def cast(
+    video: Path | str,
+    *,
+    cast: Path | str | None = None,
+    out: Path | str | None = None,
+    work: Path | str | None = None,
+    shots: Path | str | None = None,
+    analysis: Path | str | None = None,
+    presets: Sequence[str] = (),
+    settings: Settings = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **flags: Unpack[Flags],
+) -> FilmCast:
+    """Find the people of a film: a cast file to edit, ``<video>.cast.toml`` unless ``out`` says otherwise, and a
+    contact sheet beside it.
+
+    ``cast`` is an earlier cast file, whose names are kept. `run` of the film continues from the analysis. Raises
+    `dubkit.errors.OutputError` where the cast file exists already, unless ``overwrite``.
+    """
+    from dubkit.planning import make_cast
+
+    return make_cast(
+        *(video, _config(video, presets, settings, flags)),
+        progress=progress or NoProgress(),
+        out=None if out is None else local_path(out),
+        work=work,
+        shots=shots,
+        analysis=analysis,
+        known=cast,
+        overwrite=overwrite,
+    )
 
 
 def batch(
@@ -187,8 +223,7 @@ def batch(
     A job that fails stops no other: see the result's ``outcomes``. Raises `dubkit.errors.UsageError` where jobs are
     invalid, unless ``skip_invalid``, and other `dubkit.errors.DubkitError` where there is no batch at all.
     """
-    from dubkit.batch.find_jobs import PATTERNS, BatchRequest
-    from dubkit.batch.run_batch import open_batch, run_batch
+    from dubkit.batches import PATTERNS, BatchRequest, open_batch, run_batch
 
     paths = {"dubs": dubs, "root": root, "work": work, "analysis": analysis, "verdicts": verdicts}
     request = BatchRequest(
@@ -225,7 +260,7 @@ def report(
     ``videos`` of shots are worst, all or none; ``room`` is what they may take, in megabytes. Raises
     `dubkit.errors.DubkitError`.
     """
-    from dubkit.report.make import make_report
+    from dubkit.review import make_report
 
     target = None if out is None else local_path(out)
     return make_report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import iter_modules
 from threading import Event, Timer
 
 import pytest
@@ -30,8 +31,11 @@ def test_importing_dubkit_loads_nothing_heavy() -> None:
 def test_the_public_names_are_there() -> None:
     for name in (
         "adapt",
+        "batch",
+        "cast",
         "evaluate",
         "plan",
+        "report",
         "run",
         "job_status",
         "verify",
@@ -42,6 +46,12 @@ def test_the_public_names_are_there() -> None:
         assert name in dir(dubkit)
     with pytest.raises(AttributeError, match="nonsense"):
         dubkit.nonsense  # noqa: B018
+
+
+def test_no_call_has_the_name_of_a_module() -> None:
+    """Importing the module would put it in the place of the call."""
+    modules = {module.name for module in iter_modules(dubkit.__path__)}
+    assert not modules & set(dubkit.api.__all__)
 
 
 @pytest.mark.parametrize(

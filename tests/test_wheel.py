@@ -59,7 +59,7 @@ def test_weights_presets_and_the_assets_of_reports_are_in_the_wheel(wheel: zipfi
     assert {f"dubkit/weights/{name}.safetensors" for name in weights} <= names
     assert {f"dubkit/weights/{name}.md" for name in weights} <= names, "a model card for each"
     assert {"dubkit/_presets/balanced.toml", "dubkit/_presets/broadcast.toml"} <= names
-    assert {"dubkit/report/assets/page.html", "dubkit/report/assets/page.css"} <= names
+    assert {"dubkit/review/assets/page.html", "dubkit/review/assets/page.css"} <= names
     assert "dubkit/py.typed" in names
 
 

@@ -14,9 +14,9 @@ from dubkit.errors import EXIT_OK, EXIT_PARTIAL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dubkit.batch.find_jobs import Checked
-    from dubkit.batch.jobs import Outcome, Problem
-    from dubkit.batch.run_batch import Batch, BatchResult
+    from dubkit.batches.find_jobs import Checked
+    from dubkit.batches.jobs import Outcome, Problem
+    from dubkit.batches.run_batch import Batch, BatchResult
 
 FRAMES_A_SECOND = 20.0  # guessed where this batch has not measured its own speed yet
 
@@ -170,14 +170,14 @@ def batch(
         **given, keep_audio=keep_audio, adapt=adapt, gate=gate, on_failure=on_failure
     )
     with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
-        part = lazy.batch.Shard.parse(shard) if shard else None
+        part = lazy.batches.Shard.parse(shard) if shard else None
         if junit and not dry_run:
-            lazy.batch.open_report(junit)
-        request = lazy.batch.BatchRequest(
+            lazy.batches.open_report(junit)
+        request = lazy.batches.BatchRequest(
             source=source,
             out=out,
             dubs=dubs,
-            patterns=pattern or lazy.batch.PATTERNS,
+            patterns=pattern or lazy.batches.PATTERNS,
             root=root,
             work=work,
             analysis=analysis,
@@ -188,7 +188,7 @@ def batch(
             overwrite=overwrite,
             verdicts=verdicts,
         )
-        chosen = lazy.batch.open_batch(request, part)
+        chosen = lazy.batches.open_batch(request, part)
         _report_problems(chosen.checked, reporter)
         result = None
         if not dry_run:
@@ -223,7 +223,7 @@ def _run(
     checked = chosen.checked
     ended: list[Outcome] = []
     try:
-        result: BatchResult = lazy.batch.run_batch(
+        result: BatchResult = lazy.batches.run_batch(
             chosen, reporter, retry_failed=retry_failed, skip_invalid=skip_invalid
         )
         ended += result.outcomes
@@ -231,7 +231,7 @@ def _run(
     finally:
         if junit:
             entries = [item.entry for item in chosen.todo]
-            lazy.batch.write_junit(junit, entries, ended, checked.problems)
+            lazy.batches.write_junit(junit, entries, ended, checked.problems)
 
 
 def _answer(chosen: Batch, result: BatchResult | None, code: int) -> events.Result:

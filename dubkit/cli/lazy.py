@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dubkit import (
         api as api,
-        batch as batch,
+        batches as batches,
         evaluation as evaluation,
         planning as planning,
-        report as report,
+        review as review,
     )
 
 _PATHS = (
     "dubkit.api",
-    "dubkit.batch",
+    "dubkit.batches",
     "dubkit.cli.doctor_checks",
     "dubkit.cli.event_schema",
     "dubkit.config.presets",
@@ -27,7 +27,7 @@ _PATHS = (
     "dubkit.pipeline.diff",
     "dubkit.pipeline.inspect",
     "dubkit.planning",
-    "dubkit.report",
+    "dubkit.review",
     "dubkit.speech.espeak",
     "dubkit.training.commands",
     "dubkit.weights.cache",

@@ -65,7 +65,7 @@ def report(
     """
     console.set_verbosity(verbose, quiet)
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
-        made = lazy.report.make_report(
+        made = lazy.review.make_report(
             work, out, progress=reporter, videos=videos, room=room, jobs=jobs
         )
     if json:

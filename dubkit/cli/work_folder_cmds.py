@@ -12,7 +12,7 @@ from dubkit.cli import console, lazy, options as o, progress_bar
 from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
-    from dubkit.batch.jobs import JobState
+    from dubkit.batches.jobs import JobState
     from dubkit.metrics.gate_limits import GateResult
     from dubkit.pipeline.inspect import JobStatus
 from typing import Literal
@@ -137,8 +137,8 @@ def status(
       dubkit status movie.dubbed.dubkit --why
       dubkit status dubbed/ --json
     """
-    if lazy.batch.outcome_files(work):
-        _show_batch(lazy.batch.batch_status(work), json)
+    if lazy.batches.outcome_files(work):
+        _show_batch(lazy.batches.batch_status(work), json)
         return
     state = lazy.inspect.job_status(work)
     damaged = lazy.inspect.verify(work) if verify else ()

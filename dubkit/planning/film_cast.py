@@ -19,7 +19,7 @@ from dubkit.pipeline.job import run_job
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.planning.contact_sheet import BACKGROUND, DIM, INK, PANEL, draw_text
 from dubkit.progress import Progress
-from dubkit.records import Picture
+from dubkit.records import Picture, Shown
 from dubkit.stages import appearance, cast, faces, probe, shots
 from dubkit.work.manifest import write_atomic
 
@@ -30,13 +30,18 @@ _PORTRAITS = 6
 _QUALITY = 90  # JPEG
 
 
-@dataclass(frozen=True, slots=True)
-class FilmCast:
+@dataclass(frozen=True, slots=True, repr=False)
+class FilmCast(Shown):
     """The people of a film, and the files that say so."""
 
     people: People
     file: Path
     pictures: tuple[Path, ...]
+
+    def facts_shown(self) -> dict[str, object]:
+        """The file, the names of the people, and how many faces nobody could be assigned."""
+        names = ", ".join(person.name for person in self.people.people)
+        return {"file": self.file, "people": names, "unknown": len(self.people.unknown)}
 
 
 def make_cast(

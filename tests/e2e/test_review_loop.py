@@ -18,7 +18,7 @@ from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
 from dubkit.work.store import digest_file
-from tests.report.conftest import Browser, browser
+from tests.review.conftest import Browser, browser
 
 __all__ = ["browser"]
 SHOTS = ("0000000-0000030", "0000030-0000060", "0000060-0000090")  # of one face, cut by a list

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from dubkit.batch.find_jobs import read_list
+from dubkit.batches.find_jobs import read_list
 from dubkit.cli.app import app
 from dubkit.config.presets import load_config
 from dubkit.errors import ConfigError, InputError, ToolError, WorkError

@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dubkit.config.schema import Config
+import dubkit
 from dubkit.errors import OutputError
 from dubkit.faces.appearance import PORTRAIT_SIDE
 from dubkit.faces.people import People, Person
-from dubkit.planning.film_cast import draw_sheet, make_cast
-from dubkit.progress import NoProgress
+from dubkit.planning.film_cast import FilmCast, draw_sheet
 
 FACES = ("0000000-0000050/0", "0000050-0000090/1")
 
@@ -29,11 +28,13 @@ def test_each_person_has_a_row_with_portraits(tmp_path: Path) -> None:
     both = draw_sheet((anna, boris), people, tmp_path)
     assert len(both) > len(one)
     shown = (np.abs(both.astype(int) - (0, 200, 0)) < 12).all(2)
+    result = FilmCast(people, tmp_path / "film.cast.toml", ())
+    assert repr(result) == f"FilmCast(file={result.file}, people=Anna, Boris, unknown=1)"
     assert 100 * 100 < shown.sum() < 200 * 200, "one portrait; the other file is missing"
 
 
 def test_an_edited_cast_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "film.cast.toml").write_text("edited")
     with pytest.raises(OutputError, match="exists already"):
-        make_cast(tmp_path / "film.mp4", Config(), progress=NoProgress())
+        dubkit.cast(tmp_path / "film.mp4")
     assert (tmp_path / "film.cast.toml").read_text() == "edited"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dubkit.planning.shot_plan import jpeg
-from dubkit.report.make import build
+from dubkit.review.make import build
 
 FILM = "f" * 64
 STATES = ("dubbed", "dubbed", "dubbed", "untouched", "warned", "kept", "failed", "waiting")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dubkit.pipeline.verdicts import read_verdicts
-from tests.report.pages import FILM, page, shot
+from tests.review.pages import FILM, page, shot
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Browser
+    from tests.review.conftest import Browser
 
 NASTY = "</script><script>window.bad = 1</script><img src=x onerror='window.bad = 2'>\u2028&amp;"
 

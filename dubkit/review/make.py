@@ -46,7 +46,7 @@ from dubkit.records import (
     Shot,
     VideoInfo,
 )
-from dubkit.report import data as page_data
+from dubkit.review import data as page_data
 from dubkit.stages.conform import load_conform
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
@@ -272,7 +272,7 @@ def _write(path: Path, parts: Iterator[str]) -> int:
 
 MARK = '<meta name="generator" content="dubkit report">'  # by which a page of ours is known
 _TEMPLATES = Environment(  # what is no Markup is escaped, JSON so that no string ends its element
-    loader=PackageLoader("dubkit.report", "assets"),
+    loader=PackageLoader("dubkit.review", "assets"),
     autoescape=True,
     keep_trailing_newline=True,
     undefined=StrictUndefined,
@@ -282,7 +282,7 @@ _TEMPLATES.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys
 
 def build(data: Mapping[str, Any], clips: Iterable[tuple[str, bytes]], title: str) -> Iterator[str]:
     """The parts of the page in order; ``clips`` are names of shots and MP4 files, taken one at a time."""
-    assets = files("dubkit.report") / "assets"
+    assets = files("dubkit.review") / "assets"
     names = sorted(path.name for path in assets.iterdir())
     style = (assets / "page.css").read_text(encoding="utf-8")
     script = "\n".join(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from dubkit.batch.find_jobs import PATTERNS, Pairing, pair
+from dubkit.batches.find_jobs import PATTERNS, Pairing, pair
 from dubkit.errors import UsageError
 
 

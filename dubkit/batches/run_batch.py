@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from dubkit.batch import jobs
-from dubkit.batch.find_jobs import BatchRequest, Checked, Ready, check
+from dubkit.batches import jobs
+from dubkit.batches.find_jobs import BatchRequest, Checked, Ready, check
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, DubkitError, Interrupted, OutputError, UsageError
 from dubkit.parallel.scheduler import Ended, JobSteps
 from dubkit.parallel.workers import cores

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from dubkit.batch.jobs import Entry, Shard, take_shard
+from dubkit.batches.jobs import Entry, Shard, take_shard
 from dubkit.config.schema import Config
 from dubkit.errors import UsageError
 from dubkit.pipeline.request import RunRequest

@@ -1,8 +1,8 @@
 """Many films with many dubs: found, checked, done, reported."""
 
-from dubkit.batch.find_jobs import PATTERNS, BatchRequest, Checked
-from dubkit.batch.jobs import JobState, Shard, batch_status, outcome_files
-from dubkit.batch.run_batch import (
+from dubkit.batches.find_jobs import PATTERNS, BatchRequest, Checked
+from dubkit.batches.jobs import JobState, Shard, batch_status, outcome_files
+from dubkit.batches.run_batch import (
     Batch,
     BatchResult,
     open_batch,

@@ -20,13 +20,13 @@ from dubkit.demo import build_demo
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job
-from dubkit.report import Report, make_report
+from dubkit.review import Report, make_report
 from dubkit.work.store import digest_value
 from tests.clips import shots_film, tone
 from tests.fakes import make_config
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Browser
+    from tests.review.conftest import Browser
 
 
 def data_of(page: Path) -> dict[str, Any]:

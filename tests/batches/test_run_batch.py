@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import dubkit
-from dubkit.batch import BatchRequest, open_batch, run_batch
-from dubkit.batch.run_batch import BatchResult
+from dubkit.batches import BatchRequest, open_batch, run_batch
+from dubkit.batches.run_batch import BatchResult
 from dubkit.cli.app import app
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dubkit.batch import BatchRequest, open_batch, run_batch
-from dubkit.batch.find_jobs import check, read_list
+from dubkit.batches import BatchRequest, open_batch, run_batch
+from dubkit.batches.find_jobs import check, read_list
 from dubkit.cli.app import app
 from dubkit.errors import UsageError
 from dubkit.progress import NoProgress

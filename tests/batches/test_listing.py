@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.batch.find_jobs import read_list
+from dubkit.batches.find_jobs import read_list
 from dubkit.errors import InputError
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from dubkit.batch.jobs import Outcome
-from dubkit.batch.run_batch import write_junit
+from dubkit.batches.jobs import Outcome
+from dubkit.batches.run_batch import write_junit
 
 
 def test_each_state_has_its_mark_and_odd_letters_do_not_break_the_file(tmp_path: Path) -> None:

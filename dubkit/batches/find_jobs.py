@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dubkit.batch.jobs import LANGUAGE, Entry, Films, Problem, check_verdicts, deal
+from dubkit.batches.jobs import LANGUAGE, Entry, Films, Problem, check_verdicts, deal
 from dubkit.config.presets import load_config
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import DubkitError, InputError, UsageError
