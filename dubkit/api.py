@@ -19,7 +19,6 @@ from dubkit.config.flags import OF_SETTING, Flags, Settings
 from dubkit.config.presets import as_settings, load_config
 from dubkit.config.schema import Config
 from dubkit.media.container import local_path
-from dubkit.pipeline.dry_run import UnitState
 from dubkit.pipeline.inspect import JobStatus, StageStatus, job_status, verify
 from dubkit.pipeline.job import dry_run, run_job
 from dubkit.pipeline.request import RunRequest, make_job, music_and_effects
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from dubkit.evaluation.evaluate_films import Evaluation
     from dubkit.planning.film_cast import FilmCast
     from dubkit.planning.film_plan import FilmPlan
-    from dubkit.review.make import Report
+    from dubkit.review.report_page import Report
     from dubkit.stages.adapt import PersonResult
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "RunRequest",
     "RunResult",
     "StageStatus",
-    "UnitState",
     "adapt",
     "batch",
     "cast",
@@ -147,7 +145,7 @@ def plan(
 
     ``picture`` is where a PNG with all shots is written. Raises `dubkit.errors.DubkitError`.
     """
-    from dubkit.planning import plan_film
+    from dubkit.planning.film_plan import plan_film
 
     config = _config(video, presets, settings, flags)
     job = make_job(
@@ -184,7 +182,7 @@ def cast(
     ``cast`` is an earlier cast file, whose names are kept. `run` of the film continues from the analysis. Raises
     `dubkit.errors.OutputError` where the cast file exists already, unless ``overwrite``.
     """
-    from dubkit.planning import make_cast
+    from dubkit.planning.film_cast import make_cast
 
     return make_cast(
         *(video, _config(video, presets, settings, flags)),
@@ -223,7 +221,8 @@ def batch(
     A job that fails stops no other: see the result's ``outcomes``. Raises `dubkit.errors.UsageError` where jobs are
     invalid, unless ``skip_invalid``, and other `dubkit.errors.DubkitError` where there is no batch at all.
     """
-    from dubkit.batches import PATTERNS, BatchRequest, open_batch, run_batch
+    from dubkit.batches.find_jobs import PATTERNS, BatchRequest
+    from dubkit.batches.run_batch import open_batch, run_batch
 
     paths = {"dubs": dubs, "root": root, "work": work, "analysis": analysis, "verdicts": verdicts}
     request = BatchRequest(
@@ -260,7 +259,7 @@ def report(
     ``videos`` of shots are worst, all or none; ``room`` is what they may take, in megabytes. Raises
     `dubkit.errors.DubkitError`.
     """
-    from dubkit.review import make_report
+    from dubkit.review.report_page import make_report
 
     target = None if out is None else local_path(out)
     return make_report(

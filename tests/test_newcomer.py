@@ -41,7 +41,7 @@ QUESTIONS = [
     ("Where is the work folder locked?", "lock work", "work/lock.py"),
     ("Where are shots joined into one film?", "concat media", "media/concat.py"),
     ("How are jobs handed to a Dask cluster?", "dask parallel", "parallel/dask.py"),
-    ("Where is the HTML page of a report made?", "report make page", "report/make.py"),
+    ("Where is the HTML page of a report made?", "report make page", "review/report_page.py"),
     ("How does a training resume?", "trainer training resume", "training/trainer.py"),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dubkit.planning.shot_plan import jpeg
-from dubkit.review.make import build
+from dubkit.review.report_page import build
 
 FILM = "f" * 64
 STATES = ("dubbed", "dubbed", "dubbed", "untouched", "warned", "kept", "failed", "waiting")
