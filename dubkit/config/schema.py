@@ -62,7 +62,7 @@ class GateSettings(Section):
         0.01, ge=0, description="Largest difference from the source away from the lower face, 0..1."
     )
     min_likeness: float = Field(
-        0.94, ge=-1, le=1, description="Least similarity of the dubbed face to the source's."
+        0.985, ge=-1, le=1, description="Least similarity of the dubbed face to the source's."
     )
     min_sharpness: float = Field(
         0.35, ge=0, description="Least sharpness of the mouth, relative to the source's."

@@ -193,11 +193,11 @@ MEASURES = (
     ),
     Measure(
         "likeness",
-        "-1 to 1, the same person .97 and more",
+        "-1 to 1, the same person .994 and more",
         "higher",
-        "correlation of the skin's detail around the mouth with the reference's",
-        "own; the mean pictures of the face",
-        "light and color; the lips",
+        "correlation of the skin's detail around the mouth with the reference's, each neighborhood where it fits best",
+        "own; the mean pictures of the face, moved by at most .06 of the distance of the eyes",
+        "light and color; the lips; folds that move with the mouth",
     ),
     Measure(
         "outside",

@@ -107,6 +107,7 @@ _NEAR, _PLAIN = (
 _LIPS = 1 / 16  # of the crop's side around the lips: what moves there lasts by chance
 _WORST = 95  # percentile of the frames
 _FINE = 1 / 16  # of the crop's side: coarser than this is light, not looks
+_NEIGHBORHOOD, _SHIFT = 1 / 32, 1 / 64  # of the crop's side: where detail is compared, and how far it may move
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +212,29 @@ def _detail(picture: Luma) -> Luma:
 
 
 def _alike(a: Luma, b: Luma, where: NDArray[np.bool_]) -> float:
-    """Correlation of the mean pictures' detail, -1 to 1; light and color do not count."""
-    sigma = _FINE * len(a)
-    x, y = ((p - cv2.GaussianBlur(p, (0, 0), sigma))[where] for p in (a, b))
-    x, y = x - x.mean(), y - y.mean()
-    return float((x * y).sum() / max(float(np.sqrt((x * x).sum() * (y * y).sum())), 1e-9))
+    """Correlation of the mean pictures' detail, -1 to 1: in each neighborhood at the shift that fits best, and by how
+    much detail it has. Light and color do not count, nor folds that move with the mouth.
+    """
+    sigma, near = _FINE * len(a), _NEIGHBORHOOD * len(a)
+    x, y = (np.asarray(p - cv2.GaussianBlur(p, (0, 0), sigma), np.float32) for p in (a, b))
+    weight = where.astype(np.float32)
+    power = cv2.GaussianBlur(x * x * weight, (0, 0), near)
+    reach = round(_SHIFT * len(a))
+    best = np.full(a.shape, -1.0, np.float32)
+    for down in range(-reach, reach + 1):
+        for across in range(-reach, reach + 1):
+            moved = cv2.warpAffine(
+                y,
+                np.array([[1, 0, across], [0, 1, down]], np.float32),
+                y.shape[::-1],
+                flags=cv2.INTER_NEAREST,
+                borderMode=cv2.BORDER_REFLECT,
+            )
+            both = cv2.GaussianBlur(x * moved * weight, (0, 0), near)
+            other = cv2.GaussianBlur(moved * moved * weight, (0, 0), near)
+            best = np.maximum(best, both / np.sqrt(power * other + 1e-12))
+    detail = np.sqrt(power) * weight
+    return float((best * detail).sum() / max(float(detail.sum()), 1e-9))
 
 
 _MARGIN, _LEAST = 0.25, 8  # of the lips' box; pixels

@@ -62,6 +62,11 @@ def test_someone_elses_skin_is_not_alike() -> None:
     assert measured([other] * 5, skin())["likeness"] < 0.3
 
 
+def test_folds_that_move_with_the_mouth_are_the_faces_own() -> None:
+    moved = np.roll(skin(), 2, 0)
+    assert measured([np.where(ZONES.lower, moved, skin())] * 5, skin())["likeness"] > 0.9
+
+
 def test_what_changed_far_from_the_mouth_is_told() -> None:
     top = np.zeros((SIDE, SIDE))
     top[5:30] = 1
