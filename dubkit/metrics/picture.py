@@ -107,7 +107,10 @@ _NEAR, _PLAIN = (
 _LIPS = 1 / 16  # of the crop's side around the lips: what moves there lasts by chance
 _WORST = 95  # percentile of the frames
 _FINE = 1 / 16  # of the crop's side: coarser than this is light, not looks
-_NEIGHBORHOOD, _SHIFT = 1 / 32, 1 / 64  # of the crop's side: where detail is compared, and how far it may move
+_NEIGHBORHOOD, _SHIFT = (
+    1 / 32,
+    1 / 64,
+)  # of the crop's side: where detail is compared, and how far it may move
 
 
 @dataclass(frozen=True, slots=True)
