@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter, write_failure
-from dubkit.records import Integers, VideoInfo
+from dubkit.records import Integers, Mask, VideoInfo
 
 # MOV keeps any time base and every frame's duration, Matroska the color tags of codecs that have none
 _CARRIERS = {
@@ -45,12 +46,13 @@ class _Timed:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Coded pictures of the film, by the times of the first and the last."""
+    """Coded pictures of the film, or of a segment that was made, by the times of the first and the last."""
 
     film: Path
     info: VideoInfo
     first: int  # in the stream's own time base
     last: int
+    made: bool = False
 
 
 Piece = Path | Span  # a segment that was made, or a part of the film as it is coded
@@ -87,6 +89,26 @@ def closed_end(ranks: Integers, wanted: int) -> int:
     highest = np.maximum.accumulate(ranks)
     complete = np.flatnonzero(highest == np.arange(len(ranks))) + 1
     return int(complete[complete >= wanted][0]) if wanted else 0
+
+
+def between_painted(segment: Path, own: Span, times: Integers, painted: Mask) -> list[Piece]:
+    """A shot of a codec in which every frame stands for itself: ``segment`` where ``painted`` (N,), else the film.
+
+    ``own`` is the film's part of the shot, ``times`` (N,) those of its coded pictures. Only the segment where it
+    does not hold one packet a picture.
+    """
+    made = np.sort([packet.pts for packet in _packets(segment) if packet.pts is not None])
+    if painted.all() or len(made) != len(painted):
+        return [segment]
+    info, _ = probe(segment)
+    edges = [0, *(np.flatnonzero(np.diff(painted)) + 1), len(painted)]
+    found: list[Piece] = []
+    for a, b in pairwise(edges):
+        if painted[a]:
+            found.append(Span(segment, info, int(made[a]), int(made[b - 1]), made=True))
+        else:
+            found.append(replace(own, first=int(times[a]), last=int(times[b - 1])))
+    return found
 
 
 def can_copy(path: Path, info: VideoInfo) -> bool:
@@ -216,9 +238,9 @@ def _create(
 
     Such packets are to be given the form that MOV keeps.
     """
-    made = next((piece for piece in segments if isinstance(piece, Path)), None)
-    span = next((piece for piece in segments if isinstance(piece, Span)), None)
-    like = made or (span.film if span else Path())
+    made = next((piece for piece in segments if _is_made(piece)), None)
+    span = next((piece for piece in segments if not _is_made(piece)), None)
+    like = _file(made or span or Path())
     headers = [header for piece in (span, made) if piece for header in (_header(piece),) if header]
     with open_media(like) as source:
         template = film_stream(source)
@@ -236,8 +258,16 @@ def _create(
             yield target, stream, mixed
 
 
+def _is_made(piece: Piece) -> bool:
+    return piece.made if isinstance(piece, Span) else True
+
+
+def _file(piece: Piece) -> Path:
+    return piece.film if isinstance(piece, Span) else piece
+
+
 def _header(piece: Piece) -> bytes:
-    with open_media(piece.film if isinstance(piece, Span) else piece) as container:
+    with open_media(_file(piece)) as container:
         stream = film_stream(container)
         return copying.header_of(stream) if stream else b""
 

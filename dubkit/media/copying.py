@@ -66,6 +66,11 @@ def can_meet(info: VideoInfo, encoding: Encoding, settings: GenerateSettings) ->
     return same and info.codec in (*_INTRA, *_GROUPS)
 
 
+def stands_alone(codec: str) -> bool:
+    """Whether every frame of a codec that can be copied stands for itself."""
+    return codec in _INTRA
+
+
 def copied_span(start: int, end: int, clean: Integers, frames: int) -> tuple[int, int]:
     """The largest span within ``start`` to ``end`` (excluded) between two places to cut; empty: ``(end, end)``."""
     inside = clean[(clean >= start) & (clean <= end)]

@@ -23,6 +23,7 @@ from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
+from dubkit.faces import smooth
 from dubkit.faces.people import Role, as_cast, load_roles
 from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_choice
 from dubkit.lips import lending, turns
@@ -68,6 +69,7 @@ class GenerateResult:
     copied: tuple[int, int] | None = (
         None  # frames of the film whose coded pictures are taken as they are
     )
+    spans: tuple[tuple[int, int], ...] | None = None  # frames of the film that were painted
 
 
 def synthesizer(config: Config, device: str) -> base.Synthesizer:
@@ -227,9 +229,10 @@ def render(
     _lend(FrameReader(context.job.video, info, pts), renderers)
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
-    painted, sample = 0, None
+    sample = None
     encoding = shot_encoding(context, info)
-    if not any(r.touches(index) for r in renderers for index in range(shot.start, shot.end)):
+    wanted = [any(r.touches(i) for r in renderers) for i in range(shot.start, shot.end)]
+    if not any(wanted):
         untouched = _untouched(context, info, pts, encoding, len(renderers))
         if untouched is not None:
             write_record(context.out / RESULT, untouched)
@@ -238,13 +241,15 @@ def render(
     with FrameWriter(segment, info, context.config.generate, encoding=encoding) as writer:
         for made in in_order(partial(_paint, renderers), frames, context.cores):
             writer.write(made.planes, made.source.pts, made.source.extras)
-            painted += made.painted
             if sample is None:
                 sample = Sample(shot.start, _changed(made) if made.painted else None)
             if meters is not None:
                 meters.measure(made.source, made.planes)
-    done = (shot.frames, painted > 0, painted, len(renderers), reader.repaired)
-    result = GenerateResult(*done, sample)
+    done = (shot.frames, any(wanted), sum(wanted), len(renderers), reader.repaired)
+    spans = tuple(
+        (shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(wanted))
+    )
+    result = GenerateResult(*done, sample, spans=spans)
     write_record(context.out / RESULT, result)
     return result
 

@@ -17,6 +17,7 @@ from dubkit.media import (
     codecs,
     concat,
     container,
+    copying,
     fields,
     frames,
     loudness,
@@ -32,7 +33,7 @@ from dubkit.metrics.gate_limits import GateResult, load_gate
 from dubkit.records import Integers, Job, Placement, Shot, StreamInfo, VideoInfo
 from dubkit.speech.timing import load_speech
 from dubkit.stages import base, conform, generate
-from dubkit.stages.probe import load_film
+from dubkit.stages.probe import load_clean_points, load_film
 from dubkit.stages.shots import load_shots
 from dubkit.work.store import read_record
 
@@ -162,19 +163,23 @@ def _segments(
     if context.config.gate.border == "fade" and any(kept):
         segments = _faded(context, shots, kept, segments)
     pieces: list[concat.Piece] = []
-    for segment, folder, result in zip(segments, folders, results, strict=True):
-        pieces += _pieces(context, segment, folder, result)
+    for shot, segment, folder, result in zip(shots, segments, folders, results, strict=True):
+        pieces += _pieces(context, shot, segment, folder, result)
     return tuple(pieces), results
 
 
 def _pieces(
-    context: base.StageContext, segment: Path, folder: Path, result: generate.GenerateResult
+    context: base.StageContext,
+    shot: Shot,
+    segment: Path,
+    folder: Path,
+    result: generate.GenerateResult,
 ) -> list[concat.Piece]:
     """What the pictures of a shot are made of."""
-    if result.copied is None:
-        return [segment]
     info, pts = load_film(context.folder("probe"))
     times = fields.frame_times(pts, info)
+    if result.copied is None:
+        return _between_painted(context, shot, segment, result, info, times)
     first, last = (index // info.lines for index in result.copied)
     ends = [folder / name for name in (generate.HEAD, generate.TAIL)]
     span = concat.Span(context.job.video, info, int(times[first]), int(times[last - 1]))
@@ -182,6 +187,30 @@ def _pieces(
     head = [ends[0]] if ends[0] in around else []
     tail = [ends[1]] if ends[1] in around else []
     return [*head, span, *tail]
+
+
+def _between_painted(
+    context: base.StageContext,
+    shot: Shot,
+    segment: Path,
+    result: generate.GenerateResult,
+    info: VideoInfo,
+    times: Pts,
+) -> list[concat.Piece]:
+    """The segment of a shot, and in its place the film's own coded frames where nothing was painted and that can be."""
+    settings, lines = context.config.generate, info.lines
+    meets = copying.can_meet(info, generate.shot_encoding(context, info), settings)
+    whole = len(load_clean_points(context.folder("probe"))) == len(times)
+    if result.spans is None or result.repaired or not (meets and whole):
+        return [segment]
+    if not copying.stands_alone(info.codec):
+        return [segment]
+    first, last = shot.start // lines, -(-shot.end // lines)
+    painted = np.zeros(last - first, np.bool_)
+    for start, end in result.spans:
+        painted[start // lines - first : -(-end // lines) - first] = True
+    own = concat.Span(context.job.video, info, 0, 0)
+    return concat.between_painted(segment, own, times[first:last], painted)
 
 
 def _faded(
@@ -464,7 +493,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "conform", "shots", "speech", "generate", "gate"),
     run=run,
-    version=4,
+    version=5,
     sections=("stitch", "generate", "gate", "probe", "speech"),
     files=("video", "audio", "me"),
     identity=identity,

@@ -254,6 +254,7 @@ class Maker:
             f"[{k}:v]scale={high}:{high},pad={wide}:{high}:-1:0[t{k}]" for k in range(6)
         )
         rows = "[t0][t1][t2]hstack=inputs=3[u];[t3][t4][t5]hstack=inputs=3[l];[u][l]vstack"
+        rows += f",pad={WIDTH}:{SIDE}:-1:-1"  # a third of the width is not a whole number
         return f"{tiles};{rows}", [(wide * (k % 3 + 0.5), high * (k // 3 + 0.5)) for k in range(6)]
 
 

@@ -73,18 +73,18 @@ class Outcome:
 
 
 class Patch:
-    """A renderer that paints a patch of noise in the frames from ``start`` on."""
+    """A renderer that paints a patch of noise in the frames from ``start`` to ``end``."""
 
     borrowed: frozenset[int] = frozenset()
 
-    def __init__(self, start: int) -> None:
-        self.start = start
+    def __init__(self, start: int, end: int) -> None:
+        self.start, self.end = start, end
 
     def lend(self, frame: Frame) -> None:
         """Borrows nothing."""
 
     def touches(self, index: int) -> bool:
-        return index >= self.start
+        return self.start <= index < self.end
 
     def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
         height, width = planes[0].shape
@@ -177,8 +177,8 @@ def dub(film: Path, config: Config, folder: Path, outcome: Outcome) -> Path:
     return dub_stages(job, config, folder)
 
 
-def dub_stages(job: Job, config: Config, folder: Path) -> Path:
-    """The stages that make pictures, without those that look for faces."""
+def dub_stages(job: Job, config: Config, folder: Path, rest: int = 0) -> Path:
+    """The stages that make pictures, without those that look for faces; the last ``rest`` frames stay as filmed."""
     out = folder / "probe"
     out.mkdir()
     probe_stage.run(StageContext(job, config, out, {}))
@@ -186,6 +186,7 @@ def dub_stages(job: Job, config: Config, folder: Path) -> Path:
     cut = min(CUT, info.frames // info.lines) * info.lines
     edges = [0, cut, info.frames] if cut < info.frames else [0, info.frames]
     shots = [Shot(a, b) for a, b in pairwise(edges)]
+    patch = Patch(cut, info.frames - rest * info.lines)
     places: dict[str, list[Path]] = {"probe": [out], "shots": [], "generate": [], "gate": []}
     for name in ("shots", "stitch"):
         (folder / name).mkdir()
@@ -196,7 +197,7 @@ def dub_stages(job: Job, config: Config, folder: Path) -> Path:
         made.mkdir()
         gate.mkdir()
         context = StageContext(job, config, made, {"probe": (out,)}, shot)
-        generate.render(context, [Patch(cut)] if shot.start == cut else [])
+        generate.render(context, [patch] if shot.start == cut else [])
         write_record(gate / GATE, GateResult(shot.name, "off", None, "", (), True, False, ()))
         places["generate"].append(made)
         places["gate"].append(gate)

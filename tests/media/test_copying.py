@@ -39,12 +39,12 @@ KINDS = {
 }  # fmt: skip
 
 
-def dubbed(folder: Path, source: Path, copy: str = "auto") -> Path:
-    """The film with a patch painted from its fifth frame on."""
+def dubbed(folder: Path, source: Path, copy: str = "auto", rest: int = 0) -> Path:
+    """The film with a patch painted from its fifth frame on, but for the last ``rest``."""
     config = Config.model_validate({"generate": {"copy_frames": copy, "quality": 10}})
     sound = tone(folder / "dub.wav", 0.32, rate=48000)
     job = Job(source, sound, folder / f"out{source.suffix}", folder / "work")
-    return dub_stages(job, config, folder)
+    return dub_stages(job, config, folder, rest)
 
 
 def coded(path: Path) -> Counter[str]:
@@ -75,6 +75,31 @@ def test_packets_of_an_untouched_shot_are_those_of_the_film(tmp_path: Path, kind
     originals = FrameReader(source, *probe(source)).read(0, 4)
     for mine, other in zip(originals, FrameReader(made, info, pts).read(0, 4), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(mine.planes, other.planes, strict=True))
+
+
+INTERLACED = ("-c:v", "prores_ks", "-flags", "+ildct", "-vf", "setfield=tff")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mov", KINDS["prores .mov"]), (".mov", INTERLACED), (".avi", KINDS["mjpeg .avi"])],
+    ids=["prores", "prores by fields", "mjpeg"],
+)
+def test_frames_of_a_painted_shot_that_were_not_painted_are_those_of_the_film(
+    tmp_path: Path, suffix: str, codec: tuple[str, ...]
+) -> None:
+    source = film(tmp_path / f"film{suffix}", seconds=0.32, video=codec)
+    made = dubbed(tmp_path, source, rest=2)
+    assert sum((coded(source) & coded(made)).values()) == 6
+    pairs = [FrameReader(p, *probe(p)).read(0, probe(p)[0].frames) for p in (source, made)]
+    same = [
+        all(np.array_equal(a, b) for a, b in zip(x.planes, y.planes, strict=True))
+        for x, y in zip(*pairs, strict=True)
+    ]
+    lines = len(same) // 8
+    assert same[: 4 * lines] == [True] * 4 * lines
+    assert not any(same[4 * lines : 6 * lines])
+    assert same[6 * lines :] == [True] * 2 * lines
 
 
 def test_nothing_is_copied_where_that_is_switched_off(tmp_path: Path) -> None:
