@@ -6,6 +6,8 @@ of H.264 and HEVC, as user data of MPEG-2.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +19,10 @@ from av.video.stream import VideoStream
 from dubkit.media.planes import Plane
 
 _COUNTRY = b"\xb5\x00\x31"  # USA, ATSC
-_MOST = 31  # triplets of a picture
+_MOST = 31  # triplets of a picture, and the bits of their count
 _PREFIX = b"\x00\x00\x00\x01"
 _USER_DATA = b"\x00\x00\x01\xb2"
+_A53 = re.compile(rb"GA94\x03(.)", re.DOTALL)  # and how many triplets follow
 _REGISTERED = 4  # payload type: user data registered by ITU-T T.35
 
 
@@ -61,6 +64,15 @@ def coded(extras: Extras, codec: str) -> bytes:
     if codec == "mpeg2video":
         return b"".join(_USER_DATA + part for part in parts)
     return b"".join(_message(_COUNTRY + part, codec) for part in parts)
+
+
+def captioned(packets: Iterable[bytes]) -> tuple[int, int]:
+    """How many coded pictures there are, and how many of them carry closed captions; nothing is decoded."""
+    count = found = 0
+    for data in packets:
+        count += 1
+        found += any(match[1][0] & _MOST for match in _A53.finditer(data))
+    return count, found
 
 
 def _message(payload: bytes, codec: str) -> bytes:

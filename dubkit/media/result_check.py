@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from dubkit.errors import OutputError
-from dubkit.media import codecs, streams
+from dubkit.media import captions, codecs, streams
 from dubkit.media.codecs import Encoding
-from dubkit.media.container import open_media
+from dubkit.media.container import film_stream, open_media
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane, plane_format, to_rgb
 from dubkit.media.probe import probe
@@ -68,6 +68,7 @@ def check_result(film: Path, promise: Promise) -> float:
         *_picture_facts(film, made, promise),
         *streams.differences(promise.plan, promise.sound, made.streams),
         *_container_facts(film, promise),
+        *_captions(film, promise),
     ]
     if not found:
         found = _pixels(film, made, pts, promise)
@@ -140,6 +141,27 @@ def _container_facts(film: Path, promise: Promise) -> list[str]:
     if max(starts) - min(starts) > _APART:
         told.append(f"sound and picture begin {max(starts) - min(starts):.2f} s apart")
     return told
+
+
+def _captions(film: Path, promise: Promise) -> list[str]:
+    """Captions that are gone, counted over the whole film where its coded pictures are those that it shows."""
+    info, carry = promise.info, codecs.CARRY_CAPTIONS
+    if "closed captions" not in info.hidden or not {info.codec, promise.encoding.codec} <= {*carry}:
+        return []
+    if len(promise.pts) < len(promise.source_pts):
+        return []
+    before, captioned = _captioned(promise.source, info.video_stream)
+    _, kept = _captioned(film, None)
+    if before == info.frames // info.lines and kept < captioned:
+        return [f"closed captions in {kept} frames instead of {captioned}"]
+    return []
+
+
+def _captioned(path: Path, number: int | None) -> tuple[int, int]:
+    with open_media(path) as media:
+        stream = film_stream(media) if number is None else media.streams[number]
+        packets = (bytes(packet) for packet in media.demux(stream) if packet.size)
+        return captions.captioned(packets)
 
 
 def near(found: Fraction, wanted: Fraction) -> Fraction:
