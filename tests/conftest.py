@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
+
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # in the background of a script, or under nohup
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker a core for the whole suite; a chosen part of it runs in one process, without waiting for workers."""
+    whole = config.args == config.getini("testpaths")
+    return len(os.sched_getaffinity(0)) if whole else 0
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -355,6 +357,14 @@ class LiveReporter:
 @contextmanager
 def reporting(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
     """Yield the reporter that fits: events for programs, bars on a terminal, lines elsewhere."""
+    with _reporter(as_json=as_json, quiet=quiet) as reporter:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            reporter.note(f"Ctrl-C does not reach this command; stop it with: kill {os.getpid()}")
+        yield reporter
+
+
+@contextmanager
+def _reporter(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
     console = stderr_console()
     if as_json:
         yield JsonReporter()

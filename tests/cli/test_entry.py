@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dubkit.cli.progress_bar import reporting
 from tests.torture.processes import ROOT, catches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="handlers are looked up in /proc")
@@ -62,10 +63,17 @@ def test_a_stop_that_came_while_a_library_made_a_class_changes_no_code(tmp_path:
     assert (done.returncode, done.stdout) == (130, b"told\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "ctrl_c"),
+    [
+        (signal.SIGINT, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_IGN),  # in the background of a script
+    ],
+)
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_stop_while_libraries_are_loaded_ends_with_130_and_a_sentence(
-    tmp_path: Path, number: signal.Signals, times: int
+    tmp_path: Path, number: signal.Signals, ctrl_c: signal.Handlers, times: int
 ) -> None:
     words = [sys.executable, "-m", "dubkit", "run", "film.mp4", "--audio", "dub.wav"]
     process = subprocess.Popen(
@@ -73,7 +81,7 @@ def test_a_stop_while_libraries_are_loaded_ends_with_130_and_a_sentence(
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, ctrl_c),
     )
     while not catches(process.pid, signal.SIGTERM) and process.poll() is None:
         time.sleep(0.001)
@@ -83,3 +91,15 @@ def test_a_stop_while_libraries_are_loaded_ends_with_130_and_a_sentence(
     assert process.returncode == 130, said
     assert said.startswith("error: stopped")
     assert "Traceback" not in said
+
+
+def test_a_command_that_ctrl_c_does_not_reach_says_how_it_is_stopped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with reporting(as_json=True, quiet=False):
+            pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert f"stop it with: kill {os.getpid()}" in capsys.readouterr().out
