@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         adapt as adapt,
         batch as batch,
         cast as cast,
+        deliver as deliver,
         evaluate as evaluate,
         job_status as job_status,
         plan as plan,
         report as report,
         run as run,
         verify as verify,
+        verify_film as verify_film,
     )
     from dubkit.errors import DubkitError as DubkitError
 
@@ -31,12 +33,14 @@ _CALLS = (
     "adapt",
     "batch",
     "cast",
+    "deliver",
     "evaluate",
     "job_status",
     "plan",
     "report",
     "run",
     "verify",
+    "verify_film",
 )
 _PUBLIC = {"DubkitError": "dubkit.errors"} | dict.fromkeys(_CALLS, "dubkit.api")
 

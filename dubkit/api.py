@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dubkit.config.flags import OF_SETTING, Flags, Settings
 from dubkit.config.presets import as_settings, load_config
 from dubkit.config.schema import Config
-from dubkit.media.container import local_path
+from dubkit.media.container import local_path, open_media
 from dubkit.pipeline.inspect import JobStatus, StageStatus, job_status, verify
 from dubkit.pipeline.job import dry_run, run_job
 from dubkit.pipeline.request import RunRequest, make_job, music_and_effects
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from dubkit.batches.run_batch import BatchResult
+    from dubkit.delivery import Delivered
     from dubkit.evaluation.evaluate_films import Evaluation
+    from dubkit.media.credentials import Verification
     from dubkit.planning.film_cast import FilmCast
     from dubkit.planning.film_plan import FilmPlan
     from dubkit.review.report_page import Report
@@ -43,6 +45,7 @@ __all__ = [
     "adapt",
     "batch",
     "cast",
+    "deliver",
     "dry_run",
     "evaluate",
     "job_status",
@@ -51,8 +54,10 @@ __all__ = [
     "plan",
     "report",
     "run",
+    "run_and_deliver",
     "run_job",
     "verify",
+    "verify_film",
 ]
 
 logging.getLogger("dubkit").addHandler(logging.NullHandler())
@@ -78,8 +83,10 @@ def run(
     wait: bool = False,
     verdicts: Path | str | None = None,
     cast: Path | str | None = None,
+    consent: Path | str | None = None,
     me: Path | str | None = None,
     junit: Path | str | None = None,
+    deliver: str | None = None,
     progress: Progress | None = None,
     cancel: Event | None = None,
     **flags: Unpack[Flags],
@@ -93,9 +100,11 @@ def run(
     ``work`` and used again by the same call. With ``dry_run`` nothing is done and the result holds the state of every
     unit; with ``wait``, another process in that folder is waited for. ``license="commercial"`` refuses engines whose
     weights may not be used for paid work. ``verdicts`` is a file of a person's verdicts on single shots
-    (`dubkit.pipeline.verdicts`), ``cast`` one of the people in it (`dubkit.faces.people`); ``junit`` is where the
-    gate's results are written, one case for each shot and measure. ``me`` is a file of music and effects that are
-    mixed under the dub, or ``track:N`` for a sound track of the film. Raises `dubkit.errors.DubkitError`.
+    (`dubkit.pipeline.verdicts`), ``cast`` one of the people in it (`dubkit.faces.people`), ``consent`` one of who of
+    them agreed (`dubkit.faces.consent`); ``junit`` is where the gate's results are written, one case for each shot and
+    measure. ``me`` is a file of music and effects that are mixed under the dub, or ``track:N`` for a sound track of
+    the film. ``deliver="patches"`` also writes what `deliver`
+    does. Raises `dubkit.errors.DubkitError`.
     """
     under, chosen = music_and_effects(me)
     config = _config(video, presets, [*as_settings(settings), *chosen], flags)
@@ -109,6 +118,7 @@ def run(
         analysis=analysis,
         verdicts=verdicts,
         cast=cast,
+        consent=consent,
         me=under,
     )
     request = RunRequest(
@@ -121,7 +131,71 @@ def run(
         overwrite=overwrite,
         wait=wait,
     )
-    return run_job(request, progress=progress or NoProgress(), cancel=cancel)
+    progress = progress or NoProgress()
+    if deliver is not None:
+        return run_and_deliver(request, deliver, progress=progress, cancel=cancel)
+    return run_job(request, progress=progress, cancel=cancel)
+
+
+def run_and_deliver(
+    request: RunRequest, kind: str, *, progress: Progress, cancel: Event | None = None
+) -> RunResult:
+    """Run a job, and deliver its film as ``kind``, which is checked before. Raises DubkitError."""
+    from dubkit import delivery
+
+    wanted = delivery.DeliveryRequest(request.job.work, kind=kind, overwrite=True)
+    delivery.check_delivery_request(wanted)
+    result = run_job(request, progress=progress, cancel=cancel)
+    if result.output is not None and not result.plan:
+        made = delivery.deliver(wanted, progress)
+        progress.note(f"delivered: {made.folder}")
+    return result
+
+
+def deliver(
+    work: Path | str,
+    out: Path | str | None = None,
+    *,
+    codec: str = "source",
+    handles: int = 8,
+    alpha: str = "straight",
+    reel: str | None = None,
+    timecode: str | None = None,
+    edit: Path | str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Delivered:
+    """Write patches of the changed shots of the finished job in ``work``, with the lists that conform them.
+
+    ``out`` is the folder, ``FILM.patches`` beside the result by default; ``handles`` are frames. ``codec`` is the
+    film's own, one of the setting ``generate.codec``, or ``prores_4444``, ``exr`` or ``png``, which carry the mouth's
+    soft mask as ``alpha``, straight or premultiplied. ``edit`` is a new edit of the film, on which the lists put the
+    patches. Raises `dubkit.errors.DubkitError`.
+    """
+    from dubkit import delivery
+
+    request = delivery.DeliveryRequest(
+        local_path(work),
+        None if out is None else local_path(out),
+        codec=codec,
+        handles=handles,
+        alpha=alpha,
+        reel=reel,
+        timecode=timecode,
+        edit=None if edit is None else local_path(edit),
+        overwrite=overwrite,
+    )
+    return delivery.deliver(request, progress or NoProgress())
+
+
+def verify_film(film: Path | str) -> Verification:
+    """What a dubbed film says of how it was made, and whether that is true. Raises `dubkit.errors.InputError`."""
+    from dubkit.media import credentials
+    from dubkit.work.store import digest_file
+
+    path = local_path(film)
+    with open_media(path):
+        return credentials.verify_film(path, digest_file(path))
 
 
 def plan(
@@ -166,6 +240,7 @@ def cast(
     video: Path | str,
     *,
     cast: Path | str | None = None,
+    consent: Path | str | None = None,
     out: Path | str | None = None,
     work: Path | str | None = None,
     shots: Path | str | None = None,
@@ -179,7 +254,8 @@ def cast(
     """Find the people of a film: a cast file to edit, ``<video>.cast.toml`` unless ``out`` says otherwise, and a
     contact sheet beside it.
 
-    ``cast`` is an earlier cast file, whose names are kept. `run` of the film continues from the analysis. Raises
+    ``cast`` is an earlier cast file, whose names are kept; ``consent`` is where a consent file to fill in is
+    written. `run` of the film continues from the analysis. Raises
     `dubkit.errors.OutputError` where the cast file exists already, unless ``overwrite``.
     """
     from dubkit.planning.film_cast import make_cast
@@ -192,6 +268,7 @@ def cast(
         shots=shots,
         analysis=analysis,
         known=cast,
+        consent=None if consent is None else local_path(consent),
         overwrite=overwrite,
     )
 

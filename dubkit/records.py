@@ -462,10 +462,21 @@ class Job:
     cast: Path | None = None  # a cast file: who is in which shot
     me: Path | None = None  # music and effects, to be mixed under the dub
     stems: tuple[Stem, ...] = ()  # the speech of single people, of which ``audio`` is the mix
+    consent: Path | None = None  # a consent file: who of the cast agreed to which languages
 
     @property
     def name(self) -> str:
         return self.output.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One person's consent to a dub in the language of a job."""
+
+    name: str
+    given: bool
+    why: str  # why there is none, or until when it holds
+    document: str  # SHA-256 of what was signed, or nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,3 +528,4 @@ class Manifest:
     results: Mapping[str, StageResult]  # "stage/unit" -> result
     inputs: Mapping[str, FileDigest] = field(default_factory=dict)  # attribute of Job -> its file
     kind: str = "dubkit work folder"
+    consent: tuple[Consent, ...] | None = None  # of each person of the cast; None: not checked

@@ -12,6 +12,7 @@ from dubkit.cli import (
     batch_cmd,
     cast_cmd,
     console,
+    deliver_cmd,
     evaluate_cmd,
     info_cmds,
     models_cmd,
@@ -44,6 +45,8 @@ app.command("batch", cls=DubkitCommand)(batch_cmd.batch)
 app.command("adapt", cls=DubkitCommand)(train_cmd.adapt)
 app.command("status", cls=DubkitCommand)(work_folder_cmds.status)
 app.command("report", cls=DubkitCommand)(report_cmd.report)
+app.command("deliver", cls=DubkitCommand)(deliver_cmd.deliver)
+app.command("verify", cls=DubkitCommand)(deliver_cmd.verify)
 app.command("diff", cls=DubkitCommand)(work_folder_cmds.diff)
 app.command("clean", cls=DubkitCommand)(work_folder_cmds.clean)
 app.command("evaluate", cls=DubkitCommand)(evaluate_cmd.evaluate)

@@ -26,11 +26,22 @@ CastOut = Annotated[
     ),
 ]
 
+ConsentOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write a consent file to fill in, with everybody who may be dubbed.",
+        show_default="none",
+        rich_help_panel=o.FILES,
+    ),
+]
+
 
 def cast(
     movie: o.Movie,
     out: CastOut = None,
     cast: o.Cast = None,
+    consent: ConsentOut = None,
     work: o.Work = None,
     shots: o.Shots = None,
     analysis: o.Analysis = None,
@@ -54,6 +65,7 @@ def cast(
       dubkit cast movie.mp4
       dubkit run movie.mp4 --audio dub.wav --cast movie.cast.toml
       dubkit cast movie.mp4 --cast movie.cast.toml --out new.cast.toml
+      dubkit cast movie.mp4 --cast movie.cast.toml --out new.cast.toml --consent movie.consent.toml
     """
     console.set_verbosity(verbose, quiet)
     with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:
@@ -67,6 +79,7 @@ def cast(
             shots=shots,
             analysis=analysis,
             known=cast,
+            consent=consent,
             overwrite=overwrite,
         )
         reporter.finish(events.Result("done", EXIT_OK, output=str(made.file), facts=_facts(made)))

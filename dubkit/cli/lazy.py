@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dubkit import (
         api as api,
         batches as batches,
+        delivery as delivery,
         evaluation as evaluation,
         planning as planning,
         review as review,
@@ -21,8 +22,10 @@ _PATHS = (
     "dubkit.cli.event_schema",
     "dubkit.config.presets",
     "dubkit.config.schema",
+    "dubkit.delivery",
     "dubkit.demo",
     "dubkit.evaluation",
+    "dubkit.media.credentials",
     "dubkit.pipeline.actor_profile",
     "dubkit.pipeline.diff",
     "dubkit.pipeline.inspect",

@@ -120,12 +120,30 @@ Cast = Annotated[
         rich_help_panel=FILES,
     ),
 ]
+Consent = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Consent file: who of the cast has none for --language stays as filmed; dubkit cast writes a template.",
+        show_default="consent is not checked",
+        rich_help_panel=FILES,
+    ),
+]
 Junit = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         help="Write the measurements of the gate as JUnit XML, one test case per shot and measure.",
         show_default="none",
+        rich_help_panel=FILES,
+    ),
+]
+Deliver = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Also deliver what changed: patches. dubkit deliver does it later, with more options.",
+        show_default="the film alone",
         rich_help_panel=FILES,
     ),
 ]
@@ -269,6 +287,16 @@ TrustScript = Annotated[
     typer.Option(
         "--trust-script",
         help="Use the script even where it does not seem to match the dub.",
+        rich_help_panel=SETTINGS,
+    ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Text shown in the first seconds of the picture, as in 'Dubbed with AI'; its corner and length: "
+        "--set generate.label_position=top-left, generate.label_seconds=5.",
+        show_default="no label",
         rich_help_panel=SETTINGS,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dubkit.cli import console, lazy, options as o, progress_bar
+from dubkit.errors import UsageError
 
 WorkFolder = Annotated[
     Path, typer.Argument(metavar="WORK", help="The work folder of a run.", show_default=False)
@@ -19,7 +20,7 @@ Page = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="The HTML page.",
+        help="The HTML page, or the list.",
         show_default="beside the result",
         rich_help_panel=o.FILES,
     ),
@@ -42,10 +43,42 @@ Room = Annotated[
     ),
 ]
 
+Markers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORM",
+        help="Write the findings and verdicts as markers instead of a page: csv, edl, fcpxml, or otio.",
+        show_default="a page is made",
+        rich_help_panel=o.FILES,
+    ),
+]
+VerdictsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Read verdicts from markers (.csv, .edl, .fcpxml, .otio) that begin with approve or reject, "
+        "and write them as a verdict file instead of a page.",
+        show_default="a page is made",
+        rich_help_panel=o.FILES,
+    ),
+]
+Timecode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Time code of the film's first frame, for markers.",
+        show_default="as the film states it",
+        rich_help_panel=o.SETTINGS,
+    ),
+]
+
 
 def report(
     work: WorkFolder,
     out: Page = None,
+    markers: Markers = None,
+    verdicts_from: VerdictsFrom = None,
+    timecode: Timecode = None,
     videos: Videos = "worst",
     room: Room = 48,
     jobs: o.Jobs = None,
@@ -62,8 +95,21 @@ def report(
     Examples:
       dubkit report movie.dubbed.dubkit
       dubkit report movie.dubbed.dubkit --out review.html --videos all
+      dubkit report movie.dubbed.dubkit --markers edl
+      dubkit report movie.dubbed.dubkit --verdicts-from notes.csv
     """
     console.set_verbosity(verbose, quiet)
+    if markers is not None and verdicts_from is not None:
+        raise UsageError("--markers and --verdicts-from exclude each other", hint="give one")
+    if markers is not None:
+        path, count = lazy.delivery.write_markers(work, markers, out, timecode)
+        _tell({"path": str(path), "markers": count}, f"{count} markers", json, quiet)
+        return
+    if verdicts_from is not None:
+        path, count, others = lazy.delivery.read_verdicts(work, verdicts_from, out, timecode)
+        facts = {"path": str(path), "verdicts": count, "other_markers": others}
+        _tell(facts, f"{count} verdicts; {others} markers are none", json, quiet)
+        return
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.review.make_report(
             work, out, progress=reporter, videos=videos, room=room, jobs=jobs
@@ -76,3 +122,12 @@ def report(
             f"{made.shots} shots, {made.videos} with a video, {made.size / 2**20:.1f} MB"
         )
     console.write_line(str(made.path))
+
+
+def _tell(facts: dict[str, object], said: str, json: bool, quiet: bool) -> None:
+    if json:
+        console.write_json(facts)
+        return
+    if not quiet:
+        console.write_line(said)
+    console.write_line(str(facts["path"]))

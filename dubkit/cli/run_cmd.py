@@ -48,10 +48,13 @@ def run(
     faces: o.Faces = None,
     adapt: o.Adapt = False,
     actor: o.Actor = None,
+    label: o.Label = None,
     gate: o.Gate = None,
     verdicts: o.Verdicts = None,
     cast: o.Cast = None,
+    consent: o.Consent = None,
     junit: o.Junit = None,
+    deliver: o.Deliver = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,
     backend: o.Backend = None,
@@ -82,6 +85,7 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
       dubkit run movie.mp4 -a anna=a.wav -a boris=b.wav --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
+      dubkit run movie.mp4 --audio dub.wav --language de --cast movie.cast.toml --consent movie.consent.toml
     """
     console.set_verbosity(verbose, quiet)
     forbid_downloads(offline)
@@ -97,6 +101,7 @@ def run(
         adapt=adapt,
         actor=actor,
         on_failure=on_failure,
+        label=label,
         gate=gate,
     )
 
@@ -115,6 +120,7 @@ def run(
             analysis=analysis,
             verdicts=verdicts,
             cast=cast,
+            consent=consent,
             me=under,
         )
         request = lazy.api.RunRequest(
@@ -127,7 +133,11 @@ def run(
             overwrite=overwrite,
             wait=wait,
         )
-        result: RunResult = lazy.api.run_job(request, progress=progress)
+        result: RunResult
+        if deliver is None:
+            result = lazy.api.run_job(request, progress=progress)
+        else:
+            result = lazy.api.run_and_deliver(request, deliver, progress=progress)
         return result
 
     run_and_show(work_on, as_json=json, quiet=quiet)
@@ -286,6 +296,7 @@ def _ended(result: RunResult) -> events.Result:
         "shots_with_original_picture": list(result.kept),
         "shots_without_speaker": list(result.unseen),
         "stages": dict(result.facts),
+        "consent": result.consent,
     }
     return events.Result(status, result.exit_code, output=output, facts=facts)
 
@@ -302,6 +313,8 @@ def _show(result: RunResult) -> None:
     where = (
         str(result.output) if result.output else "stopped before the film was written, as requested"
     )
+    if result.output:
+        console.write_line(result.consent)
     speed = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
     kept_units = len(result.results) - result.done
     resumed = f", {kept_units} of {len(result.results)} units done earlier" if kept_units else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from dubkit.errors import WorkError
 
 if TYPE_CHECKING:
     from dubkit.batches.jobs import JobState
+    from dubkit.delivery import NewEdit
     from dubkit.metrics.gate_limits import GateResult
     from dubkit.pipeline.inspect import JobStatus
 from typing import Literal
@@ -241,22 +243,36 @@ New = Annotated[
 ListAll = Annotated[bool, typer.Option("--all", help="Also list the shots that stay as they are.")]
 
 
+IsEdit = Annotated[
+    bool, typer.Option("--edit", help="NEW is a newly cut version of the film, not a dub.")
+]
+
+
 def diff(
     old: Old,
     new: New,
     script: o.Script = None,
+    edit: IsEdit = False,
     every: ListAll = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Show which shots would be rendered again if NEW replaced the dub of OLD.
 
+    A NEW that is a list (.edl, .otio), or with --edit the newly cut film, is a new edit of the film: shown is what of
+    each shot is still there.
+
     \b
     Examples:
       dubkit diff movie.dubbed.dubkit corrected.wav
       dubkit diff movie.dubbed.dubkit corrected.wav --script corrected.srt
       dubkit diff old.dubkit new.dubkit --all
+      dubkit diff movie.dubbed.dubkit new.edl
+      dubkit diff movie.dubbed.dubkit newly-cut.mov --edit
     """
+    if edit or new.suffix.lower() in (".edl", ".otio"):
+        _show_edit(lazy.delivery.compare_edit(lazy.inspect.OpenedJob(old), new), every, json)
+        return
     if new.is_dir():
         found = lazy.diff.compare(old, new)
     else:
@@ -279,3 +295,21 @@ def diff(
     if rows:
         console.stdout_console().print(console.table(("shot", "at", "", "why"), rows))
     console.write_line(f"{changed} of {len(found)} shots change")
+
+
+def _show_edit(found: NewEdit, every: bool, json: bool) -> None:
+    """The shots of a new edit."""
+    if json:
+        console.write_json(asdict(found))
+        return
+    rows = [
+        (f"{part.start}-{part.end}", part.state, part.shot or "", "dubbed" if part.dubbed else "")
+        for part in found.reuses
+        if every or part.state != "stays"
+    ]
+    if rows:
+        heads = ("frames", "", "shot of the old film", "")
+        console.stdout_console().print(console.table(heads, rows))
+    counts = Counter(part.state for part in found.reuses)
+    told = [f"{counts[state]} {state}" for state in ("stays", "moved", "trimmed", "new")]
+    console.write_line(f"{', '.join(told)}, {len(found.removed)} removed")

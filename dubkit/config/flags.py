@@ -26,6 +26,7 @@ class Flags(TypedDict, total=False):
     faces: Literal["speaking", "largest", "all"] | None
     adapt: bool | None
     actor: Path | str | None
+    label: str | None
     gate: Literal["warn", "keep-original", "stop", "off"] | None
     on_failure: Literal["stop", "original"] | None
     jobs: int | None
@@ -46,6 +47,7 @@ OF_SETTING = {
     "faces": "faces.which",
     "adapt": "adapt.enabled",
     "on_failure": "parallel.on_failure",
+    "label": "generate.label",
     "gate": "gate.action",
     "jobs": "parallel.jobs",
     "backend": "parallel.backend",

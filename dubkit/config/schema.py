@@ -418,6 +418,15 @@ class ReferenceSettings(Section):
         le=64,
         description="Frames of other shots that a face may borrow, of mouths that its shot does not show.",
     )
+    consented: tuple[str, ...] | None = Field(
+        None,
+        description="People of the cast who may be dubbed, others stay as filmed; --consent sets it. None: everybody.",
+    )
+    without_consent: Literal["original", "stop"] = Field(
+        "original",
+        description="With --consent, who has none for this language: original: stays as filmed; stop: nothing is "
+        "rendered.",
+    )
 
 
 class TimingSettings(Section):
@@ -464,6 +473,17 @@ class GenerateSettings(Section):
         description="Picture codec of the result; source: the film's own, or H.264 where that is a delivery codec "
         "that cannot be written.",
     )
+    label: str | None = Field(
+        None,
+        pattern=r"^[ -~]{1,80}$",
+        description="Text shown in the picture, in ASCII, as in Dubbed with AI. None: no label.",
+    )
+    label_position: Literal["top-left", "top-right", "bottom-left", "bottom-right"] = Field(
+        "bottom-left", description="Corner of the label."
+    )
+    label_seconds: float = Field(
+        5.0, gt=0, le=86_400, description="How long the label is shown, from the film's start."
+    )
     copy_frames: Literal["auto", "off"] = Field(
         "auto",
         description="Shots in which nothing is painted: auto: their coded frames are copied where the codec allows it; "
@@ -480,6 +500,19 @@ class GenerateSettings(Section):
 
 class StitchSettings(Section):
     """How the result is joined."""
+
+    credentials: Literal["off", "auto"] = Field(
+        "off",
+        description="Content credentials (C2PA): auto: a signed manifest in the film, or, where the extra c2pa or the "
+        "container lacks that, its facts in a JSON file beside it; signed films differ from run to run.",
+    )
+    certificate: str | None = Field(
+        None,
+        description="Certificate chain (PEM) that content credentials are signed with. None: a self-made test one.",
+    )
+    private_key: str | None = Field(
+        None, description="Private key (PEM, without a password) of the certificate."
+    )
 
     length: Literal["keep-video", "shortest", "freeze"] = Field(
         "keep-video",

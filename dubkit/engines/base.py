@@ -124,6 +124,9 @@ class FaceRenderer(Protocol):
     def touches(self, index: int) -> bool:
         """Whether `paint` would write anything into frame ``index`` of the film."""
 
+    def mask(self, index: int) -> records.Floats | None:
+        """(H, W) 0..1, soft, over the first plane: outside it `paint` changes nothing in that frame; None: nothing."""
+
 
 class Synthesizer(Engine, Protocol):
     """Makes the mouth of a face speak."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dubkit.config.schema import GenerateSettings
-from dubkit.media.frames import Frame
-from dubkit.media.planes import Plane
-from dubkit.records import FaceTrack, Mask, Timing, VideoInfo
-
 if TYPE_CHECKING:
+    from dubkit.config.schema import GenerateSettings
     from dubkit.lips.lending import Lent
+    from dubkit.media.frames import Frame
+    from dubkit.media.planes import Plane
+    from dubkit.records import FaceTrack, Mask, Timing, VideoInfo
 
 
 class PassthroughRenderer:
@@ -27,6 +26,9 @@ class PassthroughRenderer:
     def touches(self, index: int) -> bool:
         """Never."""
         return False
+
+    def mask(self, index: int) -> None:
+        """Nothing changes."""
 
     def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
         """Leave the picture alone."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,10 +29,12 @@ from dubkit.pipeline import dry_run, fingerprint, inputs
 from dubkit.pipeline.job import STAGES, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest, make_job
-from dubkit.progress import Progress
 from dubkit.records import Shot, Shown
 from dubkit.stages.base import Source
 from dubkit.weights.cache import find
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 NAME = "evaluate"
 SLACK = 1  # frames by which two films may differ in length

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,9 +23,11 @@ from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import rgb_crop
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.map_shots import map_shots
-from dubkit.progress import Progress
 from dubkit.records import Doubles, FaceState, FaceTrack, Floats, Picture, Shot
 from dubkit.stages.probe import load_film
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 NAME = "fid"
 PICTURES = 500  # of a film

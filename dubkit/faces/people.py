@@ -63,13 +63,14 @@ class People:
 
 
 NEVER = "never dubbed: the cast says so"
+WITHHELD = "not dubbed: there is no consent to this language"
 
 
-def as_cast(choice: TrackChoice, *, dub: bool) -> TrackChoice:
-    """The choice for a face whose person may be dubbed, or never."""
-    if dub or not choice.dubbed:
+def as_cast(choice: TrackChoice, *, dub: bool, consent: bool = True) -> TrackChoice:
+    """The choice for a face whose person may be dubbed, or never, or not in this language."""
+    if (dub and consent) or not choice.dubbed:
         return choice
-    return replace(choice, dubbed=False, reason=NEVER)
+    return replace(choice, dubbed=False, reason=WITHHELD if dub else NEVER)
 
 
 def load_people(folder: Path) -> People:
@@ -89,6 +90,7 @@ class Role:
     dub: bool = True  # False: the cast file says never
     profile: str | None = None  # of its person's way of speaking, a file in the stage's folder
     lent: str | None = None  # frames of other shots, the same
+    consent: bool = True  # False: this person gave none to the dub's language
 
 
 def save_roles(folder: Path, roles: list[Role]) -> None:

@@ -274,6 +274,15 @@ def _inside(
     return None if x1 <= x0 or y1 <= y0 else (slice(y0, y1), slice(x0, x1))
 
 
+def mask_over(mask: Floats, plane_from_canonical: align.Matrix, shape: tuple[int, int]) -> Floats:
+    """(H, W) a mask (128, 128) as `compose_patch` lays it over a plane of this shape."""
+    inside = _inside(mask, plane_from_canonical, shape)
+    if inside is None:
+        return np.zeros(shape, np.float32)
+    from_mask = align.compose(plane_from_canonical, align.invert(grid_from_canonical(GRID)))
+    return to_plane(mask, from_mask, shape[::-1])
+
+
 def _shift(inside: tuple[slice, slice]) -> align.Matrix:
     """What takes a matrix into a plane to one into a part of it, subtracted."""
     return np.array([[0, 0, inside[1].start], [0, 0, inside[0].start]], np.float64)

@@ -343,6 +343,7 @@ class Renderer:
         self._feather = feather
         self._painter = painter
         layout = plane_format(info)
+        self._shape = (info.height, info.width)
         self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
         self._coding = Coding(layout.depth, layout.is_rgb)
         self._lent: dict[int, blend.Reference] = {}
@@ -417,6 +418,15 @@ class Renderer:
         """Whether frame ``index`` of the film changes."""
         row = index - self._plan.start
         return 0 <= row < len(self._plan.alpha) and self._plan.alpha[row] > 0
+
+    def mask(self, index: int) -> Floats | None:
+        """(H, W) 0..1, soft, over the first plane: outside it nothing of that frame changes."""
+        if not self.touches(index):
+            return None
+        row, plan = index - self._plan.start, self._plan
+        soft = blend.soft_mask(plan.current[row], plan.target[row], self._feather)
+        place = self._plane_from_canonical(row)[0]
+        return blend.mask_over(soft * plan.alpha[row], place, self._shape)
 
     def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
         """Compose the wanted mouth into ``planes``."""

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import OutputError
-from dubkit.media import copying, frames, planes
+from dubkit.media import copying, fields, frames, planes
 from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
 from dubkit.media.probe import probe
@@ -82,6 +82,26 @@ def join_segments(
     times = _times(ranks[:kept], _lengthened(pts, kept))
     _copy(segments, times, time_base, out, repeated=repeated)
     return kept
+
+
+def copy_frames(
+    film: Path, info: VideoInfo, pts: Integers, span: tuple[int, int], out: Path
+) -> bool:
+    """Write coded pictures of a film, ``span`` as coded, half-open, with times from 0 at its constant rate.
+
+    False, and no file, where they do not stand alone.
+    """
+    times, (first, last) = fields.frame_times(pts, info), span
+    piece = Span(film, info, int(times[first]), int(times[last - 1]))
+    head = next(copying.packets_between(film, info, piece.first, piece.last), None)
+    if head is None or not head.is_keyframe or head.pts != piece.first:
+        return False
+    rate, count = info.average_rate / info.lines, last - first
+    grid = np.arange(count) * rate.denominator
+    if join_segments([piece], grid, Fraction(1, rate.numerator), out) == count:
+        return True
+    out.unlink()
+    return False
 
 
 def closed_end(ranks: Integers, wanted: int) -> int:

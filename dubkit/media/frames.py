@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from dubkit.errors import InputError
 from dubkit.media import fields
@@ -72,6 +73,20 @@ class Frame:
         rgb = plane_rows(small.planes[0], np.uint8)
         rgb = rgb[:, : width * 3].reshape(height, width, 3)
         return np.ascontiguousarray(np.rot90(rgb, -info.rotation // 90))
+
+    def rgb16(self) -> NDArray[np.uint16]:
+        """(H, W, 3) RGB of 16 bits, as coded: neither turned nor scaled."""
+        deep = self._scaler.reformat(
+            self._decoded if self.format.parity is None else self._field(),
+            format="rgb48le",
+            src_colorspace=swscale_matrix(self.format),
+            src_color_range=_JPEG if self.format.full_range else _MPEG,
+            dst_color_range=_JPEG,
+            interpolation=Interpolation.BICUBIC,
+        )
+        width, height = self.info.width, self.info.height
+        rows = plane_rows(deep.planes[0], np.uint16)
+        return np.array(rows[:, : width * 3], np.uint16).reshape(height, width, 3)
 
     def _field(self) -> VideoFrame:
         """The field as a picture that can be scaled."""

@@ -6,13 +6,13 @@ The pictures start at time 0 and the dub with them; what else the film holds mov
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from dubkit.errors import OutputError
-from dubkit.media import audio, container, loudness, process, streams
+from dubkit.media import audio, container, credentials, loudness, process, streams
 from dubkit.records import AT_START, Placement, VideoInfo
 
 _QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
@@ -59,6 +59,7 @@ class Parts:
     placement: Placement = AT_START
     dub_rate: int = 48_000
     mix: Mix | None = None
+    changed: bool = False  # a mouth was, which the file's metadata is to state
 
 
 def mux(parts: Parts, out: Path) -> None:
@@ -73,6 +74,8 @@ def mux(parts: Parts, out: Path) -> None:
         set_languages(out, [parts.language, *codes])
     if parts.info.rotation and suffix in streams.ISO:
         set_rotation(out, parts.info.rotation)
+    if parts.changed and suffix in streams.ISO:
+        credentials.add_xmp(out)
 
 
 def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> list[str]:
@@ -94,7 +97,13 @@ def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> l
     arguments += ["-map_metadata", tags, "-map_chapters", tags, "-dn"]
     if parts.keep:
         arguments += ["-map_metadata:s:0", f"{_SOURCE}:s:{parts.info.video_stream}"]
-    arguments += [*_picture(parts, out.suffix.lower()), *_dub(parts, out.suffix.lower())]
+    arguments += [
+        *_picture(parts.info, parts.codec, out.suffix.lower()),
+        *_dub(parts, out.suffix.lower()),
+    ]
+    if parts.changed:
+        for name, value in credentials.tags(out.suffix.lower()).items():
+            arguments += ["-metadata", f"{name}={value}"]
     for number, stream in enumerate(carried, 2):
         arguments += _carried(number, stream, parts, out.suffix.lower())
     attached = sum(stream.kind == "attachment" for stream in carried)
@@ -165,25 +174,49 @@ def _name(path: Path) -> str:
     return f"file:{path}"
 
 
-def _picture(parts: Parts, suffix: str) -> list[str]:
-    """Options of the pictures and of the file."""
+def _picture(info: VideoInfo, codec: str, suffix: str) -> list[str]:
+    """Options of the pictures, whose codec is ``codec``, and of the file."""
     options = ["-c:v:0", "copy", "-fflags", "+bitexact"]
     options += ["-flags:v", "+bitexact", "-flags:a", "+bitexact"]
-    if parts.info.pixel_aspect != 1:
-        shape = parts.info.pixel_aspect * parts.info.width / (parts.info.height * parts.info.lines)
+    if info.pixel_aspect != 1:
+        shape = info.pixel_aspect * info.width / (info.height * info.lines)
         options += ["-aspect:v:0", f"{shape.numerator}:{shape.denominator}"]
-    if suffix in (".mxf", ".mkv", ".webm") and parts.info.rate:  # stated apart from the times
-        options += ["-r:v:0", str(parts.info.rate / parts.info.lines)]
+    if suffix in (".mxf", ".mkv", ".webm") and info.rate:  # stated apart from the times
+        options += ["-r:v:0", str(info.rate / info.lines)]
     if suffix in streams.ISO:
         options += ["-movflags", "+faststart"]
-        scale = parts.info.time_base.denominator // parts.info.lines
+        scale = info.time_base.denominator // info.lines
         options += ["-video_track_timescale", str(scale)]
-        if parts.codec == "hevc":
+        if codec == "hevc":
             options += ["-tag:v:0", "hvc1"]  # the only one that Apple's players take
-        if parts.codec == "h264" and suffix == ".mov":
+        if codec == "h264" and suffix == ".mov":
             # FFmpeg takes deep H.264 for AVC-Intra otherwise, and writes what nobody decodes
             options += ["-tag:v:0", "avc1", "-strict", "unofficial"]
     return options
+
+
+def wrap_picture(
+    picture: Path, out: Path, info: VideoInfo, codec: str, tags: Mapping[str, str]
+) -> None:
+    """Put a coded picture alone into a container, with ``tags`` as its metadata. Raises `ToolError`."""
+    suffix = out.suffix.lower()
+    argv = [str(process.find_program("ffmpeg")), *_QUIET, *_input(picture), "-map", "0:v:0"]
+    argv += ["-map_metadata", "-1", *_picture(info, codec, suffix)]
+    for name, value in tags.items():
+        argv += ["-metadata", f"{name}={value}"]
+        if name == "reel_name":
+            argv += ["-metadata:s:v:0", f"{name}={value}"]
+    process.run([*argv, _name(out)])
+    if info.rotation and suffix in streams.ISO:
+        set_rotation(out, info.rotation)
+
+
+def extract_sound(film: Path, out: Path, seconds: float) -> None:
+    """Write the first sound track of a film as PCM of 24 bits, from time 0 on. Raises `ToolError`."""
+    chain = f"{_STEADY},apad,atrim=end={seconds:.6f}"
+    argv = [str(process.find_program("ffmpeg")), *_QUIET, *_input(film), "-map", "0:a:0"]
+    argv += ["-af", chain, "-c:a", "pcm_s24le", "-map_metadata", "-1"]
+    process.run([*argv, "-fflags", "+bitexact", "-flags:a", "+bitexact", _name(out)])
 
 
 def _dub(parts: Parts, suffix: str) -> list[str]:

@@ -8,12 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
 from dubkit.errors import OutputError
-from dubkit.media import captions, codecs, streams
+from dubkit.media import captions, codecs, streams, timecode
 from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
 from dubkit.media.frames import Frame, FrameReader
@@ -131,7 +130,7 @@ def _container_facts(film: Path, promise: Promise) -> list[str]:
     """Time code, and whether sound and pictures begin together."""
     told = []
     with open_media(promise.source) as source, open_media(film) as result:
-        before, after = timecode(source), timecode(result)
+        before, after = timecode.stated(source), timecode.stated(result)
         if before and promise.plan.keeps_timecode and before != after:
             told.append(f"time code {after or 'missing'} instead of {before}")
         starts = [
@@ -167,13 +166,6 @@ def _captioned(path: Path, number: int | None) -> tuple[int, int]:
 def near(found: Fraction, wanted: Fraction) -> Fraction:
     """The wanted aspect where a container's coarser one means it."""
     return wanted if abs(found / wanted - 1) < _ROUNDED else found
-
-
-def timecode(media: av.container.InputContainer) -> str | None:
-    """The time code at which a film starts, by its container or any stream."""
-    places = [media.metadata, *(stream.metadata for stream in media.streams)]
-    found = (value for tags in places for key, value in tags.items() if key.lower() == "timecode")
-    return next(found, None)
 
 
 def _pixels(film: Path, made: VideoInfo, pts: Integers, promise: Promise) -> list[str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubkit.errors import UsageError, WorkError
 from dubkit.pipeline import inspect, request
 from dubkit.pipeline.job import run_job
-from dubkit.progress import Progress
 from dubkit.records import SILENCE, Shot, Speech, TimedPhoneme
 from dubkit.speech.timing import load_speech, load_timing
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 _MOST_WORDS = 8  # quoted of a shot
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.pipeline.request import RunRequest
-from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
+from dubkit.records import Consent, Decision, FileDigest, Job, Shot, StageResult
 from dubkit.stages.base import Per, Source, Stage
 from dubkit.work import manifest, shared_analysis, store
 from dubkit.work.folder import intact
@@ -21,7 +21,13 @@ from dubkit.work.folder import intact
 JOB_UNIT = "job"
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
 STEM = "stem "  # begins the name of a stem among the inputs
-_SHOTWISE = ("shots", "verdicts", "cast", "me")  # inputs that make no other dub of a film
+_SHOTWISE = (
+    "shots",
+    "verdicts",
+    "cast",
+    "me",
+    "consent",
+)  # inputs that make no other dub of a film
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Run:
     inputs: Mapping[str, FileDigest]
     engines: Mapping[str, str]
     own: Mapping[str, ShotConfig] = field(default_factory=dict)  # shots with settings of their own
+    consent: tuple[Consent, ...] | None = None  # of the people of the cast; None: not checked
 
     @property
     def job(self) -> Job:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -17,14 +19,14 @@ import av
 from dubkit.config.schema import Config
 from dubkit.engines.registry import AUTO, ENGINES, choose, engine_class
 from dubkit.errors import InputError, OutputError, UsageError, WorkError
-from dubkit.faces import people
+from dubkit.faces import consent, people
 from dubkit.media import audio, codecs, container, writer
 from dubkit.media.probe import head, moving_pictures
 from dubkit.media.script import read_script
 from dubkit.pipeline import fingerprint, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
-from dubkit.records import FileDigest, Job, Manifest
+from dubkit.records import Consent, FileDigest, Job, Manifest
 from dubkit.stages import base, probe, speech, stitch
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.folder import check_work
@@ -39,6 +41,7 @@ INPUTS = (
     "verdicts",
     "cast",
     "me",
+    "consent",
 )  # attributes of Job that are files read
 _SPACE = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
 _LEAST_SPACE = 100 * 2**20
@@ -67,6 +70,7 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
             check_license(request.license, own)
     if job.cast is not None:
         people.read_cast(job.cast)
+    withheld = [one for one in consent_of(request) or () if not one.given]
     if job.script is not None:
         remarks: list[str] = []  # the stage speech warns of the same
         read_script(job.script, config.speech.language, remarks.append)
@@ -80,6 +84,7 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
         with container.open_media(stem.path) as media:
             audio.sound_stream(media, stem.path)
     said = tuple(stem_remarks(job)) if speech.STAGE in stages else ()
+    said += tuple(f"{one.name} stays as filmed: {one.why}" for one in withheld)
     if stitch.STAGE not in stages:
         return said
     warning = length_warning(job, config)
@@ -120,9 +125,49 @@ def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.R
         people.check_cast(
             people.read_cast(job.cast), job.cast, inputs["video"].sha256, job.video.name
         )
+    found = consent_of(request, inputs["video"].sha256)
+    if found is not None:
+        names = tuple(one.name for one in found if one.given)
+        section = config.references.model_copy(update={"consented": names})
+        config = config.model_copy(update={"references": section})
+        request = replace(request, config=config)
     engines = {stage.name: stage.identity(config) for stage in chosen}
     own = _shot_configs(request, chosen, engines, inputs["video"].sha256)
-    return fingerprint.Run(request, chosen, inputs, engines, own)
+    return fingerprint.Run(request, chosen, inputs, engines, own, found)
+
+
+def consent_of(request: RunRequest, film: str | None = None) -> tuple[Consent, ...] | None:
+    """The consent of everybody in the cast to this dub; None where no file is given. ``film`` is its SHA-256.
+
+    Raises UsageError where no cast or language is given, or somebody has none and that is to stop the run;
+    InputError for a file that cannot be used.
+    """
+    job, config = request.job, request.config
+    if job.consent is None:
+        return None
+    if job.cast is None:
+        raise UsageError(
+            "a consent file is given, but no cast that says who is who",
+            hint="dubkit cast MOVIE writes a cast file; name the people in it, and give it with --cast",
+        )
+    language = config.speech.language
+    if language is None:
+        raise UsageError(
+            "consent is given to languages, and that of the dub is not stated",
+            hint="set it with --language",
+        )
+    cast, file = people.read_cast(job.cast), consent.read_consent(job.consent)
+    names = tuple(dict.fromkeys(person.name for person in cast.person))
+    consent.check_consent(file, job.consent, names, film or cast.film, job.video.name)
+    dubbed = tuple(dict.fromkeys(person.name for person in cast.person if person.dub))
+    found = consent.consents(file, dubbed, language, date.today())
+    missing = [f"{one.name}: {one.why}" for one in found if not one.given]
+    if missing and config.references.without_consent == "stop":
+        raise UsageError(
+            f"there is no consent of {'; '.join(missing)}",
+            hint="--set references.without_consent=original leaves them as filmed",
+        )
+    return found
 
 
 def select(

@@ -11,15 +11,16 @@ from pydantic import ValidationError
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.faces.people import Person, load_people
-from dubkit.metrics.gate_limits import GateResult
+from dubkit.metrics.gate_limits import GateResult, load_gate
 from dubkit.pipeline import fingerprint, request
 from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
-from dubkit.pipeline.job import STAGES, dry_run
+from dubkit.pipeline.job import STAGES, dry_run, find_film
 from dubkit.pipeline.result import about, read_gates
-from dubkit.records import Job, Manifest, Shot, StageResult
+from dubkit.records import Job, Manifest, Shot, StageResult, VideoInfo
+from dubkit.stages import generate, probe
 from dubkit.stages.base import Stage
 from dubkit.work import folder, lock, store
-from dubkit.work.manifest import read_manifest, read_receipt
+from dubkit.work.manifest import key, read_manifest, read_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,36 @@ class OpenedJob:
             for name, _, track in pairs
             if name == shot.name
         }
+
+    def gate(self, shot: Shot) -> GateResult | None:
+        """What the gate said of a shot; None where it was not asked yet."""
+        done = self.receipt("gate", shot) is not None
+        return load_gate(self.folder("gate", shot)) if done else None
+
+    def film_facts(self) -> VideoInfo:
+        """The facts of the film. Raises WorkError where it was not looked at yet."""
+        return probe.load_film(self.folder("probe", None))[0]
+
+    def generated(self, shot: Shot) -> generate.GenerateResult | None:
+        """What was made of a shot; None where that is not done."""
+        path = self.folder("generate", shot) / generate.RESULT
+        done = self.receipt("generate", shot) is not None
+        return store.read_record(path, generate.GenerateResult) if done else None
+
+    def finished_film(self) -> Path:
+        """The dubbed film in the work folder. Raises WorkError unless it was made of the shots as they are now."""
+        stitched = self.receipt("stitch", None)
+        for name in ("generate", "gate"):
+            names = [key(name, shot.name) for shot in self.shots]
+            lines = [self.receipt(name, shot) for shot in self.shots]
+            outputs = [sorted(line.outputs.items()) if line else None for line in lines]
+            wanted = store.digest_value([names, outputs])
+            if stitched is None or stitched.parts.get(f"input {name}") != wanted:
+                raise WorkError(
+                    f"the job in {self.run.job.work} is not finished",
+                    hint="run it to its end first",
+                )
+        return find_film(self.folder("stitch", None))
 
     def receipt(self, name: str, shot: Shot | None) -> StageResult | None:
         """The line of a published unit; None where it is not done."""

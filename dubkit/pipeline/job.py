@@ -173,6 +173,9 @@ def _run_locked(
             film = find_film(run.folder(run.stages[-1], None))
             if not (job.output.exists() and is_same(film, job.output)):
                 deliver(film, job.output)
+            beside = film.with_name(stitch.SIDECAR)
+            if beside.is_file():
+                deliver(beside, job.output.with_name(f"{job.output.stem}.{stitch.SIDECAR}"))
     finally:
         sweep(job.work)
         if run.request.junit is not None:
@@ -184,6 +187,7 @@ def _run_locked(
         frames=sum(shot.frames for shot in runner.shots),
         seconds=time.monotonic() - began,
         gates=read_gates(run, runner.results),
+        consent=run.consent,
     )
 
 

@@ -14,9 +14,12 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dubkit.progress import Progress
 from dubkit.work.folder import LOG
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 MOST_BYTES = 2_000_000
 

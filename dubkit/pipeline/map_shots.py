@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dubkit.errors import WorkError
 from dubkit.parallel import scheduler, workers
-from dubkit.progress import Progress
 from dubkit.records import Shot
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 
 class ShotTask(Protocol):

@@ -47,6 +47,7 @@ def make_job(
     analysis: Path | str | None = None,
     verdicts: Path | str | None = None,
     cast: Path | str | None = None,
+    consent: Path | str | None = None,
     me: Path | str | None = None,
     mix: Path | str | None = None,
 ) -> Job:
@@ -69,6 +70,7 @@ def make_job(
         analysis=local_path(analysis) if analysis else None,
         verdicts=local_path(verdicts) if verdicts else None,
         cast=local_path(cast) if cast else None,
+        consent=local_path(consent) if consent else None,
         me=local_path(me) if me else None,
         stems=dub.stems,
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dubkit import errors
+from dubkit.faces.consent import in_words as in_words
 from dubkit.metrics.gate_limits import Check, GateResult, load_gate
 from dubkit.pipeline import dry_run, fingerprint
-from dubkit.records import Shown, StageResult
+from dubkit.records import Consent, Shown, StageResult
 from dubkit.stages.base import Per
 from dubkit.work import junit, manifest
 
@@ -46,6 +47,7 @@ class RunResult(Shown):
     frames: int = 0  # frames of picture in the film
     plan: tuple[dry_run.UnitState, ...] = ()  # of a dry run
     gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
+    consent: str = ""  # who agreed to be dubbed, in one line
 
     def facts_shown(self) -> dict[str, object]:
         """Where the film is, and how the run went."""
@@ -81,6 +83,7 @@ def summarize(
     frames: int,
     seconds: float,
     gates: tuple[GateResult, ...] = (),
+    consent: Sequence[Consent] | None = None,
 ) -> RunResult:
     """The outcome of a run that came to its end."""
     results = tuple(results)
@@ -99,6 +102,7 @@ def summarize(
         seconds=seconds,
         frames=frames,
         gates=gates,
+        consent=in_words(consent),
     )
 
 

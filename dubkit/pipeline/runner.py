@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dubkit.errors import WorkError
 from dubkit.parallel import scheduler, workers
 from dubkit.pipeline import dry_run, fingerprint, worker
 from dubkit.pipeline.result import about, to_error
-from dubkit.progress import Progress
 from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
 from dubkit.work import folder, shared_analysis
 from dubkit.work.lock import signature
 from dubkit.work.manifest import VERSION, key, write_manifest
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 SAVE_SECONDS = 0.5  # the manifest is saved at most this often; receipts cover the time between
 SAVE_SHARE = 20  # and takes at most one part in so many of the run
@@ -56,7 +59,9 @@ class Runner:
     def save(self) -> None:
         """Write the manifest."""
         began = time.monotonic()
-        manifest = Manifest(VERSION, self.run.job, self.all_results, self.run.inputs)
+        manifest = Manifest(
+            VERSION, self.run.job, self.all_results, self.run.inputs, consent=self.run.consent
+        )
         write_manifest(self.run.job.work, manifest)
         took = time.monotonic() - began
         self._next_save = began + max(SAVE_SECONDS, SAVE_SHARE * took)

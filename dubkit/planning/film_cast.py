@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,15 +14,18 @@ import numpy as np
 from dubkit.config.schema import Config
 from dubkit.errors import OutputError
 from dubkit.faces.appearance import PORTRAIT_SIDE
+from dubkit.faces.consent import consent_text
 from dubkit.faces.people import People, Person, cast_text, load_people
 from dubkit.pipeline import inspect
 from dubkit.pipeline.job import run_job
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.planning.contact_sheet import BACKGROUND, DIM, INK, PANEL, draw_text
-from dubkit.progress import Progress
 from dubkit.records import Picture, Shown
 from dubkit.stages import appearance, cast, faces, probe, shots
 from dubkit.work.manifest import write_atomic
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 _STAGES = (probe.STAGE, shots.STAGE, faces.STAGE, appearance.STAGE, cast.STAGE)
 PAGE = 10  # people on one picture
@@ -54,17 +58,21 @@ def make_cast(
     shots: Path | str | None = None,
     analysis: Path | str | None = None,
     known: Path | str | None = None,
+    consent: Path | None = None,
     overwrite: bool = False,
 ) -> FilmCast:
     """Group the faces of a film into people, and write the cast file and its contact sheet.
 
-    ``known`` is a cast file whose names are kept. The work folder is the one that a run of this film takes. Raises
-    OutputError where the cast file exists already, and other `dubkit.errors.DubkitError` as a run does.
+    ``known`` is a cast file whose names are kept, ``consent`` where a consent file to fill in is written. The work
+    folder is the one that a run of this film takes. Raises OutputError where the cast file exists already, and other
+    `dubkit.errors.DubkitError` as a run does.
     """
     job = make_job(
         *(video, video, config), work=work, shots=shots, analysis=analysis, cast=known
     )  # no stage here reads a dub
     out = out or job.video.with_name(f"{job.video.stem}.cast.toml")
+    if consent is not None and consent.exists():
+        raise OutputError(f"the consent file {consent} exists already", hint="name another")
     if out.exists() and not overwrite:
         raise OutputError(
             f"the cast file {out} exists already",
@@ -78,6 +86,10 @@ def make_cast(
     text = cast_text(people, opened.manifest.inputs["video"].sha256, job.video.name)
     try:
         write_atomic(out, text.encode())
+        if consent is not None:
+            names = [person.name for person in people.people if person.dub]
+            film = opened.manifest.inputs["video"].sha256
+            write_atomic(consent, consent_text(names, film, job.video.name).encode())
         pictures = _write_sheets(out.with_suffix(".jpg"), people, folder)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error

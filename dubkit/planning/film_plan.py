@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,6 @@ from dubkit.pipeline.job import STAGES, dry_run, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest
 from dubkit.planning import contact_sheet, shot_plan
-from dubkit.progress import Progress
 from dubkit.records import (
     FaceTrack,
     Job,
@@ -37,6 +37,9 @@ from dubkit.records import (
 from dubkit.speech.timing import load_speech, load_timing, save_timing
 from dubkit.stages import adapt, base, conform, gate, generate
 from dubkit.stages.probe import load_film
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least

@@ -20,7 +20,7 @@ from dubkit.metrics import definitions, gate_limits, lips
 from dubkit.metrics.lips import LABIALS, MARKS, opening
 from dubkit.pipeline import inspect, verdicts
 from dubkit.pipeline.job import STAGES
-from dubkit.pipeline.result import about
+from dubkit.pipeline.result import about, in_words
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import (
     SILENCE,
@@ -98,6 +98,7 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         "seconds": 0.0,
         "speech": "",
         "offset": "",
+        "consent": in_words(opened.manifest.consent),
     }
     if opened.receipt("probe", None):
         info, _ = probe.load_film(opened.folder("probe", None))

@@ -12,7 +12,7 @@ from fractions import Fraction
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import cv2
@@ -34,7 +34,6 @@ from dubkit.parallel.workers import cores
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
-from dubkit.progress import Progress
 from dubkit.records import (
     AT_START,
     FaceState,
@@ -50,6 +49,9 @@ from dubkit.review import data as page_data
 from dubkit.stages.conform import load_conform
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 VIDEOS = ("worst", "all", "none")
 MEGABYTE = 2**20

@@ -6,7 +6,6 @@ unless it was accepted or is to be corrected. Later stages take the dub's place 
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from dubkit.config.schema import ConformSettings
 from dubkit.errors import ConformError, UsageError
-from dubkit.media import audio, concat, container, loudness
+from dubkit.media import audio, concat, container, loudness, timecode
 from dubkit.records import Floats, Placement, Speech, VideoInfo
 from dubkit.speech import sound_offset
 from dubkit.stages import base, probe
@@ -147,24 +146,8 @@ def _clock(seconds: float) -> str:
 def film_start(video: Path, info: VideoInfo) -> float | None:
     """Seconds after midnight at which the film's time code begins; None where it has none."""
     with container.open_media(video) as film:
-        tables = [film.streams[info.video_stream].metadata, film.metadata]
-        tables += [stream.metadata for stream in film.streams]
-        codes = [value for t in tables for name, value in t.items() if name.lower() == "timecode"]
-    return timecode_seconds(codes[0], float(info.average_rate / info.lines)) if codes else None
-
-
-def timecode_seconds(code: str, rate: float) -> float | None:
-    """Seconds that a time code stands for at ``rate`` frames a second; frames are dropped after ``;`` or ``.``."""
-    parts = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d)", code.strip())
-    if parts is None or rate <= 0:
-        return None
-    hours, minutes, seconds, frames = (int(parts[n]) for n in (1, 2, 3, 5))
-    nominal = round(rate)
-    total = (hours * 3600 + minutes * 60 + seconds) * nominal + frames
-    if parts[4] != ":" and nominal % 30 == 0:
-        past = 60 * hours + minutes
-        total -= nominal // 15 * (past - past // 10)
-    return total / rate
+        code = timecode.stated(film)
+    return timecode.seconds_of(code, info.average_rate / info.lines) if code else None
 
 
 def judge(

@@ -29,7 +29,7 @@ from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_c
 from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
-from dubkit.media import codecs, copying
+from dubkit.media import codecs, copying, label
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.result_check import Sample
@@ -69,7 +69,9 @@ class GenerateResult:
     copied: tuple[int, int] | None = (
         None  # frames of the film whose coded pictures are taken as they are
     )
-    spans: tuple[tuple[int, int], ...] | None = None  # frames of the film that were painted
+    spans: tuple[tuple[int, int], ...] | None = (
+        None  # frames of the film that were painted or labeled
+    )
 
 
 def synthesizer(config: Config, device: str) -> base.Synthesizer:
@@ -91,10 +93,34 @@ def run(context: StageContext) -> StageReport:
     cast = Cast(context)
     shot = _shot(context)
     info, _ = probe.load_film(context.folder("probe"))
+    parts, faces, renderers = plan(context, cast)
+    meters = shot_meters(info, shot, faces, context.config, context.device)
+    result = render(context, renderers, meters)
+    meters.save(context.out)
+    save_choice(context.out, [part.choice for part in parts.values()])
+    return StageReport(
+        engine=cast.names(),
+        warnings=_damage(result),
+        facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
+    )
+
+
+Planned = tuple[dict[int, Part], list[tuple[FaceTrack, Part]], list[base.FaceRenderer]]
+
+
+def plan(context: StageContext, cast: Cast) -> Planned:
+    """Each track's part in the dub, the faces that are dubbed, and a renderer for each of those; nothing is painted."""
+    shot = _shot(context)
+    info, _ = probe.load_film(context.folder("probe"))
     folder = context.folder("faces")
     tracks = load_tracks(folder)
     parts = {
-        number: replace(part, choice=as_cast(part.choice, dub=cast.role(number).dub))
+        number: replace(
+            part,
+            choice=as_cast(
+                part.choice, dub=cast.role(number).dub, consent=cast.role(number).consent
+            ),
+        )
         for number, part in shares(
             shot, folder, context.folder("timing"), context.config, cast.people
         ).items()
@@ -110,15 +136,7 @@ def run(context: StageContext) -> StageReport:
         )
         for track, part in faces
     ]
-    meters = shot_meters(info, shot, faces, context.config, context.device)
-    result = render(context, renderers, meters)
-    meters.save(context.out)
-    save_choice(context.out, [part.choice for part in parts.values()])
-    return StageReport(
-        engine=cast.names(),
-        warnings=_damage(result),
-        facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
-    )
+    return parts, faces, renderers
 
 
 def shares(
@@ -226,32 +244,48 @@ def render(
     cv2.setNumThreads(1)  # cores are kept busy by painting several frames at once
     shot = _shot(context)
     info, pts = probe.load_film(context.folder("probe"))
+    settings = context.config.generate
+    shown = label.Label(info, settings) if settings.label else None
     _lend(FrameReader(context.job.video, info, pts), renderers)
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
     sample = None
     encoding = shot_encoding(context, info)
-    wanted = [any(r.touches(i) for r in renderers) for i in range(shot.start, shot.end)]
+    places = range(shot.start, shot.end)
+    painted = [any(r.touches(i) for r in renderers) for i in places]
+    wanted = [
+        p or (shown is not None and shown.touches(i)) for p, i in zip(painted, places, strict=True)
+    ]
     if not any(wanted):
         untouched = _untouched(context, info, pts, encoding, len(renderers))
         if untouched is not None:
             write_record(context.out / RESULT, untouched)
             return untouched
     segment = context.out / SEGMENT
-    with FrameWriter(segment, info, context.config.generate, encoding=encoding) as writer:
+    with FrameWriter(segment, info, settings, encoding=encoding) as writer:
         for made in in_order(partial(_paint, renderers), frames, context.cores):
+            if meters is not None:
+                meters.measure(made.source, made.planes)
+            made = _labeled(made, shown)
             writer.write(made.planes, made.source.pts, made.source.extras)
             if sample is None:
                 sample = Sample(shot.start, _changed(made) if made.painted else None)
-            if meters is not None:
-                meters.measure(made.source, made.planes)
-    done = (shot.frames, any(wanted), sum(wanted), len(renderers), reader.repaired)
+    done = (shot.frames, any(wanted), sum(painted), len(renderers), reader.repaired)
     spans = tuple(
         (shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(wanted))
     )
     result = GenerateResult(*done, sample, spans=spans)
     write_record(context.out / RESULT, result)
     return result
+
+
+def _labeled(made: _Made, shown: label.Label | None) -> _Made:
+    """The picture with the label, where it has one; the gate measures it without."""
+    if shown is None or not shown.touches(made.source.index):
+        return made
+    planes = tuple(plane.copy() for plane in made.planes)
+    shown.paint(planes)
+    return replace(made, planes=planes, painted=True)
 
 
 def shot_encoding(context: StageContext, info: VideoInfo) -> codecs.Encoding:

@@ -28,6 +28,7 @@ def run(context: StageContext) -> StageReport:
     people, named = cast.by_face(), {person.name: person for person in cast.people}
     profiles = adapt.actors_of(context.folder("adapt"))
     tracks = {t.track: t for t in selection.load_tracks(context.folder("faces"))}
+    consented = context.config.references.consented
     roles, borrowed = [], 0
     for choice in selection.load_choice(context.folder("faces")):
         face = f"{context.shot.name}/{choice.track}"
@@ -45,9 +46,12 @@ def run(context: StageContext) -> StageReport:
         # numbers of people change with the cuts; names of a cast file do not
         name = person.name if person and cast.named else None
         dub = person is None or person.dub
-        roles.append(Role(choice.track, name, dub, profile, lent))
+        consent = consented is None or name in consented
+        roles.append(Role(choice.track, name, dub, profile, lent, consent))
     save_roles(context.out, roles)
-    return StageReport(facts={"borrowed": borrowed, "never": sum(not role.dub for role in roles)})
+    never = sum(not role.dub for role in roles)
+    withheld = sum(not role.consent for role in roles)
+    return StageReport(facts={"borrowed": borrowed, "never": never, "without_consent": withheld})
 
 
 def _lender(person: Person | None, named: dict[str, Person]) -> Person | None:

@@ -18,6 +18,7 @@ from dubkit.media import (
     concat,
     container,
     copying,
+    credentials,
     fields,
     frames,
     loudness,
@@ -35,10 +36,12 @@ from dubkit.speech.timing import load_speech
 from dubkit.stages import base, conform, generate
 from dubkit.stages.probe import load_clean_points, load_film
 from dubkit.stages.shots import load_shots
-from dubkit.work.store import read_record
+from dubkit.version import __version__
+from dubkit.work.store import digest_file, read_record, write_record
 
 Pts = Integers
 _ROUNDING = 0.02  # seconds of a dub after the film that are no more than a coded frame of sound
+SIDECAR = credentials.SIDECAR
 _MOST_WORDS = 12  # that are named
 
 
@@ -50,6 +53,7 @@ class Picture:
     pts: Pts
     copied: bool  # the source's own coded pictures
     samples: tuple[result_check.Sample, ...] = ()  # to compare with the source
+    changed: bool = False  # a mouth was
 
 
 def run(context: base.StageContext) -> base.StageReport:
@@ -90,9 +94,15 @@ def run(context: base.StageContext) -> base.StageReport:
             samples=picture.samples,
         ),
     )
+    signed = _credentials(context, film, info) if made.changed else ()
     return base.StageReport(
         engine=f"ffmpeg {process.program_version('ffmpeg')}",
-        warnings=(*plan.warnings, *mixed.warnings, *_remarks(context, parts, dub, suffix, heard)),
+        warnings=(
+            *plan.warnings,
+            *mixed.warnings,
+            *_remarks(context, parts, dub, suffix, heard),
+            *signed,
+        ),
         notes=(*plan.notes, *mixed.notes, *_lossy(dub, parts.sound, suffix)),
         facts={
             "frames": len(made.pts),
@@ -101,6 +111,73 @@ def run(context: base.StageContext) -> base.StageReport:
             **mixed.facts,
         },
     )
+
+
+def _credentials(context: base.StageContext, film: Path, info: VideoInfo) -> tuple[str, ...]:
+    """Sign the film, or write the facts beside it, where that is wanted; returns what is to be said of it."""
+    settings, job = context.config.stitch, context.job
+    if settings.credentials == "off":
+        return ()
+    facts = _facts_of_change(context, info)
+    why = credentials.missing(film)
+    if why is None:
+        signer = load_signer(context.config)
+        credentials.sign(film, job.video, facts, signer, job.output.name)
+        checked = credentials.verify_film(film, "")
+        if checked.state != "intact":
+            raise OutputError(f"the content credentials do not hold: {'; '.join(checked.problems)}")
+        return (
+            (
+                "content credentials are signed with a TEST certificate: they prove nothing of who made this",
+            )
+            if signer.test
+            else ()
+        )
+    facts["result_sha256"] = digest_file(film)
+    write_record(context.out / credentials.SIDECAR, facts, dict[str, object])
+    return (f"content credentials are a file beside the film, unsigned: {why}",)
+
+
+def load_signer(config: Config) -> credentials.Signer:
+    """Who signs, by the settings. Raises UsageError, InputError."""
+    certificate, key = config.stitch.certificate, config.stitch.private_key
+    return credentials.load_signer(
+        Path(certificate).expanduser() if certificate else None,
+        Path(key).expanduser() if key else None,
+    )
+
+
+def _facts_of_change(context: base.StageContext, info: VideoInfo) -> dict[str, object]:
+    """What was changed of which film where, and by what."""
+    job, config = context.job, context.config
+    shots = []
+    folders = zip(context.inputs["generate"], context.inputs["gate"], strict=True)
+    for shot, (folder, gate) in zip(load_shots(context.folder("shots")), folders, strict=True):
+        result = read_record(folder / generate.RESULT, generate.GenerateResult)
+        if not result.painted or load_gate(gate).kept:
+            continue
+        spans = result.spans or ((shot.start, shot.end),)
+        rate = float(info.average_rate)
+        shots.append(
+            {
+                "shot": shot.name,
+                "frames": [list(span) for span in spans],
+                "seconds": [[round(frame / rate, 3) for frame in span] for span in spans],
+                "changed": "mouth region",
+            }
+        )
+    people = config.references.consented
+    return {
+        "digital_source_type": credentials.SOURCE_TYPE,
+        "dubkit": __version__,
+        "source": {"name": job.video.name, "sha256": digest_file(job.video)},
+        "dub": {"name": job.audio.name, "sha256": digest_file(job.audio)},
+        "language": config.speech.language or dub_language(audio.audio_info(job.audio), config),
+        "generator": generate.identity(config),
+        "consent": "not checked" if people is None else list(people),
+        "label": config.generate.label,
+        "shots": shots,
+    }
 
 
 def _times(pts: Pts, info: VideoInfo) -> tuple[Pts, Fraction]:
@@ -125,19 +202,22 @@ def _picture(
     refuse_damaged(context.job.video, damaged, info.frames, context.config.probe.max_damaged)
     samples = tuple(result.sample for result in results if result.sample is not None)
     copies = context.config.generate.copy_frames == "auto"
+    changed = any(result.painted for result in results)
     as_it_was = not damaged and not any(result.touched for result in results)
     step = 1 / float(info.average_rate)
     if settings.length == "freeze" and sound > info.duration + step / 2:
         more = math.ceil((sound - info.duration) / step / info.lines - 1e-6) * info.lines
         frozen = _freeze(context, info, segments[-1], more)
-        return Picture((*segments, frozen), _lengthened(pts, len(pts) + more, info), False, samples)
+        return Picture(
+            (*segments, frozen), _lengthened(pts, len(pts) + more, info), False, samples, changed
+        )
     if settings.length == "shortest" and sound < info.duration - step / 2:
         elapsed = (pts - pts[0]) * float(info.time_base)
         count = max(1, int(np.searchsorted(elapsed, sound - step / 2)))
         pts = pts[: -(-count // info.lines) * info.lines]
     if as_it_was and copies and info.codec == wanted and concat.can_copy(context.job.video, info):
         return Picture((context.job.video,), pts, True, samples)
-    return Picture(segments, pts, False, samples)
+    return Picture(segments, pts, False, samples, changed)
 
 
 def _segments(
@@ -333,6 +413,7 @@ def _parts(
         placement=placement,
         dub_rate=dub.rate,
         mix=mix,
+        changed=picture.changed,
     )
     return _limited(parts, settings.max_true_peak) if mix else (parts, Mixed())
 
@@ -437,6 +518,8 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
         main = moving_pictures(film, job.video).index
         found = stream_facts(film)
     plan = _plan_streams(found, main, suffix, config)
+    if config.stitch.credentials != "off" and credentials.missing(job.output) is None:
+        load_signer(config)
     dub = audio.audio_info(job.audio, whole=False)
     under = config.stitch.me_track
     if job.me is not None:
@@ -493,7 +576,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "conform", "shots", "speech", "generate", "gate"),
     run=run,
-    version=5,
+    version=6,
     sections=("stitch", "generate", "gate", "probe", "speech"),
     files=("video", "audio", "me"),
     identity=identity,

@@ -25,7 +25,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -36,10 +36,12 @@ from torch import Tensor, nn
 
 from dubkit.config.schema import LoopSettings
 from dubkit.errors import Interrupted, ModelError, OutputError, WorkError
-from dubkit.progress import Progress
 from dubkit.records import Picture
 from dubkit.work import lock, manifest
 from dubkit.work.folder import explain
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
 
 _WARM_UP = 200  # steps, or a tenth of the training
 

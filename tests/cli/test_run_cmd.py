@@ -138,6 +138,7 @@ FREE = {
     "scheduler",
     "device",
     "dub_offset",
+    "label",
 }
 
 

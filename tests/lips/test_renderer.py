@@ -103,6 +103,20 @@ def test_the_net_paints_planes_of_every_kind_and_leaves_the_rest_alone(
         assert np.array_equal(plane[beyond], filmed[beyond])
 
 
+def test_nothing_changes_outside_the_mask(painter: MouthPainter) -> None:
+    frames = film("yuv444p10le")
+    renderer = Renderer(frames[0].info, plan(), 0.12, painter)
+    mask = renderer.mask(frames[4].index)
+    assert mask is not None
+    assert mask.shape == (SIZE, SIZE)
+    assert mask.min() == 0
+    assert mask.max() == pytest.approx(1)
+    assert ((mask > 0.1) & (mask < 0.9)).any()
+    for plane, filmed in zip(rendered(painter, frames, [4])[4], frames[4].planes, strict=True):
+        assert not (plane != filmed)[mask == 0].any()
+    assert renderer.mask(frames[0].index - 1) is None
+
+
 def test_frames_alone_and_in_any_order_come_out_the_same(painter: MouthPainter) -> None:
     frames = film("yuv420p")
     whole = rendered(painter, frames, list(range(FRAMES)))

@@ -86,6 +86,9 @@ class Patch:
     def touches(self, index: int) -> bool:
         return self.start <= index < self.end
 
+    def mask(self, index: int) -> None:
+        """Is never asked."""
+
     def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
         height, width = planes[0].shape
         part = planes[0][height // 2 : height * 3 // 4, width // 4 : width // 2]

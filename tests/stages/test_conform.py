@@ -131,22 +131,6 @@ def test_the_time_in_a_broadcast_wave_file_is_obeyed(
     assert chosen == (Placement(-0.5), "option", [])
 
 
-@pytest.mark.parametrize(
-    ("code", "rate", "seconds"),
-    [
-        ("01:00:00:00", 25.0, 3600.0),
-        ("10:00:00:12", 24.0, 36000.5),
-        ("01:00:00:00", 24000 / 1001, 3603.6),
-        ("01:00:00;00", 30000 / 1001, 3600.0 - 0.0036),
-        ("00:01:00;02", 30000 / 1001, 1800 * 1001 / 30000),
-        ("nonsense", 25.0, None),
-    ],
-)
-def test_time_codes_are_seconds(code: str, rate: float, seconds: float | None) -> None:
-    found = conform.timecode_seconds(code, rate)
-    assert found == (None if seconds is None else pytest.approx(seconds, abs=1e-4))
-
-
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_dub_that_goes_on_after_the_film_is_reported_by_however_little(
     tmp_path: Path, silent: bool

@@ -66,7 +66,7 @@ def stitched(
         with FrameWriter(folder / SEGMENT, info, config.generate) as writer:
             for frame in FrameReader(source, info, pts).read(shot.start, shot.end):
                 writer.write(frame.planes, frame.pts)
-        write_record(folder / RESULT, GenerateResult(shot.frames, touched, 0, 0, 0))
+        write_record(folder / RESULT, GenerateResult(shot.frames, touched, int(touched), 0, 0))
         made.append(folder)
     gates = [gated(work / f"gate-{shot.name}", shot) for shot in shots]
     inputs = {

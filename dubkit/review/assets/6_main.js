@@ -12,7 +12,7 @@ function drawJob() {
   const figure = (value, text) => h("div", {class: "card"}, h("b", {}, value), h("span", {class: "dim"}, text));
   const paid = (weight) => weight.paid === true ? "yes" : weight.paid === false ? "no" : "not stated";
   const files = [["Film", film.video], ["Dub", film.audio], ["Script", film.script || "none"], ["Result", film.output + (film.finished ? "" : " (not finished)")],
-    ["Picture", film.width ? `${film.width} × ${film.height}, ${film.rate} frames per second` : ""], ["Speech", film.speech], ["Sound and picture", film.offset], ["Dub on film", film.conform], ["Loudness", film.loudness], ["Checksum", film.sha256]];
+    ["Picture", film.width ? `${film.width} × ${film.height}, ${film.rate} frames per second` : ""], ["Speech", film.speech], ["Sound and picture", film.offset], ["Dub on film", film.conform], ["Loudness", film.loudness], ["Consent", film.consent], ["Checksum", film.sha256]];
   $("job-view").replaceChildren(h("div", {class: "in"},
     h("div", {class: "figures"}, figure(SHOTS.length, "shots"), figure(clock(film.seconds, 0), "long"), figure(count("dubbed"), "dubbed"),
       figure(count("kept") + count("failed"), "failed or kept original"), figure(count("warned"), "warned"), figure(count("untouched"), "untouched")),

@@ -1,0 +1,232 @@
+"""A new edit of a film against the job of the old one: what of each shot is still there, and where.
+
+The new edit is a list (EDL or OTIO, whose clips have the old film's time codes) or the newly cut film itself, whose
+pictures are then looked for in the old one, whatever their numbers. What is still there keeps its dubbed pictures.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubkit.delivery import cut_list
+from dubkit.errors import InputError
+from dubkit.media.frames import FrameReader
+from dubkit.media.probe import probe
+
+if TYPE_CHECKING:
+    from dubkit.pipeline.inspect import OpenedJob
+    from dubkit.records import Floats, Integers, Shot, VideoInfo
+
+State = Literal["stays", "moved", "trimmed", "new"]
+LISTS = (".edl", ".otio")
+_SIDE = 32  # pixels, long side of the pictures that are compared
+_ALIKE = (
+    6.0  # levels of 255, root of the mean square, by which coding changes a small picture at most
+)
+_AHEAD = 12  # frames over which likely places are compared
+_LIKELY = 8  # places that are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive frames of the new edit; ``old`` is the first one's place in the old film, None: not there."""
+
+    new: int
+    old: int | None
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Consecutive frames of the new edit that come from one shot of the old film, or from none."""
+
+    start: int  # frames of the new edit, half-open
+    end: int
+    state: State
+    shot: str | None  # of the old film
+    first: int | None  # its frame of the old film
+    dubbed: bool  # whether its pictures were changed
+
+
+@dataclass(frozen=True, slots=True)
+class NewEdit:
+    """The new edit, in film order, and what is gone."""
+
+    begins: int  # the time code of its first frame, in frames
+    frames: int
+    reuses: tuple[Reuse, ...]
+    removed: tuple[str, ...]  # shots of the old film of which nothing is left
+
+
+def compare_edit(opened: OpenedJob, edit: Path, code: str | None = None) -> NewEdit:
+    """The new edit against a job; ``code`` is the time code of the old film's first frame.
+
+    Raises WorkError, InputError for an edit of another film or rate.
+    """
+    info = opened.film_facts()
+    film = opened.manifest.job.video
+    time = cut_list.film_time(film, info, code)
+    count = info.frames // info.lines
+    if edit.suffix.lower() in LISTS:
+        begins, stretches = _of_list(edit, time, count)
+    else:
+        begins = time.begins
+        stretches = list(match_pictures(*(_small(path) for path in (edit, film))))
+    if not any(stretch.old is not None for stretch in stretches):
+        raise InputError(
+            f"nothing of {film.name} is in {edit}", hint="is it the edit of another film?"
+        )
+    dubbed = {shot.name for shot in opened.shots if _is_dubbed(opened, shot)}
+    shots = [(s.name, s.start // info.lines, -(-s.end // info.lines)) for s in opened.shots]
+    reuses = tuple(_reuses(stretches, shots, dubbed))
+    left = {reuse.shot for reuse in reuses}
+    removed = tuple(name for name, _, _ in shots if name not in left)
+    return NewEdit(begins, sum(s.frames for s in stretches), reuses, removed)
+
+
+def _is_dubbed(opened: OpenedJob, shot: Shot) -> bool:
+    result, gate = opened.generated(shot), opened.gate(shot)
+    return result is not None and result.touched and not (gate is not None and gate.kept)
+
+
+def _of_list(edit: Path, time: cut_list.FilmTime, count: int) -> tuple[int, list[Stretch]]:
+    """Where the list begins, and its stretches by time code."""
+    timeline = cut_list.read_timeline(edit, time.clock.rate)
+    rate = float(time.clock.rate)
+    start = timeline.global_start_time
+    track = next((t for t in timeline.tracks if t.kind == "Video"), None)
+    if track is None or not len(track):
+        raise InputError(f"{edit} has no video track")
+    begins = round(start.value) if start else None
+    found, at = [], 0
+    for item in track:
+        length = round(item.duration().rescaled_to(rate).value)
+        if type(item).__name__ != "Clip":
+            found.append(Stretch(at, None, length))
+            at += length
+            continue
+        used = item.trimmed_range()
+        if abs(used.start_time.rate - rate) > 0.01:
+            raise InputError(
+                f"{edit} counts {used.start_time.rate:.6g} frames/s, the film {rate:.6g}",
+                hint="export the list at the film's rate",
+            )
+        first = round(used.start_time.value) - time.begins
+        inside = first >= 0 and first + length <= count
+        found.append(Stretch(at, first if inside else None, length))
+        at += length
+    return time.begins if begins is None else begins, found
+
+
+def match_pictures(new: Floats, old: Floats) -> Iterator[Stretch]:
+    """Stretches of ``new`` (N, P) small pictures that are in ``old`` (M, P), one after another.
+
+    A picture goes on where the one before it was found, as long as it is alike; else the likeliest place is taken,
+    by the pictures that follow.
+    """
+    place, start = _place(new, old, 0), 0
+    for frame in range(1, len(new) + 1):
+        following = None
+        if frame < len(new):
+            at = None if place is None else place + frame - start
+            goes_on = at is not None and at < len(old) and _apart(new[frame], old[at]) < _ALIKE
+            if goes_on:
+                continue
+            following = _place(new, old, frame)
+            if place is None and following is None:
+                continue
+        yield Stretch(start, place, frame - start)
+        place, start = following, frame
+
+
+def _apart(a: Floats, b: Floats) -> float:
+    return float(np.sqrt(((a - b) ** 2).mean()))
+
+
+def _place(new: Floats, old: Floats, frame: int) -> int | None:
+    """The frame of ``old`` that a picture of ``new`` most likely is; None where none is alike."""
+    apart = np.sqrt(((old - new[frame]) ** 2).mean(1))
+    likely = np.argsort(apart, kind="stable")[:_LIKELY]
+    best: tuple[float, int] | None = None
+    for at in (int(place) for place in likely if apart[place] < _ALIKE):
+        length = min(_AHEAD, len(new) - frame, len(old) - at)
+        steps = np.sqrt(((new[frame : frame + length] - old[at : at + length]) ** 2).mean(1))
+        alike = int(np.argmax(steps >= _ALIKE)) if (steps >= _ALIKE).any() else length
+        score = (-alike + float(steps[:alike].mean()) / _ALIKE, at)
+        best = score if best is None or score < best else best
+    return None if best is None else best[1]
+
+
+def _small(path: Path) -> NDArray[np.float32]:
+    """(N, P) the pictures of a film, so small that coding hardly matters."""
+    info, pts = probe(path)
+    pictures = _pictures(path, info, pts)
+    return np.stack([picture.astype(np.float32).ravel() for picture in pictures])
+
+
+def _pictures(path: Path, info: VideoInfo, pts: Integers) -> Iterator[NDArray[np.uint8]]:
+    for frame in FrameReader(path, info, pts).read(0, info.frames):
+        yield frame.picture(_SIDE)
+
+
+def _reuses(
+    stretches: Sequence[Stretch], shots: Sequence[tuple[str, int, int]], dubbed: set[str]
+) -> Iterator[Reuse]:
+    """Stretches cut at the old film's cuts."""
+    found: list[Reuse] = []
+    for stretch in stretches:
+        if stretch.old is None:
+            end = stretch.new + stretch.frames
+            found.append(Reuse(stretch.new, end, "new", None, None, False))
+            continue
+        for name, low, high in shots:
+            first, after = max(low, stretch.old), min(high, stretch.old + stretch.frames)
+            if first < after:
+                new = stretch.new + first - stretch.old
+                state: State = "stays" if (first, after) == (low, high) else "trimmed"
+                end = new + after - first
+                found.append(Reuse(new, end, state, name, first, name in dubbed))
+    in_order = _longest_rise([-1 if reuse.first is None else reuse.first for reuse in found])
+    for number, reuse in enumerate(found):
+        out_of_order = reuse.state == "stays" and number not in in_order
+        yield replace(reuse, state="moved") if out_of_order else reuse
+
+
+def _longest_rise(values: Sequence[int]) -> set[int]:
+    """The places of a longest rising sequence among those that are not negative."""
+    ends: list[int] = []  # places whose value ends the best sequence of each length
+    before: dict[int, int | None] = {}
+    for place, value in enumerate(values):
+        if value < 0:
+            continue
+        length = bisect_left([values[end] for end in ends], value)
+        before[place] = ends[length - 1] if length else None
+        ends[length : length + 1] = [place]
+    found: set[int] = set()
+    at = ends[-1] if ends else None
+    while at is not None:
+        found.add(at)
+        at = before[at]
+    return found
+
+
+def moved_clips(edit: NewEdit, clips: Sequence[cut_list.Clip]) -> list[cut_list.Clip]:
+    """Clips that lie on the old film where they lie on the new edit, cut where it cuts them."""
+    found = []
+    for reuse in edit.reuses:
+        if reuse.first is None:
+            continue
+        for clip in clips:
+            low = max(clip.start, reuse.first)
+            high = min(clip.end, reuse.first + reuse.end - reuse.start)
+            if low < high:
+                start = reuse.start + low - reuse.first
+                found.append(clip.moved(low, start, high - low))
+    return sorted(found, key=lambda clip: clip.start)

@@ -1,0 +1,77 @@
+"""What films say of how they were made, without the extra: the source type in any case, and facts beside a film."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dubkit.cli.app import app
+from dubkit.errors import InputError
+from dubkit.media import credentials
+from dubkit.media.probe import probe
+from dubkit.work.store import digest_file
+from tests.clips import film, tone
+from tests.stages.test_stitch import stitched
+
+runner = CliRunner()
+XDCAM = ("-c:v", "mpeg2video", "-b:v", "2M")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".mxf"])
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_film_in_which_a_mouth_was_changed_states_its_source_type(
+    tmp_path: Path, suffix: str, touched: bool
+) -> None:
+    video = XDCAM if suffix == ".mxf" else ("-c:v", "libx264", "-preset", "veryfast")
+    sound = ("-c:a", "pcm_s16le", "-ar", "48000") if suffix == ".mxf" else ()
+    source = film(tmp_path / f"source{suffix}", seconds=0.6, extra=sound, video=video)
+    dub = tone(tmp_path / "dub.wav", 0.6, rate=48000)
+    made, _ = stitched(tmp_path, source, dub, touched=touched, out=f"film{suffix}")
+    wanted = credentials.SOURCE_TYPE if touched else None
+    assert credentials.stated_source_type(made) == wanted
+    assert probe(made)[0].frames == 15
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """A film with its facts beside it."""
+    path = film(tmp_path / "dubbed.mkv", seconds=0.4, sound=False)
+    facts = {
+        "source": {"name": "film.mkv", "sha256": "ab" * 32},
+        "dub": {"name": "dub.wav", "sha256": "cd" * 32},
+        "language": None,
+        "consent": "not checked",
+        "shots": [{"shot": "S", "seconds": [[1.0, 2.5]], "changed": "mouth region"}],
+        "result_sha256": digest_file(path),
+    }
+    path.with_name("dubbed.credentials.json").write_text(json.dumps(facts))
+    return path
+
+
+def test_facts_beside_a_film_say_whether_it_is_as_it_was_made(beside: Path) -> None:
+    done = runner.invoke(app, ["verify", str(beside)])
+    assert done.exit_code == 0, done.output
+    assert "shot S: mouth region, 1 to 2.5 s" in done.stdout
+    assert "consent: not checked" in done.stdout
+    with beside.open("ab") as file:
+        file.write(b"\0")
+    done = runner.invoke(app, ["verify", str(beside), "--json"])
+    assert done.exit_code == 8
+    assert json.loads(done.stdout)["state"] == "changed"
+
+
+def test_a_film_that_says_nothing_is_not_verified(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv", seconds=0.4, sound=False)
+    found = credentials.verify_film(path, digest_file(path))
+    assert (found.manifest, found.state, found.source_type) == ("none", "unknown", None)
+    assert runner.invoke(app, ["verify", str(path)]).exit_code == 8
+    assert runner.invoke(app, ["verify", str(tmp_path / "no.mkv")]).exit_code == 3
+
+
+def test_a_damaged_file_beside_a_film_is_refused(beside: Path) -> None:
+    beside.with_name("dubbed.credentials.json").write_text("{}")
+    with pytest.raises(InputError, match="cannot be read as facts"):
+        credentials.verify_film(beside, "")
