@@ -19,7 +19,7 @@ from dubkit.config.flags import OF_SETTING, Flags, Settings
 from dubkit.config.presets import as_settings, load_config
 from dubkit.config.schema import Config
 from dubkit.media.container import local_path, open_media
-from dubkit.pipeline.inspect import JobStatus, StageStatus, job_status, verify
+from dubkit.pipeline.inspect import JobStatus, StageStatus, find_work, job_status, verify
 from dubkit.pipeline.job import dry_run, run_job
 from dubkit.pipeline.request import RunRequest, make_job, music_and_effects
 from dubkit.pipeline.result import RunResult
@@ -331,7 +331,9 @@ def report(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Write the review page of the job in ``work``: one HTML file, beside the result unless ``out`` says otherwise.
+    """Write the review page of a job: one HTML file, beside the result unless ``out`` says otherwise.
+
+    ``work`` is the work folder, or the film or the result that it lies beside.
 
     ``videos`` of shots are worst, all or none; ``room`` is what they may take, in megabytes. Raises
     `dubkit.errors.DubkitError`.
@@ -340,7 +342,7 @@ def report(
 
     target = None if out is None else local_path(out)
     return make_report(
-        *(local_path(work), target),
+        *(find_work(local_path(work)), target),
         progress=progress or NoProgress(),
         videos=videos,
         room=room,

@@ -1,8 +1,37 @@
-"""The protocols through which long work reports its progress."""
+"""The protocols through which long work reports its progress, and how people name the shots that it is about."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+_SHOT = re.compile(r"(?:\bshot )?\b\d{7}-\d{7}\b(?!/)")
+
+
+@dataclass(frozen=True, slots=True)
+class ShotName:
+    """What people call a shot; programs call it by its frames, ``0000120-0000248``."""
+
+    number: int  # counted from 1
+    timecode: str | None  # of its first frame; None where the film has no usable times
+
+    def __str__(self) -> str:
+        return f"shot {self.number}, {self.timecode}" if self.timecode else f"shot {self.number}"
+
+
+ShotNames = Mapping[str, ShotName]  # by the frames of the shot
+
+
+def in_words(text: str, names: ShotNames) -> str:
+    """The text with number and time code in the place of each shot's frames."""
+
+    def name(found: re.Match[str]) -> str:
+        known = names.get(found[0].removeprefix("shot "))
+        return str(known) if known else found[0]
+
+    return _SHOT.sub(name, text)
 
 
 class Progress(Protocol):
@@ -15,6 +44,9 @@ class Progress(Protocol):
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None:
         """A unit finished (``error`` is None) or failed."""
+
+    def name_shots(self, names: ShotNames) -> None:
+        """The shots are known: what people call them. Messages have their frames."""
 
     def note(self, message: str) -> None:
         """A fact that the user should see: which engine and why, a fall-back taken."""
@@ -34,13 +66,15 @@ class BatchProgress(Progress, Protocol):
 
 
 class NoProgress:
-    """Progress that is not shown."""
+    """Progress that is not shown; a base for those that show some of it."""
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None: ...
 
     def advance(
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None: ...
+
+    def name_shots(self, names: ShotNames) -> None: ...
 
     def note(self, message: str) -> None: ...
 

@@ -216,7 +216,7 @@ def make_config(**parallel: object) -> Config:
     return Config.model_validate({"parallel": shared, "faces": {"which": "largest"}})
 
 
-class Recorder:
+class Recorder(NoProgress):
     """A progress that remembers."""
 
     def __init__(self) -> None:

@@ -181,8 +181,8 @@ def _show(film: Evaluation, every: bool, explain: bool) -> None:
         shown = [name for name in film.rows if any(_of(s, name) is not None for s in film.shots)]
         lines = [
             (
-                shot.shot,
-                progress_bar.clock_text(shot.start),
+                str(film.names[shot.shot].number),
+                film.names[shot.shot].timecode or progress_bar.clock_text(shot.start),
                 *(_number(_of(shot, name)) for name in shown),
             )
             for shot in film.shots

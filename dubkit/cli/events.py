@@ -57,6 +57,10 @@ class Advanced(Event):
     frames: Count
     seconds: Seconds
     error: str | None
+    number: Number | None = None
+    """The shot's place in the film, from 1."""
+    timecode: str | None = None
+    """Of the shot's first frame, HH:MM:SS:FF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,10 @@ class ShotPlanned(Event):
     minutes: float | None
     """Of rendering, of one worker."""
     rendered: bool
+    number: Number | None = None
+    """The shot's place in the film, from 1."""
+    timecode: str | None = None
+    """Of the shot's first frame, HH:MM:SS:FF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,10 @@ class Gated(Event):
     """Where a person has decided."""
     kept: bool
     """Whether the shot keeps its original picture."""
+    number: Number | None = None
+    """The shot's place in the film, from 1."""
+    timecode: str | None = None
+    """Of the shot's first frame, HH:MM:SS:FF."""
 
 
 @dataclass(frozen=True, slots=True)

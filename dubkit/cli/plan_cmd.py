@@ -15,6 +15,7 @@ from dubkit.errors import EXIT_OK
 
 if TYPE_CHECKING:
     from dubkit.planning import FilmPlan, ShotPlan
+    from dubkit.progress import ShotName
 
 PictureFile = Annotated[
     Path | None,
@@ -86,7 +87,8 @@ def plan(
         found = lazy.planning.plan_film(request, progress=reporter, picture=picture)
         if json:
             for shot, minutes, done in _rows(found):
-                reporter.emit(events.ShotPlanned(**_fields(shot, minutes, done)))
+                name = asdict(found.names[shot.shot])
+                reporter.emit(events.ShotPlanned(**_fields(shot, minutes, done), **name))
         reporter.finish(events.Result("planned", EXIT_OK, facts=_facts(found)))
     if not json:
         _show(found, quiet)
@@ -128,7 +130,7 @@ def _show(found: FilmPlan, quiet: bool) -> None:
         table.add_column(head, overflow="fold", justify="right" if head in _NUMBERS else "left")
     for shot, minutes, done in _rows(found):
         if not quiet or shot.risk.word in ("high", "medium"):
-            table.add_row(*_line(shot, minutes, done))
+            table.add_row(*_line(shot, found.names[shot.shot], minutes, done))
     console.stdout_console().print(table)
     counts = ", ".join(f"{count} {_names(word)}" for word, count in found.risks.items() if count)
     console.write_line(f"{len(found.shots)} shots: {counts}")
@@ -148,18 +150,18 @@ def _show(found: FilmPlan, quiet: bool) -> None:
         console.write_line(str(path))
 
 
-_NUMBERS = ("length", "faces", "size", "rendering")
+_NUMBERS = ("shot", "length", "faces", "size", "rendering")
 
 
-def _line(shot: ShotPlan, minutes: float | None, done: bool) -> list[Text]:
+def _line(shot: ShotPlan, name: ShotName, minutes: float | None, done: bool) -> list[Text]:
     face, speech = shot.face, shot.speech
     said = f"{speech.seconds:.1f} s"
     if speech.phonemes is not None:
         said += f", {speech.phonemes} phonemes, {speech.labials} P B M"
     why = "; ".join(reason.text for reason in shot.reasons)
     cells = (
-        shot.shot,
-        progress_bar.clock_text(shot.start),
+        str(name.number),
+        name.timecode or progress_bar.clock_text(shot.start),
         f"{shot.end - shot.start:.1f} s",
         f"{shot.dubbed} of {shot.faces}" if shot.faces else "none",
         f"{face.width:.0f} px" if face else "",

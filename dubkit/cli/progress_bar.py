@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, cast
 
 from rich.console import Console
@@ -24,7 +25,7 @@ from rich.text import Text
 
 from dubkit.cli import events
 from dubkit.cli.console import stderr_console, write_line
-from dubkit.progress import BatchProgress
+from dubkit.progress import BatchProgress, ShotNames, in_words
 
 _WORDS = {"clips": "pieces", "tc": "checks", "sc": "checks"}
 
@@ -112,6 +113,8 @@ LINE_EVERY = 5.0  # seconds between two plain lines of one stage
 class Reporter(BatchProgress, Protocol):
     """Progress of a command, with the events of its answer and its end."""
 
+    names: ShotNames
+
     def emit(self, event: events.Event) -> None:
         """Report an event of the answer, for programs."""
 
@@ -119,7 +122,21 @@ class Reporter(BatchProgress, Protocol):
         """Report how the command ended."""
 
 
-class LineReporter:
+class _InWords:
+    """What reporters for people share: shots have their numbers and time codes."""
+
+    names: ShotNames = MappingProxyType({})
+
+    def name_shots(self, names: ShotNames) -> None:
+        """Name the shots so from here on."""
+        self.names = names
+
+    def _failed(self, stage: str, unit: str, error: str) -> str:
+        about = stage if unit == "job" else f"{stage} of shot {unit}"
+        return f"{about} failed: {error}"
+
+
+class LineReporter(_InWords):
     """Plain timed lines on stderr, for logs and pipes."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -145,7 +162,7 @@ class LineReporter:
         meter = self._meters[stage]
         meter.advance(frames, error is not None, now)
         if error is not None:
-            self._print(f"{stage} {unit}: failed: {error}")
+            self._print(self._failed(stage, unit, error))
         if meter.finished or now - self._last_line[stage] >= LINE_EVERY:
             self._last_line[stage] = now
             self._print(f"{stage}: {meter.describe(now)}")
@@ -178,11 +195,14 @@ class LineReporter:
     def _print(self, text: str) -> None:
         stamp = clock_text(self._clock() - self._begun).rjust(5)
         self._console.print(
-            f"{stamp} {self._about}{text}", markup=False, highlight=False, soft_wrap=True
+            f"{stamp} {self._about}{in_words(text, self.names)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
 
-class QuietReporter:
+class QuietReporter(_InWords):
     """Only warnings and failures."""
 
     def __init__(self, about: str = "") -> None:
@@ -196,7 +216,7 @@ class QuietReporter:
     ) -> None:
         """Print a line for a failure only."""
         if error is not None:
-            self.warn(f"{stage} {unit}: failed: {error}")
+            self.warn(self._failed(stage, unit, error))
 
     def begin_job(self, name: str, number: int, count: int) -> QuietReporter:
         """Return a reporter that puts the job's name before its warnings."""
@@ -212,7 +232,7 @@ class QuietReporter:
 
     def warn(self, message: str) -> None:
         """Print a warning."""
-        text = f"warning: {self._about}{message}"
+        text = f"warning: {self._about}{in_words(message, self.names)}"
         stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
     def emit(self, event: events.Event) -> None:
@@ -229,6 +249,7 @@ class JsonReporter:
         self._clock = clock
         self._begun = clock()
         self._job: str | None = None
+        self.names: ShotNames = {}
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Write a ``plan`` event."""
@@ -238,7 +259,14 @@ class JsonReporter:
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None:
         """Write a ``unit`` event."""
-        self._write(events.Advanced(stage, unit, frames, round(seconds, 3), error))
+        name = self.names.get(unit)
+        number, code = (name.number, name.timecode) if name else (None, None)
+        spent = round(seconds, 3)
+        self._write(events.Advanced(stage, unit, frames, spent, error, number, code))
+
+    def name_shots(self, names: ShotNames) -> None:
+        """Add them to the events from here on."""
+        self.names = names
 
     def begin_job(self, name: str, number: int, count: int) -> JsonReporter:
         """Write a ``job`` event; return a reporter whose events carry the job's name."""
@@ -280,7 +308,7 @@ class _State(ProgressColumn):
         return Text(meter.describe(time.monotonic()), style="red" if meter.failed else "")
 
 
-class LiveReporter:
+class LiveReporter(_InWords):
     """A bar for every stage, redrawn in place."""
 
     def __init__(self, console: Console, bars: Bars | None = None, about: str = "") -> None:
@@ -321,7 +349,7 @@ class LiveReporter:
         meter.advance(frames, error is not None, time.monotonic())
         self.bars.update(task, advance=1)
         if error is not None:
-            self.warn(f"{stage} {unit}: failed: {error}")
+            self.warn(self._failed(stage, unit, error))
 
     def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
         """Return a reporter with bars of its own, which are removed when the job ends."""
@@ -339,12 +367,12 @@ class LiveReporter:
 
     def note(self, message: str) -> None:
         """Print a fact above the bars."""
-        text = f"{self._about}{message}"
+        text = f"{self._about}{in_words(message, self.names)}"
         self.bars.console.print(text, style="dim", markup=False, highlight=False)
 
     def warn(self, message: str) -> None:
         """Print a warning above the bars."""
-        text = f"warning: {self._about}{message}"
+        text = f"warning: {self._about}{in_words(message, self.names)}"
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
 
     def emit(self, event: events.Event) -> None:

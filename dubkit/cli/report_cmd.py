@@ -12,7 +12,10 @@ from dubkit.cli import console, lazy, options as o, progress_bar
 from dubkit.errors import UsageError
 
 WorkFolder = Annotated[
-    Path, typer.Argument(metavar="WORK", help="The work folder of a run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="WORK", help="The work folder of a run, its film or its result.", show_default=False
+    ),
 ]
 Page = Annotated[
     Path | None,
@@ -112,7 +115,11 @@ def report(
         return
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.review.make_report(
-            work, out, progress=reporter, videos=videos, room=room, jobs=jobs
+            *(lazy.inspect.find_work(work), out),
+            progress=reporter,
+            videos=videos,
+            room=room,
+            jobs=jobs,
         )
     if json:
         console.write_json(asdict(made))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from dubkit.cli import console, events, lazy, options, options as o, progress_bar
+from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_summary
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL, STOPPED, DubkitError
-from dubkit.progress import Progress
+from dubkit.progress import Progress, in_words
 
 if TYPE_CHECKING:
     from dubkit.config.schema import Config
@@ -179,42 +179,52 @@ def demo(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Generate a film of three shots and a dub for it, and dub the film.
+    """Dub a film of ten seconds into German: two people, and a picture without a face.
 
-    Run again, it does only what is missing.
+    Film, dub and script are written into DIR; beside them come the dubbed film, both films side by side, and the page
+    on which to review every shot. Run again, it does only what is missing.
 
     \b
     Examples:
       dubkit demo
     """
     console.set_verbosity(verbose, quiet)
-    files = lazy.demo.build_demo(folder)
-    result = folder / "dubbed.mp4"
-    run_and_show(
-        lambda progress: lazy.api.run(
+    files = lazy.demo.copy_demo(folder)
+
+    def work_on(progress: Progress) -> RunResult:
+        spoken = files.script if lazy.espeak.available() else None
+        if spoken is None:
+            progress.note(
+                "without espeak-ng the lips follow the sound alone: pip install 'dubkit[languages]' adds it"
+            )
+        result: RunResult = lazy.api.run(
             files.film,
             files.dub,
-            script=files.script,
-            out=result,
-            work=folder / "work",
+            script=spoken,
+            out=files.dubbed,
             overwrite=True,
-            settings=["faces.which=largest"],  # a film of stills, in which nobody speaks
+            settings=[f"speech.language={lazy.demo.LANGUAGE}"],
             device=device,
             jobs=jobs,
             progress=progress,
-        ),
-        as_json=json,
-        quiet=quiet,
-    )
+        )
+        return result
+
+    run_and_show(work_on, as_json=json, quiet=quiet)
+    with progress_bar.reporting(as_json=False, quiet=True) as reporter:
+        lazy.demo.write_side_by_side(files)
+        page = lazy.api.report(files.dubbed, progress=reporter, jobs=jobs)
     if not json and not quiet:
-        console.write_line(f"compare it with {files.film}; the spoken text is in {files.script}")
+        console.write_line(f"side by side: {files.side_by_side}")
+        console.write_line(f"every shot:   {page.path}")
 
 
 def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
     """Call ``work``, show its result, and exit with its code."""
     with reporting_result(as_json=as_json, quiet=quiet) as reporter:
         result = work(reporter)
-        for warning in _undubbed(result):
+        reporter.name_shots(result.names)
+        for warning in _undubbed(result) if as_json or quiet else ():  # else in the summary
             reporter.warn(warning)
         for event in _gated(result):
             reporter.emit(event)
@@ -259,6 +269,7 @@ def reporting_result(*, as_json: bool, quiet: bool) -> Iterator[progress_bar.Rep
         except (DubkitError, KeyboardInterrupt) as error:
             failure = error if isinstance(error, DubkitError) else STOPPED
             reporter.finish(_failed(failure))
+            failure.message = in_words(failure.message, reporter.names)
             raise failure from None
 
 
@@ -270,6 +281,7 @@ def _failed(error: DubkitError) -> events.Result:
 
 def _gated(result: RunResult) -> Iterator[events.Gated]:
     for gate in result.gates:
+        name = result.names.get(gate.shot)
         for face in gate.faces:
             for check in face.checks:
                 yield events.Gated(
@@ -277,6 +289,8 @@ def _gated(result: RunResult) -> Iterator[events.Gated]:
                     face=face.track,
                     verdict=cast(events.Decision | None, gate.verdict),
                     kept=gate.kept,
+                    number=name.number if name else None,
+                    timecode=name.timecode if name else None,
                     **asdict(check),
                 )
 
@@ -297,6 +311,11 @@ def _ended(result: RunResult) -> events.Result:
         "shots_without_speaker": list(result.unseen),
         "stages": dict(result.facts),
         "consent": result.consent,
+        "shots": [
+            {"shot": shot.shot, **asdict(shot.name), "end": shot.end, "why": shot.why}
+            for shot in result.shots
+        ],
+        "people": dict(result.people),
     }
     return events.Result(status, result.exit_code, output=output, facts=facts)
 
@@ -308,20 +327,8 @@ def _show(result: RunResult) -> None:
         todo = sum(not line.current for line in result.plan)
         console.write_line(f"{todo} of {len(result.plan)} units to do")
         return
-    for kept in result.kept:
-        console.write_line(f"original picture kept: {kept}")
-    where = (
-        str(result.output) if result.output else "stopped before the film was written, as requested"
-    )
-    if result.output:
-        console.write_line(result.consent)
-    speed = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
-    kept_units = len(result.results) - result.done
-    resumed = f", {kept_units} of {len(result.results)} units done earlier" if kept_units else ""
-    console.write_line(
-        f"{result.frames} frames in {progress_bar.clock_text(result.seconds)}{'' if resumed else speed}{resumed}"
-    )
-    console.write_line(where)
+    for line in run_summary.summary(result):
+        console.write_line(line)
 
 
 def _todo(current: bool) -> str:

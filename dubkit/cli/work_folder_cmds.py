@@ -22,6 +22,7 @@ from typing import Literal
 from dubkit.cli.console import stderr_console
 from dubkit.cli.progress_bar import reporting
 from dubkit.errors import DubkitError
+from dubkit.progress import in_words
 
 Folders = Annotated[
     list[Path],
@@ -116,7 +117,7 @@ WorkFolder = Annotated[
     Path,
     typer.Argument(
         metavar="WORK",
-        help="The work folder of a run, or a batch's output folder.",
+        help="The work folder of a run, its film or its result; or a batch's output folder.",
         show_default=False,
     ),
 ]
@@ -126,8 +127,22 @@ Why = Annotated[
 Verify = Annotated[bool, typer.Option("--verify", help="Compare the checksum of every file.")]
 
 
+OneShot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHOT",
+        help="Show one shot: its number, or a time code in it.",
+        show_default="the whole film",
+    ),
+]
+
+
 def status(
-    work: WorkFolder, why: Why = False, verify: Verify = False, json: o.Json = False
+    work: WorkFolder,
+    shot: OneShot = None,
+    why: Why = False,
+    verify: Verify = False,
+    json: o.Json = False,
 ) -> None:
     """Show the progress of the job in WORK, or of every job of a batch.
 
@@ -137,17 +152,22 @@ def status(
     Examples:
       dubkit status movie.dubbed.dubkit
       dubkit status movie.dubbed.dubkit --why
+      dubkit status movie.dubbed.dubkit --shot 4
+      dubkit status movie.dubbed.dubkit --shot 00:00:15:24
       dubkit status dubbed/ --json
     """
     if lazy.batches.outcome_files(work):
         _show_batch(lazy.batches.batch_status(work), json)
         return
-    state = lazy.inspect.job_status(work)
-    damaged = lazy.inspect.verify(work) if verify else ()
+    folder = lazy.inspect.find_work(work)
+    state = lazy.inspect.job_status(folder)
+    if shot is not None:
+        state = lazy.inspect.of_shot(state, shot)
+    damaged = lazy.inspect.verify(folder) if verify else ()
     if json:
         console.write_json({**_facts(state), "damaged": damaged if verify else None})
     else:
-        _show_job(state, why)
+        _show_job(state, why or shot is not None)
     if damaged:
         raise WorkError("; ".join(damaged), hint="the same dubkit run repairs it")
     if verify and not json:
@@ -179,22 +199,35 @@ def _show_job(state: JobStatus, why: bool) -> None:
     if state.in_use_by:
         console.write_line(f"in use  {state.in_use_by}")
     console.write_line("")
-    console.stdout_console().print(
-        console.table(("stage", "done", "of", "failed", "time"), _stage_rows(state))
-    )
+    if state.stages:
+        heads = ("stage", "done", "of", "failed", "time")
+        console.stdout_console().print(console.table(heads, _stage_rows(state)))
     if state.failures:
         console.write_line("")
-        rows = [(r.stage, r.unit, r.error or "", r.hint or "") for r in state.failures]
+        rows = [
+            (r.stage, _named(r.unit, state), in_words(r.error or "", state.names), r.hint or "")
+            for r in state.failures
+        ]
         console.stdout_console().print(console.table(("failed", "unit", "why", "hint"), rows))
     bad = [gate for gate in state.gates if gate.reasons]
     if bad:
         console.write_line("")
-        lines = [(gate.shot, _outcome(gate), "; ".join(gate.reasons)) for gate in bad]
+        lines = [
+            (_named(gate.shot, state), _outcome(gate), "; ".join(gate.reasons)) for gate in bad
+        ]
         console.stdout_console().print(console.table(("gate", "outcome", "why"), lines))
     if why:
         console.write_line("")
-        units = [(unit.stage, unit.unit, unit.reason) for unit in state.units]
+        units = [(unit.stage, _named(unit.unit, state), unit.reason) for unit in state.units]
         console.stdout_console().print(console.table(("stage", "unit", "state"), units))
+    for warning in dict.fromkeys(state.warnings) if why else ():
+        console.write_line(f"warning: {in_words(warning, state.names)}")
+
+
+def _named(unit: str, state: JobStatus) -> str:
+    """A unit as people call it: a shot with its number, time code and frames."""
+    name = state.names.get(unit)
+    return f"{name} ({unit})" if name else "film" if unit == "job" else unit
 
 
 def _outcome(gate: GateResult) -> str:
@@ -224,15 +257,23 @@ def _facts(state: JobStatus) -> dict[str, object]:
         "job": state.job,
         "in_use_by": state.in_use_by,
         "stages": state.stages,
-        "units": state.units,
+        "units": [{**asdict(unit), **_numbered(unit.unit, state)} for unit in state.units],
         "failures": state.failures,
         "warnings": state.warnings,
-        "gates": state.gates,
+        "gates": [{**asdict(gate), **_numbered(gate.shot, state)} for gate in state.gates],
     }
 
 
+def _numbered(unit: str, state: JobStatus) -> dict[str, object]:
+    name = state.names.get(unit)
+    return asdict(name) if name else {}
+
+
 Old = Annotated[
-    Path, typer.Argument(metavar="OLD", help="The work folder of a run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="OLD", help="The work folder of a run, its film or its result.", show_default=False
+    ),
 ]
 New = Annotated[
     Path,
@@ -270,6 +311,7 @@ def diff(
       dubkit diff movie.dubbed.dubkit new.edl
       dubkit diff movie.dubbed.dubkit newly-cut.mov --edit
     """
+    old = lazy.inspect.find_work(old)
     if edit or new.suffix.lower() in (".edl", ".otio"):
         _show_edit(lazy.delivery.compare_edit(lazy.inspect.OpenedJob(old), new), every, json)
         return
@@ -284,8 +326,8 @@ def diff(
         return
     rows = [
         (
-            shot.shot,
-            progress_bar.clock_text(shot.start),
+            str(shot.number),
+            shot.timecode or progress_bar.clock_text(shot.start),
             "changes" if shot.changed else "stays",
             shot.reason,
         )

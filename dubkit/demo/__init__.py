@@ -1,145 +1,86 @@
-"""The demo: a film of three shots of two still pictures under a slow camera, and its dub.
+"""The demo: two real people and a picture without a face, a German dub for them, and both films side by side.
 
-Credits of the pictures and of the speech are in ``assets/README.md``.
+Film, dub and script lie in ``assets``; their credits are in its ``README.md``.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from dubkit.config.schema import GenerateSettings
-from dubkit.media.audio import save_wav
+from dubkit.errors import OutputError
 from dubkit.media.process import find_program, run
-from dubkit.media.writer import FrameWriter
-from dubkit.records import Color, Floats, Picture, StreamInfo, VideoInfo
+from dubkit.planning.contact_sheet import BACKGROUND, INK, draw_text
+
+if TYPE_CHECKING:
+    from dubkit.records import Picture
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-WIDTH, HEIGHT, RATE = 640, 480, 25
-SOUND_RATE = 48000
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What the camera sees of a picture, in the picture's pixels."""
-
-    x: float  # center
-    y: float
-    width: float
-
-
-@dataclass(frozen=True, slots=True)
-class DemoShot:
-    """A camera move over one picture."""
-
-    picture: str  # file in the assets
-    frames: int
-    first: View
-    last: View
-    mirrored: bool = False
-
-
-SHOTS = (
-    DemoShot("portrait.jpg", 90, View(238, 150, 370), View(232, 146, 310)),
-    DemoShot("launch.jpg", 40, View(320, 214, 560), View(320, 190, 500)),
-    DemoShot("portrait.jpg", 125, View(292, 122, 236), View(286, 119, 208), mirrored=True),
-)
+LANGUAGE = "de"
+WIDTH = 480  # of the film, in pixels
+_STRIP = 32  # height of the line under the pictures
 
 
 @dataclass(frozen=True, slots=True)
 class DemoFiles:
-    """Where the demo's inputs are."""
+    """The files of a demo in its folder; the last two are made."""
 
     film: Path
     dub: Path
     script: Path
+    dubbed: Path
+    side_by_side: Path
 
 
-def build_demo(folder: Path) -> DemoFiles:
-    """Write film, dub and script into ``folder``; equal bytes every time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = DemoFiles(folder / "film.mp4", folder / "dub.flac", folder / "dub.txt")
-    shutil.copyfile(ASSETS / "dub.flac", files.dub)
-    shutil.copyfile(ASSETS / "dub.txt", files.script)
-    picture, sound = folder / ".film.nut", folder / ".film.wav"
+def copy_demo(folder: Path) -> DemoFiles:
+    """Put film, dub and script into ``folder``, which is made. Raises OutputError where that is impossible."""
+    names = ("demo.mp4", "demo.de.flac", "demo.de.txt", "demo.dubbed.mp4", "demo.before-after.mp4")
+    files = DemoFiles(*(folder / name for name in names))
     try:
-        _write_pictures(picture)
-        save_wav(sound, room_tone(sum(shot.frames for shot in SHOTS) / RATE), SOUND_RATE)
-        _join(picture, sound, files.film)
-    finally:
-        picture.unlink(missing_ok=True)
-        sound.unlink(missing_ok=True)
+        folder.mkdir(exist_ok=True)
+        for path in (files.film, files.dub, files.script):
+            if not path.exists() or path.read_bytes() != (ASSETS / path.name).read_bytes():
+                shutil.copyfile(ASSETS / path.name, path)
+    except FileExistsError:
+        raise OutputError(f"{folder} is a file", hint="name a folder for the demo") from None
+    except FileNotFoundError:
+        raise OutputError(
+            f"there is no folder {folder.absolute().parent} for the demo", hint="create it first"
+        ) from None
+    except OSError as error:
+        raise OutputError(
+            f"the demo cannot be written to {folder}: {error.strerror}", hint="name another folder"
+        ) from error
     return files
 
 
-def film_info() -> VideoInfo:
-    """The film's facts."""
-    frames = sum(shot.frames for shot in SHOTS)
-    return VideoInfo(
-        width=WIDTH,
-        height=HEIGHT,
-        rate=Fraction(RATE),
-        average_rate=Fraction(RATE),
-        frames=frames,
-        time_base=Fraction(1, RATE),
-        pixel_format="yuv420p",
-        codec="h264",
-        color=Color(range=1, matrix=6, primaries=6, transfer=6),
-        rotation=0,
-        pixel_aspect=Fraction(1),
-        duration=frames / RATE,
-        video_stream=0,
-        streams=(StreamInfo(0, "video", "h264"),),
-        container="mp4",
-    )
+def write_side_by_side(files: DemoFiles) -> None:
+    """Original and dubbed film in one picture, with the sound of the dub."""
+    strip = files.side_by_side.with_suffix(".png")
+    part = files.side_by_side.with_name(f".{files.side_by_side.name}")
+    _, coded = cv2.imencode(".png", cv2.cvtColor(captions(), cv2.COLOR_RGB2BGR))
+    strip.write_bytes(bytes(coded))
+    joined = "[0:v]setpts=PTS-STARTPTS[a];[1:v]setpts=PTS-STARTPTS[b];[a][b]hstack[x];[x][2:v]vstack,format=yuv420p[v]"
+    inputs = [word for path in (files.film, files.dubbed, strip) for word in ("-i", f"file:{path}")]
+    video = ["-map", "[v]", "-c:v", "libx264", "-crf", "18", "-preset", "veryfast"]
+    sound = ["-map", "1:a:0", "-c:a", "copy", "-fflags", "+bitexact"]
+    head = [str(find_program("ffmpeg")), "-v", "error", "-y", *inputs]
+    try:
+        run([*head, "-filter_complex", joined, *video, *sound, "-f", "mp4", f"file:{part}"])
+        part.replace(files.side_by_side)
+    finally:
+        strip.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
-def render(shot: DemoShot) -> Iterator[Picture]:
-    """The shot's pictures, (H, W, 3) RGB."""
-    encoded = np.frombuffer((ASSETS / shot.picture).read_bytes(), np.uint8)
-    still = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), np.uint8)
-    if shot.mirrored:
-        still = np.ascontiguousarray(still[:, ::-1])
-    for frame in range(shot.frames):
-        ease = 0.5 - 0.5 * np.cos(np.pi * frame / (shot.frames - 1))
-        ends = ((shot.first.x, shot.last.x), (shot.first.y, shot.last.y))
-        x, y = (first + (last - first) * ease for first, last in ends)
-        width = shot.first.width + (shot.last.width - shot.first.width) * ease
-        scale = WIDTH / width
-        move = np.array([[scale, 0, WIDTH / 2 - scale * x], [0, scale, HEIGHT / 2 - scale * y]])
-        yield cv2.warpAffine(
-            still, move, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.uint8)
-
-
-def room_tone(seconds: float) -> Floats:
-    """Quiet noise and mains hum, mono at `SOUND_RATE`, about -50 dB."""
-    count = round(seconds * SOUND_RATE)
-    noise = np.random.default_rng(7).standard_normal(count)
-    kernel = np.hanning(48) / np.hanning(48).sum()
-    hum = np.sin(2 * np.pi * 100 * np.arange(count) / SOUND_RATE)
-    return (0.01 * np.convolve(noise, kernel, mode="same") + 0.001 * hum).astype(np.float32)
-
-
-def _write_pictures(path: Path) -> None:
-    settings = GenerateSettings(codec="h264", quality=14.0, speed="veryfast")
-    with FrameWriter(path, film_info(), settings) as writer:
-        pictures = (picture for shot in SHOTS for picture in render(shot))
-        for pts, picture in enumerate(pictures):
-            yuv = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).astype(np.uint8)
-            luma, chroma = yuv[:HEIGHT], yuv[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
-            writer.write((luma, chroma[0], chroma[1]), pts)
-
-
-def _join(picture: Path, sound: Path, film: Path) -> None:
-    exact = ["-fflags", "+bitexact", "-flags:a", "+bitexact"]
-    inputs = ["-i", f"file:{picture}", "-i", f"file:{sound}"]
-    codecs = ["-c:v", "copy", "-c:a", "aac", "-b:a", "64k", "-ac", "1"]
-    ffmpeg = str(find_program("ffmpeg"))
-    run([ffmpeg, "-v", "error", "-y", *inputs, *codecs, *exact, f"file:{film}"])
+def captions() -> Picture:
+    """The line under both pictures."""
+    strip = np.full((_STRIP, 2 * WIDTH, 3), BACKGROUND, np.uint8)
+    draw_text(strip, "as filmed", 12, 8, 16, INK)
+    draw_text(strip, "dubbed by dubkit: nobody here said these words", WIDTH + 12, 8, 16, INK)
+    return strip

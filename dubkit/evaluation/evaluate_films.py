@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,13 @@ from dubkit.pipeline import dry_run, fingerprint, inputs
 from dubkit.pipeline.job import STAGES, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest, make_job
+from dubkit.pipeline.shot_names import name_shots
 from dubkit.records import Shot, Shown
 from dubkit.stages.base import Source
 from dubkit.weights.cache import find
 
 if TYPE_CHECKING:
-    from dubkit.progress import Progress
+    from dubkit.progress import Progress, ShotNames
 
 NAME = "evaluate"
 SLACK = 1  # frames by which two films may differ in length
@@ -54,6 +55,7 @@ class Evaluation(Shown):
     shots: tuple[ShotMeasures, ...]
     rows: Mapping[str, float]  # over all shots
     missing: Mapping[str, str]  # measure -> why it is not there
+    names: ShotNames = field(default_factory=dict)  # what people call the shots
 
     def facts_shown(self) -> dict[str, object]:
         """Every measure of the whole film."""
@@ -114,9 +116,9 @@ def evaluate(
     missing = _missing(heard, real, same_sound, syncnet)
     if no_fid is not None:
         missing |= dict.fromkeys(FID_ROWS, no_fid)
-    return Evaluation(
-        result, reference, found, _ordered(rows), _with_the_rest(missing, rows, found)
-    )
+    rest = _with_the_rest(missing, rows, found)
+    names = name_shots(made, shots)
+    return Evaluation(result, reference, found, _ordered(rows), rest, names)
 
 
 def _ordered(rows: Mapping[str, float]) -> dict[str, float]:

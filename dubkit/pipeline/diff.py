@@ -28,6 +28,8 @@ class ShotDifference:
     end: float
     changed: bool
     reason: str
+    number: int = 0  # its place in the film, from 1
+    timecode: str | None = None
 
 
 def compare_dub(
@@ -67,7 +69,12 @@ def compare(old: Path, new: Path) -> list[ShotDifference]:
         )
     known = set(before.shots)
     settings = _settings(before, after)
-    return [_difference(shot, before, after, shot in known, settings) for shot in after.shots]
+    found = (_difference(shot, before, after, shot in known, settings) for shot in after.shots)
+    return [
+        replace(shot, number=name.number, timecode=name.timecode)
+        for shot in found
+        for name in (after.names[shot.shot],)
+    ]
 
 
 class _AnalyzedJob(inspect.OpenedJob):

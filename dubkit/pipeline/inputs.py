@@ -23,7 +23,7 @@ from dubkit.faces import consent, people
 from dubkit.media import audio, codecs, container, writer
 from dubkit.media.probe import head, moving_pictures
 from dubkit.media.script import read_script
-from dubkit.pipeline import fingerprint, worker
+from dubkit.pipeline import fingerprint, shot_names, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
 from dubkit.records import Consent, FileDigest, Job, Manifest
@@ -132,8 +132,10 @@ def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.R
         config = config.model_copy(update={"references": section})
         request = replace(request, config=config)
     engines = {stage.name: stage.identity(config) for stage in chosen}
+    run = fingerprint.Run(request, chosen, inputs, engines, consent=found)
     own = _shot_configs(request, chosen, engines, inputs["video"].sha256)
-    return fingerprint.Run(request, chosen, inputs, engines, own, found)
+    own = {shot_names.frames_of(run, shot): one for shot, one in own.items()}
+    return replace(run, own=own)
 
 
 def consent_of(request: RunRequest, film: str | None = None) -> tuple[Consent, ...] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -16,11 +17,15 @@ from dubkit.pipeline import fingerprint, request
 from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
 from dubkit.pipeline.job import STAGES, dry_run, find_film
 from dubkit.pipeline.result import about, read_gates
+from dubkit.pipeline.shot_names import find_shot, name_shots
 from dubkit.records import Job, Manifest, Shot, StageResult, VideoInfo
 from dubkit.stages import generate, probe
 from dubkit.stages.base import Stage
 from dubkit.work import folder, lock, store
-from dubkit.work.manifest import key, read_manifest, read_receipt
+from dubkit.work.manifest import MANIFEST, key, read_manifest, read_receipt
+
+if TYPE_CHECKING:
+    from dubkit.progress import ShotNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,32 @@ class JobStatus:
     warnings: tuple[str, ...]
     in_use_by: str | None
     gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
+    names: ShotNames = field(default_factory=dict)  # what people call the shots
 
     @property
     def finished(self) -> bool:
         return all(unit.current for unit in self.units) and self.job.output.exists()
+
+
+def find_work(path: Path) -> Path:
+    """The work folder that ``path`` is, or that lies beside it where it is a film that was dubbed, or a result.
+
+    Of several, that of the latest run. Raises WorkError where there is none.
+    """
+    if not path.is_file():
+        return path
+    wanted, found = path.absolute(), []
+    for folder_ in sorted(wanted.parent.glob("*.dubkit")):
+        known = read_manifest(folder_) if folder_.is_dir() else None
+        if known is not None and wanted in (known.job.output, known.job.video):
+            written = (folder_ / MANIFEST).stat().st_mtime_ns
+            found.append((known.job.output == wanted, written, folder_))
+    if not found:
+        raise WorkError(
+            f"no work folder of {path.name} lies beside it",
+            hint="name the folder: it ends in .dubkit",
+        )
+    return max(found)[-1]
 
 
 def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
@@ -58,6 +85,7 @@ def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
     units = dry_run(request.RunRequest(manifest.job, config), stages)
     results = manifest.results.values()
     failures = tuple(result for result in results if result.error)
+    run = _run_of(manifest, config, stages)
     return JobStatus(
         job=manifest.job,
         stages=tuple(_stage_status(stage.name, units, failures) for stage in stages),
@@ -65,7 +93,22 @@ def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:
         failures=failures,
         warnings=tuple(about(result, text) for result in results for text in result.warnings),
         in_use_by=lock.holder(work),
-        gates=read_gates(_run_of(manifest, config, stages), manifest.results),
+        gates=read_gates(run, manifest.results),
+        names=name_shots(run, read_shots(run) or ()),
+    )
+
+
+def of_shot(state: JobStatus, shot: str) -> JobStatus:
+    """What a status says of one shot, named as people do (`shot_names.find_shot`). Raises UsageError for none."""
+    wanted = find_shot(shot, state.names)
+    warnings = (text for text in state.warnings if f"shot {wanted}: " in text)
+    return replace(
+        state,
+        stages=(),
+        units=tuple(unit for unit in state.units if unit.unit == wanted),
+        failures=tuple(result for result in state.failures if result.unit == wanted),
+        warnings=tuple(warnings),
+        gates=tuple(gate for gate in state.gates if gate.shot == wanted),
     )
 
 
@@ -135,6 +178,7 @@ class OpenedJob:
             request.RunRequest(job, self.config), STAGES, self.manifest.inputs, engines
         )
         self.shots: tuple[Shot, ...] = read_shots(self.run) or ()
+        self.names = name_shots(self.run, self.shots)
         self._people: dict[str, Person] | None = None
 
     def folder(self, name: str, shot: Shot | None) -> Path:

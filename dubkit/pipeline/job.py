@@ -17,7 +17,14 @@ from dubkit.pipeline import fingerprint, log
 from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
 from dubkit.pipeline.inputs import check_request, open_run, picture_line, space_warning
 from dubkit.pipeline.request import RunRequest
-from dubkit.pipeline.result import RunResult, read_gates, summarize, write_junit
+from dubkit.pipeline.result import (
+    RunResult,
+    dubbed_people,
+    read_gates,
+    shot_ends,
+    summarize,
+    write_junit,
+)
 from dubkit.pipeline.runner import Runner
 from dubkit.progress import Progress
 from dubkit.stages import (
@@ -131,7 +138,7 @@ def job_steps(
             progress = log.Logged(job.work, progress, told)
             run = _open(request, stages) if held.waited else run
             log.write(job.work, f"dubkit {__version__}: {job.video} with {job.audio}")
-            result = yield from _run_locked(run, progress, began, held)
+            result = yield from _run_locked(run, progress, began, held, told)
             log.write(job.work, f"ended with code {result.exit_code}: {result.output}")
             return result
     except OSError as error:
@@ -153,7 +160,11 @@ def _open(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.Run:
 
 
 def _run_locked(
-    run: fingerprint.Run, progress: Progress, began: float, held: lock.Held
+    run: fingerprint.Run,
+    progress: Progress,
+    began: float,
+    held: lock.Held,
+    told: Collection[str],
 ) -> scheduler.JobSteps[RunResult]:
     job = run.job
     sweep(job.work)
@@ -188,6 +199,10 @@ def _run_locked(
         seconds=time.monotonic() - began,
         gates=read_gates(run, runner.results),
         consent=run.consent,
+        shots=shot_ends(run, runner.all_results, runner.names),
+        people=dubbed_people(run, runner.results),
+        work=job.work,
+        told=told,
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from dubkit.work.folder import LOG
 
 if TYPE_CHECKING:
-    from dubkit.progress import Progress
+    from dubkit.progress import Progress, ShotNames
 
 MOST_BYTES = 2_000_000
 
@@ -57,6 +57,9 @@ class Logged:
         ended = f"failed: {error}" if error else f"{frames} frames in {seconds:.3f} s"
         write(self._work, f"{stage} {unit}: {ended}")
         self._progress.advance(stage, unit, frames, seconds, error)
+
+    def name_shots(self, names: ShotNames) -> None:
+        self._progress.name_shots(names)
 
     def note(self, message: str) -> None:
         write(self._work, f"note: {message}")

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from dubkit import errors
 from dubkit.faces.consent import in_words as in_words
+from dubkit.faces.people import load_people
 from dubkit.metrics.gate_limits import Check, GateResult, load_gate
 from dubkit.pipeline import dry_run, fingerprint
 from dubkit.records import Consent, Shown, StageResult
 from dubkit.stages.base import Per
 from dubkit.work import junit, manifest
+
+if TYPE_CHECKING:
+    from dubkit.progress import ShotName, ShotNames
 
 Fact = str | int | float | bool | None
 _KINDS: dict[int, type[errors.DubkitError]] = {
@@ -28,6 +33,16 @@ _KINDS: dict[int, type[errors.DubkitError]] = {
         errors.ConformError,
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ShotEnd:
+    """How one shot ended, and why it is not dubbed where it is not."""
+
+    shot: str  # its frames, as 0000120-0000248
+    name: ShotName
+    end: Literal["dubbed", "as filmed", "refused", "failed"]  # refused: by the gate, or a person
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,6 +63,14 @@ class RunResult(Shown):
     plan: tuple[dry_run.UnitState, ...] = ()  # of a dry run
     gates: tuple[GateResult, ...] = ()  # the gate's result for each shot, in film order
     consent: str = ""  # who agreed to be dubbed, in one line
+    shots: tuple[ShotEnd, ...] = ()  # in film order; none where the run ended before rendering
+    people: Mapping[str, float] = field(default_factory=dict)  # who is dubbed, in seconds
+    work: Path | None = None  # the work folder
+
+    @property
+    def names(self) -> ShotNames:
+        """What people call the shots."""
+        return {shot.shot: shot.name for shot in self.shots}
 
     def facts_shown(self) -> dict[str, object]:
         """Where the film is, and how the run went."""
@@ -84,11 +107,15 @@ def summarize(
     seconds: float,
     gates: tuple[GateResult, ...] = (),
     consent: Sequence[Consent] | None = None,
+    shots: tuple[ShotEnd, ...] = (),
+    people: Mapping[str, float] | None = None,
+    work: Path | None = None,
+    told: Iterable[str] = (),
 ) -> RunResult:
-    """The outcome of a run that came to its end."""
+    """The outcome of a run that came to its end; ``told`` are warnings from before its first stage."""
     results = tuple(results)
     kept = tuple(about(r, why) for r in results if (why := r.error or r.kept))
-    warnings = [about(result, text) for result in results for text in result.warnings]
+    warnings = [*told, *(about(result, text) for result in results for text in result.warnings)]
     return RunResult(
         output=output,
         exit_code=errors.EXIT_PARTIAL if kept else errors.EXIT_OK,
@@ -103,7 +130,55 @@ def summarize(
         frames=frames,
         gates=gates,
         consent=in_words(consent),
+        shots=shots,
+        people=people or {},
+        work=work,
     )
+
+
+def shot_ends(
+    run: fingerprint.Run, results: Mapping[str, StageResult], names: ShotNames
+) -> tuple[ShotEnd, ...]:
+    """How each shot ended; nothing before they are rendered. ``results`` are those of the manifest, ``stage/unit``."""
+    return tuple(
+        ShotEnd(shot, name, *_end_of(run, shot, results))
+        for shot, name in names.items()
+        if manifest.key("generate", shot) in results
+    )
+
+
+def _end_of(
+    run: fingerprint.Run, shot: str, results: Mapping[str, StageResult]
+) -> tuple[Literal["dubbed", "as filmed", "refused", "failed"], str]:
+    of = {stage.name: results.get(manifest.key(stage.name, shot)) for stage in run.stages}
+    for result in of.values():
+        if result is not None and result.error:
+            return "failed", f"{result.stage}: {result.error}"
+    gate, made, seen, said = (of.get(name) for name in ("gate", "generate", "faces", "timing"))
+    if gate is not None and gate.kept:
+        return "refused", gate.kept
+    if made is None or made.facts.get("painted", 1):
+        return "dubbed", ""
+    spoken = said.facts.get("spoken_frames") if said else None
+    if spoken == 0:
+        return "as filmed", "no speech in the dub"
+    if seen is None or not seen.facts.get("faces"):
+        much = isinstance(spoken, int) and spoken >= _MIN_SPOKEN
+        return "as filmed", f"no face{', although there is speech' if much else ''}"
+    if seen.facts.get("nobody"):
+        return "as filmed", "no face clearly speaks"
+    if seen.facts.get("dubbed"):
+        return "as filmed", "nobody in the picture speaks"
+    return "as filmed", f"no face can be dubbed ({seen.facts.get('refused') or 'see the report'})"
+
+
+def dubbed_people(run: fingerprint.Run, results: Mapping[str, StageResult]) -> dict[str, float]:
+    """The people who are dubbed and the seconds of each; nothing before the cast is known."""
+    stage = next((stage for stage in run.stages if stage.name == "cast"), None)
+    if stage is None or manifest.key(stage.name, fingerprint.JOB_UNIT) not in results:
+        return {}
+    people = load_people(run.folder(stage, None)).people
+    return {p.name: round(p.dubbed, 1) for p in people if p.dub and p.dubbed}
 
 
 _MIN_SPOKEN = 5  # frames of speech in a shot; fewer are the end of a word before the cut

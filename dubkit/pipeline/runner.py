@@ -13,6 +13,7 @@ from dubkit.errors import WorkError
 from dubkit.parallel import scheduler, workers
 from dubkit.pipeline import dry_run, fingerprint, worker
 from dubkit.pipeline.result import about, to_error
+from dubkit.pipeline.shot_names import name_shots
 from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
 from dubkit.work import folder, shared_analysis
@@ -20,7 +21,7 @@ from dubkit.work.lock import signature
 from dubkit.work.manifest import VERSION, key, write_manifest
 
 if TYPE_CHECKING:
-    from dubkit.progress import Progress
+    from dubkit.progress import Progress, ShotNames
 
 SAVE_SECONDS = 0.5  # the manifest is saved at most this often; receipts cover the time between
 SAVE_SHARE = 20  # and takes at most one part in so many of the run
@@ -36,6 +37,7 @@ class Runner:
         self.failed: dict[str, StageResult] = {}
         self.done = 0
         self.shots: tuple[Shot, ...] = ()
+        self.names: ShotNames = {}
         self._next_save = 0.0
         self._noted: set[str] = set()
         self._devices: tuple[str, ...] | None = None
@@ -53,6 +55,8 @@ class Runner:
                     yield from self._do(stages)
                 if any(stage.name == dry_run.SHOTS for stage in stages):
                     self.shots = dry_run.read_shots(self.run) or ()
+                    self.names = name_shots(self.run, self.shots)
+                    self.progress.name_shots(self.names)
         finally:
             self.save()
 

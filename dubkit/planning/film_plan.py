@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from dubkit.stages import adapt, base, conform, gate, generate
 from dubkit.stages.probe import load_film
 
 if TYPE_CHECKING:
-    from dubkit.progress import Progress
+    from dubkit.progress import Progress, ShotNames
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
@@ -240,6 +240,7 @@ class FilmPlan(Shown):
     offset: FilmOffset | None = None  # of the film's picture against its own sound
     conform: conform.Conform | None = None  # how the dub lies on the film
     lost: tuple[str, ...] = ()  # words of the dub that would not be heard
+    names: ShotNames = field(default_factory=dict)  # what people call the shots
 
     @property
     def left(self) -> float | None:
@@ -294,6 +295,7 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
         offset=adapt.film_offset_of(opened.folder("adapt", None)),
         conform=placed,
         lost=_lost(opened, placed),
+        names=opened.names,
     )
 
 

@@ -210,6 +210,7 @@ def _facts(
             for u in c.untouched
             if u.reason == "covered"
         ),
+        "refused": None if chosen else ", ".join(dict.fromkeys(c.reason for c in choices)),
         "no_face": int((~seen).sum()),
     }
 

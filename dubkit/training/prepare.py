@@ -27,7 +27,7 @@ from dubkit.parallel.scheduler import JobSteps
 from dubkit.pipeline.job import dry_run, job_steps, run_jobs
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.result import RunResult
-from dubkit.progress import BatchProgress, Progress
+from dubkit.progress import BatchProgress, NoProgress, Progress
 from dubkit.records import Job, Manifest
 from dubkit.stages.base import Stage
 from dubkit.training import analyze, cut_clips, dataset, footage, stills
@@ -217,7 +217,7 @@ def unit_config(config: Config, source: footage.Source) -> Config:
 
 
 @dataclass(slots=True)
-class _Counted:
+class _Counted(NoProgress):
     """Progress of one file, and what this run did of it."""
 
     listener: Progress

@@ -87,7 +87,7 @@ def test_without_a_terminal_progress_is_timed_lines_on_stderr(
     assert lines[0] == " 1:02 faces: 1 of 3 done earlier, kept"
     assert " 1:02 faces: embedded engine [v1]" in lines
     assert " 1:02 warning: no face in shot 2 :v:0" in lines
-    assert " 1:02 faces 0000100-0000200: failed: decoder failed" in lines
+    assert " 1:02 faces of shot 0000100-0000200 failed: decoder failed" in lines
     assert lines[-1].startswith(" 1:02 faces: 3/3 shots")
 
 
@@ -109,7 +109,7 @@ def test_quiet_shows_only_what_went_wrong(capsys: pytest.CaptureFixture[str]) ->
     assert out == ""
     assert err.splitlines() == [
         "warning: no face in shot 2 :v:0",
-        "warning: faces 0000100-0000200: failed: decoder failed",
+        "warning: faces of shot 0000100-0000200 failed: decoder failed",
     ]
 
 

@@ -54,6 +54,7 @@ def test_the_schema_names_every_exit_code(schema: dict[str, Any]) -> None:
 GATED = {
     "event": "gate", "time": 1.0, "shot": "0000000-0000010", "face": 0, "measure": "seam", "value": None,
     "limit": 0.1, "better": "lower", "passed": True, "reason": "", "verdict": None, "kept": False,
+    "number": 1, "timecode": "00:00:00:00",
 }  # fmt: skip
 
 

@@ -1,87 +1,66 @@
+"""What the demo carries, and where it can be put."""
+
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from dubkit.demo import ASSETS, SHOTS, DemoFiles, build_demo, render
+from dubkit.cli.app import app
+from dubkit.demo import ASSETS, captions, copy_demo
+from dubkit.errors import OutputError
 from dubkit.media.audio import load_samples
-from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
-    return build_demo(tmp_path_factory.mktemp("it's a demo"))
+CUTS = (0, 90, 155, 265)  # frames
 
 
-def test_the_film_has_three_shots_and_the_sound_of_a_quiet_room(files: DemoFiles) -> None:
-    info, _ = probe(files.film)
-    frames = sum(shot.frames for shot in SHOTS)
-    assert len(SHOTS) == 3
-    assert info.frames == frames
+def test_the_demo_is_copied_as_it_is_and_again_over_what_was_changed(tmp_path: Path) -> None:
+    files = copy_demo(tmp_path / "a demo")
+    files.script.write_text("changed")
+    assert copy_demo(tmp_path / "a demo") == files
+    for path in (files.film, files.dub, files.script):
+        assert path.read_bytes() == (ASSETS / path.name).read_bytes()
+
+
+def test_film_and_dub_are_equally_long_and_speak_in_every_shot() -> None:
+    info, _ = probe(ASSETS / "demo.mp4")
     assert info.rate == 25
-    sound = load_samples(files.film)
-    assert abs(len(sound) / 16000 - frames / 25) < 0.1
-    assert 0 < np.abs(sound).max() < 0.05
+    assert (info.frames, info.display_size) == (CUTS[-1], (480, 360))
+    sound = load_samples(ASSETS / "demo.de.flac")
+    assert abs(len(sound) / 16000 - info.frames / 25) < 0.1
+    for start, end in itertools.pairwise(CUTS):
+        assert np.abs(sound[start * 640 : end * 640]).max() > 0.2
 
 
-def test_the_picture_jumps_at_the_cuts_and_only_there(files: DemoFiles) -> None:
-    info, pts = probe(files.film)
-    reader = FrameReader(files.film, info, pts)
-    small = [frame.picture(160).astype(np.float32) for frame in reader.read(0, info.frames)]
-    steps = np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(small)])
-    cuts = [SHOTS[0].frames - 1, SHOTS[0].frames + SHOTS[1].frames - 1]
-    rest = np.delete(steps, cuts)
-    assert steps[cuts].min() > 5 * rest.max()
-    assert rest.min() > 0  # the camera never stands still
+def test_both_halves_have_their_caption() -> None:
+    strip = captions()
+    assert (strip[:, :480] > 150).sum() > 100
+    assert (strip[:, 480:] > 150).sum() > 100
 
 
-def test_equal_bytes_every_time(files: DemoFiles, tmp_path: Path) -> None:
-    again = build_demo(tmp_path / "deep" / "folder")
-    assert again.film.read_bytes() == files.film.read_bytes()
-    assert sorted(path.name for path in again.film.parent.iterdir()) == [
-        "dub.flac",
-        "dub.txt",
-        "film.mp4",
-    ]
-
-
-def test_the_dub_is_as_long_as_the_film_and_speaks_over_both_faces(files: DemoFiles) -> None:
-    sound = load_samples(files.dub)
-    starts = np.cumsum([0] + [shot.frames for shot in SHOTS]) / 25
-    assert abs(len(sound) / 16000 - starts[-1]) < 0.05
-    loud = [
-        np.abs(sound[int(a * 16000) : int(b * 16000)]).max() for a, b in itertools.pairwise(starts)
-    ]
-    assert loud[0] > 0.2
-    assert loud[1] < 0.01
-    assert loud[2] > 0.2
-
-
-def test_views_stay_inside_their_pictures() -> None:
-    for shot in SHOTS:
-        still = cv2.imread(str(ASSETS / shot.picture))
-        assert still is not None
-        for view in (shot.first, shot.last):
-            height = view.width * 3 / 4
-            assert view.x - view.width / 2 >= 0
-            assert view.x + view.width / 2 <= still.shape[1]
-            assert view.y - height / 2 >= 0
-            assert view.y + height / 2 <= still.shape[0]
-
-
-def test_pictures_are_upright_rgb() -> None:
-    suit = next(render(SHOTS[0]))[440, 150]  # the orange suit
-    assert suit[0] > 150
-    assert suit[2] < 120
-
-
-def test_every_asset_has_its_credit() -> None:
+def test_every_asset_has_its_credit_and_they_are_small() -> None:
     credits = (ASSETS / "README.md").read_text(encoding="utf-8")
     for path in ASSETS.iterdir():
         assert path.name == "README.md" or f"`{path.name}`" in credits
-        assert path.stat().st_size <= 200 * 1024
+    assert sum(path.stat().st_size for path in ASSETS.iterdir()) < 3 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file", "is a file"),
+        ("missing/deep", "there is no folder"),
+        ("file/in", "cannot be written"),
+    ],
+)
+def test_a_target_that_cannot_be_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=message):
+        copy_demo(tmp_path / name)
+    done = CliRunner().invoke(app, ["demo", str(tmp_path / name)])
+    assert done.exit_code == 8
+    assert len(done.stderr.splitlines()) == 2

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
-from dubkit.demo import SHOTS, render
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from tests.clips import pictures_film
+from tests.portrait import SHOTS, render
 
 runner = CliRunner()
 RATE = 16000

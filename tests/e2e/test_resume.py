@@ -12,38 +12,38 @@ from typing import Any
 
 import pytest
 
-from dubkit.demo import DemoFiles, build_demo
+from tests.portrait import PortraitFiles, build_portrait_film
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
-    return build_demo(tmp_path_factory.mktemp("film"))
+def files(tmp_path_factory: pytest.TempPathFactory) -> PortraitFiles:
+    return build_portrait_film(tmp_path_factory.mktemp("film"))
 
 
-def command(files: DemoFiles, folder: Path) -> list[str]:
+def command(files: PortraitFiles, folder: Path) -> list[str]:
     words = [sys.executable, "-m", "dubkit", "run", str(files.film), "--audio", str(files.dub)]
     words += ["--script", str(files.script), "--preset", "preview", "--jobs", "1", "--json"]
     words += ["--faces", "largest"]  # stills, in which nobody speaks
     return [*words, "--out", str(folder / "out.mp4"), "--work", str(folder / "work")]
 
 
-def finish(files: DemoFiles, folder: Path) -> list[dict[str, Any]]:
+def finish(files: PortraitFiles, folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run(command(files, folder), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(files: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def undisturbed(files: PortraitFiles, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("undisturbed")
     finish(files, folder)
     return (folder / "out.mp4").read_bytes()
 
 
-def start_until_a_shot_is_made(files: DemoFiles, folder: Path) -> subprocess.Popen[bytes]:
+def start_until_a_shot_is_made(files: PortraitFiles, folder: Path) -> subprocess.Popen[bytes]:
     """Start a run and return once its first shot is published."""
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(command(files, folder), stdout=log, stderr=log)
@@ -57,7 +57,7 @@ def start_until_a_shot_is_made(files: DemoFiles, folder: Path) -> subprocess.Pop
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_finished_shots_are_kept_and_the_film_is_the_same(
-    files: DemoFiles, undisturbed: bytes, tmp_path: Path, stop: signal.Signals
+    files: PortraitFiles, undisturbed: bytes, tmp_path: Path, stop: signal.Signals
 ) -> None:
     process = start_until_a_shot_is_made(files, tmp_path)
     process.send_signal(stop)

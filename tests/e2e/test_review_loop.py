@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.demo import build_demo
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.probe import probe
 from dubkit.work.store import digest_file
+from tests.portrait import build_portrait_film
 from tests.review.conftest import Browser, browser
 
 __all__ = ["browser"]
@@ -82,7 +82,7 @@ def same(a: list[Plane], b: list[Plane]) -> bool:
 @pytest.fixture(scope="module")
 def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
     folder = tmp_path_factory.mktemp("review")
-    files = build_demo(folder)
+    files = build_portrait_film(folder)
     film = folder / "portrait.mp4"  # the film's first shot, three seconds and a half
     cut = ["ffmpeg", "-v", "error", "-i", files.film, "-frames:v", "90", "-c:v", "libx264", film]
     subprocess.run(list(map(str, cut)), check=True)

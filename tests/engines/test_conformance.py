@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -15,8 +12,7 @@ from dubkit.engines.registry import load_engine
 from dubkit.media.audio import load_samples
 from dubkit.records import Floats
 from tests.engines.conformance import AlignerSuite, DetectorSuite, LandmarkerSuite, Picture
-
-ASSETS = Path(str(files("dubkit") / "demo" / "assets"))
+from tests.portrait import ASSETS
 
 
 @pytest.fixture(scope="module", params=["pocketsphinx", "even"])

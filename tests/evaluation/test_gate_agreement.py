@@ -10,12 +10,12 @@ import pytest
 
 import dubkit
 from dubkit.config.presets import load_config
-from dubkit.demo import build_demo
 from dubkit.evaluation import BY_NAME, evaluate
 from dubkit.evaluation.against_reference import ShotMeasures
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.metrics.gate_limits import LIMITS
 from dubkit.progress import NoProgress
+from tests.portrait import build_portrait_film
 
 QUIET = 5.0  # seconds before the dub begins: the first shot is silent, the last one speaks
 RATE = 16000
@@ -25,7 +25,7 @@ class Film:
     """The demo's film, dubbed; what the gate measured of each shot, and what ``evaluate`` does."""
 
     def __init__(self, folder: Path, codec: str) -> None:
-        demo = build_demo(folder / "demo")
+        demo = build_portrait_film(folder / "demo")
         self.video, self.dub = demo.film, folder / "dub.wav"
         self.folder, self.made = folder, folder / "made.mkv"
         spoken = load_samples(demo.dub)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dubkit.demo import ASSETS
 from dubkit.lips import active_speaker
 from dubkit.lips.active_speaker import BEAT, Heard, Match, match_shapes, speaks
 from dubkit.media.audio import load_samples
 from dubkit.models import speaker
 from dubkit.records import Floats
+from tests.portrait import ASSETS
 
 SECONDS = 6.0
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,6 +13,7 @@ from dubkit.records import Phoneme, Shot, Timing
 from dubkit.speech.encoder_rows import encode
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing
+from tests.portrait import ASSETS
 
 SENTENCE = [
     "sil",
@@ -190,7 +188,7 @@ def test_a_shot_alone_equals_the_same_frames_of_the_whole_film(articulator: Arti
 def test_a_shot_cut_with_its_sound_equals_the_same_frames_of_the_whole_film(
     articulator: Articulator, scripted: bool
 ) -> None:
-    voice = load_samples(Path(str(files("dubkit") / "demo" / "assets" / "dub.flac")))
+    voice = load_samples(ASSETS / "dub.flac")
     pause = np.zeros(2 * 16000, np.float32)
     sound = np.concatenate([pause, voice[: 5 * 16000], pause, voice[5 * 16000 : 9 * 16000], pause])
     levels, rows = mel_levels_of(sound), encode(sound)

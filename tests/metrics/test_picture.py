@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import PrepareSettings
-from dubkit.demo import ASSETS
 from dubkit.faces import align, landmark_layout
 from dubkit.metrics import picture
 from dubkit.records import Picture
+from tests.portrait import ASSETS
 
 RANDOM = np.random.default_rng(0)
 REAL = RANDOM.uniform(0, 1, (120, 100)).astype(np.float32)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from dubkit.demo import build_demo
 from dubkit.engines.containment import contained
 from dubkit.media.audio import save_wav
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, speak
+from tests.portrait import build_portrait_film
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.filterwarnings("ignore")]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -79,7 +79,7 @@ def test_time_to_the_first_frame(
         from tests.optional import tiny_faces
     tiny_faces.random_weights(tmp_path / "resnet.pth")
     small = data / "teacher" / "retinaface_mobilenet0.25.pth"
-    demo = build_demo(tmp_path / "demo")
+    demo = build_portrait_film(tmp_path / "demo")
     save_wav(tmp_path / "numbers.wav", speak(" ".join(NUMBERS), seed=700, pitch=52).samples, RATE)
     (tmp_path / "numbers.txt").write_text(" ".join(NUMBERS))
     script = ["--script", str(tmp_path / "numbers.txt")]

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import FaceSettings
-from dubkit.demo import SHOTS, build_demo, render
 from dubkit.engines.containment import contained
 from dubkit.faces.embedded import EmbeddedDetector
 from dubkit.media.audio import save_wav
@@ -22,6 +21,7 @@ from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, Spoken, speak
+from tests.portrait import SHOTS, build_portrait_film, render
 
 pytestmark = [
     pytest.mark.whisperx,
@@ -76,7 +76,7 @@ def done(
     weights: Path,
 ) -> Done:
     folder = tmp_path_factory.mktemp("run")
-    files = build_demo(folder)
+    files = build_portrait_film(folder)
     spoken = speak(" ".join(NUMBERS), seed=700, pitch=52)
     save_wav(folder / "numbers.wav", spoken.samples, RATE)
     (folder / "numbers.txt").write_text("One, 2, 3, four...\nFive 6 seven 8 nine: ten!\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +20,7 @@ from dubkit.faces import align
 from dubkit.faces.embedded import EmbeddedDetector, EmbeddedLandmarker
 from dubkit.faces.retinaface import RetinafaceDetector
 from tests.engines.conformance import DetectorSuite
+from tests.portrait import ASSETS
 
 pytestmark = [pytest.mark.retinaface, pytest.mark.filterwarnings("ignore")]
 
@@ -243,7 +243,7 @@ def test_auto_takes_it_when_its_weights_are_there(spots: Path) -> None:
 
 def test_its_five_points_seed_the_dense_landmarks(tmp_path: Path, faces: ModuleType) -> None:
     """Fitted to one portrait, it leads the landmarker to what the embedded detector leads it to."""
-    portrait = cv2.imread(str(files("dubkit") / "demo" / "assets" / "portrait.jpg"))
+    portrait = cv2.imread(str(ASSETS / "portrait.jpg"))
     assert portrait is not None
     picture = np.ascontiguousarray(portrait[..., ::-1], np.uint8)
     settings = FaceSettings(detect_size=256)

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from dubkit.api import RunRequest, dry_run, make_job
-from dubkit.demo import build_demo
 from dubkit.planning import FilmPlan, Level, plan_film
 from dubkit.progress import NoProgress
 from tests.clips import shots_film, tone
 from tests.fakes import make_config
+from tests.portrait import build_portrait_film
 
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRequest, FilmPlan]:
     folder = tmp_path_factory.mktemp("plan")
-    files = build_demo(folder)
+    files = build_portrait_film(folder)
     config = make_config(jobs=1)
     request = RunRequest(make_job(files.film, files.dub, config, script=files.script), config)
     return request, plan_film(request, progress=NoProgress(), picture=folder / "shots.png")

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from dubkit.api import RunRequest, make_job, run_job
 from dubkit.cli.app import app
 from dubkit.config.schema import GateSettings
-from dubkit.demo import build_demo
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job
@@ -24,6 +23,7 @@ from dubkit.review import Report, make_report
 from dubkit.work.store import digest_value
 from tests.clips import shots_film, tone
 from tests.fakes import make_config
+from tests.portrait import build_portrait_film
 
 if TYPE_CHECKING:
     from tests.review.conftest import Browser
@@ -44,7 +44,7 @@ def write(work: Path, page: Path, **options: Any) -> tuple[Report, dict[str, Any
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """The demo, dubbed."""
-    files = build_demo(tmp_path_factory.mktemp("demo"))
+    files = build_portrait_film(tmp_path_factory.mktemp("demo"))
     config = make_config(jobs=1)
     job = make_job(files.film, files.dub, config, script=files.script)
     run_job(RunRequest(job, config), progress=NoProgress())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -20,18 +17,19 @@ from dubkit.speech.pocketsphinx import PocketsphinxAligner
 from dubkit.speech.sphinx_decoders import Decoders
 from dubkit.speech.uniform import EvenAligner
 from tests.engines.conformance import RATE, SOUNDS, assert_tiles
+from tests.portrait import ASSETS
 
 HELLO = (ScriptLine("Hello world."),)
 
 
 @pytest.fixture(scope="module")
 def dub() -> Floats:
-    return load_samples(Path(str(files("dubkit") / "demo" / "assets" / "dub.flac")))
+    return load_samples(ASSETS / "dub.flac")
 
 
 @pytest.fixture(scope="module")
 def script() -> tuple[ScriptLine, ...]:
-    return read_script(Path(str(files("dubkit") / "demo" / "assets" / "dub.txt")))
+    return read_script(ASSETS / "dub.txt")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,11 @@ from dubkit.speech.encoder_rows import CORE, REACH, cell_count, encode, encode_i
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_rows, load_timing, save_timing
 from dubkit.training.sound_versions import nonspeech_sound
+from tests.portrait import ASSETS
 from tests.speech.test_mel_levels import syllables
 
 RATE = 16000
 APPLAUSE = 3  # kind of `nonspeech_sound`
-ASSETS = Path(str(files("dubkit") / "demo" / "assets"))
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,10 @@ import pytest
 from dubkit.media.audio import load_samples
 from dubkit.records import Floats, Phoneme
 from dubkit.speech.activity import silence_unspoken, unspoken
+from tests.portrait import ASSETS
 
 RATE = 16000
-VOICE = Path(str(files("dubkit") / "demo" / "assets" / "dub.flac"))
+VOICE = ASSETS / "dub.flac"
 
 
 def music(seconds: float = 5.0, seed: int = 0) -> Floats:

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from dubkit.config.schema import Config, FaceSettings, GenerateSettings
-from dubkit.demo import SHOTS, render
 from dubkit.engines.base import FaceRenderer
 from dubkit.faces.people import Role, save_roles
 from dubkit.faces.selection import CHOICES, TRACKS, load_choice, load_tracks
@@ -33,6 +32,7 @@ from dubkit.stages import faces, generate, probe as probe_stage
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
 from tests.clips import pictures_film
+from tests.portrait import SHOTS, render
 
 FRAMES = 36
 SHOT = Shot(2, FRAMES)  # a shot that does not begin with the film

@@ -5,7 +5,6 @@ from __future__ import annotations
 import wave
 from dataclasses import replace
 from fractions import Fraction
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,9 @@ from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
 from dubkit.stages.conform import judge
 from dubkit.work.store import write_record
+from tests.portrait import ASSETS
 from tests.speech.test_nonspeech import music
 from tests.work.test_store import video
-
-ASSETS = Path(str(files("dubkit") / "demo" / "assets"))
 
 
 def context(folder: Path, audio: Path, script: Path | None = None, **more: object) -> StageContext:

@@ -12,18 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.demo import ASSETS, DemoShot, View, render
 from dubkit.media.audio import load_samples
 from tests.clips import ffmpeg
+from tests.portrait import ASSETS, PortraitShot, View, render
 
 RATE = 25
 SOUND_RATE = 16000
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 Samples = NDArray[np.float32]  # (N,), -1..1
 
-_FACE = DemoShot("portrait.jpg", 25, View(292, 122, 236), View(286, 119, 208))
-_WIDE = DemoShot("portrait.jpg", 25, View(238, 150, 370), View(232, 146, 310))
-_NONE = DemoShot("launch.jpg", 25, View(320, 214, 560), View(320, 190, 500))
+_FACE = PortraitShot("portrait.jpg", 25, View(292, 122, 236), View(286, 119, 208))
+_WIDE = PortraitShot("portrait.jpg", 25, View(238, 150, 370), View(232, 146, 310))
+_NONE = PortraitShot("launch.jpg", 25, View(320, 214, 560), View(320, 190, 500))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ def small_inputs(
     return files
 
 
-def _mirrored(shot: DemoShot) -> DemoShot:
-    return DemoShot(shot.picture, shot.frames, shot.first, shot.last, mirrored=True)
+def _mirrored(shot: PortraitShot) -> PortraitShot:
+    return PortraitShot(shot.picture, shot.frames, shot.first, shot.last, mirrored=True)
 
 
-def _lasting(shot: DemoShot, frames: int) -> DemoShot:
-    return DemoShot(shot.picture, frames, shot.first, shot.last, shot.mirrored)
+def _lasting(shot: PortraitShot, frames: int) -> PortraitShot:
+    return PortraitShot(shot.picture, frames, shot.first, shot.last, shot.mirrored)
 
 
-def pictures(shot: DemoShot, size: tuple[int, int]) -> Iterator[Picture]:
+def pictures(shot: PortraitShot, size: tuple[int, int]) -> Iterator[Picture]:
     """The pictures of a shot at another size."""
     for picture in render(shot):
         yield cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -133,7 +133,7 @@ def _clips(folder: Path, size: tuple[int, int]) -> tuple[tuple[Path, int], list[
     plain = []
     for number, (kind, seconds) in enumerate(_SEQUENCE):
         path = folder / f"clip{number}.mp4"
-        if isinstance(kind, DemoShot):
+        if isinstance(kind, PortraitShot):
             write_film(path, pictures(_lasting(kind, seconds * RATE), size), sound=False)
         else:
             _write_faceless(path, kind, seconds, size)
@@ -141,7 +141,7 @@ def _clips(folder: Path, size: tuple[int, int]) -> tuple[tuple[Path, int], list[
     return (marked, 4 * RATE), plain
 
 
-_SEQUENCE: tuple[tuple[DemoShot | str, int], ...] = (
+_SEQUENCE: tuple[tuple[PortraitShot | str, int], ...] = (
     (_FACE, 1), ("mandelbrot=size={}:rate=25:start_scale=2", 7), ("testsrc2=size={}:rate=25", 6),
     (_WIDE, 1), ("cellauto=size={}:rate=25:rule=30:random_seed=7", 5),
     ("mandelbrot=size={}:rate=25:start_x=0.3:start_y=0.03:start_scale=0.5", 9),

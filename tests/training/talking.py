@@ -11,11 +11,11 @@ import numpy as np
 
 from dubkit.config.presets import load_config
 from dubkit.config.schema import Config
-from dubkit.demo import ASSETS
 from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
 from tests.painted import Person, paint
+from tests.portrait import ASSETS
 
 SIZE = (208, 160)
 RATE = 25
