@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from dubkit.batches import jobs
 from dubkit.batches.find_jobs import BatchRequest, Checked, Ready, check
@@ -18,10 +19,13 @@ from dubkit.parallel.scheduler import Ended, JobSteps
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.job import job_steps, run_jobs
 from dubkit.pipeline.result import RunResult
-from dubkit.progress import BatchProgress, Progress
 from dubkit.records import Shown
 from dubkit.version import __version__
 from dubkit.work import folder, junit
+
+if TYPE_CHECKING:
+    from dubkit.progress import BatchProgress, Progress
+
 
 log = logging.getLogger(__name__)
 

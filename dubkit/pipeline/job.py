@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
@@ -26,7 +26,6 @@ from dubkit.pipeline.result import (
     write_junit,
 )
 from dubkit.pipeline.runner import Runner
-from dubkit.progress import Progress
 from dubkit.stages import (
     adapt,
     appearance,
@@ -46,6 +45,10 @@ from dubkit.stages import (
 from dubkit.version import __version__
 from dubkit.work import lock, manifest, store
 from dubkit.work.folder import CONFIG, drop_damaged, explain, link_or_copy, open_work, sweep
+
+if TYPE_CHECKING:
+    from dubkit.progress import Progress
+
 
 Key = TypeVar("Key")
 
