@@ -85,7 +85,8 @@ def _parameter_row(parameter: Any) -> str | None:
     else:
         # a counted option takes no value
         meta = "" if getattr(parameter, "count", False) else meta
-        shown = ", ".join(parameter.opts) + (f" {meta}" if meta else "")
+        names = [*parameter.opts, *parameter.secondary_opts]
+        shown = ", ".join(names) + (f" {meta}" if meta else "")
     default = parameter.default
     said = (
         "required"
@@ -140,7 +141,8 @@ def _type(field: FieldInfo) -> str:
     parts = [part for part in get_args(field.annotation) if part is not NoneType]
     kind: Any = field.annotation
     if get_origin(kind) is Literal:
-        words = ", ".join(f"`{value}`" for value in get_args(kind))
+        names = [str(v).lower() if isinstance(v, bool) else v for v in get_args(kind)]
+        words = ", ".join(f"`{name}`" for name in names)
     elif any(get_origin(part) is Literal for part in parts):
         words = ", ".join(f"`{value}`" for part in parts for value in get_args(part))
     else:

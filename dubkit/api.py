@@ -396,9 +396,9 @@ def adapt(
     progress: Progress | None = None,
     **flags: Unpack[Flags],
 ) -> PersonResult:
-    """Tune the generator to the person in a film and write the profile ``out``, to be given as ``actor``.
+    """Learn how the person in a film speaks and write the profile ``out``, to be given as ``actor``.
 
-    Raises `dubkit.errors.InputError` where there is too little speech, or where tuning made held-out speech no better;
+    Raises `dubkit.errors.InputError` where there is too little speech, or where it predicts held-out speech no better;
     then no profile is written.
     """
     from dubkit.pipeline.actor_profile import make_profile

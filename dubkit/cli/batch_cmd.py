@@ -133,7 +133,7 @@ def batch(
     silence: o.Silence = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
-    adapt: o.Adapt = False,
+    adapt: o.Adapt = None,
     gate: o.Gate = None,
     on_failure: o.OnFailure = None,
     jobs: o.Jobs = None,

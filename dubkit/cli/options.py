@@ -257,10 +257,11 @@ Faces = Annotated[
     ),
 ]
 Adapt = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--adapt",
-        help="Adapt to the speakers of this film first; kept only if it helps.",
+        "--adapt/--no-adapt",
+        help="Insist on adapting to how this film's people speak, or never do; by default those with enough speech.",
+        show_default=False,
         rich_help_panel=SETTINGS,
     ),
 ]
@@ -439,18 +440,21 @@ def when_off(accept: bool, fix: bool) -> list[str]:
 
 
 def flags(**given: str | Path | bool | float | None) -> list[str]:
-    """Flags by name -> settings as ``--set`` takes them, without those that were not given."""
+    """Flags by name -> settings as ``--set`` takes them, without those that were not given.
+
+    A switch that can only be turned on is not given where it is False; ``adapt`` can be turned off too.
+    """
     return [
         f"{OF_SETTING[name]}={_as_setting(value)}"
         for name, value in given.items()
-        if value is not None and value is not False
+        if value is not None and (value is not False or name == "adapt")
     ]
 
 
 def _as_setting(value: str | Path | bool | float) -> str:
     if isinstance(value, Path):
         return str(value.expanduser().absolute())
-    return "true" if value is True else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def workers(backend: str | None, scheduler: str | None) -> list[str]:

@@ -46,7 +46,7 @@ def run(
     silence: o.Silence = None,
     synth: o.Synth = None,
     faces: o.Faces = None,
-    adapt: o.Adapt = False,
+    adapt: o.Adapt = None,
     actor: o.Actor = None,
     label: o.Label = None,
     gate: o.Gate = None,

@@ -304,7 +304,7 @@ def adapt(
 ) -> None:
     """Learn how the person in MOVIE speaks, from the film and its own sound.
 
-    Needs 10 s of usable speech; a minute is better. Part of the speech is held out, and a profile that does not
+    Needs 8 s of usable speech; a minute is better. Part of the speech is held out, and a profile that does not
     improve on it is not written. Persons are not distinguished: use footage of one.
 
     \b
@@ -334,5 +334,7 @@ def adapt(
         }
         reporter.finish(events.Result("done", EXIT_OK, output=str(out), facts=facts))
     if not json:
-        console.write_line(f"error on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}")
+        console.write_line(
+            f"correlation with the lips on held-out speech: {verdict.before:.2f} -> {verdict.after:.2f}"
+        )
         console.write_line(str(out))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -395,14 +395,21 @@ class SpeechSettings(Section):
     )
 
 
+def _switch(value: object) -> object:
+    """``true`` and ``false`` as the command line gives them."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 class AdaptSettings(Section):
     """How the generator is tuned to the film's own speakers."""
 
-    enabled: bool = Field(
-        False, description="Adapt to the film's own footage and sound; kept only if it helps."
+    enabled: Annotated[Literal["auto", True, False], BeforeValidator(_switch)] = Field(
+        "auto",
+        description="Adapt to how the film's people speak, kept only if it helps. auto: those with enough usable "
+        "speech; true: the run ends where nobody has enough; false: nobody.",
     )
     min_seconds: float = Field(
-        10.0, ge=5, description="Least usable speech of a person to adapt to, in seconds."
+        8.0, ge=5, description="Least usable speech of a person to adapt to, in seconds."
     )
     persons: Literal["apart", "one"] = Field(
         "apart", description="Adapt to each person apart, or treat all faces as one person."

@@ -1,14 +1,14 @@
-"""Tune the TC net to one person, from their own footage and sound.
+"""Learn one person's own way of speaking, from their own footage and sound.
 
-The whole net takes a few small steps on the person's speech, then its output is scaled to how widely this
-person's mouth opens. Whether that helps is judged by cross-validation: the speech is divided into folds, in blocks of
-time. Each fold is judged by a net that was tuned on the others, with the very loss that is minimized, which predicts
-the gain on other speech of the person better than the correlation of so few seconds does.
+What the TC net says is corrected by kernel ridge regression: how the person's mouth differed from it at the moments
+of their own speech is added where a sound is like those moments (`models.tc.PersonTerm`). It is solved in closed form,
+in a fraction of a second, and shrunk toward the net that knows nobody as far as the speech is short. How much it is
+shrunk, and whether the result is used at all, is decided by cross-validation: the speech is divided into folds, in
+blocks of time, and each is predicted from the others. Only what predicts held-out speech better is kept.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,25 +16,33 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dubkit.lips import film_offset, mouth_shape, shape_losses
-from dubkit.lips.articulation import Articulator, NetInput, net_input
+from dubkit.lips.articulation import Articulator, net_input
 from dubkit.models import devices, tc
 from dubkit.records import GRID_STEP, SILENCE, Floats, Timing
 
 BLOCK_SECONDS = 1.6  # of speech: folds take turns in such blocks
-FOLDS = 4
+WINDOW_SECONDS = 3.2  # in which openings are correlated: what is slower than speech does not count
+FOLDS = 8
+MOST_MOMENTS = (
+    750  # of a person's speech that are learned from; of more, every second or third frame
+)
 LAGS = np.arange(-26, 27, dtype=np.float64) * 0.01  # seconds
 _NEAR_OFFSET = 0.04  # seconds about the film's offset in which a passage's own may lie
 MIN_CORRELATION = 0.35  # of lips with the sound; other speech reaches .28 by chance
+_SHRINKAGE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # that are tried: the more, the closer to the net
+# what counts as an improvement on held-out speech, chosen on people whom the net had not seen: less was a loss on
+# other speech of theirs in some trials (``weights/tc.md``)
+_MIN_GAIN = 0.01  # of the correlation of the opening
+_MIN_CERTAINTY = 2.0  # standard errors, over blocks, by which the error of the shapes must fall
+_LEAST_BLOCKS = 4
+_SLOPE_LIMITS = (0.3, 1.6)  # of the person's opening on the net's
 _RATIO_LIMITS = (0.6, 1.6)  # of a person's opening to the net's; beyond them it is a wrong measure
-_GAIN_LIMITS = (0.3, 1.6)
-_MIN_GAIN = 0.01  # of the error on held-out speech; less is chance. Of people who gained, the least gained .03
 _HALF_TRUST_SECONDS = 10.0  # of speech: its measured ratio counts half
 
 Series = NDArray[np.float64]
-FoldNumbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +56,9 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """The tuned net and how it was judged; ``net`` is None where the error on held-out speech did not fall."""
+    """What was learned and how it was judged; ``term`` is None where held-out speech was predicted no better."""
 
-    net: tc.TcNet | None
+    term: tc.PersonTerm | None
     facts: tc.ActorFacts
 
 
@@ -99,45 +107,159 @@ def lips_of(articulator: Articulator, passage: Passage) -> film_offset.Lips:
 
 
 def save_profile(path: Path, tuned: TuningResult) -> None:
-    """Write a tuned net as an actor profile."""
-    assert tuned.net is not None
-    tc.save_actor(path, tuned.net, tuned.facts)
+    """Write what was learned as an actor profile."""
+    assert tuned.term is not None
+    tc.save_actor(path, tuned.term, tuned.facts)
 
 
 def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
-    """Tune to ``passages`` (of `select_in_sync`) and judge the result on fold-out speech."""
-    net, seconds = articulator.net, speech_seconds(passages)
-    true = np.concatenate([p.shapes @ mouth_shape.gap_effect() for p in passages]).astype(
-        np.float64
-    )
-    folds = np.concatenate(_folds(passages))
-    with devices.threads(1):
-        untuned = _openings(net, passages)
-        width = _opening_ratio(true, untuned, folds)
-        gain = np.float32(_gain(true, untuned, folds))
-        examples = [example(net, p.timing, p.shapes / gain) for p in passages]
-        held_out = untuned.copy()
-        before = after = 0.0
-        for fold in range(FOLDS):
-            others = _by_passage((folds >= 0) & (folds != fold), passages)
-            tuned = fine_tune(net, examples, others, step_count(seconds))
-            held_out[folds == fold] = _openings(tuned, passages)[folds == fold]
-            judged, share = _by_passage(folds == fold, passages), _fold_share(folds, fold)
-            before += share * error(net, examples, judged)
-            after += share * error(tuned, examples, judged)
-        facts = tc.ActorFacts(
-            articulator.digest, round(seconds, 2), round(before, 4), round(after, 4)
-        )
-        if after > (1 - _MIN_GAIN) * before:
+    """Learn from ``passages`` (of `select_in_sync`) and judge the result on held-out speech."""
+    seconds = round(speech_seconds(passages), 2)
+    with devices.threads(1), torch.inference_mode():
+        moments = _moments(articulator.net, passages)
+        if moments is None or int(moments.block.max()) + 1 < _LEAST_BLOCKS:
+            return TuningResult(None, tc.ActorFacts(articulator.digest, seconds, 0.0, 0.0))
+        alike = moments.term.alike(*(2 * [moments.term.moments.float()])).double()
+        held_out = {much: _held_out(moments, alike, much) for much in _SHRINKAGE}
+        errors = {much: _errors(moments, made) for much, made in held_out.items()}
+        much = min(errors, key=lambda key: float(errors[key].sum()))
+        net_errors = _errors(moments, moments.predicted)
+        before, after = (_agreement(moments, x) for x in (moments.predicted, held_out[much]))
+        facts = tc.ActorFacts(articulator.digest, seconds, round(before, 4), round(after, 4))
+        fall = net_errors - errors[much]
+        certainty = float(fall.mean() / (fall.std() / len(fall) ** 0.5 + 1e-12))
+        if after - before < _MIN_GAIN or certainty < _MIN_CERTAINTY:
             return TuningResult(None, facts)
-        found = fine_tune(net, examples, _by_passage(folds >= 0, passages), step_count(seconds))
-    # tuning shrinks the output; the person's own range counts by how much speech it was measured on
-    tc.scale_output(
-        found,
-        _opening_ratio(untuned, held_out, folds)
-        * width ** (seconds / (seconds + _HALF_TRUST_SECONDS)),
+        term = moments.term
+        weights, offset = _solve(alike, moments.residual, moments.passage, much)
+        term.weights.copy_(weights)
+        term.offset.copy_(offset)
+        term.gain.fill_(_gain(moments, held_out[much], seconds))
+    return TuningResult(term, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """N moments of a person's speech, of all passages one after the other."""
+
+    term: tc.PersonTerm  # that knows the moments, and nothing of the person yet
+    predicted: Tensor  # (N, K) by the net, widened or narrowed to err least
+    true: Tensor  # (N, K) over the same factor
+    ratio: float  # how widely the person opens the mouth, against the net
+    passage: Tensor  # (N,) number of the passage
+    window: Tensor  # (N,) number of the window of `WINDOW_SECONDS`
+    block: Tensor  # (N,) number of the block of `BLOCK_SECONDS`
+
+    @property
+    def residual(self) -> Tensor:
+        return self.true - self.predicted
+
+
+def _moments(net: tc.TcNet, passages: Sequence[Passage]) -> _Moments | None:
+    """The frames of speech as `tc.PersonTerm` takes them; None where there are hardly any."""
+    frames = sum(int(speech_frames(p).sum()) for p in passages)
+    step = max(1, -(-frames // MOST_MOMENTS))
+    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    numbers: list[tuple[int, int, int]] = []
+    windows = blocks = 0
+    for number, passage in enumerate(passages):
+        rows = torch.from_numpy(np.flatnonzero(speech_frames(passage))[::step])
+        if len(rows) < 2:
+            continue
+        given = net_input(net, passage.timing)
+        answer = net.describe(given.cells)
+        parts = (answer.sounds, answer.hidden, answer.output.shapes)
+        sounds, hidden, shapes = (given.at_frames(part[0])[rows] for part in parts)
+        found.append((sounds, hidden, shapes, torch.from_numpy(passage.shapes)[rows]))
+        seconds = len(rows) * step * _interval(passage)
+        for row in range(len(rows)):
+            window = windows + _piece(row, len(rows), seconds, WINDOW_SECONDS)
+            block = blocks + _piece(row, len(rows), seconds, BLOCK_SECONDS)
+            numbers.append((number, window, block))
+        windows, blocks = numbers[-1][1] + 1, numbers[-1][2] + 1
+    if len(numbers) < 2:
+        return None
+    sounds, hidden, shapes, true = (torch.cat(part) for part in zip(*found, strict=True))
+    term = tc.PersonTerm(len(sounds), sounds.shape[1], hidden.shape[1], shapes.shape[1])
+    term.centers.copy_(torch.cat([sounds.mean(0), hidden.mean(0)]))
+    spread = (part.std(0).mean() * part.shape[1] ** 0.5 for part in (sounds, hidden))
+    term.scales.copy_(1 / torch.stack(list(spread)).clamp(min=1e-6))
+    term.moments.copy_(term.normalized(tc.Described(answer.output, sounds, hidden)))
+    effect = torch.from_numpy(mouth_shape.gap_effect())
+    passage_of, window, block = torch.tensor(numbers).T
+    made, real = (_centered((part @ effect)[:, None], window)[:, 0] for part in (shapes, true))
+    slope = float((made @ real / (made @ made).clamp(min=1e-9)).clamp(*_SLOPE_LIMITS))
+    ratio = float((real.std() / made.std().clamp(min=1e-9)).clamp(*_RATIO_LIMITS))
+    scaled = true.double() / slope
+    return _Moments(term, shapes.double(), scaled, ratio, passage_of, window, block)
+
+
+def _piece(row: int, rows: int, seconds: float, each: float) -> int:
+    """The number of the piece in which a row lies, of equal pieces of about ``each`` seconds."""
+    return row * max(1, round(seconds / each)) // rows
+
+
+def _centered(values: Tensor, groups: Tensor) -> Tensor:
+    """(N, ...) less the mean of each group."""
+    members = torch.nn.functional.one_hot(groups).to(values)
+    means = members.T @ values / members.sum(0).clamp(min=1)[:, None]
+    return values - members @ means
+
+
+def _solve(alike: Tensor, residual: Tensor, groups: Tensor, much: float) -> tuple[Tensor, Tensor]:
+    """(N, K) weights and (K,) offset of the ridge regression; what a passage is off by in all is not learned.
+
+    A shot tells how the mouth moves; where the shut mouth lies is known of each only roughly.
+    """
+    both = _centered(_centered(alike, groups).T, groups)
+    ridge = both + much * torch.eye(len(both), dtype=both.dtype)
+    right = _centered(residual, groups)
+    weights = _centered(torch.cholesky_solve(right, torch.linalg.cholesky(ridge)), groups)
+    return weights, residual.mean(0) - (alike @ weights).mean(0)
+
+
+def _held_out(moments: _Moments, alike: Tensor, much: float) -> Tensor:
+    """(N, K) the shapes at each moment, as predicted from the other folds."""
+    made = moments.predicted.clone()
+    fold = moments.block % FOLDS
+    for number in range(FOLDS):
+        here, there = (fold == number).nonzero()[:, 0], (fold != number).nonzero()[:, 0]
+        if len(here) and len(there):
+            among = alike[there][:, there]
+            rest = moments.residual[there]
+            weights, offset = _solve(among, rest, moments.passage[there], much)
+            made[here] += alike[here][:, there] @ weights + offset
+    return made
+
+
+def _errors(moments: _Moments, made: Tensor) -> Tensor:
+    """(blocks,) squared error of shapes (N, K) in each block, by how much they move the landmarks."""
+    off = _centered(made - moments.true, moments.window)
+    each = off.square() @ shape_losses.importance().double()
+    found = torch.zeros(int(moments.block.max()) + 1, dtype=each.dtype)
+    return found.index_add(0, moments.block, each)
+
+
+def _agreement(moments: _Moments, made: Tensor) -> float:
+    """Correlation of the openings of shapes (N, K) with the true ones, each window less its mean."""
+    effect = torch.from_numpy(mouth_shape.gap_effect()).double()
+    one, other = (
+        _centered((x @ effect)[:, None], moments.window)[:, 0] for x in (made, moments.true)
     )
-    return TuningResult(found, facts)
+    return float(one @ other / (one.norm() * other.norm()).clamp(min=1e-9))
+
+
+def _gain(moments: _Moments, held_out: Tensor, seconds: float) -> float:
+    """How much the answer is widened: regression narrows it, and the person's range counts by how much was measured."""
+    effect = torch.from_numpy(mouth_shape.gap_effect()).double()
+    net, made = (
+        _centered((x @ effect)[:, None], moments.window).std()
+        for x in (moments.predicted, held_out)
+    )
+    narrowed = float(net / made.clamp(min=1e-9))
+    low, high = _RATIO_LIMITS
+    trusted = moments.ratio ** (seconds / (seconds + _HALF_TRUST_SECONDS))
+    return float(min(max(narrowed, low), high) * trusted)
 
 
 def _interval(passage: Passage) -> float:
@@ -149,171 +271,22 @@ def _synchronized(
     articulator: Articulator, passage: Passage, lags: Series = LAGS
 ) -> tuple[Passage, float]:
     """The passage shifted to the one of ``lags`` at which picture and sound agree best, and their correlation there."""
-    effect = mouth_shape.gap_effect()
-    timing, here = passage.timing, speech_frames(passage)
-    true = passage.shapes[here] @ effect
-    best, chosen = -2.0, 0.0
-    for lag in lags:
-        opening = articulator.shapes(_shifted(timing, float(lag)))[here] @ effect
-        correlation = _correlation(opening, true)
-        if correlation > best:
-            best, chosen = correlation, float(lag)
-    return Passage(_shifted(timing, chosen), passage.shapes, passage.usable), best
+    lips = lips_of(articulator, passage)
+    true = lips.opening[lips.speech]
+    cells = GRID_STEP * (lips.first + np.arange(len(lips.wanted)))
+    found = [
+        _correlation(np.interp((lips.times - lag)[lips.speech], cells, lips.wanted), true)
+        for lag in lags
+    ]
+    best = int(np.argmax(found))
+    return replace(passage, timing=_shifted(passage.timing, float(lags[best]))), found[best]
 
 
 def _shifted(timing: Timing, lag: float) -> Timing:
     return replace(timing, times=timing.times - lag)
 
 
-def _folds(passages: Sequence[Passage]) -> list[FoldNumbers]:
-    """(T,) for each passage: the fold of every frame, 0 to ``FOLDS - 1``; -1 outside speech and at edges of blocks.
-
-    Folds take turns in blocks of `BLOCK_SECONDS`; every passage begins a new block.
-    """
-    found, first = [], 0
-    for passage in passages:
-        here, interval = speech_frames(passage), _interval(passage)
-        block = first + (np.cumsum(here) * interval // BLOCK_SECONDS).astype(np.int64)
-        edge = np.zeros(len(here), np.bool_)
-        reach = max(1, round(0.12 / max(interval, 1e-3)))
-        for at in np.flatnonzero(np.diff(block) != 0) + 1:
-            edge[max(0, at - reach) : at + reach] = True
-        found.append(np.where(here & ~edge, block % FOLDS, -1))
-        first = int(block[-1]) + 1 if len(block) else first
-    return found
-
-
-def _by_passage(rows: NDArray[np.bool_], passages: Sequence[Passage]) -> list[np.ndarray]:
-    """Rows of all passages, split by passage."""
-    return np.split(rows, np.cumsum([len(p.usable) for p in passages])[:-1])
-
-
-def _openings(net: tc.TcNet, passages: Sequence[Passage]) -> Series:
-    """(T,) the mouth openings that ``net`` predicts for all passages, one after the other."""
-    effect = mouth_shape.gap_effect()
-    with torch.inference_mode():
-        shapes = [net_input(net, p.timing).predict(net).numpy() for p in passages]
-    return np.concatenate([rows @ effect for rows in shapes]).astype(np.float64)
-
-
-def _fold_share(folds: FoldNumbers, fold: int) -> float:
-    """The share of all judged frames that lies in one fold."""
-    return float((folds == fold).sum()) / max(int((folds >= 0).sum()), 1)
-
-
-def _opening_ratio(true: Series, made: Series, folds: FoldNumbers) -> float:
-    """How widely the person opens the mouth, relative to a net's prediction; 1 where that cannot be measured."""
-    spread = float(made[folds >= 0].std()) if (folds >= 0).any() else 0.0
-    return float(np.clip(true[folds >= 0].std() / spread, *_RATIO_LIMITS)) if spread > 1e-9 else 1.0
-
-
-def _gain(true: Series, made: Series, folds: FoldNumbers) -> float:
-    """The factor on a net's prediction that errs least: it is known of anybody without tuning."""
-    made, true = made[folds >= 0], true[folds >= 0]
-    made, true = made - made.mean(), true - true.mean()
-    return float(np.clip(made @ true / max(float(made @ made), 1e-9), *_GAIN_LIMITS))
-
-
 def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     if len(a) < 3 or a.std() < 1e-9 or b.std() < 1e-9:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])
-
-
-# chosen on people on whom the nets were not trained; more steps overfit
-LEARNING_RATE = 3e-4
-_STEPS_A_SECOND = 1.5  # of speech
-_STEP_LIMITS = (8, 60)  # at least and at most
-_WARMUP_STEPS = 5  # steps in which the rate rises
-_MOTION_WEIGHT = 0.3
-# weights of the correlation of opening, width and chin, and the units in which they count as flat; as in training
-_CORRELATIONS = (
-    (5.0, shape_losses.OPENING),
-    (1.0, shape_losses.SIDEWAYS),
-    (0.5, shape_losses.SIDEWAYS),
-)
-_WINDOW_SECONDS = 2.4  # in which openings are correlated
-_MIN_SHARE = 0.25  # of a window must be learned from
-_MAX_GRADIENT = 1.0  # gradient
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A stretch of speech to learn from; N frames, K coefficients."""
-
-    net_input: NetInput
-    shapes: Tensor  # (N, K) of the mouth as filmed
-    window: int  # frames
-
-
-def example(net: tc.TcNet, timing: Timing, shapes: Floats) -> Example:
-    """A stretch with its input for ``net`` and the shapes to be predicted."""
-    times = timing.times
-    interval = float(np.median(np.diff(times))) if len(times) > 1 else GRID_STEP
-    window = max(10, round(_WINDOW_SECONDS / max(interval, 1e-3)))
-    return Example(net_input(net, timing), torch.from_numpy(np.asarray(shapes, np.float32)), window)
-
-
-def step_count(seconds: float) -> int:
-    """The number of training steps for so much speech."""
-    return int(np.clip(round(_STEPS_A_SECOND * seconds), *_STEP_LIMITS))
-
-
-def fine_tune(
-    net: tc.TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray], count: int
-) -> tc.TcNet:
-    """A copy of ``net`` after ``count`` steps on the frames ``chosen`` (N,) of each stretch."""
-    tuned = copy.deepcopy(net).requires_grad_(True).train()
-    masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
-    optimizer = torch.optim.Adam(tuned.parameters())
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(0)
-        for step in range(1, count + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(1.0, step / _WARMUP_STEPS)
-            optimizer.zero_grad()
-            _loss(tuned, speech, masks).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(tuned.parameters(), _MAX_GRADIENT)
-            optimizer.step()
-    return tuned.eval().requires_grad_(False)
-
-
-def error(net: tc.TcNet, speech: Sequence[Example], chosen: Sequence[np.ndarray]) -> float:
-    """The loss that `fine_tune` minimizes, mean over the frames ``chosen``."""
-    masks = [torch.from_numpy(np.asarray(rows, np.float32)) for rows in chosen]
-    with torch.inference_mode():
-        return float(_loss(net, speech, masks))
-
-
-def _loss(net: tc.TcNet, speech: Sequence[Example], masks: Sequence[Tensor]) -> Tensor:
-    """Mean over the frames of the masks."""
-    total = torch.zeros(())
-    for stretch, mask in zip(speech, masks, strict=True):
-        if not mask.any():
-            continue
-        made = stretch.net_input.predict(net)
-        error = made - stretch.shapes
-        total = total + (shape_losses.position(error) * mask).sum()
-        total = total + _MOTION_WEIGHT * (shape_losses.motion(error) * mask[1:] * mask[:-1]).sum()
-        total = total + mask.sum() * _correlation_loss(made, stretch.shapes, mask, stretch.window)
-    frames = torch.stack([mask.sum() for mask in masks]).sum()
-    return total / frames.clamp(min=1)
-
-
-def _correlation_loss(made: Tensor, true: Tensor, mask: Tensor, window: int) -> Tensor:
-    """One minus the correlation of shapes (N, K) in windows, the mean by their frames in the mask, weighted."""
-    short = max(0, window - len(mask))
-
-    def windows(values: Tensor) -> Tensor:
-        padded = nn.functional.pad(values, (0, short))
-        return padded.unfold(0, window, max(1, window // 2))
-
-    inside = windows(mask)
-    count = inside.sum(1) * (inside.sum(1) >= _MIN_SHARE * window)
-    total = made.new_zeros(())
-    for (weight, unit), effect in zip(_CORRELATIONS, shape_losses.effects(), strict=True):
-        agreed = shape_losses.agreement(
-            windows(made @ effect), windows(true @ effect), inside, unit
-        )
-        total = total + weight * ((1 - agreed) * count).sum() / count.sum().clamp(min=1)
-    return total

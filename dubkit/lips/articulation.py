@@ -47,7 +47,7 @@ class NetInput:
     low: Tensor  # (N,) cell before each frame
     part: Tensor  # (N, 1) way to the next cell
 
-    def predict(self, net: tc.TcNet) -> Tensor:  # (N, K)
+    def predict(self, net: tc.AnyNet) -> Tensor:  # (N, K)
         """Mouth shapes at the frames."""
         shapes: Tensor = self.at_frames(net(self.cells).shapes[0])
         return shapes
@@ -58,7 +58,7 @@ class NetInput:
         return cells[self.low] * (1 - part) + cells[self.low + 1] * part
 
 
-def net_input(net: tc.TcNet, timing: Timing) -> NetInput:
+def net_input(net: tc.AnyNet, timing: Timing) -> NetInput:
     """What ``net`` is given for a stretch: phonemes only where they are those of a script."""
     around = _PAUSE_SECONDS + GRID_STEP * (net.reach + 1)
     first, last = float(timing.times.min()), float(timing.times.max())
@@ -197,8 +197,8 @@ class Articulator:
             return np.asarray(net_input(self._net, timing).predict(self._net).numpy(), np.float32)
 
     @cached_property
-    def _net(self) -> tc.TcNet:
-        net = self._actor.net if self._actor else self.net
+    def _net(self) -> tc.AnyNet:
+        net = self.net
         sizes = (net.config.rows, net.config.features, net.config.bands, net.config.coefficients)
         count = len(mouth_shape.basis().decode)
         if sizes != (
@@ -211,7 +211,7 @@ class Articulator:
                 f"{self._path or 'the TC net'} was made for another version of dubkit's inputs",
                 hint="prepare the clips and train again: dubkit train prepare, dubkit train tc",
             )
-        return net
+        return tc.PersonNet(net, self._actor.term) if self._actor else net
 
 
 def _detected(

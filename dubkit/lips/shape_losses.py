@@ -1,6 +1,6 @@
-"""Losses of predicted mouth shapes: what training and adaptation of the TC net minimize.
+"""Losses of predicted mouth shapes: what the training of the TC net minimizes.
 
-All are per frame or per window of frames; the callers weigh and add them.
+All are per frame or per window of frames; the caller weighs and adds them. Adaptation judges by `importance`.
 """
 
 from __future__ import annotations

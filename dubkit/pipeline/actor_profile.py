@@ -40,9 +40,9 @@ def make_profile(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> PersonResult:
-    """Tune the generator to the person in a film and write the profile ``out``.
+    """Learn how the person in a film speaks and write the profile ``out``.
 
-    Raises InputError where there is too little speech, or where tuning made held-out speech no better; then no
+    Raises InputError where there is too little speech, or where it predicts held-out speech no better; then no
     profile is written. Raises other `dubkit.errors.DubkitError` as a run does.
     """
     video, out = local_path(video), local_path(out)
@@ -66,8 +66,8 @@ def make_profile(
     person = max(persons, key=lambda p: (p.kept, p.seconds))
     if person.profile is None:
         raise InputError(
-            f"no profile was written: {person.seconds:.0f} s of speech did not improve held-out speech "
-            f"(error {person.before:.2f} -> {person.after:.2f})",
+            f"no profile was written: with {person.seconds:.0f} s of speech, the lips follow held-out speech hardly "
+            f"better (correlation {person.before:.2f} -> {person.after:.2f})",
             hint="use footage with more speech of this person",
         )
     write_atomic(out, (result / person.profile).read_bytes())

@@ -1,18 +1,19 @@
 """What the film's own sound says of its faces: how far sound and picture are apart, and how each person speaks.
 
 The offset (`lips.film_offset`) is estimated for every film that is dubbed by a net; the lips of a dub never follow it.
-Adapting tunes the generator to the film's own speakers, each by how their face moves with the film's own sound.
+Adapting learns the way of speaking of the film's own people, of each by how their face moves with the film's own sound.
 
 Publishes ``adapted.json`` and, for every person whose held-out speech improved, ``person_N.safetensors``. Who is
 one person is known from the stage cast (or all faces are one, where a setting says so), and only faces whose lips move
-with the sound teach anything. Nobody is adapted to unless ``adapt.enabled`` is set.
+with the sound teach anything. Where ``adapt.enabled`` is ``auto``, people with too little speech are passed over before
+any of their sound is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,9 +49,9 @@ class PersonResult:
     faces: tuple[str, ...]  # all that are dubbed with what was learned, each as SHOT/TRACK
     in_sync: int  # how many of them move with the film's own sound
     seconds: float  # of their usable speech
-    before: float = 0.0  # error on held-out speech, `lips.adaptation`
+    before: float = 0.0  # correlation of the opening on held-out speech, `lips.adaptation`
     after: float = 0.0
-    profile: str | None = None  # its file, if tuning made held-out speech better
+    profile: str | None = None  # its file, if held-out speech was predicted better
 
     @property
     def kept(self) -> bool:
@@ -59,7 +60,7 @@ class PersonResult:
 
 @dataclass(frozen=True, slots=True)
 class AdaptResult:
-    """The result of the stage, person by person; ``enabled`` as in the settings."""
+    """The result of the stage, person by person; ``enabled``: whether it was tried."""
 
     enabled: bool
     persons: tuple[PersonResult, ...] = ()
@@ -83,18 +84,24 @@ def film_offset_of(folder: Path) -> FilmOffset | None:
 
 
 def identity(config: Config) -> str:
-    """The TC net, where it is used. Raises UsageError for two profiles at once."""
-    if not (config.adapt.enabled or _measures(config)):
+    """The TC net, where it is used, and for what. Raises UsageError for two profiles at once."""
+    if not (_adapts(config) or _measures(config)):
         return "off"
-    if config.adapt.enabled and config.generate.actor is not None:
+    if config.adapt.enabled is True and config.generate.actor is not None:
         raise UsageError(
             "an actor profile is given, and --adapt would make another",
             hint="use --adapt or --actor, not both",
         )
     own = config.generate.tc
-    if own:
-        return digest_file(Path(own).expanduser())
-    return _shipped_digest()
+    digest = digest_file(Path(own).expanduser()) if own else _shipped_digest()
+    return digest if _adapts(config) else f"{digest}, offset only"
+
+
+def _adapts(config: Config) -> bool:
+    """Whether people are adapted to; ``auto`` means where a net makes the mouths and no profile is given."""
+    if config.adapt.enabled == "auto":
+        return _measures(config) and config.generate.actor is None
+    return config.adapt.enabled
 
 
 @cache
@@ -105,27 +112,27 @@ def _shipped_digest() -> str:
 
 
 def run(context: base.StageContext) -> base.StageReport:
-    """Tune to each person, judge on held-out speech, publish what improved."""
+    """Learn of each person, judge on held-out speech, publish what improved."""
     settings = context.config.adapt
-    offset = _film_offset(context) if _measures(context.config) else None
+    footage = _Footage(context)
+    offset = _film_offset(footage) if _measures(context.config) else None
     known = {} if offset is None else _offset_facts(offset)
     said: tuple[str, ...] = ()
     if offset is not None and offset.seconds is not None:
         said = (f"sound and picture of the film: {offset}",)
-    if not settings.enabled:
+    if not _adapts(context.config):
         write_record(context.out / RESULT, AdaptResult(False, offset=offset))
         return base.StageReport(notes=said, facts=known)
-    articulator = _articulator(context.config)
     persons: list[PersonResult] = []
     late = None if offset is None else offset.seconds
     for number, (person, faces) in enumerate(_persons(context), 1):
-        persons.append(_adapt(context, articulator, number, person, faces, late))
+        persons.append(_adapt(footage, number, person, faces, late))
     longest = max((person.seconds for person in persons), default=0.0)
-    if longest < settings.min_seconds:
+    if settings.enabled is True and longest < settings.min_seconds:
         raise _too_little(settings, persons, longest)
     write_record(context.out / RESULT, AdaptResult(True, tuple(persons), offset))
     return base.StageReport(
-        engine=f"tc {articulator.digest}",
+        engine=f"tc {footage.articulator.digest}" if longest else None,
         notes=(*said, *_notes(persons, settings.min_seconds)),
         facts=known | _facts(persons),
     )
@@ -134,7 +141,7 @@ def run(context: base.StageContext) -> base.StageReport:
 OFFSET_FACES = 16  # that the film's offset is estimated from
 _OFFSET_SECONDS = 64.0  # of all these faces together
 _OFFSET_LEAST = 1.5  # seconds of a face; shorter ones are left out
-MAX_SECONDS = 180.0  # of a person's footage: more improves little
+MAX_SECONDS = 90.0  # of a person's footage: more improves little
 _CONTEXT_SECONDS = 1.0  # of sound around a face
 _MIN_FRAMES = 25  # of a face: less shows nothing
 
@@ -153,21 +160,42 @@ def _measures(config: Config) -> bool:
     return config.generate.synthesizer in ("warp", "tcsc")
 
 
-def _film_offset(context: base.StageContext) -> FilmOffset:
+class _Footage:
+    """The film's faces with its own sound; a face that is looked at twice is encoded once."""
+
+    def __init__(self, context: base.StageContext) -> None:
+        self.context = context
+        self._known: dict[tuple[str, int, int], Passage | None] = {}
+
+    @cached_property
+    def articulator(self) -> Articulator:
+        return _articulator(self.context.config)
+
+    @cached_property
+    def rate(self) -> float:
+        """Frames a second."""
+        return float(probe.load_film(self.context.folder("probe"))[0].average_rate)
+
+    def passage(self, face: Face) -> Passage | None:
+        """The mouth shapes of a face with the speech of the film's sound; None where there is nothing to learn."""
+        part = (face.name, face.track.start, len(face.track))
+        if part not in self._known:
+            self._known[part] = _passage(self.context, self.articulator, face)
+        return self._known[part]
+
+
+def _film_offset(footage: _Footage) -> FilmOffset:
     """The offset of the film's picture, from some of its dubbed faces in all of its length."""
-    info, _ = probe.load_film(context.folder("probe")) if context.inputs["faces"] else (None, None)
-    rate = 25.0 if info is None else float(info.average_rate)
-    faces = [f for f in _faces(context.inputs["faces"]) if f.usable.sum() >= _OFFSET_LEAST * rate]
+    found = list(_faces(footage.context.inputs["faces"]))
+    faces = [f for f in found if f.usable.sum() >= _OFFSET_LEAST * footage.rate]
     if len(faces) > OFFSET_FACES:
         chosen = np.linspace(0, len(faces) - 1, OFFSET_FACES).round().astype(int)
         faces = [faces[k] for k in chosen]
     if not faces:
         return film_offset.estimate(())
-    articulator = _articulator(context.config)
-    frames = round(max(_OFFSET_SECONDS / len(faces), STRETCH_SECONDS) * rate)
-    parts = (_part(face, frames) for face in faces)
-    passages = (_passage(context, articulator, part) for part in parts)
-    lips_of = _adaptation().lips_of
+    frames = round(max(_OFFSET_SECONDS / len(faces), STRETCH_SECONDS) * footage.rate)
+    passages = [footage.passage(_part(face, frames)) for face in faces]
+    lips_of, articulator = _adaptation().lips_of, footage.articulator
     return film_offset.estimate([lips_of(articulator, p) for p in passages if p is not None])
 
 
@@ -205,35 +233,32 @@ def _articulator(config: Config) -> Articulator:
 
 
 def _adapt(
-    context: base.StageContext,
-    articulator: Articulator,
+    footage: _Footage,
     number: int,
     person: Person,
     faces: Sequence[Face],
     late: float | None,
 ) -> PersonResult:
-    """Tune to one person's footage; the profile is written where it is an improvement.
+    """Learn from one person's footage; the profile is written where it is an improvement.
 
     ``late`` is by how many seconds the film's picture is late, so that no dub inherits that.
     """
+    settings, out = footage.context.config.adapt, footage.context.out
+    result = PersonResult(person.name, person.faces, 0, 0.0)
+    seen = sum(int((face.usable & _seen(face.track)).sum()) for face in faces)
+    if settings.enabled == "auto" and seen < settings.min_seconds * footage.rate:
+        return result  # there is no more speech than there are frames
     adaptation = _adaptation()
-    names, name = person.faces, person.name
-    footage = list(_passages(context, articulator, faces))
-    passages = adaptation.select_in_sync(articulator, footage, late)
-    seconds = adaptation.speech_seconds(passages)
-    result = PersonResult(name, names, len(passages), round(seconds, 2))
-    if result.seconds < context.config.adapt.min_seconds:
+    passages = adaptation.select_in_sync(footage.articulator, list(_passages(footage, faces)), late)
+    seconds = round(adaptation.speech_seconds(passages), 2)
+    result = replace(result, in_sync=len(passages), seconds=seconds)
+    if seconds < settings.min_seconds:
         return result
-    tuned = adaptation.tune(articulator, passages)
-    profile = f"person_{number}.safetensors"
-    if tuned.net is not None:
-        adaptation.save_profile(context.out / profile, tuned)
-    return replace(
-        result,
-        before=tuned.facts.before,
-        after=tuned.facts.after,
-        profile=profile if tuned.net is not None else None,
-    )
+    tuned = adaptation.tune(footage.articulator, passages)
+    profile = f"person_{number}.safetensors" if tuned.term is not None else None
+    if profile is not None:
+        adaptation.save_profile(out / profile, tuned)
+    return replace(result, before=tuned.facts.before, after=tuned.facts.after, profile=profile)
 
 
 def _too_little(
@@ -243,7 +268,7 @@ def _too_little(
     in_sync = sum(person.in_sync for person in persons)
     whose = f" of one person ({len(persons)} found)" if len(persons) > 1 else ""
     return InputError(
-        f"only {longest:.1f} s of usable speech{whose} was persons to adapt to, {settings.min_seconds:g} s are needed: "
+        f"only {longest:.1f} s of usable speech{whose} to adapt to, {settings.min_seconds:g} s are needed: "
         f"{in_sync} of {faces} faces move with the film's own sound",
         hint="run without --adapt, or with --actor and a profile from other footage; "
         "where all faces are one person's, --set adapt.persons=one",
@@ -256,14 +281,14 @@ def _notes(persons: Sequence[PersonResult], least: float) -> tuple[str, ...]:
     for person in persons:
         if person.seconds >= least:
             details = (
-                f"{person.seconds:.0f} s of speech, error on held-out speech "
+                f"{person.seconds:.0f} s of speech, correlation with the lips on held-out speech "
                 f"{person.before:.2f} -> {person.after:.2f}"
             )
             many = "one face" if len(person.faces) == 1 else f"{len(person.faces)} faces"
-            outcome = "adapted to" if person.kept else "no improvement, so not adapted to"
+            outcome = "adapted to" if person.kept else "no sure improvement, so not adapted to"
             notes.append(f"{outcome} {person.name} ({many}): {details}")
     rest = [person for person in persons if person.seconds < least]
-    if rest:
+    if rest and notes:
         faces = sum(len(person.faces) for person in rest)
         notes.append(
             f"{faces} faces of other people are not adapted to: under {least:g} s of speech each"
@@ -328,13 +353,14 @@ def _faces(folders: Sequence[Path]) -> Iterator[Face]:
                 yield Face(f"{folder.name}/{track.track}", track, choice.usable)
 
 
-def _passages(
-    context: base.StageContext, articulator: Articulator, faces: Sequence[Face]
-) -> Iterator[Passage]:
-    """A person's footage, `MAX_SECONDS` of it at most."""
+def _passages(footage: _Footage, faces: Sequence[Face]) -> Iterator[Passage]:
+    """A person's footage, `MAX_SECONDS` of speech at most."""
     seconds = 0.0
     for face in faces:
-        found = _passage(context, articulator, face) if seconds < MAX_SECONDS else None
+        left = MAX_SECONDS - seconds
+        if left < STRETCH_SECONDS:
+            return
+        found = footage.passage(_part(face, round(left * footage.rate)))
         if found is not None:
             seconds += _adaptation().speech_seconds([found])
             yield found
@@ -386,7 +412,7 @@ STAGE = base.Stage(
     source=base.Source.VIDEO,
     after=("probe", "faces", "cast"),
     run=run,
-    version=7,
+    version=8,
     sections=("adapt",),
     files=("video",),
     identity=identity,

@@ -1,6 +1,6 @@
 """What `--adapt` brings, by how much footage there is: learned from a part of a person's clips, judged on the rest.
 
-    python tests/benchmarks/adapt_trials.py SET PERSON [PERSON ...] --net TC [--amounts 12,20,30] [--path recognition]
+    python tests/benchmarks/adapt_trials.py SET PERSON [PERSON ...] --net TC [--amounts 8,12,20,30] [--path recognition]
 
 SET is a prepared set, PERSON somebody in it whom the net TC was not trained on: train it on a set that lacks them.
 Of one long clip, stretches of each amount are learned from, from several places; of several short clips as many as make
@@ -22,7 +22,7 @@ from dubkit.lips import adaptation
 from dubkit.lips.adaptation import Passage
 from dubkit.lips.articulation import Articulator, net_input
 from dubkit.lips.mouth_shape import gap_effect
-from dubkit.models.tc import TcNet
+from dubkit.models.tc import AnyNet, PersonNet
 from dubkit.records import Phoneme, Shot
 from dubkit.speech.timing import cut_timing
 from dubkit.training.dataset import PreparedSet
@@ -77,7 +77,7 @@ def _of_clips(
             yield learned, whole[:_JUDGED]
 
 
-def met(net: TcNet, judged: Sequence[Passage]) -> tuple[float, float]:
+def met(net: AnyNet, judged: Sequence[Passage]) -> tuple[float, float]:
     """Correlation with the true opening where something is said, and amplitude against the real one."""
     effect = gap_effect()
     made = np.concatenate([net_input(net, p.timing).predict(net).numpy() @ effect for p in judged])
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument(
         "--net", type=Path, help="that has not seen them; the package's own if left out"
     )
-    parser.add_argument("--amounts", default="12,20,30")
+    parser.add_argument("--amounts", default="8,12,20,30")
     parser.add_argument("--path", choices=("recognition", "script"), default="recognition")
     args = parser.parse_args()
     articulator, prepared = Articulator(weights=args.net), PreparedSet(args.set)
@@ -109,10 +109,12 @@ def main() -> None:
                 heard = adaptation.select_in_sync(articulator, learned)
                 verdict = adaptation.tune(articulator, heard)
                 before, wide = met(articulator.net, judged)
-                after, tuned = met(verdict.net, judged) if verdict.net else (before, wide)
-                found[seconds].append((before, after, verdict.net is not None))
+                kept = verdict.term is not None
+                own = PersonNet(articulator.net, verdict.term) if verdict.term else articulator.net
+                after, tuned = met(own, judged)
+                found[seconds].append((before, after, kept))
                 sys.stdout.write(
-                    f"{person:16s} {seconds:5.0f} s ({verdict.facts.seconds:5.1f} usable) kept {bool(verdict.net)!s:5} "
+                    f"{person:16s} {seconds:5.0f} s ({verdict.facts.seconds:5.1f} usable) kept {kept!s:5} "
                     f"held out {verdict.facts.before:.3f} -> {verdict.facts.after:.3f}, rest {before:.3f} -> "
                     f"{after:.3f}, amplitude {wide:.2f} -> {tuned:.2f}\n"
                 )

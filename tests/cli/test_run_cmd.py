@@ -171,6 +171,16 @@ def test_flags_about_the_script_reach_the_settings(
     assert getattr(calls[0].config.speech, setting) == value
 
 
+@pytest.mark.parametrize(
+    ("flags", "value"), [([], "auto"), (["--adapt"], True), (["--no-adapt"], False)]
+)
+def test_adapting_is_insisted_on_switched_off_or_left_to_the_film(
+    calls: list[RunRequest], flags: list[str], value: object
+) -> None:
+    runner.invoke(app, ["run", "film.mp4", "-a", "dub.wav", *flags])
+    assert calls[0].config.adapt.enabled == value
+
+
 def test_languages_are_listed_with_their_codes() -> None:
     listed = json.loads(runner.invoke(app, ["languages", "--json"]).stdout)
     assert {"code": "en"}.items() <= next(row for row in listed if row["code"] == "en").items()

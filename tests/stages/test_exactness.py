@@ -5,7 +5,6 @@ The film is the demo's portrait under a moving camera: a real face, seen by the 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,7 +23,7 @@ from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.metrics.shot_meter import LIPS, SEEN
-from dubkit.models.tc import ActorFacts, save_actor, scale_output
+from dubkit.models.tc import ActorFacts, PersonTerm, save_actor
 from dubkit.records import Job, Phoneme, Shot
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_timing, save_timing
@@ -176,14 +175,14 @@ def test_each_face_speaks_with_the_profile_of_its_own_person(scene: Scene, tmp_p
     """A profile for this face changes what is painted; one for another face does not."""
     net = Articulator()
     facts = ActorFacts(net.digest, 12.0, 0.5, 0.6)
-    tuned = copy.deepcopy(net.net)
-    scale_output(tuned, 1.5)
+    term = PersonTerm(1, *PersonTerm.sizes_for(net.net.config))
+    term.gain.fill_(1.5)
     face = load_tracks(scene.root / "faces")[0].track
     made: dict[int, tuple[str | None, bytes]] = {}
     for whose in (face, face + 9):
         folder = tmp_path / f"roles-{len(made)}"
         folder.mkdir()
-        save_actor(folder / "profile.safetensors", tuned, facts)
+        save_actor(folder / "profile.safetensors", term, facts)
         save_roles(folder, [Role(whose, profile="profile.safetensors")])
         context = scene.context(tmp_path / f"out-{len(made)}", synthesizer="warp")
         report = generate.run(replace(context, inputs={**context.inputs, "references": (folder,)}))
