@@ -109,12 +109,12 @@ def main() -> None:
                 heard = adaptation.select_in_sync(articulator, learned)
                 verdict = adaptation.tune(articulator, heard)
                 before, wide = met(articulator.net, judged)
-                kept = verdict.term is not None
                 own = PersonNet(articulator.net, verdict.term) if verdict.term else articulator.net
                 after, tuned = met(own, judged)
-                found[seconds].append((before, after, kept))
+                found[seconds].append((before, after, verdict.term is not None))
                 sys.stdout.write(
-                    f"{person:16s} {seconds:5.0f} s ({verdict.facts.seconds:5.1f} usable) kept {kept!s:5} "
+                    f"{person:16s} {seconds:5.0f} s ({verdict.facts.seconds:5.1f} usable) "
+                    f"kept {verdict.term is not None!s:5} "
                     f"held out {verdict.facts.before:.3f} -> {verdict.facts.after:.3f}, rest {before:.3f} -> "
                     f"{after:.3f}, amplitude {wide:.2f} -> {tuned:.2f}\n"
                 )
