@@ -366,7 +366,7 @@ class SpeechSettings(Section):
     """How the dub is turned into words and phonemes."""
 
     aligner: str = Field(
-        "auto", description="Engine: auto, pocketsphinx, whisperx, even, or module:Class."
+        "auto", description="Engine: auto, whisperx, whisper, pocketsphinx, even, or module:Class."
     )
     language: str | None = Field(
         None,
@@ -380,18 +380,18 @@ class SpeechSettings(Section):
         False, description="Use the script even where it does not seem to match the dub."
     )
     model: str = Field(
-        "small",
-        description="Recognizer of whisperx: name of a Whisper model, or a CTranslate2 folder.",
+        "auto",
+        description="Recognizer: name of a Whisper model, or a CTranslate2 folder; auto: the best one that is here.",
     )
     align_model: str | None = Field(
         None, description="Alignment model of whisperx: name or folder; None: by language."
     )
     vad: Literal["silero", "pyannote", "level"] = Field(
-        "silero", description="Voice activity detector of whisperx."
+        "silero", description="Voice activity detector of the recognizer; pyannote: whisperx only."
     )
     batch: int = Field(8, ge=1, le=256, description="Batch size of whisperx.")
     compute_type: Literal["default", "float32", "float16", "bfloat16", "int8", "int8_float16"] = (
-        Field("default", description="Precision of whisperx; default: what suits the device.")
+        Field("default", description="Precision of the recognizer; default: what suits the device.")
     )
 
 

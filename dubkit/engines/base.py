@@ -94,14 +94,21 @@ class Aligner(Engine, Protocol):
         """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
 
 
+@dataclass(frozen=True, slots=True)
+class DetectedLanguage:
+    """The language that a dub sounds like; not ``sure``: a guess, which only words that fit the sound confirm."""
+
+    code: str
+    sure: bool
+    remark: str  # on how it was detected, for the user
+
+
 @runtime_checkable
 class RecognizingAligner(Aligner, Protocol):
     """An aligner that can detect the language of a dub and recognize its words."""
 
-    def language_of(self, samples: records.Floats) -> tuple[str, str] | None:
-        """The language of ``samples`` (mono 16 kHz), and a remark for the user on how it was detected; None for
-        silence.
-        """
+    def language_of(self, samples: records.Floats) -> DetectedLanguage | None:
+        """The language of ``samples`` (mono 16 kHz); None for silence."""
 
     def transcribe(self, samples: records.Floats, language: str) -> tuple[records.ScriptLine, ...]:
         """The recognized words, in lines with times."""

@@ -34,6 +34,7 @@ class Entry:
     extra: str | None = None
     package: str | None = None  # what the library is called where it is installed from
     weights: str | Callable[[Any], object] | None = None  # module:function
+    scripts: bool = True  # whether it has an advantage where the words are known from a script
 
     def find_weights(self, settings: object) -> None:
         """Find the weights for a stage's ``settings``; raises ModelError where they are not on this machine."""
@@ -82,6 +83,14 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
             "whisperx",
             "dubkit.weights.locate:whisperx",
         ),
+        "whisper": Entry(
+            "dubkit.speech.whisper:WhisperAligner",
+            "faster_whisper",
+            "whisper",
+            "faster-whisper",
+            "dubkit.weights.locate:whisper",
+            scripts=False,
+        ),
         "pocketsphinx": Entry("dubkit.speech.pocketsphinx:PocketsphinxAligner", "pocketsphinx"),
         "even": Entry("dubkit.speech.uniform:EvenAligner"),
     },
@@ -104,9 +113,11 @@ BEST = "auto: the best available"
 MANDATORY = "reinstall dubkit: pip install --force-reinstall dubkit"
 
 
-def choose(kind: str, name: str, settings: object = None) -> tuple[str, str]:
+def choose(
+    kind: str, name: str, settings: object = None, *, scripted: bool = False
+) -> tuple[str, str]:
     """The engine that ``name`` means with a stage's ``settings``, and why: ``("even", "named in the
-    settings")``.
+    settings")``; ``scripted`` passes over those that have nothing to offer where there is a script.
 
     Raises ConfigError for a name that is not known.
     """
@@ -116,10 +127,12 @@ def choose(kind: str, name: str, settings: object = None) -> tuple[str, str]:
         return name, "set explicitly"
     passed: list[str] = []
     for key, entry in known.items():
+        if scripted and not entry.scripts:
+            continue
         obstacle = _obstacle(key, entry, settings)
         if obstacle is None:
             return key, f"auto: {'; '.join(passed)}" if passed else BEST
-        passed.append(obstacle)
+        passed += [] if obstacle in passed else [obstacle]
     raise MissingDependency(f"no {kind} engine can run: {'; '.join(passed)}", hint=MANDATORY)
 
 

@@ -336,7 +336,11 @@ def space_warning(job: Job, config: Config) -> str | None:
     return f"only {have} MB are free at {job.work}; this film may need {need} MB"
 
 
-_OWN = {"whisperx": "speech.aligner=pocketsphinx", "retinaface": "faces.detector=embedded"}
+_OWN = {
+    "whisperx": "speech.aligner=pocketsphinx",
+    "whisper": "speech.aligner=pocketsphinx",
+    "retinaface": "faces.detector=embedded",
+}
 LICENSES = ("any", "commercial")
 
 

@@ -1,8 +1,8 @@
 """The aligner ``auto``: for each dub the best engine that has what its language needs.
 
 The language is the one that was given, else the script's, else the one that a recognizing engine detects. In the last
-case it is known only once the recognizer runs: where another engine has to align, it is given the words that were
-recognized.
+case it is known only once the recognizer runs: where an engine that recognizes nothing has to align, it is given the
+words that were recognized. A language that is only guessed counts where those words fit the sound.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ from typing import cast
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines import base, registry, versions
-from dubkit.errors import InputError, MissingDependency, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech.g2p import guess
+from dubkit.speech.pocketsphinx import PocketsphinxAligner
 
 _KIND = "aligner"
 
 
 class AlignerByLanguage:
-    """See the module; implements `engines.base.Aligner`. What was taken and why stands in ``notes``."""
+    """See the module; implements `engines.base.Aligner`."""
 
     name = registry.AUTO
 
     def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
         self.settings = settings
         self.device = device
-        self.notes: tuple[str, ...] = ()
+        self._chosen = ""
         self._engines: dict[str, base.Aligner] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which engine was taken and why, and what the engines noted."""
+        own = [note for engine in self._engines.values() for note in getattr(engine, "notes", ())]
+        return (*([self._chosen] if self._chosen else []), *own)
 
     @property
     def version(self) -> str:
@@ -53,9 +59,9 @@ class AlignerByLanguage:
         language = language or self.settings.language
         if language is None and script:
             language = guess(line.text for line in script)
-        name = self._choose(language)
+        name = self._choose(language, scripted=bool(script))
         engine = self._engine(name)
-        if language is None and isinstance(engine, base.RecognizingAligner):
+        if language is None and not script and isinstance(engine, base.RecognizingAligner):
             return self._without_script(name, engine, samples)
         return engine.align(samples, script, language)
 
@@ -66,19 +72,20 @@ class AlignerByLanguage:
         detected = engine.language_of(samples)
         if detected is None:  # silence
             return engine.align(samples, None, None)
-        language, remark = detected
-        other = self._choose(language)
-        if other == name:
-            speech = engine.align(samples, None, language)
-        else:
-            lines = engine.transcribe(samples, language)
-            speech = _aligned(self._engine(other), samples, lines, language, name)
-        return replace(speech, warnings=(remark, *speech.warnings))
+        if detected.sure:
+            other = self._engine(self._choose(detected.code))
+            if isinstance(other, base.RecognizingAligner):
+                speech = other.align(samples, None, detected.code)
+                return replace(speech, warnings=(detected.remark, *speech.warnings))
+        lines = engine.transcribe(samples, detected.code)
+        aligner = self._engine(PocketsphinxAligner.name)
+        assert isinstance(aligner, PocketsphinxAligner)
+        return aligner.align_recognized(samples, lines, detected, name)
 
-    def _choose(self, language: str | None) -> str:
+    def _choose(self, language: str | None, *, scripted: bool = False) -> str:
         known = self.settings.model_copy(update={"language": language})
-        name, why = registry.choose(_KIND, registry.AUTO, known)
-        self.notes = (f"{_KIND}: {name} ({why})",)
+        name, why = registry.choose(_KIND, registry.AUTO, known, scripted=scripted)
+        self._chosen = f"{_KIND}: {name} ({why})"
         return name
 
     def _engine(self, name: str) -> base.Aligner:
@@ -106,25 +113,3 @@ def identity_of(settings: SpeechSettings) -> str:
     if settings.aligner == registry.AUTO:
         return AlignerByLanguage(settings).version
     return versions.identity(_KIND, settings.aligner, settings)
-
-
-def _aligned(
-    engine: base.Aligner,
-    samples: Floats,
-    lines: tuple[ScriptLine, ...],
-    language: str,
-    recognizer: str,
-) -> Speech:
-    """Recognized lines laid on the sound by another engine; by sound alone where they do not fit, or where
-    nobody can say how they are pronounced.
-    """
-    if not lines:
-        return engine.align(samples, None, language)
-    try:
-        speech = engine.align(samples, lines, language)
-    except (InputError, UsageError, MissingDependency):
-        return engine.align(samples, None, language)
-    remark = f"no script: words were recognized by {recognizer}, and some may be wrong; --script is more reliable"
-    return replace(
-        speech, path="recognition", warnings=(remark, *speech.warnings), unspoken=(), unscripted=()
-    )

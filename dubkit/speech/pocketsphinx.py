@@ -3,7 +3,7 @@
 ``Speech.path`` states how the words were found, ``Speech.warnings`` what was left out:
 
 - ``script``: the script's words are aligned, see `script_fit`.
-- ``recognition``: no script; English words are recognized, then aligned.
+- ``recognition``: no script; English words are recognized, then aligned; or those of a recognizer are.
 - ``phone-loop``: no script in another language, or speech that was not understood. Enough for lips, no words.
 - ``silence``: nothing audible.
 """
@@ -14,12 +14,15 @@ from dataclasses import replace
 from importlib.metadata import version as package_version
 
 from dubkit.config.schema import SpeechSettings
+from dubkit.engines.base import DetectedLanguage
+from dubkit.errors import InputError, MissingDependency, UsageError
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech import activity, g2p, phone_map, script_alignment, sphinx_decoders
 from dubkit.speech.activity import Span, Track
 from dubkit.speech.espeak import available, espeak
 
 UNKNOWN = "und"  # the language of a dub of which nobody says it
+_CONFIRMED = 0.5  # of the recognized words that must fit where the language was only guessed
 _FITS = -26.0  # `sphinx_decoders.Forced.fit` below which words are not those spoken
 
 
@@ -66,6 +69,49 @@ class PocketsphinxAligner:
             )
         fitted = script_alignment.Fitted(phones=self._looped(track, track.windows()))
         return self._speech(track, language or UNKNOWN, "phone-loop", fitted)
+
+    def align_recognized(
+        self,
+        samples: Floats,
+        lines: tuple[ScriptLine, ...],
+        language: str | DetectedLanguage,
+        recognizer: str,
+    ) -> Speech:
+        """The speech of a dub of which ``recognizer`` recognized ``lines``: a path of ``recognition``.
+
+        Where they do not fit the sound, or nobody can say how they are pronounced, lips follow the sound alone. A
+        language that was only guessed counts as known where most words fit.
+        """
+        detected = None if isinstance(language, str) else language
+        code = language if isinstance(language, str) else language.code
+        said = () if detected is None else (detected.remark,)
+        count = sum(len(line.text.split()) for line in lines)
+        try:
+            speech = self.align(samples, lines, code) if lines else None
+            why = "no words were recognized" if speech is None else ""
+        except (InputError, UsageError, MissingDependency) as error:
+            speech, why = (
+                None,
+                f"the words that {recognizer} recognized are not used: {error.message}",
+            )
+        known = detected is None or detected.sure
+        if speech is not None and not known and len(speech.words) < max(2, _CONFIRMED * count):
+            speech, why = None, f"the words that {recognizer} recognized do not fit the sound"
+        if speech is None:
+            track = Track.of(samples)
+            fitted = script_alignment.Fitted(phones=self._looped(track, track.windows()))
+            track.warnings += [*said, f"no script: lips follow the sound alone; {why}"]
+            path = "phone-loop" if track.spans else "silence"
+            return self._speech(track, code if known else UNKNOWN, path, fitted)
+        remark = f"no script: words were recognized by {recognizer}, and some may be wrong; --script is more reliable"
+        return replace(
+            speech,
+            path="recognition",
+            warnings=(*said, remark),
+            unspoken=(),
+            unscripted=(),
+            lines=(),
+        )
 
     def _speech(
         self, track: Track, language: str, path: str, fitted: script_alignment.Fitted

@@ -23,6 +23,7 @@ import numpy as np
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines import containment, registry
+from dubkit.engines.base import DetectedLanguage
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
@@ -30,6 +31,7 @@ from dubkit.speech import activity, g2p, script_alignment, script_chunks, sphinx
 from dubkit.speech.activity import Track
 from dubkit.speech.script_alignment import silence_inaudible, tile
 from dubkit.speech.script_chunks import Chunk
+from dubkit.speech.whisper import LANGUAGE_SECONDS, detected_language
 from dubkit.weights import locate
 
 _FEW_LETTERS = 20
@@ -193,8 +195,6 @@ def around(chunk: Chunk, spans: Sequence[tuple[float, float]], pad: float = 0.25
 
 _ONE_PIECE = 25.0  # seconds of speech that are aligned whole
 _LONGEST = 60.0  # seconds that the alignment net can take at once
-_LANGUAGE_SECONDS = 30.0  # of speech by which a language is detected
-_SURE = 0.5  # probability of a language from which on nobody need doubt it
 # of `likeness`, under which a script is another one: with a third of all letters misheard right scripts have
 # .55 and more, wrong ones .2 to .4 (simulated on texts of 100 to 300 letters)
 _MISMATCH = 0.42
@@ -242,8 +242,9 @@ class WhisperxAligner:
             if language is None and script:
                 language = g2p.guess(line.text for line in script)
             if language is None:
-                language, remark = self._detected_language(track)
-                _warn(track, remark)
+                detected = self._detected_language(track)
+                language = detected.code
+                _warn(track, detected.remark)
             speaker = g2p.Pronouncer(language)
             counts: list[int] = []
             if script:
@@ -259,7 +260,7 @@ class WhisperxAligner:
         placed = [(n, word.start, word.end) for n, word in zip(numbers, timed, strict=True)]
         return replace(speech, lines=script_alignment.spoken_lines(script, counts, placed))
 
-    def language_of(self, samples: Floats) -> tuple[str, str] | None:
+    def language_of(self, samples: Floats) -> DetectedLanguage | None:
         """See `engines.base.RecognizingAligner`."""
         track = Track.of(samples)
         if not track.spans:
@@ -279,12 +280,12 @@ class WhisperxAligner:
         )
         return tuple(lines)
 
-    def _detected_language(self, track: Track) -> tuple[str, str]:
-        """The detected language, and a remark on it for the user."""
-        speech = track.speech(_LANGUAGE_SECONDS)
+    def _detected_language(self, track: Track) -> DetectedLanguage:
+        if locate.english_only(locate.recognizer(self.settings)):
+            return detected_language("en", None)
+        speech = track.speech(LANGUAGE_SECONDS)
         code, sure = self._with_recognizer(track, lambda net, _: net.language_of(speech))
-        doubt = "" if sure >= _SURE else f", but with low confidence (probability {sure:.2f})"
-        return str(code), f"no language was set: the dub sounds like {code!r}{doubt}"
+        return detected_language(str(code), sure)
 
     def _words(self, track: Track, text: str, speaker: g2p.Pronouncer) -> list[str]:
         """The spoken words of a text, numbers and signs written out."""

@@ -75,10 +75,8 @@ class Recognizer:
             ) from error
 
     def language_of(self, samples: Floats) -> tuple[str, float]:
-        """The language spoken in the first 30 s, and its probability."""
+        """The language spoken in the first 30 s, and its probability; only of a Whisper of many languages."""
         whisper = self._pipeline.model
-        if not whisper.model.is_multilingual:
-            return "en", 1.0
         sound = samples[: CHUNK * activity.RATE]
         bands = whisper.feat_kwargs.get("feature_size") or 80
         rest = CHUNK * activity.RATE - len(sound)

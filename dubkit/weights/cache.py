@@ -1,14 +1,15 @@
 """The one folder where weights lie: find them and check them; `pull` brings them.
 
 ``<root>/<name>/<files>``, beside them a receipt, so that gigabytes are not hashed again for every run. Files
-brought by hand are taken once they have passed the same check. Every process that looks for an engine loads this:
-it knows nothing of the network.
+brought by hand, and those that an installed Python package holds, are taken once they have passed the same check.
+Every process that looks for an engine loads this: it knows nothing of the network.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
@@ -70,8 +71,20 @@ def everything() -> tuple[Weight, ...]:
 def place(name: str) -> Path:
     """Where a weight lies, or would: its file, or its folder."""
     entry = weight(name)
-    folder = cache_root() / entry.name
+    folder = _home(entry)
     return folder if entry.folder else folder / entry.files[0].name
+
+
+def _home(entry: Weight) -> Path:
+    """The folder of a weight's files: in the cache, or in an installed package that holds them."""
+    folder = cache_root() / entry.name
+    if not entry.package or any((folder / file.name).is_file() for file in entry.files):
+        return folder
+    module, _, inner = entry.package.partition("/")
+    spec = importlib.util.find_spec(module)  # nothing of the package is run
+    places = spec.submodule_search_locations if spec else None
+    packaged = [place for place in map(Path, places or ()) if (place / inner).is_dir()]
+    return packaged[0] / inner if packaged else folder
 
 
 def hint(name: str) -> str:
@@ -105,7 +118,9 @@ def glance(name: str) -> State:
     receipt = _receipt(entry)
     if receipt and _current(entry, receipt):
         return _known(any(line.get("check") for line in receipt.values()), name)
-    folder = place(name) if entry.folder else place(name).parent
+    folder = _home(entry)
+    if folder != cache_root() / name:  # of a package: nobody is still bringing it
+        return inspect(name).state
     here = folder.is_dir() and any(p.name not in (RECEIPT, LOCK) for p in folder.iterdir())
     return State.PARTIAL if here else State.ABSENT
 
@@ -135,7 +150,7 @@ def first_pulled(name: str) -> dict[str, str]:
 def inspect(name: str) -> Finding:
     """Hash every file of a weight and compare; good ones get a receipt."""
     entry = weight(name)
-    folder, checks = cache_root() / name, _checks(entry)
+    folder, checks = _home(entry), _checks(entry)
     here = [file for file in checks if (folder / file).is_file()]
     if not here:
         partial = folder.is_dir() and any(folder.glob("*.part"))
@@ -200,7 +215,7 @@ def _receipt(entry: Weight) -> Receipt:
 
 
 def _current(entry: Weight, receipt: Receipt) -> bool:
-    return is_current(cache_root() / entry.name, receipt) and not _lacking(entry, set(receipt))
+    return is_current(_home(entry), receipt) and not _lacking(entry, set(receipt))
 
 
 def checksum(path: Path, check: str = "") -> str:
@@ -246,16 +261,18 @@ def is_current(folder: Path, receipt: Receipt) -> bool:
 
 
 def write_receipt(folder: Path, entry: Weight, checks: Mapping[str, str]) -> None:
-    """Keep what the files were compared with, as far as the folder can be written."""
+    """Keep in the cache what the files in ``folder`` were compared with, as far as it can be written."""
     files = {}
     for name, check in checks.items():
         now = (folder / name).stat()
         files[name] = {"check": check, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
-    scratch = folder / f"{RECEIPT}.{os.getpid()}"
+    kept = cache_root() / entry.name
+    scratch = kept / f"{RECEIPT}.{os.getpid()}"
     try:
+        kept.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"weight": entry.name, "source": entry.source, "files": files}, indent=1)
         scratch.write_text(text, encoding="utf-8")
-        scratch.replace(folder / RECEIPT)
+        scratch.replace(kept / RECEIPT)
     except OSError:
         return  # a cache that is shared and read-only works without; it is hashed each time
 

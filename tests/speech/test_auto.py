@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import Config, SpeechSettings
+from dubkit.engines.base import DetectedLanguage
 from dubkit.engines.registry import ENGINES, Entry, choose
 from dubkit.errors import InputError, ModelError
 from dubkit.records import Floats, Phoneme, ScriptLine, Speech
@@ -26,11 +27,12 @@ SILENCE = np.zeros(RATE, np.float32)
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """WhisperX counts as installed; its recognizer and the English aligner are here, nothing else is."""
+    """WhisperX counts as installed, faster-whisper does not; its recognizer and the English aligner are here."""
     for name in ("DUBKIT_CACHE", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     there = metadata.version
     monkeypatch.setattr(metadata, "version", lambda p: "9" if p == "whisperx" else there(p))
+    monkeypatch.delitem(ENGINES["aligner"], "whisper")
     own = tmp_path / "whisper"
     own.mkdir()
     for name in ("model.bin", "tokenizer.json"):
@@ -133,6 +135,7 @@ class RecognizingAligner:
     version = "1"
     aligns: tuple[str, ...] = ()
     lines: tuple[ScriptLine, ...] = GERMAN
+    sure = True
     closed = False
 
     def __init__(self, settings: SpeechSettings, device: str = "cpu") -> None:
@@ -143,8 +146,9 @@ class RecognizingAligner:
         if settings.language is not None and settings.language not in cls.aligns:
             raise ModelError(f"listener cannot align {settings.language!r}", hint="teach it")
 
-    def language_of(self, samples: Floats) -> tuple[str, str] | None:
-        return ("de", "it sounds like 'de'") if samples.any() else None
+    def language_of(self, samples: Floats) -> DetectedLanguage | None:
+        detected = DetectedLanguage("de", self.sure, "it sounds like 'de'")
+        return detected if samples.any() else None
 
     def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
         return self.lines
@@ -223,6 +227,19 @@ def test_words_that_were_heard_wrongly_are_not_forced_on_the_sound(
     found = AlignerByLanguage(SpeechSettings()).align(samples, None, None)
     assert found.path == "phone-loop"
     assert found.words == ()
+
+
+def test_a_language_that_is_guessed_counts_only_where_its_words_fit(
+    table: pytest.MonkeyPatch,
+) -> None:
+    listener(table, sure=False)
+    found = AlignerByLanguage(SpeechSettings()).align(heard(), None, None)
+    assert (found.language, found.path, len(found.words)) == ("de", "recognition", 9)
+    other = (ScriptLine("völlig anderes Gerede über Wetter und Politik in fernen Ländern"),)
+    listener(table, sure=False, lines=other)
+    found = AlignerByLanguage(SpeechSettings()).align(heard(), None, None)
+    assert (found.language, found.path, found.words) == ("und", "phone-loop", ())
+    assert "lips follow the sound alone; the words that listener recognized" in found.warnings[1]
 
 
 def test_silence_has_no_language(table: pytest.MonkeyPatch) -> None:

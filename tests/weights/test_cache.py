@@ -12,7 +12,7 @@ import pytest
 from dubkit.errors import ModelError, OutputError, UsageError
 from dubkit.weights import cache as store
 from dubkit.weights.cache import State, find, inspect
-from dubkit.weights.entries import WEIGHTS, File
+from dubkit.weights.entries import WEIGHTS, File, Weight
 from dubkit.weights.pull import pull, weight_path
 from tests.web import Site
 from tests.weights.conftest import CONTENT, REPOSITORY, add, digest
@@ -289,3 +289,26 @@ def test_the_folder_of_weights_follows_the_environment(
     first = tmp_path / "Library" / "Caches" / "dubkit"
     first.mkdir(parents=True)
     assert store.cache_root() == first / "models", "weights of an earlier version stay in use"
+
+
+def test_files_that_an_installed_package_holds_are_taken_after_the_same_check(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is found and never run."""
+    folder = tmp_path / "site" / "toy_models" / "model"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise SystemExit('this package was run')\n")
+    (folder / "toy.pth").write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    file = File("toy.pth", len(CONTENT), digest(CONTENT))
+    entry = Weight("packaged", "a test", "MIT", True, "-", (file,), package="toy_models/model")
+    monkeypatch.setitem(WEIGHTS, "packaged", entry)
+    assert store.glance("packaged") is State.OK
+    assert find("packaged") == folder
+    assert sorted(folder.iterdir()) == [folder / "toy.pth"]
+    assert (cache / "packaged" / store.RECEIPT).is_file()
+    (folder / "toy.pth").write_bytes(CONTENT[::-1])
+    with pytest.raises(ModelError, match="damaged or another file"):
+        find("packaged")
+    (cache / "packaged" / "toy.pth").write_bytes(CONTENT)  # one of the cache comes first
+    assert find("packaged") == cache / "packaged"

@@ -56,14 +56,46 @@ def test_a_recognizer_is_found_by_name_in_the_cache_of_hugging_face(
 
 
 def test_a_recognizer_that_is_not_here_names_the_way_to_it(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="'small' is not here") as caught:
+    with pytest.raises(ModelError, match="no recognizer is here") as caught:
         locate.recognizer(SpeechSettings())
+    assert caught.value.hint == "dubkit models pull whisper-small"
+    with pytest.raises(ModelError, match="'small' is not here") as caught:
+        locate.recognizer(SpeechSettings(model="small"))
     assert caught.value.hint == "dubkit models pull whisper-small"
     with pytest.raises(ModelError, match="'nonsense' is not here"):
         locate.recognizer(SpeechSettings(model="nonsense"))
     with pytest.raises(ModelError, match="holds no CTranslate2 model") as caught:
         locate.recognizer(SpeechSettings(model=str(tmp_path)))
     assert "ct2-transformers-converter" in str(caught.value.hint)
+
+
+def test_the_best_recognizer_that_is_here_and_knows_the_language_is_taken(caches: Path) -> None:
+    def found(**said: str) -> str:
+        return locate.recognizer(SpeechSettings.model_validate(said)).parent.parent.name
+
+    hub(caches, "Systran/faster-whisper-tiny.en", "model.bin")
+    assert found() == found(language="en-GB") == "models--Systran--faster-whisper-tiny.en"
+    with pytest.raises(ModelError, match="no recognizer is here"):
+        locate.recognizer(SpeechSettings(language="de"))
+    hub(caches, "Systran/faster-whisper-tiny", "model.bin")
+    assert found() == found(language="de") == "models--Systran--faster-whisper-tiny"
+    assert found(language="en") == "models--Systran--faster-whisper-tiny.en"
+    assert locate.names_of_whisper(SpeechSettings(language="de")) == ("whisper-tiny",)
+
+
+def test_a_recognizer_of_english_is_refused_for_another_language(tmp_path: Path) -> None:
+    names = ("model.bin", "tokenizer.json", "vocabulary.txt")
+    for tokens in (51_864, 51_865):
+        own = tmp_path / str(tokens)
+        write(*(own / name for name in names))
+        (own / "vocabulary.txt").write_text("token\n" * tokens)
+        settings = SpeechSettings(model=str(own), language="de")
+        if tokens == 51_865:
+            assert locate.recognizer(settings) == own
+        else:
+            with pytest.raises(ModelError, match="knows English only, and the dub is in 'de'"):
+                locate.recognizer(settings)
+        assert locate.recognizer(SpeechSettings(model=str(own), language="en-US")) == own
 
 
 def test_a_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
