@@ -144,7 +144,7 @@ def _engine(kind: str, name: str, entry: Entry, settings: object) -> Check:
     try:
         return Check("engine", label, State.OK, str(load_engine(kind, name, settings).version))
     except ModelError as error:
-        state = State.FAILED if entry.extra is None else State.NO_WEIGHTS
+        state = State.FAILED if entry.weights is None else State.NO_WEIGHTS
         return Check("engine", label, state, error.message, error.hint)
     except DubkitError as error:
         return Check("engine", label, State.FAILED, error.message, error.hint)

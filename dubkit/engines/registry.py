@@ -66,10 +66,8 @@ ENGINES: dict[str, dict[str, Entry]] = {  # best first: the order in which ``aut
     "detector": {
         "retinaface": Entry(
             "dubkit.faces.retinaface:RetinafaceDetector",
-            "retinaface",
-            "retinaface",
-            "retinaface-pytorch",
-            "dubkit.weights.locate:retinaface",
+            "torch",
+            weights="dubkit.weights.locate:retinaface",
         ),
         "embedded": Entry("dubkit.faces.embedded:EmbeddedDetector", "torch"),
     },

@@ -1,4 +1,4 @@
-"""The face detector RetinaFace (package retinaface-pytorch), with the weights of either of its networks.
+"""The face detector RetinaFace, with the weights of either of its networks.
 
 Slow without a GPU (see the README's figures), but a film is searched only every ``faces.detect_every`` seconds;
 in between faces are followed by their landmarks. The net is loaded with the first picture.
@@ -7,7 +7,6 @@ in between faces are followed by their landmarks. The net is loaded with the fir
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ class RetinafaceDetector:
     @property
     def version(self) -> str:
         mark = locate.mark(self.path)
-        return f"{package_version('retinaface-pytorch')}+1+{mark}"
+        return f"2+{mark}"
 
     @staticmethod
     def weights(settings: FaceSettings) -> tuple[str, ...]:

@@ -367,7 +367,7 @@ def check_paid_work(config: Config) -> None:
     for kind, wanted, settings in chosen:
         name = choose(kind, wanted, settings)[0] if wanted == AUTO else wanted
         entry = ENGINES[kind].get(name)
-        if entry is None or entry.extra is None:
+        if entry is None or entry.weights is None:
             continue  # dubkit's own weights are Apache-2.0
         names = engine_class(kind, name, settings).weights(settings)
         for weight in names:

@@ -137,7 +137,7 @@ def test_a_named_engine_is_never_replaced() -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no aligner engine named 'sphinx'") as caught:
         choose("aligner", "sphinx")
-    assert "auto, whisperx, pocketsphinx, even" in str(caught.value.hint)
+    assert "auto, whisperx, whisper, pocketsphinx, even" in str(caught.value.hint)
 
 
 @pytest.mark.usefixtures("own_engine")

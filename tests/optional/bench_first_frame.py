@@ -76,7 +76,7 @@ def test_time_to_the_first_frame(
     tmp_path: Path, data: Path, align_folder: Path, whisper_folder: Path
 ) -> None:
     with contained():
-        from tests.optional import tiny_faces
+        from tests.faces import tiny_faces
     tiny_faces.random_weights(tmp_path / "resnet.pth")
     small = data / "teacher" / "retinaface_mobilenet0.25.pth"
     demo = build_portrait_film(tmp_path / "demo")

@@ -16,7 +16,6 @@ NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 MARKS = {  # marker: the engine that it asks for
     "whisper": ("aligner", "whisper"),
     "whisperx": ("aligner", "whisperx"),
-    "retinaface": ("detector", "retinaface"),
     "fid": ("features", "inception"),
 }
 

@@ -25,7 +25,6 @@ from tests.portrait import SHOTS, build_portrait_film, render
 
 pytestmark = [
     pytest.mark.whisperx,
-    pytest.mark.retinaface,
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -51,7 +50,7 @@ class Done:
 @pytest.fixture(scope="module")
 def faces() -> ModuleType:
     with contained():
-        from tests.optional import tiny_faces
+        from tests.faces import tiny_faces
     return tiny_faces
 
 
@@ -104,7 +103,7 @@ def test_the_film_is_dubbed_and_the_manifest_names_both_engines(done: Done) -> N
     results = done.results
     assert results["speech/job"]["engine"].startswith("whisperx 3.")
     engines = {line["engine"] for key, line in results.items() if key.startswith("faces/")}
-    assert all(engine.startswith("retinaface 0.0.7+") for engine in engines)
+    assert all(engine.startswith("retinaface 2+") for engine in engines)
     assert len(engines) == 1
 
 

@@ -1,8 +1,7 @@
-"""The real RetinaFace with weights made on the spot."""
+"""RetinaFace with weights made on the spot, and with published ones where they are at hand."""
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +21,7 @@ from dubkit.faces.retinaface import RetinafaceDetector
 from tests.engines.conformance import DetectorSuite
 from tests.portrait import ASSETS
 
-pytestmark = [pytest.mark.retinaface, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 Picture = NDArray[np.uint8]
 
@@ -30,7 +29,7 @@ Picture = NDArray[np.uint8]
 @pytest.fixture(scope="session")
 def faces() -> ModuleType:
     with contained():
-        from tests.optional import tiny_faces
+        from tests.faces import tiny_faces
     return tiny_faces
 
 
@@ -101,28 +100,6 @@ def test_several_pictures_at_once_give_what_each_gives_alone(detector: Retinafac
         for a, b in zip(found, detector.detect(one), strict=True):
             np.testing.assert_allclose(a.points, b.points, atol=1e-3)
             assert a.score == pytest.approx(b.score, abs=1e-5)
-
-
-def test_random_weights_give_what_the_package_itself_makes_of_them(
-    tmp_path: Path, faces: ModuleType
-) -> None:
-    """Its own prediction, but for the whole pixels that it cuts coordinates to."""
-    path = tmp_path / "random.pth"
-    faces.random_weights(path)
-    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
-    ours = make(path, 128).detect(noise)
-    model = faces.Model(max_size=128)
-    model.load_state_dict(faces.torch.load(path, weights_only=True))
-    model.eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = model.predict_jsons(noise, confidence_threshold=0.5, nms_threshold=0.4)
-    assert len(ours) > 3
-    best = {round(float(face["score"]), 5): face for face in theirs}
-    for found in ours[:40]:
-        same = best[round(found.score, 5)]
-        np.testing.assert_allclose(found.points, same["landmarks"], atol=1.51)
-        np.testing.assert_allclose(found.box, np.clip(same["bbox"], 0, 128), atol=1.01)
 
 
 def test_weights_may_lie_in_a_zip_or_a_safetensors_file(

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from retinaface.box_utils import encode, jaccard, point_form
-from retinaface.predict_single import Model
 
-from dubkit.faces.retinaface_net import MOBILENET, RetinafaceNet
+from dubkit.faces.retinaface_net import MOBILENET, RESNET, RetinafaceNet
 from dubkit.records import Detection
 
 Picture = NDArray[np.uint8]
@@ -23,7 +21,7 @@ FIVE = ((-6, -5), (6, -5), (0, 0), (-5, 7), (5, 7))  # its points, from the midd
 def random_weights(path: Path) -> None:
     """As the net is when it is made."""
     torch.manual_seed(0)
-    torch.save(Model(max_size=64).model.state_dict(), path)
+    torch.save(RESNET.network().state_dict(), path)
 
 
 def spot_weights(path: Path) -> None:
@@ -31,7 +29,7 @@ def spot_weights(path: Path) -> None:
 
     One channel is led through the whole net, from the middle of each filter to the middle of the next.
     """
-    net = Model(max_size=64).model
+    net: Any = RESNET.network().eval()
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.weight.data.zero_()
@@ -124,8 +122,12 @@ def _answers(
     """For each prior: the face's box and points as the net tells them (priors, 14), and how much of the
     face it covers.
     """
-    share = jaccard(box[None], point_form(priors))[0]
-    told = encode(box.expand(len(priors), 4), priors, [0.1, 0.2])
+    low, high = priors[:, :2] - priors[:, 2:] / 2, priors[:, :2] + priors[:, 2:] / 2
+    shared = (torch.minimum(high, box[2:]) - torch.maximum(low, box[:2])).clamp(0).prod(1)
+    share = shared / ((box[2:] - box[:2]).prod() + priors[:, 2:].prod(1) - shared)
+    middle, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    places = (middle - priors[:, :2]) / (0.1 * priors[:, 2:])
+    told = torch.cat([places, torch.log(size / priors[:, 2:]) / 0.2], 1)
     points = (five[None] - priors[:, None, :2]) / (0.1 * priors[:, None, 2:])
     return torch.cat([told, points.flatten(1)], 1), share
 
