@@ -25,9 +25,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --extra-index-url "${TORCH_INDEX}" ".[${EXTRAS}]"
 
 FROM python:${PYTHON}-slim-bookworm
-# libgl1 and libglib2.0-0: an optional package brings the OpenCV build that wants them.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ffmpeg libgl1 libglib2.0-0 \
+    && apt-get install -y --no-install-recommends ffmpeg \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 dubkit \
     && install -d -o dubkit -g dubkit /films

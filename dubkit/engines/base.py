@@ -102,6 +102,15 @@ class DetectedLanguage:
     sure: bool
     remark: str  # on how it was detected, for the user
 
+    @property
+    def least(self) -> float:
+        """The mean log probability of a recognized line from which it counts in this language.
+
+        English has -0.5 and more with the small Whisper of English, what that writes about other languages
+        mostly -0.9 and less.
+        """
+        return -np.inf if self.sure else -0.8
+
 
 @runtime_checkable
 class RecognizingAligner(Aligner, Protocol):
@@ -110,8 +119,10 @@ class RecognizingAligner(Aligner, Protocol):
     def language_of(self, samples: records.Floats) -> DetectedLanguage | None:
         """The language of ``samples`` (mono 16 kHz); None for silence."""
 
-    def transcribe(self, samples: records.Floats, language: str) -> tuple[records.ScriptLine, ...]:
-        """The recognized words, in lines with times."""
+    def transcribe(
+        self, samples: records.Floats, language: str, least: float = -np.inf
+    ) -> tuple[records.ScriptLine, ...]:
+        """The recognized words, in lines with times: those whose mean log probability is ``least`` or more."""
 
 
 class FaceRenderer(Protocol):

@@ -205,6 +205,7 @@ _LEAST_SCORE = 0.6  # mean probability over its speech with which a face speaks
 _BY_LIPS = 0.8  # the same by the picture alone
 _LEAST_SECONDS = 0.24  # of speech
 _PAUSE_BEATS = 25
+_ONSET = 9  # beats by which the speech of a face may begin after the voice, or end before it
 _SOME_SPEECH = 0.03  # share of a shot's beats with speech from which the sound decides
 
 
@@ -227,7 +228,31 @@ def speaks(heard: Heard, faces: dict[int, Match]) -> tuple[bool, dict[int, tuple
         kept, score = _sure_spans(state, here, logits, _LEAST_SCORE if by_sound else _BY_LIPS)
         if kept.any():
             found[number] = kept, score
+    if by_sound:
+        masks = {number: mask for number, (mask, _) in found.items()}
+        for number, (mask, score) in found.items():
+            others = [other for k, other in masks.items() if k != number]
+            taken = np.any(others, axis=0) if others else np.zeros_like(mask)
+            found[number] = _with_the_voice(mask, spoken & faces[number].there, taken), score
     return by_sound, found
+
+
+def _with_the_voice(speaking: Mask, spoken: Mask, taken: Mask) -> Mask:
+    """(N,) a face's speech from where the voice begins to where it ends, if that is near and nobody else's.
+
+    A match needs half a second of lips and sound, and so is late where somebody begins.
+    """
+    grown = speaking.copy()
+    runs = list(smooth.segments(speaking))
+    for voice in smooth.segments(spoken):
+        for run in runs:
+            if voice.start < run.start < voice.stop and run.start - voice.start <= _ONSET:
+                before = slice(voice.start, run.start)
+                grown[before] |= not taken[before].any()
+            if voice.start < run.stop < voice.stop and voice.stop - run.stop <= _ONSET:
+                after = slice(run.stop, voice.stop)
+                grown[after] |= not taken[after].any()
+    return grown
 
 
 def _beside(face: Match, others: Sequence[Match]) -> Doubles:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dubkit.faces import smooth
+from dubkit.faces import people, smooth
 from dubkit.records import (
     SILENCE,
     Doubles,
@@ -31,6 +31,8 @@ NOT_SPEAKING = "not speaking"
 TOLERANCE = 1.0  # seconds by which a phrase may miss its speaker
 _PAUSE = 0.15  # seconds of silence that part two phrases
 _PIECE = 0.6  # seconds: longer phrases are cut, and each piece goes its own way
+_SNAP = 0.2  # seconds from a changeover within which a phoneme of the dub begins, where it is cut
+_SHORTEST = 0.1  # seconds of the shortest piece that is cut off so
 _NEAR = 0.25  # seconds over which being near someone's speech loses its weight
 _RUNS_ON = 0.5  # seconds after a phrase within which another that fits nobody continues it
 _BOTH = 0.7  # share of a piece in which two speak at once, if both say it
@@ -76,7 +78,9 @@ def parts(
     found: dict[int, Part] = {}
     said = {track: list[Span]() for track in speaks}
     off: list[Span] = []
-    pieces = _pieces(phonemes)
+    by_speaker: dict[int | None, Mask] = {None: elsewhere, **speaks}
+    cuts = _changeovers(by_speaker, timing.times)
+    pieces = _pieces(phonemes, cuts)
     by_name = _by_name(pieces, timing.speakers, choices, names or {})
     for track in {track for owners in by_name.values() for track in owners} - set(speaks):
         speaks[track] = np.zeros(shot.frames, np.bool_)
@@ -173,14 +177,36 @@ def _widened(mask: Mask, reach: int) -> Mask:
     return np.asarray(near > 0.5, np.bool_)
 
 
-def _pieces(phonemes: Sequence[TimedPhoneme]) -> list[Span]:
-    """The speech of the dub in pieces: cut at its pauses, and long stretches evenly."""
+def _changeovers(speaks: Mapping[int | None, Mask], times: Doubles) -> list[float]:
+    """The seconds at which one stops speaking in the original and another begins: midway between the two."""
+    runs = sorted(
+        (float(times[run.start]), float(times[run.stop - 1]), str(who))
+        for who, mask in speaks.items()
+        for run in smooth.segments(mask)
+    )
+    found = []
+    for (_, end, who), (begin, _, other) in pairwise(runs):
+        if who != other and abs(begin - end) <= TOLERANCE:
+            found.append((begin + end) / 2)
+    return found
+
+
+def _pieces(phonemes: Sequence[TimedPhoneme], cuts: Sequence[float]) -> list[Span]:
+    """The speech of the dub in pieces: cut at its pauses, at the phoneme nearest to each of ``cuts``, and long
+    stretches evenly.
+    """
     spoken = [(begin, end) for symbol, begin, end in phonemes if symbol != SILENCE]
+    begins = np.array([begin for begin, _ in spoken])
+    near = [float(begins[np.abs(begins - cut).argmin()]) for cut in cuts if len(begins)]
+    # a stretch of speech of which no phoneme is known is cut where the others change
+    at = {b if abs(b - cut) <= _SNAP else cut for b, cut in zip(near, cuts, strict=False)}
     pieces: list[Span] = []
     for low, high in _joined(spoken):
-        count = max(1, round((high - low) / _PIECE))
-        edges = np.linspace(low, high, count + 1).tolist()
-        pieces += list(pairwise(edges))
+        inside = sorted(cut for cut in at if low + _SHORTEST < cut < high - _SHORTEST)
+        for begin, end in pairwise([low, *inside, high]):
+            count = max(1, round((end - begin) / _PIECE))
+            edges = np.linspace(begin, end, count + 1).tolist()
+            pieces += list(pairwise(edges))
     return pieces
 
 
@@ -224,9 +250,6 @@ def _share_out(
     return said, off
 
 
-_NUMBERED = "person_"  # begins the names that nobody gave
-
-
 def _by_name(
     pieces: Sequence[Span],
     speakers: Sequence[tuple[str, float, float]],
@@ -239,7 +262,7 @@ def _by_name(
     usable = [choice.track for choice in choices if choice.usable.any()]
     known = {track: names[track].casefold() for track in usable if track in names}
     all_named = len(known) == len(usable) > 0 and not any(
-        name.startswith(_NUMBERED) for name in known.values()
+        people.is_numbered(name) for name in known.values()
     )
     found: dict[Span, list[int]] = {}
     for low, high in pieces:

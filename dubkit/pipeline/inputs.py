@@ -26,7 +26,7 @@ from dubkit.media.script import read_script
 from dubkit.pipeline import fingerprint, shot_names, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
-from dubkit.records import Consent, FileDigest, Job, Manifest
+from dubkit.records import Consent, FileDigest, Job, Manifest, ScriptLine
 from dubkit.stages import base, probe, speech, stitch
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.folder import check_work
@@ -73,7 +73,7 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     withheld = [one for one in consent_of(request) or () if not one.given]
     if job.script is not None:
         remarks: list[str] = []  # the stage speech warns of the same
-        read_script(job.script, config.speech.language, remarks.append)
+        lines = read_script(job.script, config.speech.language, remarks.append)
     if probe.STAGE in stages:
         _check_film_head(job.video)
     losses = picture_losses(job, config) if stitch.STAGE in stages else ()
@@ -85,6 +85,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
             audio.sound_stream(media, stem.path)
     said = tuple(stem_remarks(job)) if speech.STAGE in stages else ()
     said += tuple(f"{one.name} stays as filmed: {one.why}" for one in withheld)
+    if job.cast is not None and job.script is not None:
+        said += tuple(script_remarks(lines, people.read_cast(job.cast)))
     if stitch.STAGE not in stages:
         return said
     warning = length_warning(job, config)
@@ -390,6 +392,30 @@ def _refuse(weight: str, engine: str) -> None:
         hint=f"use dubkit's own engine (--set {_OWN[engine]}), or weights of your own; "
         "dubkit models list shows every license",
     )
+
+
+_LISTED = 8  # names in a sentence
+
+
+def script_remarks(lines: Sequence[ScriptLine], cast: people.CastFile) -> Iterator[str]:
+    """Of whom only one of script and cast knows: names are compared without regard to case."""
+    speakers = {line.speaker.casefold(): line.speaker for line in lines if line.speaker}
+    known = {person.name.casefold(): person.name for person in cast.person}
+    if not speakers:
+        return
+    strange = [name for key, name in speakers.items() if key not in known]
+    if strange:
+        yield f"the cast does not know the script's {_listed(strange)}: their lines go to who speaks in the film"
+    silent = [
+        name for key, name in known.items() if key not in speakers and not people.is_numbered(name)
+    ]
+    if silent:
+        yield f"no line of the script is by {_listed(silent)} of the cast"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 _EVEN = 1.0  # seconds by which stems may differ in length without a word

@@ -77,7 +77,7 @@ class AlignerByLanguage:
             if isinstance(other, base.RecognizingAligner):
                 speech = other.align(samples, None, detected.code)
                 return replace(speech, warnings=(detected.remark, *speech.warnings))
-        lines = engine.transcribe(samples, detected.code)
+        lines = engine.transcribe(samples, detected.code, detected.least)
         aligner = self._engine(PocketsphinxAligner.name)
         assert isinstance(aligner, PocketsphinxAligner)
         return aligner.align_recognized(samples, lines, detected, name)

@@ -14,6 +14,8 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines import base, containment, registry
 from dubkit.errors import ModelError, UsageError
@@ -71,7 +73,7 @@ class WhisperAligner:
         detected = self.language_of(samples)
         if detected is None:
             return self._aligner.align(samples, None, None)
-        lines = self.transcribe(samples, detected.code)
+        lines = self.transcribe(samples, detected.code, detected.least)
         return self._aligner.align_recognized(samples, lines, detected, self.name)
 
     def language_of(self, samples: Floats) -> base.DetectedLanguage | None:
@@ -85,7 +87,9 @@ class WhisperAligner:
         code, probability, _ = self._with_net(lambda net: net.detect_language(sound))
         return detected_language(str(code), float(probability))
 
-    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+    def transcribe(
+        self, samples: Floats, language: str, least: float = -np.inf
+    ) -> tuple[ScriptLine, ...]:
         """See `engines.base.RecognizingAligner`. Text that repeats itself is none."""
         track = Track.of(samples)
         if not track.spans:
@@ -110,7 +114,9 @@ class WhisperAligner:
         return tuple(
             ScriptLine(part.text.strip(), float(part.start), min(float(part.end), track.duration))
             for part in parts
-            if part.text.strip() and part.compression_ratio <= _REPEATED
+            if part.text.strip()
+            and part.compression_ratio <= _REPEATED
+            and part.avg_logprob >= least
         )
 
     def _with_net(self, work: Callable[[Any], Any]) -> Any:

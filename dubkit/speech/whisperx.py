@@ -268,7 +268,9 @@ class WhisperxAligner:
         with containment.contained():
             return self._detected_language(track)
 
-    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+    def transcribe(
+        self, samples: Floats, language: str, least: float = -np.inf
+    ) -> tuple[ScriptLine, ...]:
         """See `engines.base.RecognizingAligner`."""
         track = Track.of(samples)
         with containment.contained():
@@ -276,7 +278,9 @@ class WhisperxAligner:
                 track, lambda net, n: net.recognize(track.samples, language, n)
             )
         lines = (
-            ScriptLine(h.text, h.start, min(h.end, track.duration)) for h in recognized if h.text
+            ScriptLine(h.text, h.start, min(h.end, track.duration))
+            for h in recognized
+            if h.text and h.score >= least
         )
         return tuple(lines)
 

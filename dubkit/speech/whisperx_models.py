@@ -41,6 +41,7 @@ class RecognizedSpan:
     text: str
     start: float
     end: float
+    score: float  # mean log probability of its tokens
 
 
 class Recognizer:
@@ -87,7 +88,10 @@ class Recognizer:
     def recognize(self, samples: Floats, language: str, batch: int) -> list[RecognizedSpan]:
         """The recognized speech, in spans of up to 30 s."""
         result = self._pipeline.transcribe(samples, batch_size=batch, language=language)
-        return [RecognizedSpan(s["text"].strip(), s["start"], s["end"]) for s in result["segments"]]
+        return [
+            RecognizedSpan(s["text"].strip(), s["start"], s["end"], s["avg_logprob"])
+            for s in result["segments"]
+        ]
 
 
 class CharacterAligner:

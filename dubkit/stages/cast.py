@@ -111,7 +111,7 @@ def _named(
         name = entry.name if entry else ""
         while not name:
             number += 1
-            name = f"person_{number}" if f"person_{number}" not in taken else ""
+            name = f"{people.NUMBERED}{number}" if f"{people.NUMBERED}{number}" not in taken else ""
         clearest = sorted(group, key=lambda face: (-face.look.mean[1], face.name))
         usable = sum(int(f.choice.usable.sum()) for f in group if f.choice.dubbed)
         dub = entry.dub if entry else True

@@ -114,3 +114,19 @@ def test_a_net_that_is_saved_is_the_same(tmp_path_factory: pytest.TempPathFactor
     again = speaker.load_speaker(path)
     assert again.config == net.config
     assert path.stat().st_size < 200_000
+
+
+def test_a_face_speaks_from_where_the_voice_begins_unless_another_does_there() -> None:
+    """What lips and sound tell together comes late; a voice that began long before is somebody else's."""
+    beats = np.arange(100)
+    spoken = ((beats >= 20) & (beats < 50)) | (beats >= 70)
+    late = (beats >= 27) & (beats < 45)
+    nobody = np.zeros(100, np.bool_)
+    grown = active_speaker._with_the_voice(late, spoken, nobody)
+    assert np.flatnonzero(grown).tolist() == list(range(20, 50))
+    taken = (beats >= 18) & (beats < 24)
+    grown = active_speaker._with_the_voice(late, spoken, taken)
+    assert np.flatnonzero(grown).tolist() == list(range(27, 50))
+    much_later = (beats >= 85) & (beats < 95)
+    grown = active_speaker._with_the_voice(much_later, spoken, nobody)
+    assert int(grown.argmax()) == 85

@@ -150,3 +150,11 @@ def test_a_script_that_names_people_settles_who_says_what() -> None:
     # nobody of these is in the cast: the original says who speaks
     found = parts(SHOT, choices, voices, timing, timing.phonemes, names={0: "dora"})
     assert found[0].choice.says is None
+
+
+def test_where_the_dub_speaks_on_they_change_over_between_the_two_of_the_original() -> None:
+    syllables = [(0.2 + 0.1 * k, 0.3 + 0.1 * k) for k in range(55)]
+    found = laid(syllables, [(0, 3), (3.52, 6)], choice(0, (0, 3)), choice(1, (3.52, 6)))
+    assert spoken(found[0])[-1][1] == spoken(found[1])[0][0] == 3.3
+    assert painted(found[0])[1] < 3.6
+    assert painted(found[1])[0] > 3.0

@@ -32,7 +32,9 @@ ENGLISH = (
 GERMAN = (
     "Guten Morgen, liebe Freunde. Heute ist das Wetter schön, und wir gehen zusammen in den Wald."
 )
-DATA = Path(os.environ.get("DUBKIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(
+    os.environ.get("DUBKIT_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
+)
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from dubkit.errors import DubkitError, InputError, UsageError
+from dubkit.faces.people import CastFile
 from dubkit.media.audio import load_samples, save_wav
-from dubkit.pipeline.inputs import stem_remarks
+from dubkit.pipeline.inputs import script_remarks, stem_remarks
 from dubkit.pipeline.stems import find_dub
-from dubkit.records import Job, Stem
+from dubkit.records import Job, ScriptLine, Stem
 from tests.clips import ffmpeg
 
 RATE = 16000
@@ -113,3 +114,22 @@ def test_what_is_odd_about_stems_is_said_before_anything_is_done(there: Path) ->
     with pytest.raises(UsageError, match="who anna is"):
         list(stem_remarks(job(there)))
     assert not list(stem_remarks(Job(there / "f", there / "anna.wav", there / "o", there / "w")))
+
+
+def test_names_that_only_the_script_or_only_the_cast_knows_are_listed() -> None:
+    names = ("Anna", "boris", "person_3")
+    people = [{"name": name, "faces": [f"0000000-0000010/{n}"]} for n, name in enumerate(names)]
+    head = {"kind": "dubkit-cast", "version": 1, "film": "0" * 64}
+    cast = CastFile.model_validate({**head, "person": people})
+    lines = [ScriptLine("Hello.", speaker=name) for name in ("ANNA", "CLARA", None)]
+    assert list(script_remarks(lines, cast)) == [
+        "the cast does not know the script's CLARA: their lines go to who speaks in the film",
+        "no line of the script is by boris of the cast",
+    ]
+    assert not list(script_remarks([ScriptLine("Hello.")], cast))
+
+
+def test_a_stem_in_which_nothing_is_does_not_shorten_the_sum(there: Path) -> None:
+    save_wav(there / "anna.wav", np.zeros(0, np.float32))
+    heard = load_samples(find_dub(BOTH, None, there / "out.mp4").mix)
+    assert len(heard) == pytest.approx(2.5 * RATE, abs=2)

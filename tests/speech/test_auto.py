@@ -150,7 +150,9 @@ class RecognizingAligner:
         detected = DetectedLanguage("de", self.sure, "it sounds like 'de'")
         return detected if samples.any() else None
 
-    def transcribe(self, samples: Floats, language: str) -> tuple[ScriptLine, ...]:
+    def transcribe(
+        self, samples: Floats, language: str, least: float = -np.inf
+    ) -> tuple[ScriptLine, ...]:
         return self.lines
 
     def align(

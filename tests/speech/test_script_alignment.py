@@ -178,3 +178,25 @@ def test_each_part_of_a_script_in_two_languages_is_pronounced_in_its_own(
     assert any("in several languages" in warning for warning in speech.warnings)
     (train,) = (i for i, word in enumerate(speech.words) if word.text == "train")
     assert "ɹ" in [p.symbol for p in speech.phonemes if p.word == train]
+
+
+FRENCH = (
+    "Bonjour mes amis, il fait très beau aujourd'hui.",
+    "Nous allons ensemble dans la grande forêt derrière la maison.",
+    "Le chien de ma voisine court après les oiseaux du jardin.",
+)
+
+
+def test_of_a_french_script_with_one_wrong_line_that_line_alone_is_left_to_the_sound(
+    aligner: PocketsphinxAligner,
+) -> None:
+    """All French fits badly beside English; a line is judged by the others of its script."""
+    pytest.importorskip("espeakng_loader", reason="needs the extra languages")
+    pause = np.zeros(8000, np.float32)
+    dub = np.concatenate([part for text in FRENCH for part in (pause, say(text, "fr"))])
+    wrong = "Le ministre des finances a présenté son nouveau budget hier."
+    texts = (FRENCH[0], wrong, *FRENCH[1:])
+    script = tuple(ScriptLine(text, number=n) for n, text in enumerate(texts, start=1))
+    found = aligner.align(dub, script, "fr")
+    assert [line.heard for line in found.lines] == [1, 0, 1, 1]
+    assert "(line 2): lips follow the sound alone there" in " / ".join(found.warnings)
