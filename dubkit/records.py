@@ -463,6 +463,7 @@ class Job:
     me: Path | None = None  # music and effects, to be mixed under the dub
     stems: tuple[Stem, ...] = ()  # the speech of single people, of which ``audio`` is the mix
     consent: Path | None = None  # a consent file: who of the cast agreed to which languages
+    summed: bool = False  # the mix is the sum of the stems, which is written when it is needed
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """Many films with many dubs: found, checked, done, reported."""
 
-from dubkit.batches.find_jobs import PATTERNS, BatchRequest, Checked
+from dubkit.batches.find_jobs import BatchRequest, Checked
 from dubkit.batches.jobs import JobState, Shard, batch_status, outcome_files
+from dubkit.batches.pairing import PATTERNS
 from dubkit.batches.run_batch import (
     Batch,
     BatchResult,

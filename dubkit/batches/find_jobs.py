@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dubkit.batches.jobs import LANGUAGE, Entry, Films, Problem, check_verdicts, deal
+from dubkit.batches.jobs import Entry, Films, Problem, check_verdicts, deal
+from dubkit.batches.pairing import PATTERNS, pair
 from dubkit.config.presets import load_config
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import DubkitError, InputError, UsageError
@@ -29,8 +29,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
-COLUMNS = ("video", "audio", "script", "verdicts", "language", "preset", "out")
-_FILES = ("video", "audio", "script", "verdicts")
+COLUMNS = ("video", "audio", "script", "cast", "verdicts", "language", "preset", "out", "stem.NAME")
+_FILES = ("video", "audio", "script", "cast", "verdicts")
+_STEM = "stem."  # begins the columns of stems, each with a name of the cast
 _MOST = 100_000  # jobs
 _LARGEST = 64 * 2**20  # bytes of a list
 
@@ -44,6 +45,8 @@ class Row:
     audio: Path | None
     script: Path | None = None
     verdicts: Path | None = None
+    cast: Path | None = None
+    stems: tuple[tuple[str, Path], ...] = ()  # the speech of single people; ``audio`` is their mix
     language: str | None = None
     presets: tuple[str, ...] = ()
     out: str | None = None  # relative to the batch's output folder
@@ -54,6 +57,7 @@ class Row:
 @dataclass(slots=True)
 class _Draft:
     paths: dict[str, Path | None] = field(default_factory=dict)
+    stems: list[tuple[str, Path]] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -134,10 +138,14 @@ def _row(origin: str, table: Mapping[str, Any], base: Path) -> Row:
     for key, value in table.items():
         if key in _FILES:
             draft.paths[key] = _path(key, value, base, draft.problems)
+        elif key == _STEM[:-1] and isinstance(value, Mapping):
+            _add_stems(draft, value, base)
+        elif key.startswith(_STEM):
+            _add_stems(draft, {key.removeprefix(_STEM): value}, base)
         elif key not in COLUMNS:
             draft.settings += _settings(key, value, draft.problems)
     for key in ("video", "audio"):
-        if key not in table:
+        if key not in table and not (key == "audio" and draft.stems):
             draft.problems.append(f"no {key} is given")
     return Row(
         origin=origin,
@@ -145,12 +153,20 @@ def _row(origin: str, table: Mapping[str, Any], base: Path) -> Row:
         audio=draft.paths.get("audio"),
         script=draft.paths.get("script"),
         verdicts=draft.paths.get("verdicts"),
+        cast=draft.paths.get("cast"),
+        stems=tuple(draft.stems),
         language=_text("language", table, draft.problems),
         presets=_names(table.get("preset"), base, draft.problems),
         out=_text("out", table, draft.problems),
         settings=tuple(draft.settings),
         problems=tuple(draft.problems),
     )
+
+
+def _add_stems(draft: _Draft, stems: Mapping[str, Any], base: Path) -> None:
+    for name, value in stems.items():
+        path = _path(f"{_STEM}{name}", value, base, draft.problems)
+        draft.stems += [(name, path)] if path else []
 
 
 def _path(key: str, value: object, base: Path, problems: list[str]) -> Path | None:
@@ -196,144 +212,6 @@ def _settings(key: str, value: object, problems: list[str]) -> list[str]:
         problems.append(f"there is no column {key!r}; known: {', '.join(COLUMNS)}, or section.key")
         return []
     return [f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
-
-
-SCRIPTS = frozenset((
-    ".srt", ".vtt", ".ttml", ".dfxp", ".ass", ".ssa", ".txt",
-))  # fmt: skip
-PATTERNS = (
-    "{film}.{lang}", "{film}_{lang}", "{film}-{lang}", "{lang}/{film}", "{film}/{lang}",
-    "{lang}/{film}.{lang}", "{film}",
-)  # fmt: skip
-_FIELD = re.compile(r"\{(film|lang)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A dub with its film."""
-
-    film: str  # the film's name: its path below the folder, without suffix
-    video: Path
-    audio: Path
-    language: str | None
-    script: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """What was found in the folders."""
-
-    pairs: tuple[Pair, ...]
-    lonely_films: tuple[Path, ...]  # without a dub
-    lonely_dubs: tuple[Path, ...]  # that fit no film
-    unclear: tuple[tuple[Path, tuple[str, ...]], ...]  # dubs that fit several films
-
-
-def pair(films: Path, dubs: Path, patterns: Sequence[str] = PATTERNS) -> Pairing:
-    """Pair every dub below ``dubs`` with a film below ``films``; scripts lie beside the dubs.
-
-    A pattern is a dub's path below ``dubs`` without its suffix, with ``{film}`` and ``{lang}`` for the
-    film's name and the language. Raises UsageError for a folder that is not there or an odd pattern.
-    """
-    for folder in (films, dubs):
-        if not folder.is_dir():
-            raise UsageError(f"there is no folder {folder}")
-    shared = films.resolve() == dubs.resolve()
-    found = _named(_files(films, container.FILMS))
-    called = _called(found)
-    rules = [_rule(pattern, called) for pattern in patterns if not (shared and pattern == "{film}")]
-    scripts = {
-        match: path
-        for path in _files(dubs, SCRIPTS).values()
-        for match in _matches(path.relative_to(dubs).with_suffix(""), rules, called)
-    }
-    pairs: list[Pair] = []
-    lonely: list[Path] = []
-    unclear: list[tuple[Path, tuple[str, ...]]] = []
-    for path in _files(
-        dubs, container.SOUNDS if shared else container.SOUNDS | container.FILMS
-    ).values():
-        matches = _matches(path.relative_to(dubs).with_suffix(""), rules, called)
-        names = tuple(dict.fromkeys(film for film, _ in matches))
-        if not names:
-            lonely.append(path)
-        elif len(names) > 1:
-            unclear.append((path, names))
-        else:
-            film, language = matches[0]
-            script = scripts.get((film, language)) or scripts.get((film, None))
-            pairs.append(Pair(film, found[film], path, language, script))
-    used = {entry.video for entry in pairs}
-    return Pairing(
-        tuple(sorted(pairs, key=lambda p: (p.film, p.language or "", p.audio))),
-        tuple(path for path in dict.fromkeys(found.values()) if path not in used),
-        tuple(lonely),
-        tuple(unclear),
-    )
-
-
-def _files(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
-    """Files below a folder by their path without suffix, hidden ones and work folders left out."""
-    wanted = set(suffixes)
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        if path.suffix.lower() not in wanted or not path.is_file():
-            continue
-        if any(part.startswith(".") or part.endswith(".dubkit") for part in inner.parts):
-            continue
-        found[str(inner)] = path
-    return found
-
-
-def _named(files: dict[str, Path]) -> dict[str, Path]:
-    """Films by name; two with one name but for the suffix keep their suffix in it."""
-    bare = [str(Path(name).with_suffix("")) for name in files]
-    return {
-        (short if bare.count(short) == 1 else name): path
-        for (name, path), short in zip(files.items(), bare, strict=True)
-    }
-
-
-def _called(films: dict[str, Path]) -> dict[str, str]:
-    """What a dub may call a film -> the film's name: itself, or its last part where only one has it."""
-    last = [Path(name).name for name in films]
-    short = {Path(name).name: name for name in films if last.count(Path(name).name) == 1}
-    return {**short, **{name: name for name in films}}
-
-
-def _rule(pattern: str, called: dict[str, str]) -> re.Pattern[str]:
-    fields = _FIELD.findall(pattern)
-    if "film" not in fields or "{" in _FIELD.sub("", pattern) or Path(pattern).is_absolute():
-        raise UsageError(
-            f"{pattern!r} is not a pattern for dubs",
-            hint="write {film} and optionally {lang}, as in --pattern '{lang}/{film}'",
-        )
-    either = "|".join(re.escape(name) for name in sorted(called, key=len, reverse=True))
-    groups = {"film": f"(?:{either or '(?!)'})", "lang": LANGUAGE}
-    text, seen = "", set[str]()
-    for part in re.split(r"(\{film\}|\{lang\})", pattern):
-        name = part.strip("{}")
-        if part != f"{{{name}}}":
-            text += re.escape(part)
-        elif name in seen:
-            text += f"(?P={name})"
-        else:
-            text += f"(?P<{name}>{groups[name]})"
-            seen.add(name)
-    return re.compile(text)
-
-
-def _matches(
-    inner: Path, rules: Sequence[re.Pattern[str]], called: dict[str, str]
-) -> list[tuple[str, str | None]]:
-    """Film and language of a dub's path, by every rule that fits."""
-    found: list[tuple[str, str | None]] = []
-    for rule in rules:
-        match = rule.fullmatch(inner.as_posix())
-        if match:
-            found.append((called[match["film"]], match.groupdict().get("lang")))
-    return found
 
 
 SHARED = ("jobs", "backend", "scheduler")  # of parallel: one set of workers does all jobs
@@ -461,7 +339,8 @@ def _from_folders(batch: BatchRequest) -> _Found:
     found = _Found()
     for p in pairing.pairs:
         origin = f"{p.audio.relative_to(dubs)}"
-        _add(found, batch, p.film, Row(origin, p.video, p.audio, p.script, language=p.language))
+        row = Row(origin, p.video, p.audio if p.mixed else None, p.script, cast=p.cast)
+        _add(found, batch, p.film, replace(row, stems=p.stems, language=p.language))
     found.problems += [
         Problem(path.name, str(path), f"this dub matches several films: {', '.join(names)}")
         for path, names in pairing.unclear
@@ -498,7 +377,7 @@ def _name(film: str, language: str | None) -> str:
 def _request(batch: BatchRequest, name: str, stem: str, row: Row) -> RunRequest:
     """The request of job ``name``; ``stem`` names its result where the row does not."""
     assert row.video is not None
-    assert row.audio is not None
+    sounds = [f"{name}={path.absolute()}" for name, path in row.stems]
     spoken = () if row.language is None else (f"speech.language={row.language}",)
     config = load_config(
         (*batch.presets, *row.presets),
@@ -510,8 +389,10 @@ def _request(batch: BatchRequest, name: str, stem: str, row: Row) -> RunRequest:
     if not out.resolve().is_relative_to(batch.out.resolve()):
         raise UsageError(f"out is outside {batch.out}: {row.out}")
     job = make_job(
-        *(row.video.absolute(), row.audio.absolute(), config),
+        *(row.video.absolute(), sounds or str(row.audio and row.audio.absolute()), config),
         script=row.script and row.script.absolute(),
+        cast=row.cast and row.cast.absolute(),
+        mix=row.audio.absolute() if sounds and row.audio else None,
         out=out.absolute(),
         work=(batch.work_folder / name).absolute(),
         analysis=batch.analysis or batch.work_folder / "analysis",

@@ -256,7 +256,10 @@ def request_digest(request: RunRequest, version: str) -> str:
     job = request.job
     files = [
         [str(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
-        for path in (job.video, job.audio, job.script, job.verdicts)
+        for path in (
+            *(job.video, None if job.summed else job.audio, job.script, job.verdicts),
+            *(job.cast, job.me, *(stem.path for stem in job.stems)),
+        )
         if path
     ]
     settings = request.config.model_dump(mode="json", exclude={"parallel"})

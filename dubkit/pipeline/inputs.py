@@ -23,7 +23,7 @@ from dubkit.faces import consent, people
 from dubkit.media import audio, codecs, container, writer
 from dubkit.media.probe import head, moving_pictures
 from dubkit.media.script import read_script
-from dubkit.pipeline import fingerprint, shot_names, worker
+from dubkit.pipeline import fingerprint, shot_names, stems, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
 from dubkit.records import Consent, FileDigest, Job, Manifest, ScriptLine
@@ -60,6 +60,7 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     check_license(request.license, config)
     _check_names(request)
     _check_files(job)
+    job = stems.before_the_sum(job)
     if chosen[-1].name == fingerprint.FILM:
         _check_destination(request)
     if config.parallel.device != "auto" and config.parallel.backend != "dask":
@@ -120,7 +121,9 @@ def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.R
     chosen = select(stages, request.until, request.force)
     check_work(job.work)  # once more: another run may have made it since
     known = read_manifest(job.work) if job.work.is_dir() else None
-    inputs = digest_inputs(job, known.inputs if known else {})
+    if not request.dry_run:
+        stems.write_sum(job)
+    inputs = digest_inputs(stems.before_the_sum(job), known.inputs if known else {})
     if known:
         _check_same_film(job, known, inputs)
     if job.cast is not None:
@@ -213,7 +216,7 @@ def _files(job: Job) -> dict[str, Path | None]:
 def _check_files(job: Job) -> None:
     """Refuse inputs that are not there, and an output that would replace one of them."""
     for name, path in _files(job).items():
-        if path is None:
+        if path is None or (name == "audio" and job.summed):
             continue
         if not path.exists():
             raise InputError(f"there is no file {path}", hint=f"it was given as the {name}")

@@ -53,8 +53,8 @@ def make_job(
 ) -> Job:
     """A job with absolute paths and its defaults: ``<video>.dubbed.<suffix>``, and the work folder beside it.
 
-    ``audio`` is a file, or stems as ``NAME=FILE`` (`pipeline.stems`), whose sum is then written beside the result
-    unless there is a ``mix``. Raises InputError for an address, UsageError for stems that contradict one another.
+    ``audio`` is a file, or stems as ``NAME=FILE`` (`pipeline.stems`), whose sum is then heard unless there is a
+    ``mix``. Raises InputError for an address, UsageError for stems that contradict one another.
     """
     video = local_path(video)
     named = f"{video.stem}.dubbed{likely_suffix(video, config)}"
@@ -73,6 +73,7 @@ def make_job(
         consent=local_path(consent) if consent else None,
         me=local_path(me) if me else None,
         stems=dub.stems,
+        summed=dub.summed,
     )
 
 

@@ -1,19 +1,19 @@
 """A dub given as stems: one file for each person, and the mix that is heard.
 
 ``NAME=FILE`` is the speech of the person NAME of the cast; where the file has several sound tracks, that of the title
-NAME. The mix is a file of its own, or the sum of the stems, which is written into the folder ``<result>.stems``.
+NAME. The mix is a file of its own, or the sum of the stems, which `write_sum` writes into ``<result>.stems``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dubkit.errors import InputError, UsageError
 from dubkit.media import audio, container
 from dubkit.media.process import find_program, run
-from dubkit.records import PERSON_NAME, Stem
+from dubkit.records import PERSON_NAME, Job, Stem
 
 _HINT = "one dub: --audio FILE; or a stem for each person: --audio anna=anna.wav --audio boris=boris.wav"
 _EXACT = ("-fflags", "+bitexact", "-flags:a", "+bitexact")
@@ -25,10 +25,11 @@ class Dub:
 
     mix: Path
     stems: tuple[Stem, ...] = ()
+    summed: bool = False  # the mix is the sum of the stems, which may not be written yet
 
 
 def find_dub(sounds: Sequence[str | Path], mix: Path | str | None, output: Path) -> Dub:
-    """The dub that ``sounds`` name: one file, or stems as ``NAME=FILE``; writes their sum where no ``mix`` is given.
+    """The dub that ``sounds`` name: one file, or stems as ``NAME=FILE``, heard together where no ``mix`` is given.
 
     Raises UsageError for sounds that contradict one another, InputError for files that are not there.
     """
@@ -50,7 +51,20 @@ def find_dub(sounds: Sequence[str | Path], mix: Path | str | None, output: Path)
     stems = tuple(Stem(name, _track(name, path, folder)) for name, path in named if name)
     if mix is not None:
         return Dub(container.local_path(mix), stems)
-    return Dub(_sum(stems, folder / "mix.wav"), stems)
+    return Dub(folder / "mix.wav", stems, summed=True)
+
+
+def write_sum(job: Job) -> None:
+    """Write the sum of a job's stems, where that is its dub and is not there yet."""
+    if job.summed:
+        _sum(job.stems, job.audio)
+
+
+def before_the_sum(job: Job) -> Job:
+    """The job with its longest stem for a dub, while the sum of the stems is not written."""
+    if not job.summed or job.audio.is_file():
+        return job
+    return replace(job, audio=max(job.stems, key=lambda stem: audio.audio_end(stem.path)).path)
 
 
 def _named(sound: str | Path) -> tuple[str | None, Path]:

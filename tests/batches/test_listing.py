@@ -111,3 +111,16 @@ def test_a_list_that_is_none_gets_one_sentence(
 def test_a_list_that_is_not_there_gets_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no folder or job list"):
         read_list(tmp_path / "none.csv")
+
+
+def test_stems_have_columns_with_their_names_and_need_no_mix(tmp_path: Path) -> None:
+    text = "video,audio,cast,stem.anna,stem.bob\na.mp4,,a.cast.toml,anna.wav,../bob.wav\n"
+    (row,) = read_list(written(tmp_path, "jobs.csv", text))
+    assert (row.audio, row.cast) == (None, tmp_path / "a.cast.toml")
+    assert row.stems == (("anna", tmp_path / "anna.wav"),)
+    assert len(row.problems) == 1
+    assert row.problems[0].startswith("stem.bob is outside")
+    text = 'job = [{ video = "a.mp4", audio = "mix.wav", stem = { anna = "anna.wav" } }]'
+    (row,) = read_list(written(tmp_path, "jobs.toml", text))
+    assert (row.audio, row.stems) == (tmp_path / "mix.wav", (("anna", tmp_path / "anna.wav"),))
+    assert not row.problems

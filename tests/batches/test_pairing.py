@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from dubkit.batches.find_jobs import PATTERNS, Pairing, pair
+from dubkit.batches.pairing import PATTERNS, Pairing, pair
 from dubkit.errors import UsageError
 
 
@@ -101,3 +101,44 @@ def test_any_film_name_is_found_again(
     dub = pattern.replace("{film}", film).replace("{lang}", language) + ".wav"
     found = pair(*laid_out(tmp_path_factory.mktemp("p"), [f"{film}.mp4"], [dub]))
     assert told(found) == [(film, language, Path(dub).name)]
+
+
+CAST = """kind = "dubkit-cast"
+version = 1
+film = "0"
+[[person]]
+name = "anna"
+faces = ["0000000-0000010/0"]
+[[person]]
+name = "bob"
+faces = ["0000000-0000010/1"]
+"""
+
+
+def test_a_cast_beside_its_film_gives_names_to_stems(tmp_path: Path) -> None:
+    """A name of three letters is a person's where the cast has it, and a language where it has not."""
+    dubs = [
+        "a.fr.wav",
+        "a.fr.anna.wav",
+        "a.fr.bob.wav",
+        "a.de.anna.wav",
+        "a.de.bob.wav",
+        "a.bob.wav",
+    ]
+    films, folder = laid_out(tmp_path, ["a.mp4", "b.mp4"], [*dubs, "b.bob.wav", "b.bob.anna.wav"])
+    (films / "a.cast.toml").write_text(CAST)
+    found = {p.language: p for p in pair(films, folder).pairs if p.film == "a"}
+    assert {language: (p.audio.name, p.mixed) for language, p in found.items()} == {
+        "fr": ("a.fr.wav", True),
+        "de": ("a.de.anna.wav", False),
+        None: ("a.bob.wav", False),
+    }
+    stems = {
+        language: [(name, path.name) for name, path in p.stems] for language, p in found.items()
+    }
+    assert stems["fr"] == [("anna", "a.fr.anna.wav"), ("bob", "a.fr.bob.wav")]
+    assert stems["de"] == [("anna", "a.de.anna.wav"), ("bob", "a.de.bob.wav")]
+    assert {p.cast for p in found.values()} == {films / "a.cast.toml"}
+    other = [p for p in pair(films, folder).pairs if p.film == "b"]
+    assert [(p.language, p.cast, p.stems) for p in other] == [("bob", None, ())]
+    assert [path.name for path in pair(films, folder).lonely_dubs] == ["b.bob.anna.wav"]

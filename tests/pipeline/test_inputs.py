@@ -98,6 +98,8 @@ def test_a_script_is_read_once_before_the_first_frame(
 def test_every_field_of_a_request_can_be_given_to_the_command_and_to_the_python_call() -> None:
     inner = {"job", "config", "make_folders"}
     fields = {f.name for f in dataclasses.fields(RunRequest)} - inner
-    paths = {f.name for f in dataclasses.fields(Job)} - {"video", "output", "stems"} | {"out"}
+    paths = {f.name for f in dataclasses.fields(Job)} - {"video", "output", "stems", "summed"} | {
+        "out"
+    }
     assert fields | paths <= {*inspect.signature(run_command).parameters}
     assert fields | paths <= {*inspect.signature(api.run).parameters}

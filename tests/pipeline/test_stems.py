@@ -12,7 +12,7 @@ from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.faces.people import CastFile
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.pipeline.inputs import script_remarks, stem_remarks
-from dubkit.pipeline.stems import find_dub
+from dubkit.pipeline.stems import before_the_sum, find_dub, write_sum
 from dubkit.records import Job, ScriptLine, Stem
 from tests.clips import ffmpeg
 
@@ -42,21 +42,41 @@ def test_one_file_is_the_dub_also_with_an_equals_sign_in_its_name(there: Path) -
     assert find_dub([there / "anna.wav"], None, there / "out.mp4").stems == ()
 
 
-def test_stems_are_heard_together_and_the_sum_is_made_once(there: Path) -> None:
+def summed(there: Path) -> Job:
     dub = find_dub(BOTH, None, there / "out.mp4")
-    assert [stem.name for stem in dub.stems] == ["anna", "boris"]
-    assert dub.mix == there / "out.stems" / "mix.wav"
-    heard = load_samples(dub.mix)
+    return Job(
+        there / "film.mp4",
+        dub.mix,
+        there / "out.mp4",
+        there / "w",
+        stems=dub.stems,
+        summed=dub.summed,
+    )
+
+
+def test_stems_are_heard_together_and_the_sum_is_made_once_and_when_it_is_needed(
+    there: Path,
+) -> None:
+    job = summed(there)
+    assert [stem.name for stem in job.stems] == ["anna", "boris"]
+    assert job.audio == there / "out.stems" / "mix.wav"
+    assert not job.audio.parent.exists()
+    assert before_the_sum(job).audio == there / "boris.wav"
+    write_sum(job)
+    assert before_the_sum(job) == job
+    heard = load_samples(job.audio)
     parts = [load_samples(there / f"{name}.wav") for name in ("anna", "boris")]
     both = parts[1].copy()
     both[: len(parts[0])] += parts[0]
     assert abs(len(heard) - len(both)) <= 2
     middle = slice(RATE // 4, RATE // 2)
     assert np.abs(heard[middle] - both[middle]).max() < 0.01
-    made = dub.mix.stat().st_mtime_ns
-    assert find_dub(BOTH, None, there / "out.mp4").mix.stat().st_mtime_ns == made
+    made = job.audio.stat().st_mtime_ns
+    write_sum(job)
+    assert job.audio.stat().st_mtime_ns == made
     os.utime(there / "anna.wav", ns=(made + 10**9, made + 10**9))
-    assert find_dub(BOTH, None, there / "out.mp4").mix.stat().st_mtime_ns != made
+    write_sum(job)
+    assert job.audio.stat().st_mtime_ns != made
 
 
 def test_a_mix_that_is_given_is_what_is_heard(there: Path) -> None:
@@ -131,5 +151,6 @@ def test_names_that_only_the_script_or_only_the_cast_knows_are_listed() -> None:
 
 def test_a_stem_in_which_nothing_is_does_not_shorten_the_sum(there: Path) -> None:
     save_wav(there / "anna.wav", np.zeros(0, np.float32))
-    heard = load_samples(find_dub(BOTH, None, there / "out.mp4").mix)
-    assert len(heard) == pytest.approx(2.5 * RATE, abs=2)
+    job = summed(there)
+    write_sum(job)
+    assert len(load_samples(job.audio)) == pytest.approx(2.5 * RATE, abs=2)
