@@ -231,8 +231,9 @@ def speaks(heard: Heard, faces: dict[int, Match]) -> tuple[bool, dict[int, tuple
     if by_sound:
         masks = {number: mask for number, (mask, _) in found.items()}
         for number, (mask, score) in found.items():
-            others = [other for k, other in masks.items() if k != number]
-            taken = np.any(others, axis=0) if others else np.zeros_like(mask)
+            taken = np.zeros_like(mask)
+            for k, other in masks.items():
+                taken |= other & (k != number)
             found[number] = _with_the_voice(mask, spoken & faces[number].there, taken), score
     return by_sound, found
 
@@ -242,7 +243,7 @@ def _with_the_voice(speaking: Mask, spoken: Mask, taken: Mask) -> Mask:
 
     A match needs half a second of lips and sound, and so is late where somebody begins.
     """
-    grown = speaking.copy()
+    grown: Mask = speaking.copy()
     runs = list(smooth.segments(speaking))
     for voice in smooth.segments(spoken):
         for run in runs:

@@ -78,8 +78,7 @@ def parts(
     found: dict[int, Part] = {}
     said = {track: list[Span]() for track in speaks}
     off: list[Span] = []
-    by_speaker: dict[int | None, Mask] = {None: elsewhere, **speaks}
-    cuts = _changeovers(by_speaker, timing.times)
+    cuts = _changeovers([elsewhere, *speaks.values()], timing.times)
     pieces = _pieces(phonemes, cuts)
     by_name = _by_name(pieces, timing.speakers, choices, names or {})
     for track in {track for owners in by_name.values() for track in owners} - set(speaks):
@@ -177,11 +176,11 @@ def _widened(mask: Mask, reach: int) -> Mask:
     return np.asarray(near > 0.5, np.bool_)
 
 
-def _changeovers(speaks: Mapping[int | None, Mask], times: Doubles) -> list[float]:
+def _changeovers(speaks: Sequence[Mask], times: Doubles) -> list[float]:
     """The seconds at which one stops speaking in the original and another begins: midway between the two."""
     runs = sorted(
-        (float(times[run.start]), float(times[run.stop - 1]), str(who))
-        for who, mask in speaks.items()
+        (float(times[run.start]), float(times[run.stop - 1]), who)
+        for who, mask in enumerate(speaks)
         for run in smooth.segments(mask)
     )
     found = []
