@@ -29,6 +29,14 @@ Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 Picture = NDArray[np.uint8]  # (H, W) gray or (H, W, 3) RGB
 PERSON_NAME = re.compile(r"[^\W_][\w .'-]*")
+NUMBERED = "person_"  # begins the names that nobody gave
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a person has the name that dubkit gave."""
+    return name.casefold().startswith(NUMBERED)
+
+
 SILENCE = "sil"  # the symbol of a phoneme that is no speech: silence, breath, noise or music
 GRID_STEP = 0.02  # seconds: a cell of the time grid on which the TC net works
 
@@ -445,6 +453,36 @@ class Stem:
 
     name: str  # of the person, as in the cast
     path: Path
+
+
+_SURE_LANGUAGE = 0.5  # probability of a language from which on nobody need doubt it
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedLanguage:
+    """The language that a dub sounds like; not ``sure``: a guess, which only words that fit the sound confirm."""
+
+    code: str
+    sure: bool
+    remark: str  # on how it was detected, for the user
+
+    @classmethod
+    def of(cls, code: str, probability: float | None) -> DetectedLanguage:
+        """What a recognizer says; ``probability`` is None where it knows ``code`` only."""
+        if probability is None:
+            return cls(code, False, f"no language was set, and the recognizer knows {code!r} only")
+        sure = probability >= _SURE_LANGUAGE
+        doubt = "" if sure else f", but with low confidence (probability {probability:.2f})"
+        return cls(code, sure, f"no language was set: the dub sounds like {code!r}{doubt}")
+
+    @property
+    def least(self) -> float:
+        """The mean log probability of a recognized line from which it counts in this language.
+
+        English has -0.5 and more with the small Whisper of English, what that writes about other languages
+        mostly -0.9 and less.
+        """
+        return float("-inf") if self.sure else -0.8
 
 
 @dataclass(frozen=True, slots=True)

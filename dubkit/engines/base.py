@@ -94,29 +94,11 @@ class Aligner(Engine, Protocol):
         """``samples`` mono 16 kHz, -1..1. Phonemes of the result tile the whole duration."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectedLanguage:
-    """The language that a dub sounds like; not ``sure``: a guess, which only words that fit the sound confirm."""
-
-    code: str
-    sure: bool
-    remark: str  # on how it was detected, for the user
-
-    @property
-    def least(self) -> float:
-        """The mean log probability of a recognized line from which it counts in this language.
-
-        English has -0.5 and more with the small Whisper of English, what that writes about other languages
-        mostly -0.9 and less.
-        """
-        return -np.inf if self.sure else -0.8
-
-
 @runtime_checkable
 class RecognizingAligner(Aligner, Protocol):
     """An aligner that can detect the language of a dub and recognize its words."""
 
-    def language_of(self, samples: records.Floats) -> DetectedLanguage | None:
+    def language_of(self, samples: records.Floats) -> records.DetectedLanguage | None:
         """The language of ``samples`` (mono 16 kHz); None for silence."""
 
     def transcribe(

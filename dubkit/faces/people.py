@@ -33,14 +33,6 @@ _FACE = re.compile(r"\d{7,}-\d{7,}/\d+")
 _HINT = "dubkit cast writes cast files"
 
 
-NUMBERED = "person_"  # begins the names that nobody gave
-
-
-def is_numbered(name: str) -> bool:
-    """Whether a person has the name that dubkit gave."""
-    return name.casefold().startswith(NUMBERED)
-
-
 @dataclass(frozen=True, slots=True)
 class Person:
     """One person of a film; faces are ``SHOT/TRACK``, in film order."""

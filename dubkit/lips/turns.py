@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dubkit.faces import people, smooth
+from dubkit.faces import smooth
 from dubkit.records import (
     SILENCE,
     Doubles,
@@ -25,6 +25,7 @@ from dubkit.records import (
     TrackChoice,
     Untouched,
     Voices,
+    is_numbered,
 )
 
 NOT_SPEAKING = "not speaking"
@@ -261,7 +262,7 @@ def _by_name(
     usable = [choice.track for choice in choices if choice.usable.any()]
     known = {track: names[track].casefold() for track in usable if track in names}
     all_named = len(known) == len(usable) > 0 and not any(
-        people.is_numbered(name) for name in known.values()
+        is_numbered(name) for name in known.values()
     )
     found: dict[Span, list[int]] = {}
     for low, high in pieces:

@@ -26,7 +26,7 @@ from dubkit.media.script import read_script
 from dubkit.pipeline import fingerprint, shot_names, stems, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
-from dubkit.records import Consent, FileDigest, Job, Manifest, ScriptLine
+from dubkit.records import Consent, FileDigest, Job, Manifest, ScriptLine, is_numbered
 from dubkit.stages import base, probe, speech, stitch
 from dubkit.weights.entries import WEIGHTS
 from dubkit.work.folder import check_work
@@ -409,9 +409,7 @@ def script_remarks(lines: Sequence[ScriptLine], cast: people.CastFile) -> Iterat
     strange = [name for key, name in speakers.items() if key not in known]
     if strange:
         yield f"the cast does not know the script's {_listed(strange)}: their lines go to who speaks in the film"
-    silent = [
-        name for key, name in known.items() if key not in speakers and not people.is_numbered(name)
-    ]
+    silent = [name for key, name in known.items() if key not in speakers and not is_numbered(name)]
     if silent:
         yield f"no line of the script is by {_listed(silent)} of the cast"
 

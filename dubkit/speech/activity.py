@@ -17,6 +17,7 @@ from dubkit.media.audio import parts, release_pages
 from dubkit.records import GRID_STEP, SILENCE, Doubles, Floats, Mask, Phoneme
 from dubkit.speech.mel_levels import SAMPLE_RATE, stretch
 
+LANGUAGE_SECONDS = 30.0  # of speech by which a language is detected
 RATE = 16000
 FRAME = 160
 FRAMES_A_SECOND = 100

@@ -14,9 +14,8 @@ from dataclasses import replace
 from importlib.metadata import version as package_version
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines.base import DetectedLanguage
 from dubkit.errors import InputError, MissingDependency, UsageError
-from dubkit.records import Floats, ScriptLine, Speech
+from dubkit.records import DetectedLanguage, Floats, ScriptLine, Speech
 from dubkit.speech import activity, g2p, phone_map, script_alignment, sphinx_decoders
 from dubkit.speech.activity import Span, Track
 from dubkit.speech.espeak import available, espeak

@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 
 from dubkit.config.schema import SpeechSettings
-from dubkit.engines import base, containment, registry
+from dubkit.engines import containment, registry
 from dubkit.errors import ModelError, UsageError
 from dubkit.parallel.workers import cores
-from dubkit.records import Floats, ScriptLine, Speech
+from dubkit.records import DetectedLanguage, Floats, ScriptLine, Speech
+from dubkit.speech import activity
 from dubkit.speech.activity import Track
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
 from dubkit.weights import locate
 
-LANGUAGE_SECONDS = 30.0  # of speech by which a language is detected
-_SURE = 0.5  # probability of a language from which on nobody need doubt it
 _REPEATED = 2.4  # compression of a text from which on it repeats itself: Whisper's own limit
 _BEAMS = 5
 
@@ -76,16 +75,16 @@ class WhisperAligner:
         lines = self.transcribe(samples, detected.code, detected.least)
         return self._aligner.align_recognized(samples, lines, detected, self.name)
 
-    def language_of(self, samples: Floats) -> base.DetectedLanguage | None:
+    def language_of(self, samples: Floats) -> DetectedLanguage | None:
         """See `engines.base.RecognizingAligner`."""
         track = Track.of(samples)
         if not track.spans:
             return None
         if locate.english_only(self._folder):
-            return detected_language("en", None)
-        sound = track.speech(LANGUAGE_SECONDS)
+            return DetectedLanguage.of("en", None)
+        sound = track.speech(activity.LANGUAGE_SECONDS)
         code, probability, _ = self._with_net(lambda net: net.detect_language(sound))
-        return detected_language(str(code), float(probability))
+        return DetectedLanguage.of(str(code), float(probability))
 
     def transcribe(
         self, samples: Floats, language: str, least: float = -np.inf
@@ -143,18 +142,6 @@ class WhisperAligner:
             library = registry.load_module("faster_whisper", what=self.name, extra=self.name)
             self._loaded[device] = _load(library, self._folder, device, self.settings.compute_type)
         return self._loaded[device]
-
-
-def detected_language(code: str, probability: float | None) -> base.DetectedLanguage:
-    """What a recognizer says of the language; ``probability`` is None where it knows ``code`` only."""
-    if probability is None:
-        remark = f"no language was set, and the recognizer knows {code!r} only"
-        return base.DetectedLanguage(code, False, remark)
-    doubt = (
-        "" if probability >= _SURE else f", but with low confidence (probability {probability:.2f})"
-    )
-    remark = f"no language was set: the dub sounds like {code!r}{doubt}"
-    return base.DetectedLanguage(code, not doubt, remark)
 
 
 def _load(library: Any, folder: Path, device: str, compute_type: str) -> Any:

@@ -23,15 +23,13 @@ import numpy as np
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines import containment, registry
-from dubkit.engines.base import DetectedLanguage
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
-from dubkit.records import Floats, Phoneme, ScriptLine, Speech, Word
+from dubkit.records import DetectedLanguage, Floats, Phoneme, ScriptLine, Speech, Word
 from dubkit.speech import activity, g2p, script_alignment, script_chunks, sphinx_decoders
 from dubkit.speech.activity import Track
 from dubkit.speech.script_alignment import silence_inaudible, tile
 from dubkit.speech.script_chunks import Chunk
-from dubkit.speech.whisper import LANGUAGE_SECONDS, detected_language
 from dubkit.weights import locate
 
 _FEW_LETTERS = 20
@@ -286,10 +284,10 @@ class WhisperxAligner:
 
     def _detected_language(self, track: Track) -> DetectedLanguage:
         if locate.english_only(locate.recognizer(self.settings)):
-            return detected_language("en", None)
-        speech = track.speech(LANGUAGE_SECONDS)
+            return DetectedLanguage.of("en", None)
+        speech = track.speech(activity.LANGUAGE_SECONDS)
         code, sure = self._with_recognizer(track, lambda net, _: net.language_of(speech))
-        return detected_language(str(code), sure)
+        return DetectedLanguage.of(str(code), sure)
 
     def _words(self, track: Track, text: str, speaker: g2p.Pronouncer) -> list[str]:
         """The spoken words of a text, numbers and signs written out."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from dubkit.faces import appearance, clustering, people, selection
 from dubkit.lips import lending
-from dubkit.records import TrackChoice
+from dubkit.records import NUMBERED, TrackChoice
 from dubkit.stages.appearance import offer_name
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
@@ -111,7 +111,7 @@ def _named(
         name = entry.name if entry else ""
         while not name:
             number += 1
-            name = f"{people.NUMBERED}{number}" if f"{people.NUMBERED}{number}" not in taken else ""
+            name = f"{NUMBERED}{number}" if f"{NUMBERED}{number}" not in taken else ""
         clearest = sorted(group, key=lambda face: (-face.look.mean[1], face.name))
         usable = sum(int(f.choice.usable.sum()) for f in group if f.choice.dubbed)
         dub = entry.dub if entry else True

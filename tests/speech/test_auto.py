@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import Config, SpeechSettings
-from dubkit.engines.base import DetectedLanguage
 from dubkit.engines.registry import ENGINES, Entry, choose
 from dubkit.errors import InputError, ModelError
-from dubkit.records import Floats, Phoneme, ScriptLine, Speech
+from dubkit.records import DetectedLanguage, Floats, Phoneme, ScriptLine, Speech
 from dubkit.speech.auto import AlignerByLanguage, aligner_of
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
 from dubkit.stages import speech as speech_stage
