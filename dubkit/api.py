@@ -298,7 +298,8 @@ def batch(
     A job that fails stops no other: see the result's ``outcomes``. Raises `dubkit.errors.UsageError` where jobs are
     invalid, unless ``skip_invalid``, and other `dubkit.errors.DubkitError` where there is no batch at all.
     """
-    from dubkit.batches import PATTERNS, BatchRequest
+    from dubkit.batches.find_jobs import BatchRequest
+    from dubkit.batches.pairing import PATTERNS
     from dubkit.batches.run_batch import open_batch, run_batch
 
     paths = {"dubs": dubs, "root": root, "work": work, "analysis": analysis, "verdicts": verdicts}

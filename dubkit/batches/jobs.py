@@ -19,8 +19,6 @@ from dubkit.records import Job
 from dubkit.work import cleanup, lock, store
 from dubkit.work.manifest import read_manifest, write_atomic
 
-LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}"  # fr, pt-BR, zh_Hans_CN
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubkit.batches.jobs import LANGUAGE
 from dubkit.errors import InputError, UsageError
 from dubkit.faces.people import read_cast
 from dubkit.media import container
 
+LANGUAGE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,2}"  # fr, pt-BR, zh_Hans_CN
 SCRIPTS = frozenset((
     ".srt", ".vtt", ".ttml", ".dfxp", ".ass", ".ssa", ".txt",
 ))  # fmt: skip

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines import base, registry, versions
 from dubkit.records import Floats, ScriptLine, Speech
 from dubkit.speech.g2p import guess
-from dubkit.speech.pocketsphinx import PocketsphinxAligner
 
 _KIND = "aligner"
+_LAYS = "pocketsphinx"  # the engine that lays words on the sound which another recognized
 
 
 class AlignerByLanguage:
@@ -78,9 +78,8 @@ class AlignerByLanguage:
                 speech = other.align(samples, None, detected.code)
                 return replace(speech, warnings=(detected.remark, *speech.warnings))
         lines = engine.transcribe(samples, detected.code, detected.least)
-        aligner = self._engine(PocketsphinxAligner.name)
-        assert isinstance(aligner, PocketsphinxAligner)
-        return aligner.align_recognized(samples, lines, detected, name)
+        aligner: Any = self._engine(_LAYS)
+        return cast(Speech, aligner.align_recognized(samples, lines, detected, name))
 
     def _choose(self, language: str | None, *, scripted: bool = False) -> str:
         known = self.settings.model_copy(update={"language": language})
