@@ -32,7 +32,10 @@ NOT_SPEAKING = "not speaking"
 TOLERANCE = 1.0  # seconds by which a phrase may miss its speaker
 _PAUSE = 0.15  # seconds of silence that part two phrases
 _PIECE = 0.6  # seconds: longer phrases are cut, and each piece goes its own way
-_SNAP = 0.2  # seconds from a changeover within which a phoneme of the dub begins, where it is cut
+_WITHIN = 0.3  # seconds around a changeover of the original in which a pause of the dub is it
+_SNAP = (
+    0.2  # seconds from its middle within which a phoneme of the dub begins, where there is no pause
+)
 _SHORTEST = 0.1  # seconds of the shortest piece that is cut off so
 _NEAR = 0.25  # seconds over which being near someone's speech loses its weight
 _RUNS_ON = 0.5  # seconds after a phrase within which another that fits nobody continues it
@@ -79,14 +82,17 @@ def parts(
     found: dict[int, Part] = {}
     said = {track: list[Span]() for track in speaks}
     off: list[Span] = []
-    cuts = _changeovers([elsewhere, *speaks.values()], timing.times)
+    by_speaker: dict[int | None, Mask] = {None: elsewhere}
+    by_speaker.update(speaks)
+    moments, cuts = _handed_over(by_speaker, timing.times, phonemes)
     pieces = _pieces(phonemes, cuts)
     by_name = _by_name(pieces, timing.speakers, choices, names or {})
     for track in {track for owners in by_name.values() for track in owners} - set(speaks):
         speaks[track] = np.zeros(shot.frames, np.bool_)
+        moments[track] = np.zeros(0)
     if by_name or not alone:
         alone = False
-        said, off = _share_out(pieces, timing.times, speaks, elsewhere, by_name)
+        said, off = _share_out(pieces, speaks, moments, by_name)
     for choice in choices:
         if choice.track not in speaks or alone:
             found[choice.track] = Part(choice, timing)
@@ -177,32 +183,47 @@ def _widened(mask: Mask, reach: int) -> Mask:
     return np.asarray(near > 0.5, np.bool_)
 
 
-def _changeovers(speaks: Sequence[Mask], times: Doubles) -> list[float]:
-    """The seconds at which one stops speaking in the original and another begins: midway between the two."""
+def _handed_over(
+    speaks: Mapping[int | None, Mask], times: Doubles, phonemes: Sequence[TimedPhoneme]
+) -> tuple[dict[int | None, Doubles], list[float]]:
+    """The seconds in which each speaks, and those at which one hands over to another.
+
+    The original says who and about when: between the end of one and the beginning of the other. The dub says exactly
+    when: in its pause there, so that no phrase has two mouths, else at the phoneme that begins nearest to the middle.
+    """
+    moments: dict[int | None, Doubles] = {who: times[mask] for who, mask in speaks.items()}
     runs = sorted(
-        (float(times[run.start]), float(times[run.stop - 1]), who)
-        for who, mask in enumerate(speaks)
+        (float(times[run.start]), float(times[run.stop - 1]), number, who)
+        for number, (who, mask) in enumerate(speaks.items())
         for run in smooth.segments(mask)
     )
-    found = []
-    for (_, end, who), (begin, _, other) in pairwise(runs):
-        if who != other and abs(begin - end) <= TOLERANCE:
-            found.append((begin + end) / 2)
-    return found
+    begins = np.array([begin for symbol, begin, _ in phonemes if symbol != SILENCE])
+    stretches = _joined([(begin, end) for symbol, begin, end in phonemes if symbol != SILENCE])
+    pauses = [(before[1], after[0]) for before, after in pairwise(stretches)]
+    cuts: list[float] = []
+    for (_, end, _, who), (begin, _, _, other) in pairwise(runs):
+        if who == other or abs(begin - end) > TOLERANCE:
+            continue
+        middle = (begin + end) / 2
+        low, high = min(begin, end) - _WITHIN, max(begin, end) + _WITHIN
+        found = [min(max(middle, a), b) for a, b in pauses if b >= low and a <= high]
+        near = begins[np.abs(begins - middle) <= _SNAP]
+        found = found or near.tolist() or [middle]
+        cut = min(found, key=lambda time: abs(time - middle))
+        mine = moments[who]
+        moments[who] = mine[(mine <= cut) | (mine > end)]
+        gained = times[(times >= cut) & (times < begin)]
+        moments[other] = np.union1d(moments[other], gained)
+        cuts.append(cut)
+    return moments, cuts
 
 
 def _pieces(phonemes: Sequence[TimedPhoneme], cuts: Sequence[float]) -> list[Span]:
-    """The speech of the dub in pieces: cut at its pauses, at the phoneme nearest to each of ``cuts``, and long
-    stretches evenly.
-    """
+    """The speech of the dub in pieces: cut at its pauses, at ``cuts``, and long stretches evenly."""
     spoken = [(begin, end) for symbol, begin, end in phonemes if symbol != SILENCE]
-    begins = np.array([begin for begin, _ in spoken])
-    near = [float(begins[np.abs(begins - cut).argmin()]) for cut in cuts if len(begins)]
-    # a stretch of speech of which no phoneme is known is cut where the others change
-    at = {b if abs(b - cut) <= _SNAP else cut for b, cut in zip(near, cuts, strict=False)}
     pieces: list[Span] = []
     for low, high in _joined(spoken):
-        inside = sorted(cut for cut in at if low + _SHORTEST < cut < high - _SHORTEST)
+        inside = sorted(cut for cut in cuts if low + _SHORTEST < cut < high - _SHORTEST)
         for begin, end in pairwise([low, *inside, high]):
             count = max(1, round((end - begin) / _PIECE))
             edges = np.linspace(begin, end, count + 1).tolist()
@@ -212,15 +233,15 @@ def _pieces(phonemes: Sequence[TimedPhoneme], cuts: Sequence[float]) -> list[Spa
 
 def _share_out(
     pieces: Sequence[Span],
-    times: Doubles,
-    speaks: dict[int, Mask],
-    elsewhere: Mask,
+    speaks: Mapping[int, Mask],
+    moments: Mapping[int | None, Doubles],
     by_name: Mapping[Span, Sequence[int]],
 ) -> tuple[dict[int, list[Span]], list[Span]]:
-    """The pieces of each face, and those of nobody on screen; ``by_name`` are those that a script settles."""
+    """The pieces of each face, and those of nobody on screen; ``moments`` are the seconds in which each speaks, and
+    ``by_name`` the pieces that a script settles.
+    """
     said: dict[int, list[Span]] = {track: [] for track in speaks}
     off: list[Span] = []
-    moments = {track: times[mask] for track, mask in speaks.items()} | {None: times[elsewhere]}
     last: tuple[list[int], float] = ([], -np.inf)
     for low, high in pieces:
         if (low, high) in by_name:

@@ -158,3 +158,11 @@ def test_where_the_dub_speaks_on_they_change_over_between_the_two_of_the_origina
     assert spoken(found[0])[-1][1] == spoken(found[1])[0][0] == 3.3
     assert painted(found[0])[1] < 3.6
     assert painted(found[1])[0] > 3.0
+
+
+def test_a_phrase_of_the_dub_has_one_mouth_where_it_pauses_near_the_changeover() -> None:
+    dub = [(0.2 + 0.1 * k, 0.3 + 0.1 * k) for k in range(25)]
+    dub += [(3.0 + 0.1 * k, 3.1 + 0.1 * k) for k in range(28)]
+    found = laid(dub, [(0, 3.12), (3.64, 6)], choice(0, (0, 3.12)), choice(1, (3.64, 6)))
+    assert spoken(found[0])[-1][1] == 2.7
+    assert spoken(found[1])[0][0] == 3.0
