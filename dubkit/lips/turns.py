@@ -83,7 +83,8 @@ def parts(
     said = {track: list[Span]() for track in speaks}
     off: list[Span] = []
     by_speaker: dict[int | None, Mask] = {None: elsewhere}
-    by_speaker.update(speaks)
+    for track, mask in speaks.items():
+        by_speaker[track] = mask
     moments, cuts = _handed_over(by_speaker, timing.times, phonemes)
     pieces = _pieces(phonemes, cuts)
     by_name = _by_name(pieces, timing.speakers, choices, names or {})
