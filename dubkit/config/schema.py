@@ -488,6 +488,10 @@ class GenerateSettings(Section):
     label_position: Literal["top-left", "top-right", "bottom-left", "bottom-right"] = Field(
         "bottom-left", description="Corner of the label."
     )
+    label_as: Literal["picture", "subtitle"] = Field(
+        "picture",
+        description="How the label is shown: drawn into the picture, or as a subtitle track.",
+    )
     label_seconds: float = Field(
         5.0, gt=0, le=86_400, description="How long the label is shown, from the film's start."
     )

@@ -60,6 +60,7 @@ class Parts:
     dub_rate: int = 48_000
     mix: Mix | None = None
     changed: bool = False  # a mouth was, which the file's metadata is to state
+    label: Path | None = None  # a text file for the stream `streams.LABEL`
 
 
 def mux(parts: Parts, out: Path) -> None:
@@ -87,12 +88,16 @@ def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> l
         arguments += _film_input(parts)
     if parts.mix is not None and parts.mix.path is not None:
         arguments += _input(parts.mix.path)
+    if parts.label is not None:
+        arguments += ["-f", "srt", "-i", _name(parts.label)]
+    last = arguments.count("-i") - 1
     if parts.mix is not None:
         arguments += ["-filter_complex", f"{_mixed(parts, parts.mix, _DUB)}[mix]"]
     dub = f"{_DUB}:{parts.dub_stream}" if parts.mix is None else "[mix]"
     arguments += ["-map", f"{_PICTURE}:v:0", "-map", dub]
     for stream in carried:
-        arguments += ["-map", f"{_SOURCE}:{stream.index}"]
+        own = stream.index != streams.LABEL
+        arguments += ["-map", f"{_SOURCE}:{stream.index}" if own else f"{last}:0"]
     tags = str(_SOURCE) if parts.keep and film else "-1"
     arguments += ["-map_metadata", tags, "-map_chapters", tags, "-dn"]
     if parts.keep:
@@ -238,7 +243,7 @@ def _carried(number: int, stream: streams.Carried, parts: Parts, suffix: str) ->
         options = _sound(number, stream.sound, [f"atrim=end={parts.seconds:.6f}"])
     else:
         options = [f"-c:{number}", stream.codec]
-    if parts.keep:
+    if parts.keep and stream.index != streams.LABEL:
         options += [f"-map_metadata:s:{number}", f"{_SOURCE}:s:{stream.index}"]
     if stream.kind == "attachment":
         return options

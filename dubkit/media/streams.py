@@ -7,7 +7,7 @@ Nothing is left out or converted without a sentence that names it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dubkit.errors import UsageError
@@ -323,6 +323,22 @@ def _subtitle(stream: StreamInfo, suffix: str) -> tuple[Carried | None, str | No
         title=stream.title,
         purposes=purposes,
     ), told
+
+
+LABEL = -1  # stands for the index of a text that is no stream of the film
+
+
+def with_label(plan: StreamPlan, suffix: str) -> StreamPlan:
+    """The plan with a label as a subtitle that players show. Raises UsageError where the container holds none."""
+    codec = _TEXT_CODECS.get(suffix)
+    if codec is None:
+        raise UsageError(
+            f"{suffix} holds no label as a subtitle",
+            hint="--set generate.label_as=picture shows it",
+        )
+    label = Carried(LABEL, "subtitle", None, codec, None, "label", ("default", "forced"))
+    before = sum(stream.kind in ("audio", "subtitle") for stream in plan.carried)
+    return replace(plan, carried=(*plan.carried[:before], label, *plan.carried[before:]))
 
 
 def differences(plan: StreamPlan, dub: Sound, made: Sequence[StreamInfo]) -> list[str]:

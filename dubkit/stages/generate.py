@@ -245,7 +245,8 @@ def render(
     shot = _shot(context)
     info, pts = probe.load_film(context.folder("probe"))
     settings = context.config.generate
-    shown = label.Label(info, settings) if settings.label else None
+    drawn = settings.label and settings.label_as == "picture"
+    shown = label.Label(info, settings) if drawn else None
     _lend(FrameReader(context.job.video, info, pts), renderers)
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)

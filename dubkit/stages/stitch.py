@@ -74,9 +74,12 @@ def run(context: base.StageContext) -> base.StageReport:
     film = context.out / f"film{suffix}"
     plan = _plan_streams(info.streams, info.video_stream, suffix, context.config)
     parts, mixed = _parts(context, info, dub, joined, made, plan, placed.placement)
+    if text := _label_text(context.config):
+        parts = replace(parts, label=context.out / "label.part")
+        (context.out / "label.part").write_text(text)
     mux(parts, film)
     joined.unlink()
-    for extra in (*context.out.glob("freeze.part*"), *context.out.glob("fade-*.part*")):
+    for extra in context.out.glob("*.part*"):
         extra.unlink()
     seconds = result_check.check_result(
         film,
@@ -552,9 +555,21 @@ def _plan_streams(
     found: Sequence[StreamInfo], main: int, suffix: str, config: Config
 ) -> streams.StreamPlan:
     settings = config.stitch
-    return streams.plan_streams(
+    plan = streams.plan_streams(
         *(found, main, suffix), keep=settings.keep_audio, others=settings.keep_streams
     )
+    return streams.with_label(plan, suffix) if _label_text(config) else plan
+
+
+def _label_text(config: Config) -> str:
+    """The label as a file of subtitles; empty where it is none."""
+    settings = config.generate
+    if settings.label is None or settings.label_as != "subtitle":
+        return ""
+    seconds = int(settings.label_seconds)
+    end = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    thousandths = round(settings.label_seconds * 1000) % 1000
+    return f"1\n00:00:00,000 --> {end},{thousandths:03d}\n{settings.label}\n"
 
 
 def _seconds(pts: Pts, info: VideoInfo) -> float:

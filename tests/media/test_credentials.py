@@ -9,9 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
-from dubkit.errors import InputError
+from dubkit.config.schema import Config
+from dubkit.errors import InputError, UsageError
 from dubkit.media import credentials
 from dubkit.media.probe import probe
+from dubkit.stages import stitch
 from dubkit.work.store import digest_file
 from tests.clips import film, tone
 from tests.stages.test_stitch import stitched
@@ -61,6 +63,33 @@ def test_facts_beside_a_film_say_whether_it_is_as_it_was_made(beside: Path) -> N
     done = runner.invoke(app, ["verify", str(beside), "--json"])
     assert done.exit_code == 8
     assert json.loads(done.stdout)["state"] == "changed"
+
+
+def test_facts_lie_beside_a_film_that_cannot_carry_them(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mkv", seconds=0.6)
+    dub = tone(tmp_path / "dub.wav", 0.6, rate=48000)
+    made, report = stitched(
+        tmp_path, source, dub, (0, 7), out="film.mkv", credentials="auto", language="de"
+    )
+    assert any("are a file beside the film, unsigned" in told for told in report.warnings)
+    made.with_name("film.credentials.json").write_bytes(
+        made.with_name("credentials.json").read_bytes()
+    )
+    found = credentials.verify_film(made, digest_file(made))
+    assert (found.manifest, found.state, found.problems) == ("sidecar", "intact", ())
+    assert found.facts is not None
+    assert found.facts["source"]["sha256"] == digest_file(source)
+    assert found.facts["dub"]["sha256"] == digest_file(dub)
+    assert (found.facts["language"], found.facts["consent"]) == ("de", "not checked")
+    frames = [shot["frames"] for shot in found.facts["shots"]]
+    assert frames == [[[0, 7]], [[7, 15]]]
+
+
+def test_a_certificate_needs_its_key() -> None:
+    for setting in ("certificate", "private_key"):
+        config = Config.model_validate({"stitch": {setting: "chain.pem"}})
+        with pytest.raises(UsageError, match="a certificate needs its private key"):
+            stitch.load_signer(config)
 
 
 def test_a_film_that_says_nothing_is_not_verified(tmp_path: Path) -> None:

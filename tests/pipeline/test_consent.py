@@ -62,6 +62,7 @@ def test_who_gave_no_consent_stays_as_filmed(film: Path) -> None:
     assert manifest.consent is not None
     assert [(one.name, one.given) for one in manifest.consent] == [("Anna", True), ("Boris", False)]
     assert "consent" in manifest.inputs
+    assert OpenedJob(job.work).config.references.consented == ("Anna",)
     assert job_status(job.work).finished
     (reason,) = job.work.glob(f"dub-*/generate/{SHOTS[1]}/chosen.json")
     assert "there is no consent to this language" in reason.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -78,7 +79,9 @@ def stitched(
         "generate": tuple(made),
     }
     report = stitch.run(StageContext(job, config, folders["stitch"], inputs))
-    names = [path.name for path in folders["stitch"].iterdir()]
+    names = sorted(path.name for path in folders["stitch"].iterdir())
+    if "credentials.json" in names:  # lies beside the film on request
+        names.remove("credentials.json")
     assert names == [f"film{Path(out).suffix}"]
     return folders["stitch"] / names[0], report
 
@@ -547,3 +550,25 @@ def test_copied_pictures_of_b_frames_start_at_zero(tmp_path: Path, codec: str) -
         )
         assert report.facts["copied"] is True
         assert same_pictures(source, made)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_label_can_be_a_subtitle(tmp_path: Path, suffix: str) -> None:
+    source = film(tmp_path / f"source{suffix}", seconds=1)
+    shown = {"quality": 0, "label": "Dubbed with AI", "label_as": "subtitle", "label_seconds": 0.5}
+    dub = tone(tmp_path / "dub.wav", 1, rate=48000)
+    made, _ = stitched(tmp_path, source, dub, out=f"film{suffix}", generate=shown)
+    ffmpeg("-i", made, "-map", "0:s:0", tmp_path / "label.srt")
+    text = (tmp_path / "label.srt").read_text()
+    assert re.search(r"00:00:00,00\d --> 00:00:00,50\d\nDubbed with AI", text)
+    kinds = [stream.kind for stream in probe(made)[0].streams]
+    assert kinds == ["video", "audio", "audio", "subtitle"]
+    assert same_pictures(source, made)
+
+
+def test_a_container_without_text_refuses_a_label_as_subtitle(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.ts", seconds=1)
+    config = Config.model_validate({"generate": {"label": "AI", "label_as": "subtitle"}})
+    job = Job(source, tone(tmp_path / "dub.wav", 1), tmp_path / "film.ts", tmp_path / "work")
+    with pytest.raises(UsageError, match="holds no label"):
+        stitch.plan_result(job, config)
