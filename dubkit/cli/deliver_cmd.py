@@ -8,12 +8,9 @@ from typing import Annotated
 
 import typer
 
-from dubkit.cli import console, lazy, options as o, progress_bar
+from dubkit.cli import console, lazy, options as o, progress_bar, report_cmd
 from dubkit.errors import OutputError
 
-WorkFolder = Annotated[
-    Path, typer.Argument(metavar="WORK", help="The work folder of a run.", show_default=False)
-]
 Kind = Annotated[
     str,
     typer.Option(
@@ -90,7 +87,7 @@ Edit = Annotated[
 
 
 def deliver(
-    work: WorkFolder,
+    work: report_cmd.WorkFolder,
     kind: Kind = "patches",
     out: Folder = None,
     codec: Codec = "source",
@@ -119,7 +116,18 @@ def deliver(
     """
     console.set_verbosity(verbose, quiet)
     request = lazy.delivery.DeliveryRequest(
-        *(work, out, kind, codec, handles, alpha, reel, timecode, overwrite, edit)
+        *(
+            lazy.inspect.find_work(work),
+            out,
+            kind,
+            codec,
+            handles,
+            alpha,
+            reel,
+            timecode,
+            overwrite,
+            edit,
+        )
     )
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.delivery.deliver(request, reporter)

@@ -104,6 +104,7 @@ def report(
     console.set_verbosity(verbose, quiet)
     if markers is not None and verdicts_from is not None:
         raise UsageError("--markers and --verdicts-from exclude each other", hint="give one")
+    work = lazy.inspect.find_work(work)
     if markers is not None:
         path, count = lazy.delivery.write_markers(work, markers, out, timecode)
         _tell({"path": str(path), "markers": count}, f"{count} markers", json, quiet)
@@ -115,7 +116,7 @@ def report(
         return
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.review.make_report(
-            *(lazy.inspect.find_work(work), out),
+            *(work, out),
             progress=reporter,
             videos=videos,
             room=room,
