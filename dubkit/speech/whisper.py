@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,15 @@ class WhisperAligner:
         language = language or self.settings.language
         if script:
             return self._aligner.align(samples, script, language)
-        if language is not None:
-            lines = self.transcribe(samples, language)
-            return self._aligner.align_recognized(samples, lines, language, self.name)
-        detected = self.language_of(samples)
-        if detected is None:
+        known = language or self.language_of(samples)
+        if known is None:
             return self._aligner.align(samples, None, None)
-        lines = self.transcribe(samples, detected.code, detected.least)
-        return self._aligner.align_recognized(samples, lines, detected, self.name)
+        code, least = (known, -np.inf) if isinstance(known, str) else (known.code, known.least)
+        lines = self.transcribe(samples, code, least)
+        speech = self._aligner.align_recognized(samples, lines, known, self.name)
+        if speech.path != "recognition":
+            return speech
+        return replace(speech, engine=f"{self.name} {self.version}")
 
     def language_of(self, samples: Floats) -> DetectedLanguage | None:
         """See `engines.base.RecognizingAligner`."""

@@ -89,7 +89,7 @@ class Recognizer:
         """The recognized speech, in spans of up to 30 s."""
         result = self._pipeline.transcribe(samples, batch_size=batch, language=language)
         return [
-            RecognizedSpan(s["text"].strip(), s["start"], s["end"], s["avg_logprob"])
+            RecognizedSpan(s["text"].strip(), s["start"], s["end"], s.get("avg_logprob", 0.0))
             for s in result["segments"]
         ]
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dubkit.demo import ASSETS, build_demo
 from dubkit.faces.people import read_cast
 from dubkit.faces.selection import load_tracks
 from dubkit.media.audio import load_samples, save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from tests.clips import ffmpeg
+from tests.portrait import build_portrait_film
 
 RATE, SECONDS = 16000, 2.4
 SAYS = {"anna": (0.2, 0.9), "boris": (1.4, 2.2)}  # seconds in which each stem speaks
@@ -33,12 +33,12 @@ def dubkit(*words: object) -> None:
 def dubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A portrait that stands still beside its mirror image, the left one anna and the right one boris."""
     folder = tmp_path_factory.mktemp("stems")
-    demo = build_demo(folder)
+    demo = build_portrait_film(folder)
     still = "trim=start_frame=30:end_frame=31,loop=loop=59:size=1,setpts=N/25/TB"
     both = f"[0:v]{still},split[a][b];[b]hflip[c];[a][c]hstack"
     cut = ("-an", "-c:v", "libx264", "-crf", "12", "-pix_fmt", "yuv420p")
     ffmpeg("-i", demo.film, "-filter_complex", both, *cut, folder / "two.mp4")
-    speech = load_samples(ASSETS / "dub.flac", RATE)
+    speech = load_samples(demo.dub, RATE)
     loud = int(np.abs(speech).argmax())
     for name, (start, end) in SAYS.items():
         stem = np.zeros(round(SECONDS * RATE), np.float32)

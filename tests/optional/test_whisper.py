@@ -156,6 +156,7 @@ def test_a_recognizer_of_many_languages_alone_gives_words_times_and_phonemes(
         detected = aligner.align(say(GERMAN, "de"), None, None)
         stated = aligner.align(say(GERMAN, "de"), None, "de")
     for found in (detected, stated):
+        assert found.engine.startswith("whisper 1.")
         assert (found.language, found.path) == ("de", "recognition")
         assert errors(words_of(GERMAN), [word.text for word in found.words]) <= 5
         assert all(a.end <= b.start for a, b in zip(found.words, found.words[1:], strict=False))
