@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -54,12 +55,24 @@ class Check:
 
 def all_checks(folder: Path) -> Iterator[Check]:
     """Yield every check in the order of the table; ``folder`` is where results would be written."""
+    yield _system()
     yield from _programs()
     yield from _encoders()
     yield from _packages()
     yield from _engines()
     yield from _weights()
     yield from _machine(folder)
+
+
+def _system() -> Check:
+    """Whether the operating system has what work folders need: locks that end with their process."""
+    name, way = (
+        f"{platform.system()} {platform.machine()}",
+        "use Linux or macOS; on Windows, WSL 2 or Docker",
+    )
+    if find_spec("fcntl") is None:
+        return Check("system", name, State.FAILED, "no locks for work folders", way)
+    return Check("system", name, State.OK, platform.release())
 
 
 def _programs() -> Iterator[Check]:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,13 +115,17 @@ def evaluate(
     found: list[Evaluation] = []
     failed: list[tuple[Path, DubkitError]] = []
     pairs = lazy.evaluation.pairs_of(result, reference, audio)
-    with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
+    with (
+        progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter,
+        TemporaryDirectory(prefix="dubkit-evaluate-") as scratch,
+    ):
+        place = work or Path(scratch)
         for pair in pairs:
             try:
                 film = lazy.evaluation.evaluate(
                     pair.result,
                     config,
-                    _work_of(pair.result, work, alone=not result.is_dir()),
+                    place / pair.result.stem if result.is_dir() else place,
                     reporter,
                     reference=pair.reference,
                     audio=pair.audio,
@@ -135,13 +140,6 @@ def evaluate(
                 found.append(film)
     _print_results(found, csv_file, json, shots, explain)
     _raise_first(failed, alone=len(pairs) == 1)
-
-
-def _work_of(result: Path, work: Path | None, *, alone: bool) -> Path:
-    """The work folder of a film; each film of a folder has one of its own."""
-    if work is None:
-        return result.with_name(f"{result.stem}.evaluated.dubkit")
-    return work if alone else work / result.stem
 
 
 def _print_results(

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from dubkit.cli import events
 
 EVENTS: tuple[type[events.Event], ...] = (
-    events.Planned, events.Advanced, events.JobBegun, events.JobEnded, events.ShotPlanned,
+    events.Planned, events.Advanced, events.Progressed, events.JobBegun, events.JobEnded, events.ShotPlanned,
     events.Gated, events.Noted, events.Warned, events.Result,
 )  # fmt: skip
 EXIT_CODES = {

@@ -64,6 +64,17 @@ class Advanced(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Progressed(Event):
+    """How far a run is, every few seconds, by the estimated work of its stages."""
+
+    event: ClassVar[str] = "progress"
+    share: Annotated[float, Ge(0)]
+    """Of the work that is done, 0 to 1."""
+    left: Seconds | None
+    """Seconds to go; null before there is enough to go by."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobBegun(Event):
     """A job of a batch begins, beside others."""
 

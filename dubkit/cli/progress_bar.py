@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Thread
 from types import MappingProxyType
 from typing import Protocol, cast
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress as Bars,
@@ -66,6 +67,14 @@ class Meter:
         return self.done_units, self.units - self.current
 
     @property
+    def share(self) -> float:
+        """Of its work that is done, by this run or an earlier one, 0 to 1."""
+        done, todo = self.work
+        fresh = done / todo if todo else 1.0
+        kept = self.current / self.units if self.units else 1.0
+        return kept + (1 - kept) * min(fresh, 1.0)
+
+    @property
     def speed(self) -> float | None:
         """Frames a second; None before the first unit or without frames."""
         spent = self.latest - self.begun
@@ -93,6 +102,53 @@ class Meter:
         return ", ".join(parts)
 
 
+# percent of a run's time, as measured on a film of three shots; only their ratios matter
+_SHARES = {
+    "probe": 3, "conform": 5, "shots": 12, "speech": 15, "faces": 25, "appearance": 3, "cast": 1, "adapt": 2,
+    "references": 1, "timing": 1, "generate": 28, "gate": 1, "stitch": 3,
+}  # fmt: skip
+
+
+class Overall:
+    """How far a whole run is, by the estimated work of its stages. ``now`` values are seconds of any steady clock."""
+
+    def __init__(self, stages: Sequence[str], begun: float) -> None:
+        self.stages = stages
+        self.begun = begun
+        self.meters: dict[str, Meter] = {}
+
+    @property
+    def share(self) -> float:
+        """Of the run's work that is done, 0 to 1."""
+        done = sum(_SHARES.get(s, 1) * m.share for s, m in self.meters.items() if s in self.stages)
+        return done / sum(_SHARES.get(stage, 1) for stage in self.stages)
+
+    @property
+    def _kept(self) -> float:
+        """The share that an earlier run had done, as far as that is known."""
+        rows = (
+            (s, m.current / max(m.units, 1)) for s, m in self.meters.items() if s in self.stages
+        )
+        whole = sum(_SHARES.get(stage, 1) for stage in self.stages)
+        return sum(_SHARES.get(stage, 1) * part for stage, part in rows) / whole
+
+    def left(self, now: float) -> float | None:
+        """Seconds to go; None before there is enough to go by."""
+        fresh = self.share - self._kept
+        if fresh < _LEAST_SHARE:
+            return None
+        return (now - self.begun) * (1 - self.share) / fresh
+
+    def describe(self, now: float) -> str:
+        """Return the state in words: ``42 %, 1:05 elapsed, about 1:30 left``."""
+        left = self.left(now)
+        rest = "" if left is None else f", about {clock_text(left)} left"
+        return f"{self.share:.0%}, {clock_text(now - self.begun)} elapsed{rest}".replace("%", " %")
+
+
+_LEAST_SHARE = 0.05
+
+
 def unit_word(stage: str) -> str:
     """Return what the units of a stage are called: shots, except in trainings."""
     return _WORDS.get(stage, "shots")
@@ -108,12 +164,16 @@ def clock_text(seconds: float) -> str:
 
 Clock = Callable[[], float]
 LINE_EVERY = 5.0  # seconds between two plain lines of one stage
+ALIVE_EVERY = 30.0  # seconds without a line after which one says how far the run is
 
 
 class Reporter(BatchProgress, Protocol):
     """Progress of a command, with the events of its answer and its end."""
 
     names: ShotNames
+
+    def expect(self, stages: Sequence[str]) -> None:
+        """These stages are to come: from here on the whole is reported too."""
 
     def emit(self, event: events.Event) -> None:
         """Report an event of the answer, for programs."""
@@ -126,6 +186,9 @@ class _InWords:
     """What reporters for people share: shots have their numbers and time codes."""
 
     names: ShotNames = MappingProxyType({})
+
+    def expect(self, stages: Sequence[str]) -> None:
+        """Do nothing."""
 
     def name_shots(self, names: ShotNames) -> None:
         """Name the shots so from here on."""
@@ -146,10 +209,36 @@ class LineReporter(_InWords):
         self._meters: dict[str, Meter] = {}
         self._last_line: dict[str, float] = {}
         self._console = stderr_console()
+        self._overall: Overall | None = None
+        self._printed = clock()
+
+    def expect(self, stages: Sequence[str]) -> None:
+        """From here on, a line says how far the run is whenever `ALIVE_EVERY` seconds brought no other."""
+        self._overall = Overall(stages, self._begun)
+        Thread(target=self._stay_alive, daemon=True).start()
+
+    def _stay_alive(self) -> None:
+        while self._overall is not None:
+            time.sleep(1)
+            self.show_alive()
+
+    def show_alive(self) -> None:
+        """Print how far the run is, where nothing else was printed for a while."""
+        overall, now = self._overall, self._clock()
+        if overall is None or now - self._printed < ALIVE_EVERY:
+            return
+        under_way = (
+            f"{stage} {meter.describe(now)}"
+            for stage, meter in list(overall.meters.items())
+            if not meter.finished
+        )
+        self._print("; ".join((overall.describe(now), *under_way)))
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Open a stage; print only what was kept, since the first line of work follows."""
         self._meters[stage] = Meter(units, current, frames, self._clock(), unit_word(stage))
+        if self._overall is not None:
+            self._overall.meters[stage] = self._meters[stage]
         self._last_line[stage] = self._clock()
         if current:
             self._print(f"{stage}: {current} of {units} done earlier, kept")
@@ -190,9 +279,11 @@ class LineReporter(_InWords):
         """Do nothing: the command prints its answer."""
 
     def finish(self, result: events.Result) -> None:
-        """Do nothing: the command prints its answer."""
+        """Say no more how far the run is: the command prints its answer."""
+        self._overall = None
 
     def _print(self, text: str) -> None:
+        self._printed = self._clock()
         stamp = clock_text(self._clock() - self._begun).rjust(5)
         self._console.print(
             f"{stamp} {self._about}{in_words(text, self.names)}",
@@ -250,9 +341,17 @@ class JsonReporter:
         self._begun = clock()
         self._job: str | None = None
         self.names: ShotNames = {}
+        self._overall: Overall | None = None
+        self._reported = self._begun
+
+    def expect(self, stages: Sequence[str]) -> None:
+        """From here on, a ``progress`` event follows the event of a unit every few seconds."""
+        self._overall = Overall(stages, self._begun)
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Write a ``plan`` event."""
+        if self._overall is not None:
+            self._overall.meters[stage] = Meter(units, current, frames, self._clock())
         self._write(events.Planned(stage, units, current, frames))
 
     def advance(
@@ -263,6 +362,15 @@ class JsonReporter:
         number, code = (name.number, name.timecode) if name else (None, None)
         spent = round(seconds, 3)
         self._write(events.Advanced(stage, unit, frames, spent, error, number, code))
+        now = self._clock()
+        if self._overall is None or stage not in self._overall.meters:
+            return
+        self._overall.meters[stage].advance(frames, error is not None, now)
+        if now - self._reported >= LINE_EVERY:
+            self._reported = now
+            left = self._overall.left(now)
+            rest = None if left is None else round(left, 1)
+            self._write(events.Progressed(round(self._overall.share, 3), rest))
 
     def name_shots(self, names: ShotNames) -> None:
         """Add them to the events from here on."""
@@ -304,8 +412,20 @@ class _State(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Draw one cell."""
-        meter: Meter = task.fields["meter"]
-        return Text(meter.describe(time.monotonic()), style="red" if meter.failed else "")
+        meter: Meter | Overall = task.fields["meter"]
+        bad = isinstance(meter, Meter) and meter.failed
+        return Text(meter.describe(time.monotonic()), style="red" if bad else "")
+
+
+class _Mark(SpinnerColumn):
+    """A spinner, then a tick; a cross where a unit of the stage failed."""
+
+    def render(self, task: Task) -> RenderableType:
+        """Draw one cell."""
+        meter: Meter | Overall = task.fields["meter"]
+        if task.finished and isinstance(meter, Meter) and meter.failed:
+            return Text("✗", style="red")
+        return super().render(task)
 
 
 class LiveReporter(_InWords):
@@ -313,7 +433,7 @@ class LiveReporter(_InWords):
 
     def __init__(self, console: Console, bars: Bars | None = None, about: str = "") -> None:
         self.bars = bars or Bars(
-            SpinnerColumn(finished_text="[green]✓"),
+            _Mark(finished_text="[green]✓"),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             _State(),
@@ -323,6 +443,17 @@ class LiveReporter(_InWords):
         self._about = about
         self._jobs: dict[str, LiveReporter] = {}
         self._meters: dict[str, tuple[TaskID, Meter]] = {}
+        self._overall: tuple[TaskID, Overall] | None = None
+
+    def expect(self, stages: Sequence[str]) -> None:
+        """Add a bar for the whole run above those of its stages."""
+        overall = Overall(stages, time.monotonic())
+        self._overall = self.bars.add_task("whole run", total=1.0, meter=overall), overall
+
+    def _move_whole(self) -> None:
+        if self._overall is not None:
+            task, overall = self._overall
+            self.bars.update(task, completed=overall.share)
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Add a bar, or restart it when a stage is planned again."""
@@ -335,6 +466,9 @@ class LiveReporter(_InWords):
         task = self.bars.add_task(f"{self._about}{stage}", total=total, meter=meter)
         self.bars.update(task, completed=current if units else total)  # add_task ends no bar
         self._meters[stage] = (task, meter)
+        if self._overall is not None:
+            self._overall[1].meters[stage] = meter
+            self._move_whole()
 
     def _drop_finished(self) -> None:
         """Remove the bars of finished stages: with many jobs, a terminal has few lines."""
@@ -348,6 +482,7 @@ class LiveReporter(_InWords):
         task, meter = self._meters[stage]
         meter.advance(frames, error is not None, time.monotonic())
         self.bars.update(task, advance=1)
+        self._move_whole()
         if error is not None:
             self.warn(self._failed(stage, unit, error))
 

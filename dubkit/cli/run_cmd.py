@@ -140,7 +140,7 @@ def run(
             result = lazy.api.run_and_deliver(request, deliver, progress=progress)
         return result
 
-    run_and_show(work_on, as_json=json, quiet=quiet)
+    run_and_show(work_on, as_json=json, quiet=quiet, until=until)
 
 
 def settings_for(
@@ -219,9 +219,13 @@ def demo(
         console.write_line(f"every shot:   {page.path}")
 
 
-def run_and_show(work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool) -> None:
+def run_and_show(
+    work: Callable[[Progress], RunResult], *, as_json: bool, quiet: bool, until: str | None = None
+) -> None:
     """Call ``work``, show its result, and exit with its code."""
     with reporting_result(as_json=as_json, quiet=quiet) as reporter:
+        names: tuple[str, ...] = lazy.schema.STAGE_NAMES
+        reporter.expect(names[: names.index(until) + 1] if until in names else names)
         result = work(reporter)
         reporter.name_shots(result.names)
         for warning in _undubbed(result) if as_json or quiet else ():  # else in the summary

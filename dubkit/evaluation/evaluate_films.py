@@ -8,14 +8,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dubkit.config.schema import Config
-from dubkit.errors import InputError, UsageError
+from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.evaluation.against_reference import ShotMeasures, ShotTask, Side, measure
 from dubkit.evaluation.fid import ROWS as FID_ROWS, FidTask, fid, obstacle, spacing
 from dubkit.media import container, shotlist
@@ -25,16 +24,18 @@ from dubkit.metrics.definitions import MEASURES
 from dubkit.metrics.lips import Tally, vowel_closure_ratio
 from dubkit.metrics.syncnet import load_syncnet, write_sound
 from dubkit.parallel.workers import cores
-from dubkit.pipeline import dry_run, fingerprint, inputs
-from dubkit.pipeline.job import STAGES, run_job
+from dubkit.pipeline import dry_run, fingerprint, inputs, inspect
+from dubkit.pipeline.job import STAGES, find_film, is_same, run_job
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.pipeline.shot_names import name_shots
 from dubkit.records import Shot, Shown
 from dubkit.stages.base import Source
+from dubkit.stages.probe import load_film
 from dubkit.weights.cache import find
 
 if TYPE_CHECKING:
+    from dubkit.config.schema import Config
     from dubkit.progress import Progress, ShotNames
 
 NAME = "evaluate"
@@ -75,12 +76,14 @@ def evaluate(
     syncnet: Path | None = None,
     inception: Path | None = None,
 ) -> Evaluation:
-    """Measure ``result``. Without ``audio`` its own sound is what should be spoken; ``syncnet`` and ``inception`` are
-    their weights, None those of the weights cache.
+    """Measure ``result``.
 
-    ``same_sound`` says that the reference speaks the same words, so that lips can be compared. Raises InputError for
-    films that cannot be measured or compared, UsageError for a reference that is another film, ModelError for weights
-    of another net; each before anything long is done.
+    Where the work folder of its run lies beside it, original, script, phonemes and the original's faces are those of
+    the run, unless others are given. Otherwise, without ``audio``, its own sound is what should be spoken.
+    ``syncnet`` and ``inception`` are their weights, None those of the weights cache. ``same_sound`` says that the
+    reference speaks the same words, so that lips can be compared. Raises InputError for films that cannot be measured
+    or compared, UsageError for a reference that is another film, ModelError for weights of another net; each before
+    anything long is done.
     """
     with container.open_media(result) as film:
         moving_pictures(film, result)
@@ -90,6 +93,12 @@ def evaluate(
     if syncnet is not None:
         load_syncnet(syncnet)
     no_fid = obstacle(inception) if reference is not None else None
+    known = _job_of(result, reference, audio, script, progress)
+    if known is not None:
+        alike = (
+            same_sound and reference is not None
+        )  # else the original of a dub: it has other words
+        return _evaluate_known(known, config, work, progress, syncnet, inception, alike)
     sound = audio or result
     heard = _has_sound(sound, given=audio is not None)
     made = _analyze(
@@ -119,6 +128,75 @@ def evaluate(
     rest = _with_the_rest(missing, rows, found)
     names = name_shots(made, shots)
     return Evaluation(result, reference, found, _ordered(rows), rest, names)
+
+
+def _job_of(
+    result: Path,
+    reference: Path | None,
+    audio: Path | None,
+    script: Path | None,
+    progress: Progress,
+) -> inspect.OpenedJob | None:
+    """The finished job whose result this is, where its work folder lies beside it and no other files are given."""
+    try:
+        known = inspect.OpenedJob(inspect.find_work(result))
+    except DubkitError:
+        return None
+    job = known.run.job
+    others = ((reference, job.video), (audio, job.audio), (script, job.script))
+    if any(given is not None and given.absolute() != own for given, own in others):
+        return None
+    film = known.folder(fingerprint.FILM, None)
+    whole = all(known.receipt(name, s) for name in ("faces", "timing") for s in known.shots)
+    original = known.run.inputs["video"]
+    cut = known.config.stitch.length != "keep-video"  # frames of both may not be the same
+    if cut or not whole or not known.shots or known.receipt(fingerprint.FILM, None) is None:
+        return None
+    if not is_same(find_film(film), result) or not inputs.is_unchanged(original):
+        return None
+    progress.note(f"script, phonemes and the original's faces are those of {job.work}")
+    return known
+
+
+def _evaluate_known(
+    known: inspect.OpenedJob,
+    config: Config,
+    work: Path,
+    progress: Progress,
+    syncnet: Path | None,
+    inception: Path | None,
+    same_sound: bool,
+) -> Evaluation:
+    """Measure the result of a finished job: only its own faces are searched, everything else is known."""
+    job, shots = known.run.job, known.shots
+    listed = work / "shots.csv"
+    work.mkdir(parents=True, exist_ok=True)
+    info, _ = load_film(known.folder("probe", None))
+    shotlist.write_shots(listed, [Shot(s.start // info.lines, s.end // info.lines) for s in shots])
+    made = _analyze(job.output, job.audio, None, config, work / "result", progress, False, listed)
+    with _for_syncnet(job.audio if syncnet else None, work) as spoken:
+        tasks = [
+            ShotTask(
+                shot,
+                replace(_side(made, shot, heard=False), timing=known.folder("timing", shot)),
+                _side(known.run, shot, heard=False),
+                config,
+                same_sound,
+                spoken,
+                syncnet,
+            )
+            for shot in shots
+        ]
+        found = _measure_all(tasks, config, progress)
+    rows = totals(found)
+    missing = _missing(True, known.run, same_sound, syncnet)
+    no_fid = obstacle(inception)
+    if no_fid is None:
+        rows |= _pictures(shots, made, known.run, config, progress, inception)
+    else:
+        missing |= dict.fromkeys(FID_ROWS, no_fid)
+    rest = _with_the_rest(missing, rows, found)
+    return Evaluation(job.output, job.video, found, _ordered(rows), rest, known.names)
 
 
 def _ordered(rows: Mapping[str, float]) -> dict[str, float]:

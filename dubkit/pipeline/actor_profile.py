@@ -5,6 +5,7 @@ Alone because it is a command of its own, ``dubkit adapt``, which no run needs.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,13 +65,16 @@ def make_profile(
     result = _result(job)
     persons = read_record(result / RESULT, AdaptResult).persons
     person = max(persons, key=lambda p: (p.kept, p.seconds))
+    if person.profile is not None:
+        write_atomic(out, (result / person.profile).read_bytes())
+    if work is None:  # nobody asked for it, and it is of no use any more
+        shutil.rmtree(folder, ignore_errors=True)
     if person.profile is None:
         raise InputError(
             f"no profile was written: with {person.seconds:.0f} s of speech, the lips follow held-out speech hardly "
             f"better (correlation {person.before:.2f} -> {person.after:.2f})",
             hint="use footage with more speech of this person",
         )
-    write_atomic(out, (result / person.profile).read_bytes())
     return person
 
 

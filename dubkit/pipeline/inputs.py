@@ -314,6 +314,15 @@ def digest_input(path: Path, known: FileDigest | None) -> FileDigest:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def is_unchanged(known: FileDigest) -> bool:
+    """Whether a file still has the size and times that it had when it was hashed."""
+    try:
+        facts = known.path.stat()
+    except OSError:
+        return False
+    return (facts.st_size, facts.st_mtime_ns) == (known.size, known.mtime_ns)
+
+
 def length_warning(job: Job, config: Config) -> str | None:
     """What is cut off, or silent, because film and dub differ by more than `_NOTED` seconds; None where nothing is."""
     with container.open_media(job.video) as film, container.open_media(job.audio) as dub:

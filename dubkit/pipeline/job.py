@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
@@ -44,7 +45,7 @@ from dubkit.stages import (
 )
 from dubkit.version import __version__
 from dubkit.work import lock, manifest, store
-from dubkit.work.folder import CONFIG, drop_damaged, explain, link_or_copy, open_work, sweep
+from dubkit.work.folder import CONFIG, drop_damaged, explain, open_work, sweep
 
 if TYPE_CHECKING:
     from dubkit.progress import Progress
@@ -252,11 +253,11 @@ def find_film(folder: Path) -> Path:
 
 
 def deliver(film: Path, output: Path) -> None:
-    """Put the film at its destination in one step: a link where that can be, else a copy."""
+    """Put the film at its destination in one step: a copy, so that editing it in place spoils no finished work."""
     beside = _beside(output)
     try:
         beside.unlink(missing_ok=True)
-        link_or_copy(film, beside)
+        shutil.copyfile(film, beside)
         beside.replace(output)
         manifest.sync(output.absolute().parent)
     except OSError as error:

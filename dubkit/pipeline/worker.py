@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -164,7 +165,7 @@ def _check_unchanged(given: Mapping[str, FileDigest]) -> None:
 def find_devices(wanted: str) -> tuple[str, ...]:
     """Devices for nets; torch is not loaded to learn that there is only the CPU."""
     nodes = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-    bare = Path("/dev").is_dir() and os.uname().sysname == "Linux"
+    bare = sys.platform.startswith("linux") and Path("/dev").is_dir()
     if wanted == "cpu" or (wanted == "auto" and bare and not any(map(os.path.exists, nodes))):
         return ("cpu",)
     devices: tuple[str, ...] = load_module("dubkit.models.devices", what="a device").list_devices(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from dubkit.errors import ModelError, OutputError
 from dubkit.weights import cache, entries, hub
 from dubkit.weights.download import Report, download, silent
+from dubkit.work.lock import EXCLUSIVE, take
 
 
 def weight_path(
@@ -107,5 +107,5 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
             hint="set DUBKIT_CACHE to a folder of your own",
         ) from None
     with stream:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        take(stream.fileno(), EXCLUSIVE, wait=True)
         yield

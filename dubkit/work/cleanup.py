@@ -6,7 +6,6 @@ links are neither followed nor deleted.
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
 import time
@@ -19,7 +18,7 @@ from typing import Literal
 
 from dubkit.errors import UsageError, WorkError
 from dubkit.work.folder import CONFIG, LOG, SCRATCH, explain, is_inside
-from dubkit.work.lock import ATTEND, LOCK, hold, take
+from dubkit.work.lock import ATTEND, EXCLUSIVE, LOCK, hold, take
 from dubkit.work.manifest import MANIFEST, RECEIPT, read_manifest, read_receipt
 
 What = Literal["stale", "all"]
@@ -135,7 +134,7 @@ def _alone(work: Path) -> Iterator[None]:
             held.enter_context(hold(work))
         for path in _film_locks(work):
             stream = held.enter_context(path.open("a+"))
-            if not take(stream.fileno(), fcntl.LOCK_EX):
+            if not take(stream.fileno(), EXCLUSIVE):
                 raise WorkError(
                     f"the analysis folder {work} is in use: a run is analyzing a film in it",
                     hint="wait for it, or stop it",

@@ -8,17 +8,20 @@ it out at its end: a name that is still there tells of a crash or a power cut.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
-from dubkit.errors import WorkError
+from dubkit.errors import MissingDependency, WorkError
+
+SHARED, EXCLUSIVE = 1, 2  # as flock counts them on Linux and macOS
+SYSTEMS = "use Linux or macOS; on Windows, WSL 2 or Docker"
 
 LOCK = "lock"
 ATTEND = "attend.lock"
@@ -57,7 +60,7 @@ def hold(
 def _enter(stream: IO[str], root: Path, wait: Callable[[str], None] | None) -> bool:
     """Take the lock; says whether another had it."""
     waited = False
-    while not take(stream.fileno(), fcntl.LOCK_EX):
+    while not take(stream.fileno(), EXCLUSIVE):
         stream.seek(0)
         holder = stream.read().strip() or "another process"
         if wait is None:
@@ -85,7 +88,7 @@ def holder(root: Path) -> str | None:
     if not path.is_file():
         return None
     with path.open() as stream:
-        if take(stream.fileno(), fcntl.LOCK_SH):
+        if take(stream.fileno(), SHARED):
             return None
         return stream.read().strip() or "another process"
 
@@ -103,7 +106,7 @@ def attend(root: Path, owner: str | None = None) -> Iterator[None]:
             hint="all workers need the same folders under the same paths",
         )
     with (root / ATTEND).open("a") as stream:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_SH)
+        take(stream.fileno(), SHARED, wait=True)
         yield
 
 
@@ -122,7 +125,7 @@ def _signed(root: Path) -> str | None:
 def _wait_for_workers(root: Path, patience: float) -> None:
     deadline = time.monotonic() + patience
     with (root / ATTEND).open("a") as stream:
-        while not take(stream.fileno(), fcntl.LOCK_EX):
+        while not take(stream.fileno(), EXCLUSIVE):
             if time.monotonic() > deadline:
                 raise WorkError(
                     f"workers of an earlier run are still busy in {root}",
@@ -131,10 +134,19 @@ def _wait_for_workers(root: Path, patience: float) -> None:
             time.sleep(0.05)
 
 
-def take(descriptor: int, kind: int) -> bool:
-    """Take an advisory lock; False where another has it."""
+def take(descriptor: int, kind: int, *, wait: bool = False) -> bool:
+    """Take an advisory lock; False where another has it and it is not waited for.
+
+    Raises MissingDependency on a system without such locks.
+    """
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl = import_module("fcntl")
+    except ImportError:
+        raise MissingDependency(
+            "this system has no advisory locks for files", hint=SYSTEMS
+        ) from None
+    try:
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

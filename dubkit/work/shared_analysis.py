@@ -12,7 +12,6 @@ folder never depends on the library. Several machines may share it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import IO
 from dubkit.errors import WorkError
 from dubkit.records import StageResult
 from dubkit.work.folder import explain, intact, link_or_copy, publish, refuse_links
-from dubkit.work.lock import signature, take
+from dubkit.work.lock import EXCLUSIVE, signature, take
 
 SCRATCH = "scratch"
 
@@ -67,7 +66,7 @@ def take_film(library: Path, film: str) -> IO[str] | None:
         ) from error
     except OSError as error:
         raise explain(error, library) from error
-    if not take(stream.fileno(), fcntl.LOCK_EX):
+    if not take(stream.fileno(), EXCLUSIVE):
         stream.close()
         return None
     stream.truncate(0)

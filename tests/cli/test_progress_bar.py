@@ -12,6 +12,7 @@ from dubkit.cli.progress_bar import (
     LineReporter,
     LiveReporter,
     Meter,
+    Overall,
     QuietReporter,
     Reporter,
     clock_text,
@@ -175,3 +176,42 @@ def test_a_pipe_gets_lines_and_json_wins_over_quiet() -> None:
         assert isinstance(lines, LineReporter)
     with reporting(as_json=True, quiet=True) as events:
         assert isinstance(events, JsonReporter)
+
+
+def test_the_whole_run_moves_with_its_stages() -> None:
+    overall = Overall(("faces", "generate"), begun=0.0)
+    assert overall.describe(5.0) == "0 %, 0:05 elapsed"
+    overall.meters["faces"] = faces = Meter(units=2, current=0, frames=100, begun=0.0)
+    faces.advance(50, False, 10.0)
+    half = overall.share
+    assert overall.left(10.0) == pytest.approx(10.0 * (1 - half) / half)
+    faces.advance(50, False, 20.0)
+    assert overall.share == pytest.approx(2 * half)
+    overall.meters["generate"] = Meter(units=2, current=2, frames=0, begun=20.0)
+    assert overall.share == 1.0
+
+
+def test_a_long_silence_is_broken_by_how_far_the_run_is(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    reporter = LineReporter(clock)
+    reporter.expect(("faces", "generate"))
+    reporter.plan("faces", 1, 0, 100)
+    reporter.show_alive()
+    clock.now += 31
+    reporter.show_alive()
+    reporter.finish(Result("done", 0))
+    clock.now += 31
+    reporter.show_alive()
+    assert capsys.readouterr().err.splitlines() == [" 0:31 0 %, 0:31 elapsed; faces 0/1"]
+
+
+def test_a_stage_that_failed_has_no_tick() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    reporter = LiveReporter(console)
+    reporter.expect(("faces",))
+    reporter.plan("faces", 1, 0, 100)
+    reporter.advance("faces", "0000000-0000100", 100, 1.0, "no memory")
+    console.print(reporter.bars.get_renderable())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "✗" in shown
+    assert "whole run" in shown

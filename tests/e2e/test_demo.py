@@ -98,6 +98,17 @@ class TestDemo:
             "demo.mp4",
         ]
 
+    def test_evaluating_it_takes_what_the_run_knows_and_leaves_nothing(self, demo: Demo) -> None:
+        before = sorted(demo.folder.iterdir())
+        done = dubkit("evaluate", str(demo.folder / "demo.dubbed.mp4"), "--json")
+        assert done.returncode == 0, done.stderr
+        film = json.loads(done.stdout)["films"][0]
+        assert film["reference"] == str(demo.folder / "demo.mp4")
+        assert {"closures", "seam", "psnr_frame"} <= set(film["rows"])
+        assert film["missing"]["opening_correlation"] == "the reference has other words"
+        assert sorted(demo.folder.iterdir()) == before
+        assert (demo.folder / "demo.dubbed.mp4").stat().st_nlink == 1
+
     def test_the_summary_names_the_shots(self, demo: Demo) -> None:
         shots = demo.result["facts"]["shots"]
         assert [shot["end"] for shot in shots] == ["dubbed", "as filmed", "dubbed"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -83,3 +85,18 @@ def test_a_worker_that_sees_another_folder_than_its_owner_does_nothing(tmp_path:
         assert "same folders under the same paths" in str(caught.value.hint)
     with pytest.raises(WorkError, match="does not see"):
         attend(tmp_path / "not mounted here", signature()).__enter__()
+
+
+def test_without_advisory_locks_the_package_loads_and_a_sentence_says_so() -> None:
+    """As on Windows, where there is no fcntl."""
+    code = (
+        "import sys; sys.modules['fcntl'] = None\n"
+        "import dubkit.pipeline.job, dubkit.batches, dubkit.cli.app, dubkit.weights.pull\n"
+        "from dubkit.errors import MissingDependency\n"
+        "from dubkit.work.lock import EXCLUSIVE, take\n"
+        "try: take(0, EXCLUSIVE)\n"
+        "except MissingDependency as error: print(error.message, error.hint)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "no advisory locks" in done.stdout
+    assert "WSL" in done.stdout
