@@ -7,10 +7,12 @@ back (`read_timeline`) goes through OTIO and its adapter for CMX 3600.
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -260,9 +262,14 @@ class _Fcpxml:
             ElementTree.SubElement(parent, "marker", facts)
 
 
+@cache
 def load_otio() -> Any:
     """OpenTimelineIO. Raises MissingDependency where the extra is not installed."""
-    return load_module("opentimelineio", what="a cut list of OTIO", extra="delivery")
+    found = load_module("opentimelineio", what="a cut list of OTIO", extra="delivery")
+    # its C++ (0.18) lets go of this function after Python has ended, which aborts the process: it must outlive that
+    if (held := getattr(found.core, "_value_to_any", None)) is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+    return found
 
 
 def otio_timeline(cuts: CutList) -> otio.schema.Timeline:
