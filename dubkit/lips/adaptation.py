@@ -40,7 +40,10 @@ _MIN_CERTAINTY = 2.0  # standard errors, over blocks, by which the error of the 
 _LEAST_BLOCKS = 4
 _SLOPE_LIMITS = (0.3, 1.6)  # of the person's opening on the net's
 _RATIO_LIMITS = (0.6, 1.6)  # of a person's opening to the net's; beyond them it is a wrong measure
-_HALF_TRUST_SECONDS = 10.0  # of speech: its measured ratio counts half
+_LEAST_FOLLOWED = (
+    0.5  # correlation with lips whose range tells how widely they are to open: noise widens it too
+)
+_MOST_RANGE_ERROR = 0.15  # of the range of the opening on held-out speech, by which it is known
 
 Series = NDArray[np.float64]
 
@@ -56,7 +59,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """What was learned and how it was judged; ``term`` is None where held-out speech was predicted no better."""
+    """What was learned and how it was judged; ``term`` is None where held-out speech was predicted no better.
+
+    Where only the range of the opening was, the term widens or narrows the net's answer and changes nothing else.
+    """
 
     term: tc.PersonTerm | None
     facts: tc.ActorFacts
@@ -128,13 +134,17 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
         facts = tc.ActorFacts(articulator.digest, seconds, round(before, 4), round(after, 4))
         fall = net_errors - errors[much]
         certainty = float(fall.mean() / (fall.std() / len(fall) ** 0.5 + 1e-12))
-        if after - before < _MIN_GAIN or certainty < _MIN_CERTAINTY:
-            return TuningResult(None, facts)
         term = moments.term
+        if after - before < _MIN_GAIN or certainty < _MIN_CERTAINTY:
+            if before < _LEAST_FOLLOWED or _range_error(moments) > _MOST_RANGE_ERROR:
+                return TuningResult(None, facts)
+            term = tc.PersonTerm(1, *term.sizes)
+            term.gain.fill_(moments.ratio)
+            return TuningResult(term, replace(facts, after=facts.before))
         weights, offset = _solve(alike, moments.residual, moments.passage, much)
         term.weights.copy_(weights)
         term.offset.copy_(offset)
-        term.gain.fill_(_gain(moments, held_out[much], seconds))
+        term.gain.fill_(_gain(moments, held_out[much]))
     return TuningResult(term, facts)
 
 
@@ -249,17 +259,30 @@ def _agreement(moments: _Moments, made: Tensor) -> float:
     return float(one @ other / (one.norm() * other.norm()).clamp(min=1e-9))
 
 
-def _gain(moments: _Moments, held_out: Tensor, seconds: float) -> float:
-    """How much the answer is widened: regression narrows it, and the person's range counts by how much was measured."""
-    effect = torch.from_numpy(mouth_shape.gap_effect()).double()
-    net, made = (
-        _centered((x @ effect)[:, None], moments.window).std()
-        for x in (moments.predicted, held_out)
-    )
-    narrowed = float(net / made.clamp(min=1e-9))
+def _gain(moments: _Moments, held_out: Tensor) -> float:
+    """How much the answer is widened: what is held out is predicted narrower than it is."""
+    net, made = (_range(moments, shapes) for shapes in (moments.predicted, held_out))
     low, high = _RATIO_LIMITS
-    trusted = moments.ratio ** (seconds / (seconds + _HALF_TRUST_SECONDS))
-    return float(min(max(narrowed, low), high) * trusted)
+    return moments.ratio * min(max(net / max(made, 1e-9), low), high)
+
+
+def _range(moments: _Moments, shapes: Tensor, rows: Tensor | None = None) -> float:
+    """Deviation of the opening of shapes (N, K) in their windows; of some rows (M,) only."""
+    effect = torch.from_numpy(mouth_shape.gap_effect()).double()
+    opening = _centered((shapes @ effect)[:, None], moments.window)[:, 0]
+    return float((opening if rows is None else opening[rows]).std())
+
+
+def _range_error(moments: _Moments) -> float:
+    """By how much the range of the opening in a quarter of the speech is missed from the rest, mean of the ratios."""
+    parts, found = moments.block % 4, []
+    for number in range(4):
+        ratios = []
+        for rows in (parts == number, parts != number):
+            net = _range(moments, moments.predicted, rows)
+            ratios.append(_range(moments, moments.true, rows) / max(net, 1e-9))
+        found.append(abs(float(np.log(max(ratios[0], 1e-9) / max(ratios[1], 1e-9)))))
+    return float(np.mean(found))
 
 
 def _interval(passage: Passage) -> float:
