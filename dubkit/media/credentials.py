@@ -267,6 +267,9 @@ class Verification:
 
 
 _CHANGED = "the film was changed after it was made"
+_OTHER = (
+    "the film is not the one that the facts beside it are of: changed, or made anew without them"
+)
 
 
 def verify_film(film: Path, digest: str) -> Verification:
@@ -295,7 +298,7 @@ def verify_film(film: Path, digest: str) -> Verification:
             same = facts["result_sha256"] == digest
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{beside} cannot be read as facts of a dub") from error
-        problems = [] if same else [_CHANGED]
+        problems = [] if same else [_OTHER]
         state = "intact" if same else "changed"
         return Verification(str(film), "sidecar", state, tuple(problems), source_type, facts=facts)
     why = missing(film)
