@@ -7,6 +7,8 @@ what this shot uses comes out: where that stays the same, nothing that reads it 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from dubkit.errors import WorkError
@@ -38,7 +40,9 @@ def run(context: StageContext) -> StageReport:
             if face in profiles:
                 profile = f"profile_{choice.track}.safetensors"
                 link_or_copy(profiles[face], context.out / profile)
-            given = _lent(context, tracks[choice.track], choice, face, _lender(person, named))
+            given = _lent(
+                context, tracks[choice.track], choice, face, _lender(person, named, consented)
+            )
             if given is not None:
                 lent = f"lent_{choice.track}.npz"
                 lending.save_lent(context.out / lent, given)
@@ -54,9 +58,13 @@ def run(context: StageContext) -> StageReport:
     return StageReport(facts={"borrowed": borrowed, "never": never, "without_consent": withheld})
 
 
-def _lender(person: Person | None, named: dict[str, Person]) -> Person | None:
-    """Whose frames a face borrows: its person's, or those of the double."""
-    return named.get(person.double, person) if person and person.double else person
+def _lender(
+    person: Person | None, named: dict[str, Person], consented: Collection[str] | None
+) -> Person | None:
+    """Whose frames a face borrows: its person's, or those of the double; nobody's without their consent."""
+    lender = named.get(person.double, person) if person and person.double else person
+    withheld = consented is not None and lender is not None and lender.name not in consented
+    return None if withheld else lender
 
 
 def _lent(

@@ -100,3 +100,12 @@ def test_nothing_is_borrowed_where_a_setting_says_so(context: StageContext) -> N
 def test_where_it_failed_the_shot_stays_as_filmed(context: StageContext) -> None:
     references.run_without(context)
     assert not people.load_roles(context.out)[0].dub
+
+
+def test_nobody_lends_without_consent() -> None:
+    anna = people.Person("Anna", ("0000000-0000050/0",), (), 1.0, 1.0, double="Boris")
+    boris = people.Person("Boris", ("0000050-0000090/0",), (), 1.0, 1.0)
+    named = {"Anna": anna, "Boris": boris}
+    assert references._lender(anna, named, None) is boris
+    assert references._lender(anna, named, ("Anna", "Boris")) is boris
+    assert references._lender(anna, named, ("Anna",)) is None
