@@ -49,7 +49,7 @@ class GateSettings(Section):
         description="Least movement of the lips in speech, relative to what the phonemes require.",
     )
     max_seam: float = Field(
-        0.025,
+        0.021,
         ge=0,
         description="Most detail added to the skin around the mouth, relative to the source's nearby.",
     )
@@ -62,10 +62,29 @@ class GateSettings(Section):
         0.01, ge=0, description="Largest difference from the source away from the lower face, 0..1."
     )
     min_likeness: float = Field(
-        0.985, ge=-1, le=1, description="Least similarity of the dubbed face to the source's."
+        0.99, ge=-1, le=1, description="Least similarity of the dubbed face to the source's."
     )
     min_sharpness: float = Field(
         0.35, ge=0, description="Least sharpness of the mouth, relative to the source's."
+    )
+    min_frame_sharpness: float = Field(
+        0.74,
+        ge=0,
+        description="Least sharpness of the mouth's most blurred frames, relative to those around them.",
+    )
+    max_stain: float = Field(
+        9.0, ge=0, description="Largest change of the skin's color over an area, 0..255."
+    )
+    max_chin_edge: float = Field(
+        0.18,
+        ge=0,
+        description="Strongest second edge under the chin, relative to the source's edges.",
+    )
+    max_switching: float = Field(
+        0.07, ge=0, description="Largest abrupt change of the inner mouth, frame to frame, 0..1."
+    )
+    max_pieces: float = Field(
+        0.0125, ge=0, description="Largest change beside the outline of the face, 0..1."
     )
 
 

@@ -115,7 +115,7 @@ def _meter(
     )
     if task.real is None:  # there is nothing to compare pictures with
         none = np.zeros(len(face), np.bool_)
-        chosen = replace(chosen, pictures=none, sharp=none)
+        chosen = replace(chosen, pictures=none)
     faces = task.config.faces
     locator = cast(base.Locator, registry.load_engine("landmarker", faces.landmarker, faces, "cpu"))
     return shot_meter.FaceMeter(face, chosen, locator)

@@ -245,6 +245,31 @@ def luma_crop(frame: Sampled, crop_from_display: Matrix, size: int) -> NDArray[n
     return np.asarray((luma - black) / np.float32(peak - black), np.float32)
 
 
+def color_crop(frame: Sampled, crop_from_display: Matrix, size: int) -> NDArray[np.float32]:
+    """The same square in its color differences: (S, S, 2) blue and red less luma, -0.5 to 0.5; of gray films 0."""
+    layout = frame.format
+    if layout.planes == 1:
+        return np.zeros((size, size, 2), np.float32)
+    display_from_crop: Any = cv2.invertAffineTransform(np.asarray(crop_from_display, np.float64))
+    planes = (0, 1, 2) if layout.is_rgb else (1, 2)
+    parts = [
+        warp_plane(
+            frame.planes[k],
+            _after(plane_from_display(frame.info, layout, k), display_from_crop),
+            size,
+        ).astype(np.float32)
+        for k in planes
+    ]
+    black, peak, middle, span = _levels(layout)
+    if not layout.is_rgb:
+        return np.asarray((np.stack(parts, 2) - middle) / span, np.float32)
+    red, blue = layout.weights
+    r, g, b = ((part - black) / (peak - black) for part in parts)
+    luma = red * r + (1 - red - blue) * g + blue * b
+    differences = ((b - luma) / (2 * (1 - blue)), (r - luma) / (2 * (1 - red)))
+    return np.asarray(np.stack(differences, 2), np.float32)
+
+
 def _after(outer: Matrix, inner: Matrix) -> Matrix:
     return np.hstack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]])
 

@@ -1,8 +1,8 @@
 """The definition of every measure: name, unit and range, which way is better, how to read it, what it cannot see.
 
 One name means one thing: in the gate, ``dubkit evaluate``, the report, in JSON, CSV and JUnit. The code of each lies
-beside this module: `lips`, `lip_sync`, `picture`, `syncnet`; the limits of the gate in `gate_limits`. How far an
-outside judge agrees is measured in ``docs/measures.md``.
+beside this module: `lips`, `lip_sync`, `picture`, `face_faults`, `syncnet`; the limits of the gate in `gate_limits`.
+How far an outside judge agrees is measured in ``docs/measures.md``.
 """
 
 from __future__ import annotations
@@ -176,8 +176,50 @@ MEASURES = (
         "wrong but sharp detail; an open mouth has more than a shut one",
     ),
     Measure(
+        "frame_sharpness",
+        "0 to 1, a good dub .82 and more",
+        "higher",
+        "share of fine detail in the mouth over the reference's, against that of the frames around it; 10th percentile",
+        "own; gradient energy before and after smoothing",
+        "fewer than one blurred frame in ten; mouths that are soft for longer, which `sharpness` sees",
+    ),
+    Measure(
+        "stain",
+        "0 to 255, a good dub under 7",
+        "lower",
+        "largest low-passed change of the skin's color against the reference; 90th percentile of the frames",
+        "own; color differences, low-passed by .15 of the distance of the eyes",
+        "lightness; what lies on the lips; gray films",
+    ),
+    Measure(
+        "chin_edge",
+        "0 to 1, a good dub under .16",
+        "lower",
+        "strongest edge under the chin that neither the reference nor its chin moved there has, over the strongest it "
+        "has; 75th percentile of the frames",
+        "own; steepness of the luma across the middle of the jaw",
+        "edges at the sides of the jaw; those in fewer than a quarter of the frames",
+    ),
+    Measure(
+        "switching",
+        "0 to 1, real video under .07",
+        "lower",
+        "change of the inner mouth from one frame to the next beyond that before and after it, where it fits best; "
+        "90th percentile",
+        "own; luma inside the inner lips of four frames in a row",
+        "teeth doubled in all frames; mouths that are hardly open",
+    ),
+    Measure(
+        "pieces",
+        "0 to 1, 0 before coding",
+        "lower",
+        "99th percentile of the change beside the face's outline, low-passed; 90th percentile of the frames",
+        "own; luma beyond the outlines of both faces, the throat left out",
+        "pieces in front of the throat",
+    ),
+    Measure(
         "seam",
-        "0 up, a clean dub under .015",
+        "0 up, a clean dub under .02",
         "lower",
         "lasting detail on the skin that is not the reference's, over what the reference has nearby",
         "own; the mean pictures of the face, 85th percentile of its skin",

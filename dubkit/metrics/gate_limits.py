@@ -120,6 +120,26 @@ LIMITS: Mapping[str, Limit] = {
     "sharpness": Limit(
         "min_sharpness", "higher", "the mouth is blurred ({value:.2f})", "the face is too small"
     ),
+    "frame_sharpness": Limit(
+        "min_frame_sharpness",
+        "higher",
+        "single frames of the mouth are blurred ({value:.2f})",
+        "the face is too small",
+    ),
+    "stain": Limit("max_stain", "lower", "the skin is stained ({value:.1f} of 255)", "no frame"),
+    "chin_edge": Limit(
+        "max_chin_edge",
+        "lower",
+        "a second chin is visible ({value:.2f})",
+        "the chin is not in the picture",
+    ),
+    "switching": Limit(
+        "max_switching",
+        "lower",
+        "the teeth switch from frame to frame ({value:.3f})",
+        "the mouth is hardly open",
+    ),
+    "pieces": Limit("max_pieces", "lower", "pieces lie beside the face ({value:.3f})", "no frame"),
 }
 
 

@@ -19,16 +19,19 @@ from dubkit.errors import WorkError
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import mouth_shape
 from dubkit.media.frames import Frame
-from dubkit.media.planes import luma_crop, plane_from_display, rgb_crop
+from dubkit.media.planes import color_crop, luma_crop, plane_from_display, rgb_crop
 from dubkit.metrics import lip_sync, picture
+from dubkit.metrics.face_faults import STAIN_SIDE, FaultSums, Look
 from dubkit.metrics.lips import labial_frames, opening
-from dubkit.records import Doubles, FaceTrack, Floats, Mask, Picture, TimedPhoneme
+from dubkit.records import Doubles, FaceTrack, Floats, Indices, Mask, Picture, TimedPhoneme
 from dubkit.work.store import open_arrays, read_record, write_record
 
 ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
 LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every frame
-RUN, PERIOD = 4, 8  # frames: pictures are compared in runs, as flicker needs neighbors
-SHARP = 5  # frames: every so many are looked at for sharpness
+# frames: pictures are compared in runs, as flicker and switching teeth need neighbors; every so many are searched
+# for stains, second chins and pieces
+RUN, PERIOD = 8, 16
+FAULTS = 4
 
 Rows = Mask
 
@@ -40,11 +43,10 @@ class Looks:
     painted: Rows
     lips: Rows  # where the lips are found anew; between them they are interpolated
     pictures: Rows  # where result and source are compared
-    sharp: Rows
 
     def any(self) -> Rows:
         """(T,) rows in which something is looked at."""
-        return self.lips | self.pictures | self.sharp
+        return self.lips | self.pictures
 
 
 def looks(rows: Rows, times: Doubles, phonemes: Sequence[TimedPhoneme], rate: float) -> Looks:
@@ -54,14 +56,13 @@ def looks(rows: Rows, times: Doubles, phonemes: Sequence[TimedPhoneme], rate: fl
     The first and the last of neighboring rows are always looked at, so that what lies between can be interpolated.
     """
     at = np.arange(len(rows))
-    sharp = rows & (at % SHARP == 0)
     if rows.sum() < ENOUGH * rate:
-        return Looks(rows, rows, rows, sharp)
+        return Looks(rows, rows, rows)
     around = np.concatenate([[False], rows, [False]])
     border = ~(around[:-2] & around[2:])
     step = max(1, int(rate / LIPS_RATE + 0.01))  # 23.976 counts as 24
     lips = (at % step == 0) | border | labial_frames(times, phonemes)
-    return Looks(rows, rows & lips, rows & (at % PERIOD < RUN), sharp)
+    return Looks(rows, rows & lips, rows & (at % PERIOD < RUN))
 
 
 BATCH = 16  # crops that the landmarker looks at together: a third of the time of one by one
@@ -101,6 +102,7 @@ class FaceMeter:
     _scores: list[float] = field(default_factory=list)
     _crops: picture.CropSums = field(default_factory=picture.CropSums)
     _sharp: picture.SharpSums = field(default_factory=picture.SharpSums)
+    _faults: FaultSums = field(default_factory=FaultSums)
 
     def wants(self, index: int) -> bool:
         """Whether a frame of the film is to be looked at."""
@@ -118,9 +120,15 @@ class FaceMeter:
         if self.looks.pictures[row]:
             filmed, shown = (luma_crop(frame, matrix, size) for frame in (source, made))
             self._crops.add(row, filmed, shown, align.apply(matrix, face))
-        if self.looks.sharp[row] and source.format.depth == made.format.depth:
-            to_plane = plane_from_display(source.info, source.format, 0)
-            self._sharp.add(source.planes[0], made.planes[0], face, to_plane)
+            canonical = align.canonical_from_face(face)
+            color = None
+            if row % FAULTS == 0:
+                small = align.compose(align.crop_from_canonical(STAIN_SIDE), canonical)
+                color = color_crop(made, small, STAIN_SIDE) - color_crop(source, small, STAIN_SIDE)
+            self._faults.add(Look(row, filmed, shown, color, align.apply(canonical, face)))
+            if source.format.depth == made.format.depth:
+                to_plane = plane_from_display(source.info, source.format, 0)
+                self._sharp.add(source.planes[0], made.planes[0], face, to_plane)
         if len(self._waiting) == BATCH:
             self._locate()
 
@@ -134,12 +142,23 @@ class FaceMeter:
             self._landmarks[row] = align.apply(back, face)
             self._scores.append(float(score))
         self._waiting.clear()
+        rows = np.array(sorted(self._landmarks), np.intp)
+        self._faults.settle(int(rows[-1]), lambda row: self._between(rows, row))
+
+    def _between(self, rows: Indices, row: int) -> Floats:
+        """The result's canonical landmarks in a row, between those of the nearest ``rows`` in which they were found."""
+        after = min(int(np.searchsorted(rows, row)), len(rows) - 1)
+        before = after if rows[after] <= row else max(after - 1, 0)
+        first, last = rows[before], rows[after]
+        share = np.float32((row - first) / (last - first)) if last > first else np.float32(0)
+        mixed = self._landmarks[first] * (1 - share) + self._landmarks[last] * share
+        return np.asarray(mixed, np.float32)
 
     def seen(self) -> Seen:
         """What was seen in all frames that were shown to `look`."""
         self._locate()
         frames = int(self.looks.any().sum())
-        pictures = self._crops.measures() | self._sharp.measures()
+        pictures = self._crops.measures() | self._sharp.measures() | self._faults.measures()
         if self._scores:
             pictures["found"] = float(np.mean([score >= FOUND for score in self._scores]))
         return Seen(self.track.track, frames, pictures, self._lips())

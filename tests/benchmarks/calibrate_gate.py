@@ -26,6 +26,7 @@ from dubkit.engines.base import Locator
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
 from dubkit.metrics.gate_limits import LIMITS, check
+from dubkit.metrics.lips import opening
 from dubkit.metrics.shot_meter import Seen, load_seen, save_seen
 from tests.benchmarks import spoil_shots
 from tests.benchmarks.gate_clips import SETS, ShotFiles, clips, dub
@@ -44,6 +45,11 @@ KINDS: Mapping[str, str] = {
     "seam": "renders with a patch 12 of 255 levels too bright and a hard border",
     "flicker": "renders whose patch jumps by 6 levels (standard deviation)",
     "blurred": "renders with a soft mouth",
+    "stained": "renders with a stain on a cheek, 14 of 255 levels of color",
+    "second chin": "renders with a second chin under the first",
+    "switching teeth": "renders whose inner mouth changes every third frame",
+    "blurred at times": "renders with a soft mouth in every eighth frame",
+    "piece": "renders with a piece of cheek beside the face",
     "open lips": "renders whose lips stay open in P, B and M",
     "beside": "renders whose eyes and forehead are 12 levels too bright",
     "lost": "renders whose face is one stain",
@@ -108,6 +114,7 @@ class Bench:
         ways: dict[str, Callable[[Scene, Rendered], Spoil | None]] = {
             "open lips": self._open_lips,
             "lost": plain(spoil_shots.lost),
+            "switching teeth": self._switching,
         }
         spared = files.clip.group == "second" and files.shot.start > 0
         if not (spared or files.clip.name.startswith("arabic")):
@@ -117,6 +124,10 @@ class Bench:
                 "flicker": plain(spoil_shots.flicker),
                 "blurred": plain(spoil_shots.blurred),
                 "beside": plain(spoil_shots.beside),
+                "stained": plain(spoil_shots.stained),
+                "second chin": plain(spoil_shots.second_chin),
+                "blurred at times": plain(spoil_shots.blurred_at_times),
+                "piece": plain(spoil_shots.piece),
                 "wrong face": lambda scene, rendered: self._stranger(files),
             }
         return ways
@@ -124,6 +135,10 @@ class Bench:
     def _open_lips(self, scene: Scene, rendered: Rendered) -> Spoil | None:
         seen = scene.seen(self.locator, scene.made)
         return spoil_shots.open_lips(rendered, seen.lips.opening(), scene.said)
+
+    def _switching(self, scene: Scene, rendered: Rendered) -> Spoil | None:
+        mouths = scene.mouths(self.locator)
+        return spoil_shots.switching_teeth(rendered, mouths, np.nan_to_num(opening(mouths)))
 
     def _stranger(self, files: ShotFiles) -> Spoil | None:
         others = [donor for name, donor in self.donors.items() if name != files.clip.person]

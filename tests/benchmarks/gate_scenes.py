@@ -10,9 +10,11 @@ import numpy as np
 
 from dubkit.config.schema import Config
 from dubkit.engines.base import Locator
+from dubkit.faces import align, landmark_layout
 from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.lips.generator import wanted
 from dubkit.media.frames import Frame, FrameReader
+from dubkit.media.planes import rgb_crop
 from dubkit.media.probe import probe
 from dubkit.metrics import lip_sync
 from dubkit.metrics.shot_meter import FaceMeter, Seen, looks
@@ -97,6 +99,19 @@ class Scene:
             replace(frame, planes=planes) for frame, planes in zip(self.made, pictures, strict=True)
         ]
 
+    def mouths(self, locator: Locator) -> np.ndarray:
+        """(T, L, 2) canonical landmarks of the render, by row; NaN where nothing is painted wholly."""
+        found = np.full((len(self.track), landmark_layout.COUNT, 2), np.nan, np.float32)
+        size = locator.crop_size
+        to_crop = align.crop_from_canonical(size)
+        for source, frame in zip(self.source, self.made, strict=True):
+            row = source.index - self.track.start
+            if 0 <= row < len(self.track) and self.rows[row]:
+                way = align.canonical_from_face(self.track.landmarks[row])
+                crop = rgb_crop(frame, align.compose(to_crop, way), size)
+                found[row] = align.apply(align.invert(to_crop), locator.locate(crop[None])[0][0])
+        return found
+
     def seen(self, locator: Locator, frames: Sequence[Frame]) -> Seen:
         """What the gate sees in ``frames`` beside the source."""
         chosen = looks(self.rows, self.said.times, self.said.phonemes, self.rate)
@@ -125,11 +140,11 @@ def load_scene(files: ShotFiles) -> Scene | None:
     if rows.sum() < lip_sync.LEAST:
         return None
     source = list(FrameReader(files.video, info, pts).read(files.shot.start, files.shot.end))
-    made = _read(files.folder("generate") / "segment.nut", source)
+    made = read_segment(files.folder("generate") / "segment.nut", source)
     return Scene(files, source, made, tracks[0], rows, Spoken(files, tracks[0]).said())
 
 
-def _read(path: Path, source: Sequence[Frame]) -> list[Frame]:
+def read_segment(path: Path, source: Sequence[Frame]) -> list[Frame]:
     """The pictures of a segment, with the film's own facts."""
     there, times = probe(path)
     info = source[0].info

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align
+from dubkit.faces import align, landmark_layout
 from dubkit.lips import blend
 from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -21,6 +21,11 @@ from dubkit.records import FaceTrack, VideoInfo
 Planes = tuple[Plane, ...]
 SEAM, FLICKER, BLUR = 12.0, 6.0, 0.06  # 8-bit levels, 8-bit levels, canonical units
 BESIDE = 12.0  # 8-bit levels
+STAIN, STAIN_SPREAD = 14.0, 0.22  # 8-bit levels of color, canonical units
+CHIN = 0.18  # canonical units that a second chin is lower
+PIECE, PIECE_RADIUS = 0.22, 0.12  # canonical units: beside the face's outline, and how large
+OFTEN, TURN = 8, 3  # frames
+LEAST_OPEN, APART = 8, 15.0  # open mouths in a shot; 8-bit levels by which they differ in light
 OPEN, NEAR = 0.045, 0.06  # opening over face width of open lips; seconds beside P, B and M
 # canonical left, top, right, bottom
 _UPPER = (-1.1, -1.1, 1.1, 0.25)  # eyes and forehead
@@ -142,6 +147,143 @@ def _pasted(shot: Rendered, number: int, donor: Rendered, other: int) -> Planes:
         ring = 4 * mask * (1 - mask)
         offset = float((ring * (plane - there)).sum() / max(float(ring.sum()), 1e-6))
         made.append(_rounded(plane + mask * (there + offset - plane.astype(np.float32)), plane))
+    return tuple(made)
+
+
+def stained(shot: Rendered, number: int) -> Planes:
+    """An orange stain on a cheek; a gray film has none."""
+    if plane_format(shot.info).is_rgb:
+        return shot.pictures[number]
+    luma, *colors = shot.pictures[number]
+    face = shot.face(number)
+    cheek = (face[landmark_layout.MOUTH_LEFT] + face[landmark_layout.JAW[14]]) / 2
+    made = []
+    for k, (plane, sign) in enumerate(zip(colors, (-1, 1), strict=False), 1):
+        matrix = shot.plane_from_canonical(number, k)
+        place = align.apply(matrix, align.apply(align.canonical_from_face(face), cheek))
+        spread = STAIN_SPREAD * align.scale_of(matrix)
+        height, width = plane.shape
+        rows, columns = np.mgrid[:height, :width]
+        away = (columns - place[0]) ** 2 + (rows - place[1]) ** 2
+        made.append(_rounded(plane + sign * STAIN * np.exp(-away / (2 * spread**2)), plane))
+    return (luma, *made)
+
+
+def second_chin(shot: Rendered, number: int) -> Planes:
+    """Under the chin another one: the face's outline again, a little lower."""
+    made = []
+    face = shot.face(number)
+    canonical = align.apply(align.canonical_from_face(face), face)
+    oval = canonical[landmark_layout.OVAL]
+    lower = np.concatenate(
+        [canonical[landmark_layout.JAW], canonical[landmark_layout.NOSE_TIP[:1]]]
+    )
+    for k, plane in enumerate(shot.pictures[number]):
+        matrix = shot.plane_from_canonical(number, k)
+        drop = align.apply(matrix, np.array([[0, CHIN], [0, 0]], np.float32))
+        by = drop[0] - drop[1]
+        size = plane.shape[::-1]
+        moved = cv2.warpAffine(
+            plane.astype(np.float32),
+            np.array([[1, 0, by[0]], [0, 1, by[1]]], np.float32),
+            size,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        again = _polygon(align.apply(matrix, lower) + by, plane)
+        kept = _polygon(align.apply(matrix, oval), plane)
+        soft = max(0.02 * align.scale_of(matrix), 0.4)
+        mask = cv2.GaussianBlur(np.clip(again - kept, 0, 1), (0, 0), soft)
+        made.append(_rounded(plane + mask * (moved - plane), plane))
+    return tuple(made)
+
+
+def piece(shot: Rendered, number: int) -> Planes:
+    """A piece of cheek that lies beside the face, over what is behind it."""
+    made = []
+    face = shot.face(number)
+    canonical = align.apply(align.canonical_from_face(face), face)
+    edge = canonical[landmark_layout.JAW[14]]
+    inwards = canonical[landmark_layout.LIPS].mean(0) - edge
+    inwards /= max(float(np.linalg.norm(inwards)), 1e-6)
+    for k, plane in enumerate(shot.pictures[number]):
+        matrix = shot.plane_from_canonical(number, k)
+        here, there = (align.apply(matrix, edge + way * inwards) for way in (-PIECE, PIECE))
+        by = here - there
+        moved = cv2.warpAffine(
+            plane.astype(np.float32),
+            np.array([[1, 0, by[0]], [0, 1, by[1]]], np.float32),
+            plane.shape[::-1],
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        mask = np.zeros(plane.shape, np.float32)
+        radius = max(1, round(PIECE_RADIUS * align.scale_of(matrix)))
+        cv2.circle(mask, tuple(np.round(here).astype(int).tolist()), radius, 1.0, -1, cv2.LINE_AA)
+        made.append(_rounded(plane + mask * (moved - plane), plane))
+    return tuple(made)
+
+
+def _polygon(points: NDArray[np.float32], like: Plane) -> NDArray[np.float32]:
+    drawn = np.zeros(like.shape, np.float32)
+    cv2.fillPoly(drawn, [np.round(points * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
+    return drawn
+
+
+def blurred_at_times(shot: Rendered, number: int) -> Planes:
+    """A soft mouth in every eighth frame."""
+    return blurred(shot, number) if number % OFTEN == OFTEN // 2 else shot.pictures[number]
+
+
+def switching_teeth(
+    shot: Rendered, mouths: NDArray[np.float32], opened: NDArray[np.float64]
+) -> Spoil | None:
+    """The inner mouth of the lightest and of the darkest open mouth in turns, each for `TURN` frames; None where they
+    look alike or too few mouths are open.
+
+    ``mouths`` (T, L, 2) canonical landmarks of the result by row, ``opened`` (T,) its openings.
+    """
+    wide = [
+        n
+        for n in range(len(shot.pictures))
+        if shot.start + n - shot.track.start in range(len(opened)) and opened[shot.row(n)] >= OPEN
+    ]
+    if len(wide) < LEAST_OPEN:
+        return None
+    light = {n: _light(shot, n, mouths[shot.row(n)]) for n in wide}
+    ends = (min(wide, key=light.__getitem__), max(wide, key=light.__getitem__))
+    if light[ends[1]] - light[ends[0]] < APART:
+        return None
+
+    def spoil(shot: Rendered, number: int) -> Planes:
+        if number not in light:
+            return shot.pictures[number]
+        return _mouth_pasted(shot, number, ends[number // TURN % 2], mouths)
+
+    return spoil
+
+
+def _light(shot: Rendered, number: int, mouth: NDArray[np.float32]) -> float:
+    """Mean luma inside the lips, 8-bit levels."""
+    luma = shot.pictures[number][0]
+    laid = align.apply(shot.plane_from_canonical(number, 0), mouth[landmark_layout.LIPS_INNER])
+    mask = _polygon(laid, luma)
+    return float((mask * luma).sum() / max(float(mask.sum()), 1e-6))
+
+
+def _mouth_pasted(shot: Rendered, number: int, other: int, mouths: NDArray[np.float32]) -> Planes:
+    """What ``other`` shows inside its lips, stretched to these."""
+    made = []
+    inner = landmark_layout.LIPS_INNER
+    for k, plane in enumerate(shot.pictures[number]):
+        to, way = (
+            align.apply(shot.plane_from_canonical(n, k), mouths[shot.row(n)][inner])
+            for n in (number, other)
+        )
+        boxes = [np.array([p.min(0), (p[:, 0].max(), p[:, 1].min()), p.max(0)]) for p in (way, to)]
+        matrix = cv2.getAffineTransform(*(b.astype(np.float32) for b in boxes))
+        source = shot.pictures[other][k].astype(np.float32)
+        there = cv2.warpAffine(source, matrix, plane.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        mask = _polygon(to, plane)
+        made.append(_rounded(plane + mask * (there - plane), plane))
     return tuple(made)
 
 

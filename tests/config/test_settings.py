@@ -57,6 +57,11 @@ def test_every_setting_is_named_by_a_test() -> None:
         ("max_outside", "outside", 0.51, 0.49),
         ("min_likeness", "likeness", 0.49, 0.51),
         ("min_sharpness", "sharpness", 0.49, 0.51),
+        ("min_frame_sharpness", "frame_sharpness", 0.49, 0.51),
+        ("max_stain", "stain", 0.51, 0.49),
+        ("max_chin_edge", "chin_edge", 0.51, 0.49),
+        ("max_switching", "switching", 0.51, 0.49),
+        ("max_pieces", "pieces", 0.51, 0.49),
     ],
 )
 def test_a_limit_of_the_gate_holds_its_own_measure_alone(

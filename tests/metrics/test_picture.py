@@ -73,6 +73,23 @@ def test_a_blurred_mouth_is_seen() -> None:
     assert sums.measures()["sharpness"] < 0.1
 
 
+def test_every_eighth_frame_that_is_blurred_is_seen_and_another_mouth_is_not() -> None:
+    points = face()
+    mouth = picture.box(points[landmark_layout.LIPS], REAL.shape, 0.25, least=6)
+    assert mouth is not None
+    sharp = np.rint(255 * REAL).astype(np.uint8)
+    soft, other = sharp.copy(), sharp.copy()
+    soft[mouth] = cv2.GaussianBlur(sharp[mouth], (0, 0), 3.0)
+    other[mouth] = 64 + sharp[mouth] // 2
+    found = []
+    for made in (soft, other):
+        sums = picture.SharpSums()
+        for number in range(16):
+            sums.add(sharp, sharp if number % 8 else made, points, np.eye(2, 3))
+        found.append(sums.measures()["frame_sharpness"])
+    assert found[0] < 0.8 < 0.95 < found[1]
+
+
 def test_what_a_dub_may_change_holds_the_mouth_and_not_the_eyes() -> None:
     points = face()
     mask = picture.lower_face(points, REAL.shape, 0.0)

@@ -36,7 +36,7 @@ def test_of_a_long_shot_a_third_of_the_frames_is_looked_at_outside_closures() ->
     assert chosen.lips.sum() == 81
     assert chosen.pictures.sum() == 120
     runs = chosen.pictures[:-2] & chosen.pictures[1:-1] & chosen.pictures[2:]
-    assert runs.sum() == 60, "flicker needs three neighbors"
+    assert runs.sum() == 90, "flicker needs three neighbors, switching teeth four"
 
 
 def test_a_short_shot_is_looked_at_in_every_frame() -> None:
