@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from dubkit.config.flags import OF_SETTING, Flags, Settings
 from dubkit.config.presets import as_settings, load_config
-from dubkit.config.schema import Config
 from dubkit.media.container import local_path, open_media
 from dubkit.pipeline.inspect import JobStatus, StageStatus, find_work, job_status, verify
 from dubkit.pipeline.job import dry_run, run_job
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from dubkit.batches.run_batch import BatchResult
+    from dubkit.config.schema import Config
     from dubkit.delivery import Delivered
     from dubkit.evaluation.evaluate_films import Evaluation
     from dubkit.media.credentials import Verification

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_cmd
 from dubkit.errors import EXIT_OK
+from dubkit.progress import in_words
 
 if TYPE_CHECKING:
     from dubkit.planning import FilmPlan, ShotPlan
@@ -188,7 +189,6 @@ def _time(found: FilmPlan) -> str:
         return "the rendering time could not be measured"
     if all(found.rendered):
         return "all shots are already rendered"
+    basis = in_words(found.speed.basis, found.names)
     workers = f"{found.workers} workers" if found.workers > 1 else "one worker"
-    return (
-        f"rendering takes about {_short(found.left)} with {workers}, based on {found.speed.basis}"
-    )
+    return f"rendering takes about {_short(found.left)} with {workers}, based on {basis}"

@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.faces import align, landmark_layout, selection
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
 from dubkit.metrics import lip_sync, lips, picture, shot_meter
-from dubkit.metrics.lips import Series, Tally
 from dubkit.metrics.syncnet import sync_of_face
 from dubkit.records import FaceState, FaceTrack, Floats, Shot, Timing
 from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
+
+if TYPE_CHECKING:
+    from dubkit.config.schema import Config
+    from dubkit.metrics.lips import Series, Tally
 
 REACH = 0.35  # face widths around the lower face that a dub may change
 SAME = 0.4  # overlap of boxes that makes two tracks the same face

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.errors import ModelError
 from dubkit.evaluation.against_reference import Side, main_face
@@ -27,6 +26,7 @@ from dubkit.records import Doubles, FaceState, FaceTrack, Floats, Picture, Shot
 from dubkit.stages.probe import load_film
 
 if TYPE_CHECKING:
+    from dubkit.config.schema import Config
     from dubkit.progress import Progress
 
 NAME = "fid"

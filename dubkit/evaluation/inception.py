@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ import torch_fidelity
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-from dubkit.engines.base import Moments
 from dubkit.errors import ModelError
 from dubkit.models.devices import place
-from dubkit.records import Floats, Picture
 from dubkit.weights.locate import inception
+
+if TYPE_CHECKING:
+    from dubkit.engines.base import Moments
+    from dubkit.records import Floats, Picture
 
 FEATURES = "2048"
 BATCH = 16

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dubkit.records import Floats, Indices, Integers, Mask
+if TYPE_CHECKING:
+    from dubkit.records import Floats, Indices, Integers, Mask
 
 UNKNOWN = -1
 _NEVER = np.float32(-2.0)  # less alike than any two faces

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dubkit.config.schema import FaceSettings
 from dubkit.engines import containment, registry
 from dubkit.errors import ModelError
-from dubkit.records import Detection, Picture
 from dubkit.weights import locate
+
+if TYPE_CHECKING:
+    from dubkit.config.schema import FaceSettings
+    from dubkit.records import Detection, Picture
 
 
 class RetinafaceDetector:

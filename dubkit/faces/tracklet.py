@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
-from dubkit.config.schema import FaceSettings
-from dubkit.engines.base import Locator
 from dubkit.faces import align, association, occlusion
-from dubkit.records import Detection, Floats, Picture
+
+if TYPE_CHECKING:
+    from dubkit.config.schema import FaceSettings
+    from dubkit.engines.base import Locator
+    from dubkit.records import Detection, Floats, Picture
 
 KEEP_SCORE = 0.4  # a face that is followed stays while its confidence is above this
 NEW_SCORE = 0.6  # a face that is new, or comes back, needs this

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
-from dubkit.records import Floats
+
+if TYPE_CHECKING:
+    from dubkit.records import Floats
 
 # the part of the canonical plane that a warp covers: from under the eyes to the throat
 LEFT, TOP, SIDE = -1.5, 0.0, 3.0

@@ -75,6 +75,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     if job.script is not None:
         remarks: list[str] = []  # the stage speech warns of the same
         lines = read_script(job.script, config.speech.language, remarks.append)
+        if speech.STAGE in stages:
+            speech.check_language(lines, config.speech)
     if probe.STAGE in stages:
         _check_film_head(job.video)
     losses = picture_losses(job, config) if stitch.STAGE in stages else ()

@@ -176,6 +176,9 @@ def _run_locked(
         _distrust(job.work, progress)
         held.crashed = False
     manifest.write_atomic(job.work / CONFIG, run.config.model_dump_json(indent=1).encode() + b"\n")
+    named = run.request.named_language
+    if named is not None and named[0] == run.config.speech.language:
+        progress.note(f"language of the script: {named[0]}, from the name of {named[1]}")
     if stitch.STAGE in run.stages:
         progress.note(picture_line(job, run.config))
     if warning := space_warning(job, run.config):

@@ -6,6 +6,7 @@ command, and the line that reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,13 @@ from dubkit.media.container import CONTAINERS, local_path, result_suffix
 from dubkit.media.probe import head
 from dubkit.pipeline import stems
 from dubkit.records import Job
+
+# of two letters, ISO 639-1: "hd", "me" or "v2" before a suffix are no languages
+_LANGUAGES = """
+af am ar az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gl gu he hi hr hu hy id is it ja ka kk kn ko ky
+la lb lt lv mk ml mn mr ms mt my nb ne nl no pa pl pt ro ru si sk sl sq sr sv sw ta te th tk tr tt uk ur uz vi zh
+"""
+_NAMED = re.compile(r".+\.([A-Za-z]{2})(?:[-_]([A-Za-z]{2,4}))?\.[^.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,23 @@ class RunRequest:
     overwrite: bool = False  # an existing result gives way
     wait: bool = False  # where another process has the work folder, wait for it
     make_folders: bool = False  # the folder of the result may be missing, and is made
+
+    def __post_init__(self) -> None:
+        """Take the language of the script from the names of script and dub, where nothing else states it."""
+        named = self.named_language
+        if named is not None and self.config.speech.language is None:
+            stated = self.config.speech.model_copy(update={"language": named[0]})
+            config = self.config.model_copy(update={"speech": stated})
+            object.__setattr__(self, "config", config)
+
+    @property
+    def named_language(self) -> tuple[str, str] | None:
+        """The language that ``film.de.srt`` or ``film.pt-br.wav`` names, and the file; None without a script."""
+        for path in (self.job.script, self.job.audio) if self.job.script else ():
+            found = _NAMED.fullmatch(path.name) if path else None
+            if found is not None and found[1].lower() in _LANGUAGES.split():
+                return "-".join(part.lower() for part in found.groups() if part), path.name
+        return None
 
 
 def make_job(

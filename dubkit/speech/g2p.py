@@ -230,8 +230,9 @@ def guess(texts: Iterable[str]) -> str:
         if english:
             return ENGLISH
         raise MissingDependency(
-            "the script does not read as English, and other languages require the extra 'languages'",
-            hint=f"{error.hint}; or set --language en to read it as English",
+            "the script does not read as English, and its language is not stated",
+            hint="state it, as in --language de, or by the name of the file, as in film.de.srt; "
+            f"{error.hint} detects it",
         ) from None
     code = guesser.guess(text, tuple(espeak().languages()) if available() else (ENGLISH,))
     if code is None and not english:

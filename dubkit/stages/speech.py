@@ -11,7 +11,7 @@ stem lies in ``stems/NAME``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import as_file, files
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dubkit.config.schema import Config
+from dubkit.config.schema import Config, SpeechSettings
 from dubkit.engines import passthrough, registry
 from dubkit.media.audio import SPEECH_RATE, has_center, map_samples
 from dubkit.media.script import read_script, within
-from dubkit.records import GRID_STEP, SILENCE, SOMETHING, Floats, Mask, Phoneme, Speech
-from dubkit.speech import activity, auto, mel_levels, timing
+from dubkit.records import GRID_STEP, SILENCE, SOMETHING, Floats, Mask, Phoneme, ScriptLine, Speech
+from dubkit.speech import activity, auto, g2p, mel_levels, timing
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import digest_file, write_record
 
@@ -70,6 +70,18 @@ def _stems(context: StageContext, mix: Speech) -> Iterator[str]:
             phonemes = tuple(Phoneme(*phoneme) for phoneme in own)
             speech = replace(mix, phonemes=phonemes, words=(), warnings=())
         _publish(folder, context.config, speech, samples)
+
+
+def check_language(lines: Sequence[ScriptLine], settings: SpeechSettings) -> None:
+    """Raise what aligning a script would, hours later, where its language is unknown or cannot be pronounced here.
+
+    Engines that bring a pronunciation of their own are left to themselves.
+    """
+    engine, _ = registry.choose("aligner", settings.aligner, settings, scripted=True)
+    if engine == "pocketsphinx":
+        main, _ = g2p.languages_of(lines, settings.language)
+        if main.split("-")[0] != g2p.ENGLISH:
+            g2p.known(main)
 
 
 WITHOUT_SCRIPT = ("recognition", "phone-loop")  # `Speech.path` of speech without a script

@@ -24,7 +24,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_the_table_names_shots_risks_and_time(film: list[str]) -> None:
     result = runner.invoke(app, ["plan", *film])
     assert result.exit_code == 0
-    assert "0000000-0000030" in result.stdout
+    assert "1  00:00:00:00" in result.stdout
+    assert "frames of shot 1, 00:00:00:00 rendered" in result.stdout
     assert "2 shots: 2 without a face" in result.stdout
     assert "rendering takes about" in result.stdout
     assert "rendered just now" in result.stdout

@@ -80,6 +80,31 @@ def test_what_cannot_be_fulfilled_is_refused_before_any_work(
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("script", "audio", "language"),
+    [
+        ("a.de.srt", "b.wav", "de"),
+        ("a.txt", "b.pt-BR.wav", "pt-br"),
+        ("a.v2.txt", "b.hd.wav", None),
+        (None, "b.de.wav", None),
+    ],
+)
+def test_file_names_state_the_language_of_a_script(
+    script: str | None, audio: str, language: str | None
+) -> None:
+    config = load_config()
+    made = RunRequest(make_job("film.mp4", audio, config, script=script), config)
+    assert made.config.speech.language == language
+    english = load_config(settings=["speech.language=en"])
+    stated = RunRequest(make_job("film.mp4", audio, english, script=script), english)
+    assert stated.config.speech.language == "en"
+
+
+def test_a_language_that_nobody_speaks_is_refused_before_any_work(folder: Path) -> None:
+    with pytest.raises(UsageError, match="qqq"):
+        check_request(request(folder, "speech.language=qqq"), STAGES)
+
+
 def test_a_script_is_read_once_before_the_first_frame(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
