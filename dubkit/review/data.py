@@ -52,6 +52,8 @@ def page_data(
     weights = used_weights(engines, opened.config, speech.language if speech else None)
     for fact in facts:
         _complete(fact)
+        name = opened.names.get(fact.shot.name)
+        fact.table["timecode"] = (name.timecode if name else None) or ""
     return {
         "version": __version__,
         "film": _film(opened, speech),

@@ -55,6 +55,19 @@ def test_it_loads_without_errors_and_without_the_network(small: Path, browser: B
     assert blocked == "connect-src"
 
 
+def test_an_address_names_a_shot_and_shots_have_time_codes(
+    tmp_path: Path, browser: Browser
+) -> None:
+    shots = [shot(number, timecode=f"01:00:{3 * number:02d}:00") for number in range(6)]
+    path = page(tmp_path / "codes.html", shots)
+    browser.driver.get("about:blank")
+    browser.driver.get(f"{path.as_uri()}#shot=4")
+    assert browser.js("return view.chosen") == 3
+    assert "01:00:09:00" in browser.js("return document.body.innerText")
+    browser.js("location.hash = '#shot=2'; window.dispatchEvent(new Event('hashchange'))")
+    assert browser.js("return view.chosen") == 1
+
+
 def test_the_worst_shots_come_first_and_can_be_sorted_otherwise(
     small: Path, browser: Browser
 ) -> None:

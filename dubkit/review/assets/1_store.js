@@ -32,12 +32,17 @@ function clock(seconds, digits = 1) {
   return whole < 60 ? `${whole}:${rest}` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}:${rest}`;
 }
 
+/** What people call a moment of a shot's start: its time code, where the film has one. */
+function codeOf(shot) {
+  return shot.timecode || clock(shot.start);
+}
+
 function duration(seconds) {
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
 
-const searched = SHOTS.map((shot, i) => [i + 1, shot.name, shot.words, shot.who, shot.why, STATE_NAMES[shot.state],
+const searched = SHOTS.map((shot, i) => [i + 1, shot.name, shot.timecode, shot.words, shot.who, shot.why, STATE_NAMES[shot.state],
   ...(shot.reasons || []).map((r) => r.text), ...(shot.notes || []),
   ...shot.measures.filter((m) => m.verdict !== "pass").map((m) => m.label)].join(" ").toLowerCase());
 

@@ -32,7 +32,7 @@ function makeRow(place) {
   },
   h("div", {class: "thumb"}, thumbnail(shot)),
   h("div", {},
-    h("div", {class: "head"}, `Shot ${index + 1}`, h("span", {class: "dim"}, `${clock(shot.start)}, ${(shot.end - shot.start).toFixed(1)} s`), mark(shot)),
+    h("div", {class: "head"}, `Shot ${index + 1}`, h("span", {class: "dim"}, `${codeOf(shot)}, ${(shot.end - shot.start).toFixed(1)} s`), mark(shot)),
     h("div", {class: "tags"}, h("span", {class: `pill ${shot.state}`}, STATE_NAMES[shot.state]),
       ["high", "medium"].includes(shot.risk) ? h("span", {class: `pill ${shot.risk}`}, `${shot.risk} risk`) : null),
     h("div", {class: "why"}, oneLine(shot))));
@@ -67,7 +67,7 @@ function makeCell(index) {
   const shot = SHOTS[index];
   return h("figure", {
     class: `${shot.state}${index === view.chosen ? " chosen" : ""}${fits(index) ? "" : " out"}`,
-    style: {left: `${8 + index * CELL}px`}, title: `Shot ${index + 1}, ${clock(shot.start)}`,
+    style: {left: `${8 + index * CELL}px`}, title: `Shot ${index + 1}, ${codeOf(shot)}`,
     onclick: () => { choose(index); read(); },
   }, thumbnail(shot), mark(shot) ? h("span", {class: "mark"}, mark(shot)) : null);
 }
@@ -97,6 +97,7 @@ function drawStates() {
 function choose(index, follow = true) {
   if (index === undefined || index < 0) return;
   view.chosen = index;
+  history.replaceState(null, "", `#shot=${index + 1}`);
   view.at = view.order.indexOf(index);
   if (follow && view.at >= 0) {
     const list = $("list"), top = view.at * ROW;

@@ -34,7 +34,7 @@ function heading(shot) {
   return h("div", {class: "heading"},
     h("button", {type: "button", class: "back", onclick: back}, "‹ All shots"),
     h("div", {class: "grow"}, h("h2", {}, `Shot ${view.chosen + 1}`),
-      h("p", {class: "dim"}, `${clock(shot.start)} to ${clock(shot.end)}, ${shot.frames} frames, `, h("span", {class: "mono"}, shot.name))),
+      h("p", {class: "dim"}, `${codeOf(shot)}, ${clock(shot.start)} to ${clock(shot.end)}, ${shot.frames} frames, `, h("span", {class: "mono"}, shot.name))),
     h("div", {class: "tags"}, tags));
 }
 

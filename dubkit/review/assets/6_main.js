@@ -71,6 +71,12 @@ function onKey(event) {
   if (action) { event.preventDefault(); action(); }
 }
 
+/** The shot that the address names, as in #shot=4; undefined for none. */
+function linked() {
+  const number = Number((/^#shot=(\d+)$/.exec(location.hash) || [])[1]);
+  return number >= 1 && number <= SHOTS.length ? number - 1 : undefined;
+}
+
 function start() {
   const film = DATA.film;
   $("title").textContent = film.name;
@@ -96,7 +102,9 @@ function start() {
   drawJob();
   drawReview();
   refilter();
-  if (view.order.length) choose(view.order[0]); else drawDetail();
+  window.addEventListener("hashchange", () => choose(linked()));
+  const wanted = linked();
+  if (wanted !== undefined) { choose(wanted); read(); } else if (view.order.length) choose(view.order[0]); else drawDetail();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 start();
