@@ -23,6 +23,7 @@ from dubkit.lips.mesh_warp import (
     grid_from_canonical,
     grid_points,
 )
+from dubkit.lips.overlays import Kept
 from dubkit.records import Floats
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -79,7 +80,12 @@ def sharpness(luma: Plane, lips: Floats) -> float:
 
 
 def crispen(
-    luma: Plane, plane_from_canonical: align.Matrix, where: Floats, gain: float, depth: int
+    luma: Plane,
+    plane_from_canonical: align.Matrix,
+    where: Floats,
+    gain: float,
+    depth: int,
+    kept: Kept | None = None,
 ) -> None:
     """Amplify or soften the detail of ``luma`` by ``gain``, in place, where the mask ``where`` (128, 128) says."""
     inside = _inside(where, plane_from_canonical, luma.shape)
@@ -88,6 +94,8 @@ def crispen(
     region, local = luma[inside], plane_from_canonical - _shift(inside)
     from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
     mask = to_plane(where, from_mask, region.shape[::-1])
+    if kept is not None:
+        mask *= 1 - kept.on(0, inside[1].start, inside[0].start, mask.shape)
     picture = region.astype(np.float32)
     reach = 2 * round(_DETAIL * _texture_sigma(local)) + 1
     detail = picture - cv2.blur(picture, (reach, reach), borderType=cv2.BORDER_REPLICATE)
@@ -228,6 +236,7 @@ class Patch:
     warps: tuple[tuple[Reference, Warp, float], ...]
     mouth: Floats  # (128, 128) 0..1, where no second one is shown
     painted: Painted | None = None  # None: the weights and the ring decide
+    kept: Kept | None = None  # what lies over the face
 
 
 def compose_patch(
@@ -306,11 +315,15 @@ def _compose_alike(
     mask = to_plane(patch.mask, from_mask, size)
     mask[mask > _WHOLE] = 1  # so that not even rounding depends on what was filmed there
     regions = [plane[inside] for plane in planes]
+    free = np.float32(1)
+    if patch.kept is not None:
+        free = 1 - patch.kept.on(group[0], inside[1].start, inside[0].start, mask.shape)
+    mask *= free
     if patch.painted is not None:
         made = _painted(patch.warps, patch.painted, local, size, group)
     else:
         made = _fused(patch, local, size, group)
-        ring = to_plane(patch.ring, from_mask, size)
+        ring = to_plane(patch.ring, from_mask, size) * free
         limit = _FURTHEST * (1 << depth)
         for index, region, pixels in zip(group, regions, made, strict=True):
             own = ring
@@ -464,10 +477,8 @@ def native_scale(plane_from_canonical: Sequence[align.Matrix]) -> float:
     return max(align.scale_of(matrix) for matrix in plane_from_canonical)
 
 
-_LIPS_OWN, _LIPS_BORDER = (
-    0.05,
-    0.05,
-)  # canonical units around the lips, and the softness of their border
+# canonical units around the lips, and the softness of their border
+_LIPS_OWN, _LIPS_BORDER = 0.05, 0.05
 
 
 def mouth_mask(target: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ _SHUT, _FAST = 0.035, 0.046  # canonical units of inner-lip gap, and of its chan
 _APART = 0.02  # gap from which on one sees what is between lips
 _PARTED = 0.08  # gap from which on a switch would be seen most
 _IN_SIGHT = 20.0  # what a switch in an open mouth costs against one between shut lips
+_HIDDEN = 2.0  # what a reference costs whose mouth is hidden: more than any other reason
 _STEADY = 4  # frames to either side by whose sharpness a frame goes
 _ENOUGH = 24  # frames from which the sharpness that a mouth's shape explains can be told
 
@@ -102,6 +103,12 @@ class Choice:
     gap: Floats  # (T,) of the wanted lips
     rate: float  # frames a second
     rows: Indices  # (N,) the references' own frames; beyond T: those of other shots
+
+
+def without(choice: Choice, rows: Container[int]) -> Choice:
+    """The same with the references of some ``rows`` last of all."""
+    last = np.array([_HIDDEN * (row in rows) for row in choice.rows.tolist()], np.float32)
+    return replace(choice, cost=choice.cost + last)
 
 
 def gap_of(canonical: Floats) -> Floats:

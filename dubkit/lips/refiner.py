@@ -20,7 +20,7 @@ from torch import Tensor
 from dubkit.errors import ModelError
 from dubkit.faces import align, landmark_layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.lips import blend, lending, mesh_warp, references
+from dubkit.lips import blend, lending, mesh_warp, overlay_removal, references
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -313,6 +313,7 @@ _CRISPER = (0.65, 1.1)
 _GIVEN = 0.8  # e-folds of detail for one of energy; edges are not all detail
 # nose and upper cheeks, by which the light of a face is told: nothing that speech moves
 _LIT = np.concatenate([landmark_layout.NOSE_BRIDGE, landmark_layout.NOSTRILS])
+_FADE_SECONDS = 0.06  # half of the time in which a mouth that is hidden fades
 _UNSEEN = 0.01  # a reference that weighs less than this everywhere is left out
 
 Lent = tuple[blend.Reference, mesh_warp.Warp, float]
@@ -358,6 +359,16 @@ class Renderer:
         self._look = references.Look(unknown, unknown.copy())
         self._settled: tuple[Indices, list[references.Mix]] | None = None
         self._sharpness = unknown
+        self._overlays = overlay_removal.FaceOverlays(
+            self._planes,
+            plan.display_from_canonical,
+            (plan.current, plan.target),
+            feather,
+            float(info.average_rate),
+            layout.depth,
+        )
+        self._fade = max(1, round(_FADE_SECONDS * float(info.average_rate)))
+        self._alpha = plan.alpha
         for row, reference in enumerate(plan.lent.references, frames):
             self._keep(reference, row)
         self._lock = threading.Lock()
@@ -375,6 +386,7 @@ class Renderer:
         row = self._row_of[frame.index]
         way, current = self._plane_from_canonical(row)[0], self._plan.current[row]
         self._see(frame.planes[0], align.apply(way, current), row)
+        self._overlays.see(frame.planes[0], row)
         if row in self._plan.bank:
             self._keep(self._cut(frame.planes, row), row)
 
@@ -402,6 +414,7 @@ class Renderer:
         with self._lock:
             if self._settled is None:
                 plan = self._plan
+                self._look_over()
                 frames, sharp = len(plan.alpha), self._look.sharpness
                 shown = np.stack([*plan.current, *(o.canonical for o in plan.lent.offers)])
                 usual, wanted = (
@@ -410,9 +423,53 @@ class Renderer:
                 )
                 look = replace(self._look, sharpness=sharp - usual)
                 self._sharpness = wanted + references.steady(look.sharpness[:frames])
-                path = references.steady_path(plan.choice, look)
+                path = self._uncovered(look)
                 self._settled = path, references.blend_weights(path)
             return self._settled
+
+    def _look_over(self) -> None:
+        """Find what lies over the face: how sharp a mouth is behind it is not known."""
+        frames = len(self._plan.alpha)
+        own = {row: reference for row, reference in self._lent.items() if row < frames}
+        self._overlays.find(own)
+        for row in range(frames):
+            if self._overlays.over_lips(row):
+                self._look.sharpness[row] = np.nan
+
+    def _uncovered(self, look: references.Look) -> Indices:
+        """(T,) the reference of each frame, with what lies over the chosen ones taken out of them.
+
+        Where nothing else is left than references whose mouths are hidden, the frames keep theirs.
+        """
+        plan, hidden = self._plan, set[int]()
+        frames = len(plan.alpha)
+        own = {row: reference for row, reference in self._lent.items() if row < frames}
+        done: set[int] = set()
+        while True:
+            path = references.steady_path(references.without(plan.choice, hidden), look)
+            mixes = references.blend_weights(path)
+            used = {plan.bank[entry] for mix in mixes for entry, _ in mix} & set(own) - done
+            if self._overlays.none or not used:
+                break
+            clear = self._overlays.uncovered(used, own, self._split)
+            for row, reference in clear.references.items():
+                self._keep(reference, row)
+            hidden |= clear.hidden
+            done |= used
+            if not clear.hidden:
+                break
+        unseen = np.array([plan.bank[entry] in hidden for entry in path])
+        if unseen.any():
+            box = np.ones(2 * self._fade + 1, np.float32)
+            wide = np.convolve(unseen, box, "same") > 0
+            shown = ~unseen * (1 - np.convolve(wide, box / len(box), "same"))
+            self._alpha = np.asarray(plan.alpha * shown, np.float32)
+        return path
+
+    @property
+    def hidden_frames(self) -> int:
+        """Frames that keep their mouth, since what lies over the picture hides it in all that could be borrowed."""
+        return int(((self._plan.alpha > 0) & (self._alpha == 0)).sum())
 
     def touches(self, index: int) -> bool:
         """Whether frame ``index`` of the film changes."""
@@ -433,19 +490,24 @@ class Renderer:
         if not self.touches(frame.index):
             return False
         row = frame.index - self._plan.start
+        self.settled()
+        if not self._alpha[row]:
+            return False
         matrices, plan = self._plane_from_canonical(row), self._plan
+        kept = self._overlays.kept(row, frame.planes, matrices)
         mask = blend.soft_mask(plan.current[row], plan.target[row], self._feather)
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
-        patch = replace(patch, mask=patch.mask * plan.alpha[row])
+        patch = replace(patch, mask=patch.mask * self._alpha[row], kept=kept)
         coding = self._coding
         blend.compose_patch(planes, matrices, patch, coding.depth, is_rgb=coding.is_rgb)
         lips = align.apply(matrices[0], plan.target[row][landmark_layout.LIPS])
         missing = float(self._sharpness[row]) - blend.sharpness(planes[0], lips)
-        if np.isfinite(missing):
+        if np.isfinite(missing) and np.isfinite(self._look.sharpness[row]):
             gain = float(np.clip(np.exp(_GIVEN * missing), *_CRISPER))
-            blend.crispen(planes[0], matrices[0], patch.mouth * patch.mask, gain, coding.depth)
+            where = patch.mouth * patch.mask
+            blend.crispen(planes[0], matrices[0], where, gain, coding.depth, kept)
         return True
 
     def _warped(self, row: int, mask: Floats, scale: float) -> blend.Patch:

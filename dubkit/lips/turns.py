@@ -43,6 +43,12 @@ _BOTH = 0.7  # share of a piece in which two speak at once, if both say it
 _BESIDE = 0.24  # seconds around speech in which a mouth changes over
 _REST = 1.2  # seconds of pause in which a face stays painted, if nobody else speaks
 _STEP = 0.04
+TURNED = (
+    "turned away",
+    "tilted",
+)  # reasons for which a face keeps its mouth through a whole sentence
+_CHANGE = 0.06  # seconds beside a sentence in which the mouth changes over
+_LONGEST = 4.0  # seconds before and after a turn for which it keeps its mouth at most
 
 Span = tuple[float, float]
 
@@ -106,7 +112,11 @@ def parts(
             painted = _painted(speaks[choice.track], own, others, timing.times)
             silenced = only(timing, own)
             found[choice.track] = Part(_narrowed(choice, painted, shot, own), silenced)
-    return found
+    said_when = _joined([(a, b) for symbol, a, b in phonemes if symbol != SILENCE])
+    return {
+        track: replace(part, choice=_by_sentence(part.choice, said_when, shot, timing.times))
+        for track, part in found.items()
+    }
 
 
 def _by_stems(
@@ -127,10 +137,39 @@ def _by_stems(
         painted = _painted(speaks, own, others, mix.times)
         timing = stems.get(choice.track) or only(mix, ())
         heard = replace(choice, dubbed=choice.dubbed or bool(own), reason=choice.reason)
+        heard = _by_sentence(heard, own, shot, mix.times)
         if own and not choice.dubbed:
             heard = replace(heard, reason="its stem speaks")
         found[choice.track] = Part(_narrowed(heard, painted, shot, own), timing)
     return found
+
+
+def _by_sentence(
+    choice: TrackChoice, sentences: Sequence[Span], shot: Shot, times: Doubles
+) -> TrackChoice:
+    """The choice with the whole of each sentence left as filmed in which the head turns too far: a mouth never changes
+    over in the middle of a word. ``sentences`` are seconds from pause to pause.
+
+    Of sentences that are long, only what is within `_LONGEST` of the turn, up to where the mouth can change over.
+    """
+    turned = [span for span in choice.untouched if span.reason in TURNED]
+    if not turned or not choice.dubbed:
+        return choice
+    usable, first = choice.usable, choice.start - shot.start
+    at = times[first : first + len(usable)]
+    left = np.zeros(len(usable), np.bool_)
+    for span in turned:
+        begin, end = at[span.start - choice.start], at[span.end - choice.start - 1]
+        for low, high in sentences:
+            if low - _CHANGE <= end and high + _CHANGE >= begin:
+                low, high = max(low, begin - _LONGEST), min(high, end + _LONGEST)
+                left |= (at >= low - _CHANGE) & (at <= high + _CHANGE)
+    spans = [
+        Untouched(choice.start + s.start, choice.start + s.stop, turned[0].reason)
+        for s in smooth.segments(left & usable)
+    ]
+    ordered = sorted((*choice.untouched, *spans), key=lambda span: span.start)
+    return replace(choice, untouched=tuple(ordered))
 
 
 def only(timing: Timing, says: Sequence[Span] | None) -> Timing:

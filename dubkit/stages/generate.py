@@ -98,8 +98,17 @@ def run(context: StageContext) -> StageReport:
     result = render(context, renderers, meters)
     meters.save(context.out)
     save_choice(context.out, [part.choice for part in parts.values()])
+    hidden = [
+        (track.track, count)
+        for (track, _), renderer in zip(faces, renderers, strict=True)
+        if (count := getattr(renderer, "hidden_frames", 0))
+    ]
     return StageReport(
         engine=cast.names(),
+        notes=tuple(
+            f"shot {shot.name}: face {number} keeps its original mouth in {count} frames (under text or a picture)"
+            for number, count in hidden
+        ),
         warnings=_damage(result),
         facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
     )

@@ -166,3 +166,21 @@ def test_a_phrase_of_the_dub_has_one_mouth_where_it_pauses_near_the_changeover()
     found = laid(dub, [(0, 3.12), (3.64, 6)], choice(0, (0, 3.12)), choice(1, (3.64, 6)))
     assert spoken(found[0])[-1][1] == 2.7
     assert spoken(found[1])[0][0] == 3.0
+
+
+def test_a_head_that_turns_away_in_a_sentence_keeps_its_mouth_through_all_of_it() -> None:
+    turned = Untouched(FIRST + 60, FIRST + 70, "turned away")
+    face = choice(0, (0, 6), untouched=(turned,))
+    found = laid([(0.2, 1.8), (2.1, 4.0), (4.3, 5.8)], [(0, 6)], face)
+    usable = found[0].choice.usable
+    assert usable[:50].all()
+    assert not usable[52:101].any()
+    assert usable[103:].all()
+
+
+def test_a_head_that_turns_away_in_silence_takes_no_sentence_with_it() -> None:
+    turned = Untouched(FIRST + 60, FIRST + 70, "turned away")
+    face = choice(0, (0, 6), untouched=(turned,))
+    found = laid([(0.2, 2.0), (3.2, 5.8)], [(0, 6)], face)
+    assert not found[0].choice.usable[60:70].any()
+    assert found[0].choice.usable.sum() == FRAMES - 10

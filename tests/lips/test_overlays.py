@@ -1,0 +1,110 @@
+"""Text over a face is found by its edges, kept as filmed, and taken out of what is borrowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from dubkit.faces import align
+from dubkit.lips import references
+from dubkit.lips.overlay_removal import FaceOverlays
+from dubkit.lips.refiner import FacePlan, Renderer
+from dubkit.media.frames import Frame
+from dubkit.media.planes import plane_format
+from tests.clips import facts
+from tests.faces.faces import drawn, placed, talking
+
+WIDTH, HEIGHT, FRAMES, SCALE = 320, 240, 24, 60.0
+Overlay = tuple[np.ndarray, np.ndarray]
+
+
+def text(line: str, x: int, y: int, box: bool = False) -> Overlay:
+    """Luma and alpha of a white line of text, with a black box under it or without."""
+    luma, alpha = (np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(2))
+    if box:
+        cv2.rectangle(alpha, (x - 6, y - 20), (x + 150, y + 8), 255, -1)
+    for picture in (luma, alpha):
+        cv2.putText(picture, line, (x, y), 0, 0.6, 235, 2, cv2.LINE_AA)
+    return luma, np.where(luma > 0, 255, alpha).astype(np.uint8)
+
+
+def film(overlay: Overlay | None, step: tuple[int, int] = (0, 0)) -> tuple[list[Frame], FacePlan]:
+    """A talking face that sways, with something laid over it that moves by ``step`` a frame."""
+    info = facts("gray", width=WIDTH, height=HEIGHT)
+    layout, unused = plane_format(info), None
+    shapes = talking(FRAMES + 5)
+    sway = 7 * np.sin(np.arange(FRAMES) / 2.5)
+    faces = [
+        placed(shapes[t], SCALE, 0.0, WIDTH / 2 + sway[t], HEIGHT / 3 + sway[t] / 2)
+        for t in range(FRAMES)
+    ]
+    frames = []
+    for t, face in enumerate(faces):
+        luma = drawn(face, WIDTH, HEIGHT, seed=1)
+        if overlay is not None:
+            shift = np.array([[1, 0, step[0] * t], [0, 1, step[1] * t]], np.float32)
+            over, alpha = (cv2.warpAffine(part, shift, (WIDTH, HEIGHT)) for part in overlay)
+            luma = np.where(alpha > 0, over, luma).astype(np.uint8)
+        nothing: Any = unused
+        frames.append(Frame(t, t, (luma,), layout, info, nothing, nothing))
+    ways = [align.canonical_from_face(face) for face in faces]
+    current = np.stack([align.apply(m, f) for m, f in zip(ways, faces, strict=True)])
+    bank = tuple(range(0, FRAMES, 3))
+    gap = references.gap_of(shapes[5:])
+    cost = np.abs(gap[:, None] - references.gap_of(current)[list(bank)][None])
+    choice = references.Choice(cost.astype(np.float32), gap, 25.0, np.array(bank))
+    full = np.ones(FRAMES, np.float32)
+    back = [align.invert(m) for m in ways]
+    return frames, FacePlan(0, back, current, shapes[5:], full, bank, choice)
+
+
+def painted(frames: list[Frame], plan: FacePlan) -> tuple[list[np.ndarray], int]:
+    renderer = Renderer(frames[0].info, plan, 0.12, None)
+    for frame in frames:
+        renderer.lend(frame)
+    made = []
+    for frame in frames:
+        planes = (frame.planes[0].copy(),)
+        renderer.paint(frame, planes)
+        made.append(planes[0])
+    return made, renderer.hidden_frames
+
+
+@pytest.mark.parametrize(
+    ("overlay", "step", "speaks"),
+    [
+        (text("what we are", 100, 184), (0, 0), True),
+        (text("what we are", 100, 230), (0, -3), True),
+        (text("what we are", 100, 184, box=True), (0, 0), False),
+    ],
+    ids=["still", "scrolling", "its box hides the lips"],
+)
+def test_text_over_a_face_stays_as_filmed_while_the_mouth_speaks(
+    overlay: Overlay, step: tuple[int, int], speaks: bool
+) -> None:
+    frames, plan = film(overlay, step)
+    made, hidden = painted(frames, plan)
+    assert (hidden == 0) is speaks
+    alone = 0
+    for t in range(5, FRAMES):
+        shift = np.array([[1, 0, step[0] * t], [0, 1, step[1] * t]], np.float32)
+        there = cv2.warpAffine(overlay[1], shift, (WIDTH, HEIGHT)) > 0
+        np.testing.assert_array_equal(made[t][there], frames[t].planes[0][there])
+        away = cv2.dilate(there.astype(np.uint8), np.ones((15, 15))) == 0
+        alone += int((made[t] != frames[t].planes[0])[away].sum())
+        white = (made[t] > 225) & ~there
+        assert white.sum() <= (frames[t].planes[0] > 225)[~there].sum() + 12  # no ghost of text
+    assert (alone > 200 * FRAMES) is speaks  # the mouth is another all the same
+
+
+def test_a_face_alone_is_no_overlay() -> None:
+    frames, plan = film(None)
+    shapes = plan.current, plan.target
+    over = FaceOverlays([np.eye(2, 3)], plan.display_from_canonical, shapes, 0.12, 25.0, 8)
+    for t, frame in enumerate(frames):
+        over.see(frame.planes[0], t)
+    over.find({})
+    assert over.none
