@@ -26,6 +26,7 @@ _BESIDE = 15  # pixels around a hole on which colors are matched
 _FURTHEST = 0.12  # of their range, by which they may be off
 _FILL = 3  # pixels from which what nobody shows is filled
 _LIPS_REACH = 0.05  # canonical units around the lips that count as the mouth
+_MOST_BOXED = 0.04  # share of a lower face under a box, over which the mouth counts as hidden
 _HIDDEN = 0.15  # share of a mouth that nobody shows, from which on it is hidden
 _INSIDE = np.array([0.85, 1.35])  # of the face's width and height around the mouth
 _GRID = 192
@@ -109,12 +110,14 @@ class FaceOverlays:
         colors = self._colors(edges, planes, matrices, row)
         if colors is None:
             return None
-        matte = edges.matte(colors, self._finder.unit, self._mouth(edges, row), self._usual)
+        mouth = self._mouth(edges, row)
+        matte, boxes = edges.matte(colors, self._finder.unit, mouth, self._usual)
         if not (matte[self._face(edges, row)] > 0).any():
             return None
         from_luma = align.invert(self._planes[0])
         on_luma = align.compose(from_luma, edges.plane_from_working())
-        return Kept(matte, tuple(align.compose(plane, on_luma) for plane in self._planes))
+        ways = tuple(align.compose(plane, on_luma) for plane in self._planes)
+        return Kept(matte, ways, boxes)
 
     def uncovered(
         self,
@@ -185,7 +188,7 @@ class FaceOverlays:
             for donor, split in donors
         ]
         planes: list[blend.Plane] = []
-        missing = 0.0
+        missing = 1.0
         limit = _FURTHEST * (1 << self._depth)
         for k, (plane, matrix) in enumerate(
             zip(reference.planes, reference.plane_from_canonical, strict=True)
@@ -213,20 +216,32 @@ class FaceOverlays:
                 mask = left.astype(np.uint8)
                 whole = cv2.inpaint(whole, mask, _FILL, cv2.INPAINT_TELEA).astype(plane.dtype)
             if k == 0:
-                lips = np.zeros(plane.shape, np.uint8)
-                points = align.apply(matrix, self._current[row][landmark_layout.LIPS_OUTER])
-                hull = [np.round(cv2.convexHull(points)).astype(np.int32)]
-                cv2.fillPoly(lips, hull, 1)
-                cv2.polylines(lips, hull, True, 1, round(2 * _LIPS_REACH * align.scale_of(matrix)))
-                missing = float(left[lips > 0].mean()) if lips.any() else 1.0
+                missing = self._missing(left, kept, reference, row)
             planes.append(whole)
         return replace(reference, planes=tuple(planes)), missing
 
-    def _on(self, kept: Kept, plane: int, reference: blend.Reference, row: int) -> Floats:
+    def _missing(self, left: Mask, kept: Kept, reference: blend.Reference, row: int) -> float:
+        """The share of a mouth that is ``left`` (H, W) hidden in the luma of a reference; 1 under a box."""
+        matrix = reference.plane_from_canonical[0]
+        points = align.apply(matrix, self._current[row][landmark_layout.LIPS_OUTER])
+        hull = [np.round(cv2.convexHull(points)).astype(np.int32)]
+        lips = np.zeros(left.shape, np.uint8)
+        cv2.fillPoly(lips, hull, 1)
+        cv2.polylines(lips, hull, True, 1, round(2 * _LIPS_REACH * align.scale_of(matrix)))
+        if not lips.any():
+            return 1.0
+        face = self._drawn_inside(matrix, row, left.shape)
+        box = self._on(kept, 0, reference, row, boxes=True)
+        return 1.0 if box[face].mean() > _MOST_BOXED else float(left[lips > 0].mean())
+
+    def _on(
+        self, kept: Kept, plane: int, reference: blend.Reference, row: int, *, boxes: bool = False
+    ) -> Floats:
         """A map on a plane of a reference, which is a part of the picture's."""
         whole = align.compose(self._planes[plane], self._display[row])
         x, y = np.round((whole - reference.plane_from_canonical[plane])[:, 2]).astype(int)
-        return kept.on(plane, int(x), int(y), reference.planes[plane].shape)
+        shape = reference.planes[plane].shape
+        return kept.on(plane, int(x), int(y), shape, boxes=boxes)
 
     def _colors(
         self,

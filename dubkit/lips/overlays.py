@@ -46,7 +46,9 @@ _LINE, _HIGH = (
 )  # canonical units across and down by which edges of one overlay are apart at most
 LEAST = 60  # pixels of proven edge in an overlay
 _LEAST_INSIDE = 8  # and of these over the face
+_SURE_GROUND = 45.0  # and from which on it is a box for sure, which hides the face
 _STROKE = 0.045  # canonical units: strokes as thin as this are known by their edges
+_WIDER = 0.18  # canonical units: what is as wide as this is no stroke
 _BEYOND = 14.0  # of 255, by which a color must lie outside all that the face shows
 _GROUND = 20.0  # of 255, by which the ground of a text must differ from what surrounds it
 _IN_MOUTH = 0.6  # share of a line of edges, above which they are lips
@@ -92,11 +94,17 @@ class Kept:
 
     matte: Floats
     plane_from_matte: tuple[align.Matrix, ...]
+    boxes: Floats  # (H, W) 0 or 1: that part of it that is wider than strokes
 
-    def on(self, plane: int, x: int, y: int, shape: tuple[int, ...]) -> Floats:
-        """(h, w) 0..1 on the part of a plane, of the given ``shape``, whose first sample is at ``x`` and ``y``."""
+    def on(
+        self, plane: int, x: int, y: int, shape: tuple[int, ...], *, boxes: bool = False
+    ) -> Floats:
+        """(h, w) 0..1 on the part of a plane, of the given ``shape``, whose first sample is at ``x`` and ``y``; all of
+        it, or only ``boxes``.
+        """
         matrix = self.plane_from_matte[plane] - np.array([[0, 0, x], [0, 0, y]])
-        seen = cv2.warpAffine(self.matte, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
+        chosen = self.boxes if boxes else self.matte
+        seen = cv2.warpAffine(chosen, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
         return np.asarray(seen, np.float32)
 
 
@@ -167,26 +175,38 @@ class Edges:
         gone = (inside > _IN_MOUTH * whole)[labels] & self.proven
         return replace(self, proven=self.proven & ~gone, lasting=self.lasting & ~gone)
 
-    def matte(self, colors: Floats, unit: float, mouth: Mask, usual: Usual) -> Floats:
-        """(H, W) 0..1: where the overlay is.
+    def matte(
+        self, colors: Floats, unit: float, mouth: Mask, usual: Usual
+    ) -> tuple[Floats, Floats]:
+        """(H, W) 0..1 where the overlay is, and (H, W) 0 or 1 where it is a box or as wide as one.
 
         ``colors`` (H, W, planes) in 255ths, ``mouth`` (H, W) where the lips are, ``usual`` the colors of the face.
         """
         labels, numbers = self.blocks(unit)
         block = labels > 0
         if not numbers:
-            return np.zeros(block.shape, np.float32)
+            return np.zeros(block.shape, np.float32), np.zeros(block.shape, np.float32)
         stroke = 2 * round(_STROKE * unit / 2) + 1
         near = cv2.dilate(self.proven.astype(np.uint8), np.ones((stroke, stroke), np.uint8)) > 0
         lasting = (self.lasting & near & block).astype(np.uint8)
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (stroke, stroke))
         found = cv2.morphologyEx(lasting, cv2.MORPH_CLOSE, kernel) > 0
         found |= _touching(usual.foreign(colors, mouth), found, block)
+        strokes, boxes = found.copy(), np.zeros(block.shape, np.float32)
         for number in numbers:
-            _add_box(found, labels == number, colors)
+            inside = labels == number
+            apart = _ground(found, inside, colors)
+            boxes[inside] = apart > _SURE_GROUND
+            if apart > _GROUND:
+                found |= inside
+        wide = 2 * round(_WIDER * unit / 2) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
+        opened = cv2.morphologyEx(strokes.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+        boxes = np.maximum(boxes, opened.astype(np.float32))
         spread = np.ones((2 * _SPREAD + 1, 2 * _SPREAD + 1), np.uint8)
         whole = cv2.dilate(found.astype(np.uint8), spread).astype(np.float32)
-        return np.asarray(np.maximum(whole, cv2.GaussianBlur(whole, (0, 0), 1.0)), np.float32)
+        soft = np.maximum(whole, cv2.GaussianBlur(whole, (0, 0), 1.0))
+        return np.asarray(soft, np.float32), boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +236,8 @@ def _touching(there: Mask, found: Mask, block: Mask) -> Mask:
     return there & (block | np.isin(labels, np.unique(labels[found])))
 
 
-def _add_box(found: Mask, block: Mask, colors: Floats) -> None:
-    """Add to ``found`` all of a block, in place, if the ground of its text is another than what surrounds it."""
+def _ground(found: Mask, block: Mask, colors: Floats) -> float:
+    """How far in a ``block`` the ground of what was ``found`` is from what surrounds it, in 255ths; (H, W) all."""
     y0, x0 = np.maximum(np.argwhere(block).min(0) - _RIM, 0)
     y1, x1 = np.argwhere(block).max(0) + _RIM + 1
     part = (slice(y0, y1), slice(x0, x1))
@@ -226,10 +246,10 @@ def _add_box(found: Mask, block: Mask, colors: Floats) -> None:
     near = cv2.dilate(inside, np.ones((2 * _RIM + 1, 2 * _RIM + 1))) > 0
     near &= cv2.dilate(inside, np.ones((_RIM + 1, _RIM + 1))) == 0
     if ground.sum() < LEAST or not near.any():
-        return
+        return 0.0
     seen = colors[part]
-    if np.abs(np.median(seen[ground], 0) - np.median(seen[near], 0)).max() > _GROUND:
-        found[part] |= inside > 0
+    apart = np.abs(np.median(seen[ground], 0) - np.median(seen[near], 0)).max()
+    return float(apart)
 
 
 class OverlayFinder:
