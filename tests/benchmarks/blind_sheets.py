@@ -4,12 +4,12 @@
     python tests/benchmarks/blind_sheets.py score OUT ANSWERS
     python tests/benchmarks/blind_sheets.py auc OUT
 
-``make`` takes the clips that `calibrate_gate.py` dubbed into ``FOLDER/work`` (people of train and val, never those of
-the judge's sets) and writes ``OUT/NN.png``, each 16 consecutive frames of one mouth in a shot: as filmed, or as dubbed,
-by a coin. What was filmed went through the same codec as the dub, so that the codec does not tell. ``OUT/key.json`` has
-the answers: look first, and write one line a sheet, ``NN real`` or ``NN dubbed``, into ANSWERS. All mouths, both ways,
-lie in ``OUT/mouths.npz`` for ``auc``: a small convolutional net is trained on some people and judges the others; .5 is
-a guess, 1 always right.
+``make`` takes the clips that `calibrate_gate.py` dubbed into ``FOLDER/work`` (people of train, val and test, never
+those of the judge's sets) and writes ``OUT/NN.png``, each 16 consecutive frames of one mouth in a shot: as filmed, or
+as dubbed, by a coin. What was filmed went through the same codec as the dub, so that the codec does not tell.
+``OUT/key.json`` has the answers: look first, and write one line a sheet, ``NN real`` or ``NN dubbed``, into ANSWERS.
+All mouths, both ways, lie in ``OUT/mouths.npz`` for ``auc``: a small convolutional net is trained on some people and
+judges the others; .5 is a guess, 1 always right.
 """
 
 from __future__ import annotations

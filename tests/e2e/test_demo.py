@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.pipeline.job import STAGES
 
-LIMIT = 120.0  # seconds, on two cores that others use as well; 45 on idle ones
 CUTS = (90, 155)
 FRAMES = 265
 
@@ -30,7 +28,6 @@ class Demo:
 
     folder: Path
     events: list[dict[str, Any]]
-    seconds: float
 
     @property
     def result(self) -> dict[str, Any]:
@@ -45,11 +42,10 @@ def dubkit(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
-    begun = time.monotonic()
     done = dubkit("demo", "--json", "my demo", cwd=folder)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    return Demo(folder / "my demo", events, time.monotonic() - begun)
+    return Demo(folder / "my demo", events)
 
 
 def pictures(path: Path) -> NDArray[np.float32]:
@@ -76,9 +72,6 @@ def strongest(change: NDArray[np.float32]) -> float:
 @pytest.mark.slow
 class TestDemo:
     """What the demo leaves behind."""
-
-    def test_it_ends_in_time(self, demo: Demo) -> None:
-        assert demo.seconds < LIMIT
 
     def test_it_says_where_the_result_is(self, demo: Demo) -> None:
         assert demo.result["event"] == "result"
