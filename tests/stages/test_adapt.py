@@ -117,7 +117,7 @@ def test_a_speaker_is_adapted_to_or_refused_with_the_reason(data: Path, tmp_path
     short, out, work = data / "hdtf" / "RD_Radio34.mp4", tmp_path / "a.safetensors", tmp_path / "w"
     largest = "faces.which=largest"
     with pytest.raises(InputError, match=r"only \d\.\d s of usable speech .* 8 s are needed"):
-        make_profile(short, out, work=work / "short", settings=(largest,), jobs=1)
+        make_profile(short, out, work=tmp_path / "short", settings=(largest,), jobs=1)
     assert not out.exists()
     film = data / "usgov" / "obama_address.mp4"
     result = make_profile(film, out, work=work, settings=(largest,), jobs=1)
