@@ -39,11 +39,7 @@ _MIN_GAIN = 0.01  # of the correlation of the opening
 _MIN_CERTAINTY = 2.0  # standard errors, over blocks, by which the error of the shapes must fall
 _LEAST_BLOCKS = 4
 _SLOPE_LIMITS = (0.3, 1.6)  # of the person's opening on the net's
-_RATIO_LIMITS = (0.6, 1.6)  # of a person's opening to the net's; beyond them it is a wrong measure
-_LEAST_FOLLOWED = (
-    0.5  # correlation with lips whose range tells how widely they are to open: noise widens it too
-)
-_MOST_RANGE_ERROR = 0.15  # of the range of the opening on held-out speech, by which it is known
+_RATIO_LIMITS = (0.6, 1.6)  # of the range of the net's opening to that of what is held out
 
 Series = NDArray[np.float64]
 
@@ -59,10 +55,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class TuningResult:
-    """What was learned and how it was judged; ``term`` is None where held-out speech was predicted no better.
-
-    Where only the range of the opening was, the term widens or narrows the net's answer and changes nothing else.
-    """
+    """What was learned and how it was judged; ``term`` is None where held-out speech was predicted no better."""
 
     term: tc.PersonTerm | None
     facts: tc.ActorFacts
@@ -134,13 +127,9 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
         facts = tc.ActorFacts(articulator.digest, seconds, round(before, 4), round(after, 4))
         fall = net_errors - errors[much]
         certainty = float(fall.mean() / (fall.std() / len(fall) ** 0.5 + 1e-12))
-        term = moments.term
         if after - before < _MIN_GAIN or certainty < _MIN_CERTAINTY:
-            if before < _LEAST_FOLLOWED or _range_error(moments) > _MOST_RANGE_ERROR:
-                return TuningResult(None, facts)
-            term = tc.PersonTerm(1, *term.sizes)
-            term.gain.fill_(moments.ratio)
-            return TuningResult(term, replace(facts, after=facts.before))
+            return TuningResult(None, facts)
+        term = moments.term
         weights, offset = _solve(alike, moments.residual, moments.passage, much)
         term.weights.copy_(weights)
         term.offset.copy_(offset)
@@ -155,7 +144,6 @@ class _Moments:
     term: tc.PersonTerm  # that knows the moments, and nothing of the person yet
     predicted: Tensor  # (N, K) by the net, widened or narrowed to err least
     true: Tensor  # (N, K) over the same factor
-    ratio: float  # how widely the person opens the mouth, against the net
     passage: Tensor  # (N,) number of the passage
     window: Tensor  # (N,) number of the window of `WINDOW_SECONDS`
     block: Tensor  # (N,) number of the block of `BLOCK_SECONDS`
@@ -199,9 +187,8 @@ def _moments(net: tc.TcNet, passages: Sequence[Passage]) -> _Moments | None:
     passage_of, window, block = torch.tensor(numbers).T
     made, real = (_centered((part @ effect)[:, None], window)[:, 0] for part in (shapes, true))
     slope = float((made @ real / (made @ made).clamp(min=1e-9)).clamp(*_SLOPE_LIMITS))
-    ratio = float((real.std() / made.std().clamp(min=1e-9)).clamp(*_RATIO_LIMITS))
     scaled = true.double() / slope
-    return _Moments(term, shapes.double(), scaled, ratio, passage_of, window, block)
+    return _Moments(term, shapes.double(), scaled, passage_of, window, block)
 
 
 def _piece(row: int, rows: int, seconds: float, each: float) -> int:
@@ -260,29 +247,18 @@ def _agreement(moments: _Moments, made: Tensor) -> float:
 
 
 def _gain(moments: _Moments, held_out: Tensor) -> float:
-    """How much the answer is widened: what is held out is predicted narrower than it is."""
-    net, made = (_range(moments, shapes) for shapes in (moments.predicted, held_out))
-    low, high = _RATIO_LIMITS
-    return moments.ratio * min(max(net / max(made, 1e-9), low), high)
+    """What gives the answer the range of the net's: what is held out is predicted narrower.
 
-
-def _range(moments: _Moments, shapes: Tensor, rows: Tensor | None = None) -> float:
-    """Deviation of the opening of shapes (N, K) in their windows; of some rows (M,) only."""
+    The person's own range is not taken over: the landmarks see open mouths less open than they are, and what is
+    rendered is wider than what is wanted already.
+    """
     effect = torch.from_numpy(mouth_shape.gap_effect()).double()
-    opening = _centered((shapes @ effect)[:, None], moments.window)[:, 0]
-    return float((opening if rows is None else opening[rows]).std())
-
-
-def _range_error(moments: _Moments) -> float:
-    """By how much the range of the opening in a quarter of the speech is missed from the rest, mean of the ratios."""
-    parts, found = moments.block % 4, []
-    for number in range(4):
-        ratios = []
-        for rows in (parts == number, parts != number):
-            net = _range(moments, moments.predicted, rows)
-            ratios.append(_range(moments, moments.true, rows) / max(net, 1e-9))
-        found.append(abs(float(np.log(max(ratios[0], 1e-9) / max(ratios[1], 1e-9)))))
-    return float(np.mean(found))
+    net, made = (
+        float(_centered((x @ effect)[:, None], moments.window).std())
+        for x in (moments.predicted, held_out)
+    )
+    low, high = _RATIO_LIMITS
+    return min(max(net / max(made, 1e-9), low), high)
 
 
 def _interval(passage: Passage) -> float:

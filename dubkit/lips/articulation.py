@@ -176,8 +176,8 @@ class Articulator:
     def predict(self, timing: Timing, gain: float = 1.0) -> Articulation:
         """The mouth shape at each frame's moment, as offset from a resting mouth that is shut.
 
-        ``gain`` is how widely this speaker articulates against the mean (`lips.mouth_shape.gain`); an actor's
-        profile knows that already, so a known actor's gain is to be 1.
+        ``gain`` is how widely this speaker articulates against the mean (`lips.mouth_shape.gain`), with an
+        actor's profile too, which keeps the net's range.
         """
         given = net_input(self._net, timing)
         with devices.threads(1), torch.inference_mode():

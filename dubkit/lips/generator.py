@@ -100,7 +100,7 @@ class WarpSynthesizer:
         good = usable & present
         frontal = mouth_shape.frontal(current, pose)
         rest = mouth_shape.resting_mouth(frontal[good])
-        gain = 1.0 if self.settings.actor else mouth_shape.gain(frontal[good], rest) ** _HALFWAY
+        gain = mouth_shape.gain(frontal[good], rest) ** _HALFWAY
         seen = good & (track.state == FaceState.SEEN)
         posture = mouth_shape.posture(frontal, rest, seen, float(info.average_rate))
         shot_shapes, heard = self._spoken(timing, gain, posture)

@@ -213,7 +213,7 @@ class PersonTerm(nn.Module):
     moments: Tensor  # (N, S + H) half precision, normalized
     weights: Tensor  # (N, K)
     offset: Tensor  # (K,)
-    gain: Tensor  # () how widely the person articulates, against the net
+    gain: Tensor  # () that gives the answer the net's range
 
     def __init__(self, moments: int, sounds: int, hidden: int, coefficients: int) -> None:
         super().__init__()

@@ -71,8 +71,8 @@ def make_profile(
         shutil.rmtree(folder, ignore_errors=True)
     if person.profile is None:
         raise InputError(
-            f"no profile was written: with {person.seconds:.0f} s of speech, the lips follow held-out speech no "
-            f"better, and how widely the mouth opens is not sure",
+            f"no profile was written: with {person.seconds:.0f} s of speech, the lips follow held-out speech not "
+            f"surely better (correlation {person.before:.2f} -> {person.after:.2f})",
             hint="use footage with more speech of this person",
         )
     return person

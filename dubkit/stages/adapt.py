@@ -51,10 +51,7 @@ class PersonResult:
     seconds: float  # of their usable speech
     before: float = 0.0  # correlation of the opening on held-out speech, `lips.adaptation`
     after: float = 0.0
-    gain: float = 1.0  # how widely the person opens the mouth, against the net
-    profile: str | None = (
-        None  # its file, if held-out speech was predicted better, or its range was
-    )
+    profile: str | None = None  # its file, if held-out speech was predicted better
 
     @property
     def kept(self) -> bool:
@@ -261,10 +258,7 @@ def _adapt(
     profile = f"person_{number}.safetensors" if tuned.term is not None else None
     if profile is not None:
         adaptation.save_profile(out / profile, tuned)
-    gain = 1.0 if tuned.term is None else round(float(tuned.term.gain), 3)
-    return replace(
-        result, before=tuned.facts.before, after=tuned.facts.after, gain=gain, profile=profile
-    )
+    return replace(result, before=tuned.facts.before, after=tuned.facts.after, profile=profile)
 
 
 def _too_little(
@@ -286,16 +280,12 @@ def _notes(persons: Sequence[PersonResult], least: float) -> tuple[str, ...]:
     notes = []
     for person in persons:
         if person.seconds >= least:
-            details = f"{person.seconds:.0f} s of speech, "
+            details = (
+                f"{person.seconds:.0f} s of speech, correlation with the lips on held-out speech "
+                f"{person.before:.2f} -> {person.after:.2f}"
+            )
             many = "one face" if len(person.faces) == 1 else f"{len(person.faces)} faces"
             outcome = "adapted to" if person.kept else "no sure improvement, so not adapted to"
-            if person.kept and person.after == person.before:
-                details += f"in nothing but how widely the mouth opens ({person.gain:.2f} times)"
-            else:
-                details += (
-                    "correlation with the lips on held-out speech "
-                    f"{person.before:.2f} -> {person.after:.2f}"
-                )
             notes.append(f"{outcome} {person.name} ({many}): {details}")
     rest = [person for person in persons if person.seconds < least]
     if rest and notes:
@@ -319,7 +309,6 @@ def _facts(persons: Sequence[PersonResult]) -> dict[str, str | int | float | boo
             f"{person.name}_seconds": person.seconds,
             f"{person.name}_before": person.before,
             f"{person.name}_after": person.after,
-            f"{person.name}_gain": person.gain,
         }
     return facts
 

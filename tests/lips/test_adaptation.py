@@ -16,7 +16,7 @@ from dubkit.lips.adaptation import Passage
 from dubkit.lips.articulation import Articulator, net_input
 from dubkit.lips.mouth_shape import gap_effect
 from dubkit.models.speech_encoder import SpeechEncoderConfig
-from dubkit.models.tc import PersonNet, TcConfig, TcNet, debug_tc, load_actor, save_actor, save_tc
+from dubkit.models.tc import TcConfig, TcNet, debug_tc, load_actor, save_actor, save_tc
 from dubkit.records import (
     GRID_STEP,
     ROW_STEPS,
@@ -111,8 +111,10 @@ def test_a_persons_habits_are_learned_and_met_on_speech_that_was_held_out(
         np.corrcoef(general(who, later) @ gap_effect(), true)[0, 1] for who in (articulator, anna)
     ]
     assert met[1] > met[0] + 0.02
-    wide = [np.std(general(who, later) @ gap_effect()) / true.std() for who in (articulator, anna)]
-    assert abs(wide[1] - 1) < abs(wide[0] - 1)
+    wide = [np.std(general(who, later) @ gap_effect()) for who in (articulator, anna)]
+    assert wide[1] == pytest.approx(wide[0], rel=0.2), (
+        "the person's range is the generator's matter"
+    )
 
 
 def test_short_passages_are_dealt_out_like_a_long_one(small: Articulator) -> None:
@@ -155,20 +157,6 @@ def test_what_helps_nobody_is_not_kept(small: Articulator) -> None:
     assert verdict.facts.before < 0.5
     assert verdict.term is None
     assert verdict.facts.seconds > 12
-
-
-def test_of_a_mouth_that_only_opens_more_nothing_else_is_learned(small: Articulator) -> None:
-    timing = speech()
-    wide = passage(timing, np.float32(1.3) * general(small, timing))
-    verdict = adaptation.tune(small, [wide])
-    assert verdict.term is not None
-    assert len(verdict.term.moments) == 1
-    assert float(verdict.term.gain) == pytest.approx(1.3, abs=0.01)
-    assert verdict.facts.before == verdict.facts.after
-    shapes = general(small, timing)
-    with torch.inference_mode():
-        own = net_input(small.net, timing).predict(PersonNet(small.net, verdict.term)).numpy()
-    np.testing.assert_allclose(own, 1.3 * shapes, rtol=0.02, atol=1e-4)
 
 
 def test_equal_footage_gives_equal_nets(small: Articulator) -> None:
