@@ -260,7 +260,7 @@ Adapt = Annotated[
     bool | None,
     typer.Option(
         "--adapt/--no-adapt",
-        help="Insist on adapting to how this film's people speak, or never do; by default those with enough speech.",
+        help="Insist on adapting to how this film's people speak, or never do (the default).",
         show_default=False,
         rich_help_panel=SETTINGS,
     ),

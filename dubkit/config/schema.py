@@ -423,7 +423,7 @@ class AdaptSettings(Section):
     """How the generator is tuned to the film's own speakers."""
 
     enabled: Annotated[Literal["auto", True, False], BeforeValidator(_switch)] = Field(
-        "auto",
+        False,
         description="Adapt to how the film's people speak, kept only if it helps. auto: those with enough usable "
         "speech; true: the run ends where nobody has enough; false: nobody.",
     )

@@ -172,7 +172,13 @@ def test_flags_about_the_script_reach_the_settings(
 
 
 @pytest.mark.parametrize(
-    ("flags", "value"), [([], "auto"), (["--adapt"], True), (["--no-adapt"], False)]
+    ("flags", "value"),
+    [
+        ([], False),
+        (["--set", "adapt.enabled=auto"], "auto"),
+        (["--adapt"], True),
+        (["--no-adapt"], False),
+    ],
 )
 def test_adapting_is_insisted_on_switched_off_or_left_to_the_film(
     calls: list[RunRequest], flags: list[str], value: object

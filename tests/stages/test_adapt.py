@@ -24,6 +24,7 @@ from dubkit.work.store import read_record
 from tests.clips import ffmpeg, film, tone
 from tests.faces.test_appearance import face_track
 
+AUTO = Config(adapt=AdaptSettings(enabled="auto"))
 WEIGHTS = Path(str(files("dubkit") / "weights"))
 
 
@@ -39,17 +40,17 @@ def test_nobody_is_adapted_to_where_that_is_switched_off(tmp_path: Path) -> None
     )
 
 
-def test_by_default_people_are_adapted_to_where_a_net_makes_the_mouths() -> None:
+def test_where_the_film_decides_people_are_adapted_to_where_a_net_makes_the_mouths() -> None:
     off = AdaptSettings(enabled=False)
     passed_through = GenerateSettings(synthesizer="passthrough")
     assert adapt.identity(Config(generate=passed_through)) == "off"
     known = adapt.identity(Config(generate=GenerateSettings(actor="anna.safetensors")))
-    assert known == adapt.identity(Config(adapt=off)) != adapt.identity(Config())
+    assert known == adapt.identity(Config(adapt=off)) != adapt.identity(AUTO)
 
 
-def test_a_film_in_which_nobody_speaks_long_is_not_refused_by_default(tmp_path: Path) -> None:
+def test_a_film_in_which_nobody_speaks_long_is_not_refused_unasked(tmp_path: Path) -> None:
     job = Job(tmp_path / "film.mp4", tmp_path / "dub.wav", tmp_path / "o.mp4", tmp_path / "w")
-    report = adapt.run(StageContext(job, Config(), tmp_path, {"faces": (), "probe": ()}))
+    report = adapt.run(StageContext(job, AUTO, tmp_path, {"faces": (), "probe": ()}))
     assert report.notes == ()
     assert report.facts["kept"] == 0
     assert read_record(tmp_path / adapt.RESULT, adapt.AdaptResult).persons == ()
@@ -60,7 +61,7 @@ def test_the_sound_of_people_who_are_hardly_seen_is_not_looked_at(tmp_path: Path
 
     class Footage:
         rate, articulator = 25.0, None
-        context = StageContext(job, Config(), tmp_path, {})
+        context = StageContext(job, AUTO, tmp_path, {})
 
         def passage(self, face: adapt.Face) -> None:
             raise AssertionError("looked at")
