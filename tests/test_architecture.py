@@ -23,7 +23,7 @@ WHEEL = [path for path in MODULES if PACKAGE / "training" / "lab" not in path.pa
 MODULE_LINES = 600
 BODY_LINES = 60
 MOST_MODULES = (
-    228  # the house has 180; what it learned since (a cast, masters, delivery) brought the rest
+    230  # the house has 180; what it learned since (a cast, masters, delivery) brought the rest
 )
 MOST_IMPORT_SHARE = 0.06  # import lines of all lines
 DEEPEST = 14  # modules in the longest chain of imports

@@ -16,7 +16,7 @@ Kind = Annotated[
     typer.Option(
         "--as",
         metavar="KIND",
-        help="What is delivered: patches (a file for each changed shot, and lists that conform them).",
+        help="What to deliver: patches (a file for each changed shot, and lists that conform them).",
         rich_help_panel=o.FILES,
     ),
 ]

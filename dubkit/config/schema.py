@@ -31,32 +31,22 @@ class GateSettings(Section):
         description="Where a shot that keeps its picture meets a dubbed one and the picture continues across "
         "the cut: cross-fade, or not.",
     )
-    min_found: Unit = Field(
-        0.6, description="Least share of frames in which the dubbed face is found."
-    )
+    min_found: Unit = Field(0.6, description="Least share of frames in which the face is found.")
     max_silence: float = Field(
         0.008, ge=0, description="Largest movement of the lips while nobody speaks, in face widths."
     )
-    min_closures: Unit = Field(
-        0.3, description="Least share of P, B, M in which the lips nearly meet."
-    )
-    max_offset_ms: float = Field(
-        120.0, ge=0, description="Largest offset between lips and phonemes."
-    )
+    min_closures: Unit = Field(0.3, description="Least share of P, B, M with nearly closed lips.")
+    max_offset_ms: float = Field(120.0, ge=0, description="Largest offset of lips and phonemes.")
     min_movement: float = Field(
-        0.18,
-        ge=0,
-        description="Least movement of the lips in speech, relative to what the phonemes require.",
+        0.18, ge=0, description="Least movement of the lips in speech, over what phonemes require."
     )
     max_seam: float = Field(
         0.021,
         ge=0,
-        description="Most detail added to the skin around the mouth, relative to the source's nearby.",
+        description="Most detail added to skin around the mouth, over the source's nearby.",
     )
     max_flicker: float = Field(
-        0.006,
-        ge=0,
-        description="Largest change of brightness against the source, frame by frame, 0..1.",
+        0.006, ge=0, description="Largest change of brightness against the source, per frame, 0..1."
     )
     max_outside: float = Field(
         0.01, ge=0, description="Largest difference from the source away from the lower face, 0..1."
@@ -68,17 +58,13 @@ class GateSettings(Section):
         0.35, ge=0, description="Least sharpness of the mouth, relative to the source's."
     )
     min_frame_sharpness: float = Field(
-        0.74,
-        ge=0,
-        description="Least sharpness of the mouth's most blurred frames, relative to those around them.",
+        0.74, ge=0, description="Least sharpness of the most blurred frames, over their neighbors."
     )
     max_stain: float = Field(
         9.0, ge=0, description="Largest change of the skin's color over an area, 0..255."
     )
     max_chin_edge: float = Field(
-        0.18,
-        ge=0,
-        description="Strongest second edge under the chin, relative to the source's edges.",
+        0.18, ge=0, description="Strongest second edge under the chin, over the source's edges."
     )
     max_switching: float = Field(
         0.07, ge=0, description="Largest abrupt change of the inner mouth, frame to frame, 0..1."
@@ -516,8 +502,7 @@ class GenerateSettings(Section):
     )
     copy_frames: Literal["auto", "off"] = Field(
         "auto",
-        description="Shots in which nothing is painted: auto: their coded frames are copied where the codec allows it; "
-        "off: they are encoded again.",
+        description="Frames in which nothing is painted: auto: copied where the codec allows it; off: encoded again.",
     )
     quality: float = Field(
         16.0,
@@ -543,7 +528,6 @@ class StitchSettings(Section):
     private_key: str | None = Field(
         None, description="Private key (PEM, without a password) of the certificate."
     )
-
     length: Literal["keep-video", "shortest", "freeze"] = Field(
         "keep-video",
         description="When sound and picture differ in length: keep the picture's (the sound is cut or padded), "

@@ -362,7 +362,7 @@ def read_timeline(path: Path, rate: Fraction) -> otio.schema.Timeline:
     otio = load_otio()
     form = {".otio": "otio_json", ".edl": "cmx_3600"}.get(path.suffix.lower())
     if form is None:
-        raise InputError(f"{path} is no cut list", hint="give an .otio or an .edl")
+        raise InputError(f"{path} is not a cut list", hint="give an .otio or an .edl")
     more = {"rate": float(rate)} if form == "cmx_3600" else {}
     try:
         found = otio.adapters.read_from_file(str(path), adapter_name=form, **more)

@@ -127,7 +127,7 @@ def read_notes(path: Path, cuts: CutList) -> list[Note]:
     if suffix == ".otio":
         return list(_otio_notes(path, cuts))
     if suffix not in readers:
-        raise InputError(f"{path} is no list of markers", hint=f"give a .{', .'.join(FORMS)}")
+        raise InputError(f"{path} is not a list of markers", hint=f"give a .{', .'.join(FORMS)}")
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} is too large for a list of markers")

@@ -299,7 +299,7 @@ def _cuts(source: _Source, clips: Sequence[Clip], sound: Path | None) -> CutList
     edit, file = source.edit, source.request.edit
     if edit is None or file is None:
         return cuts
-    source.remarks.append(f"the lists are of {file.name}, whose dub is to be cut anew")
+    source.remarks.append(f"the lists are of {file.name}, whose dub has to be cut again")
     return replace(
         cuts,
         begins=edit.begins,

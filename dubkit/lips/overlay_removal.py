@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
-from dubkit.lips import blend, mesh_warp
+from dubkit.lips import blend, masks, mesh_warp
 from dubkit.lips.overlays import Edges, Kept, OverlayFinder, Usual
 from dubkit.records import Floats, Mask
 
@@ -268,7 +268,7 @@ class FaceOverlays:
 
     def _face(self, edges: Edges, row: int) -> Mask:
         """(H, W) where the lower face is, on a map of edges."""
-        mask = blend.soft_mask(self._current[row], self._target[row], self._feather)
+        mask = masks.soft_mask(self._current[row], self._target[row], self._feather)
         back = align.invert(mesh_warp.grid_from_canonical(len(mask)))
         way = align.compose(self._from_canonical(edges, row), back)
         return np.asarray(blend.to_plane(mask, way, edges.proven.shape[::-1]) > _SHARE)

@@ -20,7 +20,7 @@ from torch import Tensor
 from dubkit.errors import ModelError
 from dubkit.faces import align, landmark_layout
 from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
-from dubkit.lips import blend, lending, mesh_warp, overlay_removal, references
+from dubkit.lips import blend, lending, masks, mesh_warp, overlay_removal, references
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format, plane_from_display
@@ -46,7 +46,7 @@ _YUV_FROM_RGB = np.array(
 class Outline:
     """The geometry of one frame's patch on the grid; all (S, S) in 0..1 but the sketch."""
 
-    mask: Floats  # of `blend.whole_mask`
+    mask: Floats  # of `masks.whole_mask`
     visible: Floats  # 0 or 1: the part of the frame that is shown to the net, nothing of its jaw
     core: Floats  # around the lips, where the patch replaces the frame entirely
     ring: Floats  # where the patch must agree with the frame
@@ -481,7 +481,7 @@ class Renderer:
         if not self.touches(index):
             return None
         row, plan = index - self._plan.start, self._plan
-        soft = blend.soft_mask(plan.current[row], plan.target[row], self._feather)
+        soft = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
         place = self._plane_from_canonical(row)[0]
         return blend.mask_over(soft * plan.alpha[row], place, self._shape)
 
@@ -495,7 +495,7 @@ class Renderer:
             return False
         matrices, plan = self._plane_from_canonical(row), self._plan
         kept = self._overlays.kept(row, frame.planes, matrices)
-        mask = blend.soft_mask(plan.current[row], plan.target[row], self._feather)
+        mask = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
@@ -522,8 +522,8 @@ class Renderer:
             reference = self._lent[lender]
             carried = mesh_warp.warp(vertices, reference.vertices, ids, self._split[lender])
             warps.append((reference, carried, weight))
-        ring = blend.skin_ring(plan.current[row], plan.target[row], mask)
-        mouth = blend.mouth_mask(plan.target[row])
+        ring = masks.skin_ring(plan.current[row], plan.target[row], mask)
+        mouth = masks.mouth_mask(plan.target[row])
         return blend.Patch(mask, ring, tuple(warps), mouth)
 
     def _mix(self, row: int) -> references.Mix:
@@ -537,7 +537,7 @@ class Renderer:
         """The same patch, fused and completed by the net."""
         plan, coding = self._plan, self._coding
         current, target = plan.current[row], plan.target[row]
-        hidden = np.maximum(blend.whole_mask(current, target, self._feather), patch.mask)
+        hidden = np.maximum(masks.whole_mask(current, target, self._feather), patch.mask)
         region = outline(current, target, hidden, patch.ring)
         filmed = as_filmed(shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []

@@ -268,7 +268,7 @@ class Verification:
 
 _CHANGED = "the film was changed after it was made"
 _OTHER = (
-    "the film is not the one that the facts beside it are of: changed, or made anew without them"
+    "the film is not the one that the facts beside it are of: changed, or made again without them"
 )
 
 

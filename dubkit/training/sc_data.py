@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dubkit.errors import InputError
 from dubkit.faces import align, landmark_layout
-from dubkit.lips import blend, mesh_warp, references, refiner
+from dubkit.lips import blend, masks, mesh_warp, references, refiner
 from dubkit.models.sc import ScInput
 from dubkit.records import Doubles, Floats, Picture
 from dubkit.training.dataset import CROP, PreparedSet
@@ -295,8 +295,8 @@ def assemble(
     """All maps of a sample; without ``rng`` the light is left as it is."""
     points = mesh_warp.vertices(target)
     ids = mesh_warp.triangle_map(points, _GRID)
-    mask = blend.whole_mask(current, target, FEATHER)
-    ring = blend.skin_ring(current, target, mask)
+    mask = masks.whole_mask(current, target, FEATHER)
+    ring = masks.skin_ring(current, target, mask)
     drawn = refiner.outline(current, target, mask, ring)
     truth = filmed = refiner.as_filmed(true, _CODING)
     if current is not target:

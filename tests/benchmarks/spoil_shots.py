@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
-from dubkit.lips import blend
+from dubkit.lips import masks
 from dubkit.lips.mesh_warp import grid_from_canonical
 from dubkit.media.planes import Plane, plane_format, plane_from_display
 from dubkit.metrics.lip_sync import LEAST_LABIALS, Speech
@@ -55,11 +55,11 @@ class Rendered:
 
     def mask(self, number: int, plane: int) -> NDArray[np.float32]:
         """(H, W) what a patch covers, soft."""
-        return self._laid(blend.soft_mask, number, plane)
+        return self._laid(masks.soft_mask, number, plane)
 
     def lower_face(self, number: int, plane: int) -> NDArray[np.float32]:
         """(H, W) all of the lower face, soft."""
-        return self._laid(blend.whole_mask, number, plane)
+        return self._laid(masks.whole_mask, number, plane)
 
     def _laid(
         self, covered: Callable[..., NDArray[np.float32]], number: int, plane: int

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from dubkit.faces import align, landmark_layout
-from dubkit.lips import blend, mesh_warp
+from dubkit.lips import blend, masks, mesh_warp
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = mesh_warp.anchors()
@@ -25,7 +25,7 @@ def patch_of(
     reference = blend.cut_reference([picture], [matrix], vertices)
     goal = np.concatenate([target, ANCHORS])
     made = mesh_warp.warp(goal, vertices, mesh_warp.triangle_map(goal, 192))
-    mask = blend.soft_mask(current, target, 0.12)
+    mask = masks.soft_mask(current, target, 0.12)
     return patched(mask * alpha, current, target, (reference, made, 1.0))
 
 
@@ -35,8 +35,8 @@ def patched(
     target: np.ndarray,
     *warps: tuple[blend.Reference, mesh_warp.Warp, float],
 ) -> blend.Patch:
-    ring = blend.skin_ring(current, target, mask)
-    return blend.Patch(mask, ring, warps, blend.mouth_mask(target))
+    ring = masks.skin_ring(current, target, mask)
+    return blend.Patch(mask, ring, warps, masks.mouth_mask(target))
 
 
 def face_picture(
@@ -98,7 +98,7 @@ def test_an_open_target_opens_the_mouth_in_the_picture() -> None:
     vertices = np.concatenate([opened, ANCHORS])
     reference = blend.cut_reference([wide], [align.invert(lender)], vertices)
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
-    mask = blend.soft_mask(current, opened, 0.12)
+    mask = masks.soft_mask(current, opened, 0.12)
     patch = patched(mask, current, opened, (reference, made_warp, 1.0))
     made = picture.copy()
     blend.compose_patch([made], [matrix], patch, 8)
@@ -124,7 +124,7 @@ def test_light_that_changed_between_source_and_frame_is_matched() -> None:
     vertices = np.concatenate([current, ANCHORS])
     reference = blend.cut_reference([picture], [matrix], vertices)
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
-    mask = blend.soft_mask(current, current, 0.12)
+    mask = masks.soft_mask(current, current, 0.12)
     patch = patched(mask, current, current, (reference, made_warp, 1.0))
     made = brighter.copy()
     blend.compose_patch([made], [matrix], patch, 8)
@@ -139,7 +139,7 @@ def test_two_references_keep_the_texture_of_one() -> None:
     other = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
     noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
     lenders = [blend.cut_reference([p], [matrix], vertices) for p in (noisy, other)]
-    mask = blend.soft_mask(current, current, 0.12)
+    mask = masks.soft_mask(current, current, 0.12)
 
     def roughness(weights: tuple[float, float]) -> float:
         made = picture.copy()
@@ -179,7 +179,7 @@ def test_planes_that_lie_alike_come_out_as_each_would_alone() -> None:
     vertices = np.concatenate([current, ANCHORS])
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
     lender = blend.cut_reference(planes, [matrix] * 3, vertices)
-    mask = blend.soft_mask(current, current, 0.12)
+    mask = masks.soft_mask(current, current, 0.12)
     patch = patched(mask, current, current, (lender, made_warp, 1.0))
     together = [p.copy() for p in planes]
     blend.compose_patch(together, [matrix] * 3, patch, 8)
@@ -215,7 +215,7 @@ def test_inside_the_lips_one_reference_is_shown_and_skin_is_mixed() -> None:
     cv2.fillPoly(second, [np.round(face[landmark_layout.LIPS_INNER]).astype(np.int32)], 250)
     vertices = np.concatenate([current, ANCHORS])
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
-    mask = blend.soft_mask(current, current, 0.12)
+    mask = masks.soft_mask(current, current, 0.12)
     lenders = [blend.cut_reference([p], [matrix], vertices) for p in (first, second)]
     lent = [(r, made_warp, 0.5) for r in lenders]
     made = first.copy()
@@ -250,7 +250,7 @@ def test_a_background_of_another_color_leaves_no_stain_on_skin() -> None:
     vertices = np.concatenate([current, ANCHORS])
     made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
     lender = blend.cut_reference([luma, blue, blue], [matrix] * 3, vertices)
-    mask = blend.soft_mask(current, current, 0.12)
+    mask = masks.soft_mask(current, current, 0.12)
     face = align.apply(matrix, current[landmark_layout.OVAL])
     skin = cv2.fillPoly(np.zeros_like(luma), [np.round(face).astype(np.int32)], 1) > 0
     filmed = np.where(skin, blue, 200).astype(np.uint8)  # what is behind the face became green
@@ -268,7 +268,7 @@ def test_detail_is_softened_and_amplified_in_the_mouth_alone() -> None:
     rng = np.random.default_rng(5)
     noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
     lips = align.apply(matrix, current[landmark_layout.LIPS])
-    where = blend.mouth_mask(current)
+    where = masks.mouth_mask(current)
     energies = []
     for gain in (0.7, 1.0, 1.1):
         made = noisy.copy()

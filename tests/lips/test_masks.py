@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from dubkit.faces import align, landmark_layout
-from dubkit.lips import blend, mesh_warp
+from dubkit.lips import masks, mesh_warp
 from tests.faces.faces import with_gap
 
 FEATHER = 0.12
 
 
 def at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
-    grid = np.round(align.apply(mesh_warp.grid_from_canonical(blend.GRID), points)).astype(int)
+    grid = np.round(align.apply(mesh_warp.grid_from_canonical(masks.GRID), points)).astype(int)
     return np.asarray(mask[grid[:, 1], grid[:, 0]])
 
 
@@ -29,10 +29,10 @@ def smiling() -> np.ndarray:
 
 def test_both_mouths_are_covered_whole_even_where_a_smile_reaches_beyond_the_lower_face() -> None:
     wide, narrow = smiling(), with_gap(0.1)
-    whole = blend.whole_mask(wide, narrow, FEATHER)
+    whole = masks.whole_mask(wide, narrow, FEATHER)
     assert at(whole, wide[landmark_layout.LIPS_OUTER]).min() < 0.9  # the outline alone would cut it
     for current, target in ((wide, narrow), (narrow, wide)):
-        mask = blend.soft_mask(current, target, FEATHER)
+        mask = masks.soft_mask(current, target, FEATHER)
         for face in (current, target):
             assert at(mask, face[landmark_layout.LIPS_OUTER]).min() > 0.97
 
@@ -42,7 +42,7 @@ def test_chins_are_covered_as_filmed_and_as_wanted_and_the_sides_of_the_jaw_are_
     opening: float,
 ) -> None:
     current, target = with_gap(0.3 - opening), with_gap(opening)
-    mask = blend.soft_mask(current, target, FEATHER)
+    mask = masks.soft_mask(current, target, FEATHER)
     for face in (current, target):
         assert at(mask, face[landmark_layout.CHIN]).min() > 0.9
     lower = max(current[landmark_layout.JAW[9], 1], target[landmark_layout.JAW[9], 1])
@@ -51,7 +51,7 @@ def test_chins_are_covered_as_filmed_and_as_wanted_and_the_sides_of_the_jaw_are_
 
 
 def test_masks_are_zero_far_from_the_lower_face() -> None:
-    for made in (blend.soft_mask, blend.whole_mask):
+    for made in (masks.soft_mask, masks.whole_mask):
         mask = made(with_gap(0.1), with_gap(0.3), FEATHER)
         assert mask.min() >= 0
         assert mask.max() == 1

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from dubkit.faces import align, landmark_layout
-from dubkit.lips import blend, mesh_warp, refiner
+from dubkit.lips import blend, masks, mesh_warp, refiner
 from tests.faces.faces import drawn, placed, with_gap
 
 ANCHORS = mesh_warp.anchors()
 
 
 def outline_of(current: np.ndarray, target: np.ndarray) -> refiner.Outline:
-    mask = blend.whole_mask(current, target, 0.12)
-    return refiner.outline(current, target, mask, blend.skin_ring(current, target, mask))
+    mask = masks.whole_mask(current, target, 0.12)
+    return refiner.outline(current, target, mask, masks.skin_ring(current, target, mask))
 
 
 def reference(scale: float, size: int) -> blend.Reference:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ModelError
 from dubkit.faces import align
-from dubkit.lips import blend, generator, mesh_warp, references
+from dubkit.lips import generator, masks, mesh_warp, references
 from dubkit.lips.refiner import FacePlan, Mouth, MouthPainter, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format
@@ -90,7 +90,7 @@ def test_the_net_paints_planes_of_every_kind_and_leaves_the_rest_alone(
     frames = film(pixel_format)
     made = rendered(painter, frames, [4])[4]
     warped = rendered(None, frames, [4])[4]
-    mask = blend.soft_mask(plan().current[4], plan().target[4], 0.12)
+    mask = masks.soft_mask(plan().current[4], plan().target[4], 0.12)
     wide = cv2.dilate((mask > 0).astype(np.float32), np.ones((3, 3)))
     reach = cv2.warpAffine(wide, plane_from_grid(4), (SIZE, SIZE)) > 0
     for plane, own, filmed in zip(made, warped, frames[4].planes, strict=True):
@@ -162,7 +162,7 @@ def test_what_the_jaw_of_a_frame_shows_never_matters(
 
 def jaw(row: int) -> np.ndarray:
     """(SIZE, SIZE) where only the patch is shown, less what a resampled neighbor may touch."""
-    mask = blend.soft_mask(plan().current[row], plan().target[row], 0.12)
+    mask = masks.soft_mask(plan().current[row], plan().target[row], 0.12)
     full = (mask >= 1).astype(np.float32)
     shown = cv2.warpAffine(full, plane_from_grid(row), (SIZE, SIZE)) >= 1
     inside = cv2.erode(shown.astype(np.uint8), np.ones((7, 7))) > 0
