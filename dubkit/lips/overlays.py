@@ -68,6 +68,11 @@ _FACE = np.concatenate(
 # bits of an edge map: weak ones by axis and sign, then strong ones by axis
 _AXES = ((1, 2, 16), (4, 8, 32))  # of x and y: rising, falling, strong
 _WEAKLY, _STRONGLY = 15, 48
+_PROVEN = 0x44  # marks of an edge that the face moved away under, on either axis
+# edges over a face, in canonical units of length, that make an overlay certain: real faces without any had up to 4 in
+# ten clips (coding blocks, stripes behind a head), text and logos 14 and more
+_SURELY = 8.0
+_WITHIN = 0.85  # of the lower face around the mouth: without its outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +367,35 @@ class OverlayFinder:
         points = self._candidates(corners, (height, width), loose)
         if len(points) < LEAST:
             return {}
+        share = 0.0 if loose else 0.5  # of the frames: what scrolls lies over a face for moments
+        over = points[self._over_faces(points, corners, (height, width), share)]
+        sure = ((self._marks(over, corners, at, loose) & _PROVEN) > 0).sum(1) >= _SURELY * self.unit
+        if sure.sum() < self._least:  # coding blocks, and what lies behind a face, stand still too
+            return {}
+        return self._marked(self._marks(points, corners, at, loose), points, corners)
+
+    def _over_faces(
+        self, points: Indices, corners: Indices, size: tuple[int, int], share: float
+    ) -> Mask:
+        """(K,) which of ``points`` (K, 2) lie in the lower face and off its outline, in a ``share`` of the frames."""
+        count = np.zeros(size, np.uint16)
+        for number in range(0, len(self._seen), self._least):
+            seen = self._seen[number]
+            face = self._faces[seen.row]
+            outline = np.concatenate([face[landmark_layout.JAW], face[landmark_layout.NOSE_TIP]])
+            middle = face[landmark_layout.LIPS].mean(0)
+            place = corners[number] - np.array([seen.x, seen.y])
+            within = cv2.convexHull(
+                (middle + _WITHIN * (outline - middle) + place).astype(np.float32)
+            )
+            drawn = np.zeros(size, np.uint8)
+            cv2.fillPoly(drawn, [np.round(within).astype(np.int32)], 1)
+            count += drawn
+        most = len(range(0, len(self._seen), self._least))
+        return np.asarray(count[points[:, 1], points[:, 0]] >= max(1.0, share * most))
+
+    def _marks(self, points: Indices, corners: Indices, at: Indices, loose: bool) -> Bits:
+        """(N, K) what is known of the edges at ``points`` in each frame: bits of `_Runs.step`, four an axis."""
         runs = [_Runs(len(points), self.unit, self._least) for _ in range(2)]
         marks = np.zeros((len(self._seen), len(points)), np.uint8)
         last: int | None = None
@@ -377,7 +411,7 @@ class OverlayFinder:
                 state = runs[axis].step(bits, names, moved[:, axis], goes_on)
                 marks[number] |= state << (4 * axis)
             last = number
-        return self._marked(marks, points, corners) if (marks & 0x44).any() else {}
+        return marks
 
     def _candidates(self, corners: Indices, size: tuple[int, int], loose: bool) -> Indices:
         """(K, 2) x and y of the pixels in which an edge stays long enough to be looked at."""
@@ -417,7 +451,11 @@ class OverlayFinder:
         inner, reach = now[landmark_layout.LIPS_INNER], self.unit * _MOVED
         teeth = ((middles > inner.min(0) - reach) & (middles < inner.max(0) + reach)).all(1)
         skull = align.similarity(now[_SKULL], before[_SKULL])
-        moved = np.where(teeth[:, None], middles - align.apply(skull, middles), moved)
+        head = middles - align.apply(skull, middles)
+        moved = np.where(teeth[:, None], head, moved)
+        # a jaw that moves under a head at rest moves no cheek: both must
+        least = np.where(np.abs(head) < np.abs(moved), head, moved)
+        moved = np.where(np.sign(head) == np.sign(moved), least, 0)
         return np.asarray(moved[which], np.float32)
 
     def _marked(self, marks: Bits, points: Indices, corners: Indices) -> dict[int, Edges]:
@@ -430,10 +468,10 @@ class OverlayFinder:
             truth = (marked & 0xCC) | (after & (goes_on * np.uint8(12)))
             truth &= (marked & 0x11) * np.uint8(12)
             after = (marked & 0x33) | truth
-            if np.count_nonzero(after & 0x44) < LEAST:
+            if np.count_nonzero(after & _PROVEN) < LEAST:
                 continue
             maps = []
-            for bit in (0x44, 0xCC):
+            for bit in (_PROVEN, 0xCC):
                 local = points[(after & bit) > 0] - corners[number]
                 x, y = local[((local >= 0) & (local < seen.shape[::-1])).all(1)].T
                 there = np.zeros(seen.shape, np.bool_)
