@@ -439,7 +439,8 @@ class Renderer:
     def _uncovered(self, look: references.Look) -> Indices:
         """(T,) the reference of each frame, with what lies over the chosen ones taken out of them.
 
-        Where nothing else is left than references whose mouths are hidden, the frames keep theirs.
+        Where nothing else is left than references whose mouths are hidden, the frames keep theirs; so do those in which
+        something lies over the lips themselves.
         """
         plan, hidden = self._plan, set[int]()
         frames = len(plan.alpha)
@@ -458,7 +459,9 @@ class Renderer:
             done |= used
             if not clear.hidden:
                 break
-        unseen = np.array([plan.bank[entry] in hidden for entry in path])
+        unseen = np.array(
+            [plan.bank[e] in hidden or self._overlays.over_lips(row) for row, e in enumerate(path)]
+        )
         if unseen.any():
             box = np.ones(2 * self._fade + 1, np.float32)
             wide = np.convolve(unseen, box, "same") > 0
@@ -468,13 +471,15 @@ class Renderer:
 
     @property
     def hidden_frames(self) -> int:
-        """Frames that keep their mouth, since what lies over the picture hides it in all that could be borrowed."""
+        """Frames that keep their mouth, since something lies over it, or over all mouths that could be borrowed."""
+        if (self._plan.alpha > 0).any():
+            self.settled()
         return int(((self._plan.alpha > 0) & (self._alpha == 0)).sum())
 
     def touches(self, index: int) -> bool:
-        """Whether frame ``index`` of the film changes."""
+        """Whether frame ``index`` of the film changes; before all was lent, whether it may."""
         row = index - self._plan.start
-        return 0 <= row < len(self._plan.alpha) and self._plan.alpha[row] > 0
+        return 0 <= row < len(self._alpha) and bool(self._alpha[row] > 0)
 
     def mask(self, index: int) -> Floats | None:
         """(H, W) 0..1, soft, over the first plane: outside it nothing of that frame changes."""

@@ -159,6 +159,8 @@ def _end_of(
         return "refused", gate.kept
     if made is None or made.facts.get("painted", 1):
         return "dubbed", ""
+    if made.facts.get("hidden"):
+        return "as filmed", "text or a picture lies over the mouths"
     spoken = said.facts.get("spoken_frames") if said else None
     if spoken == 0:
         return "as filmed", "no speech in the dub"

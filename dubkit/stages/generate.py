@@ -96,12 +96,12 @@ def run(context: StageContext) -> StageReport:
     parts, faces, renderers = plan(context, cast)
     meters = shot_meters(info, shot, faces, context.config, context.device)
     result = render(context, renderers, meters)
-    meters.save(context.out)
+    (meters if result.painted else ShotMeters()).save(context.out)
     save_choice(context.out, [part.choice for part in parts.values()])
     hidden = [
         (track.track, count)
         for (track, _), renderer in zip(faces, renderers, strict=True)
-        if (count := getattr(renderer, "hidden_frames", 0))
+        if (count := _hidden_frames(renderer))
     ]
     return StageReport(
         engine=cast.names(),
@@ -110,8 +110,18 @@ def run(context: StageContext) -> StageReport:
             for number, count in hidden
         ),
         warnings=_damage(result),
-        facts={"faces": result.faces, "painted": result.painted, "repaired": result.repaired},
+        facts={
+            "faces": result.faces,
+            "painted": result.painted,
+            "repaired": result.repaired,
+            "hidden": sum(count for _, count in hidden),
+        },
     )
+
+
+def _hidden_frames(renderer: base.FaceRenderer) -> int:
+    """Frames that a renderer leaves as filmed, since something lies over the mouth; known when all was lent."""
+    return int(getattr(renderer, "hidden_frames", 0))
 
 
 Planned = tuple[dict[int, Part], list[tuple[FaceTrack, Part]], list[base.FaceRenderer]]
@@ -257,6 +267,8 @@ def render(
     drawn = settings.label and settings.label_as == "picture"
     shown = label.Label(info, settings) if drawn else None
     _lend(FrameReader(context.job.video, info, pts), renderers)
+    for renderer in renderers:
+        _hidden_frames(renderer)  # settles which frames are touched
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
     sample = None

@@ -155,7 +155,7 @@ def test_outside_the_mask_every_sample_is_the_sources(scene: Scene) -> None:
 
 
 def test_frames_that_cannot_be_dubbed_stay_as_they_are(tmp_path: Path) -> None:
-    scene = publish(tmp_path, "yuv420p", SPOKEN, (Untouched(10, 15, "turned away"),))
+    scene = publish(tmp_path, "yuv420p", SPOKEN, (Untouched(10, 15, "covered"),))
     context = scene.context()
     report = generate.run(context)
     source = pictures(scene.root / "film.mkv")
