@@ -133,7 +133,8 @@ def test_a_run_that_is_canceled_keeps_what_is_finished(tmp_path: Path, jobs: int
     assert any(unit.startswith("generate/") for unit in before)
     assert "stitch/job" not in before
     assert bench.run().exit_code == 0
-    assert not set(before) & set(bench.counts())
+    again = set(before) & set(bench.counts())
+    assert len(again) <= jobs - 1, "only what another worker was at is begun again"
 
 
 def test_a_long_unit_is_canceled_too(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def cast(
       dubkit cast movie.mp4
       dubkit run movie.mp4 --audio dub.wav --cast movie.cast.toml
       dubkit cast movie.mp4 --cast movie.cast.toml --out new.cast.toml
-      dubkit cast movie.mp4 --cast movie.cast.toml --out new.cast.toml --consent movie.consent.toml
+      dubkit cast movie.mp4 --cast movie.cast.toml --consent consent.toml
     """
     console.set_verbosity(verbose, quiet)
     with run_cmd.reporting_result(as_json=json, quiet=quiet) as reporter:

@@ -110,8 +110,8 @@ def deliver(
     Examples:
       dubkit deliver movie.dubbed.dubkit --as patches
       dubkit deliver movie.dubbed.dubkit --codec prores_4444 --handles 12
-      dubkit deliver movie.dubbed.dubkit --codec exr --alpha premultiplied --out patches
-      dubkit deliver movie.dubbed.dubkit --timecode 01:00:00:00 --reel A001
+      dubkit deliver movie.dubbed.dubkit --codec exr --out patches
+      dubkit deliver movie.dubbed.dubkit --reel A001
       dubkit deliver movie.dubbed.dubkit --edit new.edl --out new.patches
     """
     console.set_verbosity(verbose, quiet)

@@ -85,7 +85,7 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
       dubkit run movie.mp4 -a anna=a.wav -a boris=b.wav --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
-      dubkit run movie.mp4 --audio dub.wav --language de --cast movie.cast.toml --consent movie.consent.toml
+      dubkit run movie.mp4 --audio dub.wav --language de --consent consent.toml
     """
     console.set_verbosity(verbose, quiet)
     forbid_downloads(offline)

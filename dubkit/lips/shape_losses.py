@@ -33,14 +33,16 @@ def effects() -> tuple[Tensor, Tensor, Tensor]:
     width = (decoded[:, right, 0] - decoded[:, left, 0]) / _FACE
     height = decoded[:, chin, 1] / _FACE
     gap = mouth_shape.gap_effect()
-    return torch.from_numpy(gap), torch.from_numpy(width), torch.from_numpy(height)
+    with torch.inference_mode(mode=False):  # it is kept, whoever calls first, and trained with
+        return torch.from_numpy(gap), torch.from_numpy(width), torch.from_numpy(height)
 
 
 @cache
 def importance() -> Tensor:
     """(K,) how much a unit of each coefficient moves the landmarks, lips weighing as in the basis; sum 1."""
     size = np.linalg.norm(mouth_shape.basis().decode, axis=1) ** 2
-    return torch.from_numpy((size / size.sum()).astype(np.float32))
+    with torch.inference_mode(mode=False):
+        return torch.from_numpy((size / size.sum()).astype(np.float32))
 
 
 def huber(error: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def test_lists_of_editing_programs_are_read(
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.txt", "reject", "no list of markers"),
+        ("a.txt", "reject", "not a list of markers"),
         ("a.csv", "one,two\n1,2\n", "no columns"),
         ("a.csv", "Name,In\nreject,10:00:00:30\n", "no time code"),
         ("a.csv", "Name,In\nreject,11:00:00:00\n", "no frame at 11:00:00:00"),
