@@ -8,25 +8,17 @@ signed). Who has no consent for the dub's language stays as filmed.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from dubkit.config.schema import Section
 from dubkit.errors import InputError, UsageError
+from dubkit.faces.people import read_sheet
 from dubkit.records import Consent
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
-
 KIND: Literal["dubkit-consent"] = "dubkit-consent"
-_LARGEST = 16 * 2**20  # bytes
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HINT = "dubkit cast MOVIE --consent FILE writes one to fill in"
 
@@ -51,20 +43,7 @@ class ConsentFile(Section):
 
 def read_consent(path: Path) -> ConsentFile:
     """Read a consent file. Raises InputError with the first thing that is wrong with it."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise InputError(f"{path} is too large for a consent file", hint=_HINT)
-        found = ConsentFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not a consent file: {error}", hint=_HINT) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path} is not a consent file: {where}: {first['msg']}", hint=_HINT
-        ) from error
+    found = read_sheet(path, ConsentFile, "consent file", _HINT)
     names = [person.name for person in found.person]
     for person in found.person:
         if names.count(person.name) > 1:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -28,7 +28,7 @@ else:
 
 PEOPLE = "people.json"
 KIND: Literal["dubkit-cast"] = "dubkit-cast"
-_LARGEST = 16 * 2**20  # bytes of a cast file
+_LARGEST = 16 * 2**20  # bytes of a file that people fill in
 _FACE = re.compile(r"\d{7,}-\d{7,}/\d+")
 _HINT = "dubkit cast writes cast files"
 
@@ -131,22 +131,28 @@ class CastFile(Section):
     person: tuple[CastPerson, ...] = ()
 
 
-def read_cast(path: Path) -> CastFile:
-    """Read and check a cast file. Raises InputError with the first thing that is wrong with it."""
+_Sheet = TypeVar("_Sheet", bound=Section)
+
+
+def read_sheet(path: Path, sheet: type[_Sheet], what: str, hint: str) -> _Sheet:
+    """Read a TOML file that people fill in, called ``what``. Raises InputError with the first thing wrong in it."""
     try:
         if path.stat().st_size > _LARGEST:
-            raise InputError(f"{path} is too large for a cast file", hint=_HINT)
-        found = CastFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            raise InputError(f"{path} is too large for a {what}", hint=hint)
+        return sheet.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not a cast file: {error}", hint=_HINT) from error
+        raise InputError(f"{path} is not a {what}: {error}", hint=hint) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path} is not a cast file: {where}: {first['msg']}", hint=_HINT
-        ) from error
+        raise InputError(f"{path} is not a {what}: {where}: {first['msg']}", hint=hint) from error
+
+
+def read_cast(path: Path) -> CastFile:
+    """Read and check a cast file. Raises InputError with the first thing that is wrong with it."""
+    found = read_sheet(path, CastFile, "cast file", _HINT)
     for problem in _problems(found):
         raise InputError(f"{path}: {problem[0]}", hint=problem[1])
     return found
