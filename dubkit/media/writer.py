@@ -135,6 +135,8 @@ class FrameWriter:
             hidden = None if packet.pts is None else self._hidden.pop(packet.pts, None)
             if hidden is not None:
                 packet = captions.with_hidden(packet, hidden, self.encoding.codec)
+            if packet.pts is not None and (packet.dts is None or packet.dts > packet.pts):
+                packet.dts = packet.pts  # x265, of a single picture, once in hundreds of times
             self._container.mux(packet)
 
     def _frame(self, planes: Sequence[Plane], alpha: Plane | None) -> VideoFrame:
