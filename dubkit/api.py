@@ -103,8 +103,7 @@ def run(
     (`dubkit.pipeline.verdicts`), ``cast`` one of the people in it (`dubkit.faces.people`), ``consent`` one of who of
     them agreed (`dubkit.faces.consent`); ``junit`` is where the gate's results are written, one case for each shot and
     measure. ``me`` is a file of music and effects that are mixed under the dub, or ``track:N`` for a sound track of
-    the film. ``deliver="patches"`` also writes what `deliver`
-    does. Raises `dubkit.errors.DubkitError`.
+    the film. ``deliver="patches"`` also writes what `deliver` does. Raises `dubkit.errors.DubkitError`.
     """
     under, chosen = music_and_effects(me)
     config = _config(video, presets, [*as_settings(settings), *chosen], flags)
@@ -255,8 +254,8 @@ def cast(
     contact sheet beside it.
 
     ``cast`` is an earlier cast file, whose names are kept; ``consent`` is where a consent file to fill in is
-    written. `run` of the film continues from the analysis. Raises
-    `dubkit.errors.OutputError` where the cast file exists already, unless ``overwrite``.
+    written. `run` of the film continues from the analysis. Raises `dubkit.errors.OutputError` where the cast file
+    exists already, unless ``overwrite``.
     """
     from dubkit.planning.film_cast import make_cast
 

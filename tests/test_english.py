@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dubkit"
 LAB = PACKAGE / "training" / "lab"  # not shipped: its texts are for those who wrote it
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if LAB not in path.parents)
-PAGES = sorted((PACKAGE / "report" / "assets").glob("*.[jh][st]*"))
+PAGES = sorted((PACKAGE / "review" / "assets").glob("*.[jh][st]*"))
 PRESETS = sorted((ROOT / "presets").glob("*.toml"))
 
 BRITISH = (

@@ -116,18 +116,16 @@ def deliver(
     """
     console.set_verbosity(verbose, quiet)
     request = lazy.delivery.DeliveryRequest(
-        *(
-            lazy.inspect.find_work(work),
-            out,
-            kind,
-            codec,
-            handles,
-            alpha,
-            reel,
-            timecode,
-            overwrite,
-            edit,
-        )
+        lazy.inspect.find_work(work),
+        out,
+        kind=kind,
+        codec=codec,
+        handles=handles,
+        alpha=alpha,
+        reel=reel,
+        timecode=timecode,
+        overwrite=overwrite,
+        edit=edit,
     )
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.delivery.deliver(request, reporter)

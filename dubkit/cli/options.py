@@ -296,7 +296,7 @@ Label = Annotated[
     typer.Option(
         metavar="TEXT",
         help="Text shown in the first seconds of the picture, as in 'Dubbed with AI'; its corner and length: "
-        "Where and how long: generate.label_position and generate.label_seconds.",
+        "generate.label_position and generate.label_seconds.",
         show_default="no label",
         rich_help_panel=SETTINGS,
     ),

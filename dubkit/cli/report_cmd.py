@@ -112,7 +112,7 @@ def report(
     if verdicts_from is not None:
         path, count, others = lazy.delivery.read_verdicts(work, verdicts_from, out, timecode)
         facts = {"path": str(path), "verdicts": count, "other_markers": others}
-        _tell(facts, f"{count} verdicts; {others} markers are none", json, quiet)
+        _tell(facts, f"{count} verdicts; {others} other markers", json, quiet)
         return
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
         made = lazy.review.make_report(

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ _ALIKE = (
 )
 _AHEAD = 12  # frames over which likely places are compared
 _LIKELY = 8  # places that are compared
+_TOGETHER = 8192  # pictures that are compared at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _of_list(edit: Path, time: cut_list.FilmTime, count: int) -> tuple[int, list
     return time.begins if begins is None else begins, found
 
 
-def match_pictures(new: Floats, old: Floats) -> Iterator[Stretch]:
+def match_pictures(new: NDArray[Any], old: NDArray[Any]) -> Iterator[Stretch]:
     """Stretches of ``new`` (N, P) small pictures that are in ``old`` (M, P), one after another.
 
     A picture goes on where the one before it was found, as long as it is alike; else the likeliest place is taken,
@@ -146,29 +147,31 @@ def match_pictures(new: Floats, old: Floats) -> Iterator[Stretch]:
         place, start = following, frame
 
 
-def _apart(a: Floats, b: Floats) -> float:
-    return float(np.sqrt(((a - b) ** 2).mean()))
+def _apart(a: NDArray[Any], b: NDArray[Any]) -> Floats:
+    """How far pictures (..., P) are apart: root of the mean square."""
+    return np.asarray(np.sqrt(((a.astype(np.float32) - b) ** 2).mean(-1)), np.float32)
 
 
-def _place(new: Floats, old: Floats, frame: int) -> int | None:
+def _place(new: NDArray[Any], old: NDArray[Any], frame: int) -> int | None:
     """The frame of ``old`` that a picture of ``new`` most likely is; None where none is alike."""
-    apart = np.sqrt(((old - new[frame]) ** 2).mean(1))
+    parts = (old[k : k + _TOGETHER] for k in range(0, len(old), _TOGETHER))
+    apart = np.concatenate([_apart(part, new[frame]) for part in parts])
     likely = np.argsort(apart, kind="stable")[:_LIKELY]
     best: tuple[float, int] | None = None
     for at in (int(place) for place in likely if apart[place] < _ALIKE):
         length = min(_AHEAD, len(new) - frame, len(old) - at)
-        steps = np.sqrt(((new[frame : frame + length] - old[at : at + length]) ** 2).mean(1))
+        steps = _apart(new[frame : frame + length], old[at : at + length])
         alike = int(np.argmax(steps >= _ALIKE)) if (steps >= _ALIKE).any() else length
         score = (-alike + float(steps[:alike].mean()) / _ALIKE, at)
         best = score if best is None or score < best else best
     return None if best is None else best[1]
 
 
-def _small(path: Path) -> NDArray[np.float32]:
+def _small(path: Path) -> NDArray[np.uint8]:
     """(N, P) the pictures of a film, so small that coding hardly matters."""
     info, pts = probe(path)
     pictures = _pictures(path, info, pts)
-    return np.stack([picture.astype(np.float32).ravel() for picture in pictures])
+    return np.stack([picture.ravel() for picture in pictures])
 
 
 def _pictures(path: Path, info: VideoInfo, pts: Integers) -> Iterator[NDArray[np.uint8]]:

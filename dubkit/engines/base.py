@@ -122,7 +122,7 @@ class FaceRenderer(Protocol):
         """Write the mouth into ``planes``, writable copies of ``frame.planes``; False: nothing to write."""
 
     def touches(self, index: int) -> bool:
-        """Whether `paint` would write anything into frame ``index`` of the film."""
+        """Whether `paint` would write anything into frame ``index`` of the film; known when all was lent."""
 
     def mask(self, index: int) -> records.Floats | None:
         """(H, W) 0..1, soft, over the first plane: outside it `paint` changes nothing in that frame; None: nothing."""

@@ -472,14 +472,15 @@ class Renderer:
     @property
     def hidden_frames(self) -> int:
         """Frames that keep their mouth, since something lies over it, or over all mouths that could be borrowed."""
-        if (self._plan.alpha > 0).any():
-            self.settled()
         return int(((self._plan.alpha > 0) & (self._alpha == 0)).sum())
 
     def touches(self, index: int) -> bool:
-        """Whether frame ``index`` of the film changes; before all was lent, whether it may."""
-        row = index - self._plan.start
-        return 0 <= row < len(self._alpha) and bool(self._alpha[row] > 0)
+        """Whether frame ``index`` of the film changes; decided when all was lent."""
+        row, alpha = index - self._plan.start, self._plan.alpha
+        if not (0 <= row < len(alpha) and alpha[row] > 0):
+            return False
+        self.settled()
+        return bool(self._alpha[row] > 0)
 
     def mask(self, index: int) -> Floats | None:
         """(H, W) 0..1, soft, over the first plane: outside it nothing of that frame changes."""
@@ -488,16 +489,13 @@ class Renderer:
         row, plan = index - self._plan.start, self._plan
         soft = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
         place = self._plane_from_canonical(row)[0]
-        return blend.mask_over(soft * plan.alpha[row], place, self._shape)
+        return blend.mask_over(soft * self._alpha[row], place, self._shape)
 
     def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
         """Compose the wanted mouth into ``planes``."""
         if not self.touches(frame.index):
             return False
         row = frame.index - self._plan.start
-        self.settled()
-        if not self._alpha[row]:
-            return False
         matrices, plan = self._plane_from_canonical(row), self._plan
         kept = self._overlays.kept(row, frame.planes, matrices)
         mask = masks.soft_mask(plan.current[row], plan.target[row], self._feather)

@@ -69,8 +69,7 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     if job.verdicts is not None:
         for own in configs(read_verdicts(job.verdicts), config).values():
             check_license(request.license, own)
-    if job.cast is not None:
-        people.read_cast(job.cast)
+    cast = None if job.cast is None else people.read_cast(job.cast)
     withheld = [one for one in consent_of(request) or () if not one.given]
     if job.script is not None:
         remarks: list[str] = []  # the stage speech warns of the same
@@ -88,8 +87,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
             audio.sound_stream(media, stem.path)
     said = tuple(stem_remarks(job)) if speech.STAGE in stages else ()
     said += tuple(f"{one.name} stays as filmed: {one.why}" for one in withheld)
-    if job.cast is not None and job.script is not None:
-        said += tuple(script_remarks(lines, people.read_cast(job.cast)))
+    if cast is not None and job.script is not None:
+        said += tuple(script_remarks(lines, cast))
     if stitch.STAGE not in stages:
         return said
     warning = length_warning(job, config)

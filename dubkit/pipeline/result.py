@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dubkit import errors
-from dubkit.faces.consent import in_words as in_words
+from dubkit.faces.consent import in_words
 from dubkit.faces.people import load_people
 from dubkit.metrics.gate_limits import Check, GateResult, load_gate
 from dubkit.pipeline import dry_run, fingerprint

@@ -15,12 +15,13 @@ import numpy as np
 from dubkit.config import presets, schema
 from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import ConfigError, DubkitError, WorkError
+from dubkit.faces import consent
 from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.metrics import definitions, gate_limits, lips
 from dubkit.metrics.lips import LABIALS, MARKS, opening
 from dubkit.pipeline import inspect, verdicts
 from dubkit.pipeline.job import STAGES
-from dubkit.pipeline.result import about, in_words
+from dubkit.pipeline.result import about
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import (
     SILENCE,
@@ -100,7 +101,7 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         "seconds": 0.0,
         "speech": "",
         "offset": "",
-        "consent": in_words(opened.manifest.consent),
+        "consent": consent.in_words(opened.manifest.consent),
     }
     if opened.receipt("probe", None):
         info, _ = probe.load_film(opened.folder("probe", None))

@@ -21,9 +21,8 @@ from dubkit.stages import base, probe
 from dubkit.work.store import read_record, write_record
 
 CONFORM = "conform.json"
-SURE = (
-    0.7  # confidence from which a finding counts: chance likenesses of short films had .53 and .61
-)
+# confidence from which a finding counts: chance likenesses of short films had .53 and .61
+SURE = 0.7
 CERTAIN = 0.8  # and from which it stops a run
 _LATER = 0.001  # seconds: BWF times nearer to the film's start than this are the start
 _SAME_RATIO = 60e-6  # a stretch this near to the ratio of two frame rates is that ratio

@@ -101,7 +101,7 @@ def run(context: StageContext) -> StageReport:
     hidden = [
         (track.track, count)
         for (track, _), renderer in zip(faces, renderers, strict=True)
-        if (count := _hidden_frames(renderer))
+        if (count := int(getattr(renderer, "hidden_frames", 0)))  # not every engine has them
     ]
     return StageReport(
         engine=cast.names(),
@@ -117,11 +117,6 @@ def run(context: StageContext) -> StageReport:
             "hidden": sum(count for _, count in hidden),
         },
     )
-
-
-def _hidden_frames(renderer: base.FaceRenderer) -> int:
-    """Frames that a renderer leaves as filmed, since something lies over the mouth; known when all was lent."""
-    return int(getattr(renderer, "hidden_frames", 0))
 
 
 Planned = tuple[dict[int, Part], list[tuple[FaceTrack, Part]], list[base.FaceRenderer]]
@@ -267,8 +262,6 @@ def render(
     drawn = settings.label and settings.label_as == "picture"
     shown = label.Label(info, settings) if drawn else None
     _lend(FrameReader(context.job.video, info, pts), renderers)
-    for renderer in renderers:
-        _hidden_frames(renderer)  # settles which frames are touched
     reader = FrameReader(context.job.video, info, pts)
     frames = reader.read(shot.start, shot.end)
     sample = None

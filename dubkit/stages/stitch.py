@@ -153,14 +153,13 @@ def load_signer(config: Config) -> credentials.Signer:
 def _facts_of_change(context: base.StageContext, info: VideoInfo) -> dict[str, object]:
     """What was changed of which film where, and by what."""
     job, config = context.job, context.config
-    shots = []
+    shots, rate = [], float(info.average_rate)
     folders = zip(context.inputs["generate"], context.inputs["gate"], strict=True)
     for shot, (folder, gate) in zip(load_shots(context.folder("shots")), folders, strict=True):
         result = read_record(folder / generate.RESULT, generate.GenerateResult)
         if not result.painted or load_gate(gate).kept:
             continue
         spans = result.spans or ((shot.start, shot.end),)
-        rate = float(info.average_rate)
         shots.append(
             {
                 "shot": shot.name,
@@ -245,55 +244,56 @@ def _segments(
     segments = [folder / generate.SEGMENT for folder in folders]  # of untouched shots none
     if context.config.gate.border == "fade" and any(kept):
         segments = _faded(context, shots, kept, segments)
+    film = _Coded.of(context)
     pieces: list[concat.Piece] = []
     for shot, segment, folder, result in zip(shots, segments, folders, results, strict=True):
-        pieces += _pieces(context, shot, segment, folder, result)
+        pieces += film.pieces(shot, segment, folder, result)
     return tuple(pieces), results
 
 
-def _pieces(
-    context: base.StageContext,
-    shot: Shot,
-    segment: Path,
-    folder: Path,
-    result: generate.GenerateResult,
-) -> list[concat.Piece]:
-    """What the pictures of a shot are made of."""
-    info, pts = load_film(context.folder("probe"))
-    times = fields.frame_times(pts, info)
-    if result.copied is None:
-        return _between_painted(context, shot, segment, result, info, times)
-    first, last = (index // info.lines for index in result.copied)
-    ends = [folder / name for name in (generate.HEAD, generate.TAIL)]
-    span = concat.Span(context.job.video, info, int(times[first]), int(times[last - 1]))
-    around: list[concat.Piece] = [path for path in ends if path.is_file()]
-    head = [ends[0]] if ends[0] in around else []
-    tail = [ends[1]] if ends[1] in around else []
-    return [*head, span, *tail]
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """The film as it is coded, whose own pictures stand where nothing was painted."""
 
+    path: Path
+    times: Pts  # of coded frames
+    info: VideoInfo
+    anywhere: bool  # whether single frames may be taken out of it
 
-def _between_painted(
-    context: base.StageContext,
-    shot: Shot,
-    segment: Path,
-    result: generate.GenerateResult,
-    info: VideoInfo,
-    times: Pts,
-) -> list[concat.Piece]:
-    """The segment of a shot, and in its place the film's own coded frames where nothing was painted and that can be."""
-    settings, lines = context.config.generate, info.lines
-    meets = copying.can_meet(info, generate.shot_encoding(context, info), settings)
-    whole = len(load_clean_points(context.folder("probe"))) == len(times)
-    if result.spans is None or result.repaired or not (meets and whole):
-        return [segment]
-    if not copying.stands_alone(info.codec):
-        return [segment]
-    first, last = shot.start // lines, -(-shot.end // lines)
-    painted = np.zeros(last - first, np.bool_)
-    for start, end in result.spans:
-        painted[start // lines - first : -(-end // lines) - first] = True
-    own = concat.Span(context.job.video, info, 0, 0)
-    return concat.between_painted(segment, own, times[first:last], painted)
+    @classmethod
+    def of(cls, context: base.StageContext) -> _Coded:
+        info, pts = load_film(context.folder("probe"))
+        times, settings = fields.frame_times(pts, info), context.config.generate
+        anywhere = (
+            copying.stands_alone(info.codec)
+            and copying.can_meet(info, codecs.encoding_for(info, settings), settings)
+            and len(load_clean_points(context.folder("probe"))) == len(times)
+        )
+        return cls(context.job.video, times, info, anywhere)
+
+    def span(self, first: int, last: int) -> concat.Span:
+        """Coded frames from ``first`` to before ``last``."""
+        times = self.times
+        return concat.Span(self.path, self.info, int(times[first]), int(times[last - 1]))
+
+    def pieces(
+        self, shot: Shot, segment: Path, folder: Path, result: generate.GenerateResult
+    ) -> list[concat.Piece]:
+        """What the pictures of a shot are made of."""
+        if result.copied is not None:
+            first, last = (index // self.info.lines for index in result.copied)
+            ends = (folder / generate.HEAD, folder / generate.TAIL)  # made before and after them
+            head, tail = ([path] if path.is_file() else [] for path in ends)
+            return [*head, self.span(first, last), *tail]
+        if result.spans is None or result.repaired or not self.anywhere:
+            return [segment]
+        first, last = shot.start // self.info.lines, -(-shot.end // self.info.lines)
+        painted = np.zeros(last - first, np.bool_)
+        for start, end in result.spans:
+            painted[start // self.info.lines - first : -(-end // self.info.lines) - first] = True
+        return concat.between_painted(
+            segment, self.span(first, last), self.times[first:last], painted
+        )
 
 
 def _faded(
