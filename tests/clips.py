@@ -153,3 +153,13 @@ def tone(path: Path, seconds: float, rate: int = 16000, level: float = 0.5) -> P
         file.setframerate(rate)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
     return path
+
+
+def save_wav(path: Path, samples: NDArray[np.float32], rate: int = 16000) -> None:
+    """Write mono samples (N,), -1..1, as 16-bit WAV."""
+    whole = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(whole.tobytes())

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.media.audio import save_wav
 from dubkit.media.process import find_program, run
 from dubkit.media.writer import FrameWriter
 from dubkit.records import Color, Floats, Picture, StreamInfo, VideoInfo
+from tests.clips import save_wav
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 WIDTH, HEIGHT, RATE = 640, 480, 25

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,16 +234,6 @@ def _clean(frame: AudioFrame, channel: int) -> Floats:
     samples: Floats = np.array(frame.to_ndarray()[channel], np.float32)
     samples = np.where(np.abs(samples) < LOUDEST, samples, np.float32(0))
     return np.clip(samples, -1.0, 1.0, out=samples)
-
-
-def save_wav(path: Path, samples: Floats, rate: int = SPEECH_RATE) -> None:
-    """Write mono samples (N,), -1..1, as 16-bit WAV."""
-    whole = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(whole.tobytes())
 
 
 _LEAD = 0.5  # seconds sought before the start: codecs need some run-up

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.speech.espeak import located
+from tests.clips import save_wav
 
 _WORD, _END, _PHONEME = 1, 5, 7
 _SYNCHRONOUS, _PHONEME_EVENTS_IN_IPA, _UTF8 = 2, 3, 1

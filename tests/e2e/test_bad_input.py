@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dubkit.cli.app import app
-from dubkit.media.audio import save_wav
 from dubkit.media.process import find_program, run
 from dubkit.work.lock import hold
+from tests.clips import save_wav
 
 runner = CliRunner()
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0

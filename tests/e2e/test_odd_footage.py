@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from dubkit.cli.app import app
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
-from tests.clips import pictures_film
+from tests.clips import pictures_film, save_wav
 from tests.portrait import SHOTS, render
 
 runner = CliRunner()

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import dubkit
-from dubkit.media.audio import save_wav
 from dubkit.parallel import scheduler
-from tests.clips import pictures_film
+from tests.clips import pictures_film, save_wav
 from tests.portrait import SHOTS, render
 
 LENGTHS = (24, 12, 20, 14)

@@ -13,10 +13,10 @@ import pytest
 
 from dubkit.faces.people import read_cast
 from dubkit.faces.selection import load_tracks
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
-from tests.clips import ffmpeg
+from tests.clips import ffmpeg, save_wav
 from tests.portrait import build_portrait_film
 
 RATE, SECONDS = 16000, 2.4

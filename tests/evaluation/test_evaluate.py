@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from dubkit.cli.app import app
 from dubkit.errors import InputError, UsageError
 from dubkit.evaluation import BY_NAME, MEASURES, pairs_of
-from dubkit.media.audio import load_samples, save_wav
-from tests.clips import film, shots_film
+from dubkit.media.audio import load_samples
+from tests.clips import film, save_wav, shots_film
 from tests.metrics.test_syncnet import random_net
 
 runner = CliRunner()

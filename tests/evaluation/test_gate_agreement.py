@@ -12,9 +12,10 @@ import dubkit
 from dubkit.config.presets import load_config
 from dubkit.evaluation import BY_NAME, evaluate
 from dubkit.evaluation.against_reference import ShotMeasures
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.metrics.gate_limits import LIMITS
 from dubkit.progress import NoProgress
+from tests.clips import save_wav
 from tests.portrait import build_portrait_film
 
 QUIET = 5.0  # seconds before the dub begins: the first shot is silent, the last one speaks

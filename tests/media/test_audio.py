@@ -16,10 +16,9 @@ from dubkit.media.audio import (
     load_samples,
     map_samples,
     parts,
-    save_wav,
     stream_samples,
 )
-from tests.clips import ffmpeg, film, tone
+from tests.clips import ffmpeg, film, save_wav, tone
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a", "ogg", "opus", "mkv", "ac3"])

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from dubkit.engines.containment import contained
-from dubkit.media.audio import save_wav
+from tests.clips import save_wav
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, speak
 from tests.portrait import build_portrait_film

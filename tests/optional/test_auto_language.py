@@ -14,10 +14,9 @@ import pytest
 
 from dubkit.config.schema import SpeechSettings
 from dubkit.engines.registry import released
-from dubkit.media.audio import save_wav
 from dubkit.records import ScriptLine
 from dubkit.speech.auto import AlignerByLanguage
-from tests.clips import film
+from tests.clips import film, save_wav
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import Spoken, speak
 

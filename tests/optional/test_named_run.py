@@ -16,9 +16,9 @@ import pytest
 from dubkit.config.schema import FaceSettings
 from dubkit.engines.containment import contained
 from dubkit.faces.embedded import EmbeddedDetector
-from dubkit.media.audio import save_wav
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
+from tests.clips import save_wav
 from tests.optional.conftest import NUMBERS
 from tests.optional.speech import RATE, Spoken, speak
 from tests.portrait import SHOTS, build_portrait_film, render

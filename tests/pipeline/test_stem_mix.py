@@ -10,11 +10,11 @@ import pytest
 
 from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.faces.people import CastFile
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.pipeline.inputs import script_remarks, stem_remarks
 from dubkit.pipeline.stems import before_the_sum, find_dub, write_sum
 from dubkit.records import Job, ScriptLine, Stem
-from tests.clips import ffmpeg
+from tests.clips import ffmpeg, save_wav
 
 RATE = 16000
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from dubkit.media import audio
-from dubkit.media.audio import map_samples, save_wav
+from dubkit.media.audio import map_samples
 from dubkit.records import Floats
 from dubkit.speech import activity, mel_levels
 from dubkit.speech.activity import Track, unspoken
 from dubkit.speech.mel_levels import SAMPLE_RATE, mel_levels_of
+from tests.clips import save_wav
 
 
 def _peak(work: Callable[[Floats], object], minutes: int) -> int:

@@ -11,13 +11,13 @@ import pytest
 
 from dubkit.config.schema import Config, ConformSettings
 from dubkit.errors import ConformError, UsageError
-from dubkit.media.audio import SPEECH_RATE, save_wav
+from dubkit.media.audio import SPEECH_RATE
 from dubkit.media.probe import probe
 from dubkit.records import AT_START, Job, Placement
 from dubkit.speech.sound_offset import Finding
 from dubkit.stages import conform, probe as probe_stage
 from dubkit.stages.base import StageContext, StageReport
-from tests.clips import ffmpeg, film, tone
+from tests.clips import ffmpeg, film, save_wav, tone
 from tests.speech.test_sound_offset import moved, scene
 
 LENGTH = 30.0

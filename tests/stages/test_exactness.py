@@ -19,7 +19,7 @@ from dubkit.engines.base import FaceRenderer
 from dubkit.faces.people import Role, save_roles
 from dubkit.faces.selection import CHOICES, TRACKS, load_choice, load_tracks
 from dubkit.lips.articulation import Articulator
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane
 from dubkit.metrics.shot_meter import LIPS, SEEN
@@ -30,7 +30,7 @@ from dubkit.speech.timing import cut_timing, load_timing, save_timing
 from dubkit.stages import faces, generate, probe as probe_stage
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
-from tests.clips import pictures_film
+from tests.clips import pictures_film, save_wav
 from tests.portrait import SHOTS, render
 
 FRAMES = 36

@@ -12,7 +12,7 @@ import pytest
 
 from dubkit.config.schema import Config
 from dubkit.errors import InputError, WorkError
-from dubkit.media.audio import load_samples, save_wav
+from dubkit.media.audio import load_samples
 from dubkit.records import Job, Phoneme, Placement, Shot, Speech, Stem
 from dubkit.speech.encoder_rows import cell_count
 from dubkit.speech.sound_offset import Finding
@@ -21,6 +21,7 @@ from dubkit.stages import speech, timing
 from dubkit.stages.base import StageContext
 from dubkit.stages.conform import judge
 from dubkit.work.store import write_record
+from tests.clips import save_wav
 from tests.portrait import ASSETS
 from tests.speech.test_nonspeech import music
 from tests.work.test_store import video

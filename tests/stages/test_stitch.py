@@ -13,7 +13,7 @@ import pytest
 
 from dubkit.config.schema import Config
 from dubkit.errors import InputError, UsageError
-from dubkit.media.audio import audio_info, load_samples, save_wav
+from dubkit.media.audio import audio_info, load_samples
 from dubkit.media.frames import FrameReader
 from dubkit.media.loudness import measure
 from dubkit.media.probe import probe
@@ -27,7 +27,7 @@ from dubkit.stages.base import StageContext, StageReport
 from dubkit.stages.conform import CONFORM, judge
 from dubkit.stages.generate import RESULT, SEGMENT, GenerateResult
 from dubkit.work.store import write_record
-from tests.clips import ffmpeg, film, timed_film, tone
+from tests.clips import ffmpeg, film, save_wav, timed_film, tone
 
 
 def stitched(
