@@ -73,6 +73,7 @@ def run(
     work: Path | str | None = None,
     shots: Path | str | None = None,
     analysis: Path | str | None = None,
+    reuse: Path | str | None = None,
     presets: Sequence[str] = (),
     settings: Settings = (),
     until: str | None = None,
@@ -103,7 +104,9 @@ def run(
     (`dubkit.pipeline.verdicts`), ``cast`` one of the people in it (`dubkit.faces.people`), ``consent`` one of who of
     them agreed (`dubkit.faces.consent`); ``junit`` is where the gate's results are written, one case for each shot and
     measure. ``me`` is a file of music and effects that are mixed under the dub, or ``track:N`` for a sound track of
-    the film. ``deliver="patches"`` also writes what `deliver` does. Raises `dubkit.errors.DubkitError`.
+    the film. ``reuse`` is the work folder of an earlier cut (or its film or result): shots whose frames and dub are
+    still the same are taken over from it. ``deliver="patches"`` also writes what `deliver` does. Raises
+    `dubkit.errors.DubkitError`.
     """
     under, chosen = music_and_effects(me)
     config = _config(video, presets, [*as_settings(settings), *chosen], flags)
@@ -115,6 +118,7 @@ def run(
         work=work,
         shots=shots,
         analysis=analysis,
+        reuse=None if reuse is None else find_work(local_path(reuse)),
         verdicts=verdicts,
         cast=cast,
         consent=consent,

@@ -502,10 +502,20 @@ class Job:
     stems: tuple[Stem, ...] = ()  # the speech of single people, of which ``audio`` is the mix
     consent: Path | None = None  # a consent file: who of the cast agreed to which languages
     summed: bool = False  # the mix is the sum of the stems, which is written when it is needed
+    reuse: Path | None = None  # the work folder of an earlier cut, whose renders are taken over
 
     @property
     def name(self) -> str:
         return self.output.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A shot whose frames are those of a shot of an earlier job, so that its render may be taken over."""
+
+    shot: str  # of this film, by its frames
+    earlier: str  # of the other film
+    first: int  # the frame of the other film that this shot begins with
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,16 @@ Analysis = Annotated[
         rich_help_panel=FILES,
     ),
 ]
+Reuse = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="WORK",
+        help="The work folder of an earlier cut of MOVIE: shots whose frames and dub are still the same are taken "
+        "over from it.",
+        show_default=False,
+        rich_help_panel=FILES,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(

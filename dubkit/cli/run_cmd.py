@@ -33,6 +33,7 @@ def run(
     trust_script: o.TrustScript = False,
     shots: o.Shots = None,
     analysis: o.Analysis = None,
+    reuse: o.Reuse = None,
     overwrite: o.Overwrite = False,
     wait: o.Wait = False,
     preset: o.Presets = None,
@@ -86,6 +87,7 @@ def run(
       dubkit run movie.mp4 -a anna=a.wav -a boris=b.wav --cast movie.cast.toml
       dubkit run movie.mp4 --audio dub.wav --actor anna.safetensors
       dubkit run movie.mp4 --audio dub.wav --language de --consent consent.toml
+      dubkit run new-cut.mov --audio new-dub.wav --reuse movie.dubbed.dubkit
     """
     console.set_verbosity(verbose, quiet)
     forbid_downloads(offline)
@@ -118,6 +120,7 @@ def run(
             work=work,
             shots=shots,
             analysis=analysis,
+            reuse=None if reuse is None else lazy.inspect.find_work(reuse),
             verdicts=verdicts,
             cast=cast,
             consent=consent,

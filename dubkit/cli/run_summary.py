@@ -29,6 +29,8 @@ _SAID = {
 def summary(result: RunResult) -> Iterator[str]:
     """The lines of the summary; the last one is where the result is."""
     yield from _shots(result)
+    if taken := result.facts.get("generate.taken_over"):
+        yield f"renders of {taken} shots are taken over from the earlier cut"
     if result.people and any(shot.end == "dubbed" for shot in result.shots):
         people = sorted(result.people.items(), key=lambda row: -row[1])
         yield "people dubbed: " + ", ".join(f"{name} ({took:.1f} s)" for name, took in people)

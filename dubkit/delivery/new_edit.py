@@ -10,38 +10,22 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dubkit.delivery import cut_list
 from dubkit.errors import InputError
-from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
+from dubkit.stages.shots import Stretch, match_pictures, small_pictures
 
 if TYPE_CHECKING:
     from dubkit.pipeline.inspect import OpenedJob
-    from dubkit.records import Floats, Integers, Shot, VideoInfo
+    from dubkit.records import Shot
 
 State = Literal["stays", "moved", "trimmed", "new"]
 LISTS = (".edl", ".otio")
-_SIDE = 32  # pixels, long side of the pictures that are compared
-_ALIKE = (
-    6.0  # levels of 255, root of the mean square, by which coding changes a small picture at most
-)
-_AHEAD = 12  # frames over which likely places are compared
-_LIKELY = 8  # places that are compared
-_TOGETHER = 8192  # pictures that are compared at once
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Consecutive frames of the new edit; ``old`` is the first one's place in the old film, None: not there."""
-
-    new: int
-    old: int | None
-    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,57 +110,10 @@ def _of_list(edit: Path, time: cut_list.FilmTime, count: int) -> tuple[int, list
     return time.begins if begins is None else begins, found
 
 
-def match_pictures(new: NDArray[Any], old: NDArray[Any]) -> Iterator[Stretch]:
-    """Stretches of ``new`` (N, P) small pictures that are in ``old`` (M, P), one after another.
-
-    A picture goes on where the one before it was found, as long as it is alike; else the likeliest place is taken,
-    by the pictures that follow.
-    """
-    place, start = _place(new, old, 0), 0
-    for frame in range(1, len(new) + 1):
-        following = None
-        if frame < len(new):
-            at = None if place is None else place + frame - start
-            goes_on = at is not None and at < len(old) and _apart(new[frame], old[at]) < _ALIKE
-            if goes_on:
-                continue
-            following = _place(new, old, frame)
-            if place is None and following is None:
-                continue
-        yield Stretch(start, place, frame - start)
-        place, start = following, frame
-
-
-def _apart(a: NDArray[Any], b: NDArray[Any]) -> Floats:
-    """How far pictures (..., P) are apart: root of the mean square."""
-    return np.asarray(np.sqrt(((a.astype(np.float32) - b) ** 2).mean(-1)), np.float32)
-
-
-def _place(new: NDArray[Any], old: NDArray[Any], frame: int) -> int | None:
-    """The frame of ``old`` that a picture of ``new`` most likely is; None where none is alike."""
-    parts = (old[k : k + _TOGETHER] for k in range(0, len(old), _TOGETHER))
-    apart = np.concatenate([_apart(part, new[frame]) for part in parts])
-    likely = np.argsort(apart, kind="stable")[:_LIKELY]
-    best: tuple[float, int] | None = None
-    for at in (int(place) for place in likely if apart[place] < _ALIKE):
-        length = min(_AHEAD, len(new) - frame, len(old) - at)
-        steps = _apart(new[frame : frame + length], old[at : at + length])
-        alike = int(np.argmax(steps >= _ALIKE)) if (steps >= _ALIKE).any() else length
-        score = (-alike + float(steps[:alike].mean()) / _ALIKE, at)
-        best = score if best is None or score < best else best
-    return None if best is None else best[1]
-
-
 def _small(path: Path) -> NDArray[np.uint8]:
-    """(N, P) the pictures of a film, so small that coding hardly matters."""
+    """(N, P) a film's pictures, of interlaced film one of each frame."""
     info, pts = probe(path)
-    pictures = _pictures(path, info, pts)
-    return np.stack([picture.ravel() for picture in pictures])
-
-
-def _pictures(path: Path, info: VideoInfo, pts: Integers) -> Iterator[NDArray[np.uint8]]:
-    for frame in FrameReader(path, info, pts).read(0, info.frames):
-        yield frame.picture(_SIDE)
+    return small_pictures(path, info, pts)[:: info.lines]
 
 
 def _reuses(

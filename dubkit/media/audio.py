@@ -17,7 +17,7 @@ from av.container import InputContainer
 
 from dubkit.errors import InputError
 from dubkit.media.container import open_media
-from dubkit.records import Floats
+from dubkit.records import Doubles, Floats
 
 SPEECH_RATE = 16000
 LOUDEST = 1000.0  # full scale is 1: what is further out is no sound, and encoders refuse it
@@ -234,6 +234,34 @@ def _clean(frame: AudioFrame, channel: int) -> Floats:
     samples: Floats = np.array(frame.to_ndarray()[channel], np.float32)
     samples = np.where(np.abs(samples) < LOUDEST, samples, np.float32(0))
     return np.clip(samples, -1.0, 1.0, out=samples)
+
+
+_SAME, _SLACK = (
+    0.97,
+    0.005,
+)  # correlation of sound that is the same, and seconds by which it may lie elsewhere
+_SILENT = 1e-4  # root of the mean square
+
+
+def same_sound(one: tuple[Path, Doubles], other: tuple[Path, Doubles]) -> bool:
+    """Whether two files sound the same over the moments (T,) of as many frames, be it louder or quieter."""
+    spans = []
+    for path, times in (one, other):
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
+        with open_media(path) as container:
+            origin = (container.start_time or 0) / av.time_base
+        start = origin + float(times[0])
+        spans.append(load_span(path, start - _SLACK, start + step * len(times) + _SLACK))
+    if spans[0] is None or spans[1] is None:
+        return False
+    count, slack = min(map(len, spans)), round(_SLACK * SPEECH_RATE)
+    a, b = (span[:count] - span[:count].mean() for span in spans)
+    middle, levels = a[slack:-slack], [float(np.sqrt((x**2).mean())) for x in (a, b)]
+    if max(levels) < _SILENT:
+        return True
+    best = max(float(middle @ b[at : at + len(middle)]) for at in range(2 * slack + 1))
+    size = float(np.linalg.norm(middle)) * float(np.linalg.norm(b[slack:-slack]))
+    return min(levels) >= _SILENT and best > _SAME * size
 
 
 _LEAD = 0.5  # seconds sought before the start: codecs need some run-up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -343,6 +344,57 @@ def fade_segment(
     with FrameWriter(out, reader.info, settings, encoding=encoding) as writer:
         for number, (a, b) in enumerate(zip(filmed, made, strict=True)):
             writer.write(_mixed(a, b, fade.share(number, there.frames)), a.pts, a.extras)
+
+
+def part_of_segment(
+    segment: Path,
+    skip: int,
+    reader: frames.FrameReader,
+    start: int,
+    painted: Mask,
+    settings: GenerateSettings,
+    out: Path,
+    encoding: Encoding,
+) -> bool:
+    """Write the pictures of a finished segment from number ``skip`` on as those of a film from frame ``start`` on.
+
+    Its coded pictures are taken where they can be. Else those that are ``painted`` (N,) are coded once more, and the
+    others are the film's own. False, and no file, where the segment's pictures are of another kind.
+    """
+    there, times = probe(segment, wanted=reader.info.fields or "none")
+    count, lines = len(painted), there.lines
+    if there.pixel_format != reader.info.pixel_format or there.frames < skip + count:
+        return False
+    alike = _coded_alike(segment, there, reader.info, encoding)
+    if alike and not skip and there.frames == count:
+        shutil.copyfile(segment, out)
+        return True
+    if alike and copying.stands_alone(there.codec):
+        coded, rate = fields.frame_times(times, there), there.average_rate / lines
+        first, last = skip // lines, -(-(skip + count) // lines)
+        piece = Span(segment, there, int(coded[first]), int(coded[last - 1]), made=True)
+        grid = np.arange(last - first) * rate.denominator
+        join_segments([piece], grid, Fraction(1, rate.numerator), out)
+        return True
+    made = frames.FrameReader(segment, there, times).read(skip, skip + count)
+    filmed = reader.read(start, start + count)
+    with FrameWriter(out, reader.info, settings, encoding=encoding) as writer:
+        for new, own, one in zip(made, filmed, painted, strict=True):
+            writer.write((new if one else own).planes, own.pts, own.extras)
+    return True
+
+
+def _coded_alike(segment: Path, there: VideoInfo, film: VideoInfo, encoding: Encoding) -> bool:
+    """Whether the coded pictures of a segment could have been made by an encoding for this film."""
+    if there.codec != encoding.codec:
+        return False
+    if there.codec == film.codec and there.profile != film.profile and there.codec != "h264":
+        return False
+    if there.codec != "h264":
+        return True
+    wanted = encoding.options.get("x264-params", "").partition("sps-id=")[2].partition(":")[0]
+    sets = copying.parameter_sets(_header(segment))
+    return {copying.set_number(unit) for unit in sets if unit[0] & 31 == 7} == {int(wanted or 0)}
 
 
 def _mixed(source: frames.Frame, made: frames.Frame, share: float) -> tuple[planes.Plane, ...]:

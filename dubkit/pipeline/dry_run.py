@@ -13,7 +13,7 @@ from dubkit.records import Shot, StageResult
 from dubkit.stages.base import Per
 from dubkit.work.manifest import key
 
-SHOTS = "shots"  # the stage that finds the shots, and its record: shots.json
+SHOTS = fingerprint.SHOTS  # its record is shots.json
 UNKNOWN = "*"
 
 _SHOTS: TypeAdapter[tuple[Shot, ...]] = TypeAdapter(tuple[Shot, ...])

@@ -13,21 +13,15 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.pipeline.request import RunRequest
-from dubkit.records import Consent, Decision, FileDigest, Job, Shot, StageResult
+from dubkit.records import Consent, Decision, FileDigest, Job, Shot, StageResult, Taken
 from dubkit.stages.base import Per, Source, Stage
 from dubkit.work import manifest, shared_analysis, store
-from dubkit.work.folder import intact
+from dubkit.work.folder import EarlierJob, dub_name, intact, picture_name
 
 JOB_UNIT = "job"
+SHOTS, TAKEN = "shots", "taken.json"  # the stage that finds the shots, and what it takes over
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
 STEM = "stem "  # begins the name of a stem among the inputs
-_SHOTWISE = (
-    "shots",
-    "verdicts",
-    "cast",
-    "me",
-    "consent",
-)  # inputs that make no other dub of a film
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +77,8 @@ class Run:
 
     def source(self, kind: Source) -> Path:
         """The folder of all units with this source."""
-        film = self.inputs["video"].sha256
-        if kind is Source.VIDEO:
-            return self.job.work / f"video-{store.short(film)}"
-        read = {name: entry.sha256 for name, entry in self.inputs.items() if name not in _SHOTWISE}
-        return self.job.work / f"dub-{store.short(store.digest_value(read))}"
+        named = picture_name if kind is Source.VIDEO else dub_name
+        return self.job.work / named(self.inputs)
 
     def library(self, stage: Stage) -> Path | None:
         """The library that this stage's units are shared through; None for those of a dub."""
@@ -111,6 +102,7 @@ class Unit:
     receipt: StageResult | None
     twin: Path | None = None  # the same work, done for another dub of this film
     blocked: str | None = None  # the failed upstream unit that leaves it without input
+    taken: Taken | None = None  # the shot of an earlier cut whose render may be taken over
 
     @property
     def name(self) -> str:
@@ -136,12 +128,13 @@ def examine(
     ``results`` holds the current results of the stages before, by ``stage/unit``.
     """
     common = _own_parts(run, stage, None)
+    earlier = _Earlier.of(run) if stage.takes_over else None
     wanted = list(shots) if stage.per is Per.SHOT else [None]
     units = []
     for shot in wanted:
         special = shot is not None and shot.name in run.own
         own = _own_parts(run, stage, shot) if special else common
-        units.append(_unit(run, stage, shot, shots, results, own))
+        units.append(_unit(run, stage, shot, shots, results, own, earlier))
     return units
 
 
@@ -183,8 +176,10 @@ def _unit(
     shots: Sequence[Shot],
     results: Mapping[str, StageResult],
     own: Mapping[str, str],
+    earlier: _Earlier | None = None,
 ) -> Unit:
     parts = {**own, "unit": shot.name if shot else JOB_UNIT}
+    taken = earlier.made_of(stage, shot, parts) if earlier and shot else None
     if (
         shot and shot.transitions and stage.source is Source.VIDEO
     ):  # a dub's stages read its outputs
@@ -217,7 +212,46 @@ def _unit(
         twin = twin or (shared_analysis.find(shared, folder, fingerprint) if shared else None)
     if twin:
         current, reason, receipt = True, "current", intact(twin)
-    return Unit(stage, shot, folder, parts, inputs, current, reason, receipt, twin, blocked)
+    return Unit(stage, shot, folder, parts, inputs, current, reason, receipt, twin, blocked, taken)
+
+
+class _Earlier:
+    """The job of an earlier cut, and which of its shots are in this film."""
+
+    def __init__(self, job: EarlierJob, taken: Sequence[Taken]) -> None:
+        self.job, self.taken = job, {one.shot: one for one in taken}
+
+    @classmethod
+    def of(cls, run: Run) -> _Earlier | None:
+        """None where there is no such job, or the shots are not known yet."""
+        stage = next((stage for stage in run.stages if stage.name == SHOTS), None)
+        if run.job.reuse is None or stage is None:
+            return None
+        path = run.folder(stage, None) / TAKEN
+        if not path.is_file():
+            return None
+        return cls(EarlierJob(run.job.reuse), store.read_record(path, list[Taken]))
+
+    def made_of(self, stage: Stage, shot: Shot, parts: dict[str, str]) -> Taken | None:
+        """The shot whose unit may be taken over, made with the same settings; ``parts`` then name it."""
+        taken = self.taken.get(shot.name)
+        if taken is None:
+            return None
+        of_dub = stage.source is Source.DUB
+        place = self.job.dub if of_dub else self.job.picture
+        receipt = intact(place(stage.name, taken.earlier))
+        if receipt is None or receipt.error is not None:
+            return None
+        own = {name: value for name, value in parts.items() if name.startswith(_DECIDES)}
+        if own != {n: value for n, value in receipt.parts.items() if n.startswith(_DECIDES)}:
+            return None
+        named = [taken.earlier, taken.first, sorted(receipt.outputs.items())]
+        named += [self.job.inputs["audio"].sha256] if of_dub else []
+        parts["taken over"] = store.digest_value(named)
+        return taken
+
+
+_DECIDES = ("stage version", "engine", "settings ")  # parts of a fingerprint besides the inputs
 
 
 def _find_twin(folder: Path, fingerprint: str) -> Path | None:
@@ -257,7 +291,8 @@ def _own_parts(run: Run, stage: Stage, shot: Shot | None) -> dict[str, str]:
         decision = run.decision_of(shot)
         parts["verdict"] = f"{decision.verdict} {decision.note}".strip() if decision else "none"
     files = [name for name in run.inputs if name.startswith(STEM) and "stems" in stage.files]
-    for name in (*(name for name in stage.files if name != "stems"), *files):
+    named = [n for n in stage.files if n != "stems" and (n != "reuse" or n in run.inputs)]
+    for name in (*named, *files):
         parts[f"file {name}"] = run.inputs[name].sha256 if name in run.inputs else "none"
     if stage.name == FILM:
         parts["container"] = run.job.output.suffix.lower()

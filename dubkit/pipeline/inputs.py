@@ -27,10 +27,10 @@ from dubkit.pipeline import fingerprint, shot_names, stems, worker
 from dubkit.pipeline.request import RunRequest
 from dubkit.pipeline.verdicts import check_film, configs, decision_of, read_verdicts
 from dubkit.records import Consent, FileDigest, Job, Manifest, ScriptLine, is_numbered
-from dubkit.stages import base, probe, speech, stitch
+from dubkit.stages import base, probe, shots, speech, stitch
 from dubkit.weights.entries import WEIGHTS
-from dubkit.work.folder import check_work
-from dubkit.work.manifest import read_manifest
+from dubkit.work.folder import EarlierJob, check_work
+from dubkit.work.manifest import MANIFEST, read_manifest
 from dubkit.work.store import digest_file
 
 INPUTS = (
@@ -78,6 +78,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
             speech.check_language(lines, config.speech)
     if probe.STAGE in stages:
         _check_film_head(job.video)
+    if job.reuse is not None:
+        _check_earlier(job, config)
     losses = picture_losses(job, config) if stitch.STAGE in stages else ()
     if speech.STAGE in stages:
         with container.open_media(job.audio) as dub:
@@ -211,13 +213,15 @@ def _check_names(request: RunRequest) -> None:
 def _files(job: Job) -> dict[str, Path | None]:
     """The files that a job reads, by what they are."""
     found: dict[str, Path | None] = {name: getattr(job, name) for name in INPUTS}
+    if job.reuse is not None:
+        found["reuse"] = job.reuse / MANIFEST
     return found | {f"{fingerprint.STEM}{stem.name}": stem.path for stem in job.stems}
 
 
 def _check_files(job: Job) -> None:
     """Refuse inputs that are not there, and an output that would replace one of them."""
     for name, path in _files(job).items():
-        if path is None or (name == "audio" and job.summed):
+        if path is None or name == "reuse" or (name == "audio" and job.summed):
             continue
         if not path.exists():
             raise InputError(f"there is no file {path}", hint=f"it was given as the {name}")
@@ -262,12 +266,38 @@ def _check_film_head(video: Path) -> None:
             raise InputError(error.message, hint=swapped if has_sound else error.hint) from None
 
 
+def _check_earlier(job: Job, config: Config) -> None:
+    """Raise WorkError, InputError or UsageError where nothing can be taken over from an earlier cut."""
+    assert job.reuse is not None
+    earlier = EarlierJob(job.reuse)
+    if job.reuse.absolute() == job.work.absolute():
+        raise UsageError(
+            f"{job.work} is this run's own work folder",
+            hint="--reuse names that of the earlier cut",
+        )
+    if not is_unchanged(earlier.inputs["video"]):
+        raise InputError(
+            f"{earlier.job.video}, which {job.reuse} is the dub of, is gone or has changed: its pictures "
+            "cannot be looked for",
+            hint="put it back where it was, or run without --reuse",
+        )
+    folder = earlier.picture(shots.STAGE.name)
+    if not (folder / shots.SHOTS).is_file():
+        raise WorkError(
+            f"the job in {job.reuse} was not finished", hint="finish it, or run without --reuse"
+        )
+    shots.check_alike(
+        *(job.video, head(job.video, config.probe.fields)),
+        *(earlier.job.video, head(earlier.job.video, config.probe.fields)),
+    )
+
+
 def _check_same_film(job: Job, known: Manifest, inputs: Mapping[str, FileDigest]) -> None:
     before = known.inputs.get("video")
     if before and before.sha256 != inputs["video"].sha256 and before.path != job.video.absolute():
         raise WorkError(
             f"the work folder {job.work} belongs to another film, {before.path.name}",
-            hint="choose another folder with --work, or delete this one",
+            hint="choose another folder with --work, or delete this one; --reuse takes its renders over",
         )
 
 

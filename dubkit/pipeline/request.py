@@ -75,11 +75,13 @@ def make_job(
     consent: Path | str | None = None,
     me: Path | str | None = None,
     mix: Path | str | None = None,
+    reuse: Path | str | None = None,
 ) -> Job:
     """A job with absolute paths and its defaults: ``<video>.dubbed.<suffix>``, and the work folder beside it.
 
     ``audio`` is a file, or stems as ``NAME=FILE`` (`pipeline.stems`), whose sum is then heard unless there is a
-    ``mix``. Raises InputError for an address, UsageError for stems that contradict one another.
+    ``mix``. ``reuse`` is the work folder of an earlier cut. Raises InputError for an address, UsageError for stems
+    that contradict one another.
     """
     video = local_path(video)
     named = f"{video.stem}.dubbed{likely_suffix(video, config)}"
@@ -99,6 +101,7 @@ def make_job(
         me=local_path(me) if me else None,
         stems=dub.stems,
         summed=dub.summed,
+        reuse=local_path(reuse) if reuse else None,
     )
 
 

@@ -173,6 +173,7 @@ class Runner:
             parts=unit.parts,
             shot=unit.shot,
             decision=self.run.decision_of(unit.shot),
+            taken=unit.taken,
             given=self.run.inputs,
             owner=signature(),
             problem=problem,

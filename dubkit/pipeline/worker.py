@@ -15,7 +15,7 @@ from dubkit.config.schema import Config
 from dubkit.engines.registry import engine_class, load_module
 from dubkit.errors import DubkitError, InputError, OutputError, ToolError, WorkError
 from dubkit.pipeline.log import programs
-from dubkit.records import Decision, FileDigest, Job, Shot, StageResult
+from dubkit.records import Decision, FileDigest, Job, Shot, StageResult, Taken
 from dubkit.stages.base import Selected, StageContext, StageReport
 from dubkit.work import folder, lock, manifest, store
 
@@ -37,6 +37,7 @@ class Task:
     parts: Mapping[str, str]
     shot: Shot | None = None
     decision: Decision | None = None
+    taken: Taken | None = None
     device: str = "cpu"  # as settings name it: auto and cuda are looked up where the work is done
     cores: int = 1
     given: Mapping[str, FileDigest] = field(
@@ -118,6 +119,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
                 task.inputs,
                 shot=task.shot,
                 decision=task.decision,
+                taken=task.taken,
                 device=task.device if ":" in task.device else find_devices(task.device)[0],
                 cores=task.cores,
             )

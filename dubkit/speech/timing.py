@@ -132,6 +132,21 @@ def within(
     return found
 
 
+def same_words(one: records.Timing, other: records.Timing) -> bool:
+    """Whether the same phonemes of a script are spoken over the frames of both, or both have no script."""
+    if one.scripted != other.scripted:
+        return False
+    spoken = [
+        [
+            symbol
+            for symbol, start, end in timing.phonemes
+            if symbol != records.SILENCE and timing.times[0] <= start and end <= timing.times[-1]
+        ]
+        for timing in (one, other)
+    ]
+    return not one.scripted or spoken[0] == spoken[1]
+
+
 def stem_folders(folder: Path) -> dict[str, Path]:
     """The folders of the stems in a folder of the stage speech or timing, by the names of their people."""
     root = folder / STEMS

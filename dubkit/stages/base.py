@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
-from dubkit.records import Decision, Job, Shot
+from dubkit.records import Decision, Job, Shot, Taken
 
 
 class Per(Enum):
@@ -42,6 +42,9 @@ class StageContext:
     inputs: Mapping[str, tuple[Path, ...]]  # stage name -> published folders, in film order
     shot: Shot | None = None
     decision: Decision | None = None  # a person's, on this shot; see `Stage.heeds_decision`
+    taken: Taken | None = (
+        None  # the shot of `Job.reuse` that it may take over; see `Stage.takes_over`
+    )
     device: str = "cpu"
     cores: int = 1  # how many it may keep busy; changes no result
 
@@ -95,4 +98,5 @@ class Stage:
     engines: Callable[[Config], Sequence[Selected]] = lambda config: ()
     gpu: bool = False
     heeds_decision: bool = False  # a person's decision on a shot is part of the unit's fingerprint
+    takes_over: bool = False  # it may take over what an earlier cut's job made of the same frames
     fallback: Callable[[StageContext], StageReport] | None = None

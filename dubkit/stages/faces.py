@@ -32,11 +32,13 @@ from dubkit.records import (
     Mask,
     Picture,
     Shot,
+    Taken,
     TrackChoice,
     Voices,
 )
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
+from dubkit.work.folder import EarlierJob
 from dubkit.work.store import digest_file, digest_value
 
 
@@ -86,9 +88,12 @@ def run(context: StageContext) -> StageReport:
                 yield frame.index, FrameView(frame, detector, settings.detect_size)
 
     rate = float(info.average_rate)
-    tracks = tracker.track_shot(
-        shot, views, landmarker, tracklet.TrackerSettings.of(settings, rate)
-    )
+    if context.taken is not None:
+        tracks = earlier_tracks(context, shot, context.taken)
+    else:
+        tracks = tracker.track_shot(
+            shot, views, landmarker, tracklet.TrackerSettings.of(settings, rate)
+        )
     tracks = [selection.beside_transitions(track, shot) for track in tracks]
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
     spoken = _who_speaks(context, shot, tracks, times, rate)
@@ -104,6 +109,22 @@ def run(context: StageContext) -> StageReport:
         ),
         facts=_facts(shot, tracks, choices) | {"nobody": int(note is not None)},
     )
+
+
+def earlier_tracks(context: StageContext, shot: Shot, taken: Taken) -> list[FaceTrack]:
+    """The tracks that an earlier cut's job found in these frames."""
+    assert context.job.reuse is not None
+    folder = EarlierJob(context.job.reuse).picture(STAGE.name, taken.earlier)
+    found: list[FaceTrack] = []
+    for track in selection.load_tracks(folder):
+        first = max(0, taken.first - track.start)
+        last = min(len(track), taken.first + shot.frames - track.start)
+        if first >= last or (track.state[first:last] == FaceState.ABSENT).all():
+            continue
+        part = track.part(first, last)
+        moved = part.start + shot.start - taken.first
+        found.append(replace(part, track=len(found), start=moved))
+    return found
 
 
 def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
@@ -255,5 +276,6 @@ STAGE = Stage(
         ("landmarker", config.faces.landmarker, config.faces),
     ),
     gpu=True,
+    takes_over=True,
     fallback=run_without,
 )

@@ -8,12 +8,13 @@ of those of the stage ``generate``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dubkit.errors import WorkError
 from dubkit.faces.selection import load_choice, load_tracks
 from dubkit.metrics import gate_limits, lip_sync, shot_meter
 from dubkit.stages import base, generate
-from dubkit.work.store import write_record
+from dubkit.work.store import read_record, write_record
 
 
 def run(context: base.StageContext) -> base.StageReport:
@@ -42,6 +43,12 @@ def run(context: base.StageContext) -> base.StageReport:
 
 def _faces(context: base.StageContext) -> Iterator[gate_limits.FaceChecks]:
     """The checks of each face that was dubbed."""
+    earlier = context.folder("generate") / generate.EARLIER
+    if earlier.is_file():
+        for face in read_record(earlier, list[gate_limits.FaceChecks]):
+            known = {one.measure: one.value for one in face.checks if one.value is not None}
+            yield replace(face, checks=gate_limits.check(known, context.config.gate))
+        return
     faces = shot_meter.load_seen(context.folder("generate"))
     if not faces or context.shot is None:
         return

@@ -29,11 +29,12 @@ from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_c
 from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
-from dubkit.media import codecs, copying, label
+from dubkit.media import audio, codecs, concat, copying, label
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane
 from dubkit.media.result_check import Sample
 from dubkit.media.writer import FrameWriter
+from dubkit.metrics.gate_limits import FaceChecks, load_gate
 from dubkit.metrics.lip_sync import phonemes_of
 from dubkit.metrics.shot_meter import FaceMeter, looks, save_seen
 from dubkit.parallel.workers import in_order
@@ -42,14 +43,16 @@ from dubkit.records import (
     FaceTrack,
     Integers,
     Shot,
+    Taken,
     Timing,
     TrackChoice,
     VideoInfo,
 )
-from dubkit.speech.timing import load_timing, stem_folders
+from dubkit.speech.timing import load_timing, same_words, stem_folders
 from dubkit.stages import probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.store import write_record
+from dubkit.work.folder import EarlierJob
+from dubkit.work.store import read_record, write_record
 
 SEGMENT = "segment.nut"
 HEAD, TAIL = "head.nut", "tail.nut"  # of a shot whose other frames are copied
@@ -93,6 +96,8 @@ def run(context: StageContext) -> StageReport:
     cast = Cast(context)
     shot = _shot(context)
     info, _ = probe.load_film(context.folder("probe"))
+    if context.taken is not None and (report := take_over(context, cast, context.taken)):
+        return report
     parts, faces, renderers = plan(context, cast)
     meters = shot_meters(info, shot, faces, context.config, context.device)
     result = render(context, renderers, meters)
@@ -229,6 +234,79 @@ class Cast:
             return config
         generate = config.generate.model_copy(update={"actor": str(profile)})
         return config.model_copy(update={"generate": generate})
+
+
+EARLIER = "earlier.json"  # of a shot that was taken over: what the gate had measured of it
+
+
+def take_over(context: StageContext, cast: Cast, taken: Taken) -> StageReport | None:
+    """Take what an earlier cut's job made of these frames; None where the dub, or who speaks it, is another.
+
+    A mouth is that of its sound: both dubs are compared over the time of the shot.
+    """
+    job, shot, config = context.job, _shot(context), context.config
+    assert job.reuse is not None
+    earlier = EarlierJob(job.reuse)
+    span = (taken.first, taken.first + shot.frames)
+    folder, gate = earlier.dub(STAGE.name, taken.earlier), earlier.dub("gate", taken.earlier)
+    result, measured = read_record(folder / RESULT, GenerateResult), load_gate(gate)
+    timing, skip = context.folder("timing"), taken.first - int(taken.earlier.partition("-")[0])
+    said, before = (load_timing(f) for f in (timing, earlier.dub("timing", taken.earlier)))
+    before = replace(before, times=before.times[skip : skip + shot.frames])
+    choices = [
+        p.choice
+        for p in shares(shot, context.folder("faces"), timing, config, cast.people).values()
+    ]
+    own, old = (
+        _dubbed(c, s) for c, s in ((choices, (shot.start, shot.end)), (load_choice(folder), span))
+    )
+    roles = [cast.role(choice.track) for choice in own]
+    if (
+        len(own) != len(old)
+        or not all(role.dub and role.consent for role in roles)
+        or (measured.action == "off" and config.gate.action != "off")
+        or (
+            config.generate.label and config.generate.label_as == "picture"
+        )  # it lies elsewhere now
+        or not same_words(said, before)
+        or not audio.same_sound(*((job.audio, said.times), (earlier.job.audio, before.times)))
+    ):
+        return None
+    if not result.touched:
+        return replace(keep_original(context), facts=_TAKEN_OVER)
+    painted = np.zeros(shot.frames, np.bool_)
+    for a, b in result.spans or (span,):
+        painted[max(0, a - span[0]) : max(0, b - span[0])] = True
+    info, pts = probe.load_film(context.folder("probe"))
+    reader = FrameReader(job.video, info, pts)
+    encoding = shot_encoding(context, info)
+    if not concat.part_of_segment(
+        *(folder / SEGMENT, skip, reader, shot.start, painted),
+        *(config.generate, context.out / SEGMENT, encoding),
+    ):
+        return None
+    sample = Sample(shot.start) if not painted[0] else None
+    if result.sample is not None and not skip:
+        sample = replace(result.sample, index=shot.start)
+    spans = tuple((shot.start + s.start, shot.start + s.stop) for s in smooth.segments(painted))
+    made = GenerateResult(shot.frames, bool(painted.any()), int(painted.sum()), len(own), 0, sample)
+    write_record(context.out / RESULT, replace(made, spans=spans))
+    save_choice(context.out, choices)
+    ShotMeters().save(context.out)
+    write_record(context.out / EARLIER, list(measured.faces), list[FaceChecks])
+    facts = {"faces": len(own), "painted": made.painted, "repaired": 0, "hidden": 0, **_TAKEN_OVER}
+    return StageReport(engine=cast.names(), facts=facts)
+
+
+_TAKEN_OVER = {"taken_over": 1}
+
+
+def _dubbed(choices: Sequence[TrackChoice], span: tuple[int, int]) -> list[TrackChoice]:
+    """Those that are dubbed within frames of the film."""
+    found = (c for c in choices if c.dubbed)
+    return [
+        c for c in found if c.usable[max(0, span[0] - c.start) : max(0, span[1] - c.start)].any()
+    ]
 
 
 def keep_original(context: StageContext) -> StageReport:
@@ -422,6 +500,7 @@ STAGE = Stage(
     identity=identity,
     engines=lambda config: (("synthesizer", config.generate.synthesizer, config.generate),),
     gpu=True,
+    takes_over=True,
     fallback=keep_original,
 )
 

@@ -16,11 +16,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from dubkit.errors import DubkitError, OutputError, WorkError
-from dubkit.records import StageResult
+from dubkit.records import FileDigest, StageResult
 from dubkit.work import lock, manifest as manifests, store
 
 CONFIG = "config.json"
@@ -29,6 +29,48 @@ LOG = "run.log"
 _OWN_NAMES = re.compile(
     rf"{manifests.MANIFEST}|{CONFIG}|{lock.LOCK}|{lock.ATTEND}|{SCRATCH}|{LOG}(\.1)?|(video|dub)-[0-9a-f]{{12}}|\..*"
 )
+
+
+_SHOTWISE = (
+    "shots",
+    "verdicts",
+    "cast",
+    "me",
+    "consent",
+    "reuse",
+)  # inputs that make no other dub of a film
+
+
+def picture_name(inputs: Mapping[str, FileDigest]) -> str:
+    """The folder of units that depend on the picture only."""
+    return f"video-{store.short(inputs['video'].sha256)}"
+
+
+def dub_name(inputs: Mapping[str, FileDigest]) -> str:
+    """The folder of units that depend on picture, sound and script."""
+    read = {name: entry.sha256 for name, entry in inputs.items() if name not in _SHOTWISE}
+    return f"dub-{store.short(store.digest_value(read))}"
+
+
+class EarlierJob:
+    """The work folder of another job, to be read only. Raises WorkError where it is none."""
+
+    def __init__(self, root: Path) -> None:
+        manifest = manifests.read_manifest(root) if root.is_dir() else None
+        if manifest is None:
+            raise WorkError(
+                f"{root} holds no readable manifest of dubkit",
+                hint="name the work folder of a finished run: it ends in .dubkit",
+            )
+        self.root, self.job, self.inputs = root, manifest.job, manifest.inputs
+
+    def picture(self, stage: str, unit: str = "job") -> Path:
+        """Where a unit lies that depends on the picture only."""
+        return self.root / picture_name(self.inputs) / stage / unit
+
+    def dub(self, stage: str, unit: str = "job") -> Path:
+        """Where a unit lies that depends on the dub too."""
+        return self.root / dub_name(self.inputs) / stage / unit
 
 
 def open_work(root: Path) -> None:

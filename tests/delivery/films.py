@@ -132,17 +132,20 @@ def dub(
     name: str = "dubbed",
     cast: Path | None = None,
     consent: Path | None = None,
+    reuse: Path | None = None,
 ) -> Dubbed:
     """Dub a painted film with a tone."""
     dub = film.with_name(f"{name}.wav")
     if not dub.exists():
         tone(dub, 2.0, rate=48000)
+    shots = film.with_suffix(".shots.txt")
     config = load_config((), [*ENGINES, *settings], {"parallel.jobs": 1}, folder=film.parent)
     out = film.with_name(f"{film.stem}.{name}{film.suffix}")
     job = make_job(
         *(film, dub, config),
         out=out,
-        shots=film.with_suffix(".shots.txt"),
+        shots=shots if shots.is_file() else None,
+        reuse=reuse,
         cast=cast,
         consent=consent,
     )

@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 from dubkit.cli.app import app
 from dubkit.delivery import DeliveryRequest, deliver
 from dubkit.delivery.cut_list import read_timeline
-from dubkit.delivery.new_edit import _reuses, compare_edit, match_pictures
+from dubkit.delivery.new_edit import _reuses, compare_edit
 from dubkit.errors import InputError
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.progress import NoProgress
+from dubkit.stages.shots import match_pictures
 from tests.clips import ffmpeg, film as clip
 from tests.delivery.films import LATE, Dubbed, dub, painted_film
 from tests.delivery.test_patches import conformed, picture_hash, placed
