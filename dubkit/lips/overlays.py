@@ -12,6 +12,7 @@ In a frame, the strokes between such edges, and colors near them that the face n
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +35,6 @@ _STRONG, _WEAK = (
 _SECONDS = 0.35  # that an edge must stay
 _MOVED, _LEAST_MOVED = 0.04, 3.0  # canonical units and pixels that the face must move meanwhile
 _CELL = 8  # pixels across which the face's motion is taken as one
-_WIDE = 1 << 16  # more of them than a picture is wide
 _MOVING = 4  # frames over which the step of a moving overlay is measured
 _FASTEST = 0.15  # canonical units a frame that an overlay moves at most
 _AGREED = 3  # measurements in a row that must agree
@@ -369,10 +369,18 @@ class OverlayFinder:
             return {}
         share = 0.0 if loose else 0.5  # of the frames: what scrolls lies over a face for moments
         over = points[self._over_faces(points, corners, (height, width), share)]
-        sure = ((self._marks(over, corners, at, loose) & _PROVEN) > 0).sum(1) >= _SURELY * self.unit
+        if len(over) < _SURELY * self.unit:
+            return {}
+        size = (height, width)
+        proven = [
+            np.count_nonzero(marks.bits & _PROVEN)
+            for marks in self._marks(over, corners, at, size, loose)
+        ]
+        sure = np.array(proven) >= _SURELY * self.unit
         if sure.sum() < self._least:  # coding blocks, and what lies behind a face, stand still too
             return {}
-        return self._marked(self._marks(points, corners, at, loose), points, corners)
+        marks = list(self._marks(points, corners, at, size, loose))
+        return self._marked(marks, points, corners)
 
     def _over_faces(
         self, points: Indices, corners: Indices, size: tuple[int, int], share: float
@@ -394,24 +402,35 @@ class OverlayFinder:
         most = len(range(0, len(self._seen), self._least))
         return np.asarray(count[points[:, 1], points[:, 0]] >= max(1.0, share * most))
 
-    def _marks(self, points: Indices, corners: Indices, at: Indices, loose: bool) -> Bits:
-        """(N, K) what is known of the edges at ``points`` in each frame: bits of `_Runs.step`, four an axis."""
+    def _marks(
+        self, points: Indices, corners: Indices, at: Indices, size: tuple[int, int], loose: bool
+    ) -> Iterator[_Marks]:
+        """What is known of the edges at ``points`` (K, 2) in each frame: bits of `_Runs.step`, four an axis.
+
+        Only points where an edge is or goes on are worked on: in a frame few of them are.
+        """
         runs = [_Runs(len(points), self.unit, self._least) for _ in range(2)]
-        marks = np.zeros((len(self._seen), len(points)), np.uint8)
+        sheet = np.zeros((size[0] + 2, size[1] + 2), np.uint8)
+        places = (points[:, 1] + 1) * sheet.shape[1] + points[:, 0] + 1
         last: int | None = None
         for number, seen in enumerate(self._seen):
-            local = points - corners[number]
-            bits = _gathered(seen.bits(), local, loose)
-            moved = np.zeros(points.shape, np.float32)
+            x, y = corners[number] + 1
+            sheet[:] = 0
+            sheet[y : y + seen.shape[0], x : x + seen.shape[1]] = seen.bits()
+            bits = _with_neighbors(sheet) if loose else sheet
+            here = bits.ravel().take(places)
+            some = np.flatnonzero(here & _STRONGLY | runs[0].sign | runs[1].sign)
+            here = here[some]
             goes_on = last is not None and seen.row - self._seen[last].row <= 2
-            if last is not None:
-                step = at[number] - at[last]
-                moved = self._motion(last, number, local + np.array([seen.x, seen.y])) - step
+            moved = np.zeros((len(some), 2), np.float32)
+            if last is not None and len(some):
+                place = points[some] - corners[number] + np.array([seen.x, seen.y])
+                moved = self._motion(last, number, place) - (at[number] - at[last])
+            found = np.zeros(len(some), np.uint8)
             for axis, names in enumerate(_AXES):
-                state = runs[axis].step(bits, names, moved[:, axis], goes_on)
-                marks[number] |= state << (4 * axis)
+                found |= runs[axis].step(some, here, names, moved[:, axis], goes_on) << (4 * axis)
+            yield _Marks(some.astype(np.int32), found)
             last = number
-        return marks
 
     def _candidates(self, corners: Indices, size: tuple[int, int], loose: bool) -> Indices:
         """(K, 2) x and y of the pixels in which an edge stays long enough to be looked at."""
@@ -443,27 +462,37 @@ class OverlayFinder:
         """(K, 2) how far the face moved at ``points`` (K, 2), working pixels, between two frames that were seen."""
         now, before = (self._faces[self._seen[n].row] for n in (number, last))
         cells = np.maximum(points, 0) // _CELL
-        keys, which = np.unique(cells[:, 1] * _WIDE + cells[:, 0], return_inverse=True)
-        middles = np.stack([keys % _WIDE, keys // _WIDE], 1) * _CELL + _CELL / 2
+        low = cells.min(0)
+        columns, rows = (
+            np.arange(a, b + 1) * _CELL + _CELL / 2 for a, b in zip(low, cells.max(0), strict=True)
+        )
         face = now[_FACE]
-        moved = (now - before)[_FACE][((middles[:, None] - face[None]) ** 2).sum(-1).argmin(1)]
+        across, down = (columns[:, None] - face[:, 0]) ** 2, (rows[:, None] - face[:, 1]) ** 2
+        nearest = (across[None] + down[:, None]).argmin(2)
+        middles = np.stack(np.meshgrid(columns, rows), 2)
+        moved = (now - before)[_FACE][nearest]
         # teeth hang on the skull, whatever lips do
         inner, reach = now[landmark_layout.LIPS_INNER], self.unit * _MOVED
-        teeth = ((middles > inner.min(0) - reach) & (middles < inner.max(0) + reach)).all(1)
+        teeth = ((middles > inner.min(0) - reach) & (middles < inner.max(0) + reach)).all(2)
         skull = align.similarity(now[_SKULL], before[_SKULL])
         head = middles - align.apply(skull, middles)
-        moved = np.where(teeth[:, None], head, moved)
+        moved = np.where(teeth[..., None], head, moved)
         # a jaw that moves under a head at rest moves no cheek: both must
         least = np.where(np.abs(head) < np.abs(moved), head, moved)
-        moved = np.where(np.sign(head) == np.sign(moved), least, 0)
-        return np.asarray(moved[which], np.float32)
+        moved = np.where(np.sign(head) == np.sign(moved), least, 0).astype(np.float32)
+        at = cells - low
+        return np.asarray(moved[at[:, 1], at[:, 0]], np.float32)
 
-    def _marked(self, marks: Bits, points: Indices, corners: Indices) -> dict[int, Edges]:
+    def _marked(
+        self, marks: Sequence[_Marks], points: Indices, corners: Indices
+    ) -> dict[int, Edges]:
         """The way back: what is true at the end of a run is true of all of it."""
         found: dict[int, Edges] = {}
         after = np.zeros(len(points), np.uint8)  # of the run that goes on
         for number in reversed(range(len(marks))):
-            marked, seen = marks[number], self._seen[number]
+            seen = self._seen[number]
+            marked = np.zeros(len(points), np.uint8)
+            marked[marks[number].some] = marks[number].bits
             goes_on = (after >> 1) & 0x11  # the next frame's edge continues this one's
             truth = (marked & 0xCC) | (after & (goes_on * np.uint8(12)))
             truth &= (marked & 0x11) * np.uint8(12)
@@ -481,15 +510,22 @@ class OverlayFinder:
         return found
 
 
-def _gathered(bits: Bits, points: Indices, loose: bool) -> Bits:
-    """(K,) the bits at ``points`` (K, 2), or around them where ``loose``; 0 outside."""
-    height, width = bits.shape
-    wide = np.pad(bits, 2)
-    x, y = np.clip(points + 2, 1, (width + 2, height + 2)).T
-    found = wide[y, x]
-    if loose:
-        found = found | wide[y - 1, x] | wide[y + 1, x] | wide[y, x - 1] | wide[y, x + 1]
-    return np.asarray(found, np.uint8)
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What is known of the edges of one frame."""
+
+    some: Indices  # (M,) which of the points
+    bits: Bits  # (M,)
+
+
+def _with_neighbors(bits: Bits) -> Bits:
+    """(H, W) the bits of each pixel and of the four beside it."""
+    found = bits.copy()
+    found[1:] |= bits[:-1]
+    found[:-1] |= bits[1:]
+    found[:, 1:] |= bits[:, :-1]
+    found[:, :-1] |= bits[:, 1:]
+    return found
 
 
 class _Runs:
@@ -497,31 +533,37 @@ class _Runs:
 
     def __init__(self, count: int, unit: float, least: int) -> None:
         self._least, self._far = least, max(_MOVED * unit, _LEAST_MOVED)
-        self._sign = np.zeros(count, np.int8)
+        self.sign = np.zeros(count, np.int8)  # of the edges that go on; 0 where none does
         self._missed = np.zeros(count, np.bool_)
         self._count = np.zeros(count, np.int16)
         self._at, self._low, self._high = (np.zeros(count, np.float32) for _ in range(3))
 
-    def step(self, bits: Bits, names: tuple[int, int, int], moved: Floats, goes_on: bool) -> Bits:
-        """The next frame, all (K,). Bits: 1 an edge, 2 it was there before, 4 the face moved away under it, 8 it stayed
-        long.
+    def step(
+        self, some: Indices, bits: Bits, names: tuple[int, int, int], moved: Floats, goes_on: bool
+    ) -> Bits:
+        """The next frame, all (M,), of the points ``some``: those that go on, and those with a strong edge.
+
+        Bits: 1 an edge, 2 it was there before, 4 the face moved away under it, 8 it stayed long.
         """
         up, down, hard = names
         rises, falls, strong = ((bits & bit) > 0 for bit in (up, down, hard))
-        same = np.where(self._sign > 0, rises, falls & (self._sign < 0))
-        held = (self._sign != 0) & ~same & ~self._missed & ~strong  # one frame may miss it
+        sign = self.sign[some]
+        same = np.where(sign > 0, rises, falls & (sign < 0))
+        # one frame may miss it
+        held = (sign != 0) & ~same & ~self._missed[some] & ~strong
         if not goes_on:
             same, held = np.zeros_like(same), np.zeros_like(held)
         new = ~same & ~held & strong
         on = same | held | new
-        self._at += moved
-        self._count = np.where(new, 1, self._count + 1) * on
-        self._low = np.where(new, self._at, np.minimum(self._low, self._at))
-        self._high = np.where(new, self._at, np.maximum(self._high, self._at))
-        self._sign = np.where(new, np.where(rises, 1, -1), self._sign).astype(np.int8) * on
-        self._missed = held
-        long = on & (self._count >= self._least)
-        proven = long & (self._high - self._low >= self._far)
+        at = np.where(new, np.float32(0), self._at[some] + moved)
+        count = np.where(new, 1, np.minimum(self._count[some] + 1, self._least)) * on
+        low = np.where(new, at, np.minimum(self._low[some], at))
+        high = np.where(new, at, np.maximum(self._high[some], at))
+        self.sign[some] = np.where(new, np.where(rises, 1, -1), sign).astype(np.int8) * on
+        self._missed[some], self._count[some] = held, count
+        self._at[some], self._low[some], self._high[some] = at, low, high
+        long = on & (count >= self._least)
+        proven = long & (high - low >= self._far)
         flags = (on, same | held, proven, long)
         return np.asarray(sum(flag.astype(np.uint8) << k for k, flag in enumerate(flags)), np.uint8)
 

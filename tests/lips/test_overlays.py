@@ -11,6 +11,7 @@ import pytest
 from dubkit.faces import align
 from dubkit.lips import references
 from dubkit.lips.overlay_removal import FaceOverlays
+from dubkit.lips.overlays import OverlayFinder
 from dubkit.lips.refiner import FacePlan, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import plane_format
@@ -109,3 +110,25 @@ def test_a_face_alone_is_no_overlay() -> None:
         over.see(frame.planes[0], t)
     over.find({})
     assert over.none
+
+
+def test_what_lies_beyond_the_part_that_was_seen_has_no_edges() -> None:
+    """Points of a moving overlay leave the part of the picture that is looked at; its border is not theirs."""
+    faces = np.stack([placed(face, 40.0, 0.0, 160.0, 100.0) for face in [talking(1)[0]] * 12])
+    finder = OverlayFinder(faces, np.full(12, 40.0, np.float32), 25.0, 8)
+    stripes = np.zeros((HEIGHT, WIDTH), np.uint8)
+    stripes[:, ::4] = 255
+    for row in range(12):
+        finder.see(stripes, row)
+    seen = finder._seen[0]
+    width = seen.shape[1]
+    points = np.array([[width - 2 + k, 20] for k in range(8)])
+    corners = np.zeros((12, 2), np.intp)
+    at = np.zeros((12, 2), np.intp)
+    marked = {
+        int(point)
+        for marks in finder._marks(points, corners, at, (seen.shape[0], width + 8), True)
+        for point in marks.some
+    }
+    assert marked
+    assert max(points[k, 0] for k in marked) <= width
