@@ -41,7 +41,7 @@ Room = Annotated[
     typer.Option(
         metavar="MB",
         min=0,
-        help="Space for the videos of the worst shots, in megabytes.",
+        help="Space for the videos of the whole film and of the worst shots, in megabytes.",
         rich_help_panel=o.SETTINGS,
     ),
 ]
@@ -89,7 +89,7 @@ def report(
     verbose: o.Verbose = 0,
     quiet: o.Quiet = False,
 ) -> None:
-    """Make a review page of the job in WORK: every shot, original beside dubbed, worst first.
+    """Make a review page of the job in WORK: the whole film and every shot, original beside dubbed, worst first.
 
     The page is one file and uses no network. Approve or reject shots on it, and pass the verdict file that it
     saves to `dubkit run --verdicts`. Unfinished jobs have a page too.

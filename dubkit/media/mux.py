@@ -81,13 +81,13 @@ def mux(parts: Parts, out: Path) -> None:
 
 def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> list[str]:
     limit = ("-t", f"{parts.seconds:.6f}") if parts.sound.codec == "copy" else ()
-    arguments = [*_input(parts.picture), *_input(parts.dub, *limit)]
+    arguments = [*read_from(parts.picture), *read_from(parts.dub, *limit)]
     carried = [c for c in parts.plan.carried if not (covers and c.kind == "cover")]
     film = parts.keep or bool(carried) or parts.mix is not None
     if film:
         arguments += _film_input(parts)
     if parts.mix is not None and parts.mix.path is not None:
-        arguments += _input(parts.mix.path)
+        arguments += read_from(parts.mix.path)
     if parts.label is not None:
         arguments += ["-f", "srt", "-i", _name(parts.label)]
     last = arguments.count("-i") - 1
@@ -121,8 +121,8 @@ def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> l
 def mix_loudness(parts: Parts) -> loudness.Loudness | None:
     """What the mix of dub and music and effects would measure. Raises ToolError where it cannot be made."""
     assert parts.mix is not None
-    first = _input(parts.dub)
-    second = _input(parts.mix.path) if parts.mix.path is not None else _film_input(parts)
+    first = read_from(parts.dub)
+    second = read_from(parts.mix.path) if parts.mix.path is not None else _film_input(parts)
     graph = _mixed(parts, parts.mix, 0, 1)
     argv = [str(process.find_program("ffmpeg")), "-nostdin", "-hide_banner", "-nostats"]
     argv += [*first, *second, "-filter_complex", f"{graph},{loudness.METER}[mix]"]
@@ -132,7 +132,7 @@ def mix_loudness(parts: Parts) -> loudness.Loudness | None:
 
 def _film_input(parts: Parts) -> list[str]:
     place = ("-itsoffset", f"{-parts.offset:.6f}", "-t", f"{parts.seconds:.6f}")
-    return _input(parts.source, *place)
+    return read_from(parts.source, *place)
 
 
 def _mixed(parts: Parts, mix: Mix, dub: int, other: int | None = None) -> str:
@@ -168,7 +168,7 @@ def placing(placement: Placement, rate: int) -> list[str]:
     return filters
 
 
-def _input(path: Path, *options: str) -> list[str]:
+def read_from(path: Path, *options: str) -> list[str]:
     """A file to read: no address and no playlist, even if it became one since it was checked."""
     only = ("-protocol_whitelist", "file", "-format_whitelist", container.FORMATS)
     return [*only, *options, "-i", _name(path)]
@@ -205,7 +205,7 @@ def wrap_picture(
 ) -> None:
     """Put a coded picture alone into a container, with ``tags`` as its metadata. Raises `ToolError`."""
     suffix = out.suffix.lower()
-    argv = [str(process.find_program("ffmpeg")), *_QUIET, *_input(picture), "-map", "0:v:0"]
+    argv = [str(process.find_program("ffmpeg")), *_QUIET, *read_from(picture), "-map", "0:v:0"]
     argv += ["-map_metadata", "-1", *_picture(info, codec, suffix)]
     for name, value in tags.items():
         argv += ["-metadata", f"{name}={value}"]
@@ -219,7 +219,7 @@ def wrap_picture(
 def extract_sound(film: Path, out: Path, seconds: float) -> None:
     """Write the first sound track of a film as PCM of 24 bits, from time 0 on. Raises `ToolError`."""
     chain = f"{_STEADY},apad,atrim=end={seconds:.6f}"
-    argv = [str(process.find_program("ffmpeg")), *_QUIET, *_input(film), "-map", "0:a:0"]
+    argv = [str(process.find_program("ffmpeg")), *_QUIET, *read_from(film), "-map", "0:a:0"]
     argv += ["-af", chain, "-c:a", "pcm_s24le", "-map_metadata", "-1"]
     process.run([*argv, "-fflags", "+bitexact", "-flags:a", "+bitexact", _name(out)])
 

@@ -15,8 +15,8 @@ from dubkit.config.schema import Config
 from dubkit.pipeline.request import RunRequest
 from dubkit.records import Consent, Decision, FileDigest, Job, Shot, StageResult, Taken
 from dubkit.stages.base import Per, Source, Stage
-from dubkit.work import manifest, shared_analysis, store
-from dubkit.work.folder import EarlierJob, dub_name, intact, picture_name
+from dubkit.work import manifest, store
+from dubkit.work.folder import EarlierJob, dub_name, find_shared, intact, picture_name
 
 JOB_UNIT = "job"
 SHOTS, TAKEN = "shots", "taken.json"  # the stage that finds the shots, and what it takes over
@@ -209,7 +209,7 @@ def _unit(
         fingerprint = store.digest_value(parts)
         shared = run.library(stage)
         twin = _find_twin(folder, fingerprint)
-        twin = twin or (shared_analysis.find(shared, folder, fingerprint) if shared else None)
+        twin = twin or (find_shared(shared, folder, fingerprint) if shared else None)
     if twin:
         current, reason, receipt = True, "current", intact(twin)
     return Unit(stage, shot, folder, parts, inputs, current, reason, receipt, twin, blocked, taken)

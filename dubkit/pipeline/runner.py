@@ -16,7 +16,7 @@ from dubkit.pipeline.result import about, to_error
 from dubkit.pipeline.shot_names import name_shots
 from dubkit.records import Manifest, Shot, StageResult
 from dubkit.stages.base import Per, Stage
-from dubkit.work import folder, shared_analysis
+from dubkit.work import folder
 from dubkit.work.lock import signature
 from dubkit.work.manifest import VERSION, key, write_manifest
 
@@ -79,7 +79,7 @@ class Runner:
         }
         with ExitStack() as held:
             for shared, film in sorted(films):
-                while (lock := shared_analysis.take_film(shared, film)) is None:
+                while (lock := folder.take_film(shared, film)) is None:
                     self._note(f"another run is analyzing this film in {shared}; waiting for it")
                     yield ()
                 held.enter_context(lock)
@@ -190,7 +190,7 @@ class Runner:
         """Put a finished unit of the picture into the library, also one of a run that knew of none."""
         shared = self.run.library(unit.stage)
         if shared and result.fingerprint and result.error is None:
-            shared_analysis.contribute(shared, unit.folder, result)
+            folder.contribute(shared, unit.folder, result)
 
     def _record(self, result: StageResult, *, fresh: bool) -> None:
         name = key(result.stage, result.unit)

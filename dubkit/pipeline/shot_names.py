@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubkit.errors import DubkitError, UsageError
 from dubkit.media import timecode
@@ -16,6 +18,9 @@ from dubkit.pipeline import dry_run, fingerprint
 from dubkit.progress import ShotName, ShotNames
 from dubkit.records import Shot
 from dubkit.stages import probe
+
+if TYPE_CHECKING:
+    from dubkit.records import VideoInfo
 
 _FRAMES = re.compile(r"\d{7}-\d{7}")
 
@@ -33,18 +38,26 @@ def _timecodes(run: fingerprint.Run, shots: Sequence[Shot]) -> list[str] | None:
         return None
     try:
         info, pts = probe.load_film(run.folder(stage, None))
-        stated = timecode.of_film(run.job.video)[0]
+        first, clock = film_clock(run.job.video, info)
     except DubkitError:  # a film that is gone, or was never probed
         return None
-    rate = info.average_rate / info.lines
-    first, clock = 0, timecode.Clock(rate)
-    if stated:
-        with suppress(DubkitError):  # a time code that cannot be at this rate names no frame
-            first, clock = timecode.read(stated, rate)
     if info.rate is None:
         seconds = (pts - pts[0]) * float(info.time_base)
-        return [clock.text(first + round(float(seconds[s.start]) * rate)) for s in shots]
+        return [clock.text(first + round(float(seconds[s.start]) * clock.rate)) for s in shots]
     return [clock.text(first + shot.start // info.lines) for shot in shots]
+
+
+def film_clock(film: Path, info: VideoInfo) -> tuple[int, timecode.Clock]:
+    """The number of a film's first frame, as the film states it, and how its frames are numbered.
+
+    Raises InputError where the film cannot be read.
+    """
+    rate = info.average_rate / info.lines
+    stated = timecode.of_film(film)[0]
+    if stated:
+        with suppress(DubkitError):  # a time code that cannot be at this rate names no frame
+            return timecode.read(stated, rate)
+    return 0, timecode.Clock(rate)
 
 
 def find_shot(text: str, names: ShotNames) -> str:

@@ -3,7 +3,7 @@
 ``{"kind": "dubkit-verdicts", "version": 1, "film": SHA256, "shots": {"0000120-0000248": {"verdict": "reject",
 "instead": "original", "note": "chin smears"}}}``. A rejected shot keeps its original picture, or is made with
 ``"instead": "preset:NAME"``: that preset's ``[generate]``, all but how the picture is coded. An approved shot passes
-the gate. Shots that are not listed are judged as usual.
+the gate. Shots that are not listed are judged as usual. ``notes`` are remarks on single frames, for people.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ class ShotVerdict(schema.Section):
         return self.verdict == "reject" and self.instead.startswith(PRESET)
 
 
+class FrameNote(schema.Section):
+    """A remark on one frame."""
+
+    frame: int  # of the film, from 0
+    timecode: str = ""
+    text: str
+
+
 class VerdictFile(schema.Section):
     """A verdict file."""
 
@@ -43,6 +51,7 @@ class VerdictFile(schema.Section):
     version: Literal[1]
     film: str  # sha256 of the film
     shots: dict[str, ShotVerdict]
+    notes: tuple[FrameNote, ...] = ()
 
 
 def read_verdicts(path: Path) -> VerdictFile:

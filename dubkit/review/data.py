@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from difflib import SequenceMatcher
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -16,23 +19,28 @@ from dubkit.config import presets, schema
 from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import ConfigError, DubkitError, WorkError
 from dubkit.faces import consent
+from dubkit.faces.people import load_people
 from dubkit.faces.selection import load_choice, load_tracks
+from dubkit.media import timecode
 from dubkit.metrics import definitions, gate_limits, lips
-from dubkit.metrics.lips import LABIALS, MARKS, opening
+from dubkit.metrics.lips import LABIALS, MARKS
 from dubkit.pipeline import inspect, verdicts
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
+from dubkit.pipeline.shot_names import film_clock
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import (
     SILENCE,
-    FaceState,
     FaceTrack,
     Shot,
     Speech,
     StageResult,
     Timing,
     TrackChoice,
+    VideoInfo,
+    Word,
 )
+from dubkit.review.proxies import openings
 from dubkit.speech.timing import load_speech, load_timing
 from dubkit.stages import adapt, conform, generate, probe
 from dubkit.version import __version__
@@ -40,9 +48,7 @@ from dubkit.weights.entries import WEIGHTS
 from dubkit.work.store import digest_file, read_record
 
 
-def page_data(
-    opened: inspect.OpenedJob, facts: Sequence[ShotFacts], videos: dict[str, Any]
-) -> dict[str, Any]:
+def page_data(opened: inspect.OpenedJob, facts: Sequence[ShotFacts]) -> dict[str, Any]:
     """All that the page's script reads."""
     results = opened.manifest.results.values()
     told = [text for r in results for text in (*(about(r, w) for w in r.warnings), *r.notes)]
@@ -55,6 +61,10 @@ def page_data(
         _complete(fact)
         name = opened.names.get(fact.shot.name)
         fact.table["timecode"] = (name.timecode if name else None) or ""
+        people = opened.people_of(fact.shot)
+        own = fact.main_track
+        tracks = sorted(people, key=lambda track: (track != own, track))
+        fact.table["people"] = list(dict.fromkeys(people[track].name for track in tracks))
     return {
         "version": __version__,
         "film": _film(opened, speech),
@@ -63,7 +73,8 @@ def page_data(
         "weights": [asdict(weight) for weight in weights],
         "warnings": list(dict.fromkeys([*failures, *told])),
         "presets": _presets(opened.config),
-        "videos": videos,
+        "videos": {},
+        "waves": None,
     }
 
 
@@ -103,8 +114,12 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         "offset": "",
         "consent": consent.in_words(opened.manifest.consent),
     }
+    facts["people"] = _people(opened)
+    facts["proxy"] = None
+    facts["clock"] = None
     if opened.receipt("probe", None):
         info, _ = probe.load_film(opened.folder("probe", None))
+        facts["clock"] = _clock(job.video, info)
         width, height = info.display_size
         rate = f"{float(info.average_rate):.5g}{'' if info.rate else ' (varying)'}"
         facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
@@ -125,6 +140,41 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
     return facts
 
 
+def _clock(film: Path, info: VideoInfo) -> dict[str, Any]:
+    """How the page counts frames; at a variable rate, frames of the average one."""
+    first, clock = 0, timecode.Clock(info.average_rate / info.lines)
+    with suppress(DubkitError):
+        first, clock = film_clock(film, info)
+    return {
+        "rate": [clock.rate.numerator, clock.rate.denominator],
+        "drop": clock.drop,
+        "first": first,
+        "lines": info.lines,
+        "frames": info.frames // info.lines,
+        "even": info.rate is not None,
+    }
+
+
+def _people(opened: inspect.OpenedJob) -> list[dict[str, Any]]:
+    """The cast of the film, those longest on screen first."""
+    if opened.receipt("cast", None) is None:
+        return []
+    try:
+        found = load_people(opened.folder("cast", None))
+    except WorkError:
+        return []
+    return [
+        {
+            "name": person.name,
+            "seconds": round(person.seconds, 1),
+            "dubbed": round(person.dubbed, 1),
+            "dub": person.dub,
+            "shots": len({face.split("/")[0] for face in person.faces}),
+        }
+        for person in found.people
+    ]
+
+
 def _presets(config: schema.Config) -> list[str]:
     """Presets that would make a rejected shot otherwise than it is."""
     return [preset.name for preset in presets.list_presets() if _differs(preset.name, config)]
@@ -138,7 +188,6 @@ def _differs(preset: str, config: schema.Config) -> bool:
         return False
 
 
-THOUSAND = 1000  # openings are told in thousandths of the face's width
 PER_SHOT = ("faces", "timing", "generate", "gate")
 STATES = ("failed", "kept", "warned", "dubbed", "untouched", "waiting")
 
@@ -152,6 +201,7 @@ class ShotFacts:
     why: str = ""  # it failed, or keeps its original picture
     painted: bool = False  # whether there is a picture with a new mouth, used or not
     track: FaceTrack | None = None  # the dubbed face
+    main_track: int | None = None  # of the face that is judged: the dubbed one, or the largest
     table: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -160,8 +210,8 @@ class ShotFacts:
         return self.painted and self.track is not None
 
 
-def shot_facts(opened: inspect.OpenedJob, shot: Shot, speech: Speech | None) -> ShotFacts:
-    """All that is known of a shot, however far the job is."""
+def shot_facts(opened: inspect.OpenedJob, shot: Shot, words: Sequence[Word] = ()) -> ShotFacts:
+    """All that is known of a shot, however far the job is; ``words`` are those of the whole dub (`own_words`)."""
     receipts = {name: receipt for name in PER_SHOT if (receipt := opened.receipt(name, shot))}
     state, why, painted = _state(opened, shot, receipts)
     facts = ShotFacts(shot, state, why, painted)
@@ -180,7 +230,9 @@ def shot_facts(opened: inspect.OpenedJob, shot: Shot, speech: Speech | None) -> 
     timing = _read(load_timing, opened, "timing", shot, receipts)
     if timing is not None:
         table["phones"] = _phones(timing, shot)
-        table["words"] = _words(speech, timing)
+        said = _said(words, timing)
+        table["said"] = said
+        table["words"] = " ".join(text for text, _, _ in said)
     if "faces" in receipts:
         _faces(facts, opened, shot)
     return facts
@@ -262,6 +314,7 @@ def _faces(facts: ShotFacts, opened: inspect.OpenedJob, shot: Shot) -> None:
     if main is None:
         return
     track, choice = main
+    facts.main_track = choice.track
     facts.table["original"] = openings(track, shot)
     if choice.dubbed:
         facts.track = track
@@ -277,16 +330,6 @@ def _choices(opened: inspect.OpenedJob, shot: Shot) -> list[TrackChoice]:
         return load_choice(opened.folder("generate", shot))
     except WorkError:
         return load_choice(opened.folder("faces", shot))
-
-
-def openings(track: FaceTrack, shot: Shot) -> list[int | None]:
-    """Opening of the mouth in every frame of the shot, thousandths of the face's width; None: no face."""
-    series: list[int | None] = [None] * shot.frames
-    seen = track.state != FaceState.ABSENT
-    for row, value in enumerate(opening(track.landmarks)):
-        if seen[row] and np.isfinite(value):
-            series[track.start - shot.start + row] = round(float(value) * THOUSAND)
-    return series
 
 
 def _phones(timing: Timing, shot: Shot) -> list[list[Any]]:
@@ -311,11 +354,44 @@ def _kind(symbol: str) -> str:
 _VOWELS = frozenset("aeiouyæɑɒɐəɚɛɜɝɪɨʉɯʊʌɔøœɤɵ")
 
 
-def _words(speech: Speech | None, timing: Timing) -> str:
+def own_words(speech: Speech | None) -> list[Word]:
+    """The words of a dub as its script writes them, in its case and with its punctuation; else as recognized."""
     if speech is None:
-        return ""
+        return []
+    found: list[Word] = []
+    for line in speech.lines:
+        if line.start is not None and line.end is not None:
+            heard = [w for w in speech.words if line.start <= w.start < line.end]
+            found += _written(line.text.split(), heard, line.end)
+    return found or list(speech.words)
+
+
+def _written(texts: Sequence[str], heard: Sequence[Word], end: float) -> Iterator[Word]:
+    """A line's own words at the times of those heard; one written otherwise than it is said lasts to the next one."""
+    bare = [re.sub(r"\W", "", text).casefold() for text in texts]
+    blocks = SequenceMatcher(
+        None, bare, [re.sub(r"\W", "", w.text).casefold() for w in heard], autojunk=False
+    ).get_matching_blocks()
+    times = {b.a + k: heard[b.b + k] for b in blocks for k in range(b.size)}
+    at = heard[0].start if heard else end
+    for number, text in enumerate(texts):
+        own = times.get(number)
+        following = next((times[n].start for n in range(number + 1, len(texts)) if n in times), end)
+        start = own.start if own else at
+        at = own.end if own else following
+        yield Word(text, start, at)
+
+
+def _said(words: Sequence[Word], timing: Timing) -> list[list[Any]]:
+    """The words in a shot, each with its first frame and the end of its last one."""
     start, end = float(timing.times[0]), float(timing.times[-1])
-    return " ".join(word.text for word in speech.words if word.end > start and word.start < end)
+    inside = [word for word in words if word.end > start and word.start < end]
+    places = np.searchsorted(timing.times, [[w.start, w.end] for w in inside] or np.zeros((0, 2)))
+    last = len(timing.times) - 1
+    return [
+        [word.text, max(0, min(int(first) - 1, last)), min(int(final), last)]
+        for word, (first, final) in zip(inside, places, strict=True)
+    ]
 
 
 def stage_rows(opened: inspect.OpenedJob, names: Sequence[str]) -> list[dict[str, Any]]:

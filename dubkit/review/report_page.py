@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.resources import files
+from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import av
-import cv2
-import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
-from av.video.stream import VideoStream
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dubkit.config.schema import Config
-from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError, OutputError, UsageError
-from dubkit.faces import align, tracklet
-from dubkit.media import audio, pictures, planes
-from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.probe import probe
+from dubkit.media import concat
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
-from dubkit.records import (
-    AT_START,
-    FaceState,
-    FaceTrack,
-    Floats,
-    Integers,
-    Picture,
-    Placement,
-    Shot,
-    VideoInfo,
-)
-from dubkit.review import data as page_data
+from dubkit.records import AT_START, Placement, VideoInfo
+from dubkit.review import data as page_data, proxies
 from dubkit.stages.conform import load_conform
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
@@ -87,24 +66,89 @@ def make_report(
     target = out or opened.manifest.job.output.with_suffix(".report.html")
     _check_target(target)
     workers = jobs or cores()
-    speech = page_data.load_words(opened)
-    facts = [page_data.shot_facts(opened, shot, speech) for shot in opened.shots]
+    words = page_data.own_words(page_data.load_words(opened))
+    facts = [page_data.shot_facts(opened, shot, words) for shot in opened.shots]
     pictured = opened.receipt("probe", None) is not None and opened.run.job.video.is_file()
     if pictured:
         _look_at_all(opened, facts, progress, workers)
     else:
         progress.warn(f"the film {opened.run.job.video} is missing: the page has no pictures")
     _rank(facts)
-    clips: dict[str, Clip] = {}
-    if pictured and videos != "none" and (room > 0 or videos == "all"):
-        limit = room * MEGABYTE if videos == "worst" else float("inf")
-        clips = _clips(opened, facts, progress, workers, limit)
-    for fact in facts:
-        _measure(opened, fact, clips.get(fact.shot.name))
-    data = page_data.page_data(opened, facts, _video_summary(facts, clips, videos, room))
-    shown = [(name, clips[name].video) for name in sorted(clips)]
-    size = _write(target, build(data, shown, f"{data['film']['name']} · dubkit report"))
+    data = page_data.page_data(opened, facts)
+    limit = room * MEGABYTE if videos == "worst" else float("inf")
+    with _scratch(target) as scratch:
+        film = Path(scratch) / "film.mp4"
+        clips: dict[str, proxies.Clip] = {}
+        if pictured:
+            data["waves"] = _waves(opened)
+            if videos != "none":
+                data["film"]["proxy"], why = _film(opened, film, room * MEGABYTE, progress)
+                data["videos"]["film"] = why
+                taken = film.stat().st_size * 4 // 3 if film.exists() else 0
+                clips = _clips(opened, facts, progress, workers, limit - taken)
+        info = load_film(opened.folder("probe", None))[0] if pictured else None
+        for fact in facts:
+            _measure(opened, fact, clips.get(fact.shot.name), info)
+        data["videos"] |= _video_summary(facts, clips, videos, room)
+        shown = [(name, clips[name].video) for name in sorted(clips)]
+        size = _write(target, build(data, shown, f"{data['film']['name']} · dubkit report", film))
     return Report(target, len(facts), len(clips), size)
+
+
+def _scratch(target: Path) -> TemporaryDirectory[str]:
+    """A folder beside the page for what is too large for memory."""
+    try:
+        return TemporaryDirectory(prefix=".report-", dir=target.parent)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
+
+
+FILM_SHARE = 0.6  # of the room, for the video of the whole film where that does
+
+
+def _film(
+    opened: OpenedJob, out: Path, room: float, progress: Progress
+) -> tuple[dict[str, Any] | None, str]:
+    """Make the video of the whole film; what the page has to know of it, or why there is none."""
+    try:
+        dubbed = opened.finished_film()
+    except DubkitError:
+        return None, "The job is not finished: the whole film can be played when it is."
+    info, pts = load_film(opened.folder("probe", None))
+    least = proxies.room_for_film(info.duration)
+    limit = 0.75 * room  # as it stands on the page, a video takes four thirds
+    limit = max(FILM_SHARE * limit, min(limit, least))
+    task = proxies.FilmTask(opened.run.job.video, dubbed, info, int(pts[0]), limit)
+    progress.plan("film", 1, 0, info.frames)
+    try:
+        made = proxies.make_film(task, out)
+    except DubkitError as error:
+        progress.warn(f"the whole film has no video: {error.message}")
+        progress.advance("film", "job", 0, 0.0, error.message)
+        return None, f"The whole film has no video: {error.message}"
+    progress.advance("film", "job", info.frames, 0.0, None)
+    if made is None:
+        wanted = ceil(least / 0.75 / MEGABYTE)
+        return None, f"The whole film needs more room: --room {wanted} or more."
+    return made, ""
+
+
+def _waves(opened: OpenedJob) -> dict[str, Any]:
+    """How loud the film's own sound and the dub are, over the film."""
+    job = opened.run.job
+    info, pts = load_film(opened.folder("probe", None))
+    own = Placement(-concat.film_offset(job.video, int(pts[0]), info))
+    found = {
+        "original": proxies.wave(job.video, own, info.duration) if info.has_audio else None,
+        "dub": proxies.wave(job.audio, _placement(opened), info.duration),
+    }
+    coded = {name: base64.b64encode(bars).decode("ascii") for name, bars in found.items() if bars}
+    return {"rate": proxies.WAVE_RATE, **coded}
+
+
+def _placement(opened: OpenedJob) -> Placement:
+    placed = opened.receipt("conform", None) is not None
+    return load_conform(opened.folder("conform", None)).placement if placed else AT_START
 
 
 def _check_target(path: Path) -> None:
@@ -168,6 +212,7 @@ def _of_plan(plan: ShotPlan) -> dict[str, Any]:
         "focus": plan.focus,
         "risk": plan.risk.word,
         "reasons": [{"kind": r.kind, "level": r.level.word, "text": r.text} for r in plan.reasons],
+        "box": [round(side, 4) for side in plan.box] if plan.box else None,
         "thumb": base64.b64encode(plan.thumbnail).decode("ascii") if plan.thumbnail else "",
     }
 
@@ -189,15 +234,15 @@ def _clips(
     progress: Progress,
     workers: int,
     limit: float,
-) -> dict[str, Clip]:
+) -> dict[str, proxies.Clip]:
     """Videos of the worst shots, as many as there is room for."""
     wanted = [fact for fact in facts if fact.rendered]
     wanted.sort(key=lambda fact: (-fact.table["rank"], fact.shot))
     taken = 0
-    found: dict[str, Clip] = {}
+    found: dict[str, proxies.Clip] = {}
     tasks = [_task(opened, fact) for fact in wanted]
     made = map_shots(
-        make_clip,
+        proxies.make_clip,
         tasks,
         name="videos",
         progress=progress,
@@ -217,32 +262,44 @@ def _clips(
     return found
 
 
-def _task(opened: OpenedJob, fact: page_data.ShotFacts) -> ClipTask:
+def _task(opened: OpenedJob, fact: page_data.ShotFacts) -> proxies.ClipTask:
     assert fact.track is not None
     job, shot = opened.run.job, fact.shot
     segment = opened.folder("generate", shot) / SEGMENT
     probe = opened.folder("probe", None)
-    placed = opened.receipt("conform", None) is not None
-    place = load_conform(opened.folder("conform", None)).placement if placed else AT_START
-    return ClipTask(shot, fact.track, job.video, segment, job.audio, probe, opened.config, place)
+    place = _placement(opened)
+    return proxies.ClipTask(
+        shot, fact.track, job.video, segment, job.audio, probe, opened.config, place
+    )
 
 
-def _measure(opened: OpenedJob, fact: page_data.ShotFacts, clip: Clip | None) -> None:
+def _measure(
+    opened: OpenedJob,
+    fact: page_data.ShotFacts,
+    clip: proxies.Clip | None,
+    info: VideoInfo | None,
+) -> None:
     table = fact.table
     table["rendered"] = fact.rendered
+    if fact.track is not None and info is not None:
+        left, top, side = proxies.face_square(fact.track, info)
+        width, height = info.display_size
+        table["square"] = [
+            round(v, 4) for v in (left / width, top / height, side / width, side / height)
+        ]
     if clip is None:
         return
     table["dubbed"] = clip.dubbed
     if clip.frames < fact.shot.frames:
-        table["cut"] = LONGEST
+        table["cut"] = proxies.LONGEST
     if not table["measures"]:
         table["measures"] = page_data.lip_rows(
-            opened.folder("timing", fact.shot), clip.dubbed, page_data.THOUSAND
+            opened.folder("timing", fact.shot), clip.dubbed, proxies.THOUSAND
         )
 
 
 def _video_summary(
-    facts: Sequence[page_data.ShotFacts], clips: dict[str, Clip], videos: str, room: float
+    facts: Sequence[page_data.ShotFacts], clips: dict[str, proxies.Clip], videos: str, room: float
 ) -> dict[str, Any]:
     could = sum(fact.rendered for fact in facts)
     if videos == "none":
@@ -282,8 +339,19 @@ _TEMPLATES = Environment(  # what is no Markup is escaped, JSON so that no strin
 _TEMPLATES.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
 
 
-def build(data: Mapping[str, Any], clips: Iterable[tuple[str, bytes]], title: str) -> Iterator[str]:
-    """The parts of the page in order; ``clips`` are names of shots and MP4 files, taken one at a time."""
+PART = 3 * 2**20  # bytes of a film in one element: a browser's strings are not endless
+
+
+def build(
+    data: Mapping[str, Any],
+    clips: Iterable[tuple[str, bytes]],
+    title: str,
+    film: Path | None = None,
+) -> Iterator[str]:
+    """The parts of the page in order; ``clips`` are names of shots and MP4 files, taken one at a time.
+
+    ``film`` is the MP4 of the whole film, where there is one.
+    """
     assets = files("dubkit.review") / "assets"
     names = sorted(path.name for path in assets.iterdir())
     style = (assets / "page.css").read_text(encoding="utf-8")
@@ -297,7 +365,14 @@ def build(data: Mapping[str, Any], clips: Iterable[tuple[str, bytes]], title: st
         script=Markup(script),
         data=data,
         clips=((name, Markup(base64.b64encode(video).decode("ascii"))) for name, video in clips),
+        parts=_parts(film) if film is not None and film.exists() else (),
     )
+
+
+def _parts(film: Path) -> Iterator[Markup]:
+    with film.open("rb") as file:
+        while part := file.read(PART):
+            yield Markup(base64.b64encode(part).decode("ascii"))
 
 
 def _policy(script: str, style: str) -> str:
@@ -315,169 +390,3 @@ def _policy(script: str, style: str) -> str:
 
 def _checksum(text: str) -> str:
     return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode('ascii')}'"
-
-
-SIDE = 288  # pixels of each of the two pictures
-ROOM = 2.1  # side of what is shown, over the face's height
-LONGEST = 20.0  # seconds; what is longer is cut there, and the page says so
-SOUND_RATE, SOUND_BITS = 32000, 56000
-_VIDEO: dict[str, str] = {"crf": "27", "preset": "veryfast", "bf": "0", "g": "50"}
-_MILLISECONDS = Fraction(1, 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class ClipTask:
-    """A shot of which a video is made. Pickles."""
-
-    shot: Shot
-    track: FaceTrack
-    video: Path
-    segment: Path
-    dub: Path
-    probe: Path
-    config: Config
-    placement: Placement = AT_START
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A video, and what the dubbed mouth does in it."""
-
-    video: bytes  # MP4
-    frames: int  # fewer than the shot's where it was cut
-    dubbed: list[int | None]  # `facts.openings` of the rendered picture
-
-
-def make_clip(task: ClipTask) -> Clip | str:
-    """Render one video; where original or segment cannot be read any more, why."""
-    cv2.setNumThreads(1)
-    try:
-        return _make(task)
-    except DubkitError as error:
-        return error.message
-
-
-def _make(task: ClipTask) -> Clip:
-    info, pts = load_film(task.probe)
-    shot = task.shot
-    times = (pts - pts[0]) * float(info.time_base)
-    began = float(times[shot.start])
-    count = int(np.searchsorted(times[shot.start : shot.end] - began, LONGEST))
-    ends = float(times[shot.start + count]) if shot.start + count < len(times) else None
-    until = ends if ends is not None else float(times[-1]) + 1 / float(info.average_rate)
-    way = crop_way(task.track, info)
-    landmarks = np.full_like(task.track.landmarks, np.nan)
-    sound = _dub_span(task, began, until)
-    clock = np.rint(1000 * (times[shot.start : shot.start + count] - began)).astype(int)
-    writer = _Writer(float(info.average_rate), sound)
-    landmarker = load_engine("landmarker", task.config.faces.landmarker, task.config.faces, "cpu")
-    for row, (real, made) in enumerate(_pairs(task, info, pts, count)):
-        both = np.hstack([planes.rgb_crop(real, way, SIDE), planes.rgb_crop(made, way, SIDE)])
-        writer.write(both, int(clock[row]))
-        at = shot.start + row - task.track.start
-        if 0 <= at < len(task.track) and task.track.state[at] != FaceState.ABSENT:
-            landmarks[at] = _mouth(made, landmarker, task.track.landmarks[at])
-    spoken = replace(task.track, landmarks=landmarks)
-    return Clip(writer.close(), count, page_data.openings(spoken, shot))
-
-
-def _dub_span(task: ClipTask, began: float, until: float) -> Floats | None:
-    """What is heard of the dub in seconds of the film."""
-    place = task.placement
-    sound = audio.load_span(task.dub, place.dub_time(began), place.dub_time(until), SOUND_RATE)
-    if sound is None or place.stretch == 1:
-        return sound
-    at = np.arange(round((until - began) * SOUND_RATE)) / place.stretch
-    return np.interp(at, np.arange(len(sound)), sound).astype(np.float32)
-
-
-def crop_way(track: FaceTrack, info: VideoInfo) -> align.Matrix:
-    """``crop_from_display`` of a square that holds the face over the whole shot, standing still."""
-    boxes = track.boxes[np.isfinite(track.boxes[:, 0])]
-    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
-    tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
-    width, height = info.display_size
-    side = min(max(ROOM * tall, float((high - low).max()) * 1.1), float(min(width, height)))
-    center = (low + high) / 2
-    corner = np.clip(center - side / 2, 0, np.maximum((width - side, height - side), 0))
-    scale = SIDE / side
-    shift = -scale * (corner - 0.5) - 0.5
-    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float64)
-
-
-def _pairs(
-    task: ClipTask, info: VideoInfo, pts: Integers, count: int
-) -> Iterator[tuple[Frame, Frame]]:
-    """The first frames of the shot, original and rendered."""
-    start = task.shot.start
-    real = FrameReader(task.video, info, pts, threads=1).read(start, start + count)
-    there, times = probe(task.segment)
-    made = FrameReader(task.segment, _like(there, info), times, threads=1).read(0, count)
-    yield from zip(real, made, strict=True)
-
-
-def _like(segment: VideoInfo, film: VideoInfo) -> VideoInfo:
-    """A segment knows nothing of turned pictures and of pixels that are not square."""
-    return replace(segment, rotation=film.rotation, pixel_aspect=film.pixel_aspect)
-
-
-class _View:
-    """A rendered frame as the landmarker sees it."""
-
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
-
-    def detect(self) -> list[Any]:
-        return []
-
-    def crop(self, crop_from_display: align.Matrix, size: int) -> Picture:
-        return planes.rgb_crop(self.frame, crop_from_display, size)
-
-
-def _mouth(frame: Frame, landmarker: Any, where: Floats) -> Floats:
-    found = tracklet.locate(_View(frame), landmarker, [align.canonical_from_face(where)])
-    return found[0].landmarks
-
-
-class _Writer:
-    """Pictures and sound into an MP4 in memory."""
-
-    def __init__(self, rate: float, sound: Floats | None) -> None:
-        self._file = io.BytesIO()
-        self._container = av.open(
-            self._file, "w", format="mp4", container_options={"fflags": "+bitexact"}
-        )
-        stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 2 * SIDE, SIDE, "yuv420p"
-        stream.codec_context.time_base = stream.time_base = _MILLISECONDS
-        stream.codec_context.thread_count = 1
-        stream.options = dict(_VIDEO)
-        self._stream = stream
-        self._sound = sound
-        self._voice: AudioStream | None = None
-        if sound is not None:
-            voice = self._container.add_stream("aac", rate=SOUND_RATE)
-            assert isinstance(voice, AudioStream)
-            voice.layout = "mono"
-            voice.bit_rate = SOUND_BITS
-            self._voice = voice
-
-    def write(self, picture: Picture, at: int) -> None:
-        """Add a picture, shown from ``at`` milliseconds."""
-        self._container.mux(self._stream.encode(pictures.to_frame(picture, at, _MILLISECONDS)))
-
-    def close(self) -> bytes:
-        """The finished file."""
-        self._container.mux(self._stream.encode(None))
-        if self._voice is not None and self._sound is not None:
-            block = AudioFrame.from_ndarray(
-                np.clip(self._sound, -1, 1)[None].astype(np.float32), format="fltp", layout="mono"
-            )
-            block.sample_rate = SOUND_RATE
-            block.pts = 0
-            block.time_base = Fraction(1, SOUND_RATE)
-            self._container.mux(self._voice.encode(block))
-            self._container.mux(self._voice.encode(None))
-        self._container.close()
-        return self._file.getvalue()

@@ -7,6 +7,11 @@
     video-<digest>/<stage>/<unit>/   depends on the picture only: shared by all dubs of a film
     dub-<digest>/<stage>/<unit>/     depends on picture, sound and script
     scratch/<random>/                work in progress; swept at start and end
+
+Runs may share the analysis of films, so that one is looked at once for all its dubs: in a folder with the same
+``video-<digest>/`` folders, a lock ``video-<digest>.lock`` held by the run that analyses this film now, and
+``scratch/video-<digest>/`` for what is on its way in, swept by the holder. Runs link what they find there into their
+own work folder and put in what they had to do themselves, so a work folder never depends on it. Machines may share it.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from dubkit.errors import DubkitError, OutputError, WorkError
 from dubkit.records import FileDigest, StageResult
@@ -219,3 +226,53 @@ def _files(folder: Path) -> list[str]:
     return sorted(
         name for path in paths if (name := path.relative_to(folder).as_posix()) != manifests.RECEIPT
     )
+
+
+def find_shared(library: Path, folder: Path, fingerprint: str) -> Path | None:
+    """The copy of a unit in a folder of shared analysis; None unless the fingerprint is the same."""
+    path = library.joinpath(*folder.parts[-3:])
+    receipt = intact(path)
+    same = receipt is not None and receipt.error is None and receipt.fingerprint == fingerprint
+    return path if same else None
+
+
+def contribute(library: Path, folder: Path, result: StageResult) -> None:
+    """Put a finished unit into a folder of shared analysis. Raises DubkitError where that cannot be."""
+    if find_shared(library, folder, result.fingerprint):
+        return
+    film = folder.parts[-3]
+    scratch = library / SCRATCH / film / f"{os.getpid()}-{folder.parts[-2]}-{folder.name}"
+    try:
+        shutil.copytree(folder, scratch, copy_function=link_or_copy)
+        publish(scratch, library.joinpath(*folder.parts[-3:]))
+    except OSError as error:
+        raise explain(error, library) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # not empty: something else is on its way
+            scratch.parent.rmdir()
+
+
+def take_film(library: Path, film: str) -> IO[str] | None:
+    """Be the one run that analyses a film, until what is returned is closed; None while another is.
+
+    Raises WorkError where the library cannot be used.
+    """
+    refuse_links(library, (SCRATCH, film, f"{film}/*"))
+    try:
+        (library / SCRATCH).mkdir(parents=True, exist_ok=True)
+        stream = (library / f"{film}.lock").open("a+")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise WorkError(
+            f"the analysis folder {library} is a file", hint="choose another with --analysis"
+        ) from error
+    except OSError as error:
+        raise explain(error, library) from error
+    if not lock.take(stream.fileno(), lock.EXCLUSIVE):
+        stream.close()
+        return None
+    stream.truncate(0)
+    stream.write(lock.signature())
+    stream.flush()
+    shutil.rmtree(library / SCRATCH / film, ignore_errors=True)
+    return stream

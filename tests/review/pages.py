@@ -11,10 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dubkit.media.process import find_program, run
 from dubkit.planning.shot_plan import jpeg
 from dubkit.review.report_page import build
 
 FILM = "f" * 64
+PEOPLE = ("Anna", "person_2")
 STATES = ("dubbed", "dubbed", "dubbed", "untouched", "warned", "kept", "failed", "waiting")
 ORDER = ("failed", "kept", "warned", "dubbed", "untouched", "waiting")
 RISKS = ("low", "low", "medium", "none", "high", "medium", "high", "low")
@@ -52,6 +54,10 @@ def shot(number: int, **changes: Any) -> dict[str, Any]:
         "faces": faces,
         "dubbed_faces": faces,
         "who": "face 0: the only face that can be dubbed" if faces else "",
+        "people": [PEOPLE[number % 2]] if faces else [],
+        "square": [0.2, 0.1, 0.4, 0.8] if faces else None,
+        "box": [0.35, 0.2, 0.65, 0.7] if faces else None,
+        "said": [["The", 2, 8], ["line", 8, 14], ["is", 14, 18], ["said.", 18, 30]],
         "face": {
             "width": 80.0 + number % 90,
             "share": 0.2,
@@ -80,10 +86,36 @@ def shot(number: int, **changes: Any) -> dict[str, Any]:
     return {**table, **changes}
 
 
+def clock(rate: tuple[int, int] = (25, 1), *, drop: bool = False, **more: Any) -> dict[str, Any]:
+    """How an invented film counts its frames."""
+    facts = {"rate": list(rate), "drop": drop, "first": 0, "lines": 1, "frames": 10**6}
+    return {**facts, "even": True, **more}
+
+
+def film_video(path: Path, seconds: float, rate: int = 25, size: str = "160x120") -> Path:
+    """A red original beside a blue dub, 300 Hz at the left and 900 Hz at the right."""
+    half = f"size={size}:rate={rate}:duration={seconds}"
+    tones = [f"sine=frequency={hertz}:duration={seconds}" for hertz in (300, 900)]
+    inputs = [f"color=red:{half}", f"color=blue:{half}", *tones]
+    mixed = "[0:v][1:v]hstack[v];[2:a][3:a]join=inputs=2:channel_layout=stereo[a]"
+    argv = [str(find_program("ffmpeg")), "-v", "error", "-y"]
+    argv += [word for text in inputs for word in ("-f", "lavfi", "-i", text)]
+    argv += ["-filter_complex", mixed, "-map", "[v]", "-map", "[a]", "-c:v", "libx264", "-g", "25"]
+    argv += ["-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-aac_ms", "0"]
+    run([*argv, "-movflags", "+faststart", str(path)])
+    return path
+
+
 def page(
-    path: Path, shots: Sequence[dict[str, Any]], *, name: str = "film.mp4", **clips: bytes
+    path: Path,
+    shots: Sequence[dict[str, Any]],
+    *,
+    name: str = "film.mp4",
+    film: Path | None = None,
+    facts: dict[str, Any] | None = None,
+    **clips: bytes,
 ) -> Path:
-    """Write a page; ``clips`` are MP4 files by ``shot_NAME``."""
+    """Write a page; ``clips`` are MP4 files by ``shot_NAME``, ``film`` is that of the whole film."""
     data = {
         "version": "0",
         "film": {
@@ -101,6 +133,13 @@ def page(
             "height": 720,
             "rate": "25",
             "speech": "en, by script, 812 words",
+            "clock": clock(),
+            "proxy": None,
+            "people": [
+                {"name": who, "seconds": 12.0, "dubbed": 9.0, "dub": True, "shots": 3}
+                for who in PEOPLE
+            ],
+            **(facts or {}),
         },
         "shots": list(shots),
         "stages": [
@@ -117,8 +156,9 @@ def page(
         ],
         "warnings": ["a small face"],
         "presets": ["broadcast", "preview"],
-        "videos": {"count": len(clips), "said": "The worst shots have a video."},
+        "videos": {"count": len(clips), "summary": "The worst shots have a video.", "film": ""},
+        "waves": {"rate": 50, "dub": base64.b64encode(bytes(range(256)) * 8).decode()},
     }
     shown = [(clip.removeprefix("shot_").replace("_", "-"), video) for clip, video in clips.items()]
-    path.write_text("".join(build(data, shown, name)), encoding="utf-8")
+    path.write_text("".join(build(data, shown, name, film)), encoding="utf-8")
     return path

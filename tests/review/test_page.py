@@ -42,6 +42,15 @@ def verdicts(browser: Browser) -> dict[str, dict[str, str]]:
     return found
 
 
+def downloaded(browser: Browser, name: str) -> Path:
+    path = browser.downloads / name
+    for _ in range(200):
+        if path.exists() and path.stat().st_size:
+            break
+        time.sleep(0.05)
+    return path
+
+
 def test_it_loads_without_errors_and_without_the_network(small: Path, browser: Browser) -> None:
     assert browser.text("#title") == "film.mp4"
     assert "16 shots" in browser.text("#count")
@@ -131,12 +140,9 @@ def test_verdicts_are_downloaded_and_loaded_again(
     browser.js(
         "setVerdict(SHOTS[3].name, {verdict: 'reject', instead: 'preset:broadcast', note: 'soft'})"
     )
+    browser.element("#save summary").click()
     browser.element("#download").click()
-    path = browser.downloads / "film.dubbed.verdicts.json"
-    for _ in range(200):
-        if path.exists() and path.stat().st_size:
-            break
-        time.sleep(0.05)
+    path = downloaded(browser, "film.dubbed.verdicts.json")
     file = json.loads(path.read_text(encoding="utf-8"))
     taken = read_verdicts(path)  # as a run takes it
     assert {name: entry.verdict for name, entry in taken.shots.items()} == {
@@ -269,7 +275,7 @@ def test_the_colors_under_the_film_strip_are_in_sight(small: Path, browser: Brow
 
 def test_a_job_without_shots_says_so(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path / "page.html", []))
-    assert "No shots are known yet" in browser.text("#detail")
+    assert "No shots are known yet" in browser.text("#empty")
     assert browser.errors() == []
 
 

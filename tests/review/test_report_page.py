@@ -112,16 +112,22 @@ def test_videos_play_with_the_sound_of_the_dub(
     made: tuple[Report, dict[str, Any]], browser: Browser
 ) -> None:
     browser.open(made[0].path)
-    browser.wait("player.video && player.video.readyState >= 2")
-    size = browser.js("return [player.video.videoWidth, player.video.videoHeight]")
-    assert size == [576, 288]
+    browser.wait("player.kind === 'film' && player.video.readyState >= 2")
+    shown = made[1]["film"]["proxy"]
+    size = "return [player.video.videoWidth, player.video.videoHeight]"
+    assert browser.js(size) == [2 * shown["width"], shown["height"]]
+    frames = made[1]["film"]["clock"]["frames"]
+    assert browser.js("return player.video.duration") == pytest.approx(frames / 25, abs=0.05)
+    browser.press("c")
+    browser.wait("player.kind === 'clip' && player.video.readyState >= 2")
+    assert browser.js(size) == [576, 288]
     shot = browser.js("return SHOTS[view.chosen].end - SHOTS[view.chosen].start")
     assert browser.js("return player.video.duration") == pytest.approx(shot, abs=0.1)
     browser.press(" ")
     browser.wait("player.video.currentTime > 0.3")
     assert browser.js("return player.video.webkitAudioDecodedByteCount") > 0
     moved = browser.js("return Number(document.querySelector('svg .now').getAttribute('x1'))")
-    assert moved > 44
+    assert moved > 58
     browser.press(" ")
     assert browser.js("return player.video.paused")
     lines = browser.js("return document.querySelector('svg .dub').getAttribute('d').length")
@@ -133,6 +139,8 @@ def test_what_there_is_no_room_for_is_left_out_and_told(job: Job, tmp_path: Path
     report, data = write(job.work, tmp_path / "small.html", room=0.0)
     assert report.videos == 0
     assert "The worst 0 of 2 dubbed shots" in data["videos"]["summary"]
+    assert data["film"]["proxy"] is None
+    assert "needs more room: --room 1 or more" in data["videos"]["film"]
     report, data = write(job.work, tmp_path / "none.html", videos="none")
     assert report.videos == 0
     assert "--videos none" in data["videos"]["summary"]

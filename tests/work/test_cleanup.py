@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from dubkit.cli.app import app
 from dubkit.errors import UsageError, WorkError
 from dubkit.work.cleanup import find_work, parse_age, survey
+from dubkit.work.folder import take_film
 from dubkit.work.lock import hold
-from dubkit.work.shared_analysis import take_film
 from tests.clips import film, tone
 
 CHEAP = ["--set", "speech.aligner=even", "--set", "generate.synthesizer=passthrough"]

@@ -1,5 +1,30 @@
-// Approve and reject; the file that `dubkit run --verdicts` takes.
+// Approve and reject, notes on single frames; the file that `dubkit run --verdicts` takes.
 const DRAFT = `verdicts ${DATA.film.sha256}`;
+let notes = [];  // {frame, text}, in film order
+
+function notesOf(shot) {
+  const first = firstFrame(shot), end = endFrame(shot);
+  return notes.filter((note) => note.frame >= first && note.frame < end);
+}
+
+function addNote(frame, text) {
+  if (text.trim() && !notes.some((note) => note.frame === frame && note.text === text.trim())) notes.push({frame, text: text.trim()});
+  notes.sort((a, b) => a.frame - b.frame);
+  changed();
+}
+
+function removeNote(note) {
+  notes = notes.filter((other) => other !== note);
+  changed();
+}
+
+function changed() {
+  remember(DRAFT, JSON.stringify(verdictFile()));
+  drawReview();
+  drawList();
+  drawStrip();
+  drawTimeline();
+}
 
 function setVerdict(name, change) {
   const before = verdicts.get(name) || {};
@@ -10,10 +35,7 @@ function setVerdict(name, change) {
     else delete after.instead;
     verdicts.set(name, after);
   }
-  remember(DRAFT, JSON.stringify(verdictFile()));
-  drawReview();
-  drawList();
-  drawStrip();
+  changed();
 }
 
 function verdictFile() {
@@ -26,13 +48,15 @@ function verdictFile() {
     if (own.note && own.note.trim()) entry.note = own.note.trim();
     shots[shot.name] = entry;
   }
-  return {kind: "dubkit-verdicts", version: 1, film: DATA.film.sha256, shots};
+  const remarks = notes.map((note) => ({frame: note.frame, timecode: timecode(note.frame), text: note.text}));
+  return {kind: "dubkit-verdicts", version: 1, film: DATA.film.sha256, shots, ...(remarks.length ? {notes: remarks} : {})};
 }
 
-function download() {
-  const blob = new Blob([JSON.stringify(verdictFile(), null, 1) + "\n"], {type: "application/json"});
-  const url = URL.createObjectURL(blob);
-  const link = h("a", {href: url, download: `${DATA.film.job}.verdicts.json`});
+function download() { save(`${DATA.film.job}.verdicts.json`, JSON.stringify(verdictFile(), null, 1) + "\n", "application/json"); }
+
+function save(name, text, type) {
+  const url = URL.createObjectURL(new Blob([text], {type}));
+  const link = h("a", {href: url, download: name});
   document.body.append(link);
   link.click();
   link.remove();
@@ -52,6 +76,9 @@ function readVerdicts(text) {
     if (!BY_NAME.has(name)) return `this film has no shot ${name}`;
     if (!entry || !["approve", "reject"].includes(entry.verdict)) return `the verdict of shot ${name} is neither approve nor reject`;
   }
+  const remarks = file.notes === undefined ? [] : file.notes;
+  if (!Array.isArray(remarks) || remarks.some((note) => !note || !Number.isInteger(note.frame) || typeof note.text !== "string")) return "a note of this verdict file has no frame or no text";
+  for (const note of remarks) addNote(note.frame, note.text);
   for (const [name, entry] of entries) {
     verdicts.set(name, {
       verdict: entry.verdict,
@@ -62,20 +89,22 @@ function readVerdicts(text) {
   return "";
 }
 
-async function loadVerdicts(file) {
-  const problem = readVerdicts(await file.text());
+async function loadReview(file) {
+  const text = await file.text(), suffix = file.name.split(".").pop().toLowerCase();
+  const problem = suffix in READERS ? readMarkers(text, suffix) : readVerdicts(text);
   if (problem) { notify(`${file.name}: ${problem}`, true); return; }
-  remember(DRAFT, JSON.stringify(verdictFile()));
-  notify(`${file.name}: ${verdicts.size} verdicts`);
-  drawReview();
+  notify(`${file.name}: now ${many(verdicts.size, "verdict")} and ${many(notes.length, "note")}`);
+  changed();
   refilter();
   drawDetail();
 }
 
+const many = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
+
 function drawReview() {
   let yes = 0, no = 0;
   for (const verdict of verdicts.values()) verdict.verdict === "approve" ? yes++ : no++;
-  $("review").textContent = yes + no ? `${yes} approved, ${no} rejected of ${SHOTS.length}` : "";
-  const count = yes + no ? ` ${yes + no} verdict${yes + no > 1 ? "s" : ""}` : " verdicts";
-  $("download").replaceChildren("Download", h("span", {class: "wide"}, count));
+  const said = [yes + no ? `${yes} approved, ${no} rejected of ${SHOTS.length}` : "", notes.length ? many(notes.length, "note") : ""];
+  $("review").textContent = said.filter(Boolean).join(", ");
+  $("done").style.width = `${100 * (yes + no) / Math.max(1, SHOTS.length)}%`;
 }

@@ -19,7 +19,7 @@ function oneLine(shot) {
   if (failed) return `${failed.label}: ${failed.shown}`;
   if (shot.reasons && shot.reasons.length) return shot.reasons[0].text;
   if (!shot.faces) return "no face: the picture is unchanged";
-  return shot.words || (shot.speech && shot.speech.seconds ? `${shot.speech.seconds.toFixed(1)} s of speech` : "nobody speaks");
+  return (shot.words && `“${shot.words}”`) || (shot.speech && shot.speech.seconds ? `${shot.speech.seconds.toFixed(1)} s of speech` : "nobody speaks");
 }
 
 function makeRow(place) {
@@ -34,7 +34,8 @@ function makeRow(place) {
   h("div", {},
     h("div", {class: "head"}, `Shot ${index + 1}`, h("span", {class: "dim"}, `${codeOf(shot)}, ${(shot.end - shot.start).toFixed(1)} s`), mark(shot)),
     h("div", {class: "tags"}, h("span", {class: `pill ${shot.state}`}, STATE_NAMES[shot.state]),
-      ["high", "medium"].includes(shot.risk) ? h("span", {class: `pill ${shot.risk}`}, `${shot.risk} risk`) : null),
+      ["high", "medium"].includes(shot.risk) ? h("span", {class: `pill ${shot.risk}`}, `${shot.risk} risk`) : null,
+      notesOf(shot).length ? h("span", {class: "pill"}, many(notesOf(shot).length, "note")) : null),
     h("div", {class: "why"}, oneLine(shot))));
 }
 
@@ -94,7 +95,8 @@ function drawStates() {
   }, STATE_NAMES[state], h("span", {class: "n"}, counts[state] || 0))));
 }
 
-function choose(index, follow = true) {
+/** Show a shot; the player goes to its beginning unless it is there by itself. */
+function choose(index, follow = true, going = true) {
   if (index === undefined || index < 0) return;
   view.chosen = index;
   history.replaceState(null, "", `#shot=${index + 1}`);
@@ -108,7 +110,7 @@ function choose(index, follow = true) {
   if (left < strip.scrollLeft || left + CELL > strip.scrollLeft + strip.clientWidth) strip.scrollLeft = left - strip.clientWidth / 2;
   drawList();
   drawStrip();
-  drawDetail();
+  drawDetail(going);
 }
 
 function step(by) {
