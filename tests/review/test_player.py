@@ -100,9 +100,9 @@ def test_the_sound_follows_the_picture_or_what_was_chosen(played: Browser) -> No
     assert played.js(gains) == [0, 1]
     played.press("bb")
     assert played.js(gains) == [1, 0]
-    played.js("$('heard').value = 'dub'; $('heard').dispatchEvent(new Event('change'))")
+    played.js("$('listening').value = 'dub'; $('listening').dispatchEvent(new Event('change'))")
     assert played.js(gains) == [0, 1]
-    played.js("$('heard').value = 'off'; $('heard').dispatchEvent(new Event('change'))")
+    played.js("$('listening').value = 'off'; $('listening').dispatchEvent(new Event('change'))")
     assert played.js("return player.video.muted")
 
 

@@ -1,6 +1,6 @@
 // The player: original and dubbed are the two halves of one video, so they cannot part; a canvas shows what is wanted of it.
-// The original is heard in the left channel of its sound, the dub in the right one.
-const player = {kind: null, video: null, shot: null, plot: null, mode: "side", face: false, loop: false, split: .5, at: 0, heard: "follow", failed: false};
+// The original is in the left channel of its sound, the dub in the right one.
+const player = {kind: null, video: null, shot: null, plot: null, mode: "side", face: false, loop: false, split: .5, at: 0, listening: "follow", failed: false};
 const sources = {film: null, clip: null};  // video elements
 const MODES = {side: "Side by side", original: "Original", dubbed: "Dubbed", wipe: "Wipe"};
 const SPEEDS = [.25, .5, 1, 1.5, 2];
@@ -75,7 +75,7 @@ function load(shot, going) {
   if (player.video && player.video !== video) player.video.pause();
   Object.assign(player, {kind, video});
   if (video) {
-    video.muted = player.heard === "off";
+    video.muted = player.listening === "off";
     video.playbackRate = Number($("speed") ? $("speed").value : 1);
   }
   if (going || player.video) seek(at);
@@ -113,7 +113,7 @@ function playPause() {
 
 const routes = new WeakMap();
 let sound = null;
-/** Lets the two channels of a video be heard apart; made at the first play, before which browsers allow no sound. */
+/** Lets the two channels of a video be told apart; made at the first play, before which browsers allow no sound. */
 function route(video) {
   if (!routes.has(video)) {
     try {
@@ -130,8 +130,8 @@ function route(video) {
 
 /** Which sound is on: that of the picture that is shown alone, else the dub. */
 function hear() {
-  const wanted = player.heard === "follow" ? (player.mode === "original" ? "original" : "dub") : player.heard;
-  if (player.video) player.video.muted = player.heard === "off";
+  const wanted = player.listening === "follow" ? (player.mode === "original" ? "original" : "dub") : player.listening;
+  if (player.video) player.video.muted = player.listening === "off";
   const gains = player.video && routes.get(player.video);
   if (gains) { gains[0].gain.value = wanted === "original" ? 1 : 0; gains[1].gain.value = wanted === "original" ? 0 : 1; }
 }
