@@ -17,7 +17,7 @@ from dubkit.pipeline import fingerprint, request
 from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
 from dubkit.pipeline.job import STAGES, dry_run, find_film
 from dubkit.pipeline.result import about, read_gates
-from dubkit.pipeline.shot_names import find_shot, name_shots
+from dubkit.pipeline.shot_names import film_clock, find_shot, name_shots
 from dubkit.records import Job, Manifest, Shot, StageResult, VideoInfo
 from dubkit.stages import generate, probe
 from dubkit.stages.base import Stage
@@ -25,6 +25,7 @@ from dubkit.work import folder, lock, store
 from dubkit.work.manifest import MANIFEST, key, read_manifest, read_receipt
 
 if TYPE_CHECKING:
+    from dubkit.media.timecode import Clock
     from dubkit.progress import ShotNames
 
 
@@ -198,6 +199,16 @@ class OpenedJob:
             for name, _, track in pairs
             if name == shot.name
         }
+
+    def cast(self) -> tuple[Person, ...]:
+        """All people of the film, those longest on screen first; none before they are known."""
+        if self.receipt("cast", None) is None:
+            return ()
+        return load_people(self.folder("cast", None)).people
+
+    def clock(self, info: VideoInfo) -> tuple[int, Clock]:
+        """The number of the film's first frame and how its frames are numbered; from 0 where it cannot be read."""
+        return film_clock(self.manifest.job.video, info)
 
     def gate(self, shot: Shot) -> GateResult | None:
         """What the gate said of a shot; None where it was not asked yet."""

@@ -38,9 +38,9 @@ def _timecodes(run: fingerprint.Run, shots: Sequence[Shot]) -> list[str] | None:
         return None
     try:
         info, pts = probe.load_film(run.folder(stage, None))
-        first, clock = film_clock(run.job.video, info)
-    except DubkitError:  # a film that is gone, or was never probed
+    except DubkitError:  # it was never probed
         return None
+    first, clock = film_clock(run.job.video, info)
     if info.rate is None:
         seconds = (pts - pts[0]) * float(info.time_base)
         return [clock.text(first + round(float(seconds[s.start]) * clock.rate)) for s in shots]
@@ -48,14 +48,12 @@ def _timecodes(run: fingerprint.Run, shots: Sequence[Shot]) -> list[str] | None:
 
 
 def film_clock(film: Path, info: VideoInfo) -> tuple[int, timecode.Clock]:
-    """The number of a film's first frame, as the film states it, and how its frames are numbered.
-
-    Raises InputError where the film cannot be read.
-    """
+    """The number of a film's first frame, as the film states it, and how its frames are numbered; else from 0."""
     rate = info.average_rate / info.lines
-    stated = timecode.of_film(film)[0]
-    if stated:
-        with suppress(DubkitError):  # a time code that cannot be at this rate names no frame
+    with suppress(
+        DubkitError
+    ):  # a film that is gone; a time code that cannot be at this rate names no frame
+        if stated := timecode.of_film(film)[0]:
             return timecode.read(stated, rate)
     return 0, timecode.Clock(rate)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from importlib.resources import as_file, files
@@ -19,15 +18,12 @@ from dubkit.config import presets, schema
 from dubkit.engines.registry import ENGINES, engine_class
 from dubkit.errors import ConfigError, DubkitError, WorkError
 from dubkit.faces import consent
-from dubkit.faces.people import load_people
 from dubkit.faces.selection import load_choice, load_tracks
-from dubkit.media import timecode
 from dubkit.metrics import definitions, gate_limits, lips
 from dubkit.metrics.lips import LABIALS, MARKS
 from dubkit.pipeline import inspect, verdicts
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.result import about
-from dubkit.pipeline.shot_names import film_clock
 from dubkit.planning.shot_plan import Seen, main_face
 from dubkit.records import (
     SILENCE,
@@ -119,7 +115,7 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
     facts["clock"] = None
     if opened.receipt("probe", None):
         info, _ = probe.load_film(opened.folder("probe", None))
-        facts["clock"] = _clock(job.video, info)
+        facts["clock"] = _clock(opened, info)
         width, height = info.display_size
         rate = f"{float(info.average_rate):.5g}{'' if info.rate else ' (varying)'}"
         facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
@@ -140,11 +136,9 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
     return facts
 
 
-def _clock(film: Path, info: VideoInfo) -> dict[str, Any]:
+def _clock(opened: inspect.OpenedJob, info: VideoInfo) -> dict[str, Any]:
     """How the page counts frames; at a variable rate, frames of the average one."""
-    first, clock = 0, timecode.Clock(info.average_rate / info.lines)
-    with suppress(DubkitError):
-        first, clock = film_clock(film, info)
+    first, clock = opened.clock(info)
     return {
         "rate": [clock.rate.numerator, clock.rate.denominator],
         "drop": clock.drop,
@@ -157,10 +151,8 @@ def _clock(film: Path, info: VideoInfo) -> dict[str, Any]:
 
 def _people(opened: inspect.OpenedJob) -> list[dict[str, Any]]:
     """The cast of the film, those longest on screen first."""
-    if opened.receipt("cast", None) is None:
-        return []
     try:
-        found = load_people(opened.folder("cast", None))
+        people = opened.cast()
     except WorkError:
         return []
     return [
@@ -171,7 +163,7 @@ def _people(opened: inspect.OpenedJob) -> list[dict[str, Any]]:
             "dub": person.dub,
             "shots": len({face.split("/")[0] for face in person.faces}),
         }
-        for person in found.people
+        for person in people
     ]
 
 

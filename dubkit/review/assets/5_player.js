@@ -125,11 +125,11 @@ function route(video) {
     } catch { routes.set(video, null); }
   }
   if (sound && sound.state === "suspended") sound.resume();
-  hear();
+  setSound();
 }
 
 /** Which sound is on: that of the picture that is shown alone, else the dub. */
-function hear() {
+function setSound() {
   const wanted = player.listening === "follow" ? (player.mode === "original" ? "original" : "dub") : player.listening;
   if (player.video) player.video.muted = player.listening === "off";
   const gains = player.video && routes.get(player.video);
@@ -214,7 +214,7 @@ function setMode(mode) {
   for (const button of document.querySelectorAll("#modes button")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
   const names = $("names");
   if (names) names.dataset.mode = mode;
-  hear();
+  setSound();
   paint();
 }
 

@@ -162,7 +162,7 @@ function startPlayer() {
   $("modes").append(...Object.entries(MODES).map(([mode, text]) => h("button", {type: "button", "data-mode": mode, "aria-pressed": "false", onclick: () => setMode(mode)}, text)));
   $("speed").append(...SPEEDS.map((speed) => h("option", {value: speed, selected: speed === 1}, `${speed}×`)));
   $("speed").addEventListener("change", () => setSpeed(0));
-  $("listening").addEventListener("change", () => { player.listening = $("listening").value; hear(); });
+  $("listening").addEventListener("change", () => { player.listening = $("listening").value; setSound(); });
   for (const [id, act] of [["play", playPause], ["previous", () => step(-1)], ["next", () => step(1)], ["frame-back", () => nudge(-1)], ["frame-on", () => nudge(1)], ["loop", () => setLoop(!player.loop)], ["full", fullScreen]]) $(id).addEventListener("click", act);
   for (const button of document.querySelectorAll("#views-face button")) button.addEventListener("click", () => setFace(button.dataset.face === "yes"));
   const seekFilm = (event) => {
