@@ -337,20 +337,24 @@ def report(
 ) -> Report:
     """Write the review page of a job: one HTML file, beside the result unless ``out`` says otherwise.
 
-    ``work`` is the work folder, or the film or the result that it lies beside.
+    ``work`` is the work folder, or the film or the result that it lies beside; or the output folder of a batch, whose
+    page leads to those of all its films.
 
     ``videos`` of shots are worst, all or none; ``room`` is what they may take, in megabytes. Raises
     `dubkit.errors.DubkitError`.
     """
-    from dubkit.review.report_page import make_report
+    from dubkit.batches.jobs import batch_status, outcome_files
+    from dubkit.review.report_page import make_overview, make_report
 
-    target = None if out is None else local_path(out)
+    place, target = local_path(work), None if out is None else local_path(out)
+    told = progress or NoProgress()
+    if outcome_files(place):
+        films = batch_status(place)
+        return make_overview(
+            *(place, films, target), progress=told, videos=videos, room=room, jobs=jobs
+        )
     return make_report(
-        *(find_work(local_path(work)), target),
-        progress=progress or NoProgress(),
-        videos=videos,
-        room=room,
-        jobs=jobs,
+        *(find_work(place), target), progress=told, videos=videos, room=room, jobs=jobs
     )
 
 

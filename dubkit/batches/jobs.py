@@ -289,6 +289,7 @@ class JobState:
     hint: str | None
     in_use_by: str | None
     units: Mapping[str, int]  # finished ones by stage, of a job under way
+    work: Path | None = None  # its work folder, where it has one
 
 
 def outcome_files(folder: Path) -> list[Path]:
@@ -309,7 +310,7 @@ def batch_status(folder: Path) -> list[JobState]:
         units = Counter(key.split("/")[0] for key, r in manifest.results.items() if r.fingerprint)
         output, state = manifest.job.output, RUNNING if user else UNFINISHED
         name = known[output].name if output in known else output.stem
-        known[output] = JobState(name, state, None, output, 0.0, None, None, user, units)
+        known[output] = JobState(name, state, None, output, 0.0, None, None, user, units, work)
     return sorted(known.values(), key=lambda job: job.name)
 
 
@@ -331,4 +332,5 @@ def _ended(outcome: Outcome) -> JobState:
         outcome.hint,
         None,
         {},
+        outcome.work if outcome.work is not None and outcome.work.is_dir() else None,
     )

@@ -14,7 +14,9 @@ from dubkit.errors import UsageError
 WorkFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="WORK", help="The work folder of a run, its film or its result.", show_default=False
+        metavar="WORK",
+        help="The work folder of a run, its film or its result, or the output folder of a batch.",
+        show_default=False,
     ),
 ]
 Page = Annotated[
@@ -92,19 +94,22 @@ def report(
     """Make a review page of the job in WORK: the whole film and every shot, original beside dubbed, worst first.
 
     The page is one file and uses no network. Approve or reject shots on it, and pass the verdict file that it
-    saves to `dubkit run --verdicts`. Unfinished jobs have a page too.
+    saves to `dubkit run --verdicts`. Unfinished jobs have a page too. Of the output folder of a batch, the page shows
+    all films and languages, worst first, and leads to the page of each.
 
     \b
     Examples:
       dubkit report movie.dubbed.dubkit
       dubkit report movie.dubbed.dubkit --out review.html --videos all
       dubkit report movie.dubbed.dubkit --markers edl
+      dubkit report dubbed/
       dubkit report movie.dubbed.dubkit --verdicts-from notes.csv
     """
     console.set_verbosity(verbose, quiet)
     if markers is not None and verdicts_from is not None:
         raise UsageError("--markers and --verdicts-from exclude each other", hint="give one")
-    work = lazy.inspect.find_work(work)
+    if markers is not None or verdicts_from is not None:
+        work = lazy.inspect.find_work(work)
     if markers is not None:
         path, count = lazy.delivery.write_markers(work, markers, out, timecode)
         _tell({"path": str(path), "markers": count}, f"{count} markers", json, quiet)
@@ -115,20 +120,13 @@ def report(
         _tell(facts, f"{count} verdicts; {others} other markers", json, quiet)
         return
     with progress_bar.reporting(as_json=False, quiet=quiet or json) as reporter:
-        made = lazy.review.make_report(
-            *(work, out),
-            progress=reporter,
-            videos=videos,
-            room=room,
-            jobs=jobs,
-        )
+        made = lazy.api.report(work, out, progress=reporter, videos=videos, room=room, jobs=jobs)
     if json:
         console.write_json(asdict(made))
         return
     if not quiet:
-        console.write_line(
-            f"{made.shots} shots, {made.videos} with a video, {made.size / 2**20:.1f} MB"
-        )
+        size = f", {made.size / 2**20:.1f} MB" if made.films == 1 else f", {made.films} jobs"
+        console.write_line(f"{made.shots} shots, {made.videos} with a video{size}")
     console.write_line(str(made.path))
 
 

@@ -1,5 +1,5 @@
-"""The review page of a job: one HTML file made from its work folder."""
+"""The review pages of a job and of a batch: HTML files made from work folders."""
 
-from dubkit.review.report_page import VIDEOS, Report, make_report
+from dubkit.review.report_page import VIDEOS, Report, make_overview, make_report
 
-__all__ = ["VIDEOS", "Report", "make_report"]
+__all__ = ["VIDEOS", "Report", "make_overview", "make_report"]

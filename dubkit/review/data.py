@@ -74,6 +74,11 @@ def page_data(opened: inspect.OpenedJob, facts: Sequence[ShotFacts]) -> dict[str
     }
 
 
+def is_current(data: Mapping[str, Any]) -> bool:
+    """Whether a page was made by this version."""
+    return data.get("version") == __version__
+
+
 def _complete(fact: ShotFacts) -> None:
     """What the page counts on, where the job has not come so far."""
     defaults: dict[str, Any] = {
@@ -107,6 +112,7 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         "finished": opened.receipt("stitch", None) is not None and job.output.is_file(),
         "seconds": 0.0,
         "speech": "",
+        "language": opened.config.speech.language or "",
         "offset": "",
         "consent": consent.in_words(opened.manifest.consent),
     }
@@ -120,6 +126,7 @@ def _film(opened: inspect.OpenedJob, speech: Speech | None) -> dict[str, Any]:
         rate = f"{float(info.average_rate):.5g}{'' if info.rate else ' (varying)'}"
         facts |= {"seconds": info.duration, "width": width, "height": height, "rate": rate}
     if speech:
+        facts["language"] = facts["language"] or speech.language
         facts["speech"] = f"{speech.language}, by {speech.path}, {len(speech.words)} words"
         if speech.path == "sound":
             asked = "recognized only with --set speech.recognize=true"

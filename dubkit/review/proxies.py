@@ -26,14 +26,14 @@ from dubkit.media import audio, concat, mux, pictures, planes, process
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
 from dubkit.metrics.lips import opening
-from dubkit.records import AT_START, FaceState
+from dubkit.records import AT_START, FaceState, Placement
 from dubkit.stages.probe import load_film
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dubkit.config.schema import Config
-    from dubkit.records import FaceTrack, Floats, Integers, Picture, Placement, Shot, VideoInfo
+    from dubkit.records import FaceTrack, Floats, Integers, Picture, Shot, VideoInfo
 
 HEIGHTS = (540, 432, 360, 288, 216, 180, 144)  # of each of the two pictures of the whole film
 _DENSITY = 0.035  # bits for a pixel from which a picture can be judged
@@ -222,6 +222,17 @@ def _both_sounds(task: ClipTask, first: float, span: tuple[float, float]) -> Flo
 
 WAVE_RATE = 50  # bars a second
 _WAVE_SOUND = 8000  # samples a second are enough for them
+
+
+def waves(
+    film: Path, info: VideoInfo, first: int, dub: Path, placement: Placement
+) -> dict[str, bytes]:
+    """The `wave` of a film's own sound and of its dub, where they have one; ``first`` is its first time stamp."""
+    found = {"dub": wave(dub, placement, info.duration)}
+    if info.has_audio:
+        own = Placement(-concat.film_offset(film, first, info))
+        found["original"] = wave(film, own, info.duration)
+    return {name: bars for name, bars in found.items() if bars}
 
 
 def wave(path: Path, place: Placement, seconds: float) -> bytes | None:

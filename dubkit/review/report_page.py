@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -12,13 +14,13 @@ from importlib.resources import files
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dubkit.errors import DubkitError, OutputError, UsageError
-from dubkit.media import concat
+from dubkit.errors import DubkitError, OutputError, UsageError, WorkError
 from dubkit.parallel.workers import cores
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.pipeline.map_shots import map_shots
@@ -28,6 +30,7 @@ from dubkit.review import data as page_data, proxies
 from dubkit.stages.conform import load_conform
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
+from dubkit.work.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from dubkit.progress import Progress
@@ -45,6 +48,7 @@ class Report:
     shots: int
     videos: int
     size: int  # bytes
+    films: int = 1  # more on the page of a batch
 
 
 def make_report(
@@ -55,10 +59,12 @@ def make_report(
     videos: str = "worst",
     room: float = 48.0,
     jobs: int | None = None,
+    overview: Path | None = None,
 ) -> Report:
     """Write the page of the job in ``work``; ``room`` is what its videos may take, in megabytes.
 
-    Raises WorkError where ``work`` is none, OutputError where ``out`` cannot be written.
+    It leads to the page ``overview`` of its batch, where there is one. Raises WorkError where ``work`` is none,
+    OutputError where ``out`` cannot be written.
     """
     if videos not in VIDEOS:
         raise UsageError(f"videos cannot be {videos!r}", hint=" or ".join(VIDEOS))
@@ -75,6 +81,7 @@ def make_report(
         progress.warn(f"the film {opened.run.job.video} is missing: the page has no pictures")
     _rank(facts)
     data = page_data.page_data(opened, facts)
+    data["overview"] = _link(overview, target) if overview is not None else ""
     limit = room * MEGABYTE if videos == "worst" else float("inf")
     with _scratch(target) as scratch:
         film = Path(scratch) / "film.mp4"
@@ -137,18 +144,154 @@ def _waves(opened: OpenedJob) -> dict[str, Any]:
     """How loud the film's own sound and the dub are, over the film."""
     job = opened.run.job
     info, pts = load_film(opened.folder("probe", None))
-    own = Placement(-concat.film_offset(job.video, int(pts[0]), info))
-    found = {
-        "original": proxies.wave(job.video, own, info.duration) if info.has_audio else None,
-        "dub": proxies.wave(job.audio, _placement(opened), info.duration),
-    }
-    coded = {name: base64.b64encode(bars).decode("ascii") for name, bars in found.items() if bars}
+    found = proxies.waves(job.video, info, int(pts[0]), job.audio, _placement(opened))
+    coded = {name: base64.b64encode(bars).decode("ascii") for name, bars in found.items()}
     return {"rate": proxies.WAVE_RATE, **coded}
 
 
 def _placement(opened: OpenedJob) -> Placement:
     placed = opened.receipt("conform", None) is not None
     return load_conform(opened.folder("conform", None)).placement if placed else AT_START
+
+
+class BatchFilm(Protocol):
+    """One job of a batch, as `dubkit.batches` knows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def output(self) -> Path: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def hint(self) -> str | None: ...
+    @property
+    def work(self) -> Path | None: ...
+
+
+OVERVIEW = "batch.report.html"
+_WORST = 5  # shots of a film on the page of a batch
+_TROUBLE = ("failed", "kept", "warned")
+
+
+def make_overview(
+    folder: Path,
+    films: Sequence[BatchFilm],
+    out: Path | None,
+    *,
+    progress: Progress,
+    videos: str = "worst",
+    room: float = 48.0,
+    jobs: int | None = None,
+) -> Report:
+    """Write the page of a batch in ``folder``, and that of each film that has none since its job last ran.
+
+    Of a job under way there is a page without videos. Raises OutputError where a page cannot be written.
+    """
+    target = out or folder / OVERVIEW
+    _check_target(target)
+    rows, shots, made = [], 0, []
+    for film in films:
+        data, page = None, film.output.with_suffix(".report.html")
+        if film.work is not None:
+            data = read_page(page)
+            fresh = data is not None and _is_fresh(page, film.work, data, _link(target, page))
+            if not fresh:
+                which = videos if film.state in ("done", "partial") else "none"
+                try:
+                    report = make_report(
+                        *(film.work, page),
+                        progress=progress,
+                        videos=which,
+                        room=room,
+                        jobs=jobs,
+                        overview=target,
+                    )
+                    made.append(report)
+                    data = read_page(page)
+                except WorkError as error:
+                    progress.warn(f"{film.name} has no page: {error.message}")
+        rows.append(_film_row(film, data, _link(page, target) if data else ""))
+        shots += sum(rows[-1]["counts"].values())
+    done = sum(row["share"] * sum(row["counts"].values()) for row in rows)
+    whole = {
+        "name": folder.absolute().name,
+        "films": rows,
+        "share": round(done / shots, 4) if shots else 0.0,
+    }
+    title = f"{whole['name']} · dubkit report"
+    size = _write(target, build(whole, (), title, template="batch/batch.html"))
+    return Report(target, shots, sum(report.videos for report in made), size, len(films))
+
+
+def _link(page: Path, origin: Path) -> str:
+    """The address of a page as another one names it."""
+    return quote(Path(os.path.relpath(page.absolute(), origin.absolute().parent)).as_posix())
+
+
+def _is_fresh(page: Path, work: Path, data: Mapping[str, Any], overview: str) -> bool:
+    """Whether a page was made by this version, after its job last ran, and leads back."""
+    same = page_data.is_current(data) and data.get("overview") == overview
+    return same and page.stat().st_mtime_ns >= (work / MANIFEST).stat().st_mtime_ns
+
+
+def read_page(page: Path) -> dict[str, Any] | None:
+    """The data of a page; None for a file that is none, or not there."""
+    begin, end = 'id="data">', "</script>"
+    text = ""
+    try:
+        with page.open(encoding="utf-8") as file:
+            while part := file.read(MEGABYTE):
+                text += part
+                at = text.find(begin)
+                if at >= 0 and (stop := text.find(end, at)) >= 0:
+                    found: dict[str, Any] = json.loads(text[at + len(begin) : stop])
+                    return found
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _film_row(film: BatchFilm, data: dict[str, Any] | None, page: str) -> dict[str, Any]:
+    """What the page of a batch shows of a job; ``data`` is that of its own page."""
+    shots = data["shots"] if data else []
+    facts = data["film"] if data else {}
+    counts = Counter(shot["state"] for shot in shots)
+    waiting = 1 - counts["waiting"] / len(shots) if shots else 0.0
+    doubtful = [s for s in shots if s["state"] in _TROUBLE or s["risk"] == "high"]
+    numbers = {shot["name"]: number for number, shot in enumerate(shots, 1)}
+    worst = sorted(doubtful, key=lambda shot: (-shot["rank"], shot["name"]))[:_WORST]
+    states = ("done", "partial", "running", "unfinished", "interrupted", "failed")
+    rank = states.index(film.state) if film.state in states else 0
+    return {
+        "name": film.name,
+        "film": facts.get("name", film.name),
+        "language": facts.get("language", ""),
+        "job": facts.get("job", film.output.stem),
+        "sha256": facts.get("sha256", ""),
+        "length": facts.get("seconds", 0.0),
+        "state": film.state,
+        "seconds": film.seconds,
+        "error": film.error or "",
+        "hint": film.hint or "",
+        "page": page,
+        "counts": dict(counts),
+        "share": round(waiting, 4),
+        "rank": 10**6 * rank + sum(10 ** (3 - k) * counts[s] for k, s in enumerate(_TROUBLE)),
+        "worst": [
+            {
+                "number": numbers[shot["name"]],
+                "state": shot["state"],
+                "thumb": shot["thumb"],
+                "why": shot["why"] or next((r["text"] for r in shot["reasons"]), ""),
+            }
+            for shot in worst
+        ],
+    }
 
 
 def _check_target(path: Path) -> None:
@@ -347,18 +490,19 @@ def build(
     clips: Iterable[tuple[str, bytes]],
     title: str,
     film: Path | None = None,
+    template: str = "page.html",
 ) -> Iterator[str]:
     """The parts of the page in order; ``clips`` are names of shots and MP4 files, taken one at a time.
 
-    ``film`` is the MP4 of the whole film, where there is one.
+    ``film`` is the MP4 of the whole film, where there is one; ``template`` is that of a job or of a batch.
     """
     assets = files("dubkit.review") / "assets"
-    names = sorted(path.name for path in assets.iterdir())
+    names = ["0_dom.js", "batch/batch.js"]
+    if template == "page.html":
+        names = sorted(path.name for path in assets.iterdir() if path.name.endswith(".js"))
     style = (assets / "page.css").read_text(encoding="utf-8")
-    script = "\n".join(
-        (assets / name).read_text(encoding="utf-8") for name in names if name.endswith(".js")
-    )
-    return _TEMPLATES.get_template("page.html").generate(
+    script = "\n".join((assets / name).read_text(encoding="utf-8") for name in names)
+    return _TEMPLATES.get_template(template).generate(
         policy=Markup(_policy(script, style)),
         title=title,
         style=Markup(style),

@@ -113,11 +113,14 @@ def page(
     name: str = "film.mp4",
     film: Path | None = None,
     facts: dict[str, Any] | None = None,
+    version: str = "0",
+    overview: str = "",
     **clips: bytes,
 ) -> Path:
     """Write a page; ``clips`` are MP4 files by ``shot_NAME``, ``film`` is that of the whole film."""
     data = {
-        "version": "0",
+        "version": version,
+        "overview": overview,
         "film": {
             "name": name,
             "dub": "dub.wav",

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dubkit.api import RunRequest, make_job, run_job
+from dubkit.batches import jobs
 from dubkit.cli.app import app
 from dubkit.config.schema import GateSettings
 from dubkit.errors import OutputError, UsageError, WorkError
@@ -249,3 +250,20 @@ def test_the_command_says_where_the_page_is(job: Job, tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == str(page)
     facts = json.loads(CliRunner().invoke(app, [*line, "--json"]).stdout)
     assert facts["shots"] == 3
+
+
+def test_the_folder_of_a_batch_has_a_page_that_leads_to_those_of_its_jobs(
+    job: Job, tmp_path: Path
+) -> None:
+    outcome = jobs.Outcome("demo.de", "done", 0, job.output, "digest", work=job.work)
+    record = jobs.BatchRecord({"demo.de": outcome}, jobs.VERSION, jobs.KIND)
+    jobs.write_outcomes(tmp_path / "batch.json", record)
+    result = CliRunner().invoke(app, ["report", str(tmp_path), "--videos", "none", "--json"])
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert (facts["films"], facts["shots"]) == (1, 3)
+    page = job.output.with_suffix(".report.html")
+    assert (page.parent / data_of(page)["overview"]).resolve() == tmp_path / "batch.report.html"
+    (row,) = data_of(Path(facts["path"]))["films"]
+    assert ((tmp_path / row["page"]).resolve(), row["state"]) == (page, "done")
+    assert row["counts"] == {"dubbed": 2, "untouched": 1}

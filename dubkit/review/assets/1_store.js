@@ -1,36 +1,10 @@
-"use strict";
 // What the page knows: the data of the work folder, the verdicts, what is filtered and chosen.
-// Text from files reaches the page through textContent and attributes only, never as markup.
-const DATA = JSON.parse(document.getElementById("data").textContent);
 const SHOTS = DATA.shots;
-const STATE_NAMES = {failed: "failed", kept: "kept original", warned: "warned", dubbed: "dubbed", untouched: "untouched", waiting: "not done yet"};
 const RISK_ORDER = {high: 3, medium: 2, low: 1, none: 0};
 const BY_NAME = new Map(SHOTS.map((shot, index) => [shot.name, index]));
 
 const view = {order: SHOTS.map((_, i) => i), at: 0, chosen: -1, states: new Set()};
 const verdicts = new Map();
-const $ = (id) => document.getElementById(id);
-
-/** An element: attributes by name, `on...` as listeners, `data` and `style` as maps; children are text or nodes. */
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") Object.assign(element.style, value);
-    else if (name === "class") element.className = value;
-    else if (value === true) element.setAttribute(name, "");
-    else element.setAttribute(name, value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
-
-function clock(seconds, digits = 1) {
-  const whole = Math.floor(seconds / 60);
-  const rest = (seconds - 60 * whole).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
-  return whole < 60 ? `${whole}:${rest}` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}:${rest}`;
-}
 
 // Frames are those of the film as coded, from 0; time codes as SMPTE ST 12-1 counts them, drop frame too.
 const CLOCK = DATA.film.clock || {rate: [25, 1], drop: false, first: 0, lines: 1, frames: 0, even: true};
@@ -83,14 +57,6 @@ function codeOf(shot) {
   return shot.timecode || (DATA.film.clock ? timecode(firstFrame(shot)) : clock(shot.start));
 }
 
-/** People without a name of their own are person_1 in files. */
-const called = (name) => name.replace(/^person_(\d+)$/, "person $1");
-
-function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-}
-
 const searched = SHOTS.map((shot, i) => [i + 1, shot.name, shot.timecode, shot.words, shot.who, ...(shot.people || []), shot.why, STATE_NAMES[shot.state],
   ...(shot.reasons || []).map((r) => r.text), ...(shot.notes || []),
   ...shot.measures.filter((m) => m.verdict !== "pass").map((m) => m.label)].join(" ").toLowerCase());
@@ -128,19 +94,4 @@ function refilter() {
   drawStates();
   drawList(true);
   drawStrip();
-}
-
-function remember(name, value) {
-  try { localStorage.setItem(`dubkit ${name}`, value); } catch { /* a page from a file may have no store */ }
-}
-
-function recall(name) {
-  try { return localStorage.getItem(`dubkit ${name}`); } catch { return null; }
-}
-
-function notify(text, bad = false) {
-  const box = $("message");
-  box.textContent = text;
-  box.className = bad ? "message bad" : "message";
-  box.hidden = !text;
 }

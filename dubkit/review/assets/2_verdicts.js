@@ -1,5 +1,5 @@
 // Approve and reject, notes on single frames; the file that `dubkit run --verdicts` takes.
-const DRAFT = `verdicts ${DATA.film.sha256}`;
+const DRAFT = draftOf(DATA.film.sha256, DATA.film.job);
 let notes = [];  // {frame, text}, in film order
 
 function notesOf(shot) {
@@ -98,8 +98,6 @@ async function loadReview(file) {
   refilter();
   drawDetail();
 }
-
-const many = (count, thing) => `${count} ${thing}${count === 1 ? "" : "s"}`;
 
 function drawReview() {
   let yes = 0, no = 0;

@@ -97,8 +97,9 @@ function seek(seconds) {
 
 function nudge(frames) {
   if (player.video) player.video.pause();
-  const at = frameAt(now()) + frames;
-  seek(timeOf(Math.max(0, at)));
+  const at = timeOf(Math.max(0, frameAt(now()) + frames)), index = shotAt(at);
+  if (player.kind === "film" && !player.loop && index !== view.chosen && index >= 0) choose(index, true, false);
+  seek(at);
 }
 
 function playPause() {

@@ -58,15 +58,6 @@ function showView(name) {
   else if (player.video) player.video.pause();
 }
 
-const THEMES = {auto: ["light", "system"], light: ["dark", "light"], dark: ["auto", "dark"]};
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  $("theme").setAttribute("aria-label", `Theme: ${THEMES[name][1]}`);
-  $("theme").textContent = {auto: "◐", light: "☀", dark: "☾"}[name];
-  remember("theme", name);
-  drawTimeline();
-}
-
 function verdictKey(what) {
   const shot = SHOTS[view.chosen];
   if (!shot) return;
@@ -143,7 +134,7 @@ function start() {
   document.addEventListener("click", (event) => { if (!event.target.closest("#save")) $("save").open = false; });
   $("load").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => { if ($("file").files[0]) loadReview($("file").files[0]); $("file").value = ""; });
-  $("theme").addEventListener("click", () => setTheme(THEMES[document.documentElement.dataset.theme][0]));
+  $("theme").addEventListener("click", () => { setTheme(THEMES[document.documentElement.dataset.theme][0]); drawTimeline(); });
   $("help-open").addEventListener("click", () => $("help").showModal());
   $("view-shots").addEventListener("click", () => showView("shots"));
   $("view-job").addEventListener("click", () => showView("job"));
