@@ -15,7 +15,7 @@ from dubkit.review import Report, make_overview
 from dubkit.review.report_page import OVERVIEW, read_page
 from dubkit.version import __version__
 from dubkit.work.manifest import MANIFEST
-from tests.review.pages import ORDER, page, shot
+from tests.review.pages import page, shot
 
 if TYPE_CHECKING:
     from tests.review.conftest import Browser
