@@ -15,7 +15,7 @@ from dubkit.review import Report, make_overview
 from dubkit.review.report_page import OVERVIEW, read_page
 from dubkit.version import __version__
 from dubkit.work.manifest import MANIFEST
-from tests.review.pages import page, shot
+from tests.review.pages import ORDER, page, shot
 
 if TYPE_CHECKING:
     from tests.review.conftest import Browser
@@ -25,12 +25,9 @@ def job(folder: Path, name: str, state: str, shots: int = 0, *bad: str) -> JobSt
     """A job of a batch; with shots it has a page, the first of which are in the states ``bad``."""
     output, work = folder / f"{name}.mp4", folder / "work" / f"{name}.dubkit"
     if shots:
-        table = [
-            shot(
-                n, state=bad[n] if n < len(bad) else "dubbed", why="a seam" if n < len(bad) else ""
-            )
-            for n in range(shots)
-        ]
+        ranks = {state: 1000 * rank for rank, state in enumerate(reversed(ORDER))}
+        table = [shot(n, state=s, why="a seam", rank=ranks[s]) for n, s in enumerate(bad)]
+        table += [shot(n, state="dubbed", why="", rank=0) for n in range(len(bad), shots)]
         film, _, language = name.partition(".")
         facts = {"language": language, "job": name, "sha256": film, "seconds": 3.0 * shots}
         work.mkdir(parents=True)
