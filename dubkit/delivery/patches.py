@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,6 +31,7 @@ from dubkit.media.captions import Extras
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
+from dubkit.parallel.workers import cores, in_order
 from dubkit.pipeline.inspect import OpenedJob
 from dubkit.records import Color, Floats, Shot, VideoInfo
 from dubkit.stages import generate
@@ -119,9 +121,7 @@ class Delivery:
     files: tuple[DeliveredFile, ...]
     remarks: tuple[str, ...]
     edit: str | None = None  # the new edit on which the lists put the patches; None: the film
-    edit_states: Mapping[str, int] | None = (
-        None  # stretches of it that stay, moved, are trimmed or new
-    )
+    edit_states: Mapping[str, int] | None = None  # its stretches: stays, moved, trimmed, new
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class _Source:
         self.request = request
         self.opened = OpenedJob(request.work)
         job = self.opened.manifest.job
-        self.output, self.film = job.output, job.video
+        self.output, self.film, self.name = job.output, job.video, job.video.stem
         self.made = self.opened.finished_film()
         self.info, self.pts = load_film(self.opened.folder("probe", None))
         self.made_info, self.made_pts = probe(self.made, wanted=self.info.fields or "none")
@@ -217,10 +217,6 @@ class _Source:
                 hint="deliver with --codec source",
             )
 
-    @property
-    def name(self) -> str:
-        return self.film.stem
-
     def code(self, frame: int) -> str:
         """The time code of a frame of the film."""
         return self.clock.text(self.begins + frame)
@@ -245,15 +241,24 @@ def _write(source: _Source, scratch: Path, out: Path, progress: Progress) -> Del
     patches = list(source.changed())
     if not patches:
         source.remarks.append("no shot changed: there are no patches")
-    clear = _cuttable(source)
+    anywhere = request.codec != "source" or source.made_info.intra  # else it is a whole shot
     clips, shots = [], []
     progress.plan("deliver", len(patches), 0, sum(end - start for _, start, end in patches))
-    for shot, start, end in patches:
-        span = _with_handles(source, shot, start, end, whole=not clear)
-        clip, copied = _patch(source, scratch, shot, span, (start, end))
-        clips.append(clip)
-        shots.append(_delivered(source, scratch, shot, clip, copied))
-        progress.advance("deliver", shot.name, end - start, 0.0, None)
+
+    def make(changed: tuple[Shot, int, int]) -> _Patch:
+        shot, start, end = changed
+        span = _with_handles(source, shot, start, end, whole=not anywhere)
+        return _patch(source, scratch, shot, span, (start, end))
+
+    made = in_order(make, patches, cores())
+    while group := list(islice(made, _TOGETHER)):
+        _wrap(source, group)
+        source.remarks += [patch.told for patch in group if patch.told]
+        for patch in group:
+            clips.append(patch.clip)
+            shots.append(_delivered(source, scratch, patch))
+            frames = patch.clip.end - patch.clip.start
+            progress.advance("deliver", patch.shot.name, frames, 0.0, None)
     sound = _sound(source, scratch)
     lists = _lists(_cuts(source, clips, sound), scratch, out)
     edit = source.edit
@@ -274,7 +279,10 @@ def _write(source: _Source, scratch: Path, out: Path, progress: Progress) -> Del
         handles=request.handles,
         shots=tuple(shots),
         unchanged=len(source.opened.shots) - len(shots),
-        files=tuple(_file(path) for path in (*([sound] if sound else []), *lists)),
+        files=tuple(
+            DeliveredFile(path.name, digest_file(path), path.stat().st_size)
+            for path in (*([sound] if sound else []), *lists)
+        ),
         remarks=tuple(source.remarks),
         edit=request.edit.name if request.edit else None,
         edit_states=dict(Counter(reuse.state for reuse in edit.reuses)) if edit else None,
@@ -333,10 +341,6 @@ def _lists(cuts: CutList, scratch: Path, out: Path) -> list[Path]:
     return written
 
 
-def _file(path: Path) -> DeliveredFile:
-    return DeliveredFile(path.name, digest_file(path), path.stat().st_size)
-
-
 def _codec_title(source: _Source) -> str:
     codec, info = source.request.codec, source.made_info
     if codec in SEQUENCES:
@@ -356,11 +360,6 @@ def _settings(source: _Source) -> GenerateSettings:
     return source.opened.config.generate.model_copy(update={"codec": codec})
 
 
-def _cuttable(source: _Source) -> bool:
-    """Whether a patch can begin anywhere: where frames depend on others it is a whole shot."""
-    return source.request.codec != "source" or source.made_info.intra
-
-
 def _with_handles(
     source: _Source, shot: Shot, start: int, end: int, *, whole: bool
 ) -> tuple[int, int]:
@@ -372,13 +371,27 @@ def _with_handles(
     return max(low, start - wanted), min(high, end + wanted)
 
 
+_TOGETHER = 16  # patches that one program puts into their containers
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """A patch whose pictures are coded."""
+
+    shot: Shot
+    clip: Clip
+    coded: Path | None = None  # what goes into the container; None: pictures, each a file
+    codec: str = ""
+    copied: bool = False  # whether the coded pictures are those of the finished film
+    told: str = ""
+
+
 def _patch(
     source: _Source, scratch: Path, shot: Shot, span: tuple[int, int], used: tuple[int, int]
-) -> tuple[Clip, bool]:
-    """Write one patch; returns it, and whether coded pictures were copied."""
+) -> _Patch:
+    """Code the pictures of one patch. Called by several threads at once."""
     first, last = span
-    code = source.code(first)
-    digits = code.replace(":", "-").replace(";", "-")
+    digits = source.code(first).replace(":", "-").replace(";", "-")
     name = f"{source.name}_{cut_list.cmx_reel(source.reel)}_{shot.name}_{digits}"
     codec = source.request.codec
     marks = tuple(
@@ -390,21 +403,38 @@ def _patch(
         folder = scratch / name
         folder.mkdir()
         names = [f"{name}.{source.begins + n:08d}.{codec}" for n in range(first, last)]
-        for number, (color, alpha) in enumerate(_layers(source, shot, span)):
-            _write_picture(folder / names[number], color, alpha)
-        return replace(clip, file=folder / names[0], sequence=True), False
-    picture = scratch / f"{name}.coded"
-    copied = codec == "source" and _copy(source, span, picture)
+        for number, layer in enumerate(_layers(source, shot, span)):
+            _write_picture(folder / names[number], layer)
+        return _Patch(shot, replace(clip, file=folder / names[0], sequence=True))
+    picture, told = scratch / f"{name}.coded", ""
+    film = (source.made, source.made_info, source.made_pts)
+    copied = codec == "source" and concat.copy_frames(*film, span, picture)
+    if codec == "source" and not copied:
+        told = f"frames {first} to {last} depend on others: they are coded again"
     if codec == "prores_4444":
         coded = _encode_layers(source, shot, span, picture)
     else:
         coded = source.made_info.codec if copied else _encode(source, span, picture)
     suffix = container.result_suffix(source.output, coded)
     path = scratch / f"{name}{suffix.lower()}"
-    tags = {"timecode": code, "reel_name": source.reel}
-    mux.wrap_picture(picture, path, _on_grid(source.made_info), coded, tags)
-    picture.unlink()
-    return replace(clip, name=path.name, file=path), copied
+    return _Patch(shot, replace(clip, name=path.name, file=path), picture, coded, copied, told)
+
+
+def _wrap(source: _Source, patches: Sequence[_Patch]) -> None:
+    """Put coded pictures into their containers, with time code and reel."""
+    info = _on_grid(source.made_info)
+    wrapped = [
+        mux.Wrapped(
+            *(patch.coded, patch.clip.file, info, patch.codec),
+            {"timecode": source.code(patch.clip.first), "reel_name": source.reel},
+        )
+        for patch in patches
+        if patch.coded is not None
+    ]
+    if wrapped:
+        mux.wrap_pictures(wrapped)
+    for one in wrapped:
+        one.picture.unlink()
 
 
 def _on_grid(info: VideoInfo) -> VideoInfo:
@@ -412,21 +442,11 @@ def _on_grid(info: VideoInfo) -> VideoInfo:
     return replace(info, time_base=1 / info.average_rate)
 
 
-def _copy(source: _Source, span: tuple[int, int], out: Path) -> bool:
-    """Join the coded pictures of the finished film; False where they cannot stand alone."""
-    copied = concat.copy_frames(source.made, source.made_info, source.made_pts, span, out)
-    if not copied:
-        source.remarks.append(
-            f"frames {span[0]} to {span[1]} depend on others: they are coded again"
-        )
-    return copied
-
-
 def _encode(source: _Source, span: tuple[int, int], out: Path) -> str:
     """Code frames of the finished film anew; returns the codec."""
     info = _on_grid(source.made_info)
     first, last = (index * source.lines for index in span)
-    reader = FrameReader(source.made, source.made_info, source.made_pts)
+    reader = FrameReader(source.made, source.made_info, source.made_pts, threads=1)
     encoding = codecs.encoding_for(info, _settings(source))
     with FrameWriter(out, info, _settings(source), encoding=encoding) as writer:
         for number, frame in enumerate(reader.read(first, last)):
@@ -446,26 +466,42 @@ def _encode_layers(source: _Source, shot: Shot, span: tuple[int, int], out: Path
     )
     rgb = replace(rgb, color=Color(2, 0, rgb.color.primaries, rgb.color.transfer))
     with FrameWriter(out, rgb, _settings(source)) as writer:
-        for number, (picture, alpha) in enumerate(_layers(source, shot, span)):
-            deep = [_deep(picture[..., channel]) for channel in range(3)]
-            writer.write(deep, number, Extras(_deep(alpha)))
+        for number, layer in enumerate(_layers(source, shot, span)):
+            deep = [layer.spread(_deep(layer.color[..., channel])) for channel in range(3)]
+            writer.write(deep, number, Extras(layer.spread(_deep(layer.alpha))))
     return "prores"
 
 
-def _write_picture(path: Path, picture: Floats, alpha: Floats) -> None:
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Color and alpha in a part of a picture, outside of which both are zero."""
+
+    color: Floats  # (h, w, 3) 0..1
+    alpha: Floats  # (h, w)
+    place: tuple[slice, slice]
+    shape: tuple[int, int]  # of the picture
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The whole picture with ``values`` in that part."""
+        whole = np.zeros((*self.shape, *values.shape[2:]), values.dtype)
+        whole[self.place] = values
+        return whole
+
+
+def _write_picture(path: Path, layer: _Layer) -> None:
     """RGB with alpha: EXR of 32 bit floats, or PNG of 16 bits. Values are as the film codes them, not linear light."""
     if path.suffix == ".png":
-        layers = np.dstack([picture[..., ::-1], alpha])
-        done, coded = cv2.imencode(".png", _deep(layers))
+        whole = layer.spread(_deep(np.dstack([layer.color[..., ::-1], layer.alpha])))
+        done, coded = cv2.imencode(".png", whole)
         assert done
         path.write_bytes(bytes(coded))
         return
-    height, width = alpha.shape
+    height, width = layer.shape
     frame = VideoFrame(width, height, "gbrapf32le")
-    ordered = (picture[..., 1], picture[..., 2], picture[..., 0], alpha)
+    ordered = (*(layer.color[..., channel] for channel in (1, 2, 0)), layer.alpha)
     for plane, values in zip(frame.planes, ordered, strict=True):
         rows = np.zeros((height, plane.line_size // 4), np.float32)
-        rows[:, :width] = values
+        rows[:, :width][layer.place] = values
         plane.update(rows.tobytes())
     encoder: Any = av.CodecContext.create("exr", "w")  # PyAV's annotations lack what it has
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "gbrapf32le"
@@ -478,23 +514,36 @@ def _deep(values: Floats) -> NDArray[np.uint16]:
     return np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
 
 
-def _layers(source: _Source, shot: Shot, span: tuple[int, int]) -> Iterator[tuple[Floats, Floats]]:
-    """(H, W, 3) color and (H, W) alpha, 0..1, of each frame: laid over the film they give the finished one.
+def _layers(source: _Source, shot: Shot, span: tuple[int, int]) -> Iterator[_Layer]:
+    """What, laid over each frame of the film, gives the finished one.
 
     Premultiplied color is ``finished - (1 - alpha) * film``; straight color that over alpha.
     """
     readers = (
-        FrameReader(source.film, source.info, source.pts).read(*span),
-        FrameReader(source.made, source.made_info, source.made_pts).read(*span),
+        FrameReader(source.film, source.info, source.pts, threads=1).read(*span),
+        FrameReader(source.made, source.made_info, source.made_pts, threads=1).read(*span),
     )
     renderers = _renderers(source, shot)
     for filmed, made in zip(*readers, strict=True):
-        alpha = _alpha(renderers, filmed)
-        before, after = (frame.rgb16().astype(np.float32) / 65535 for frame in (filmed, made))
-        color = np.clip(after - (1 - alpha[..., None]) * before, 0, 1)
-        if source.request.alpha == "straight":
-            color = np.clip(color / np.maximum(alpha, 1 / 65535)[..., None], 0, 1)
-        yield np.asarray(color * (alpha > 0)[..., None], np.float32), alpha
+        whole = _alpha(renderers, filmed)
+        place = _inside(whole)
+        alpha = whole[place]
+        color = np.zeros((*alpha.shape, 3), np.float32)
+        if alpha.size:
+            before, after = (f.rgb16()[place].astype(np.float32) / 65535 for f in (filmed, made))
+            color = np.clip(after - (1 - alpha[..., None]) * before, 0, 1)
+            if source.request.alpha == "straight":
+                color = np.clip(color / np.maximum(alpha, 1 / 65535)[..., None], 0, 1)
+            color = np.asarray(color * (alpha > 0)[..., None], np.float32)
+        yield _Layer(color, alpha, place, whole.shape)
+
+
+def _inside(mask: Floats) -> tuple[slice, slice]:
+    """The rows and columns in which a mask (H, W) is not zero."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _alpha(renderers: Sequence[FaceRenderer], frame: Frame) -> Floats:
@@ -520,14 +569,13 @@ def _renderers(source: _Source, shot: Shot) -> list[FaceRenderer]:
     return renderers
 
 
-def _delivered(
-    source: _Source, scratch: Path, shot: Shot, clip: Clip, copied: bool
-) -> DeliveredShot:
+def _delivered(source: _Source, scratch: Path, patch: _Patch) -> DeliveredShot:
+    clip = patch.clip
     path = clip.file.parent if clip.sequence else clip.file
     parts = sorted(path.iterdir()) if clip.sequence else [path]
     digests = [digest_file(part) for part in parts]
     return DeliveredShot(
-        shot=shot.name,
+        shot=patch.shot.name,
         file=str(path.relative_to(scratch)),
         sha256=digest_value(digests) if clip.sequence else digests[0],
         bytes=sum(part.stat().st_size for part in parts),
@@ -538,7 +586,7 @@ def _delivered(
         file_frames=clip.frames,
         handle_before=clip.start - clip.first,
         handle_after=clip.first + clip.frames - clip.end,
-        copied=copied,
+        copied=patch.copied,
         findings=tuple(mark.text for mark in clip.marks),
     )
 

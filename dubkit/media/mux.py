@@ -200,20 +200,34 @@ def _picture(info: VideoInfo, codec: str, suffix: str) -> list[str]:
     return options
 
 
-def wrap_picture(
-    picture: Path, out: Path, info: VideoInfo, codec: str, tags: Mapping[str, str]
-) -> None:
-    """Put a coded picture alone into a container, with ``tags`` as its metadata. Raises `ToolError`."""
-    suffix = out.suffix.lower()
-    argv = [str(process.find_program("ffmpeg")), *_QUIET, *read_from(picture), "-map", "0:v:0"]
-    argv += ["-map_metadata", "-1", *_picture(info, codec, suffix)]
-    for name, value in tags.items():
-        argv += ["-metadata", f"{name}={value}"]
-        if name == "reel_name":
-            argv += ["-metadata:s:v:0", f"{name}={value}"]
-    process.run([*argv, _name(out)])
-    if info.rotation and suffix in streams.ISO:
-        set_rotation(out, info.rotation)
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A coded picture that goes alone into a container."""
+
+    picture: Path
+    out: Path
+    info: VideoInfo
+    codec: str
+    tags: Mapping[str, str]  # the file's metadata
+
+
+def wrap_pictures(wanted: Sequence[Wrapped]) -> None:
+    """Put coded pictures into containers of their own, all with one program. Raises `ToolError`."""
+    argv = [str(process.find_program("ffmpeg")), *_QUIET]
+    for one in wanted:
+        argv += read_from(one.picture)
+    for number, one in enumerate(wanted):
+        argv += ["-map", f"{number}:v:0", "-map_metadata", "-1"]
+        argv += _picture(one.info, one.codec, one.out.suffix.lower())
+        for name, value in one.tags.items():
+            argv += ["-metadata", f"{name}={value}"]
+            if name == "reel_name":
+                argv += ["-metadata:s:v:0", f"{name}={value}"]
+        argv.append(_name(one.out))
+    process.run(argv)
+    for one in wanted:
+        if one.info.rotation and one.out.suffix.lower() in streams.ISO:
+            set_rotation(one.out, one.info.rotation)
 
 
 def extract_sound(film: Path, out: Path, seconds: float) -> None:
