@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         report as report,
         run as run,
         verify as verify,
-        verify_film as verify_film,
+        verify_work as verify_work,
     )
     from dubkit.errors import DubkitError as DubkitError
 
@@ -40,7 +40,7 @@ _CALLS = (
     "report",
     "run",
     "verify",
-    "verify_film",
+    "verify_work",
 )
 _PUBLIC = {"DubkitError": "dubkit.errors"} | dict.fromkeys(_CALLS, "dubkit.api")
 

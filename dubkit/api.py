@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dubkit.config.flags import OF_SETTING, Flags, Settings
 from dubkit.config.presets import as_settings, load_config
 from dubkit.media.container import local_path, open_media
-from dubkit.pipeline.inspect import JobStatus, StageStatus, find_work, job_status, verify
+from dubkit.pipeline.inspect import JobStatus, StageStatus, find_work, job_status, verify_work
 from dubkit.pipeline.job import dry_run, run_job
 from dubkit.pipeline.request import RunRequest, make_job, music_and_effects
 from dubkit.pipeline.result import RunResult
@@ -57,7 +57,7 @@ __all__ = [
     "run_and_deliver",
     "run_job",
     "verify",
-    "verify_film",
+    "verify_work",
 ]
 
 logging.getLogger("dubkit").addHandler(logging.NullHandler())
@@ -191,7 +191,7 @@ def deliver(
     return delivery.deliver(request, progress or NoProgress())
 
 
-def verify_film(film: Path | str) -> Verification:
+def verify(film: Path | str) -> Verification:
     """What a dubbed film says of how it was made, and whether that is true. Raises `dubkit.errors.InputError`."""
     from dubkit.media import credentials
     from dubkit.work.store import digest_file

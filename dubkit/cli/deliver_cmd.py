@@ -155,7 +155,7 @@ def verify(film: Film, json: o.Json = False) -> None:
     Examples:
       dubkit verify movie.dubbed.mp4
     """
-    found = lazy.api.verify_film(film)
+    found = lazy.api.verify(film)
     if json:
         console.write_json(asdict(found))
     else:

@@ -163,7 +163,7 @@ def status(
     state = lazy.inspect.job_status(folder)
     if shot is not None:
         state = lazy.inspect.of_shot(state, shot)
-    damaged = lazy.inspect.verify(folder) if verify else ()
+    damaged = lazy.inspect.verify_work(folder) if verify else ()
     if json:
         console.write_json({**_facts(state), "damaged": damaged if verify else None})
     else:

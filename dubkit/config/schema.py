@@ -518,8 +518,8 @@ class StitchSettings(Section):
 
     credentials: Literal["off", "auto"] = Field(
         "off",
-        description="Content credentials (C2PA): auto: a signed manifest in the film, or, where the extra c2pa or the "
-        "container lacks that, its facts in a JSON file beside it; signed films differ from run to run.",
+        description="Content credentials (C2PA): auto: a signed manifest in the film, or beside it where the container "
+        "holds none; without the extra c2pa its facts in a JSON file; signed films differ from run to run.",
     )
     certificate: str | None = Field(
         None,

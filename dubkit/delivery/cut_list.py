@@ -8,6 +8,7 @@ back (`read_timeline`) goes through OTIO and its adapter for CMX 3600.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dubkit.records import Shot, VideoInfo
 
 FOUND, KEPT, APPROVED, REJECTED = "YELLOW", "CYAN", "GREEN", "RED"  # colors of marks
+PATCHES = "patches"  # the track of the clips
 REEL_LENGTH = 8  # letters of a reel in CMX 3600
 
 
@@ -299,8 +301,46 @@ def otio_text(cuts: CutList) -> str:
     return text + "\n"
 
 
+def can_write_aaf(cuts: CutList) -> bool:
+    """Whether OTIO's adapter for AAF is installed, the extra ``aaf``; it knows no numbered pictures."""
+    fits = bool(cuts.clips) and not cuts.clips[0].sequence
+    return fits and importlib.util.find_spec("otio_aaf_adapter") is not None
+
+
+def write_aaf(cuts: CutList, path: Path) -> Path:
+    """The same as AAF: written by OTIO's adapter, which leaves out markers and drop frame; both are added."""
+    otio = load_otio()
+    timeline = otio_timeline(cuts)
+    otio.adapters.write_to_file(timeline, str(path), adapter_name="AAF", use_empty_mob_ids=True)
+    aaf2 = load_module("aaf2", what="an AAF", extra="aaf")
+    marks = [mark for clip in cuts.clips for mark in clip.marks]
+    with aaf2.open(str(path), "rw") as file:
+        whole = next(iter(file.content.toplevel()))
+        slots = list(whole.slots)
+        for slot in slots:
+            if type(slot.segment).__name__ == "Timecode":
+                slot.segment.drop = cuts.clock.drop
+        own = next((slot for slot in slots if slot.name == PATCHES), None)
+        if own is None or not marks:
+            return path
+        own["PhysicalTrackNumber"].value = 1
+        events = file.create.EventMobSlot()
+        events["EditRate"].value, events["SlotID"].value = cuts.clock.rate, 1000
+        events["PhysicalTrackNumber"].value = 1
+        events.segment = file.create.Sequence("DescriptiveMetadata")
+        for mark in marks:
+            made = file.create.DescriptiveMarker()
+            made["Position"].value, made["Length"].value = mark.start, mark.end - mark.start
+            made["Comment"].value = f"{mark.name}: {mark.text}"
+            made["DescribedSlots"].value = {int(own["SlotID"].value)}
+            made["CommentMarkerUser"].value = "dubkit"
+            events.segment.components.append(made)
+        whole.slots.append(events)
+    return path
+
+
 def _patches(otio: Any, cuts: CutList) -> Any:
-    track, at = otio.schema.Track("patches", kind=otio.schema.TrackKind.Video), 0
+    track, at = otio.schema.Track(PATCHES, kind=otio.schema.TrackKind.Video), 0
     for clip in cuts.clips:
         if clip.start > at:
             gap = otio.opentime.TimeRange(

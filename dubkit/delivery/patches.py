@@ -338,15 +338,22 @@ def _lists(cuts: CutList, scratch: Path, out: Path) -> list[Path]:
         path = scratch / f"{cuts.name}{suffix}"
         path.write_text(text, encoding="utf-8")
         written.append(path)
+    if cut_list.can_write_aaf(cuts):
+        written.append(cut_list.write_aaf(cuts, scratch / f"{cuts.name}.aaf"))
     return written
+
+
+_TITLES = {
+    "exr": "EXR 32 bit float RGB with alpha",
+    "png": "PNG 16 bit RGB with alpha",
+    "prores_4444": "ProRes 4444 10 bit 4:4:4 with alpha",
+}
 
 
 def _codec_title(source: _Source) -> str:
     codec, info = source.request.codec, source.made_info
-    if codec in SEQUENCES:
-        return {"exr": "EXR 32 bit float RGB with alpha", "png": "PNG 16 bit RGB with alpha"}[codec]
-    if codec == "prores_4444":
-        return "ProRes 4444 10 bit 4:4:4 with alpha"
+    if codec in _TITLES:
+        return _TITLES[codec]
     if codec == "source":
         name = info.coded_format if info.alpha else info.pixel_format
         return codecs.title(info.codec, info.profile, name)
@@ -423,14 +430,11 @@ def _patch(
 def _wrap(source: _Source, patches: Sequence[_Patch]) -> None:
     """Put coded pictures into their containers, with time code and reel."""
     info = _on_grid(source.made_info)
-    wrapped = [
-        mux.Wrapped(
-            *(patch.coded, patch.clip.file, info, patch.codec),
-            {"timecode": source.code(patch.clip.first), "reel_name": source.reel},
-        )
-        for patch in patches
-        if patch.coded is not None
-    ]
+    wrapped = []
+    for patch in patches:
+        tags = {"timecode": source.code(patch.clip.first), "reel_name": source.reel}
+        if patch.coded is not None:
+            wrapped.append(mux.Wrapped(patch.coded, patch.clip.file, info, patch.codec, tags))
     if wrapped:
         mux.wrap_pictures(wrapped)
     for one in wrapped:
@@ -526,7 +530,8 @@ def _layers(source: _Source, shot: Shot, span: tuple[int, int]) -> Iterator[_Lay
     renderers = _renderers(source, shot)
     for filmed, made in zip(*readers, strict=True):
         whole = _alpha(renderers, filmed)
-        place = _inside(whole)
+        x, y, width, height = cv2.boundingRect((whole > 0).astype(np.uint8))
+        place = slice(y, y + height), slice(x, x + width)
         alpha = whole[place]
         color = np.zeros((*alpha.shape, 3), np.float32)
         if alpha.size:
@@ -536,14 +541,6 @@ def _layers(source: _Source, shot: Shot, span: tuple[int, int]) -> Iterator[_Lay
                 color = np.clip(color / np.maximum(alpha, 1 / 65535)[..., None], 0, 1)
             color = np.asarray(color * (alpha > 0)[..., None], np.float32)
         yield _Layer(color, alpha, place, whole.shape)
-
-
-def _inside(mask: Floats) -> tuple[slice, slice]:
-    """The rows and columns in which a mask (H, W) is not zero."""
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _alpha(renderers: Sequence[FaceRenderer], frame: Frame) -> Floats:

@@ -1,11 +1,14 @@
 """What a film says of how it was made: the IPTC digital source type in its metadata, and content credentials (C2PA).
 
 The source type is written into every film in which a mouth was changed: an XMP packet in MP4 and MOV, a tag in other
-containers. Content credentials are a signed manifest, made and read by ``c2pa-python``, the extra ``c2pa``.
+containers. Content credentials are a signed manifest, made and read by ``c2pa-python``, the extra ``c2pa``. It lies in
+the film or, where the container holds none, beside it in a ``.c2pa`` file.
 """
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import importlib.util
 import json
 import struct
@@ -15,13 +18,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from dubkit.errors import InputError, UsageError
+from dubkit.errors import InputError, OutputError, UsageError
 from dubkit.media.container import open_media
 from dubkit.version import __version__
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 FACTS = "org.dubkit.dub"  # label of the assertion that holds what was changed
-SIDECAR = "credentials.json"
+SIDECAR = "credentials.json"  # unsigned facts beside a film
+STORE = "credentials.c2pa"  # a signed manifest beside one
 TAG = "DIGITAL_SOURCE_TYPE"
 INSTALL = "pip install 'dubkit[c2pa]'"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of the box, by the XMP specification
@@ -92,13 +96,19 @@ def _xmp(film: Path) -> str:
     return ""
 
 
-def missing(film: Path) -> str | None:
-    """Why a film of this name cannot carry content credentials here, in words; None where it can."""
+def missing() -> str | None:
+    """Why nothing can be signed or read here, in words; None where it can."""
     if importlib.util.find_spec("c2pa") is None:
         return f"c2pa-python is not installed ({INSTALL})"
-    if film.suffix.lower() not in _FORMATS:
-        return f"{film.suffix} holds none, .mp4, .mov and .avi do"
     return None
+
+
+def beside(film: Path) -> dict[str, Path]:
+    """Where files that belong to a film's credentials lie beside it, by their names in a work folder."""
+    return {
+        SIDECAR: film.with_name(f"{film.stem}.{SIDECAR}"),
+        STORE: film.with_name(f"{film.stem}.c2pa"),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +232,42 @@ def _test_signer() -> Signer:
     return Signer(chain, key, "es256", test=True)
 
 
-def sign(film: Path, source: Path, facts: Mapping[str, object], signer: Signer, title: str) -> None:
-    """Put a signed manifest into a film: edited, with ``facts``, made of ``source``. Needs the extra."""
+def attach(
+    film: Path, source: Path, facts: Mapping[str, object], signer: Signer, title: str
+) -> tuple[str, ...]:
+    """Sign a film, made of ``source``; returns what is to be said of it. Needs the extra.
+
+    Where the container holds no manifest, it is the file `STORE` beside the film. Raises OutputError where it does
+    not hold.
+    """
+    store = None if film.suffix.lower() in _FORMATS else film.with_name(STORE)
+    sign(film, source, facts, signer, title, store)
+    checked = _checked(film, store)
+    if checked is None or checked[1]:
+        raise OutputError(
+            f"the content credentials do not hold: {'; '.join(checked[1] if checked else ())}"
+        )
+    told = []
+    if store is not None:
+        told.append(
+            f"content credentials are a .c2pa file beside the film: {film.suffix} holds none"
+        )
+    if signer.test:
+        told.append(
+            "content credentials are signed with a TEST certificate: they prove nothing of who made this"
+        )
+    return tuple(told)
+
+
+def sign(
+    film: Path,
+    source: Path,
+    facts: Mapping[str, object],
+    signer: Signer,
+    title: str,
+    store: Path | None = None,
+) -> None:
+    """Put a signed manifest into a film, or into the file ``store``: edited, with ``facts``, made of ``source``."""
     import c2pa
 
     edited = {
@@ -240,16 +284,46 @@ def sign(film: Path, source: Path, facts: Mapping[str, object], signer: Signer, 
         ],
     }
     info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, None)
-    part = film.with_name(f"signed{film.suffix}")
     with c2pa.Signer.from_info(info) as known, c2pa.Builder(json.dumps(claim)) as builder:
-        form = _FORMATS.get(source.suffix.lower())
-        if form is not None:
-            builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
-            with source.open("rb") as stream:
-                parent = {"title": source.name, "relationship": "parentOf"}
-                builder.add_ingredient(json.dumps(parent), form, stream)
+        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+        with source.open("rb") as stream:
+            parent = {"title": source.name, "relationship": "parentOf"}
+            form = _FORMATS.get(source.suffix.lower(), "application/octet-stream")
+            builder.add_ingredient(json.dumps(parent), form, stream)
+        if store is not None:
+            store.write_bytes(_detached(builder, known, film))
+            return
+        part = film.with_name(f"signed{film.suffix}")
         builder.sign_file(film, part, known)
     part.replace(film)
+
+
+def _detached(builder: Any, signer: Any, film: Path) -> bytes:
+    """A manifest that is bound to the whole film by its hash: the C library makes it, its Python package cannot yet."""
+    from c2pa.c2pa import _lib
+
+    state = hashlib.sha256()
+    with film.open("rb") as file:
+        while piece := file.read(1 << 20):
+            state.update(piece)
+    bound = {"exclusions": [], "name": "whole file", "alg": "sha256", "pad": [0] * 8}
+    bound["hash"] = list(state.digest())
+    out = ctypes.POINTER(ctypes.c_ubyte)()
+    kind, handle = b"application/c2pa", ctypes.c_void_p
+    reserve, make = (
+        _lib.c2pa_builder_data_hashed_placeholder,
+        _lib.c2pa_builder_sign_data_hashed_embeddable,
+    )
+    reserve.restype = make.restype = ctypes.c_int64
+    reserve.argtypes = [handle, ctypes.c_size_t, ctypes.c_char_p, handle]
+    make.argtypes = [handle, handle, ctypes.c_char_p, ctypes.c_char_p, handle, handle]
+    size = reserve(builder._handle, signer.reserve_size(), kind, ctypes.byref(out))
+    if size > 0:
+        text = json.dumps(bound).encode()
+        size = make(builder._handle, signer._handle, text, kind, None, ctypes.byref(out))
+    if size <= 0:
+        raise OutputError("c2pa-python cannot sign a manifest beside a film", hint="update it")
+    return ctypes.string_at(out, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,41 +347,49 @@ _OTHER = (
 
 
 def verify_film(film: Path, digest: str) -> Verification:
-    """Read what a film carries, or the sidecar beside it; ``digest`` is the film's SHA-256. Raises InputError."""
+    """Read what a film carries, or what lies beside it; ``digest`` is the film's SHA-256. Raises InputError."""
     source_type = stated_source_type(film)
-    own = _manifest(film)
+    facts_file, store = beside(film).values()
+    own = _checked(film, store if store.is_file() else None)
     if own is not None:
-        active, told, codes = own
+        active, problems = own
         claimed = active.get("signature_info", {})
         issuer = claimed.get("issuer") or claimed.get("common_name") or "unknown"
         facts = next((a["data"] for a in active.get("assertions", ()) if a["label"] == FACTS), None)
         test = issuer == _TEST
-        problems = [text for code, text in zip(codes, told, strict=True) if code != _UNTRUSTED]
-        if any(
-            code.startswith("assertion.bmffHash") or "mismatch" in code.lower() for code in codes
-        ):
-            problems.insert(0, _CHANGED)
         state = "changed" if problems else "intact"
         return Verification(
             str(film), "signed", state, tuple(problems), source_type, issuer, test, facts
         )
-    beside = film.with_name(f"{film.stem}.{SIDECAR}")
-    if beside.is_file():
+    if facts_file.is_file():
         try:
-            facts = json.loads(beside.read_text(encoding="utf-8"))
+            facts = json.loads(facts_file.read_text(encoding="utf-8"))
             same = facts["result_sha256"] == digest
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{beside} cannot be read as facts of a dub") from error
+            raise InputError(f"{facts_file} cannot be read as facts of a dub") from error
         problems = [] if same else [_OTHER]
         state = "intact" if same else "changed"
         return Verification(str(film), "sidecar", state, tuple(problems), source_type, facts=facts)
-    why = missing(film)
+    why = missing()
+    may = store.is_file() or film.suffix.lower() in _FORMATS
     reason = (
-        f"it may hold a manifest, but {why}"
-        if why and "installed" in why
-        else ("it holds no manifest, and none lies beside it: stripped, or never there")
+        f"it may have a manifest, but {why}"
+        if why and may
+        else "it holds no manifest, and none lies beside it: stripped, or never there"
     )
     return Verification(str(film), "none", "unknown", (reason,), source_type)
+
+
+def _checked(film: Path, store: Path | None) -> tuple[dict[str, Any], list[str]] | None:
+    """A film's manifest and what is wrong with it, the gravest first; None where there is none."""
+    own = _manifest(film, store)
+    if own is None:
+        return None
+    active, told, codes = own
+    problems = [text for code, text in zip(codes, told, strict=True) if code != _UNTRUSTED]
+    if any(code.startswith("assertion.bmffHash") or "mismatch" in code.lower() for code in codes):
+        problems.insert(0, _CHANGED)
+    return active, problems
 
 
 def in_words(found: Verification) -> list[str]:
@@ -333,20 +415,28 @@ def in_words(found: Verification) -> list[str]:
 _UNTRUSTED = "signingCredential.untrusted"
 
 
-def _manifest(film: Path) -> tuple[dict[str, Any], list[str], list[str]] | None:
+def _manifest(film: Path, store: Path | None) -> tuple[dict[str, Any], list[str], list[str]] | None:
     """The active manifest, and what its own reader finds wrong, in words and codes; None where there is none."""
-    if missing(film) is not None:
+    inside = film.suffix.lower() in _FORMATS
+    if missing() is not None or not (inside or store):
         return None
     import c2pa
 
     try:
-        with c2pa.Reader(str(film)) as reader:
-            store = json.loads(reader.json())
+        if inside:
+            with c2pa.Reader(str(film)) as reader:
+                found = json.loads(reader.json())
+        elif store is not None:
+            with (
+                film.open("rb") as stream,
+                c2pa.Reader("application/c2pa", stream, store.read_bytes()) as reader,
+            ):
+                found = json.loads(reader.json())
     except c2pa.C2paError as error:
         if "ManifestNotFound" in type(error).__name__ or "no JUMBF data" in str(error):
             return None
         raise InputError(f"the content credentials of {film} cannot be read: {error}") from error
-    found: Sequence[Mapping[str, str]] = store.get("validation_status") or ()
-    active = store["manifests"][store["active_manifest"]]
-    told = [f"{entry.get('explanation', entry['code'])} ({entry['code']})" for entry in found]
-    return active, told, [entry["code"] for entry in found]
+    wrong: Sequence[Mapping[str, str]] = found.get("validation_status") or ()
+    active = found["manifests"][found["active_manifest"]]
+    told = [f"{entry.get('explanation', entry['code'])} ({entry['code']})" for entry in wrong]
+    return active, told, [entry["code"] for entry in wrong]

@@ -119,7 +119,7 @@ def _run_of(manifest: Manifest, config: Config, stages: Sequence[Stage]) -> fing
     )
 
 
-def verify(work: Path) -> tuple[str, ...]:
+def verify_work(work: Path) -> tuple[str, ...]:
     """Hash the inputs and every published file; returns what is not as it was.
 
     Damaged units lose their receipt, so that the next run does them again, and them alone.

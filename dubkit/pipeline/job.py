@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
+from dubkit.media import credentials
 from dubkit.parallel import scheduler, workers
 from dubkit.pipeline import fingerprint, log
 from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
@@ -191,9 +192,9 @@ def _run_locked(
             film = find_film(run.folder(run.stages[-1], None))
             if not (job.output.exists() and is_same(film, job.output)):
                 deliver(film, job.output)
-            beside = film.with_name(stitch.SIDECAR)
-            if beside.is_file():
-                deliver(beside, job.output.with_name(f"{job.output.stem}.{stitch.SIDECAR}"))
+            for name, target in credentials.beside(job.output).items():
+                if (beside := film.with_name(name)).is_file():
+                    deliver(beside, target)
     finally:
         sweep(job.work)
         if run.request.junit is not None:

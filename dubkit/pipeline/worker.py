@@ -120,6 +120,7 @@ def _make(task: Task, work: Work, problem: DubkitError | None) -> StageResult:
                 shot=task.shot,
                 decision=task.decision,
                 taken=task.taken,
+                given=task.given,
                 device=task.device if ":" in task.device else find_devices(task.device)[0],
                 cores=task.cores,
             )

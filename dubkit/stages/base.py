@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
-from dubkit.records import Decision, Job, Shot, Taken
+from dubkit.records import Decision, FileDigest, Job, Shot, Taken
 
 
 class Per(Enum):
@@ -45,6 +45,7 @@ class StageContext:
     taken: Taken | None = (
         None  # the shot of `Job.reuse` that it may take over; see `Stage.takes_over`
     )
+    given: Mapping[str, FileDigest] = field(default_factory=dict)  # the input files, hashed
     device: str = "cpu"
     cores: int = 1  # how many it may keep busy; changes no result
 

@@ -72,9 +72,9 @@ class GenerateResult:
     copied: tuple[int, int] | None = (
         None  # frames of the film whose coded pictures are taken as they are
     )
-    spans: tuple[tuple[int, int], ...] | None = (
-        None  # frames of the film that were painted or labeled
-    )
+    # frames of the film that were painted or labeled, and those of them with a new mouth (None: all)
+    spans: tuple[tuple[int, int], ...] | None = None
+    mouths: tuple[tuple[int, int], ...] | None = None
 
 
 def synthesizer(config: Config, device: str) -> base.Synthesizer:
@@ -364,10 +364,11 @@ def render(
             if sample is None:
                 sample = Sample(shot.start, _changed(made) if made.painted else None)
     done = (shot.frames, any(wanted), sum(painted), len(renderers), reader.repaired)
-    spans = tuple(
-        (shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(wanted))
+    spans, mouths = (
+        tuple((shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(rows)))
+        for rows in (wanted, painted)
     )
-    result = GenerateResult(*done, sample, spans=spans)
+    result = GenerateResult(*done, sample, spans=spans, mouths=None if mouths == spans else mouths)
     write_record(context.out / RESULT, result)
     return result
 

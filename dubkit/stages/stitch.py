@@ -41,7 +41,6 @@ from dubkit.work.store import digest_file, read_record, write_record
 
 Pts = Integers
 _ROUNDING = 0.02  # seconds of a dub after the film that are no more than a coded frame of sound
-SIDECAR = credentials.SIDECAR
 _MOST_WORDS = 12  # that are named
 
 
@@ -122,22 +121,12 @@ def _credentials(context: base.StageContext, film: Path, info: VideoInfo) -> tup
     if settings.credentials == "off":
         return ()
     facts = _facts_of_change(context, info)
-    why = credentials.missing(film)
-    if why is None:
+    if credentials.missing() is None:
         signer = load_signer(context.config)
-        credentials.sign(film, job.video, facts, signer, job.output.name)
-        checked = credentials.verify_film(film, "")
-        if checked.state != "intact":
-            raise OutputError(f"the content credentials do not hold: {'; '.join(checked.problems)}")
-        return (
-            (
-                "content credentials are signed with a TEST certificate: they prove nothing of who made this",
-            )
-            if signer.test
-            else ()
-        )
+        return credentials.attach(film, job.video, facts, signer, job.output.name)
     facts["result_sha256"] = digest_file(film)
     write_record(context.out / credentials.SIDECAR, facts, dict[str, object])
+    why = credentials.missing()
     return (f"content credentials are a file beside the film, unsigned: {why}",)
 
 
@@ -159,7 +148,7 @@ def _facts_of_change(context: base.StageContext, info: VideoInfo) -> dict[str, o
         result = read_record(folder / generate.RESULT, generate.GenerateResult)
         if not result.painted or load_gate(gate).kept:
             continue
-        spans = result.spans or ((shot.start, shot.end),)
+        spans = result.mouths or result.spans or ((shot.start, shot.end),)
         shots.append(
             {
                 "shot": shot.name,
@@ -172,14 +161,19 @@ def _facts_of_change(context: base.StageContext, info: VideoInfo) -> dict[str, o
     return {
         "digital_source_type": credentials.SOURCE_TYPE,
         "dubkit": __version__,
-        "source": {"name": job.video.name, "sha256": digest_file(job.video)},
-        "dub": {"name": job.audio.name, "sha256": digest_file(job.audio)},
+        "source": {"name": job.video.name, "sha256": _digest(context, "video", job.video)},
+        "dub": {"name": job.audio.name, "sha256": _digest(context, "audio", job.audio)},
         "language": config.speech.language or dub_language(audio.audio_info(job.audio), config),
         "generator": generate.identity(config),
         "consent": "not checked" if people is None else list(people),
         "label": config.generate.label,
         "shots": shots,
     }
+
+
+def _digest(context: base.StageContext, name: str, path: Path) -> str:
+    given = context.given.get(name)
+    return given.sha256 if given else digest_file(path)
 
 
 def _times(pts: Pts, info: VideoInfo) -> tuple[Pts, Fraction]:
@@ -521,7 +515,7 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
         main = moving_pictures(film, job.video).index
         found = stream_facts(film)
     plan = _plan_streams(found, main, suffix, config)
-    if config.stitch.credentials != "off" and credentials.missing(job.output) is None:
+    if config.stitch.credentials != "off" and credentials.missing() is None:
         load_signer(config)
     dub = audio.audio_info(job.audio, whole=False)
     under = config.stitch.me_track

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,9 +14,13 @@ from dubkit.config.schema import Config
 from dubkit.errors import InputError, UsageError
 from dubkit.media import credentials
 from dubkit.media.probe import probe
-from dubkit.stages import stitch
-from dubkit.work.store import digest_file
+from dubkit.metrics.gate_limits import GATE, GateResult
+from dubkit.records import FileDigest, Job, Shot
+from dubkit.stages import generate, probe as probe_stage, stitch
+from dubkit.stages.base import StageContext
+from dubkit.work.store import digest_file, write_record
 from tests.clips import film, tone
+from tests.matrix.films import Patch
 from tests.stages.test_stitch import stitched
 
 runner = CliRunner()
@@ -65,7 +70,10 @@ def test_facts_beside_a_film_say_whether_it_is_as_it_was_made(beside: Path) -> N
     assert json.loads(done.stdout)["state"] == "changed"
 
 
-def test_facts_lie_beside_a_film_that_cannot_carry_them(tmp_path: Path) -> None:
+def test_without_the_extra_facts_lie_beside_the_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "missing", lambda: "c2pa-python is not installed")
     source = film(tmp_path / "source.mkv", seconds=0.6)
     dub = tone(tmp_path / "dub.wav", 0.6, rate=48000)
     made, report = stitched(
@@ -83,6 +91,33 @@ def test_facts_lie_beside_a_film_that_cannot_carry_them(tmp_path: Path) -> None:
     assert (found.facts["language"], found.facts["consent"]) == ("de", "not checked")
     frames = [shot["frames"] for shot in found.facts["shots"]]
     assert frames == [[[0, 7]], [[7, 15]]]
+
+
+def test_facts_of_mouths_do_not_count_frames_that_only_have_a_label(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mkv", seconds=0.6)
+    info = probe(source)[0]
+    job = Job(source, tone(tmp_path / "dub.wav", 0.6), tmp_path / "out.mkv", tmp_path)
+    label = {"label": "Dubbed with AI", "label_seconds": 0.2}
+    config = Config.model_validate({"generate": label})
+    folders = {name: tmp_path / name for name in ("probe", "shots", "generate", "gate")}
+    for folder in folders.values():
+        folder.mkdir()
+    probe_stage.run(StageContext(job, config, folders["probe"], {}))
+    shot = Shot(0, info.frames)
+    write_record(folders["shots"] / "shots.json", [shot], list[Shot])
+    inputs = {"probe": (folders["probe"],)}
+    context = StageContext(job, config, folders["generate"], inputs, shot)
+    result = generate.render(context, [Patch(9, 12)])
+    assert (result.spans, result.mouths) == (((0, 5), (9, 12)), ((9, 12),))
+    passed = GateResult(shot.name, "off", None, "", (), True, False, ())
+    write_record(folders["gate"] / GATE, passed)
+    whole = StageContext(
+        *(job, config, tmp_path, {name: (folder,) for name, folder in folders.items()}),
+        given={"video": FileDigest(source, 1, 1, "as it was hashed before")},
+    )
+    facts: dict[str, Any] = dict(stitch._facts_of_change(whole, info))
+    assert [one["frames"] for one in facts["shots"]] == [[[9, 12]]]
+    assert facts["source"]["sha256"] == "as it was hashed before"
 
 
 def test_a_certificate_needs_its_key() -> None:

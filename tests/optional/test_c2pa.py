@@ -152,3 +152,38 @@ def test_certificates_that_cannot_sign_are_refused(tmp_path: Path) -> None:
 
 def test_a_film_of_other_bytes_is_another_film(signed: Path) -> None:
     assert digest_file(signed) != digest_file(signed.with_name(f"film{signed.suffix}"))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mxf", ".ts"])
+def test_beside_a_film_that_holds_no_manifest_lies_a_signed_one(
+    tmp_path: Path, suffix: str
+) -> None:
+    video = ("-c:v", "mpeg2video", "-b:v", "2M")
+    extra = ("-c:a", "pcm_s16le", "-ar", "48000") if suffix == ".mxf" else ()
+    source = film(tmp_path / f"film{suffix}", seconds=0.4, video=video, extra=extra)
+    made = tmp_path / f"dubbed{suffix}"
+    made.write_bytes(source.read_bytes())
+    told = credentials.attach(made, source, FACTS, load_signer(None, None), made.name)
+    assert f"beside the film: {suffix} holds none" in told[0]
+    assert "TEST certificate" in told[1]
+    (tmp_path / credentials.STORE).rename(tmp_path / "dubbed.c2pa")
+    found = verify_film(made, "")
+    assert (found.manifest, found.state, found.facts) == ("signed", "intact", FACTS)
+    assert runner.invoke(app, ["verify", str(made)]).exit_code == 0
+    data = bytearray(made.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    made.write_bytes(data)
+    found = verify_film(made, "")
+    assert (found.state, "changed after it was made" in found.problems[0]) == ("changed", True)
+    assert runner.invoke(app, ["verify", str(made)]).exit_code == 8
+    (tmp_path / "dubbed.c2pa").write_bytes(b"no manifest")
+    with pytest.raises(InputError, match="cannot be read"):
+        verify_film(made, "")
+    (tmp_path / "dubbed.c2pa").unlink()
+    assert verify_film(made, "").manifest == "none"
+
+
+def test_a_film_made_of_one_that_holds_no_manifest_is_valid_too(tmp_path: Path) -> None:
+    source, made = (film(tmp_path / name, seconds=0.4) for name in ("film.mkv", "dubbed.mp4"))
+    assert len(credentials.attach(made, source, FACTS, load_signer(None, None), "dubbed")) == 1
+    assert verify_film(made, "").state == "intact"

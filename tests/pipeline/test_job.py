@@ -24,7 +24,7 @@ from dubkit.errors import (
     WorkError,
 )
 from dubkit.pipeline.dry_run import UnitState
-from dubkit.pipeline.inspect import job_status, verify
+from dubkit.pipeline.inspect import job_status, verify_work
 from dubkit.pipeline.job import STAGES, dry_run
 from dubkit.pipeline.runner import side_by_side
 from dubkit.stages.base import Per
@@ -430,12 +430,12 @@ class TestDamage:
     def test_verify_finds_a_changed_byte_and_only_that_unit_is_redone(self, bench: Bench) -> None:
         bench.run()
         bench.counts()
-        assert verify(bench.job.work) == ()
+        assert verify_work(bench.job.work) == ()
         part = next(bench.job.work.glob(f"dub-*/generate/{SHOTS[1]}/part.txt"))
         part.write_bytes(part.read_bytes().replace(b"there", b"where"))
         bench.run()
         assert bench.counts() == []  # size and time do not betray it
-        assert [SHOTS[1] in text for text in verify(bench.job.work)] == [True]
+        assert [SHOTS[1] in text for text in verify_work(bench.job.work)] == [True]
         bench.run()
         assert bench.counts() == [f"generate/{SHOTS[1]}"]
 
@@ -444,7 +444,7 @@ class TestDamage:
         before = bench.job.audio.stat()
         bench.job.audio.write_text(bench.dub.replace("hello", "hallo"))
         os.utime(bench.job.audio, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert "audio" in verify(bench.job.work)[0]
+        assert "audio" in verify_work(bench.job.work)[0]
 
 
 class TestWorkFolder:
