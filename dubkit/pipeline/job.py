@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dubkit.config.schema import ParallelSettings
 from dubkit.errors import EXIT_OK, STOPPED, DubkitError, Interrupted, OutputError
-from dubkit.media import credentials
 from dubkit.parallel import scheduler, workers
 from dubkit.pipeline import fingerprint, log
 from dubkit.pipeline.dry_run import UnitState, read_shots, unit_states
@@ -192,7 +191,7 @@ def _run_locked(
             film = find_film(run.folder(run.stages[-1], None))
             if not (job.output.exists() and is_same(film, job.output)):
                 deliver(film, job.output)
-            for name, target in credentials.beside(job.output).items():
+            for name, target in stitch.beside(job.output).items():
                 if (beside := film.with_name(name)).is_file():
                     deliver(beside, target)
     finally:

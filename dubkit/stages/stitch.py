@@ -42,6 +42,7 @@ from dubkit.work.store import digest_file, read_record, write_record
 Pts = Integers
 _ROUNDING = 0.02  # seconds of a dub after the film that are no more than a coded frame of sound
 _MOST_WORDS = 12  # that are named
+beside = credentials.beside  # files that go along with the film
 
 
 @dataclass(frozen=True, slots=True)
