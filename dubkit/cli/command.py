@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from copy import copy
+from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any
 
@@ -75,20 +76,80 @@ class DubkitCommand(_HelpPage, TyperCommand):
     """A command; one that takes a film and a dub says how when it is given more names of files."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments. Raises UsageError for a second film, or a dub without --audio."""
+        """Read the arguments. Raises UsageError for what cannot be read, for a second film, a dub without --audio."""
         takes_dub = any("--audio" in parameter.opts for parameter in self.params)
         names = list(takewhile(lambda word: not word.startswith("-"), args))
         if takes_dub and len(names) > 1:
             raise _too_many(f"dubkit {self.name}", names, "--audio" in args or "-a" in args)
-        return super().parse_args(ctx, args)
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except _CommandLineError as error:
+            raise _in_words(error, ctx, given) from None
+
+
+_CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]  # of Typer's own click
+_NEEDED = {
+    "valid integer": "a whole number",
+    "valid number": "a number",
+    "valid boolean": "true or false",
+}
+
+
+def _in_words(error: Any, ctx: Any, args: Sequence[str]) -> Exception:
+    """What is wrong with a command line, as dubkit says it; help that was asked for by naming no command stays."""
+    kind, command = type(error).__name__, _path(ctx)
+    example = _example(ctx.command)
+    if kind == "MissingParameter":
+        names = [name for name in error.param.opts if name.startswith("--")]
+        what = f"{names[0]} {error.param.metavar or ''}" if names else error.param.metavar
+        return UsageError(f"{command} needs {what}".strip(), hint=example)
+    if kind == "NoSuchOption":
+        known = [name for param in ctx.command.params for name in param.opts]
+        near = get_close_matches(error.option_name, known, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"{command} --help lists all options"
+        return UsageError(f"{command} has no option {error.option_name}", hint=hint)
+    if kind == "BadParameter" and error.param is not None:
+        name = error.param.opts[0]
+        given = next((args[n + 1] for n, a in enumerate(args[:-1]) if a in error.param.opts), None)
+        needed = next((said for part, said in _NEEDED.items() if part in error.message), None)
+        if needed:
+            return UsageError(f"{name} takes {needed}" + (f", not {given!r}" if given else ""))
+        return UsageError(f"{name}: {error.message[:1].lower()}{error.message[1:].rstrip('.')}")
+    if kind == "BadOptionUsage":
+        return UsageError(f"{error.option_name} needs a value", hint=example)
+    if kind == "NoArgsIsHelpError":
+        return error  # type: ignore[no-any-return]
+    extra = re.search(r"unexpected extra argument\S* \((.*)\)", error.message)
+    if extra:
+        return UsageError(f"{command} does not take {extra[1]}", hint=example)
+    return UsageError(error.message.rstrip("."), hint=f"{command} --help")
+
+
+def _path(ctx: Any) -> str:
+    """The command as it is typed, whatever the program was called."""
+    return " ".join(["dubkit", *ctx.command_path.split()[1:]])
+
+
+def _example(command: Any) -> str | None:
+    """The first of the examples in a command's help."""
+    found = re.search(r"Examples:\s*\n\s*(dubkit .*)", command.help or "")
+    return f"as in: {found[1].strip()}" if found else None
 
 
 def _too_many(command: str, names: Sequence[str], has_dub: bool) -> UsageError:
     said = f"{command} takes one film, not {' and '.join(names) if len(names) == 2 else len(names)}"
+    several = "for several films: dubkit batch FOLDER --dubs FOLDER --out FOLDER, or a list of them in a .csv"
     if len(names) == 2 and not has_dub:
         film, dub = (shlex.quote(name) for name in names)
-        return UsageError(said, hint=f"with a dub: {command} {film} --audio {dub}")
-    return UsageError(said, hint="for several: dubkit batch FOLDER, or a list of them in a .csv")
+        hint = f"with a dub: {command} {film} --audio {dub}"
+        are_films = dub.rpartition(".")[2].lower() == film.rpartition(".")[2].lower()
+        return UsageError(said, hint=f"{hint}; {several}" if are_films else hint)
+    return UsageError(said, hint=several)
+
+
+_MEANT = {"dub": "run", "render": "run", "process": "run", "make": "run", "lipsync": "run"}
+_MEANT |= {"review": "report", "check": "plan", "measure": "evaluate", "install": "models"}
 
 
 class DubkitGroup(_HelpPage, TyperGroup):
@@ -101,6 +162,30 @@ class DubkitGroup(_HelpPage, TyperGroup):
         except KeyboardInterrupt:
             console.show_error(STOPPED)
             raise typer.Exit(STOPPED.exit_code) from None
+        except DubkitError as error:  # of the program's own options: there is no command yet
+            console.show_error(error)
+            raise typer.Exit(error.exit_code) from None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Raises UsageError for what cannot be read."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except _CommandLineError as error:
+            raise _in_words(error, ctx, given) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named. Raises UsageError with the one that may be meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except _CommandLineError:
+            known = list(self.commands)
+            near = get_close_matches(args[0], known, 1, 0.6) or [_MEANT.get(args[0], "")]
+            way = _path(ctx)
+            hint = f"{way} --help lists all commands"
+            if near[0] in known:
+                hint = f"did you mean {way} {near[0]}? {hint}"
+            raise UsageError(f"there is no command {way} {args[0]}", hint=hint) from None
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the chosen command; bugs pass through as tracebacks (exit 1)."""

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from dubkit.config.flags import OF_SETTING
+from dubkit.config.flags import FlagSetting
 from dubkit.errors import UsageError
 
 FILES = "Files"
@@ -100,7 +100,7 @@ Reuse = Annotated[
         metavar="WORK",
         help="The work folder of an earlier cut of MOVIE: shots whose frames and dub are still the same are taken "
         "over from it.",
-        show_default=False,
+        show_default="none",
         rich_help_panel=FILES,
     ),
 ]
@@ -455,7 +455,7 @@ def flags(**given: str | Path | bool | float | None) -> list[str]:
     A switch that can only be turned on is not given where it is False; ``adapt`` can be turned off too.
     """
     return [
-        f"{OF_SETTING[name]}={_as_setting(value)}"
+        FlagSetting.of(name, _as_setting(value))
         for name, value in given.items()
         if value is not None and (value is not False or name == "adapt")
     ]

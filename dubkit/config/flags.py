@@ -55,3 +55,16 @@ OF_SETTING = {
     "device": "parallel.device",
 }
 """The setting that each flag changes."""
+
+
+class FlagSetting(str):
+    """A setting ``section.key=value`` that a flag of the command line stands for."""
+
+    origin: str  # the flag, as it is written
+
+    @classmethod
+    def of(cls, flag: str, value: object) -> FlagSetting:
+        """The setting that the flag changes, by its name in `OF_SETTING`."""
+        made = cls(f"{OF_SETTING[flag]}={value}")
+        made.origin = f"--{flag.replace('_', '-')} {value}"
+        return made

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from dubkit.config.flags import Settings
+from dubkit.config.flags import FlagSetting, Settings
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError
 
@@ -140,11 +140,15 @@ def find_layers(
     """The sources of settings of `load_config`, the weakest first."""
     layers = surroundings(folder)
     layers += [layer for name in presets for layer in _chain(find_preset(name), ())]
-    layers += [Layer(f"--set {text}", parse_setting(text)) for text in settings]
+    layers += [Layer(_origin(text), parse_setting(text)) for text in settings]
     for path, value in (flags or {}).items():
         if value is not None:
             layers.append(Layer(f"--{path.rpartition('.')[2]}", _nest(path, value)))
     return layers
+
+
+def _origin(text: str) -> str:
+    return text.origin if isinstance(text, FlagSetting) else f"--set {text}"
 
 
 def surroundings(folder: Path | None) -> list[Layer]:

@@ -128,7 +128,9 @@ def _refusal(path: Path, error: Exception) -> str:
         return f"{path} is a still picture, not a film or a sound"
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free"):
         return f"{path} is truncated or damaged: its index cannot be read"
-    if isinstance(error, av.InvalidDataError):
+    if isinstance(
+        error, av.InvalidDataError | av.ArgumentError
+    ):  # text is taken for a format it is not
         return f"{path} is not a media file, or it is damaged at its start"
     return f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}"
 

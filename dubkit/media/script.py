@@ -178,8 +178,12 @@ def _by_its_bytes(path: Path, raw: bytes, warn: Callable[[str], None]) -> str:
     else:
         best = from_bytes(raw, cp_isolation=list(_ENCODINGS)).best()
         text, encoding = (str(best), best.encoding) if best is not None else ("", "")
+    if raw.startswith(_NO_TEXT) or raw[4:8] == b"ftyp":
+        raise InputError(
+            f"the script {path} is not a text file", hint="--script takes plain text or subtitles"
+        )
     strange = sum(not (c.isspace() or c.isprintable()) for c in text)
-    if raw.startswith(_NO_TEXT) or strange or "\ufffd" in text or not any(map(str.isalpha, text)):
+    if strange or "\ufffd" in text or not any(map(str.isalpha, text)):
         raise InputError(
             f"the encoding of the script {path} cannot be detected",
             hint="save it as UTF-8; only plain text and subtitle files are read",

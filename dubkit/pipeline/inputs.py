@@ -224,13 +224,30 @@ def _check_files(job: Job) -> None:
         if path is None or name == "reuse" or (name == "audio" and job.summed):
             continue
         if not path.exists():
-            raise InputError(f"there is no file {path}", hint=f"it was given as the {name}")
+            raise InputError(f"there is no file {path}", hint=_way_to(path, name))
         if path.is_dir():
-            raise InputError(f"{path} is a folder, not a file", hint=f"it was given as the {name}")
+            raise InputError(
+                f"{path} is a folder, not a file", hint=f"it was given as the {_CALLED[name]}"
+            )
         if job.output.exists() and job.output.samefile(path):
             raise UsageError(
-                f"the output {job.output} is the {name} itself", hint="choose another --out"
+                f"the output {job.output} is the {_CALLED[name].partition(' (')[0]} itself",
+                hint="choose another --out",
             )
+
+
+_CALLED = {"video": "film", "audio": "dub (--audio)", "me": "music and effects (--me)"}
+_CALLED |= {name: f"{name} (--{name})" for name in INPUTS if name not in _CALLED}
+
+
+def _way_to(path: Path, name: str) -> str:
+    """As what a file that is not there was given, and which file may be meant."""
+    given = f"it was given as the {_CALLED.get(name, name)}"
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{given}; there is no folder {folder} either"
+    near = get_close_matches(path.name, [other.name for other in folder.iterdir()], 1, 0.8)
+    return f"did you mean {near[0]}? {given}" if near else given
 
 
 def _check_destination(request: RunRequest) -> None:
@@ -241,6 +258,8 @@ def _check_destination(request: RunRequest) -> None:
     folder = output.absolute().parent
     if request.make_folders:
         folder = next(place for place in (folder, *folder.parents) if place.exists())
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder", hint="choose another --out")
     if not folder.is_dir():
         raise OutputError(
             f"there is no folder {folder} for the result", hint="create it, or choose another --out"

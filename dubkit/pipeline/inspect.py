@@ -63,6 +63,11 @@ def find_work(path: Path) -> Path:
 
     Of several, that of the latest run. Raises WorkError where there is none.
     """
+    if not path.exists():
+        raise WorkError(
+            f"there is no file or folder {path}",
+            hint="name a work folder (it ends in .dubkit), or the film or result that it lies beside",
+        )
     if not path.is_file():
         return path
     wanted, found = path.absolute(), []
@@ -150,7 +155,7 @@ def read_job(work: Path) -> Manifest:
     manifest = read_manifest(work) if work.is_dir() else None
     if manifest is None:
         raise WorkError(
-            f"{work} holds no readable manifest of dubkit",
+            f"{work} is not a work folder of dubkit: it holds no readable manifest",
             hint="name the work folder (it ends in .dubkit); a damaged one is repaired by its run",
         )
     return manifest

@@ -54,7 +54,7 @@ def test_a_good_request_passes_without_a_trace(folder: Path) -> None:
         (UsageError, "cannot go into .mp4", ["generate.codec=ffv1"], {"out": "o.mp4"}),
         (UsageError, "cannot be written as o.ogv", [], {"out": "o.ogv"}),
         (UsageError, "both the output and the work folder", [], {"out": "o.mp4", "work": "o.mp4"}),
-        (UsageError, "is the audio itself", [], {"audio": "dub.mp4", "out": "dub.mp4"}),
+        (UsageError, "is the dub itself", [], {"audio": "dub.mp4", "out": "dub.mp4"}),
         (OutputError, "there is no folder", [], {"junit": Path("no/gate.xml")}),
         (OutputError, "there is no folder", [], {"out": "no/o.mp4"}),
         (InputError, "there is no file", [], {"verdicts": "no.json"}),

@@ -234,7 +234,7 @@ def test_only_an_older_report_is_replaced(job: Job, tmp_path: Path) -> None:
 
 
 def test_what_is_asked_wrongly_is_told(job: Job, tmp_path: Path) -> None:
-    with pytest.raises(WorkError, match="holds no readable manifest"):
+    with pytest.raises(WorkError, match="no readable manifest"):
         write(tmp_path, tmp_path / "page.html")
     with pytest.raises(UsageError, match="videos cannot be 'some'"):
         write(job.work, tmp_path / "page.html", videos="some")
