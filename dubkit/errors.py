@@ -22,9 +22,13 @@ that it survives pickling on its way from a worker.
 
 from __future__ import annotations
 
+import re
+
 EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_PARTIAL = 10
+_ENDLESS = re.compile(r"\S{400,}")
+_LONGEST = 3000  # characters of a message
 GO_ON = "run the same command again to resume"
 
 
@@ -34,12 +38,18 @@ class DubkitError(Exception):
     exit_code = EXIT_BUG
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = _short(message)
+        super().__init__(self.message)
         self.hint = hint
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.hint)
+
+
+def _short(message: str) -> str:
+    """The message with endless words and an endless end cut: files of strangers are quoted in it."""
+    message = _ENDLESS.sub(lambda found: f"{found[0][:200]}...{found[0][-60:]}", message)
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
 
 
 def _rebuild(kind: type[DubkitError], message: str, hint: str | None) -> DubkitError:

@@ -1,12 +1,16 @@
 """Printing: answers to stdout, errors and logs to stderr, tables.
 
-stdout carries answers only, so that it can be piped.
+stdout carries answers only, so that it can be piped. Names of files and texts of scripts come from strangers: what
+would steer a terminal in them is shown, not sent (`printable`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import re
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -17,16 +21,32 @@ from rich.table import Table
 
 from dubkit.errors import DubkitError
 
+# what moves the cursor, turns the direction of writing, or is no character at all; tabs and line ends are kept
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text with control characters as ``\\u001b``; in JSON, that means the same."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class SafeConsole(Console):
+    """A console that prints texts of others `printable`."""
+
+    def print(self, *objects: Any, **more: Any) -> None:
+        """Print; only rich's own styles reach the terminal as codes."""
+        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **more)
+
 
 def stderr_console() -> Console:
     """Return the console of logs, progress and errors."""
-    return Console(stderr=True, **_PLAIN)
+    return SafeConsole(stderr=True, **_PLAIN)
 
 
 def stdout_console() -> Console:
     """Return the console of answers, which never wraps or shortens when piped."""
-    console = Console(**_PLAIN)
-    return console if console.is_terminal else Console(width=400, soft_wrap=True, **_PLAIN)
+    console = SafeConsole(**_PLAIN)
+    return console if console.is_terminal else SafeConsole(width=400, soft_wrap=True, **_PLAIN)
 
 
 def show_error(error: DubkitError) -> None:
@@ -38,13 +58,28 @@ def show_error(error: DubkitError) -> None:
 
 
 def write_line(text: str) -> None:
-    """Write one line of an answer to stdout, without markup."""
+    """Write one line of an answer to stdout, without markup: `printable` on a terminal, to programs as it is."""
+    if sys.stdout.isatty():
+        text = printable(text)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file's name that is no text
+        typer.echo(os.fsencode(text) if _is_name(text) else printable(text))
+        return
     typer.echo(text)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_json(value: object) -> None:
     """Write an answer as one line of JSON; dataclasses become objects."""
-    write_line(json.dumps(value, ensure_ascii=False, default=_plain))
+    write_line(printable(json.dumps(value, ensure_ascii=False, default=_plain)))
 
 
 def _plain(value: object) -> object:
@@ -64,7 +99,7 @@ def table(
 
 
 def _escaped(cell: str) -> str:
-    return cell.replace("[", r"\[")
+    return printable(cell).replace("[", r"\[")
 
 
 class ConsoleHandler(logging.Handler):

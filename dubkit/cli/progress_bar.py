@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from dubkit.cli import events
-from dubkit.cli.console import stderr_console, write_line
+from dubkit.cli.console import printable, stderr_console, write_line
 from dubkit.progress import BatchProgress, ShotNames, in_words
 
 _WORDS = {"clips": "pieces", "tc": "checks", "sc": "checks"}
@@ -404,7 +404,7 @@ class JsonReporter:
         self._write(result)
 
     def _write(self, event: events.Event) -> None:
-        write_line(events.to_line(event, self._clock() - self._begun, self._job))
+        write_line(printable(events.to_line(event, self._clock() - self._begun, self._job)))
 
 
 class _State(ProgressColumn):
@@ -488,7 +488,7 @@ class LiveReporter(_InWords):
 
     def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
         """Return a reporter with bars of its own, which are removed when the job ends."""
-        own = LiveReporter(self.bars.console, self.bars, f"{name}: ")
+        own = LiveReporter(self.bars.console, self.bars, f"{printable(name)}: ")
         self._jobs[name] = own
         return own
 

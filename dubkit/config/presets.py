@@ -96,17 +96,25 @@ def find_preset(name: str) -> Path:
     """The file of a preset: a known name, or a path to a TOML file. Raises ConfigError."""
     if name.endswith(".toml") or "/" in name:
         path = Path(name).expanduser()
-        if path.is_file():
+        if _is_file(path):
             return path
         raise ConfigError(f"there is no preset file {path}")
     for folder in preset_folders():
-        if (folder / f"{name}.toml").is_file():
+        if _is_file(folder / f"{name}.toml"):
             return folder / f"{name}.toml"
     names = [preset.name for preset in list_presets()]
     raise ConfigError(
         f"there is no preset named {name!r}",
         hint=f"{_meant(name, names)}known: {', '.join(names)}; or give a path to a .toml file",
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; no name is too long to ask, and none too strange."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
@@ -329,7 +337,7 @@ def _parent(name: str, child: Path) -> Path:
             f"{child} extends {name!r}, which is a path", hint="name a preset, or a file beside it"
         )
     beside = child.parent / (name if name.endswith(".toml") else f"{name}.toml")
-    return beside if beside.is_file() and beside.resolve() != child else find_preset(name)
+    return beside if _is_file(beside) and beside.resolve() != child else find_preset(name)
 
 
 def _read(path: Path) -> Table:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from dubkit.engines.registry import load_module
 from dubkit.errors import InputError
-from dubkit.media import timecode
+from dubkit.media import timecode, timed_text
 
 if TYPE_CHECKING:
     import opentimelineio as otio
@@ -165,7 +165,7 @@ def shot_marks(opened: OpenedJob, shot: Shot, lines: int) -> tuple[Mark, ...]:
 def edl_text(cuts: CutList) -> str:
     """CMX 3600, one event a clip; without clips one event for the film, which carries the marks."""
     fcm = "DROP FRAME" if cuts.clock.drop else "NON-DROP FRAME"
-    lines = [f"TITLE: {cuts.name[:70]}", f"FCM: {fcm}", ""]
+    lines = [f"TITLE: {_one_line(cuts.name)[:70]}", f"FCM: {fcm}", ""]
     whole = () if cuts.film is None else (_whole(cuts, cuts.film),)
     reel = cmx_reel(cuts.reel)
     for number, clip in enumerate(cuts.clips or whole, 1):
@@ -173,12 +173,17 @@ def edl_text(cuts: CutList) -> str:
         ends = (clip.comes_from, clip.comes_from + clip.end - clip.start)
         used = " ".join(cuts.clock.text(cuts.file_begins + end) for end in ends)
         lines.append(f"{number:03d}  {reel:8} V     C        {used} {place}")
-        lines.append(f"* FROM CLIP NAME:  {clip.name}")
-        lines.append(f"* FROM CLIP: {clip.file.name}")
+        lines.append(f"* FROM CLIP NAME:  {_one_line(clip.name)}")
+        lines.append(f"* FROM CLIP: {_one_line(clip.file.name)}")
         for mark in clip.marks:
-            text = f"{mark.name} {mark.text}".replace("\n", " ")
+            text = _one_line(f"{mark.name} {mark.text}")
             lines.append(f"* LOC: {cuts.code(mark.start)} {mark.color:7} {text}")
     return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """Text in a list of lines, in which a line of its own would be another event."""
+    return " ".join(text.split())
 
 
 def _whole(cuts: CutList, film: Path) -> Clip:
@@ -418,12 +423,20 @@ def read_timeline(path: Path, rate: Fraction) -> otio.schema.Timeline:
     return found
 
 
+_SECONDS = re.compile(r"(-?\d{1,18})(?:/(0*[1-9]\d{0,17}))?s?")
+
+
 def fcpxml_marks(text: str, begins: int, rate: Fraction) -> Iterator[tuple[int, str, str]]:
     """Frame of the film, name and note of each marker of an FCPXML whose clips have the film's time codes."""
     try:
+        timed_text.refuse_entities(text, "the list")
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise InputError(f"it is not FCPXML: {error}") from error
     for mark in root.iter("marker"):
-        seconds = Fraction(mark.get("start", "0s").removesuffix("s"))
+        start = mark.get("start", "0s")
+        found = _SECONDS.fullmatch(start)
+        if found is None:
+            raise InputError(f"{start[:40]!r} is not a time of FCPXML", hint="as 1001/24000s")
+        seconds = Fraction(int(found[1]), int(found[2] or 1))
         yield round(seconds * rate) - begins, mark.get("value", ""), mark.get("note", "")

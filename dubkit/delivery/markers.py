@@ -95,11 +95,11 @@ def _csv_text(cuts: CutList) -> str:
 def _edl_text(cuts: CutList) -> str:
     """One event a marker, with the locator that Avid and Premiere read and the line that Resolve reads."""
     fcm = "DROP FRAME" if cuts.clock.drop else "NON-DROP FRAME"
-    lines = [f"TITLE: {cuts.name[:70]}", f"FCM: {fcm}", ""]
+    lines = [f"TITLE: {' '.join(cuts.name.split())[:70]}", f"FCM: {fcm}", ""]
     reel = cut_list.cmx_reel(cuts.reel)
     for number, mark in enumerate(cuts.marks, 1):
         place = f"{cuts.code(mark.start)} {cuts.code(mark.end)}"
-        text = f"{mark.name} {mark.text}".replace("|", "/")
+        text = " ".join(f"{mark.name} {mark.text}".split()).replace("|", "/")
         lines.append(f"{number:03d}  {reel:8} V     C        {place} {place}")
         lines.append(f" |C:ResolveColor{mark.color.title()} |M:{text} |D:{mark.end - mark.start}")
         lines.append(f"* LOC: {cuts.code(mark.start)} {mark.color:7} {text}")
@@ -138,6 +138,8 @@ def read_notes(path: Path, cuts: CutList) -> list[Note]:
         raise InputError(f"{path} is not text in UTF-8") from error
     try:
         return list(readers[suffix](text, cuts))
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV: {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error.message}", hint=error.hint) from error
 

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from dubkit.config.schema import Section
-from dubkit.errors import InputError, UsageError
+from dubkit.errors import InputError, UsageError, WorkError
 from dubkit.records import PERSON_NAME, TrackChoice
 from dubkit.work.store import read_record, write_record
 
@@ -109,6 +109,8 @@ def load_roles(folder: Path) -> dict[int, Role]:
 
 
 def _place(folder: Path, name: str | None) -> str | None:
+    if name is not None and Path(name).name != name:
+        raise WorkError(f"the work file {folder / ROLES} names a file elsewhere: {name}")
     return None if name is None else str(folder / name)
 
 
@@ -142,12 +144,14 @@ def read_sheet(path: Path, sheet: type[_Sheet], what: str, hint: str) -> _Sheet:
         return sheet.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not a {what}: {error}", hint=hint) from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply for a {what}", hint=hint) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path} is not a {what}: {where}: {first['msg']}", hint=hint) from error
+    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
+        raise InputError(f"{path} is not a {what}: {error}", hint=hint) from error
 
 
 def read_cast(path: Path) -> CastFile:

@@ -59,10 +59,21 @@ _NOT_MOVING = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_t
 
 
 def local_path(path: Path | str) -> Path:
-    """The absolute path of a file of this machine. Raises `InputError` for an address."""
+    """The absolute path of a file of this machine. Raises `InputError` for an address or a name that is no text."""
     found = Path(path).expanduser().absolute()
+    try:
+        str(found).encode()
+    except UnicodeEncodeError:  # records of a run are JSON, which cannot hold it
+        raise InputError(
+            f"the name of {found} is not text in UTF-8", hint="rename the file, or its folder"
+        ) from None
+    try:
+        there = found.exists()
+    except (OSError, ValueError) as error:  # too long, or with a zero in it
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{found} cannot be the name of a file: {why}") from error
     address = _ADDRESS.match(str(path))
-    if address and not found.exists():
+    if address and not there:
         whole = f"{address[1]}://{str(path)[address.end() :]}"  # a Path has lost a slash
         raise InputError(
             f"{whole} is an address, and dubkit reads local files only",

@@ -18,6 +18,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from dubkit.errors import InputError, OutputError, UsageError
 from dubkit.media.container import open_media
 from dubkit.version import __version__
@@ -326,6 +328,30 @@ def _detached(builder: Any, signer: Any, film: Path) -> bytes:
     return ctypes.string_at(out, size)
 
 
+class _File(BaseModel):
+    name: str
+    sha256: str
+
+
+class _Shot(BaseModel):
+    shot: str
+    changed: str
+    seconds: list[tuple[float, float]]
+
+
+class _Facts(BaseModel):
+    """What `in_words` needs of the facts of a dub, which anybody may have written."""
+
+    source: _File
+    dub: _File
+    language: str | None
+    consent: str | list[str]
+    shots: list[_Shot] = []
+
+
+_LARGEST_FACTS = 64 * 2**20  # bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """What a film says of itself, and whether it is true."""
@@ -355,7 +381,15 @@ def verify_film(film: Path, digest: str) -> Verification:
         active, problems = own
         claimed = active.get("signature_info", {})
         issuer = claimed.get("issuer") or claimed.get("common_name") or "unknown"
-        facts = next((a["data"] for a in active.get("assertions", ()) if a["label"] == FACTS), None)
+        stated = [a["data"] for a in active.get("assertions", ()) if a["label"] == FACTS]
+        try:
+            for facts_stated in stated:
+                _Facts.model_validate(facts_stated)
+        except ValueError as error:
+            raise InputError(
+                f"the content credentials of {film} hold facts of a dub that cannot be read"
+            ) from error
+        facts = stated[0] if stated else None
         test = issuer == _TEST
         state = "changed" if problems else "intact"
         return Verification(
@@ -367,6 +401,15 @@ def verify_film(film: Path, digest: str) -> Verification:
             same = facts["result_sha256"] == digest
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{facts_file} cannot be read as facts of a dub") from error
+
+
+            if beside.stat().st_size > _LARGEST_FACTS:
+                raise ValueError("it is too large")
+            facts = json.loads(beside.read_bytes())
+            _Facts.model_validate(facts)
+            same = facts["result_sha256"] == digest
+        except (OSError, ValueError, KeyError, RecursionError) as error:
+            raise InputError(f"{beside} cannot be read as facts of a dub") from error
         problems = [] if same else [_OTHER]
         state = "intact" if same else "changed"
         return Verification(str(film), "sidecar", state, tuple(problems), source_type, facts=facts)

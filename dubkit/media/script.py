@@ -26,7 +26,8 @@ from dubkit.records import ScriptLine
 
 SUBTITLES = {".srt", ".vtt", ".ass", ".ssa", ".sub", ".sbv"}
 TIMED_XML = {".ttml", ".dfxp", ".xml", ".itt", ".tt", ".imsc"}
-_UNREADABLE = (pysubs2.Pysubs2Error, ValueError, LookupError, ArithmeticError)
+# its readers of XML let their parser's error pass
+_UNREADABLE = (pysubs2.Pysubs2Error, ValueError, LookupError, ArithmeticError, SyntaxError)
 MAX_BYTES = 16 * 2**20
 
 # "00:01:02.5 text", "[01:02] text", "1:02 - 1:05 text": a line of a plain script with its times
@@ -81,6 +82,7 @@ def read_script(
         cues, stated = timed_text.read_stl(raw, str(path), warn)
     else:
         text = _decode(path, raw, warn)
+        timed_text.refuse_entities(text, f"the script {path}")
         if suffix in TIMED_XML or re.match(r"\s*<(\?xml|(\w+:)?tt[\s>])", text):
             cues, stated = timed_text.read_ttml(text, str(path), warn)
         elif suffix in SUBTITLES or _looks_timed(text):

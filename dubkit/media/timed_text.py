@@ -164,6 +164,7 @@ def _parsed(text: str, name: str, warn: Warn) -> ElementTree.Element:
         parser.close()
     except ElementTree.ParseError as error:
         damage = error
+        tree.close()
     if tree.root is None or (damage and not tree.paragraphs):
         raise InputError(
             f"the subtitles {name} cannot be read: {damage or 'no element found'}", hint=READABLE
@@ -171,6 +172,14 @@ def _parsed(text: str, name: str, warn: Warn) -> ElementTree.Element:
     if damage:
         warn(f"the script {name} is damaged and was read up to there: {damage}")
     return tree.root
+
+
+def refuse_entities(text: str, name: str) -> None:
+    """Raise InputError for XML that declares entities: no list or script needs any, and a few unfold to gigabytes."""
+    if "<!ENTITY" in text:
+        raise InputError(
+            f"{name} cannot be read: it declares XML entities", hint="export it again without them"
+        )
 
 
 class _Tree:
@@ -181,8 +190,12 @@ class _Tree:
         self.paragraphs = 0  # that ended
         self._open: list[ElementTree.Element] = []
         self._last: ElementTree.Element | None = None  # that ended; text follows it
+        self._text: list[
+            str
+        ] = []  # of the place where the reader is: it comes in pieces, one a line at least
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._settle()
         element = ElementTree.Element(tag, attributes)
         if self._open:
             self._open[-1].append(element)
@@ -192,17 +205,27 @@ class _Tree:
         self._last = None
 
     def end(self, _tag: str) -> None:
+        self._settle()
         self._last = self._open.pop()
         self.paragraphs += _local(self._last) == "p"
 
     def data(self, text: str) -> None:
+        self._text.append(text)
+
+    def _settle(self) -> None:
+        """Give the text that was read to what it is in, or follows."""
+        text = "".join(self._text)
+        self._text.clear()
+        if not text:
+            return
         if self._last is not None:
-            self._last.tail = (self._last.tail or "") + text
+            self._last.tail = text
         elif self._open:
-            self._open[-1].text = (self._open[-1].text or "") + text
+            self._open[-1].text = text
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """The document ends, or breaks off."""
+        self._settle()
 
 
 def _clock_of(root: ElementTree.Element, name: str, warn: Warn) -> tuple[Clock, bool]:

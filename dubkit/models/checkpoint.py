@@ -109,7 +109,7 @@ def _facts(path: Path, kind: str, metadata: Mapping[str, str]) -> tuple[dict[str
         facts = json.loads(metadata[_KEY])
         version, found = int(facts["format"]), str(facts["kind"])
         config, step = dict(facts["config"]), int(facts["step"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"the metadata of {path} are damaged: {error}") from error
     if version != FORMAT:
         raise ModelError(

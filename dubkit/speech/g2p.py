@@ -80,7 +80,7 @@ def _nothing(_word: str) -> bool:
 def latin(word: str) -> str:
     """A word in plain a-z; empty where its writing is not Latin."""
     spelled = "".join(_SPECIAL.get(c, c) for c in word.lower())
-    bare = unicodedata.normalize("NFKD", spelled)
+    bare = unicodedata.normalize("NFKD", spelled).lower()  # capitals of other alphabets
     letters = [c for c in bare if c.isalpha()]
     return "".join(c for c in letters if c.isascii()) if all(c.isascii() for c in letters) else ""
 
