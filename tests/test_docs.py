@@ -132,3 +132,14 @@ def test_every_page_is_on_the_index() -> None:
 def test_every_path_of_the_repository_that_is_named_is_there(path: Path) -> None:
     for named in re.findall(r"`((?:dubkit|tests|docs|presets)/[\w/.]+)`", TEXTS[path]):
         assert (ROOT / named).exists(), named
+
+
+def test_every_test_that_the_page_of_security_names_is_there() -> None:
+    page = TEXTS[ROOT / "docs" / "security.md"]
+    named = set(re.findall(r"`(test_\w+)`", page))
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
+    known = set(re.findall(r"def (test_\w+)", code))
+    assert len(named) > 20
+    assert named <= known, named - known

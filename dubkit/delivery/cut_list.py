@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 FOUND, KEPT, APPROVED, REJECTED = "YELLOW", "CYAN", "GREEN", "RED"  # colors of marks
 PATCHES = "patches"  # the track of the clips
+_LARGEST = 256 * 2**20  # bytes of a list
 REEL_LENGTH = 8  # letters of a reel in CMX 3600
 
 
@@ -409,6 +412,7 @@ def read_timeline(path: Path, rate: Fraction) -> otio.schema.Timeline:
     if form is None:
         raise InputError(f"{path} is not a cut list", hint="give an .otio or an .edl")
     more = {"rate": float(rate)} if form == "cmx_3600" else {}
+    _check_text(path, form)
     try:
         found = otio.adapters.read_from_file(str(path), adapter_name=form, **more)
     except OSError as error:
@@ -421,6 +425,42 @@ def read_timeline(path: Path, rate: Fraction) -> otio.schema.Timeline:
     if not isinstance(found, otio.schema.Timeline):
         raise InputError(f"{path} holds no timeline")
     return found
+
+
+@contextmanager
+def strange_times(path: Path) -> Iterator[None]:
+    """Raise InputError where a list that was read as OTIO counts in what are no numbers, or holds something else."""
+    try:
+        yield
+    except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} states times that cannot be: {error}") from error
+
+
+def _check_text(path: Path, form: str) -> None:
+    """Raise InputError for a list that is too large, or is no JSON of a timeline: OTIO's own reader, in C++, ends the
+    process at some of those.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise InputError(f"{path} is too large for a cut list")
+        table = json.loads(path.read_bytes()) if form == "otio_json" else None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a cut list: it is not JSON") from error
+    if form == "otio_json" and not _is_timeline(table):
+        raise InputError(f"{path} holds no timeline")
+
+
+def _is_timeline(table: object) -> bool:
+    """Whether it is a timeline with a stack of tracks."""
+
+    def is_of(value: object, schema: str) -> bool:
+        return isinstance(value, dict) and str(value.get("OTIO_SCHEMA")).startswith(f"{schema}.")
+
+    return (
+        isinstance(table, dict) and is_of(table, "Timeline") and is_of(table.get("tracks"), "Stack")
+    )
 
 
 _SECONDS = re.compile(r"(-?\d{1,18})(?:/(0*[1-9]\d{0,17}))?s?")

@@ -125,7 +125,8 @@ def read_notes(path: Path, cuts: CutList) -> list[Note]:
     readers = {".csv": _csv_notes, ".edl": _edl_notes, ".fcpxml": _fcpxml_notes}
     suffix = path.suffix.lower()
     if suffix == ".otio":
-        return list(_otio_notes(path, cuts))
+        with cut_list.strange_times(path):
+            return list(_otio_notes(path, cuts))
     if suffix not in readers:
         raise InputError(f"{path} is not a list of markers", hint=f"give a .{', .'.join(FORMS)}")
     try:

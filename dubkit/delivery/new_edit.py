@@ -60,7 +60,8 @@ def compare_edit(opened: OpenedJob, edit: Path, code: str | None = None) -> NewE
     time = cut_list.film_time(film, info, code)
     count = info.frames // info.lines
     if edit.suffix.lower() in LISTS:
-        begins, stretches = _of_list(edit, time, count)
+        with cut_list.strange_times(edit):
+            begins, stretches = _of_list(edit, time, count)
     else:
         begins = time.begins
         stretches = list(match_pictures(*(_small(path) for path in (edit, film))))

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StrictFloat, StrictInt
 
 from dubkit.errors import InputError, OutputError, UsageError
 from dubkit.media.container import open_media
@@ -336,7 +336,7 @@ class _File(BaseModel):
 class _Shot(BaseModel):
     shot: str
     changed: str
-    seconds: list[tuple[float, float]]
+    seconds: list[tuple[StrictFloat | StrictInt, StrictFloat | StrictInt]]
 
 
 class _Facts(BaseModel):
@@ -397,19 +397,13 @@ def verify_film(film: Path, digest: str) -> Verification:
         )
     if facts_file.is_file():
         try:
-            facts = json.loads(facts_file.read_text(encoding="utf-8"))
-            same = facts["result_sha256"] == digest
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{facts_file} cannot be read as facts of a dub") from error
-
-
-            if beside.stat().st_size > _LARGEST_FACTS:
+            if facts_file.stat().st_size > _LARGEST_FACTS:
                 raise ValueError("it is too large")
-            facts = json.loads(beside.read_bytes())
+            facts = json.loads(facts_file.read_bytes())
             _Facts.model_validate(facts)
             same = facts["result_sha256"] == digest
         except (OSError, ValueError, KeyError, RecursionError) as error:
-            raise InputError(f"{beside} cannot be read as facts of a dub") from error
+            raise InputError(f"{facts_file} cannot be read as facts of a dub") from error
         problems = [] if same else [_OTHER]
         state = "intact" if same else "changed"
         return Verification(str(film), "sidecar", state, tuple(problems), source_type, facts=facts)

@@ -89,7 +89,12 @@ def _check_header(stream: IO[bytes], size: int) -> None:
     reader = _READERS.get(np.lib.format.read_magic(stream))
     if reader is None:
         raise ValueError("it is of an unknown version")
-    shape, _, kind = reader(stream)
+    try:
+        shape, _, kind = reader(stream)
+    except (
+        Exception
+    ) as error:  # numpy reads a header as Python, whose tokenizer has errors of its own
+        raise ValueError(f"its header cannot be read: {error}") from error
     if kind.hasobject or math.prod(shape) * kind.itemsize > size:
         raise ValueError(f"it claims {shape} values, which is more than it contains")
 

@@ -17,7 +17,7 @@ from dubkit.cli import console
 from dubkit.cli.app import app
 from dubkit.cli.progress_bar import JsonReporter
 from dubkit.config.presets import load_config
-from dubkit.delivery.cut_list import Clip, CutList, Mark, edl_text
+from dubkit.delivery.cut_list import Clip, CutList, Mark, edl_text, otio_text
 from dubkit.delivery.markers import read_notes
 from dubkit.errors import ConfigError, DubkitError, InputError, ModelError, WorkError
 from dubkit.faces.consent import read_consent
@@ -30,7 +30,7 @@ from dubkit.models.checkpoint import load_checkpoint
 from dubkit.pipeline.verdicts import read_verdicts
 from dubkit.speech import g2p
 from dubkit.work.manifest import read_manifest
-from dubkit.work.store import write_record
+from dubkit.work.store import map_array, write_record
 from tests.clips import film, tone
 
 runner = CliRunner()
@@ -244,3 +244,25 @@ def test_the_text_of_a_stream_is_never_markup() -> None:
     shown.print("[link=http://127.0.0.1]film[/link]", markup=False)
     assert "[link=" in screen.getvalue()
     assert "\x1b" not in screen.getvalue()
+
+
+def test_a_timeline_that_counts_in_no_numbers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.otio"
+    good = json.loads(otio_text(cuts()))
+    for start in (float("nan"), float("inf"), 1e308):
+        good["global_start_time"]["value"] = start
+        path.write_text(json.dumps(good))
+        if start != 1e308:
+            with pytest.raises(InputError, match="times that cannot be"):
+                read_notes(path, cuts())
+    for text in ("[" * 100_000, '{"OTIO_SCHEMA": "Clip.1"}', "{", "[]", '{"OTIO_SCHEMA'):
+        path.write_text(text)
+        with pytest.raises(InputError):
+            read_notes(path, cuts())
+
+
+def test_a_header_of_an_array_that_is_no_python_is_damaged(tmp_path: Path) -> None:
+    head = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + b"{'descr': (((" + b" " * 105
+    (tmp_path / "a.npy").write_bytes(head)
+    with pytest.raises(ValueError, match="header"):
+        map_array(tmp_path / "a.npy")
