@@ -189,11 +189,28 @@ PAGES = {
 }
 
 
+def with_addresses(text: str, pages: str, files: str) -> str:
+    """A page whose links lead to files of a repository on the web: pages below ``pages``, pictures below ``files``."""
+    text = re.sub(r"(!\[[^\]]*\]\()(?!\w+:|#)", rf"\1{files.rstrip('/')}/", text)
+    return re.sub(r"((?<!!)\[[^\]]*\]\()(?!\w+:|#)", rf"\1{pages.rstrip('/')}/", text)
+
+
 def main() -> int:
     """Write the pages, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument(
+        "--addresses",
+        nargs=2,
+        metavar=("PAGES", "FILES"),
+        help="only rewrite README.md for a package index, which has no files beside it",
+    )
     wanted = parser.parse_args()
+    if wanted.addresses:
+        readme = HERE.parent / "README.md"
+        text = readme.read_text(encoding="utf-8")
+        readme.write_text(with_addresses(text, *wanted.addresses), encoding="utf-8")
+        return 0
     stale = []
     for name, page in PAGES.items():
         path, text = HERE / name, page()

@@ -12,10 +12,20 @@ import pytest
 
 import dubkit
 from dubkit.api import batch, make_job, run, run_job
+from dubkit.batches import BatchResult
 from dubkit.config.presets import as_settings, load_config
+from dubkit.delivery import Delivered
 from dubkit.errors import ConfigError, InputError, Interrupted, UsageError
+from dubkit.evaluation import Evaluation
+from dubkit.media.credentials import Verification
+from dubkit.pipeline.inspect import JobStatus
 from dubkit.pipeline.result import RunResult
+from dubkit.planning.film_cast import FilmCast
+from dubkit.planning.film_plan import FilmPlan
 from dubkit.progress import NoProgress
+from dubkit.records import Shown
+from dubkit.review import Report
+from dubkit.stages.adapt import PersonResult
 from tests.fakes import Bench, make_config
 
 
@@ -154,6 +164,9 @@ def test_results_are_short_in_a_console_and_a_table_in_a_notebook() -> None:
         "RunResult(output=a&b.mp4, exit_code=10, frames=50, seconds=2.0, kept=1, warnings=0)"
     )
     assert "<tr><th>output</th><td>a&amp;b.mp4</td></tr>" in result._repr_html_()
+    kinds = (JobStatus, FilmPlan, FilmCast, Evaluation, BatchResult, Report, Delivered)
+    assert all(issubclass(kind, Shown) for kind in (*kinds, Verification, PersonResult))
+    assert repr(Report(Path("page.html"), 3, 2, 99)) == "Report(path=page.html, shots=3, videos=2)"
 
 
 def test_a_batch_with_an_invalid_job_starts_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -143,3 +144,31 @@ def test_every_test_that_the_page_of_security_names_is_there() -> None:
     known = set(re.findall(r"def (test_\w+)", code))
     assert len(named) > 20
     assert named <= known, named - known
+
+
+def test_for_a_package_index_every_link_of_readme_is_an_address() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    text = generate.with_addresses(
+        TEXTS[ROOT / "README.md"], "https://web/blob/v1", "https://raw/v1/"
+    )
+    assert LINK.findall(text) == []
+    assert "](https://web/blob/v1/docs/first-dub.md)" in text
+    assert "](https://web/blob/v1/docs/first-dub.md#who-speaks)" in text
+    assert "](https://raw/v1/dubkit/demo/assets/result.jpg)" in text
+    assert "](https://docs.python.org/3/library/venv.html)" in text
+
+
+@pytest.mark.slow
+def test_the_example_runs_as_it_stands(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "example.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("RunResult(") for line in lines)
+    assert any(line.startswith("Report(") for line in lines)
+    assert any(line.startswith("Evaluation(") for line in lines)
+    assert lines[-1] == "3"

@@ -116,3 +116,26 @@ def test_a_run_without_nets_loads_none(tmp_path: Path) -> None:
     found = loaded(RUN, tmp_path)
     assert (tmp_path / "out.mp4").is_file()
     assert not (NETS | NETWORK | SHOW | {"scipy"}) & found
+
+
+def test_the_package_can_be_imported_where_posix_is_not() -> None:
+    """As on Windows: every module but those of libraries from elsewhere; `doctor` says what is missing."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "sys.modules |= dict.fromkeys(('fcntl', 'pwd', 'grp', 'termios', 'resource'))\n"
+        "import dubkit\n"
+        "for module in pkgutil.walk_packages(dubkit.__path__, 'dubkit.'):\n"
+        "    if '.lab' in module.name or module.name.endswith('__main__'):\n"
+        "        continue\n"
+        "    try:\n"
+        "        importlib.import_module(module.name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        assert module.name.rpartition('.')[2] in "
+        "('dask', 'inception', 'japanese', 'language_id', 'whisper', 'whisperx', 'whisperx_models'), error\n"
+        "from typer.testing import CliRunner\n"
+        "from dubkit.cli.app import app\n"
+        "print(CliRunner().invoke(app, ['doctor']).stdout)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no locks for work folders" in done.stdout

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dubkit.cli import command, console, lazy, options as o
-from dubkit.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -98,6 +97,7 @@ Around = Annotated[
     Path | None,
     typer.Argument(
         metavar="MOVIE",
+        exists=True,
         help="A film or a folder: settings of a dubkit.toml there or above it count.",
         show_default="the current folder",
     ),
@@ -152,8 +152,6 @@ def check(movie: Around = None, preset: o.Presets = None, setting: o.Settings = 
 
 def _layers(movie: Path | None, names: list[str] | None, settings: list[str] | None) -> list[Layer]:
     place = movie or Path.cwd()
-    if not place.exists():
-        raise InputError(f"there is no file or folder {place}")
     folder = place if place.is_dir() else place.parent
     found: list[Layer] = lazy.presets.find_layers(names or (), settings or (), folder=folder)
     return found

@@ -33,7 +33,7 @@ from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
 from dubkit.parallel.workers import cores, in_order
 from dubkit.pipeline.inspect import OpenedJob
-from dubkit.records import Color, Floats, Shot, VideoInfo
+from dubkit.records import Color, Floats, Shot, Shown, VideoInfo
 from dubkit.stages import generate
 from dubkit.stages.base import StageContext
 from dubkit.stages.probe import load_film
@@ -124,12 +124,15 @@ class Delivery:
     edit_states: Mapping[str, int] | None = None  # its stretches: stays, moved, trimmed, new
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+@dataclass(frozen=True, slots=True, repr=False)
+class Delivered(Shown):
     """Where a delivery is."""
 
     folder: Path
     record: Delivery
+
+    def facts_shown(self) -> dict[str, object]:
+        return {"folder": self.folder, "shots": len(self.record.shots), "film": self.record.film}
 
 
 def deliver(request: DeliveryRequest, progress: Progress) -> Delivered:

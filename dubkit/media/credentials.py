@@ -22,6 +22,7 @@ from pydantic import BaseModel, StrictFloat, StrictInt
 
 from dubkit.errors import InputError, OutputError, UsageError
 from dubkit.media.container import open_media
+from dubkit.records import Shown
 from dubkit.version import __version__
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -352,8 +353,8 @@ class _Facts(BaseModel):
 _LARGEST_FACTS = 64 * 2**20  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification(Shown):
     """What a film says of itself, and whether it is true."""
 
     film: str
@@ -364,6 +365,11 @@ class Verification:
     signed_by: str = ""
     test: bool = False
     facts: Mapping[str, Any] | None = None
+
+    def facts_shown(self) -> dict[str, object]:
+        """The film, whether it is intact, and what is wrong with it."""
+        wrong = "; ".join(self.problems) or "nothing"
+        return {"film": self.film, "manifest": self.manifest, "state": self.state, "wrong": wrong}
 
 
 _CHANGED = "the film was changed after it was made"

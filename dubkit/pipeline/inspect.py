@@ -18,7 +18,7 @@ from dubkit.pipeline.dry_run import UNKNOWN, UnitState, read_shots
 from dubkit.pipeline.job import STAGES, dry_run, find_film
 from dubkit.pipeline.result import about, read_gates
 from dubkit.pipeline.shot_names import film_clock, find_shot, name_shots
-from dubkit.records import Job, Manifest, Shot, StageResult, VideoInfo
+from dubkit.records import Job, Manifest, Shot, Shown, StageResult, VideoInfo
 from dubkit.stages import generate, probe
 from dubkit.stages.base import Stage
 from dubkit.work import folder, lock, store
@@ -40,8 +40,8 @@ class StageStatus:
     seconds: float  # spent on the units that are current
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+@dataclass(frozen=True, slots=True, repr=False)
+class JobStatus(Shown):
     """How far a job is."""
 
     job: Job
@@ -56,6 +56,11 @@ class JobStatus:
     @property
     def finished(self) -> bool:
         return all(unit.current for unit in self.units) and self.job.output.exists()
+
+    def facts_shown(self) -> dict[str, object]:
+        """The result, and how far each stage is."""
+        stages = {stage.stage: f"{stage.current} of {stage.units}" for stage in self.stages}
+        return {"output": self.job.output, "finished": self.finished, **stages}
 
 
 def find_work(path: Path) -> Path:
@@ -74,7 +79,7 @@ def find_work(path: Path) -> Path:
     for folder_ in sorted(wanted.parent.glob("*.dubkit")):
         known = read_manifest(folder_) if folder_.is_dir() else None
         if known is not None and wanted in (known.job.output, known.job.video):
-            written = (folder_ / MANIFEST).stat().st_mtime_ns
+            written = last_change(folder_)
             found.append((known.job.output == wanted, written, folder_))
     if not found:
         raise WorkError(
@@ -82,6 +87,11 @@ def find_work(path: Path) -> Path:
             hint="name the folder: it ends in .dubkit",
         )
     return max(found)[-1]
+
+
+def last_change(work: Path) -> int:
+    """When the record of a job was last written, in nanoseconds. Raises FileNotFoundError where there is none."""
+    return (work / MANIFEST).stat().st_mtime_ns
 
 
 def job_status(work: Path, *, stages: Sequence[Stage] = STAGES) -> JobStatus:

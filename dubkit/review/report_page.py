@@ -22,15 +22,14 @@ from markupsafe import Markup
 
 from dubkit.errors import DubkitError, OutputError, UsageError, WorkError
 from dubkit.parallel.workers import cores
-from dubkit.pipeline.inspect import OpenedJob
+from dubkit.pipeline.inspect import OpenedJob, last_change
 from dubkit.pipeline.map_shots import map_shots
 from dubkit.planning.shot_plan import Level, LookTask, ShotPlan, look
-from dubkit.records import AT_START, Placement, VideoInfo
+from dubkit.records import AT_START, Placement, Shown, VideoInfo
 from dubkit.review import data as page_data, proxies
 from dubkit.stages.conform import load_conform
 from dubkit.stages.generate import SEGMENT
 from dubkit.stages.probe import load_film
-from dubkit.work.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from dubkit.progress import Progress
@@ -40,8 +39,8 @@ MEGABYTE = 2**20
 THUMBNAIL = 208  # pixels of the long side
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(Shown):
     """A page that was written."""
 
     path: Path
@@ -49,6 +48,10 @@ class Report:
     videos: int
     size: int  # bytes
     films: int = 1  # more on the page of a batch
+
+    def facts_shown(self) -> dict[str, object]:
+        """The page, and what is on it."""
+        return {"path": self.path, "shots": self.shots, "videos": self.videos}
 
 
 def make_report(
@@ -236,7 +239,7 @@ def _link(page: Path, origin: Path) -> str:
 def _is_fresh(page: Path, work: Path, data: Mapping[str, Any], overview: str) -> bool:
     """Whether a page was made by this version, after its job last ran, and leads back."""
     same = page_data.is_current(data) and data.get("overview") == overview
-    return same and page.stat().st_mtime_ns >= (work / MANIFEST).stat().st_mtime_ns
+    return same and page.stat().st_mtime_ns >= last_change(work)
 
 
 def read_page(page: Path) -> dict[str, Any] | None:

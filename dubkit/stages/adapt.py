@@ -28,7 +28,7 @@ from dubkit.faces.people import Person, load_people
 from dubkit.lips import film_offset, mouth_shape
 from dubkit.lips.film_offset import STRETCH_SECONDS, FilmOffset
 from dubkit.media import audio
-from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Timing
+from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Shown, Timing
 from dubkit.speech import activity, mel_levels
 from dubkit.speech.timing import cut_timing
 from dubkit.stages import base, probe
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 RESULT = "adapted.json"
 
 
-@dataclass(frozen=True, slots=True)
-class PersonResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class PersonResult(Shown):
     """The result for one person."""
 
     name: str
@@ -56,6 +56,11 @@ class PersonResult:
     @property
     def kept(self) -> bool:
         return self.profile is not None
+
+    def facts_shown(self) -> dict[str, object]:
+        """Who, from how much speech, and what it gained."""
+        gained = {"before": round(self.before, 3), "after": round(self.after, 3)}
+        return {"name": self.name, "seconds": round(self.seconds, 1), **gained, "kept": self.kept}
 
 
 @dataclass(frozen=True, slots=True)
