@@ -115,9 +115,6 @@ def _in_words(error: Any, ctx: Any, args: Sequence[str]) -> Exception:
         needed = next((said for part, said in _NEEDED.items() if part in error.message), None)
         if needed:
             return UsageError(f"{name} takes {needed}" + (f", not {given!r}" if given else ""))
-        if "does not exist" in error.message and (named := re.search("'.*'", error.message)):
-            shown = name if name.startswith("-") else error.param.metavar
-            return UsageError(f"{shown}: there is no file or folder {named[0]}")
         return UsageError(f"{name}: {error.message[:1].lower()}{error.message[1:].rstrip('.')}")
     if kind == "BadOptionUsage":
         return UsageError(f"{error.option_name} needs a value", hint=example)

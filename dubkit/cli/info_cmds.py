@@ -97,7 +97,6 @@ Around = Annotated[
     Path | None,
     typer.Argument(
         metavar="MOVIE",
-        exists=True,
         help="A film or a folder: settings of a dubkit.toml there or above it count.",
         show_default="the current folder",
     ),

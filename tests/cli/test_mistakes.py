@@ -63,7 +63,6 @@ MISTAKES = [
     (f"run film.mp4 {DUB} --set face.which=all", 2, "did you mean faces?", "config show"),
     (f"run film.mp4 {DUB} --set faces.which=everyone", 2, "not 'everyone'", "config show"),
     (f"run film.mp4 {DUB} --set nonsense", 2, "cannot read the setting 'nonsense'", "section.key=value"),
-    ("config show nowhere.mp4", 2, "MOVIE: there is no file or folder 'nowhere.mp4'", ""),
     ("config check --preset odd.toml", 2, "did you mean faces.which?", ""),
     # the film
     (f"run fiml.mp4 {DUB}", 3, "there is no file", "did you mean film.mp4? it was given as the film"),

@@ -53,7 +53,6 @@ def test_show_looks_around_the_film(tmp_path: Path) -> None:
     (tmp_path / "dubkit.toml").write_text('[faces]\nwhich = "all"\n', encoding="utf-8")
     (tmp_path / "reel 1").mkdir()
     film = tmp_path / "reel 1" / "film.mp4"
-    film.touch()
     result = json.loads(runner.invoke(app, ["config", "show", str(film), "--json"]).stdout)
     assert result["settings"]["faces"]["which"] == "all"
     assert result["sources"] == {"faces.which": str(tmp_path / "dubkit.toml")}
