@@ -132,6 +132,32 @@ def between_painted(segment: Path, own: Span, times: Integers, painted: Mask) ->
     return found
 
 
+def between_groups(
+    segment: Path, start: int, own: Sequence[tuple[int, int, Span]], count: int
+) -> list[Piece]:
+    """A shot of ``count`` coded pictures from number ``start`` on: ``segment``, but the film's ``own`` groups in it.
+
+    Only the segment where it cannot be cut around them.
+    """
+    info, times = probe(segment)
+    coded = fields.frame_times(times, info)
+    clean = {*copying.clean_points(segment, info).tolist(), count}
+    borders = [at - start for a, b, _ in own for at in (a, b)]
+    if len(coded) != count or not clean.issuperset(borders):
+        return [segment]
+    found: list[Piece] = []
+    at = 0
+    for a, b, span in own:
+        if a - start > at:
+            last = int(coded[a - start - 1])
+            found.append(Span(segment, info, int(coded[at]), last, made=True))
+        found.append(span)
+        at = b - start
+    if at < count:
+        found.append(Span(segment, info, int(coded[at]), int(coded[-1]), made=True))
+    return found
+
+
 def can_copy(path: Path, info: VideoInfo) -> bool:
     """Whether a film's coded pictures are just those it shows, so that they can be copied."""
     if not info.timed:

@@ -7,6 +7,7 @@ from outside. H.264 keeps the parameter sets of the film and of the encoder side
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from av.video.stream import VideoStream
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
-from dubkit.records import Integers, VideoInfo
+from dubkit.records import Integers, Mask, VideoInfo
 
 # HEVC's encoder numbers its parameter sets as the film does; FFV1 and HuffYUV keep tables outside the pictures
 _INTRA = ("prores", "dnxhd", "mjpeg", "v210", "v410", "r210", "png", "jpeg2000", "cfhd", "dvvideo")
@@ -78,6 +79,23 @@ def copied_span(start: int, end: int, clean: Integers, frames: int) -> tuple[int
     if not len(inside) or int(inside[0]) >= last:
         return end, end
     return int(inside[0]), last
+
+
+def unpainted_groups(
+    start: int, painted: Mask, clean: Integers, frames: int
+) -> list[tuple[int, int]]:
+    """Spans from place to cut to place to cut of a shot that begins with frame ``start``; none is ``painted`` (N,)."""
+    end = start + len(painted)
+    borders = [int(at) for at in clean if start <= at <= end]
+    if end == frames and end not in borders:
+        borders.append(end)
+    found: list[tuple[int, int]] = []
+    for a, b in pairwise(borders):
+        if painted[a - start : b - start].any():
+            continue
+        joins = bool(found) and found[-1][1] == a
+        found[-1:] = [(found[-1][0], b)] if joins else [*found[-1:], (a, b)]
+    return found
 
 
 def packets_between(

@@ -112,7 +112,7 @@ class FrameReader:
     """Reads pictures of a film by index, exactly.
 
     The n-th picture of the film is always the n-th time in ``pts``: one that is missing or cannot
-    be decoded is replaced by the picture before it and counted in `repaired`.
+    be decoded is replaced by the picture before it and named in `damaged`.
     """
 
     def __init__(self, path: Path, info: VideoInfo, pts: Integers, threads: int = 0) -> None:
@@ -121,9 +121,14 @@ class FrameReader:
         self.pts = pts
         self.threads = threads
         self.format = plane_format(info)
-        self.repaired = 0
+        self.damaged: list[int] = []  # pictures that were read and could not be decoded
         self._scaler = VideoReformatter()
         self._stored = alpha_name(info.pixel_format) if info.alpha else info.pixel_format
+
+    @property
+    def repaired(self) -> int:
+        """How many pictures that were read could not be decoded."""
+        return len(self.damaged)
 
     def read(self, start: int, end: int) -> Iterator[Frame]:
         """Pictures ``start`` to ``end`` (excluded), in order."""
@@ -141,7 +146,7 @@ class FrameReader:
                 last = decoded if last is None else last
                 continue
             for missing in range(expected, min(index, end)):
-                self.repaired += 1
+                self.damaged.append(missing)
                 yield self._frame(missing, decoded if last is None else last)
             if index < end:
                 yield self._frame(index, decoded)
@@ -151,7 +156,7 @@ class FrameReader:
         if last is None:
             raise InputError(f"pictures {start} to {end} of {self.path} cannot be decoded")
         for missing in range(expected, end):
-            self.repaired += 1
+            self.damaged.append(missing)
             yield self._frame(missing, last)
 
     def read_some(self, wanted: Iterable[int]) -> Iterator[Frame]:
@@ -174,7 +179,7 @@ class FrameReader:
         coded, times = fields.woven(self.info), fields.frame_times(self.pts, self.info)
         reader = FrameReader(self.path, coded, times, self.threads)
         for frame in reader.read(start // 2, (end + 1) // 2):
-            self.repaired = 2 * reader.repaired
+            self.damaged = [2 * one + field for one in reader.damaged for field in (0, 1)]
             for index in range(max(start, 2 * frame.index), min(end, 2 * frame.index + 2)):
                 odd = fields.parity(self.info, index)
                 yield Frame(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.packet import Packet
 from av.video.format import VideoFormat
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
@@ -27,6 +27,7 @@ from dubkit.records import VideoInfo
 
 _GLOBAL_HEADER = 1 << 22
 _BITEXACT = 1 << 23
+_CLOSED = -(1 << 31)  # groups that need nothing of the next one
 _INTERLACED = 1 << 18 | 1 << 29  # coded by fields, motion too
 _ORDER = {"": 0, "top": 2, "bottom": 3}  # FFmpeg's AVFieldOrder
 _RGB_ORDER = (1, 2, 0)  # R G B -> FFmpeg's planes G, B, R
@@ -47,8 +48,11 @@ class FrameWriter:
         settings: GenerateSettings,
         threads: int = ENCODER_THREADS,
         encoding: Encoding | None = None,
+        keys: Collection[int] = (),
     ) -> None:
+        """``keys`` are numbers of coded pictures, from 0, from which on nothing before is needed."""
         self.path = path
+        self._keys = frozenset(keys)
         self.info = info
         self.encoding = encoding or encoding_for(info, settings)
         self.format = plane_format(info)
@@ -93,6 +97,8 @@ class FrameWriter:
         context.color_primaries, context.color_trc = color.primaries, color.transfer
         context.thread_count = self._threads
         context.flags |= _GLOBAL_HEADER | _BITEXACT
+        if self._keys and encoding.codec == "mpeg2video":
+            context.flags |= _CLOSED
         if encoding.first:
             context.flags |= _INTERLACED
             context.field_order = _ORDER[encoding.first]
@@ -118,6 +124,8 @@ class FrameWriter:
         if self.encoding.steady:
             pts = self._written
         frame.pts, frame.time_base = pts, self._stream.codec_context.time_base
+        if self._written in self._keys:
+            frame.pict_type = PictureType.I
         if self.encoding.first:
             if self._marker is None:
                 self._marker = fields.FieldMarker(frame, self.encoding.first)

@@ -19,7 +19,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from dubkit.config.schema import Config
+from dubkit.config.schema import Config, GenerateSettings
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
@@ -74,6 +74,9 @@ class GenerateResult:
     )
     # frames of the film that were painted or labeled, and those of them with a new mouth (None: all)
     spans: tuple[tuple[int, int], ...] | None = None
+    # frames of the film in a dubbed shot whose coded pictures may be taken as they are: whole groups
+    groups: tuple[tuple[int, int], ...] = ()
+    damaged: tuple[int, ...] = ()  # frames of the film that could not be decoded
     mouths: tuple[tuple[int, int], ...] | None = None
 
 
@@ -354,8 +357,11 @@ def render(
         if untouched is not None:
             write_record(context.out / RESULT, untouched)
             return untouched
+    groups = _unpainted_groups(context, info, encoding, wanted)
+    clean = info.lines * probe.load_clean_points(context.folder("probe")) if groups else ()
+    keys = [(at - shot.start) // info.lines for at in clean if any(a <= at <= b for a, b in groups)]
     segment = context.out / SEGMENT
-    with FrameWriter(segment, info, settings, encoding=encoding) as writer:
+    with FrameWriter(segment, info, settings, encoding=encoding, keys=keys) as writer:
         for made in in_order(partial(_paint, renderers), frames, context.cores):
             if meters is not None:
                 meters.measure(made.source, made.planes)
@@ -368,7 +374,13 @@ def render(
         tuple((shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(rows)))
         for rows in (wanted, painted)
     )
-    result = GenerateResult(*done, sample, spans=spans, mouths=None if mouths == spans else mouths)
+    result = GenerateResult(
+        *(*done, sample),
+        spans=spans,
+        mouths=None if mouths == spans else mouths,
+        groups=_unpainted_groups(context, info, encoding, wanted, reader.damaged),
+        damaged=tuple(reader.damaged),
+    )
     write_record(context.out / RESULT, result)
     return result
 
@@ -393,6 +405,32 @@ def shot_encoding(context: StageContext, info: VideoInfo) -> codecs.Encoding:
     return encoding
 
 
+def _unpainted_groups(
+    context: StageContext,
+    info: VideoInfo,
+    encoding: codecs.Encoding,
+    painted: Sequence[bool],
+    damaged: Sequence[int] = (),
+) -> tuple[tuple[int, int], ...]:
+    """Frames of the shot, in whole groups, whose coded pictures can stand beside those that are made."""
+    shot, lines, settings = _shot(context), info.lines, context.config.generate
+    if copying.stands_alone(info.codec) or not _can_meet(info, encoding, settings):
+        return ()
+    clean = probe.load_clean_points(context.folder("probe"))
+    coded = np.array(painted, np.bool_)
+    coded[[at - shot.start for at in damaged]] = True
+    coded = np.pad(coded, (0, -len(coded) % lines)).reshape(-1, lines).any(1)
+    found = copying.unpainted_groups(shot.start // lines, coded, clean, info.frames // lines)
+    return tuple((a * lines, b * lines) for a, b in found)
+
+
+def _can_meet(info: VideoInfo, encoding: codecs.Encoding, settings: GenerateSettings) -> bool:
+    """Whether coded pictures of the film may stand beside those that are made; H.264's headers have to differ."""
+    h264 = encoding.codec == "h264"
+    numbered = not h264 or "sps-id" in encoding.options["x264-params"]
+    return copying.can_meet(info, encoding, settings) and numbered
+
+
 def _untouched(
     context: StageContext,
     info: VideoInfo,
@@ -406,9 +444,7 @@ def _untouched(
     with all of the shot.
     """
     settings, shot, lines = context.config.generate, _shot(context), info.lines
-    if not copying.can_meet(info, encoding, settings):
-        return None
-    if encoding.codec == "h264" and "sps-id" not in encoding.options["x264-params"]:
+    if not _can_meet(info, encoding, settings):
         return None
     clean = probe.load_clean_points(context.folder("probe"))
     first, last = copying.copied_span(
@@ -495,7 +531,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "references", "timing"),
     run=run,
-    version=7,
+    version=8,
     sections=("generate",),
     files=("video",),
     identity=identity,

@@ -280,11 +280,15 @@ class _Coded:
             ends = (folder / generate.HEAD, folder / generate.TAIL)  # made before and after them
             head, tail = ([path] if path.is_file() else [] for path in ends)
             return [*head, self.span(first, last), *tail]
-        if result.spans is None or result.repaired or not self.anywhere:
-            return [segment]
         first, last = shot.start // self.info.lines, -(-shot.end // self.info.lines)
+        if result.groups and segment.name == generate.SEGMENT:
+            coded = [(a // self.info.lines, b // self.info.lines) for a, b in result.groups]
+            own = [(a, b, self.span(a, b)) for a, b in coded]
+            return concat.between_groups(segment, first, own, last - first)
+        if result.spans is None or not self.anywhere:
+            return [segment]
         painted = np.zeros(last - first, np.bool_)
-        for start, end in result.spans:
+        for start, end in (*result.spans, *((at, at + 1) for at in result.damaged)):
             painted[start // self.info.lines - first : -(-end // self.info.lines) - first] = True
         return concat.between_painted(
             segment, self.span(first, last), self.times[first:last], painted

@@ -18,6 +18,7 @@ from dubkit.media.copying import (
     joined_header,
     parameter_sets,
     units,
+    unpainted_groups,
     with_lengths,
 )
 from dubkit.media.frames import FrameReader
@@ -102,6 +103,34 @@ def test_frames_of_a_painted_shot_that_were_not_painted_are_those_of_the_film(
     assert same[6 * lines :] == [True] * 2 * lines
 
 
+@pytest.mark.parametrize("kind", ["h264 .mp4", "h264 .mkv", "h264 .ts", "mpeg2 .ts"])
+def test_groups_of_a_painted_shot_that_were_not_painted_are_those_of_the_film(
+    tmp_path: Path, kind: str
+) -> None:
+    source = film(tmp_path / f"film{kind.split()[1]}", seconds=0.8, video=KINDS[kind])
+    assert list(clean_points(source, probe(source)[0]))[:4] == [0, 4, 8, 12]
+    made = dubbed(tmp_path, source, rest=9)  # of 20 frames, 4 to 10 are painted
+    shot = tmp_path / "made-0000004-0000020"
+    assert read_record(shot / RESULT, GenerateResult).groups == ((12, 20),)
+    assert sum((coded(source) & coded(made)).values()) == 12
+    pairs = [FrameReader(p, *probe(p)).read(0, 20) for p in (source, made)]
+    same = [
+        all(np.array_equal(a, b) for a, b in zip(x.planes, y.planes, strict=True))
+        for x, y in zip(*pairs, strict=True)
+    ]
+    assert same[:4] + same[12:] == [True] * 12
+    assert not any(same[4:11])
+
+
+def test_groups_that_a_shot_holds_whole_and_unpainted_are_taken() -> None:
+    painted = np.zeros(17, np.bool_)
+    painted[[5, 6]] = True  # of the film: 8 and 9
+    clean = np.array([0, 4, 8, 12, 16, 24])
+    assert unpainted_groups(3, painted, clean, 40) == [(4, 8), (12, 16)]
+    assert unpainted_groups(3, painted, clean, 20) == [(4, 8), (12, 20)]
+    assert unpainted_groups(3, ~painted, clean, 20) == []
+
+
 def test_nothing_is_copied_where_that_is_switched_off(tmp_path: Path) -> None:
     source = film(tmp_path / "film.mov", seconds=0.32, video=KINDS["prores .mov"])
     dubbed(tmp_path, source, "off")
@@ -116,17 +145,24 @@ def test_frames_before_the_first_place_to_cut_are_encoded(tmp_path: Path) -> Non
     assert HEAD != SEGMENT
 
 
-def test_a_group_with_a_broken_packet_is_encoded_again_and_counted(tmp_path: Path) -> None:
-    source = film(tmp_path / "film.avi", seconds=0.32, video=KINDS["mjpeg .avi"])
+@pytest.mark.parametrize(("kind", "kept"), [("mjpeg .avi", 3), ("h264 .mp4", 4)])
+def test_a_group_with_a_broken_packet_is_encoded_again_and_counted(
+    tmp_path: Path, kind: str, kept: int
+) -> None:
+    """The first shot, of four frames or (H.264) of two groups of two, has a broken one in its first group."""
+    video = [*KINDS[kind][:-1], "2"] if kind.startswith("h264") else KINDS[kind]
+    source = film(tmp_path / f"film{kind.split()[1]}", seconds=0.32, video=video)
     with av.open(str(source)) as media:
         packets = [(p.pos, p.size) for p in media.demux(video=0) if p.size]
     data = bytearray(source.read_bytes())
-    at, size = packets[2]
-    data[at + 8 : at + 8 + size] = bytes(size)
+    at, size = packets[1]
+    data[at + 8 : at + size] = bytes(size - 8)
     source.write_bytes(data)
-    dubbed(tmp_path, source)
+    made = dubbed(tmp_path, source, rest=4)
     result = read_record(tmp_path / "made-0000000-0000004" / RESULT, GenerateResult)
-    assert (result.copied, result.repaired) == (None, 1)
+    assert (result.copied, result.damaged) == (None, (1,))
+    assert sum((coded(source) & coded(made)).values()) == kept + 4 - (kind[:4] == "h264") * 2
+    assert probe(made)[0].frames == 8
 
 
 def test_open_groups_are_no_places_to_cut(tmp_path: Path) -> None:
