@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from dubkit.config.schema import Config
 from dubkit.errors import WorkError
 from dubkit.records import Decision, FileDigest, Job, Shot, Taken
+from dubkit.work.folder import EarlierJob
 
 
 class Per(Enum):
@@ -48,6 +49,13 @@ class StageContext:
     given: Mapping[str, FileDigest] = field(default_factory=dict)  # the input files, hashed
     device: str = "cpu"
     cores: int = 1  # how many it may keep busy; changes no result
+
+    @property
+    def earlier(self) -> EarlierJob:
+        """The job of the earlier cut, where there is one. Raises WorkError."""
+        if self.job.reuse is None:
+            raise WorkError("there is no earlier cut to take over from")
+        return EarlierJob(self.job.reuse)
 
     def folder(self, stage: str) -> Path:
         """The one published folder of an upstream stage (of this shot, where it works per shot)."""

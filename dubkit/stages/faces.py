@@ -38,7 +38,6 @@ from dubkit.records import (
 )
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
-from dubkit.work.folder import EarlierJob
 from dubkit.work.store import digest_file, digest_value
 
 
@@ -113,8 +112,7 @@ def run(context: StageContext) -> StageReport:
 
 def earlier_tracks(context: StageContext, shot: Shot, taken: Taken) -> list[FaceTrack]:
     """The tracks that an earlier cut's job found in these frames."""
-    assert context.job.reuse is not None
-    folder = EarlierJob(context.job.reuse).picture(STAGE.name, taken.earlier)
+    folder = context.earlier.picture(STAGE.name, taken.earlier)
     found: list[FaceTrack] = []
     for track in selection.load_tracks(folder):
         first = max(0, taken.first - track.start)

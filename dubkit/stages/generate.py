@@ -51,7 +51,6 @@ from dubkit.records import (
 from dubkit.speech.timing import load_timing, same_words, stem_folders
 from dubkit.stages import probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
-from dubkit.work.folder import EarlierJob
 from dubkit.work.store import read_record, write_record
 
 SEGMENT = "segment.nut"
@@ -248,8 +247,7 @@ def take_over(context: StageContext, cast: Cast, taken: Taken) -> StageReport | 
     A mouth is that of its sound: both dubs are compared over the time of the shot.
     """
     job, shot, config = context.job, _shot(context), context.config
-    assert job.reuse is not None
-    earlier = EarlierJob(job.reuse)
+    earlier = context.earlier
     span = (taken.first, taken.first + shot.frames)
     folder, gate = earlier.dub(STAGE.name, taken.earlier), earlier.dub("gate", taken.earlier)
     result, measured = read_record(folder / RESULT, GenerateResult), load_gate(gate)

@@ -26,7 +26,6 @@ from dubkit.progress import place_in_film
 from dubkit.records import Doubles, Floats, Integers, Shot, Taken, Transition, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
-from dubkit.work.folder import EarlierJob
 from dubkit.work.store import read_record, write_record
 
 SHOTS = "shots.json"
@@ -61,13 +60,18 @@ def run(context: StageContext) -> StageReport:
         engine = f"{detector.name} {detector.version}"
     notes, taken = [], []
     if context.job.reuse is not None:
-        earlier = EarlierJob(context.job.reuse)
-        pieces = _of_earlier(context, info, pts, earlier)
+        earlier = context.earlier
+        before, times = load_film(earlier.picture("probe"))
+        known = load_shots(earlier.picture("shots"))
+        check_alike(context.job.video, info, earlier.job.video, before)
+        new = small_pictures(context.job.video, info, pts)
+        old = small_pictures(earlier.job.video, before, times)
+        pieces = list(old_pieces(match_pictures(new, old), known))
         if context.job.shots is None:
             shots = recut(shots, pieces, info.frames)
         taken = list(taken_over(shots, pieces))
         write_record(context.out / TAKEN, taken, list[Taken])
-        notes = [_found_again(shots, taken, earlier)]
+        notes = [_found_again(shots, taken, known, earlier.job.video)]
     check_tiling(shots, info.frames)
     write_record(context.out / SHOTS, shots, list[Shot])
     coded = [Shot(shot.start // info.lines, shot.end // info.lines) for shot in shots]
@@ -321,16 +325,6 @@ def check_alike(video: Path, info: VideoInfo, other: Path, before: VideoInfo) ->
             )
 
 
-def _of_earlier(
-    context: StageContext, info: VideoInfo, pts: Integers, earlier: EarlierJob
-) -> list[Piece]:
-    before, times = load_film(earlier.picture("probe"))
-    check_alike(context.job.video, info, earlier.job.video, before)
-    new = small_pictures(context.job.video, info, pts)
-    old = small_pictures(earlier.job.video, before, times)
-    return list(old_pieces(match_pictures(new, old), load_shots(earlier.picture("shots"))))
-
-
 def recut(shots: Sequence[Shot], pieces: Sequence[Piece], frames: int) -> list[Shot]:
     """The shots of the new cut: those of the old one where it comes from it, else ``shots`` as they were found."""
     starts = {shot.start for shot in shots} | {0}
@@ -359,12 +353,14 @@ def taken_over(shots: Sequence[Shot], pieces: Sequence[Piece]) -> Iterator[Taken
             yield Taken(shot.name, piece.shot.name, piece.first + shot.start - piece.start)
 
 
-def _found_again(shots: Sequence[Shot], taken: Sequence[Taken], earlier: EarlierJob) -> str:
-    lengths = {shot.name: shot.frames for shot in (*shots, *load_shots(earlier.picture("shots")))}
+def _found_again(
+    shots: Sequence[Shot], taken: Sequence[Taken], known: Sequence[Shot], film: Path
+) -> str:
+    lengths = {shot.name: shot.frames for shot in (*shots, *known)}
     whole = sum(lengths[one.shot] == lengths[one.earlier] for one in taken)
     return (
-        f"of {len(shots)} shots, {whole} are in {earlier.job.video.name} as they are and "
-        f"{len(taken) - whole} in part; {len(shots) - len(taken)} are new"
+        f"of {len(shots)} shots, {whole} are in {film.name} as they are and {len(taken) - whole} in part; "
+        f"{len(shots) - len(taken)} are new"
     )
 
 
