@@ -82,6 +82,7 @@ def main() -> None:
     film, dub, folder = args.paths
     folder.mkdir(parents=True, exist_ok=True)
     stages: dict[str, float] = defaultdict(float)
+    peaks: dict[str, int] = {}
     profile = cProfile.Profile()
     make = worker._make
 
@@ -94,6 +95,7 @@ def main() -> None:
         finally:
             profile.disable()
             stages[task.stage] += spent() - used
+            peaks[task.stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
     worker._make = measured
     work = folder / "work"
@@ -104,12 +106,15 @@ def main() -> None:
     )  # fmt: skip
     total, clock = spent() - used, time.perf_counter() - began
     other, others = transcode(film, dub, folder / "ffmpeg.mp4")
-    frames = int(result.frames) if hasattr(result, "frames") else 0
     for stage, seconds in sorted(stages.items(), key=lambda pair: -pair[1]):
-        say(f"{stage:12} {seconds:7.2f} s  {seconds / total:4.0%}")
+        say(
+            f"{stage:12} {seconds:7.2f} s  {seconds / total:4.0%}  memory up to then {peaks[stage]} MiB"
+        )
     rest = total - sum(stages.values())
     say(f"{'all else':12} {rest:7.2f} s  {rest / total:4.0%}")
-    say(f"dubkit {total:.1f} s of processor time, {clock:.1f} s by the clock {frames or ''}")
+    say(
+        f"dubkit {total:.1f} s of processor time, {clock:.1f} s by the clock: {result.frames} frames"
+    )
     say(f"ffmpeg {other:.1f} s of processor time, {others:.1f} s by the clock")
     say(f"ratio {total / other:.2f} in processor time, {clock / others:.2f} by the clock")
     say(

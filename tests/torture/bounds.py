@@ -49,8 +49,8 @@ def warm_up() -> None:
     import cv2
     import torch
 
-    for name in ("cli.app", "engines.embedded_faces", "engines.pocketsphinx",
-                 "engines.scenedetect", "engines.tcsc"):  # fmt: skip
+    for name in ("cli.app", "faces.embedded", "speech.pocketsphinx", "engines.shot_detectors",
+                 "lips.generator", "delivery.new_edit"):  # fmt: skip
         importlib.import_module(f"dubkit.{name}")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -79,7 +79,8 @@ def forked(what: str, words: Sequence[str], folder: Path) -> Verdict:
 def real(what: str, words: Sequence[str], folder: Path) -> Verdict:
     """The same as an ordinary process with two workers."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    trial: Trial = run([*words, "--jobs", "2"], folder, PATIENCE, before=bound)
+    jobs = ["--jobs", "2"] if words[0] == "run" else []
+    trial: Trial = run([*words, *jobs], folder, PATIENCE, before=bound)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     verdict = Verdict(what, trial.process.returncode, "", spent, after.ru_maxrss / 1024)
@@ -100,7 +101,7 @@ def _become(words: Sequence[str], folder: Path) -> None:
         bound()
         from dubkit.cli.app import app
 
-        app([*words, "--jobs", "1"])
+        app([*words, *(["--jobs", "1"] if words[0] == "run" else [])])
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

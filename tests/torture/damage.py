@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+from dubkit.delivery import cut_list
+from dubkit.media import timecode
+from dubkit.work.store import digest_file
 from tests.clips import ffmpeg
 from tests.torture.films import Inputs, small_inputs
+from tests.torture.processes import run
+
+Hurt = Callable[[bytes, random.Random], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +30,17 @@ class Damaged:
     dub: Path
     script: Path | None
     shots: Path | None
+    sheet: tuple[str, Path] | None = None  # an option of ``run`` and its file
+    list_of: Path | None = None  # a new edit, that is compared with the work folder beside it
+    makes_film: bool = True
 
     def words(self, folder: Path) -> list[str]:
+        if self.list_of is not None:
+            return ["diff", str(folder / "work"), str(self.list_of)]
         files = [str(self.film), "--audio", str(self.dub)]
         files += ["--script", str(self.script)] if self.script else []
         files += ["--shots", str(self.shots)] if self.shots else []
+        files += [self.sheet[0], str(self.sheet[1])] if self.sheet else []
         places = ["--out", str(folder / "out.mp4"), "--work", str(folder / "work")]
         return ["run", *files, *places]
 
@@ -40,6 +54,9 @@ class Whole:
     dubs: tuple[Path, ...]
     scripts: tuple[Path, ...]
     lists: tuple[Path, ...]
+    sheets: tuple[tuple[str, Path], ...]  # options of ``run`` and their files
+    edits: tuple[Path, ...]
+    work: Path  # a finished work folder
 
 
 def whole(folder: Path) -> Whole:
@@ -68,18 +85,70 @@ def whole(folder: Path) -> Whole:
         (folder / name).write_text(text, encoding="utf-8")
     scripts = [plain.script, *(folder / name for name in texts if name.startswith("dub"))]
     lists = [folder / name for name in texts if name.startswith("shots")]
-    return Whole(plain, tuple(films), tuple(dubs), tuple(scripts), tuple(lists))
+    work = folder / "done" / "work"
+    words = ["run", film, "--audio", dub, "--out", folder / "done" / "out.mp4", "--work", work]
+    done = run(words, folder / "done" / "log")
+    assert done.process.returncode in (0, 10), done.err()
+    return Whole(
+        plain,
+        tuple(films),
+        tuple(dubs),
+        tuple(scripts),
+        tuple(lists),
+        tuple(_sheets(folder, film)),
+        tuple(_edits(folder)),
+        work,
+    )
 
 
-_KINDS = (*["film"] * 5, *["dub"] * 2, *["script"] * 2, "list")
+def _sheets(folder: Path, film: Path) -> Iterator[tuple[str, Path]]:
+    """A cast, a preset and verdicts of the film."""
+    digest = digest_file(film)
+    texts = {
+        "--cast": f'kind = "dubkit-cast"\nversion = 1\nfilm = "{digest}"\nunknown = []\n\n[[person]]\nname = "Anna"\n'
+        'faces = ["0000000-0000014/0"]\ndub = true\n',
+        "--preset": '[faces]\nwhich = "all"\n\n[gate]\nmax_stain = 20.0\n',
+        "--verdicts": json.dumps({"kind": "dubkit-verdicts", "version": 1, "film": digest, "shots": {
+            "0000000-0000014": {"verdict": "reject", "instead": "original", "note": "1"}}}),
+    }  # fmt: skip
+    for option, text in texts.items():
+        path = folder / f"sheet{option}.{'json' if option == '--verdicts' else 'toml'}"
+        path.write_text(text, encoding="utf-8")
+        yield option, path
+
+
+def _edits(folder: Path) -> Iterator[Path]:
+    """The first second of the film, as lists."""
+    clock = timecode.Clock(Fraction(25))
+    clip = cut_list.Clip("film", folder / "film.mp4", 0, 42, 0, 25)
+    cuts = cut_list.CutList("new", "FILM", clock, 0, 25, (320, 240), None, clips=(clip,))
+    for suffix, text in ((".edl", cut_list.edl_text(cuts)), (".otio", cut_list.otio_text(cuts))):
+        path = folder / f"edit{suffix}"
+        path.write_text(text, encoding="utf-8")
+        yield path
+
+
+_KINDS = (
+    *["film"] * 5,
+    *["dub"] * 2,
+    *["script"] * 2,
+    "list",
+    *["sheet"] * 3,
+    *["edit"] * 2,
+    "work",
+)
 
 
 def damaged(good: Whole, folder: Path, number: int, seed: int) -> Damaged:
-    """Case ``number``: of ten, five have a bad film, two a bad dub, two a bad script, one a bad list."""
+    """Case ``number``: of 16, five have a bad film, two a bad dub, two a bad script, one a bad list of shots, three a
+    bad cast, preset or file of verdicts, two a bad list of a new edit, one a damaged work folder.
+    """
     chance = random.Random(seed * 100_003 + number)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = _KINDS[number % 10]
+    kind = _KINDS[number % len(_KINDS)]
     plain = good.plain
+    if kind in ("sheet", "edit", "work"):
+        return _other(good, kind, folder, chance)
     sources = {"film": good.films, "dub": good.dubs, "script": good.scripts, "list": good.lists}
     source = chance.choice(sources[kind])
     target = folder / source.name
@@ -97,6 +166,33 @@ def damaged(good: Whole, folder: Path, number: int, seed: int) -> Damaged:
         target if kind == "script" else (None if chance.random() < 0.5 else plain.script),
         target if kind == "list" else None,
     )
+
+
+def _other(good: Whole, kind: str, folder: Path, chance: random.Random) -> Damaged:
+    """A damaged sheet, list or work folder."""
+    plain = good.plain
+    if kind == "sheet":
+        option, source = chance.choice(good.sheets)
+        what, target = _hurt(source, folder / source.name, _TEXT, chance)
+        return Damaged(what, plain.film, plain.dub, None, None, sheet=(option, target))
+    shutil.copytree(good.work, folder / "work")
+    if kind == "edit":
+        source = chance.choice(good.edits)
+        what, target = _hurt(source, folder / source.name, _TEXT, chance)
+        return Damaged(what, plain.film, plain.dub, None, None, list_of=target, makes_film=False)
+    files = sorted(p for p in (folder / "work").rglob("*") if p.is_file() and p.stat().st_size)
+    source = chance.choice([p for p in files if p.name not in ("lock", "attend.lock", "run.log")])
+    what, _ = _hurt(source, source, _MEDIA, chance)
+    (folder / "work" / "lock").write_text("process 1 on somewhere\n")  # it did not come to its end
+    return Damaged(f"work folder, {what}", plain.film, plain.dub, None, None)
+
+
+def _hurt(
+    source: Path, target: Path, hurts: dict[str, Hurt], chance: random.Random
+) -> tuple[str, Path]:
+    name = chance.choice(sorted(hurts))
+    target.write_bytes(hurts[name](source.read_bytes(), chance))
+    return f"{source.name}: {name}", target
 
 
 def _exchange(good: Whole, kind: str, target: Path, chance: random.Random) -> str:
@@ -167,7 +263,6 @@ def _large_numbers(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-Hurt = Callable[[bytes, random.Random], bytes]
 _MEDIA: dict[str, Hurt] = {
     "cut off": _cut,
     "start missing": _cut_start,
