@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from av.packet import Packet
-from av.sidedata.sidedata import Type as SideType
+from av.sidedata.sidedata import SideDataContainer, Type as SideType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -38,7 +38,10 @@ class Extras:
 def side_data(frame: VideoFrame) -> dict[SideType, bytes]:
     """All that a decoded frame carries beside samples."""
     try:
-        data: Any = frame.side_data  # PyAV's annotation has other types than it gives
+        # not `frame.side_data`, which the frame keeps and which keeps the frame: its pixels then wait for Python's
+        # collector of cycles, which does not know how large they are
+        container: Any = SideDataContainer  # PyAV's annotations know no argument
+        data = container(frame)
     except ValueError:  # a kind that PyAV does not know, like Exif
         return {}
     return {entry.type: bytes(entry) for entry in list(data)}

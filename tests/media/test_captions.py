@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from av.video.frame import VideoFrame
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.captions import Extras, coded
@@ -34,3 +36,23 @@ def test_captions_and_active_format_come_back(tmp_path: Path, codec: str) -> Non
 def test_other_codecs_get_no_bytes() -> None:
     assert coded(Extras(None, TRIPLETS, 10), "prores") == b""
     assert coded(Extras(), "h264") == b""
+
+
+def test_pictures_whose_extras_were_read_go_at_once(tmp_path: Path) -> None:
+    """A cycle would keep their pixels until Python looks for cycles: hundreds of megabytes of a shot."""
+    info = facts(frames=8)
+    with FrameWriter(tmp_path / "segment", info, GenerateSettings()) as writer:
+        for pts, planes in enumerate(noise(info, 8)):
+            writer.write(planes, pts, Extras(None, TRIPLETS))
+    back, times = probe(tmp_path / "segment")
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(o, VideoFrame) for o in gc.get_objects())
+        assert all(
+            f.extras.captions for f in FrameReader(tmp_path / "segment", back, times).read(0, 8)
+        )
+        after = sum(isinstance(o, VideoFrame) for o in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after == before
