@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +45,9 @@ class Progress(Protocol):
     ) -> None:
         """A unit finished (``error`` is None) or failed."""
 
+    def watch(self, frames: Callable[[], Mapping[str, int]]) -> None:
+        """``frames`` says, whenever it is called, how many frames are done of units under way, by stage."""
+
     def name_shots(self, names: ShotNames) -> None:
         """The shots are known: what people call them. Messages have their frames."""
 
@@ -73,6 +76,8 @@ class NoProgress:
     def advance(
         self, stage: str, unit: str, frames: int, seconds: float, error: str | None
     ) -> None: ...
+
+    def watch(self, frames: Callable[[], Mapping[str, int]]) -> None: ...
 
     def name_shots(self, names: ShotNames) -> None: ...
 

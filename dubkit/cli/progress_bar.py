@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Thread
+from functools import partial
+from threading import Lock, Thread
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -22,6 +23,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
 )
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from dubkit.cli import events
@@ -43,6 +45,7 @@ class Meter:
     done_units: int = 0
     done_frames: int = 0
     failed: int = 0
+    live: Callable[[], int] = int  # frames done of units under way
     latest: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,9 +64,9 @@ class Meter:
 
     @property
     def work(self) -> tuple[int, int]:
-        """(done, to do) in this run: frames where there are any, else units."""
+        """(done, to do) in this run: frames where there are any, also of units under way, else units."""
         if self.frames:
-            return self.done_frames, self.frames
+            return min(self.frames, self.done_frames + self.live()), self.frames
         return self.done_units, self.units - self.current
 
     @property
@@ -85,13 +88,17 @@ class Meter:
         done, todo = self.work
         if not done:
             return None
-        seconds = (self.latest - self.begun) * (todo - done) / done
-        return max(0.0, seconds - (now - self.latest))
+        since = now if done > self.done_frames and self.frames else self.latest
+        seconds = (since - self.begun) * (todo - done) / done
+        return max(0.0, seconds - (now - since))
 
     def describe(self, now: float) -> str:
         """Return the state in words: ``3/8 shots, 51.2 frames/s, 0:14 left``."""
         parts = [f"{self.current + self.done_units}/{self.units}"]
         parts[0] += f" {self.word}" if self.units != 1 else ""
+        done, todo = self.work
+        if self.frames and self.done_frames < done < todo:
+            parts.append(f"{done} of {todo} frames")
         if self.speed is not None:
             parts.append(f"{self.speed:.1f} frames/s")
         left = self.left(now)
@@ -182,13 +189,56 @@ class Reporter(BatchProgress, Protocol):
         """Report how the command ended."""
 
 
-class _InWords:
+class UnderWay:
+    """Frames of units under way, read at most twice a second."""
+
+    def __init__(self, read: Callable[[], Mapping[str, int]], clock: Clock) -> None:
+        self._read, self._clock = read, clock
+        self._due = clock()
+        self._frames: Mapping[str, int] = {}
+
+    def of(self, stage: str) -> int:
+        """The frames of a stage."""
+        if self._clock() >= self._due:
+            self._due = self._clock() + 0.5
+            self._frames = self._read()
+        return self._frames.get(stage, 0)
+
+
+class _Watching:
+    """What all reporters share that show how far a unit is."""
+
+    under_way = UnderWay(dict, time.monotonic)
+    _expected: Overall | None = None  # until the run ends
+
+    def stay_alive(self, show_alive: Callable[[], None]) -> None:
+        """Until the run ends, call ``show_alive`` every second in a thread of its own."""
+
+        def show() -> None:
+            while self._expected is not None:
+                time.sleep(1)
+                show_alive()
+
+        Thread(target=show, daemon=True).start()
+
+    def watch(self, frames: Callable[[], Mapping[str, int]]) -> None:
+        """Count frames of units under way too."""
+        self.under_way = UnderWay(frames, time.monotonic)
+
+
+class _InWords(_Watching):
     """What reporters for people share: shots have their numbers and time codes."""
 
     names: ShotNames = MappingProxyType({})
 
     def expect(self, stages: Sequence[str]) -> None:
         """Do nothing."""
+
+    def emit(self, event: events.Event) -> None:
+        """Do nothing: the command prints its answer."""
+
+    def finish(self, result: events.Result) -> None:
+        """Do nothing: the command prints its answer."""
 
     def name_shots(self, names: ShotNames) -> None:
         """Name the shots so from here on."""
@@ -209,22 +259,16 @@ class LineReporter(_InWords):
         self._meters: dict[str, Meter] = {}
         self._last_line: dict[str, float] = {}
         self._console = stderr_console()
-        self._overall: Overall | None = None
         self._printed = clock()
 
     def expect(self, stages: Sequence[str]) -> None:
         """From here on, a line says how far the run is whenever `ALIVE_EVERY` seconds brought no other."""
-        self._overall = Overall(stages, self._begun)
-        Thread(target=self._stay_alive, daemon=True).start()
-
-    def _stay_alive(self) -> None:
-        while self._overall is not None:
-            time.sleep(1)
-            self.show_alive()
+        self._expected = Overall(stages, self._begun)
+        self.stay_alive(self.show_alive)
 
     def show_alive(self) -> None:
         """Print how far the run is, where nothing else was printed for a while."""
-        overall, now = self._overall, self._clock()
+        overall, now = self._expected, self._clock()
         if overall is None or now - self._printed < ALIVE_EVERY:
             return
         under_way = (
@@ -237,8 +281,9 @@ class LineReporter(_InWords):
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Open a stage; print only what was kept, since the first line of work follows."""
         self._meters[stage] = Meter(units, current, frames, self._clock(), unit_word(stage))
-        if self._overall is not None:
-            self._overall.meters[stage] = self._meters[stage]
+        self._meters[stage].live = partial(self.under_way.of, stage)
+        if self._expected is not None:
+            self._expected.meters[stage] = self._meters[stage]
         self._last_line[stage] = self._clock()
         if current:
             self._print(f"{stage}: {current} of {units} done earlier, kept")
@@ -275,12 +320,9 @@ class LineReporter(_InWords):
         """Print a warning."""
         self._print(f"warning: {message}")
 
-    def emit(self, event: events.Event) -> None:
-        """Do nothing: the command prints its answer."""
-
     def finish(self, result: events.Result) -> None:
         """Say no more how far the run is: the command prints its answer."""
-        self._overall = None
+        self._expected = None
 
     def _print(self, text: str) -> None:
         self._printed = self._clock()
@@ -326,14 +368,8 @@ class QuietReporter(_InWords):
         text = f"warning: {self._about}{in_words(message, self.names)}"
         stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def emit(self, event: events.Event) -> None:
-        """Do nothing: the command prints its answer."""
 
-    def finish(self, result: events.Result) -> None:
-        """Do nothing: the command prints its answer."""
-
-
-class JsonReporter:
+class JsonReporter(_Watching):
     """One JSON object a line on stdout; see `dubkit.cli.events`."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -341,17 +377,31 @@ class JsonReporter:
         self._begun = clock()
         self._job: str | None = None
         self.names: ShotNames = {}
-        self._overall: Overall | None = None
         self._reported = self._begun
+        self._lock, self._ended = Lock(), False
 
     def expect(self, stages: Sequence[str]) -> None:
-        """From here on, a ``progress`` event follows the event of a unit every few seconds."""
-        self._overall = Overall(stages, self._begun)
+        """From here on, a ``progress`` event is written every few seconds."""
+        self._expected = Overall(stages, self._begun)
+        self.stay_alive(self.show_alive)
+
+    def show_alive(self) -> None:
+        """Write how far the run is, where that was not written for a while."""
+        overall, now = self._expected, self._clock()
+        if overall is None or not overall.meters or now - self._reported < LINE_EVERY:
+            return
+        self._reported = now
+        left = overall.left(now)
+        rest = None if left is None else round(left, 1)
+        self._write(events.Progressed(round(overall.share, 3), rest))
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Write a ``plan`` event."""
-        if self._overall is not None:
-            self._overall.meters[stage] = Meter(units, current, frames, self._clock())
+        if self._expected is not None:
+            meter = Meter(
+                units, current, frames, self._clock(), live=partial(self.under_way.of, stage)
+            )
+            self._expected.meters[stage] = meter
         self._write(events.Planned(stage, units, current, frames))
 
     def advance(
@@ -363,14 +413,10 @@ class JsonReporter:
         spent = round(seconds, 3)
         self._write(events.Advanced(stage, unit, frames, spent, error, number, code))
         now = self._clock()
-        if self._overall is None or stage not in self._overall.meters:
+        if self._expected is None or stage not in self._expected.meters:
             return
-        self._overall.meters[stage].advance(frames, error is not None, now)
-        if now - self._reported >= LINE_EVERY:
-            self._reported = now
-            left = self._overall.left(now)
-            rest = None if left is None else round(left, 1)
-            self._write(events.Progressed(round(self._overall.share, 3), rest))
+        self._expected.meters[stage].advance(frames, error is not None, now)
+        self.show_alive()
 
     def name_shots(self, names: ShotNames) -> None:
         """Add them to the events from here on."""
@@ -400,10 +446,18 @@ class JsonReporter:
         self._write(event)
 
     def finish(self, result: events.Result) -> None:
-        """Write the ``result``."""
-        self._write(result)
+        """Write the ``result``, the last line."""
+        self._expected = None
+        with self._lock:
+            self._ended = True
+            self._line(result)
 
     def _write(self, event: events.Event) -> None:
+        with self._lock:
+            if not self._ended:
+                self._line(event)
+
+    def _line(self, event: events.Event) -> None:
         write_line(printable(events.to_line(event, self._clock() - self._begun, self._job)))
 
 
@@ -411,17 +465,25 @@ class _State(ProgressColumn):
     """The meter of a task in words."""
 
     def render(self, task: Task) -> Text:
-        """Draw one cell."""
         meter: Meter | Overall = task.fields["meter"]
         bad = isinstance(meter, Meter) and meter.failed
         return Text(meter.describe(time.monotonic()), style="red" if bad else "")
+
+
+class _Share(BarColumn):
+    """The bar of a task: its share of work, with the frames of units under way."""
+
+    def render(self, task: Task) -> ProgressBar:
+        meter: Meter | Overall = task.fields["meter"]
+        bar = super().render(task)
+        bar.total, bar.completed = 1.0, meter.share
+        return bar
 
 
 class _Mark(SpinnerColumn):
     """A spinner, then a tick; a cross where a unit of the stage failed."""
 
     def render(self, task: Task) -> RenderableType:
-        """Draw one cell."""
         meter: Meter | Overall = task.fields["meter"]
         if task.finished and isinstance(meter, Meter) and meter.failed:
             return Text("✗", style="red")
@@ -435,7 +497,7 @@ class LiveReporter(_InWords):
         self.bars = bars or Bars(
             _Mark(finished_text="[green]✓"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            _Share(bar_width=20),
             _State(),
             console=console,
             refresh_per_second=4,
@@ -458,6 +520,7 @@ class LiveReporter(_InWords):
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Add a bar, or restart it when a stage is planned again."""
         meter = Meter(units, current, frames, time.monotonic(), unit_word(stage))
+        meter.live = partial(self.under_way.of, stage)
         if stage in self._meters:
             self.bars.remove_task(self._meters[stage][0])
         if self._about:
@@ -509,12 +572,6 @@ class LiveReporter(_InWords):
         """Print a warning above the bars."""
         text = f"warning: {self._about}{in_words(message, self.names)}"
         self.bars.console.print(text, style="yellow", markup=False, highlight=False)
-
-    def emit(self, event: events.Event) -> None:
-        """Do nothing: the command prints its answer."""
-
-    def finish(self, result: events.Result) -> None:
-        """Do nothing: the command prints its answer."""
 
 
 @contextmanager

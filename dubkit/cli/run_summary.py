@@ -18,6 +18,9 @@ _GROUPS = 8  # reasons of one kind that are listed
 _PLACES = 5  # shots or ranges of shots that a reason names
 _WARNINGS = 6
 _ABOUT = re.compile(r"shot (\d{7}-\d{7}): ")
+_FIGURE = re.compile(
+    r" \(\d[\d.]*\)"
+)  # of a shot's own measure, by which equal reasons would differ
 _SAID = {
     "dubbed": "dubbed",
     "as filmed": "as filmed",
@@ -57,11 +60,14 @@ def _shots(result: RunResult) -> Iterator[str]:
     yield f"{count} shot{'s' if count != 1 else ''}: {parts}"
     for end in ("as filmed", "refused", "failed"):
         groups: dict[str, list[ShotName]] = {}
+        whole: dict[str, str] = {}
         for shot in result.shots:
             if shot.end == end:
-                groups.setdefault(shot.why, []).append(shot.name)
+                why = _FIGURE.sub("", shot.why)
+                whole[why] = why if why in groups else shot.why
+                groups.setdefault(why, []).append(shot.name)
         for why, names in list(groups.items())[:_GROUPS]:
-            yield f"  {_SAID[end]}, {why}: {places(names)}"
+            yield f"  {_SAID[end]}, {whole[why]}: {places(names)}"
         if len(groups) > _GROUPS:
             left = sum(len(names) for names in list(groups.values())[_GROUPS:])
             yield f"  {_SAID[end]}: {left} more, see the report"

@@ -198,6 +198,7 @@ def _run_locked(
         sweep(job.work)
         if run.request.junit is not None:
             _report_gate(run, runner)
+    ends = shot_ends(run, runner.all_results, runner.names)
     return summarize(
         runner.results.values(),
         output=job.output if run.films else None,
@@ -206,8 +207,8 @@ def _run_locked(
         seconds=time.monotonic() - began,
         gates=read_gates(run, runner.results),
         consent=run.consent,
-        shots=shot_ends(run, runner.all_results, runner.names),
-        people=dubbed_people(run, runner.results),
+        shots=ends,
+        people=dubbed_people(run, runner.results, ends),
         work=job.work,
         told=told,
     )

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +57,9 @@ class Logged:
         ended = f"failed: {error}" if error else f"{frames} frames in {seconds:.3f} s"
         write(self._work, f"{stage} {unit}: {ended}")
         self._progress.advance(stage, unit, frames, seconds, error)
+
+    def watch(self, frames: Callable[[], Mapping[str, int]]) -> None:
+        self._progress.watch(frames)
 
     def name_shots(self, names: ShotNames) -> None:
         self._progress.name_shots(names)

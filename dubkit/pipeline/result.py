@@ -174,13 +174,20 @@ def _end_of(
     return "as filmed", f"no face can be dubbed ({seen.facts.get('refused') or 'see the report'})"
 
 
-def dubbed_people(run: fingerprint.Run, results: Mapping[str, StageResult]) -> dict[str, float]:
-    """The people who are dubbed and the seconds of each; nothing before the cast is known."""
+def dubbed_people(
+    run: fingerprint.Run, results: Mapping[str, StageResult], ends: Iterable[ShotEnd]
+) -> dict[str, float]:
+    """The people who are dubbed in a shot of the result, and for how many seconds they could be.
+
+    Nothing before the cast is known.
+    """
     stage = next((stage for stage in run.stages if stage.name == "cast"), None)
     if stage is None or manifest.key(stage.name, fingerprint.JOB_UNIT) not in results:
         return {}
     people = load_people(run.folder(stage, None)).people
-    return {p.name: round(p.dubbed, 1) for p in people if p.dub and p.dubbed}
+    shown = {shot.shot for shot in ends if shot.end == "dubbed"}
+    there = [p for p in people if any(face.split("/")[0] in shown for face in p.faces)]
+    return {p.name: round(p.dubbed, 1) for p in there if p.dub and p.dubbed}
 
 
 _MIN_SPOKEN = 5  # frames of speech in a shot; fewer are the end of a word before the cut

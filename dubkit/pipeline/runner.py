@@ -49,6 +49,7 @@ class Runner:
 
     def do_all(self) -> scheduler.JobSteps[None]:
         """Run all stages. Raises the first failure in film order once its siblings are done."""
+        self.progress.watch(partial(folder.frames_under_way, self.run.job.work))
         try:
             for stages in side_by_side(self.run.stages):
                 with (yield from self._alone(stages)):

@@ -38,6 +38,7 @@ from dubkit.records import (
 )
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
+from dubkit.work.folder import counted
 from dubkit.work.store import digest_file, digest_value
 
 
@@ -82,7 +83,7 @@ def run(context: StageContext) -> StageReport:
     left_out = {i for span in shot.transitions for i in range(span.start, span.end)}
 
     def views(start: int, end: int) -> Iterable[tuple[int, tracklet.View]]:
-        for frame in reader.read(start, end):
+        for frame in counted(context.out, STAGE.name, reader.read(start, end)):
             if frame.index not in left_out:
                 yield frame.index, FrameView(frame, detector, settings.detect_size)
 

@@ -51,6 +51,7 @@ from dubkit.records import (
 from dubkit.speech.timing import load_timing, same_words, stem_folders
 from dubkit.stages import probe
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
+from dubkit.work.folder import counted
 from dubkit.work.store import read_record, write_record
 
 SEGMENT = "segment.nut"
@@ -360,7 +361,9 @@ def render(
     keys = [(at - shot.start) // info.lines for at in clean if any(a <= at <= b for a, b in groups)]
     segment = context.out / SEGMENT
     with FrameWriter(segment, info, settings, encoding=encoding, keys=keys) as writer:
-        for made in in_order(partial(_paint, renderers), frames, context.cores):
+        for made in counted(
+            context.out, STAGE.name, in_order(partial(_paint, renderers), frames, context.cores)
+        ):
             if meters is not None:
                 meters.measure(made.source, made.planes)
             made = _labeled(made, shown)

@@ -21,15 +21,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar
 
 from dubkit.errors import DubkitError, OutputError, WorkError
 from dubkit.records import FileDigest, StageResult
 from dubkit.work import lock, manifest as manifests, store
 
+_Item = TypeVar("_Item")
 CONFIG = "config.json"
 SCRATCH = "scratch"
 LOG = "run.log"
@@ -125,10 +128,41 @@ def new_scratch(root: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=root / SCRATCH))
 
 
+_COUNT = ".frames"  # of a unit under way: a file beside its scratch folder, SCRATCH.STAGE.frames
+_COUNT_EVERY = 0.5  # seconds
+
+
+def counted(scratch: Path, stage: str, items: Iterable[_Item]) -> Iterator[_Item]:
+    """The items, one for each frame; how many were taken can be read meanwhile with `frames_under_way`."""
+    path, due = scratch.with_name(f"{scratch.name}.{stage}{_COUNT}"), 0.0
+    try:
+        for count, item in enumerate(items, 1):
+            yield item
+            if time.monotonic() >= due:
+                due = time.monotonic() + _COUNT_EVERY
+                with suppress(OSError):  # a run does not fail for what it says of itself
+                    path.write_text(str(count))
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def frames_under_way(root: Path) -> dict[str, int]:
+    """Of each stage, the frames that are done of its unfinished units."""
+    found: Counter[str] = Counter()
+    for path in (root / SCRATCH).glob(f"*{_COUNT}"):
+        with suppress(OSError, ValueError):  # gone, or being written
+            found[path.name.split(".")[-2]] += int(path.read_text())
+    return dict(found)
+
+
 def sweep(root: Path) -> None:
     """Remove what interrupted work left behind. Only the holder of the lock may."""
     for entry in (root / SCRATCH).glob("*"):
-        shutil.rmtree(entry, ignore_errors=True)
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
     for name in (manifests.MANIFEST, CONFIG):
         for beside in root.glob(f".{name}.*"):
             beside.unlink(missing_ok=True)

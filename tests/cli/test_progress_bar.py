@@ -51,6 +51,46 @@ def test_time_left_is_unknown_before_the_first_unit() -> None:
     assert meter.describe(50.0) == "1/2 shots"
 
 
+def test_frames_of_a_long_shot_count_while_it_is_under_way() -> None:
+    frames = [0]
+    meter = Meter(units=1, current=0, frames=1000, begun=0.0, live=lambda: frames[0])
+    assert meter.describe(5.0) == "0/1"
+    frames[0] = 250
+    assert meter.share == 0.25
+    assert meter.left(5.0) == pytest.approx(15.0)
+    assert meter.describe(5.0) == "0/1, 250 of 1000 frames, 0:15 left"
+    frames[0] = 5000
+    assert meter.share == 1.0, "frames that are looked at twice are no more than there are"
+
+
+def test_a_bar_moves_within_a_shot() -> None:
+    live = LiveReporter(Console(file=io.StringIO(), width=100, force_terminal=True))
+    live.watch(lambda: {"generate": 300})
+    live.expect(["generate"])
+    live.plan("generate", 1, 0, 600)
+    shown = io.StringIO()
+    console = Console(file=shown, width=100)
+    console.print(live.bars.get_renderable())
+    assert "300 of 600 frames" in shown.getvalue()
+    assert "50 %" in shown.getvalue()
+
+
+def test_json_says_how_far_a_long_shot_is(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    reporter = JsonReporter(clock)
+    reporter.watch(lambda: {"generate": 300})
+    reporter.expect(["generate"])
+    reporter.plan("generate", 1, 0, 600)
+    clock.now += 6
+    reporter.show_alive()
+    reporter.finish(Result("done", 0))
+    clock.now += 60
+    reporter.show_alive()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["plan", "progress", "result"]
+    assert lines[1]["share"] == 0.5
+
+
 def test_a_stage_without_pictures_goes_by_units() -> None:
     meter = Meter(units=4, current=0, frames=0, begun=0.0)
     meter.advance(0, failed=True, now=2.0)

@@ -57,6 +57,17 @@ def test_shots_are_grouped_by_what_became_of_them() -> None:
     ]
 
 
+def test_reasons_that_differ_by_their_figure_are_one() -> None:
+    why = [f"the mouth is blurred ({figure})" for figure in ("0.12", "0.30")]
+    lines = list(
+        summary(RunResult(None, 10, shots=(end(1, "refused", why[0]), end(3, "refused", why[1]))))
+    )
+    assert (
+        "  refused by the gate or a verdict, the mouth is blurred: shot 1, 00:00:02:00; shot 3, 00:00:06:00"
+        in lines
+    )
+
+
 def test_a_film_without_a_dubbed_face_is_said_to_be_one() -> None:
     shots = (end(1, "as filmed", "no face clearly speaks"),)
     lines = list(summary(RunResult(None, 0, shots=shots)))

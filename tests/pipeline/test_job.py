@@ -336,7 +336,7 @@ class TestDestination:
         (bench.folder / "same.txt").symlink_to(bench.job.video)
         for output in (bench.job.video, bench.folder / "same.txt"):
             bench.job = dataclasses.replace(bench.job, output=output)
-            with pytest.raises(UsageError, match="is the video itself"):
+            with pytest.raises(UsageError, match="is the film itself"):
                 bench.run(overwrite=True)
 
     def test_an_unwritable_destination_is_refused_before_any_work(self, bench: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dubkit.errors import OutputError, WorkError
 from dubkit.records import StageResult
+from dubkit.work import folder
 from dubkit.work.folder import (
     adopt,
     describe,
@@ -132,3 +133,18 @@ def test_a_book_nested_beyond_reason_is_a_damaged_one(tmp_path: Path) -> None:
     (tmp_path / "receipt.json").write_text("[" * 200_000)
     assert read_manifest(tmp_path) is None
     assert read_receipt(tmp_path) is None
+
+
+def test_frames_of_units_under_way_can_be_read_and_leave_nothing(tmp_path: Path) -> None:
+    folder.open_work(tmp_path)
+    scratch = folder.new_scratch(tmp_path)
+    frames = folder.counted(scratch, "faces", range(100))
+    assert folder.frames_under_way(tmp_path) == {}
+    assert [next(frames) for _ in range(3)] == [0, 1, 2]
+    assert folder.frames_under_way(tmp_path) == {"faces": 1}, "written at most twice a second"
+    assert len(list(frames)) == 97
+    assert folder.frames_under_way(tmp_path) == {}
+    (scratch.parent / f"{scratch.name}.generate.frames").write_text("7")
+    assert folder.frames_under_way(tmp_path) == {"generate": 7}
+    folder.sweep(tmp_path)
+    assert list(scratch.parent.iterdir()) == []
