@@ -22,6 +22,8 @@ from dubkit.records import Doubles, Floats
 SPEECH_RATE = 16000
 LOUDEST = 1000.0  # full scale is 1: what is further out is no sound, and encoders refuse it
 LONGEST = 24 * 3600.0  # seconds of sound that are held at once
+LOWEST_RATE = 1000  # samples a second
+_ROOM = 3600.0  # seconds of sound that a header is believed before they are decoded
 _GAP_SECONDS = 0.05  # shorter holes between two packets are rounding
 _LARGEST_HOLE = 3600.0  # longer ones are damage
 
@@ -97,8 +99,8 @@ def load_samples(path: Path, rate: int = SPEECH_RATE) -> Floats:
     and samples that are no numbers become silence. Raises `InputError` where the file has no sound,
     or more than `LONGEST`, which its header need not admit.
     """
-    # room for as much as there seems to be; pages that are not written take no memory
-    held = np.empty(round((min(audio_end(path), LONGEST) + 1) * rate), np.float32)
+    # room for as much as there seems to be
+    held = np.empty(round((min(audio_end(path), _ROOM) + 1) * rate), np.float32)
     done = 0
     for block in _limited_blocks(path, rate):
         end = done + len(block)
@@ -207,6 +209,10 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise InputError(f"the sound of {path} has a codec that cannot be decoded")
+    if 0 < stream.rate < LOWEST_RATE:  # a few bytes of it would last for hours
+        raise InputError(
+            f"the sound of {path} has {stream.rate} samples a second, too few for speech"
+        )
     return stream
 
 

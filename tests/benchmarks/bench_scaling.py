@@ -5,7 +5,7 @@
     python tests/benchmarks/bench_scaling.py [SHOTS]
 
 A film of that many shots of 2 s, and one of six, go through the whole pipeline with the pass-through synthesizer,
-in turns with one worker, two, and two of a Dask cluster; no picture is generated, so all that is measured is
+in turns with one worker, two, and two, four and eight of a Dask cluster; no picture is generated, so all that is measured is
 overhead: decoding, one encode, books, receipts, the queue. The difference of both films is told for a shot, the
 start of processes and libraries thus left out. Processor seconds count parent and workers; on a busy machine they
 tell more than the clock, and the clock's figures tell nothing there. Then the queue alone, with calls that do
@@ -37,7 +37,7 @@ SETTINGS = (
     "generate.synthesizer=passthrough",
     "generate.speed=ultrafast",
 )
-WAYS = (("loky", 1), ("loky", 2), ("dask", 2))
+WAYS = (("loky", 1), ("loky", 2), ("dask", 2), ("dask", 4), ("dask", 8))
 FEW = 6  # shots of the film that is compared with
 CALLS = 400
 

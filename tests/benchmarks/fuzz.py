@@ -215,7 +215,7 @@ def targets(scratch: Path, work: Path | None) -> dict[str, Target]:
     }
     found = {name: Target(readers[name], seeds) for name, seeds in _texts().items()}
     found["film"] = Target(_media, media)
-    found["dub"] = Target(audio.load_samples, sounds)
+    found["dub"] = Target(lambda path: audio.map_samples(path, path.parent), sounds)
     weights = Path(people.__file__).parents[1] / "weights"
     found["weights"] = Target(
         lambda path: load_checkpoint(path, "speaker"),

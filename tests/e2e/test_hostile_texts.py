@@ -23,6 +23,7 @@ from dubkit.errors import ConfigError, DubkitError, InputError, ModelError, Work
 from dubkit.faces.consent import read_consent
 from dubkit.faces.people import ROLES, load_roles, read_cast
 from dubkit.media import credentials
+from dubkit.media.audio import map_samples
 from dubkit.media.container import local_path, open_media
 from dubkit.media.script import read_script
 from dubkit.media.timecode import Clock
@@ -266,3 +267,12 @@ def test_a_header_of_an_array_that_is_no_python_is_damaged(tmp_path: Path) -> No
     (tmp_path / "a.npy").write_bytes(head)
     with pytest.raises(ValueError, match="header"):
         map_array(tmp_path / "a.npy")
+
+
+def test_a_sound_of_a_few_samples_a_second_does_not_last_for_hours(tmp_path: Path) -> None:
+    path = tone(tmp_path / "dub.wav", 0.2)
+    raw = bytearray(path.read_bytes())
+    raw[24:28] = (1).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="1 samples a second"):
+        map_samples(path, tmp_path)
