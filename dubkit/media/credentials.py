@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, StrictFloat, StrictInt
+from pydantic import BaseModel, Field
 
 from dubkit.errors import InputError, OutputError, UsageError
 from dubkit.media.container import open_media
@@ -329,6 +329,9 @@ def _detached(builder: Any, signer: Any, film: Path) -> bytes:
     return ctypes.string_at(out, size)
 
 
+_Seconds = Annotated[float, Field(strict=True, ge=-1e9, le=1e9)]
+
+
 class _File(BaseModel):
     name: str
     sha256: str
@@ -337,7 +340,7 @@ class _File(BaseModel):
 class _Shot(BaseModel):
     shot: str
     changed: str
-    seconds: list[tuple[StrictFloat | StrictInt, StrictFloat | StrictInt]]
+    seconds: list[tuple[_Seconds, _Seconds]]
 
 
 class _Facts(BaseModel):

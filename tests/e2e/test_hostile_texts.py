@@ -35,6 +35,8 @@ from dubkit.work.store import map_array, write_record
 from tests.clips import film, tone
 
 runner = CliRunner()
+FILE = {"name": "a", "sha256": "0"}
+GOOD = {"source": FILE, "dub": FILE, "language": None, "consent": "x", "result_sha256": "0"}
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.\r"
 BOMB = (
     '<?xml version="1.0"?><!DOCTYPE x ['
@@ -167,6 +169,8 @@ def test_a_sheet_that_is_none_is_told_in_a_sentence(tmp_path: Path, text: str) -
         [],
         {"result_sha256": "0"},
         {"source": "x", "dub": {}, "language": 1, "consent": {}, "result_sha256": "0"},
+        GOOD | {"shots": [{"shot": "s", "changed": "c", "seconds": [["0", 1]]}]},
+        GOOD | {"shots": [{"shot": "s", "changed": "c", "seconds": [[0, 10**400]]}]},
     ],
 )
 def test_facts_beside_a_film_that_anybody_wrote_are_checked(tmp_path: Path, facts: object) -> None:
