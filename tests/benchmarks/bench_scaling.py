@@ -6,10 +6,10 @@
 
 A film of that many shots of 2 s, and one of six, go through the whole pipeline with the pass-through synthesizer,
 in turns with one worker, two, and two, four and eight of a Dask cluster; no picture is generated, so all that is
-measured is overhead: decoding, one encode, books, receipts, the queue. The difference of both films is told for a shot, the
-start of processes and libraries thus left out. Processor seconds count parent and workers; on a busy machine they
-tell more than the clock, and the clock's figures tell nothing there. Then the queue alone, with calls that do
-nothing, and what lies on the disk for one shot.
+measured is overhead: decoding, one encode, books, receipts, the queue. The difference of both films is told for a
+shot, the start of processes and libraries thus left out. Processor seconds count parent and workers; on a busy
+machine they tell more than the clock, and the clock's figures tell nothing there. Then the queue alone, with calls
+that do nothing, and what lies on the disk for one shot.
 """
 
 from __future__ import annotations
