@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import site
 import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,22 @@ def test_no_program_in_the_wheel_names_the_teacher_of_the_weights(wheel: zipfile
     programs = [name for name in wheel.namelist() if name.endswith((".py", ".js", ".html"))]
     assert len(programs) > 100
     assert not [name for name in programs if b"mediapipe" in wheel.read(name).lower()]
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_dubs_the_demo(tmp_path: Path) -> None:
+    """Installed where no checkout is; what it depends on is that of this environment (`.ci/run` installs all anew)."""
+    built, place = build("wheel", tmp_path / "built"), tmp_path / "site"
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(place)
+    code = "import dubkit; print(dubkit.__file__)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), *site.getsitepackages()])}
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert Path(run([sys.executable, "-c", code]).stdout.strip()).is_relative_to(place)
+    done = run([sys.executable, "-m", "dubkit", "demo", "demo", "--jobs", "1"])
+    assert "every shot:" in done.stdout
+    names = {"demo.dubbed.mp4", "demo.before-after.mp4", "demo.dubbed.report.html"}
+    assert names <= {path.name for path in (tmp_path / "demo").iterdir()}
 
 
 def test_the_source_archive_keeps_the_laboratory(tmp_path: Path) -> None:

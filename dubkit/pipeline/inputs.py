@@ -45,7 +45,6 @@ INPUTS = (
 )  # attributes of Job that are files read
 _SPACE = {"h264": 2.0, "h265": 2.0, "prores": 15.0, "ffv1": 30.0}  # times the film's size, roughly
 _LEAST_SPACE = 100 * 2**20
-_NOTED = 1.0  # seconds between the ends of film and dub that are no accident
 
 
 def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[str, ...]:
@@ -374,13 +373,13 @@ def is_unchanged(known: FileDigest) -> bool:
 
 
 def length_warning(job: Job, config: Config) -> str | None:
-    """What is cut off, or silent, because film and dub differ by more than `_NOTED` seconds; None where nothing is."""
+    """What is cut off, or silent, because film and dub differ by more than `probe.NOTED` seconds; None where nothing is."""
     with container.open_media(job.video) as film, container.open_media(job.audio) as dub:
         seconds, sound = ((media.duration or 0) / av.time_base for media in (film, dub))
-    if not seconds or abs(sound - seconds) <= _NOTED:
+    if not seconds or abs(sound - seconds) <= probe.NOTED:
         return None
     more = audio.audio_end(job.audio) - seconds  # what headers say of sound may be a guess
-    if abs(more) <= _NOTED:
+    if abs(more) <= probe.NOTED:
         return None
     if more > 0 and config.stitch.length != "freeze":
         return f"the dub is {more:.1f} s longer than the film: its end is cut off, unless --length freeze is given"

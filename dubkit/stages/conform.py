@@ -233,8 +233,10 @@ def _note(found: Conform, info: VideoInfo) -> str:
 
 
 def _beyond(found: Conform, levels: Floats, info: VideoInfo) -> str | None:
-    """A sentence where the dub goes on after the film, by however little."""
+    """A sentence where the dub goes on after the film by little, or because it is moved: the rest is known before."""
     if found.beyond < 1 / float(info.average_rate) / 2:
+        return None
+    if found.beyond > probe.NOTED and not found.placement.moves:
         return None
     first = int(found.placement.dub_time(info.duration) * sound_offset.ROWS)
     rest = levels[max(0, first) + 4 :]  # windows that begin after the film

@@ -15,6 +15,7 @@ from dubkit.records import Integers, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.work.store import load_array, read_record, write_record
 
+NOTED = 1.0  # seconds between the ends of film and dub that are no accident: told before a run
 VIDEO = "video.json"
 PTS = "pts.npy"
 CLEAN = "clean.npy"  # frames at which the coded film can be cut, see `copying.clean_points`

@@ -144,3 +144,12 @@ def test_a_dub_that_goes_on_after_the_film_is_reported_by_however_little(
     assert any("0.300 s after the film's end" in line for line in told)
     assert report.facts["beyond_film_seconds"] == pytest.approx(0.3, abs=0.002)
     assert json.dumps(dict(report.facts))
+
+
+def test_what_was_told_before_the_run_is_not_told_again(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv", seconds=1)
+    samples = 0.3 * np.sin(np.arange(3 * SPEECH_RATE) * 0.2).astype(np.float32)
+    save_wav(tmp_path / "dub.wav", samples)
+    _, report = conformed(tmp_path, path, tmp_path / "dub.wav")
+    assert not any("after the film's end" in line for line in (*report.notes, *report.warnings))
+    assert report.facts["beyond_film_seconds"] == pytest.approx(2.0, abs=0.002)
