@@ -373,7 +373,7 @@ def is_unchanged(known: FileDigest) -> bool:
 
 
 def length_warning(job: Job, config: Config) -> str | None:
-    """What is cut off, or silent, because film and dub differ by more than `probe.NOTED` seconds; None where nothing is."""
+    """What is cut off, or silent, because film and dub differ by more than `probe.NOTED` seconds, or None."""
     with container.open_media(job.video) as film, container.open_media(job.audio) as dub:
         seconds, sound = ((media.duration or 0) / av.time_base for media in (film, dub))
     if not seconds or abs(sound - seconds) <= probe.NOTED:
