@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_cmd
+from dubkit.cli import (
+    console,
+    events,
+    lazy,
+    options,
+    options as o,
+    progress_bar,
+    run_cmd,
+    run_summary,
+)
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL
 
 if TYPE_CHECKING:
@@ -196,7 +206,13 @@ def batch(
         code = max(_code(chosen), result.exit_code if result else EXIT_OK)
         reporter.finish(_answer(chosen, result, code))
     if not json:
-        _show(result, chosen.checked.problems, quiet) if result else _show_plan(chosen)
+        if result is None:
+            _show_plan(chosen)
+        else:
+            _show(result, chosen.checked.problems, quiet)
+            if result.outcomes and not quiet:
+                folder = run_summary.short(chosen.record_file.parent)
+                console.write_line(f"review all films: dubkit report {shlex.quote(folder)}")
     if code != EXIT_OK:
         raise typer.Exit(code)
 
