@@ -170,7 +170,7 @@ class _JobProgress:
         same = before is not None and not item.done and before.asked == item.asked
         self.worked = before.worked if before and same else 0.0
         self.note, self.warn, self.plan = progress.note, progress.warn, progress.plan
-        self.name_shots = progress.name_shots
+        self.name_shots, self.watch = progress.name_shots, progress.watch
         self._progress = progress
         self._began = time.monotonic()
 
