@@ -453,6 +453,15 @@ class Stem:
 
     name: str  # of the person, as in the cast
     path: Path
+    inside: Path | None = (
+        None  # the file of several sound tracks that it is taken out of when it is needed
+    )
+    track: int = 0  # its number there, from 0
+
+    @property
+    def given(self) -> Path:
+        """The file that the user named."""
+        return self.inside or self.path
 
 
 _SURE_LANGUAGE = 0.5  # probability of a language from which on nobody need doubt it

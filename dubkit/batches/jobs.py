@@ -256,7 +256,7 @@ def request_digest(request: RunRequest, version: str) -> str:
         [str(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
         for path in (
             *(job.video, None if job.summed else job.audio, job.script, job.verdicts),
-            *(job.cast, job.me, *(stem.path for stem in job.stems)),
+            *(job.cast, job.me, *(stem.given for stem in job.stems)),
         )
         if path
     ]

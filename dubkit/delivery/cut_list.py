@@ -172,9 +172,11 @@ def edl_text(cuts: CutList) -> str:
     whole = () if cuts.film is None else (_whole(cuts, cuts.film),)
     reel = cmx_reel(cuts.reel)
     for number, clip in enumerate(cuts.clips or whole, 1):
-        place = f"{cuts.code(clip.start)} {cuts.code(clip.end)}"
+        # past midnight they go on after 23:59:59: an event must not end before it begins
+        places = (cuts.begins + clip.start, cuts.begins + clip.end)
+        place = " ".join(cuts.clock.text(at, wraps=False) for at in places)
         ends = (clip.comes_from, clip.comes_from + clip.end - clip.start)
-        used = " ".join(cuts.clock.text(cuts.file_begins + end) for end in ends)
+        used = " ".join(cuts.clock.text(cuts.file_begins + end, wraps=False) for end in ends)
         lines.append(f"{number:03d}  {reel:8} V     C        {used} {place}")
         lines.append(f"* FROM CLIP NAME:  {_one_line(clip.name)}")
         lines.append(f"* FROM CLIP: {_one_line(clip.file.name)}")

@@ -180,8 +180,8 @@ def _check_folder(out: Path, overwrite: bool) -> None:
         return
     ours = (out / RECORD).is_file()
     if not (ours and overwrite):
-        hint = "--overwrite replaces it; --out names another" if ours else "name another with --out"
-        raise OutputError(f"{out} exists already", hint=hint)
+        way = "--overwrite replaces it; --out names another" if ours else "--out names another"
+        raise OutputError(f"{out} exists already", hint=way)
 
 
 class _Source:
@@ -199,16 +199,17 @@ class _Source:
         self.remarks: list[str] = []
         time = cut_list.film_time(self.film, self.info, request.timecode, request.reel)
         self.clock, self.begins, self.reel = time.clock, time.begins, time.reel
-        edit = request.edit
-        self.edit = (
-            None if edit is None else new_edit.compare_edit(self.opened, edit, request.timecode)
-        )
+        self.edit = None
+        if request.edit is not None:
+            self.edit = new_edit.compare_edit(self.opened, request.edit, request.timecode)
         if not time.stated:
             self.remarks.append(
                 f"{self.film.name} states no time code: its first frame counts as 00:00:00:00; "
                 "--timecode gives another"
             )
         self.frames = min(self.info.frames, self.made_info.frames) // self.lines
+        if self.begins + self.frames > self.clock.day:
+            self.remarks.append("the film passes midnight: the EDL counts on after 24 hours")
         if request.codec in WITH_ALPHA and self.info.alpha:
             raise UsageError(
                 f"{self.film.name} has alpha of its own, so the mouth's mask cannot take its place",
@@ -220,8 +221,7 @@ class _Source:
                 hint="deliver with --codec source",
             )
 
-    def code(self, frame: int) -> str:
-        """The time code of a frame of the film."""
+    def code(self, frame: int) -> str:  # of a frame of the film
         return self.clock.text(self.begins + frame)
 
     def changed(self) -> Iterator[tuple[Shot, int, int]]:
@@ -440,8 +440,8 @@ def _wrap(source: _Source, patches: Sequence[_Patch]) -> None:
             wrapped.append(mux.Wrapped(patch.coded, patch.clip.file, info, patch.codec, tags))
     if wrapped:
         mux.wrap_pictures(wrapped)
-    for one in wrapped:
-        one.picture.unlink()
+        for one in wrapped:
+            one.picture.unlink()
 
 
 def _on_grid(info: VideoInfo) -> VideoInfo:

@@ -14,6 +14,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
 from dubkit.media.container import open_media
@@ -54,7 +55,7 @@ def audio_info(path: Path, *, whole: bool = True) -> AudioInfo:
         facts = (stream.index, context.codec.canonical_name, context.sample_rate, stream.channels)
         language = None if stream.language in (None, "und") else stream.language
         title, layout = stream.metadata.get("title"), stream.layout.name
-        end = _end(container, stream) if whole else (container.duration or 0) / av.time_base
+        end = end_of(container, stream) if whole else (container.duration or 0) / av.time_base
     # only samples that are stored as they are can be no numbers
     finite = not (whole and facts[1].startswith("pcm_f")) or _is_finite(path)
     return AudioInfo(*facts, end, finite, language, title, layout)
@@ -75,13 +76,21 @@ def _is_finite(path: Path) -> bool:
 def audio_end(path: Path) -> float:
     """Seconds from the file's start to the end of its sound."""
     with open_media(path) as container:
-        return _end(container, sound_stream(container, path))
+        return end_of(container, sound_stream(container, path))
 
 
-def _end(container: InputContainer, stream: AudioStream) -> float:
-    """Seconds from the file's start to the end of its last packet of sound."""
+_BEFORE = 5.0  # seconds that are read before the end that a header states
+
+
+def end_of(
+    container: InputContainer, stream: AudioStream | VideoStream, stated: float | None = None
+) -> float:
+    """Seconds from the file's start to the end of a stream's last packet; with a ``stated`` end only from there on."""
     end = 0
     try:
+        if stated is not None:
+            start = (container.start_time or 0) / av.time_base
+            container.seek(round((start + max(0.0, stated - _BEFORE)) * av.time_base))
         for packet in container.demux(stream):
             if packet.pts is not None:
                 end = max(end, packet.pts + (packet.duration or 0))

@@ -47,9 +47,10 @@ class Clock:
         """Frames in 24 hours."""
         return 24 * (3600 * self.nominal - 54 * self._left_out)
 
-    def text(self, frame: int) -> str:
-        """The time code of a frame counted from midnight; it goes on at 00:00:00:00 after 24 hours."""
-        frame %= self.day
+    def text(self, frame: int, *, wraps: bool = True) -> str:
+        """The time code of a frame counted from midnight; after 24 hours it goes on at 00:00:00:00, if it ``wraps``."""
+        if wraps:
+            frame %= self.day
         if self.drop:
             whole = 600 * self.nominal - 9 * self._left_out  # frames in ten minutes
             tens, rest = divmod(frame, whole)

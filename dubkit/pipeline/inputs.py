@@ -58,8 +58,8 @@ def check_request(request: RunRequest, stages: Sequence[base.Stage]) -> tuple[st
     chosen = select(stages, request.until, request.force)
     check_license(request.license, config)
     _check_names(request)
+    job = stems.before_files(job)
     _check_files(job)
-    job = stems.before_the_sum(job)
     if chosen[-1].name == fingerprint.FILM:
         _check_destination(request)
     if config.parallel.device != "auto" and config.parallel.backend != "dask":
@@ -124,8 +124,8 @@ def open_run(request: RunRequest, stages: Sequence[base.Stage]) -> fingerprint.R
     check_work(job.work)  # once more: another run may have made it since
     known = read_manifest(job.work) if job.work.is_dir() else None
     if not request.dry_run:
-        stems.write_sum(job)
-    inputs = digest_inputs(stems.before_the_sum(job), known.inputs if known else {})
+        stems.write_files(job)
+    inputs = digest_inputs(stems.before_files(job), known.inputs if known else {})
     if known:
         _check_same_film(job, known, inputs)
     if job.cast is not None:
@@ -378,7 +378,10 @@ def length_warning(job: Job, config: Config) -> str | None:
         seconds, sound = ((media.duration or 0) / av.time_base for media in (film, dub))
     if not seconds or abs(sound - seconds) <= probe.NOTED:
         return None
-    more = audio.audio_end(job.audio) - seconds  # what headers say of sound may be a guess
+    more = audio.audio_end(job.audio) - seconds  # what headers say may be a guess
+    if more > probe.NOTED:
+        with container.open_media(job.video) as film:
+            more = seconds + more - audio.end_of(film, moving_pictures(film, job.video), seconds)
     if abs(more) <= probe.NOTED:
         return None
     if more > 0 and config.stitch.length != "freeze":

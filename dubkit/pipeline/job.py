@@ -264,8 +264,8 @@ def deliver(film: Path, output: Path) -> None:
         shutil.copyfile(film, beside)
         beside.replace(output)
         manifest.sync(output.absolute().parent)
-    except OSError as error:
-        raise explain(error, output) from error
+    except OSError as error:  # which names the file that was read
+        raise explain(OSError(error.errno, error.strerror), output) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -1,7 +1,8 @@
 """A dub given as stems: one file for each person, and the mix that is heard.
 
 ``NAME=FILE`` is the speech of the person NAME of the cast; where the file has several sound tracks, that of the title
-NAME. The mix is a file of its own, or the sum of the stems, which `write_sum` writes into ``<result>.stems``.
+NAME. The mix is a file of its own, or the sum of the stems; it, and tracks of a file, are written into
+``<result>.stems`` when a run needs them (`write_files`).
 """
 
 from __future__ import annotations
@@ -48,23 +49,31 @@ def find_dub(sounds: Sequence[str | Path], mix: Path | str | None, output: Path)
     if twice is not None:
         raise UsageError(f"two stems are named {twice}", hint="give each person one stem")
     folder = output.with_name(f"{output.stem}.stems")
-    stems = tuple(Stem(name, _track(name, path, folder)) for name, path in named if name)
+    stems = tuple(_stem(name, path, folder) for name, path in named if name)
     if mix is not None:
         return Dub(container.local_path(mix), stems)
     return Dub(folder / "mix.wav", stems, summed=True)
 
 
-def write_sum(job: Job) -> None:
-    """Write the sum of a job's stems, where that is its dub and is not there yet."""
+def write_files(job: Job) -> None:
+    """Take a job's stems out of files of several tracks, and write their sum where that is its dub."""
+    for stem in job.stems:
+        if stem.inside is not None:
+            taken = ["-i", f"file:{stem.inside}", "-map", f"0:a:{stem.track}", "-c", "copy"]
+            _make([stem.inside], stem.path, taken)
     if job.summed:
         _sum(job.stems, job.audio)
 
 
-def before_the_sum(job: Job) -> Job:
-    """The job with its longest stem for a dub, while the sum of the stems is not written."""
+def before_files(job: Job) -> Job:
+    """The job with what was given in place of what `write_files` did not write yet; for a sum its longest stem."""
+    stems = tuple(
+        stem if stem.path.is_file() else replace(stem, path=stem.given) for stem in job.stems
+    )
+    job = replace(job, stems=stems)
     if not job.summed or job.audio.is_file():
         return job
-    return replace(job, audio=max(job.stems, key=lambda stem: audio.audio_end(stem.path)).path)
+    return replace(job, audio=max(stems, key=lambda stem: audio.audio_end(stem.path)).path)
 
 
 def _named(sound: str | Path) -> tuple[str | None, Path]:
@@ -80,18 +89,16 @@ def _named(sound: str | Path) -> tuple[str | None, Path]:
     return name.strip(), path
 
 
-def _track(name: str, path: Path, folder: Path) -> Path:
-    """The file of a stem: the whole file, or the one of its sound tracks that has this title."""
+def _stem(name: str, path: Path, folder: Path) -> Stem:
+    """A stem: the whole file, or the one of its sound tracks that has this title."""
     with container.open_media(path) as media:
         titles = [stream.metadata.get("title", "") for stream in media.streams.audio]
     if len(titles) < 2:
-        return path
+        return Stem(name, path)
     if name not in titles:
         known = ", ".join(title for title in titles if title) or "none has a title"
         raise InputError(f"no sound track of {path.name} is titled {name}", hint=f"titles: {known}")
-    made = folder / f"{name}.mka"
-    taken = ["-map", f"0:a:{titles.index(name)}", "-c", "copy"]
-    return _make([path], made, ["-i", f"file:{path}", *taken])
+    return Stem(name, folder / f"{name}.mka", path, titles.index(name))
 
 
 def _sum(stems: Sequence[Stem], made: Path) -> Path:

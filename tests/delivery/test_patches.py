@@ -73,6 +73,7 @@ def conformed(film: Path, clips: Sequence[tuple[Path, int, int, int]], frames: i
     [
         ("24000/1001", "00:59:59:20"),
         ("25", "10:00:00:00"),
+        ("25", "23:59:59:10"),  # it wraps at midnight, within a shot
         ("30000/1001", "00:59:59;25"),
         ("30000/1001", "00:59:59:25"),
         ("60000/1001", "01:08:59;50"),
@@ -95,6 +96,7 @@ def test_lists_conform_the_dubbed_film_frame_by_frame(tmp_path: Path, rate: str,
         timeline = read_timeline(made.folder / f"m{suffix}", clock.rate)
         assert conformed(film, placed(made, timeline, begins), 40) == whole
     assert fcpxml_places(made, begins, clock.rate) == expected
+    assert ("midnight" in " ".join(made.record.remarks)) == (code[:2] == "23")
     counting = "DF" if clock.drop else "NDF"
     assert f'tcFormat="{counting}"' in (made.folder / "m.fcpxml").read_text()
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.errors import InputError
+from dubkit.errors import ConfigError, InputError
+from dubkit.media import codecs
 from dubkit.media.codecs import encoding_for, first_line, result_codec, shortfall
 from dubkit.records import Color
 from tests.clips import facts
@@ -97,3 +98,13 @@ def test_a_result_that_holds_less_than_promised_is_named() -> None:
     assert shortfall("yuv422p10le", facts("yuv422p")) != ""
     assert shortfall("yuv422p10le", facts("yuv420p10le")) != ""
     assert shortfall("yuv422p10le", facts("yuv444p12le")) == ""
+
+
+def test_an_encoder_that_is_not_here_is_named_before_the_first_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    absent = replace(codecs.CODECS["prores"], encoders=("prores_that_nobody_built",))
+    monkeypatch.setattr(codecs, "CODECS", {**codecs.CODECS, "prores": absent})
+    with pytest.raises(ConfigError, match="has no encoder prores_that_nobody_built") as caught:
+        encoding_for(replace(facts("yuv422p10le"), codec="prores"), GenerateSettings())
+    assert "another generate.codec" in (caught.value.hint or "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import Config
+from dubkit.errors import OutputError
+from dubkit.media.concat import Span, join_segments
 from dubkit.media.copying import (
     clean_points,
     copied_span,
@@ -22,7 +26,9 @@ from dubkit.media.copying import (
     with_lengths,
 )
 from dubkit.media.frames import FrameReader
+from dubkit.media.mux import Wrapped, wrap_pictures
 from dubkit.media.probe import probe
+from dubkit.pipeline.job import deliver
 from dubkit.records import Job
 from dubkit.stages.generate import HEAD, RESULT, SEGMENT, GenerateResult
 from dubkit.work.store import read_record
@@ -183,3 +189,35 @@ def test_headers_of_film_and_encoder_are_joined_and_packets_get_lengths() -> Non
     assert with_lengths(header(b"\x65abc")) == b"\x00\x00\x00\x04\x65abc"
     again = with_lengths(header(b"\x65abc", b"\x41" + b"d" * 300))
     assert units(again, lengths=True) == [b"\x65abc", b"\x41" + b"d" * 300]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 200 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_fills_up_while_pictures_are_copied_is_named(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    source = film(tmp_path / "film.avi", size="640x360", seconds=1, video=KINDS["mjpeg .avi"])
+    assert source.stat().st_size > 300_000
+    info, pts = probe(source)
+    whole = Span(source, info, int(pts[0]), int(pts[-1]))
+    ways = {
+        "joined.mov": lambda out: join_segments([whole], pts, info.time_base, out),
+        "film.avi": lambda out: deliver(source, out),
+        "film.mov": lambda out: wrap_pictures([Wrapped(source, out, info, "mjpeg", {})]),
+    }
+    for name, write in ways.items():
+        with pytest.raises(OutputError, match="the disk is full") as caught:
+            write(small_disk / name)
+        assert str(source) not in caught.value.message
+        (small_disk / name).unlink(missing_ok=True)
+        assert not list(small_disk.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from dubkit import api
 from dubkit.cli.run_cmd import run as run_command
 from dubkit.config.presets import load_config
 from dubkit.errors import DubkitError, InputError, OutputError, UsageError
+from dubkit.media.probe import probe
 from dubkit.media.script import read_script
-from dubkit.pipeline.inputs import check_request
+from dubkit.pipeline.inputs import check_request, length_warning
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import NoProgress
 from dubkit.records import Job, ScriptLine
 from tests.clips import film, tone
+from tests.stages.test_stitch import stitched
 
 
 @pytest.fixture
@@ -128,3 +131,19 @@ def test_every_field_of_a_request_can_be_given_to_the_command_and_to_the_python_
     }
     assert fields | paths <= {*inspect.signature(run_command).parameters}
     assert fields | paths <= {*inspect.signature(api.run).parameters}
+
+
+def test_a_film_that_is_longer_than_its_container_says_is_as_long_as_it_is(tmp_path: Path) -> None:
+    video = film(tmp_path / "film.mkv", seconds=3)
+    data = bytearray(video.read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3  # Matroska's duration, in milliseconds
+    data[place : place + 8] = struct.pack(">d", 500.0)
+    video.write_bytes(data)
+    config = load_config()
+    for seconds, said in ((3.0, None), (5.0, "the dub is 2.0 s longer")):
+        sound = tone(tmp_path / "dub.wav", seconds)
+        told = length_warning(make_job(video, sound, config), config)
+        assert told is None if said is None else said in (told or "")
+    assert probe(video)[0].frames == 75
+    out = stitched(tmp_path, video, tone(tmp_path / "dub.wav", 3.0, rate=48000), out="film.mkv")
+    assert probe(out[0])[0].frames == 75

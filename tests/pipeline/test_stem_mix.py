@@ -12,7 +12,7 @@ from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.faces.people import CastFile
 from dubkit.media.audio import load_samples
 from dubkit.pipeline.inputs import script_remarks, stem_remarks
-from dubkit.pipeline.stems import before_the_sum, find_dub, write_sum
+from dubkit.pipeline.stems import before_files, find_dub, write_files
 from dubkit.records import Job, ScriptLine, Stem
 from tests.clips import ffmpeg, save_wav
 
@@ -61,9 +61,9 @@ def test_stems_are_heard_together_and_the_sum_is_made_once_and_when_it_is_needed
     assert [stem.name for stem in job.stems] == ["anna", "boris"]
     assert job.audio == there / "out.stems" / "mix.wav"
     assert not job.audio.parent.exists()
-    assert before_the_sum(job).audio == there / "boris.wav"
-    write_sum(job)
-    assert before_the_sum(job) == job
+    assert before_files(job).audio == there / "boris.wav"
+    write_files(job)
+    assert before_files(job) == job
     heard = load_samples(job.audio)
     parts = [load_samples(there / f"{name}.wav") for name in ("anna", "boris")]
     both = parts[1].copy()
@@ -72,10 +72,10 @@ def test_stems_are_heard_together_and_the_sum_is_made_once_and_when_it_is_needed
     middle = slice(RATE // 4, RATE // 2)
     assert np.abs(heard[middle] - both[middle]).max() < 0.01
     made = job.audio.stat().st_mtime_ns
-    write_sum(job)
+    write_files(job)
     assert job.audio.stat().st_mtime_ns == made
     os.utime(there / "anna.wav", ns=(made + 10**9, made + 10**9))
-    write_sum(job)
+    write_files(job)
     assert job.audio.stat().st_mtime_ns != made
 
 
@@ -90,6 +90,12 @@ def test_a_file_of_several_tracks_gives_the_one_with_the_name(there: Path) -> No
     two = ("-i", there / "anna.wav", "-i", there / "boris.wav", "-map", "0", "-map", "1")
     ffmpeg(*two, *titles, "-c", "copy", there / "all.mka")
     dub = find_dub(["anna=all.mka", "boris=all.mka"], None, there / "out.mp4")
+    assert not (there / "out.stems").exists()  # a request writes nothing
+    paths = (there / "film.mp4", dub.mix, there / "out.mp4", there / "work")
+    planned = Job(*paths, stems=dub.stems, summed=dub.summed)
+    assert {stem.path.name for stem in before_files(planned).stems} == {"all.mka"}
+    write_files(planned)
+    assert before_files(planned) == planned
     lengths = [len(load_samples(stem.path)) / RATE for stem in dub.stems]
     assert lengths == pytest.approx([1.0, 2.5], abs=0.05)
     with pytest.raises(InputError, match="titled clara") as caught:
@@ -152,5 +158,5 @@ def test_names_that_only_the_script_or_only_the_cast_knows_are_listed() -> None:
 def test_a_stem_in_which_nothing_is_does_not_shorten_the_sum(there: Path) -> None:
     save_wav(there / "anna.wav", np.zeros(0, np.float32))
     job = summed(there)
-    write_sum(job)
+    write_files(job)
     assert len(load_samples(job.audio)) == pytest.approx(2.5 * RATE, abs=2)
