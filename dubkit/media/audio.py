@@ -220,7 +220,7 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
         raise InputError(f"the sound of {path} has a codec that cannot be decoded")
     if 0 < stream.rate < LOWEST_RATE:  # a few bytes of it would last for hours
         raise InputError(
-            f"the sound of {path} has {stream.rate} samples a second, too few for speech"
+            f"the sound in {path} has a sample rate of {stream.rate} Hz, which cannot hold speech"
         )
     return stream
 

@@ -162,8 +162,10 @@ def _write(folder: Path, program: str, row: Row) -> None:
     """Add a line; one that a power cut tore is no line."""
     line = json.dumps({**row, "commit": _commit(), "day": time.strftime("%Y-%m-%d")})
     say(line)
-    with (folder / f"{program}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    path = folder / f"{program}.jsonl"
+    torn = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * torn + line + "\n")
 
 
 def _rows(folder: Path, program: str) -> list[Row]:

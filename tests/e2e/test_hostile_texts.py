@@ -278,5 +278,5 @@ def test_a_sound_of_a_few_samples_a_second_does_not_last_for_hours(tmp_path: Pat
     raw = bytearray(path.read_bytes())
     raw[24:28] = (1).to_bytes(4, "little")
     path.write_bytes(raw)
-    with pytest.raises(InputError, match="1 samples a second"):
+    with pytest.raises(InputError, match="rate of 1 Hz"):
         map_samples(path, tmp_path)
