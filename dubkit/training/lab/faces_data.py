@@ -29,14 +29,21 @@ from dubkit.faces import align, landmark_layout
 from dubkit.records import Floats
 from dubkit.training.lab import augment
 from dubkit.training.lab.augment import BLENDED, transplant
+from dubkit.training.lab.other_mouths import Speaker, reshape
 from dubkit.training.lab.pose import Template, fit_template, rotation_angles
 
 Picture = NDArray[np.uint8]
 
 CROP = 224
 MARGIN = 1.6  # side of the prepared crop over the side of the canonical one
-PER_CLIP = {"grid_s1": 4, "grid_other": 60, "usgov": 350, "hdtf": 200, "webcam": 250}
-PER_CLIP_PICTURES = {"grid_s1": 1, "grid_other": 8, "usgov": 40, "hdtf": 30, "webcam": 40}
+PER_CLIP = {
+    "grid_s1": 12, "grid_other": 60, "grid_more": 40, "usgov": 350, "hdtf": 200, "hdtf_more": 50,
+    "webcam": 250, "actors_mit": 60, "silent_gov": 250,
+}  # fmt: skip
+PER_CLIP_PICTURES = {
+    "grid_s1": 1, "grid_other": 8, "grid_more": 4, "usgov": 40, "hdtf": 30, "hdtf_more": 8,
+    "webcam": 40, "actors_mit": 8, "silent_gov": 40,
+}  # fmt: skip
 LONG_SIDE = 480
 
 
@@ -195,8 +202,13 @@ def main() -> None:
 
 # share of each data set in a training batch
 SHARE = {
-    "portraits": 0.5, "hdtf": 0.16, "usgov": 0.1, "grid_s1": 0.08, "grid_other": 0.07, "webcam": 0.09
+    "portraits": 0.45, "hdtf": 0.17, "usgov": 0.08, "grid_s1": 0.05, "grid_other": 0.03, "grid_more": 0.05,
+    "webcam": 0.06, "actors_mit": 0.05, "silent_gov": 0.05, "hdtf_more": 0.01,
 }  # fmt: skip
+
+
+_OTHER_MOUTH, _OTHER_SHAPE = 0.25, 0.4  # shares of crops
+_TALKS = 20  # crops of a person from which on their mouth is seen to move
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +277,11 @@ class CropSource:
             donors[rows.person == person] /= float((rows.person == person).sum())
         donors[rows.group == "portraits"] /= float((rows.group == "portraits").sum()) / 15
         self.donors = np.cumsum(donors / donors.sum())
+        talking = [p for p in np.unique(rows.person) if (rows.person == p).sum() >= _TALKS]
+        self.speakers = [
+            Speaker(np.flatnonzero(rows.person == person), opening[rows.person == person])
+            for person in talking
+        ]
 
     def other_mouth(self, rng: augment.Random, row: int) -> tuple[Picture, Floats]:
         """The wide crop of a row with the mouth of a face that looks about the same way."""
@@ -277,14 +294,31 @@ class CropSource:
                 return transplant(picture, points, *mouth, scale)
         return picture, points
 
+    def other_shape(self, rng: augment.Random, row: int) -> tuple[Picture, Floats]:
+        """The wide crop of a row whose own mouth is opened, shut or spread as somebody's was between two frames."""
+        speaker = self.speakers[int(rng.integers(len(self.speakers)))]
+        pose = self.rows.pose[row]
+        for _ in range(6):
+            start, end = speaker.draw(rng)
+            if np.abs(self.rows.pose[end, :2] - pose[:2]).max() < 15:
+                faces = [(self.rows.landmarks[k], self.rows.pose[k]) for k in (start, end)]
+                own = (self.rows.crops[row], self.rows.landmarks[row], pose)
+                return reshape(
+                    rng, own, faces[0], faces[1], self.rows.crops[end], wide_from_canonical()
+                )
+        return self.rows.crops[row], self.rows.landmarks[row]
+
     def face(self, rng: augment.Random, size: int) -> Drawn:
         """A random crop that holds a face."""
         row = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.rows) - 1)
         picture, points = self.rows.crops[row], self.rows.landmarks[row]
         pose, known = self.rows.pose[row], np.ones(landmark_layout.COUNT, np.float32)
-        if rng.random() < 0.4:
+        chance = rng.random()
+        if chance < _OTHER_MOUTH:
             picture, points = self.other_mouth(rng, row)
             known[BLENDED] = 0
+        elif chance < _OTHER_MOUTH + _OTHER_SHAPE and self.speakers:
+            picture, points = self.other_shape(rng, row)
         return vary(rng, (picture, points), pose, known, size)
 
 

@@ -29,7 +29,10 @@ from dubkit.training import trainer
 from dubkit.training.lab import face_training, faces_data
 
 LIPS_WEIGHT, EYES_WEIGHT, OVAL_WEIGHT = 3.0, 2.0, 0.7
-OPENING_WEIGHT = 3.0
+OPENING_WEIGHT, SPREAD_WEIGHT = (
+    5.0,
+    0.5,
+)  # of the gap between the lips, of the distance of their corners
 BACKGROUND_SHARE = 0.15
 
 
@@ -115,8 +118,14 @@ def gaps(landmarks: Tensor) -> Tensor:
     return landmarks[:, lower, 1] - landmarks[:, upper, 1]
 
 
+def spread(landmarks: Tensor) -> Tensor:
+    """(B,): distance of the corners of the mouth."""
+    ends = landmarks[:, landmark_layout.MOUTH_RIGHT] - landmarks[:, landmark_layout.MOUTH_LEFT]
+    return ends.norm(dim=1)
+
+
 def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
-    """Points in pixels (robust), mouth opening, pose, confidence."""
+    """Points in pixels (robust), mouth opening and width, pose, confidence."""
     pixels, real = size / 2, batch.face
     faces = real.sum().clamp(min=1)
 
@@ -130,12 +139,19 @@ def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
     opening = F.smooth_l1_loss(
         gaps(found.landmarks) * pixels, gaps(batch.landmarks) * pixels, reduction="none", beta=0.3
     ).mean(1)
+    wide = F.smooth_l1_loss(
+        spread(found.landmarks) * pixels,
+        spread(batch.landmarks) * pixels,
+        reduction="none",
+        beta=0.7,
+    )
     pose = F.smooth_l1_loss(found.pose, batch.pose, reduction="none", beta=3.0).mean(1)
     sure = F.binary_cross_entropy_with_logits(found.confidence, real)
     return (
         points(found.landmarks)
         + 0.5 * points(found.coarse)
         + OPENING_WEIGHT * (opening * real).sum() / faces
+        + SPREAD_WEIGHT * (wide * real).sum() / faces
         + 0.05 * (pose * real).sum() / faces
         + sure
     )
@@ -145,8 +161,8 @@ def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
 def validate(net: Landmarker, held: faces_data.CropSet, size: int) -> dict[str, float]:
     """Distance from the teacher's landmarks on plain crops of unseen people, as a share of the eye distance.
 
-    ``error``, which decides, is of all points; ``GROUP``, ``GROUP_lips`` and ``GROUP_opening`` (a correlation) are of
-    each data set.
+    ``error``, which decides, is of all points; ``GROUP``, ``GROUP_lips``, ``GROUP_opening`` (a correlation) and
+    ``GROUP_range`` (of the opening, over the teacher's) are of each data set.
     """
     found, rows = [], held.plain(size)
     for crops in np.array_split(rows.crops, max(1, len(rows.crops) // 32)):
@@ -165,6 +181,7 @@ def validate(net: Landmarker, held: faces_data.CropSet, size: int) -> dict[str, 
         measures[f"{group}_lips"] = float(error[mine][:, landmark_layout.LIPS].mean())
         moved = all(np.ptp(side) > 0 for side in gap)
         measures[f"{group}_opening"] = float(np.corrcoef(*gap)[0, 1]) if moved else 0.0
+        measures[f"{group}_range"] = float(gap[0].std() / max(gap[1].std(), 1e-6))
     return measures
 
 
