@@ -122,7 +122,7 @@ def test_an_output_folder_that_cannot_be_made_is_found_before_the_work(studio: P
         BatchRequest(studio / "films", studio / "file" / "out", dubs=studio / "dubs")
     )
     assert len(found.checked.problems) == 3
-    assert "there is no folder" in found.checked.problems[0].message
+    assert "is a file, not a folder" in found.checked.problems[0].message
 
 
 def test_a_second_run_does_nothing_and_a_changed_dub_is_done_alone(studio: Path) -> None:

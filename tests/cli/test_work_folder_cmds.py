@@ -31,7 +31,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobStatus:
         in_use_by=None,
     )
     monkeypatch.setattr(lazy.inspect, "job_status", lambda work: found)
-    monkeypatch.setattr(lazy.inspect, "verify", lambda work: ())
+    monkeypatch.setattr(lazy.inspect, "find_work", lambda path: path)
+    monkeypatch.setattr(lazy.inspect, "verify_work", lambda work: ())
     return found
 
 
@@ -74,7 +75,7 @@ def test_verify_says_that_all_is_well(state: JobStatus) -> None:
 def test_verify_exits_6_and_names_what_is_damaged(
     state: JobStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazy.inspect, "verify", lambda work: ("faces/x is damaged",))
+    monkeypatch.setattr(lazy.inspect, "verify_work", lambda work: ("faces/x is damaged",))
     result = runner.invoke(app, ["status", "work", "--verify", "--json"])
     assert result.exit_code == 6
     assert json.loads(result.stdout)["damaged"] == ["faces/x is damaged"]
