@@ -520,7 +520,7 @@ class _Marks:
 
 def _with_neighbors(bits: Bits) -> Bits:
     """(H, W) the bits of each pixel and of the four beside it."""
-    found = bits.copy()
+    found: Bits = bits.copy()
     found[1:] |= bits[:-1]
     found[:-1] |= bits[1:]
     found[:, 1:] |= bits[:, :-1]
