@@ -126,6 +126,7 @@ def test_what_a_person_says_in_the_page_is_what_the_next_run_does(
     choose(browser, OTHERWISE)
     browser.element("#reject").click()
     browser.element("#instead option[value='preset:preview']").click()
+    browser.element("#save summary").click()
     browser.element("#download").click()
     file = downloaded(browser, "dubbed.verdicts.json")
     assert json.loads(file.read_text())["shots"] == {
