@@ -149,7 +149,7 @@ class Overall:
     def describe(self, now: float) -> str:
         """Return the state in words: ``42 %, 1:05 elapsed, about 1:30 left``."""
         left = self.left(now)
-        rest = "" if left is None else f", about {clock_text(left)} left"
+        rest = "" if left is None or self.share >= 1 else f", about {clock_text(left)} left"
         return f"{self.share:.0%}, {clock_text(now - self.begun)} elapsed{rest}".replace("%", " %")
 
 

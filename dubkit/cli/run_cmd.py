@@ -80,7 +80,7 @@ def run(
       dubkit run movie.mp4 --audio dub.wav --script dub.srt --preset broadcast
       dubkit run movie.mp4 --audio dub.wav --length freeze --faces all --dry-run
       dubkit run movie.mp4 --audio dub.wav --gate stop --junit gate.xml
-      dubkit run movie.mp4 --audio dub.wav --verdicts verdicts.json
+      dubkit run movie.mp4 --audio dub.wav --verdicts verdicts.json --overwrite
       dubkit run movie.mov --audio dialogue.wav --me track:3
       dubkit run movie.mp4 --audio dub.wav --fix-offset
       dubkit run movie.mp4 --audio dub.wav --adapt --cast movie.cast.toml
