@@ -24,10 +24,10 @@ from dubkit.errors import InputError
 from dubkit.media.audio import SPEECH_RATE, load_samples
 from dubkit.media.process import find_program, run
 from dubkit.speech.sound_offset import RATIOS, Finding, band_levels, find
+from dubkit.stages.conform import SURE
 
 Samples = NDArray[np.float32]
 LIMITS = {"common sound": 0.04, "speech": 0.25}  # seconds off the truth that count as found
-SURE = 0.5
 _TEST_SETS = ("judge_talkvid", "judge_lrs3")
 
 
