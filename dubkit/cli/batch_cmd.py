@@ -17,7 +17,6 @@ from dubkit.cli import (
     options as o,
     progress_bar,
     run_cmd,
-    run_summary,
 )
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL
 
@@ -211,8 +210,7 @@ def batch(
         else:
             _show(result, chosen.checked.problems, quiet)
             if result.outcomes and not quiet:
-                folder = run_summary.short(chosen.record_file.parent)
-                console.write_line(f"review all films: dubkit report {shlex.quote(folder)}")
+                console.write_line(f"review all films: dubkit report {shlex.quote(str(out))}")
     if code != EXIT_OK:
         raise typer.Exit(code)
 

@@ -42,7 +42,7 @@ def summary(result: RunResult) -> Iterator[str]:
     yield from _warnings(result)
     yield _time(result)
     if result.work is not None and result.shots:
-        yield f"review every shot: dubkit report {shlex.quote(short(result.work))}"
+        yield f"review every shot: dubkit report {shlex.quote(_short(result.work))}"
     yield str(result.output or "stopped before the film was written, as requested")
 
 
@@ -122,7 +122,7 @@ def _time(result: RunResult) -> str:
     )
 
 
-def short(path: Path) -> str:
+def _short(path: Path) -> str:
     """Relative to the current folder where it lies in it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
