@@ -12,13 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dubkit.delivery import cut_list
 from dubkit.errors import InputError
-from dubkit.media.probe import probe
-from dubkit.stages.shots import Stretch, match_pictures, small_pictures
+from dubkit.stages.shots import Stretch, match_pictures, small_film
 
 if TYPE_CHECKING:
     from dubkit.pipeline.inspect import OpenedJob
@@ -64,7 +60,7 @@ def compare_edit(opened: OpenedJob, edit: Path, code: str | None = None) -> NewE
             begins, stretches = _of_list(edit, time, count)
     else:
         begins = time.begins
-        stretches = list(match_pictures(*(_small(path) for path in (edit, film))))
+        stretches = list(match_pictures(*(small_film(path) for path in (edit, film))))
     if not any(stretch.old is not None for stretch in stretches):
         raise InputError(
             f"nothing of {film.name} is in {edit}", hint="is it the edit of another film?"
@@ -109,12 +105,6 @@ def _of_list(edit: Path, time: cut_list.FilmTime, count: int) -> tuple[int, list
         found.append(Stretch(at, first if inside else None, length))
         at += length
     return time.begins if begins is None else begins, found
-
-
-def _small(path: Path) -> NDArray[np.uint8]:
-    """(N, P) a film's pictures, of interlaced film one of each frame."""
-    info, pts = probe(path)
-    return small_pictures(path, info, pts)[:: info.lines]
 
 
 def _reuses(

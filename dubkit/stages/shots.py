@@ -295,6 +295,12 @@ def small_pictures(path: Path, info: VideoInfo, pts: Integers) -> NDArray[np.uin
     return np.stack([frame.picture(_SIDE).ravel() for frame in frames])
 
 
+def small_film(path: Path) -> NDArray[np.uint8]:
+    """(N, P) a film's pictures, of interlaced film one of each frame."""
+    info, pts = probe.probe(path)
+    return small_pictures(path, info, pts)[:: info.lines]
+
+
 def old_pieces(stretches: Iterable[Stretch], shots: Sequence[Shot]) -> Iterator[Piece]:
     """What of stretches comes from each of the old film's ``shots``, in the new cut's order."""
     starts = [shot.start for shot in shots]
