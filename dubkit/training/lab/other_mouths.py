@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import mesh_warp, mouth_shape
-from dubkit.records import Floats, Indices
-from dubkit.training.lab.augment import Picture, Random
+from dubkit.records import Floats, Indices, Picture
 
 _GRID = 160  # cells to a side, over the lower face
 _STRENGTH = (0.6, 1.5)  # of the movement
@@ -30,7 +29,7 @@ class Speaker:
     rows: Indices  # (N,)
     opening: Floats  # (N,) over the face's width
 
-    def draw(self, rng: Random) -> tuple[int, int]:
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
         """Two rows, from the first to the second of which a mouth moves; two of three open it."""
         a, b = (int(k) for k in rng.integers(0, len(self.rows), 2))
         if (self.opening[a] > self.opening[b]) == (rng.random() < 2 / 3):
@@ -39,7 +38,7 @@ class Speaker:
 
 
 def reshape(
-    rng: Random,
+    rng: np.random.Generator,
     own: tuple[Picture, Floats, Floats],
     start: tuple[Floats, Floats],
     end: tuple[Floats, Floats],
@@ -154,4 +153,4 @@ def _in_light(
 def _colors(picture: Picture, landmarks: Floats) -> NDArray[np.float32]:
     """(N, 3) of the picture at points of its skin."""
     places = np.clip(np.round(landmarks[_SKIN]).astype(int), 0, picture.shape[0] - 1)
-    return picture[places[:, 1], places[:, 0]].astype(np.float32)
+    return np.asarray(picture[places[:, 1], places[:, 0]], np.float32)

@@ -121,7 +121,8 @@ def gaps(landmarks: Tensor) -> Tensor:
 def spread(landmarks: Tensor) -> Tensor:
     """(B,): distance of the corners of the mouth."""
     ends = landmarks[:, landmark_layout.MOUTH_RIGHT] - landmarks[:, landmark_layout.MOUTH_LEFT]
-    return ends.norm(dim=1)
+    length: Tensor = ends.norm(dim=1)
+    return length
 
 
 def loss_of(found: Located, batch: Batch, weights: Tensor, size: int) -> Tensor:
