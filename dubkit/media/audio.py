@@ -266,9 +266,10 @@ def same_sound(one: tuple[Path, Doubles], other: tuple[Path, Doubles]) -> bool:
         with open_media(path) as container:
             origin = (container.start_time or 0) / av.time_base
         start = origin + float(times[0])
-        spans.append(load_span(path, start - _SLACK, start + step * len(times) + _SLACK))
-    if spans[0] is None or spans[1] is None:
-        return False
+        span = load_span(path, start - _SLACK, start + step * len(times) + _SLACK)
+        if span is None:
+            return False
+        spans.append(span)
     count, slack = min(map(len, spans)), round(_SLACK * SPEECH_RATE)
     a, b = (span[:count] - span[:count].mean() for span in spans)
     middle, levels = a[slack:-slack], [float(np.sqrt((x**2).mean())) for x in (a, b)]

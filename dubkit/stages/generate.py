@@ -420,8 +420,9 @@ def _unpainted_groups(
     clean = probe.load_clean_points(context.folder("probe"))
     coded = np.array(painted, np.bool_)
     coded[[at - shot.start for at in damaged]] = True
-    coded = np.pad(coded, (0, -len(coded) % lines)).reshape(-1, lines).any(1)
-    found = copying.unpainted_groups(shot.start // lines, coded, clean, info.frames // lines)
+    pairs = np.pad(coded, (0, -len(coded) % lines)).reshape(-1, lines)
+    whole = np.asarray(pairs.any(1), np.bool_)
+    found = copying.unpainted_groups(shot.start // lines, whole, clean, info.frames // lines)
     return tuple((a * lines, b * lines) for a, b in found)
 
 

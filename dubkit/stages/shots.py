@@ -62,16 +62,16 @@ def run(context: StageContext) -> StageReport:
     if context.job.reuse is not None:
         earlier = context.earlier
         before, times = load_film(earlier.picture("probe"))
-        known = load_shots(earlier.picture("shots"))
+        old_shots = load_shots(earlier.picture("shots"))
         check_alike(context.job.video, info, earlier.job.video, before)
         new = small_pictures(context.job.video, info, pts)
         old = small_pictures(earlier.job.video, before, times)
-        pieces = list(old_pieces(match_pictures(new, old), known))
+        pieces = list(old_pieces(match_pictures(new, old), old_shots))
         if context.job.shots is None:
             shots = recut(shots, pieces, info.frames)
         taken = list(taken_over(shots, pieces))
         write_record(context.out / TAKEN, taken, list[Taken])
-        notes = [_found_again(shots, taken, known, earlier.job.video)]
+        notes = [_found_again(shots, taken, old_shots, earlier.job.video)]
     check_tiling(shots, info.frames)
     write_record(context.out / SHOTS, shots, list[Shot])
     coded = [Shot(shot.start // info.lines, shot.end // info.lines) for shot in shots]
@@ -255,7 +255,8 @@ def _at_cuts(
 
 def _apart(a: NDArray[np.generic], b: NDArray[np.generic]) -> Floats:
     """How far pictures (..., P) are apart: root of the mean square."""
-    return np.asarray(np.sqrt(((a.astype(np.float32) - b) ** 2).mean(-1)), np.float32)
+    one, other = (pictures.astype(np.float32) for pictures in (a, b))
+    return np.asarray(np.sqrt(((one - other) ** 2).mean(-1)), np.float32)
 
 
 def _rough(pictures: NDArray[np.generic]) -> Floats:

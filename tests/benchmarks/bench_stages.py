@@ -97,7 +97,7 @@ def main() -> None:
             stages[task.stage] += spent() - used
             peaks[task.stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
-    worker._make = measured
+    worker._make = measured  # type: ignore[assignment]
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     used, began = spent(), time.perf_counter()

@@ -278,7 +278,7 @@ def damaged(content: bytes, others: Sequence[bytes], chance: random.Random) -> b
     return bytes(data[: 4 * 2**20])
 
 
-_VALUES = (None, True, 0, -1, 1e300, float("nan"), 2**70, "", "x", "../x", "\x00", [], {}, [[]], "Timeline.1", "Clip.1", "Gap.1",
+_VALUES: tuple[Any, ...] = (None, True, 0, -1, 1e300, float("nan"), 2**70, "", "x", "../x", "\x00", [], {}, [[]], "Timeline.1", "Clip.1", "Gap.1",
            "RationalTime.1", "TimeRange.1", "Stack.1", "Track.1", "9" * 3000)  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -50,8 +51,8 @@ def test_the_fuzz_run_keeps_what_breaks_a_reader_and_goes_on(
 
 def test_damage_is_the_same_for_the_same_seed() -> None:
     good = b'{"kind": "x", "values": [1, 2]}'
-    made = [fuzz.damaged(good, [good], fuzz.random.Random(seed)) for seed in range(50)]
-    assert made == [fuzz.damaged(good, [good], fuzz.random.Random(seed)) for seed in range(50)]
+    made = [fuzz.damaged(good, [good], Random(seed)) for seed in range(50)]
+    assert made == [fuzz.damaged(good, [good], Random(seed)) for seed in range(50)]
     assert len(set(made)) > 30
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_while_pictures_are_copied_is_named(
     assert source.stat().st_size > 300_000
     info, pts = probe(source)
     whole = Span(source, info, int(pts[0]), int(pts[-1]))
-    ways = {
+    ways: dict[str, Callable[[Path], object]] = {
         "joined.mov": lambda out: join_segments([whole], pts, info.time_base, out),
         "film.avi": lambda out: deliver(source, out),
         "film.mov": lambda out: wrap_pictures([Wrapped(source, out, info, "mjpeg", {})]),

@@ -86,7 +86,16 @@ def whole(folder: Path) -> Whole:
     scripts = [plain.script, *(folder / name for name in texts if name.startswith("dub"))]
     lists = [folder / name for name in texts if name.startswith("shots")]
     work = folder / "done" / "work"
-    words = ["run", film, "--audio", dub, "--out", folder / "done" / "out.mp4", "--work", work]
+    words: list[str | Path] = [
+        "run",
+        film,
+        "--audio",
+        dub,
+        "--out",
+        folder / "done" / "out.mp4",
+        "--work",
+        work,
+    ]
     done = run(words, folder / "done" / "log")
     assert done.process.returncode in (0, 10), done.err()
     return Whole(
