@@ -105,9 +105,10 @@ def _in_words(error: Any, ctx: Any, args: Sequence[str]) -> Exception:
         what = f"{names[0]} {error.param.metavar or ''}" if names else error.param.metavar
         return UsageError(f"{command} needs {what}".strip(), hint=example)
     if kind == "NoSuchOption":
-        known = [name for param in ctx.command.params for name in param.opts]
-        near = get_close_matches(error.option_name, known, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"{command} --help lists all options"
+        # dashes are alike in all, and say nothing
+        known = {name.lstrip("-"): name for param in ctx.command.params for name in param.opts}
+        near = get_close_matches(error.option_name.lstrip("-"), known, 1, 0.6)
+        hint = f"did you mean {known[near[0]]}?" if near else f"{command} --help lists all options"
         return UsageError(f"{command} has no option {error.option_name}", hint=hint)
     if kind == "BadParameter" and error.param is not None:
         name = error.param.opts[0]
