@@ -103,7 +103,8 @@ class Runner:
                 self._share(unit, unit.receipt)
         current = sum(unit.current for unit in units)
         frames = sum(unit.frames for unit in units if not unit.current)
-        self.progress.plan(stage.name, len(units), current, frames)
+        if stage.shown(self.run.config):
+            self.progress.plan(stage.name, len(units), current, frames)
         return units
 
     def _work(self, pending: Sequence[fingerprint.Unit]) -> scheduler.JobSteps[None]:
@@ -183,7 +184,10 @@ class Runner:
     def _finish(self, unit: fingerprint.Unit, result: StageResult) -> None:
         self._record(result, fresh=True)
         self._share(unit, result)
-        self.progress.advance(unit.stage.name, unit.name, unit.frames, result.seconds, result.error)
+        if unit.stage.shown(self.run.config):
+            self.progress.advance(
+                unit.stage.name, unit.name, unit.frames, result.seconds, result.error
+            )
         if time.monotonic() > self._next_save:
             self.save()
 

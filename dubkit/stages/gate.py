@@ -74,6 +74,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "faces", "references", "timing", "generate"),
     run=run,
+    shown=lambda config: config.gate.action != "off",
     version=6,
     sections=("gate", "generate"),
     files=("video",),

@@ -109,6 +109,24 @@ def test_progress_hears_of_every_unit_and_of_each_note_once(bench: Bench) -> Non
     assert again.units == []
 
 
+def test_the_progress_of_a_stage_that_is_off_is_not_shown(bench: Bench) -> None:
+    bench.stages = stages(timing__shown=lambda config: config.gate.action != "off")
+    bench.config = load_config([], ["gate.action=off", "parallel.jobs=1", "faces.which=largest"])
+    off = Recorder()
+    bench.run(progress=off)
+    assert {stage for stage, *_ in off.plans} == {s.name for s in bench.stages} - {"timing"}
+    assert "timing" not in {stage for stage, *_ in off.units}
+    bench.config = load_config([], ["gate.action=warn", "parallel.jobs=1", "faces.which=largest"])
+    on = Recorder()
+    bench.run(progress=on, force=("timing",))
+    assert "timing" in {stage for stage, *_ in on.plans}
+    gate = next(stage for stage in STAGES if stage.name == "gate")
+    assert [gate.shown(load_config([], [f"gate.action={a}"])) for a in ("off", "warn")] == [
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(
     ("setting", "redone"),
     [
