@@ -30,7 +30,7 @@ def main() -> None:
     try:
         try:
             _handle_signals(_raise_interrupt)
-            command(prog_name="dubkit")
+            command()
         finally:
             _handle_signals(_exit)
     except KeyboardInterrupt:  # a second one, before the first was handled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -68,7 +69,7 @@ def _show_version(requested: bool) -> None:
 
 def command() -> Callable[[], object]:
     """Return the ``dubkit`` command, ready to be called."""
-    return get_command(app)
+    return partial(get_command(app), prog_name="dubkit")  # also as ``python -m dubkit``
 
 
 @app.callback()
