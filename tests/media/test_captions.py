@@ -48,11 +48,11 @@ def test_pictures_whose_extras_were_read_go_at_once(tmp_path: Path) -> None:
     gc.collect()
     gc.disable()
     try:
-        before = sum(isinstance(o, VideoFrame) for o in gc.get_objects())
+        before = sum(type(o) is VideoFrame for o in gc.get_objects())
         assert all(
             f.extras.captions for f in FrameReader(tmp_path / "segment", back, times).read(0, 8)
         )
-        after = sum(isinstance(o, VideoFrame) for o in gc.get_objects())
+        after = sum(type(o) is VideoFrame for o in gc.get_objects())
     finally:
         gc.enable()
     assert after == before
