@@ -347,14 +347,14 @@ def report(
     from dubkit.review.report_page import make_overview, make_report
 
     place, target = local_path(work), None if out is None else local_path(out)
-    told = progress or NoProgress()
+    reporter = progress or NoProgress()
     if outcome_files(place):
         films = batch_status(place)
         return make_overview(
-            *(place, films, target), progress=told, videos=videos, room=room, jobs=jobs
+            *(place, films, target), progress=reporter, videos=videos, room=room, jobs=jobs
         )
     return make_report(
-        *(find_work(place), target), progress=told, videos=videos, room=room, jobs=jobs
+        *(find_work(place), target), progress=reporter, videos=videos, room=room, jobs=jobs
     )
 
 

@@ -518,6 +518,9 @@ class Job:
         return self.output.stem
 
 
+TAKEN = "taken.json"  # a list of `Taken`, published by the stage ``shots``
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A shot whose frames are those of a shot of an earlier job, so that its render may be taken over."""

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dubkit.cli import (
-    console,
-    events,
-    lazy,
-    options,
-    options as o,
-    progress_bar,
-    run_cmd,
-)
+from dubkit.cli import console, events, lazy, options, options as o, progress_bar, run_cmd
 from dubkit.errors import EXIT_OK, EXIT_PARTIAL
 
 if TYPE_CHECKING:

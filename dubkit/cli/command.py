@@ -98,7 +98,7 @@ _NEEDED = {
 
 def _in_words(error: Any, ctx: Any, args: Sequence[str]) -> Exception:
     """What is wrong with a command line, as dubkit says it; help that was asked for by naming no command stays."""
-    kind, command = type(error).__name__, _path(ctx)
+    kind, command = type(error).__name__, ctx.command_path
     example = _example(ctx.command)
     if kind == "MissingParameter":
         names = [name for name in error.param.opts if name.startswith("--")]
@@ -125,11 +125,6 @@ def _in_words(error: Any, ctx: Any, args: Sequence[str]) -> Exception:
     if extra:
         return UsageError(f"{command} does not take {extra[1]}", hint=example)
     return UsageError(error.message.rstrip("."), hint=f"{command} --help")
-
-
-def _path(ctx: Any) -> str:
-    """The command as it is typed, whatever the program was called."""
-    return " ".join(["dubkit", *ctx.command_path.split()[1:]])
 
 
 def _example(command: Any) -> str | None:
@@ -182,7 +177,7 @@ class DubkitGroup(_HelpPage, TyperGroup):
         except _CommandLineError:
             known = list(self.commands)
             near = get_close_matches(args[0], known, 1, 0.6) or [_MEANT.get(args[0], "")]
-            way = _path(ctx)
+            way = ctx.command_path
             hint = f"{way} --help lists all commands"
             if near[0] in known:
                 hint = f"did you mean {way} {near[0]}? {hint}"

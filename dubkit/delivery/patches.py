@@ -256,7 +256,7 @@ def _write(source: _Source, scratch: Path, out: Path, progress: Progress) -> Del
     made = in_order(make, patches, cores())
     while group := list(islice(made, _TOGETHER)):
         _wrap(source, group)
-        source.remarks += [patch.told for patch in group if patch.told]
+        source.remarks += [patch.remark for patch in group if patch.remark]
         for patch in group:
             clips.append(patch.clip)
             shots.append(_delivered(source, scratch, patch))
@@ -393,7 +393,7 @@ class _Patch:
     coded: Path | None = None  # what goes into the container; None: pictures, each a file
     codec: str = ""
     copied: bool = False  # whether the coded pictures are those of the finished film
-    told: str = ""
+    remark: str = ""
 
 
 def _patch(
@@ -416,18 +416,18 @@ def _patch(
         for number, layer in enumerate(_layers(source, shot, span)):
             _write_picture(folder / names[number], layer)
         return _Patch(shot, replace(clip, file=folder / names[0], sequence=True))
-    picture, told = scratch / f"{name}.coded", ""
+    picture, remark = scratch / f"{name}.coded", ""
     film = (source.made, source.made_info, source.made_pts)
     copied = codec == "source" and concat.copy_frames(*film, span, picture)
     if codec == "source" and not copied:
-        told = f"frames {first} to {last} depend on others: they are coded again"
+        remark = f"frames {first} to {last} depend on others: they are coded again"
     if codec == "prores_4444":
         coded = _encode_layers(source, shot, span, picture)
     else:
         coded = source.made_info.codec if copied else _encode(source, span, picture)
     suffix = container.result_suffix(source.output, coded)
     path = scratch / f"{name}{suffix.lower()}"
-    return _Patch(shot, replace(clip, name=path.name, file=path), picture, coded, copied, told)
+    return _Patch(shot, replace(clip, name=path.name, file=path), picture, coded, copied, remark)
 
 
 def _wrap(source: _Source, patches: Sequence[_Patch]) -> None:

@@ -250,16 +250,16 @@ def attach(
         raise OutputError(
             f"the content credentials do not hold: {'; '.join(checked[1] if checked else ())}"
         )
-    told = []
+    notes = []
     if store is not None:
-        told.append(
+        notes.append(
             f"content credentials are a .c2pa file beside the film: {film.suffix} holds none"
         )
     if signer.test:
-        told.append(
+        notes.append(
             "content credentials are signed with a TEST certificate: they prove nothing of who made this"
         )
-    return tuple(told)
+    return tuple(notes)
 
 
 def sign(

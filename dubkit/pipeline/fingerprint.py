@@ -13,13 +13,13 @@ from pathlib import Path
 
 from dubkit.config.schema import Config
 from dubkit.pipeline.request import RunRequest
-from dubkit.records import Consent, Decision, FileDigest, Job, Shot, StageResult, Taken
+from dubkit.records import TAKEN, Consent, Decision, FileDigest, Job, Shot, StageResult, Taken
 from dubkit.stages.base import Per, Source, Stage
 from dubkit.work import manifest, store
 from dubkit.work.folder import EarlierJob, dub_name, find_shared, intact, picture_name
 
 JOB_UNIT = "job"
-SHOTS, TAKEN = "shots", "taken.json"  # the stage that finds the shots, and what it takes over
+SHOTS = "shots"  # the stage that finds the shots
 FILM = "stitch"  # the stage whose result is the film, so that the container decides about it
 STEM = "stem "  # begins the name of a stem among the inputs
 

@@ -360,19 +360,19 @@ def own_words(speech: Speech | None) -> list[Word]:
     found: list[Word] = []
     for line in speech.lines:
         if line.start is not None and line.end is not None:
-            heard = [w for w in speech.words if line.start <= w.start < line.end]
-            found += _written(line.text.split(), heard, line.end)
+            recognized = [w for w in speech.words if line.start <= w.start < line.end]
+            found += _written(line.text.split(), recognized, line.end)
     return found or list(speech.words)
 
 
-def _written(texts: Sequence[str], heard: Sequence[Word], end: float) -> Iterator[Word]:
-    """A line's own words at the times of those heard; one written otherwise than it is said lasts to the next one."""
+def _written(texts: Sequence[str], recognized: Sequence[Word], end: float) -> Iterator[Word]:
+    """A line's own words at the times of those ``recognized``; one written otherwise lasts to the next."""
     bare = [re.sub(r"\W", "", text).casefold() for text in texts]
     blocks = SequenceMatcher(
-        None, bare, [re.sub(r"\W", "", w.text).casefold() for w in heard], autojunk=False
+        None, bare, [re.sub(r"\W", "", w.text).casefold() for w in recognized], autojunk=False
     ).get_matching_blocks()
-    times = {b.a + k: heard[b.b + k] for b in blocks for k in range(b.size)}
-    at = heard[0].start if heard else end
+    times = {b.a + k: recognized[b.b + k] for b in blocks for k in range(b.size)}
+    at = recognized[0].start if recognized else end
     for number, text in enumerate(texts):
         own = times.get(number)
         following = next((times[n].start for n in range(number + 1, len(texts)) if n in times), end)

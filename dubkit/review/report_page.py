@@ -94,7 +94,7 @@ def make_report(
             if videos != "none":
                 data["film"]["proxy"], why = _film(opened, film, room * MEGABYTE, progress)
                 data["videos"]["film"] = why
-                taken = film.stat().st_size * 4 // 3 if film.exists() else 0
+                taken = _on_page(film.stat().st_size) if film.exists() else 0
                 clips = _clips(opened, facts, progress, workers, limit - taken)
         info = load_film(opened.folder("probe", None))[0] if pictured else None
         for fact in facts:
@@ -113,6 +113,14 @@ def _scratch(target: Path) -> TemporaryDirectory[str]:
         raise OutputError(f"{target} cannot be written: {error.strerror}") from error
 
 
+_CODED = 4 / 3  # what a byte of a video takes on the page
+
+
+def _on_page(size: float) -> float:
+    """Bytes that a video takes as it stands on the page."""
+    return size * _CODED
+
+
 FILM_SHARE = 0.6  # of the room, for the video of the whole film where that does
 
 
@@ -126,7 +134,7 @@ def _film(
         return None, "The job is not finished: the whole film can be played when it is."
     info, pts = load_film(opened.folder("probe", None))
     least = proxies.room_for_film(info.duration)
-    limit = 0.75 * room  # as it stands on the page, a video takes four thirds
+    limit = room / _CODED
     limit = max(FILM_SHARE * limit, min(limit, least))
     task = proxies.FilmTask(opened.run.job.video, dubbed, info, int(pts[0]), limit)
     progress.plan("film", 1, 0, info.frames)
@@ -138,7 +146,7 @@ def _film(
         return None, f"The whole film has no video: {error.message}"
     progress.advance("film", "job", info.frames, 0.0, None)
     if made is None:
-        wanted = ceil(least / 0.75 / MEGABYTE)
+        wanted = ceil(_on_page(least) / MEGABYTE)
         return None, f"The whole film needs more room: --room {wanted} or more."
     return made, ""
 
@@ -384,7 +392,7 @@ def _clips(
     """Videos of the worst shots, as many as there is room for."""
     wanted = [fact for fact in facts if fact.rendered]
     wanted.sort(key=lambda fact: (-fact.table["rank"], fact.shot))
-    taken = 0
+    taken = 0.0
     found: dict[str, proxies.Clip] = {}
     tasks = [_task(opened, fact) for fact in wanted]
     made = map_shots(
@@ -401,7 +409,7 @@ def _clips(
                 fact.table["notes"].append(f"no video: {clip}")
                 progress.warn(f"shot {fact.shot.name} has no video: {clip}")
                 continue
-            taken += len(clip.video) * 4 // 3
+            taken += _on_page(len(clip.video))
             if taken > limit:
                 break
             found[fact.shot.name] = clip

@@ -106,9 +106,8 @@ class Stage:
     identity: Callable[[Config], str] = lambda config: ""
     engines: Callable[[Config], Sequence[Selected]] = lambda config: ()
     gpu: bool = False
-    shown: Callable[[Config], bool] = lambda config: (
-        True
-    )  # False: it is off, and its progress is not shown
+    # False: it is off, and its progress is not shown
+    shown: Callable[[Config], bool] = lambda config: True
     heeds_decision: bool = False  # a person's decision on a shot is part of the unit's fingerprint
     takes_over: bool = False  # it may take over what an earlier cut's job made of the same frames
     fallback: Callable[[StageContext], StageReport] | None = None

@@ -23,14 +23,13 @@ from dubkit.errors import UsageError, WorkError
 from dubkit.media import probe, shotlist
 from dubkit.media.frames import FrameReader
 from dubkit.progress import place_in_film
-from dubkit.records import Doubles, Floats, Integers, Shot, Taken, Transition, VideoInfo
+from dubkit.records import TAKEN, Doubles, Floats, Integers, Shot, Taken, Transition, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 from dubkit.work.store import read_record, write_record
 
 SHOTS = "shots.json"
 LIST = "shots.csv"
-TAKEN = "taken.json"
 _NAMED = 8  # transitions of a kind that a note names
 
 
