@@ -30,9 +30,26 @@ CROP_SIDE = 3.8
 @cache
 def mean_face() -> Floats:
     """(L, 2) landmarks of the mean face in canonical coordinates."""
+    return _template()["mean_face"]
+
+
+def turned_mean_face(yaw: float, pitch: float) -> Floats:
+    """(L, 2) the mean face as a far camera sees it turned by ``yaw`` and ``pitch`` degrees, in its own scale.
+
+    Positive where the nose points to the right of the picture, and up.
+    """
+    template = _template()
+    y, p = math.radians(yaw), math.radians(pitch)
+    x, z = template["mean_face"][:, 0], template["depth"]
+    lifted = template["mean_face"][:, 1] * math.cos(p) + z * math.sin(p)
+    z = z * math.cos(p) - template["mean_face"][:, 1] * math.sin(p)
+    return np.stack([x * math.cos(y) - z * math.sin(y), lifted], 1).astype(np.float32)
+
+
+@cache
+def _template() -> dict[str, Floats]:
     with as_file(files("dubkit") / "weights" / "mean_face.safetensors") as path:
-        points: Floats = load_file(path)["mean_face"]
-    return points
+        return load_file(path)
 
 
 def eye_centers(landmarks: Floats) -> Floats:

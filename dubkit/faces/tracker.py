@@ -30,8 +30,8 @@ from dubkit.records import Detection, FaceState, FaceTrack, Floats, Shot
 
 Views = Callable[[int, int], Iterable[tuple[int, View]]]
 
-# of a tracklet: on held-out films faces have .73 and more; paintings, hands and folds mostly under .6
-MIN_CONFIDENCE = 0.64
+# of a tracklet: on held-out films faces have .73 and more, turned ones too; paintings, hands and folds mostly under .6
+MIN_CONFIDENCE = 0.66
 LOST_PAUSE = 3  # frames between detections that are made because a face was lost
 MAX_MISSES = 3  # detections in a row that may miss a face while its landmarks are still found
 SURE_MISSES = 8  # the same for a face whose landmarks are sure

@@ -107,7 +107,8 @@ def gain(points: Floats, rest: Floats) -> float:
 
 def encode(offsets: Floats) -> Floats:
     """(T, M, 2) offsets from rest -> (T, K) coefficients."""
-    return np.asarray(offsets.reshape(len(offsets), -1) @ basis().encode, np.float32)
+    count = offsets.shape[1] * offsets.shape[2]
+    return np.asarray(offsets.reshape(len(offsets), count) @ basis().encode, np.float32)
 
 
 def decode(coefficients: Floats) -> Floats:

@@ -20,6 +20,7 @@ from dubkit.faces.align import (
     mean_face,
     scale_of,
     similarity,
+    turned_mean_face,
 )
 from dubkit.faces.association import five_points
 
@@ -92,3 +93,23 @@ def test_transforms_written_out_agree_with_the_algebra_of_numpy() -> None:
         assert scale_of(one) == pytest.approx(size, rel=1e-9)
     with pytest.raises(np.linalg.LinAlgError):
         invert(np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]))
+
+
+@given(yaw=st.floats(5, 60), pitch=st.floats(-30, 30))
+def test_a_turned_mean_face_is_the_mirror_image_of_one_turned_the_other_way(
+    yaw: float, pitch: float
+) -> None:
+    right, left = turned_mean_face(yaw, pitch), turned_mean_face(-yaw, pitch)
+    assert right[landmark_layout.MIRROR] * (-1, 1) == pytest.approx(left, abs=1e-5)
+    eyes = eye_centers(right)
+    assert np.ptp(eyes[:, 0]) < 1  # it is narrower
+    assert right[landmark_layout.NOSE_TIP[0], 0] > eyes[:, 0].mean()  # its nose points to the right
+
+
+def test_the_mean_face_that_looks_up_has_its_nose_nearer_to_its_eyes() -> None:
+    def below(pitch: float) -> float:
+        face = turned_mean_face(0, pitch)
+        return float(face[landmark_layout.NOSE_TIP[0], 1] - eye_centers(face)[:, 1].mean())
+
+    assert turned_mean_face(0, 0) == pytest.approx(mean_face())
+    assert below(20) < below(0) < below(-20)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from dubkit.config.schema import FaceSettings
+from dubkit.faces import align, occlusion
 from dubkit.faces.tracker import track_shot
-from dubkit.faces.tracklet import TrackerSettings
+from dubkit.faces.tracklet import Sighting, TrackerSettings, unusual_shape
 from dubkit.records import FaceState, FaceTrack, Shot
+from tests.faces import faces
 from tests.painted import PaintedFilm, PaintedLandmarker, Person, Scene
 
 SETTINGS = TrackerSettings.of(FaceSettings(), 25.0)
@@ -159,3 +161,14 @@ def test_the_same_shot_gives_the_same_tracks() -> None:
     second, _ = follow(scene)
     for a, b in zip(first, second, strict=True):
         assert np.array_equal(a.landmarks, b.landmarks)
+
+
+@pytest.mark.parametrize("yaw", [0, 25, -40, 50])
+def test_a_turned_head_has_a_usual_shape(yaw: float) -> None:
+    face = faces.placed(align.turned_mean_face(yaw, 8), 40, 0.2, 100, 90)
+    pose = np.array([yaw, 8, 0], np.float32)
+    skin = occlusion.skin_of(np.zeros((64, 64, 3), np.uint8), np.full_like(face, 32))
+    sighting = Sighting(face, pose, 1.0, np.zeros(0, np.float32), skin)
+    assert unusual_shape(sighting) == 0
+    if yaw:  # what is no face has a shape that does not go with its pose
+        assert unusual_shape(replace(sighting, pose=-pose)) > 0.05

@@ -26,6 +26,11 @@ def test_shapes_come_back_from_their_coefficients() -> None:
     np.testing.assert_allclose(mouth_shape.encode(offsets), wanted, atol=1e-3)
 
 
+def test_no_mouths_have_no_coefficients() -> None:
+    count = len(mouth_shape.basis().decode)
+    assert mouth_shape.encode(points()[:0]).shape == (0, count)
+
+
 def test_the_resting_mouth_of_a_talker_is_shut() -> None:
     mouth = mouth_shape.resting_mouth(points())
     assert float(mouth_shape.gap(mouth)) == pytest.approx(0.0, abs=1e-4)

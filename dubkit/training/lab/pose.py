@@ -68,6 +68,14 @@ def rotation_angles(face: NDArray[np.floating], template: Template) -> Array:
     return _angles(_rotation(template.points, points - points.mean(0)))
 
 
+def faced(face: NDArray[np.floating], template: Template) -> Array:
+    """One (L, 3) face turned to look straight ahead, around the middle of its rigid points."""
+    points = face[_RIGID].astype(np.float64)
+    middle = points.mean(0)
+    turned: Array = (face - middle) @ _rotation(template.points, points - middle)
+    return turned
+
+
 def _angles(rotation: Array) -> Array:
     """``rotation`` = roll after yaw after pitch, so turning the picture changes roll alone."""
     yaw = np.arcsin(np.clip(rotation[2, 0], -1, 1))
