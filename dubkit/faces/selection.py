@@ -215,6 +215,7 @@ def _main_reason(spans: Sequence[Untouched]) -> str:
 
 
 TRACKS, CHOICES, VOICES = "tracks.npz", "chosen.json", "voices.json"
+DAMAGED = "damaged.json"
 _ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "occlusion")
 
 
@@ -244,6 +245,17 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
 def save_choice(folder: Path, choices: list[TrackChoice]) -> None:
     """Write ``chosen.json``."""
     write_record(folder / CHOICES, choices, list[TrackChoice])
+
+
+def save_damaged(folder: Path, frames: Sequence[int]) -> None:
+    """Keep which frames of the film, of a shot that was read whole, could not be decoded."""
+    write_record(folder / DAMAGED, sorted(set(frames)), list[int])
+
+
+def load_damaged(folder: Path) -> list[int] | None:
+    """What `save_damaged` kept; None where nobody read all of the shot."""
+    path = folder / DAMAGED
+    return read_record(path, list[int]) if path.is_file() else None
 
 
 def load_choice(folder: Path) -> list[TrackChoice]:

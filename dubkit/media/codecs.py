@@ -18,7 +18,7 @@ from av.video.format import VideoFormat
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ConfigError, InputError
 from dubkit.media.fields import woven
-from dubkit.media.planes import alpha_name, plane_format
+from dubkit.media.planes import alpha_name, plane_format, swscale_matrix
 from dubkit.records import Color, VideoInfo
 
 os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder prints its settings otherwise
@@ -105,7 +105,8 @@ def _x265(info: VideoInfo, settings: GenerateSettings) -> dict[str, str]:
         fixed += f":master-display={info.mastering}:hdr10=1"
     if info.light:
         fixed += f":max-cll={info.light}"
-    return {"preset": settings.speed, "crf": f"{settings.quality:g}", "x265-params": fixed}
+    made = {"preset": settings.speed, "crf": f"{settings.quality:g}", "x265-params": fixed}
+    return {**made, "forced-idr": "1"}
 
 
 def _prores(info: VideoInfo, settings: GenerateSettings) -> dict[str, str]:
@@ -270,12 +271,15 @@ def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
     _check(info, name, codec, pixels)
     color = _color(info, codec, pixels)
     full = plane_format(info).full_range
+    matrix = _matrix_loss(info, color, pixels)
     exact = _kind(source) == _kind(pixels) and (full == (color.range == FULL) or _is_rgb(pixels))
-    losses = [*_losses(source, pixels), *_range_loss(info, codec, pixels), *_hidden(info, name)]
+    losses = [*_losses(source, pixels), *matrix, *_range_loss(info, codec, pixels)]
+    losses += _hidden(info, name)
     options = codec.options(info, settings)
     intra = codec.intra or options.get("g") == "1" or "keyint=1" in options.get("x264-params", "")
     first = info.marked if codec.fields else ""
-    return Encoding(encoder, name, pixels, options, exact, color, first, tuple(losses), intra)
+    sure = exact and not matrix
+    return Encoding(encoder, name, pixels, options, sure, color, first, tuple(losses), intra)
 
 
 def _check(info: VideoInfo, name: str, codec: _Codec, pixels: str) -> None:
@@ -386,6 +390,22 @@ def _color(info: VideoInfo, codec: _Codec, pixels: str) -> Color:
 def _range_loss(info: VideoInfo, codec: _Codec, pixels: str) -> list[str]:
     full = plane_format(info).full_range and not plane_format(info).is_rgb
     return ["full range becomes limited range"] if full and codec.limited else []
+
+
+def _matrix_loss(info: VideoInfo, color: Color, pixels: str) -> list[str]:
+    """Samples that become those of another matrix, since the codec states it."""
+    layout = plane_format(info)
+    if layout.is_rgb or _is_rgb(pixels) or color.matrix not in (BIT709, BT2020):
+        return []
+    own = swscale_matrix(layout)
+    if own == color.matrix:
+        return []
+    return [
+        f"colors of {_MATRICES.get(own, f'matrix {own}')} become those of {_MATRICES[color.matrix]}"
+    ]
+
+
+_MATRICES = {1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
 
 
 def _losses(source: str, pixels: str) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def between_groups(
     """
     info, times = probe(segment)
     coded = fields.frame_times(times, info)
-    clean = {*copying.clean_points(segment, info).tolist(), count}
+    clean = {*(int(a) for a, b in copying.places_to_cut(segment, info) if a == b), count}
     borders = [at - start for a, b, _ in own for at in (a, b)]
     if len(coded) != count or not clean.issuperset(borders):
         return [segment]
@@ -231,26 +232,58 @@ def _copy(
     repeated: bool,
 ) -> None:
     try:
-        with _create(out, segments) as (target, stream, lengths):
+        with _create(out, segments) as (target, stream, mixed):
             stream.time_base = time_base
             waiting = iter(times)
-            for piece in segments:
-                header = _header(piece) if lengths else b""
-                form = _Form(
-                    lengths and not copying.has_lengths(header),
-                    copying.parameter_sets(header) if lengths and repeated else [],
-                )
+            for number, piece in enumerate(segments):
+                form = _form(piece, mixed, first=not number, repeated=repeated)
                 _copy_one(_packets(piece), waiting, target, stream, time_base, form)
     except (av.FFmpegError, OSError) as error:
         raise write_failure(out, error) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How packets of H.264 are to be changed where several headers meet."""
+Form = Callable[
+    [bytes, bool], bytes
+]  # a coded picture, and whether it is a key frame, as it goes in
 
-    convert: bool  # to lengths before units
-    sets: Sequence[bytes]  # parameter sets to put before key frames
+
+def _form(piece: Piece, mixed: _Mixed, *, first: bool, repeated: bool) -> Form | None:
+    """How packets of a piece are changed where pictures of several headers meet; None: they are not."""
+    if not mixed.codec:
+        return None
+    header = _header(piece)
+    lengths = copying.has_lengths(header)
+    if mixed.codec == "h264":
+        sets = copying.parameter_sets(header) if repeated else []
+        return partial(_h264, convert=not lengths, sets=sets) if sets or not lengths else None
+    if _is_made(piece):
+        return partial(_renumbered, lengths=lengths, numbers=mixed.numbers)
+    return _FilmOfHevc(lengths, opens=not first)
+
+
+def _h264(data: bytes, key: bool, *, convert: bool, sets: Sequence[bytes]) -> bytes:
+    """With lengths before units, and with parameter sets before key frames."""
+    data = copying.with_lengths(data) if convert else data
+    return copying.with_sets(data, sets) if key else data
+
+
+def _renumbered(data: bytes, key: bool, *, lengths: bool, numbers: copying.Numbers | None) -> bytes:
+    assert numbers is not None
+    found = copying.units(data, lengths=lengths)
+    return copying.with_start_codes(copying.renumbered(found, numbers))
+
+
+class _FilmOfHevc:
+    """Pictures of the film, with start codes; the first of a span that ``opens`` follows upon other pictures."""
+
+    def __init__(self, lengths: bool, *, opens: bool) -> None:
+        self._lengths, self._opens = lengths, opens
+
+    def __call__(self, data: bytes, key: bool) -> bytes:
+        found = copying.units(data, lengths=self._lengths)
+        if self._opens:
+            found, self._opens = copying.as_broken_link(found), False
+        return copying.with_start_codes(found) if self._lengths or key else data
 
 
 def _copy_one(
@@ -259,16 +292,15 @@ def _copy_one(
     target: OutputContainer,
     stream: VideoStream,
     time_base: Fraction,
-    form: _Form,
+    form: Form | None,
 ) -> None:
     for packet in packets:
         timed = next(waiting, None)
         if timed is None:
             return
-        if form.convert or (form.sets and packet.is_keyframe):
-            key, data = packet.is_keyframe, bytes(packet)
-            data = copying.with_lengths(data) if form.convert else data
-            again: Any = Packet(copying.with_sets(data, form.sets) if key else data)
+        if form is not None:
+            key = packet.is_keyframe
+            again: Any = Packet(form(bytes(packet), key))
             packet = again
             packet.is_keyframe = key
         packet.stream = stream
@@ -277,18 +309,22 @@ def _copy_one(
         target.mux(packet)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """Pictures of the film's own header and of an encoder's that go into one stream."""
+
+    codec: str = ""  # h264 or hevc; nothing: they need no change
+    numbers: copying.Numbers | None = None  # of the encoder's parameter sets of HEVC
+
+
 @contextmanager
 def _create(
     out: Path, segments: Sequence[Piece]
-) -> Iterator[tuple[OutputContainer, VideoStream, bool]]:
-    """An output with one stream of the segments' codec, and whether H.264 of several headers goes in.
-
-    Such packets are to be given the form that MOV keeps.
-    """
+) -> Iterator[tuple[OutputContainer, VideoStream, _Mixed]]:
+    """An output with one stream of the segments' codec, and whether pictures of several headers go in."""
     made = next((piece for piece in segments if _is_made(piece)), None)
     span = next((piece for piece in segments if not _is_made(piece)), None)
     like = _file(made or span or Path())
-    headers = [header for piece in (span, made) if piece for header in (_header(piece),) if header]
     with open_media(like) as source:
         template = film_stream(source)
         if template is None:
@@ -299,10 +335,26 @@ def _create(
             stream = target.add_stream_from_template(template, opaque=True)
             if carrier in source.format.name.split(","):
                 stream.codec_context.codec_tag = template.codec_context.codec_tag
-            mixed = codec == "h264" and span is not None
-            if mixed:
-                stream.codec_context.extradata = copying.joined_header(*headers)
+            mixed = _Mixed()
+            if span is not None and codec in ("h264", "hevc"):
+                headers = [_header(piece) for piece in (span, made) if piece]
+                mixed, header = _joined(codec, [header for header in headers if header])
+                stream.codec_context.extradata = header
             yield target, stream, mixed
+
+
+def _joined(codec: str, headers: Sequence[bytes]) -> tuple[_Mixed, bytes]:
+    """How the film's pictures and an encoder's meet, whose headers these are, and the header of both."""
+    if codec == "h264":
+        return _Mixed(codec), copying.joined_header(*headers)
+    film, *rest = headers
+    numbers = copying.free_numbers(film)
+    sets = copying.hevc_sets(film)
+    if rest and numbers is None:
+        raise OutputError("the parameter sets of the film's HEVC cannot be read")
+    if numbers is not None:
+        sets += [u for made in rest for u in copying.renumbered(copying.hevc_sets(made), numbers)]
+    return _Mixed(codec, numbers), copying.with_start_codes(sets)
 
 
 def _is_made(piece: Piece) -> bool:
@@ -314,9 +366,7 @@ def _file(piece: Piece) -> Path:
 
 
 def _header(piece: Piece) -> bytes:
-    with open_media(_file(piece)) as container:
-        stream = film_stream(container)
-        return copying.header_of(stream) if stream else b""
+    return copying.film_header(_file(piece))
 
 
 SECONDS = 0.16  # of a fade

@@ -1,13 +1,16 @@
 """Coded pictures of the film that go into the result as they are: which may, and how they meet those that were made.
 
 Codecs in which every frame stands for itself are cut anywhere; others between groups of pictures that need nothing
-from outside. H.264 keeps the parameter sets of the film and of the encoder side by side, under numbers of their own.
+from outside. H.264 and HEVC keep the parameter sets of the film and of the encoder side by side, under numbers of
+their own. An open group of HEVC is cut as the standard splices it: pictures before its first one (RASL) are encoded
+again, and that one is called a broken link, where it comes first.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +18,30 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from dubkit.config.schema import GenerateSettings
+from dubkit.media.captions import escaped
 from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
 from dubkit.records import Integers, Mask, VideoInfo
 
-# HEVC's encoder numbers its parameter sets as the film does; FFV1 and HuffYUV keep tables outside the pictures
+# FFV1 and HuffYUV keep tables outside the pictures, AV1 and HEVC of several layers are not cut here
 _INTRA = ("prores", "dnxhd", "mjpeg", "v210", "v410", "r210", "png", "jpeg2000", "cfhd", "dvvideo")
-_GROUPS = ("h264", "mpeg2video", "vp8", "vp9")
+_GROUPS = ("h264", "hevc", "mpeg2video", "vp8", "vp9")
 _START = b"\x00\x00\x01"
 _SPS, _PPS, _IDR = 7, 8, 5
+_VIDEO, _SEQUENCE, _PICTURE = 32, 33, 34  # parameter sets of HEVC
+_RANDOM, _BROKEN, _CLEAN = range(16, 24), 18, 21  # HEVC: random access, BLA_N_LP, CRA
+_NONE = np.zeros((0, 2), np.int64)
 
 
-def clean_points(path: Path, info: VideoInfo) -> Integers:
-    """Frames at which the coded film can be cut: what comes before and what comes after need nothing of each other.
+def places_to_cut(path: Path, info: VideoInfo) -> Integers:
+    """(N, 2) frames at which the coded film can be cut, counted as coded: an end before it, and the start after it.
 
-    Counted as coded. Empty where the coded pictures are not just those that are shown, in packets of their own.
+    What comes before the end, and what comes from the start on, need nothing of each other; frames between them (in
+    open groups of HEVC only) need both. Empty where the coded pictures are not just those that are shown, in packets
+    of their own.
     """
     if not info.timed or info.codec not in (*_INTRA, *_GROUPS):
-        return np.zeros(0, np.int64)
+        return _NONE
     shown: list[int] = []
     keys: list[bool] = []
     with open_media(path) as container:
@@ -43,7 +52,7 @@ def clean_points(path: Path, info: VideoInfo) -> Integers:
             if not packet.size:
                 continue
             if packet.pts is None or packet.is_discard:
-                return np.zeros(0, np.int64)
+                return _NONE
             shown.append(packet.pts)
             keys.append(
                 packet.is_keyframe
@@ -51,12 +60,17 @@ def clean_points(path: Path, info: VideoInfo) -> Integers:
             )
     pts = np.array(shown, np.int64)
     if len(pts) != info.frames // info.lines or len(set(shown)) != len(shown):
-        return np.zeros(0, np.int64)
+        return _NONE
     ranks = np.empty(len(pts), np.int64)
     ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))
     before = np.concatenate([[-1], np.maximum.accumulate(ranks)[:-1]])
-    clean = np.array(keys, np.bool_) & (before == np.arange(len(pts)) - 1) & (ranks == before + 1)
-    return np.asarray(np.flatnonzero(clean), np.int64)
+    places = np.array(keys, np.bool_) & (before == np.arange(len(pts)) - 1)
+    if (
+        info.codec != "hevc"
+    ):  # only there nothing after a key frame may need what is shown before it
+        places &= ranks == before + 1
+    ends = np.flatnonzero(places)
+    return np.stack([ends, ranks[ends]], 1).astype(np.int64)
 
 
 def can_meet(info: VideoInfo, encoding: Encoding, settings: GenerateSettings) -> bool:
@@ -72,30 +86,23 @@ def stands_alone(codec: str) -> bool:
     return codec in _INTRA
 
 
-def copied_span(start: int, end: int, clean: Integers, frames: int) -> tuple[int, int]:
-    """The largest span within ``start`` to ``end`` (excluded) between two places to cut; empty: ``(end, end)``."""
-    inside = clean[(clean >= start) & (clean <= end)]
-    last = end if end == frames else int(inside[-1]) if len(inside) else end
-    if not len(inside) or int(inside[0]) >= last:
+def copied_span(start: int, end: int, places: Integers, frames: int) -> tuple[int, int]:
+    """The largest span within ``start`` to ``end`` (excluded) between two `places_to_cut`; empty: ``(end, end)``."""
+    starts = places[(places[:, 1] >= start) & (places[:, 1] <= end), 1]
+    ends = places[(places[:, 0] >= start) & (places[:, 0] <= end), 0]
+    last = end if end == frames else int(ends[-1]) if len(ends) else end
+    if not len(starts) or int(starts[0]) >= last:
         return end, end
-    return int(inside[0]), last
+    return int(starts[0]), last
 
 
 def unpainted_groups(
-    start: int, painted: Mask, clean: Integers, frames: int
+    start: int, painted: Mask, places: Integers, frames: int
 ) -> list[tuple[int, int]]:
-    """Spans from place to cut to place to cut of a shot that begins with frame ``start``; none is ``painted`` (N,)."""
-    end = start + len(painted)
-    borders = [int(at) for at in clean if start <= at <= end]
-    if end == frames and end not in borders:
-        borders.append(end)
-    found: list[tuple[int, int]] = []
-    for a, b in pairwise(borders):
-        if painted[a - start : b - start].any():
-            continue
-        joins = bool(found) and found[-1][1] == a
-        found[-1:] = [(found[-1][0], b)] if joins else [*found[-1:], (a, b)]
-    return found
+    """Spans between two `places_to_cut` of a shot that begins with frame ``start``; none is ``painted`` (N,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], painted, [True]]).astype(np.int8)))
+    found = (copied_span(start + a, start + b, places, frames) for a, b in edges.reshape(-1, 2))
+    return [span for span in found if span[0] < span[1]]
 
 
 def packets_between(
@@ -206,14 +213,136 @@ def set_number(unit: bytes) -> int:
 
 def free_number(path: Path) -> int | None:
     """A number of parameter sets that a film of H.264 leaves free; None where its header cannot be told."""
-    with open_media(path) as container:
-        stream = film_stream(container)
-        header = stream.codec_context.extradata if stream else None
-    sets = parameter_sets(header or b"")
+    sets = parameter_sets(film_header(path))
     used = {set_number(unit) for unit in sets if unit[0] & 31 == _SPS}
     return next(n for n in range(31) if n not in used) if used else None
+
+
+def film_header(path: Path) -> bytes:
+    """The header of a film's pictures."""
+    with open_media(path) as container:
+        stream = film_stream(container)
+        return header_of(stream) if stream else b""
 
 
 def header_of(stream: VideoStream) -> bytes:
     """A stream's header."""
     return stream.codec_context.extradata or b""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Of parameter sets of HEVC: those that an encoder's get beside a film's."""
+
+    sequence: int  # of the video and the sequence parameter set
+    picture: (
+        int  # 15 to 30, whose codes are one byte longer than that of 0: slices keep their alignment
+    )
+
+
+def free_numbers(header: bytes) -> Numbers | None:
+    """Numbers that a film of HEVC leaves free; None where its header holds no parameter sets."""
+    sets = hevc_sets(header)
+    sequences = {_sequence_number(unit)[0] for unit in sets if _kind(unit) == _SEQUENCE}
+    videos = {unit[2] >> 4 for unit in sets if _kind(unit) == _VIDEO}
+    pictures = {_golomb(_bits(unit), 0)[0] for unit in sets if _kind(unit) == _PICTURE}
+    if not (sequences and videos and pictures):
+        return None
+    sequence = next((n for n in range(1, 16) if n not in sequences | videos), None)
+    picture = next((n for n in range(30, 14, -1) if n not in pictures), None)
+    return None if sequence is None or picture is None else Numbers(sequence, picture)
+
+
+def hevc_sets(header: bytes) -> list[bytes]:
+    """The parameter sets of HEVC in a stream's header, with start codes or as MP4 keeps it."""
+    if not has_lengths(header):
+        return [unit for unit in units(header, lengths=False) if _kind(unit) in range(32, 35)]
+    found, at = [], 23
+    for _ in range(header[22] if len(header) > at and header[21] & 3 == 3 else 0):
+        kind, count = header[at] & 63, int.from_bytes(header[at + 1 : at + 3], "big")
+        at += 3
+        for _ in range(count):
+            size = int.from_bytes(header[at : at + 2], "big")
+            if kind in range(32, 35):
+                found.append(header[at + 2 : at + 2 + size])
+            at += 2 + size
+    return found
+
+
+def with_start_codes(found: Sequence[bytes]) -> bytes:
+    """NAL units as streams without a container have them."""
+    return b"".join(b"\x00" + _START + unit for unit in found)
+
+
+def renumbered(found: Sequence[bytes], numbers: Numbers) -> list[bytes]:
+    """NAL units of HEVC whose parameter sets all have the number 0, with other ``numbers``. Raises ValueError."""
+    return [_renumbered(unit, numbers) for unit in found]
+
+
+def _renumbered(unit: bytes, numbers: Numbers) -> bytes:
+    kind, code = _kind(unit), f"{numbers.picture + 1:09b}"
+    if kind < _VIDEO:
+        at = (
+            2 if kind in _RANDOM else 1
+        )  # first slice of the picture; of random access one flag more
+        first = f"{unit[2]:08b}"
+        if first[at] != "1":
+            raise ValueError("a slice of another parameter set")
+        changed = int(first[:at] + code + first[at + 1 :], 2).to_bytes(2, "big")
+        return unit[:2] + changed + unit[3:]
+    if kind not in (_VIDEO, _SEQUENCE, _PICTURE):
+        return unit
+    bits, own = _bits(unit), f"{numbers.sequence:04b}"
+    sequence = f"{numbers.sequence + 1:b}"
+    sequence = "0" * (len(sequence) - 1) + sequence
+    if kind == _VIDEO:
+        bits = own + bits[4:]
+    elif kind == _SEQUENCE:
+        number, at, after = _sequence_number(unit)
+        if number:
+            raise ValueError("a sequence parameter set of another number")
+        bits = own + bits[4:at] + sequence + bits[after:]
+    else:
+        if not bits.startswith("11"):
+            raise ValueError("a picture parameter set of another number")
+        bits = code + sequence + bits[2:]
+    bits = bits.rstrip("0")  # up to the bit that ends them
+    bits += "0" * (-len(bits) % 8)
+    return unit[:2] + escaped(int(bits, 2).to_bytes(len(bits) // 8, "big"))
+
+
+def as_broken_link(found: Sequence[bytes]) -> list[bytes]:
+    """The units of a picture of clean random access, said to follow upon another film (BLA); others as they are."""
+    return [
+        bytes([unit[0] & 0x81 | _BROKEN << 1]) + unit[1:] if _kind(unit) == _CLEAN else unit
+        for unit in found
+    ]
+
+
+def _kind(unit: bytes) -> int:
+    return unit[0] >> 1 & 63
+
+
+def _bits(unit: bytes) -> str:
+    """What a unit of HEVC holds after its header, without what keeps start codes out."""
+    plain = re.sub(rb"\x00\x00\x03", b"\x00\x00", unit[2:])
+    return "".join(f"{byte:08b}" for byte in plain)
+
+
+def _golomb(bits: str, at: int) -> tuple[int, int]:
+    """A number coded at ``at``, and where the next one begins."""
+    zeros = bits.index("1", at) - at
+    after = at + 2 * zeros + 1
+    return int(bits[at + zeros : after], 2) - 1, after
+
+
+def _sequence_number(unit: bytes) -> tuple[int, int, int]:
+    """The number of a sequence parameter set of HEVC, and where its code begins and ends."""
+    bits = _bits(unit)
+    layers = int(bits[4:7], 2)
+    at = 8 + 96  # the profile, and the level
+    flags = bits[at : at + 2 * layers]
+    at += 16 if layers else 0
+    at += sum(88 * (flags[k] == "1") + 8 * (flags[k + 1] == "1") for k in range(0, 2 * layers, 2))
+    number, after = _golomb(bits, at)
+    return number, at, after

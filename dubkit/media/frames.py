@@ -112,7 +112,8 @@ class FrameReader:
     """Reads pictures of a film by index, exactly.
 
     The n-th picture of the film is always the n-th time in ``pts``: one that is missing or cannot
-    be decoded is replaced by the picture before it and named in `damaged`.
+    be decoded is replaced by the picture before it and named in `damaged`, as is one of which the decoder could read
+    a part only.
     """
 
     def __init__(self, path: Path, info: VideoInfo, pts: Integers, threads: int = 0) -> None:
@@ -121,13 +122,15 @@ class FrameReader:
         self.pts = pts
         self.threads = threads
         self.format = plane_format(info)
-        self.damaged: list[int] = []  # pictures that were read and could not be decoded
+        self.damaged: list[
+            int
+        ] = []  # pictures that were read and could not be decoded, or not all of them
         self._scaler = VideoReformatter()
         self._stored = alpha_name(info.pixel_format) if info.alpha else info.pixel_format
 
     @property
     def repaired(self) -> int:
-        """How many pictures that were read could not be decoded."""
+        """How many pictures that were read are damaged."""
         return len(self.damaged)
 
     def read(self, start: int, end: int) -> Iterator[Frame]:
@@ -149,6 +152,8 @@ class FrameReader:
                 self.damaged.append(missing)
                 yield self._frame(missing, decoded if last is None else last)
             if index < end:
+                if decoded.is_corrupt:
+                    self.damaged.append(index)
                 yield self._frame(index, decoded)
             expected, last = index + 1, decoded
             if expected >= end:

@@ -181,13 +181,16 @@ def _name(path: Path) -> str:
 
 def _picture(info: VideoInfo, codec: str, suffix: str) -> list[str]:
     """Options of the pictures, whose codec is ``codec``, and of the file."""
-    options = ["-c:v:0", "copy", "-fflags", "+bitexact"]
+    options = ["-c:v:0", "copy", "-disposition:v:0", "default", "-fflags", "+bitexact"]
     options += ["-flags:v", "+bitexact", "-flags:a", "+bitexact"]
     if info.pixel_aspect != 1:
         shape = info.pixel_aspect * info.width / (info.height * info.lines)
         options += ["-aspect:v:0", f"{shape.numerator}:{shape.denominator}"]
-    if suffix in (".mxf", ".mkv", ".webm") and info.rate:  # stated apart from the times
-        options += ["-r:v:0", str(info.rate / info.lines)]
+    rate = info.rate
+    if suffix == ".avi" and info.container == "avi":  # its frames, some empty, follow at this rate
+        rate = rate or 1 / info.time_base
+    if suffix in (".mxf", ".mkv", ".webm", ".avi") and rate:  # stated apart from the times
+        options += ["-r:v:0", str(rate / info.lines)]
     if suffix in streams.ISO:
         options += ["-movflags", "+faststart"]
         scale = info.time_base.denominator // info.lines

@@ -7,6 +7,7 @@ samples. In both, pixel centers are at integers. All transforms are 2 x 3 float6
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -350,3 +351,20 @@ def _gray_matrix(layout: PlaneFormat) -> Matrix:
     black, peak, _, _ = _levels(layout)
     scale = 255 / (peak - black)
     return np.hstack([np.eye(3) * scale, np.full((3, 1), -black * scale)])
+
+
+def changed_part(
+    before: Sequence[Plane], after: Sequence[Plane]
+) -> tuple[float, float, float, float] | None:
+    """The box of samples that differ, ``x0 y0 x1 y1`` as shares of width and height; None where none does."""
+    boxes = []
+    for old, new in zip(before, after, strict=True):
+        rows, columns = (np.nonzero((old != new).any(axis))[0] for axis in (1, 0))
+        if len(rows):
+            height, width = old.shape
+            edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+            boxes.append(np.array(edges, np.float64) / (width, height, width, height))
+    if not boxes:
+        return None
+    low, high = np.min(boxes, 0)[:2], np.max(boxes, 0)[2:]
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])

@@ -30,6 +30,7 @@ _COARSE_QUALITY, _COARSE_PSNR = (
 _SMALL, _LEAST_SHRINK = 64, 8  # pixels on the long side; of a small picture at most an eighth
 _MOST_SAMPLES = 6
 _ROUNDED = 1e-3  # of an aspect
+_SLOWER = 0.01  # of a rate, by which a container's rounded times may state another
 _APART = 0.1  # seconds by which sound and pictures may begin apart
 
 
@@ -129,7 +130,11 @@ def _picture_facts(film: Path, made: VideoInfo, promise: Promise) -> list[str]:
 def _container_facts(film: Path, promise: Promise) -> list[str]:
     """Time code, and whether sound and pictures begin together."""
     told = []
+    rate = promise.info.rate
     with open_media(promise.source) as source, open_media(film) as result:
+        stated = result.streams.video[0].average_rate
+        if rate and stated and abs(float(stated * promise.info.lines / rate) - 1) > _SLOWER:
+            told.append(f"a rate of {stated} frames/s instead of {rate / promise.info.lines}")
         before, after = timecode.stated(source), timecode.stated(result)
         if before and promise.plan.keeps_timecode and before != after:
             told.append(f"time code {after or 'missing'} instead of {before}")

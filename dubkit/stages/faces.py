@@ -1,7 +1,7 @@
 """Stage ``faces``: the faces of one shot, followed from frame to frame, and which of them are dubbed.
 
-Writes ``tracks.npz``, ``chosen.json`` and ``voices.json`` (`dubkit.faces.selection`). A shot without a face is a normal
-result with no tracks.
+Writes ``tracks.npz``, ``chosen.json``, ``voices.json`` and ``damaged.json`` (`dubkit.faces.selection`). A shot without
+a face is a normal result with no tracks.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ def run(context: StageContext) -> StageReport:
     selection.save_tracks(context.out, tracks)
     selection.save_choice(context.out, choices)
     selection.save_voices(context.out, spoken.voices)
+    if context.taken is None:  # all of the shot was read
+        selection.save_damaged(context.out, reader.damaged)
     return StageReport(
         engine=f"{detector.name} {detector.version}, {landmarker.name} {landmarker.version}",
         notes=(

@@ -10,7 +10,6 @@ Publishes ``segment.nut``, ``result.json``, ``chosen.json`` (the frames of each 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,19 +18,25 @@ from typing import cast
 import cv2
 import numpy as np
 
-from dubkit.config.schema import Config, GenerateSettings
+from dubkit.config.schema import Config
 from dubkit.engines import base, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.faces import smooth
 from dubkit.faces.people import Role, as_cast, load_roles
-from dubkit.faces.selection import load_choice, load_tracks, load_voices, save_choice
+from dubkit.faces.selection import (
+    load_choice,
+    load_damaged,
+    load_tracks,
+    load_voices,
+    save_choice,
+)
 from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
 from dubkit.media import audio, codecs, concat, copying, label
 from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.planes import Plane
+from dubkit.media.planes import Plane, changed_part
 from dubkit.media.result_check import Sample
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import FaceChecks, load_gate
@@ -326,7 +331,9 @@ def keep_original(context: StageContext) -> StageReport:
 def _damage(result: GenerateResult) -> tuple[str, ...]:
     if not result.repaired:
         return ()
-    return (f"{result.repaired} pictures cannot be decoded: each repeats its neighbor",)
+    count = result.repaired
+    what = "1 picture is damaged: it" if count == 1 else f"{count} pictures are damaged: each"
+    return (f"{what} shows what could be decoded of it, or repeats its neighbor",)
 
 
 def render(
@@ -346,10 +353,10 @@ def render(
     frames = reader.read(shot.start, shot.end)
     sample = None
     encoding = shot_encoding(context, info)
-    places = range(shot.start, shot.end)
-    painted = [any(r.touches(i) for r in renderers) for i in places]
+    every = range(shot.start, shot.end)
+    painted = [any(r.touches(i) for r in renderers) for i in every]
     wanted = [
-        p or (shown is not None and shown.touches(i)) for p, i in zip(painted, places, strict=True)
+        p or (shown is not None and shown.touches(i)) for p, i in zip(painted, every, strict=True)
     ]
     if not any(wanted):
         untouched = _untouched(context, info, pts, encoding, len(renderers))
@@ -357,8 +364,9 @@ def render(
             write_record(context.out / RESULT, untouched)
             return untouched
     groups = _unpainted_groups(context, info, encoding, wanted)
-    clean = info.lines * probe.load_clean_points(context.folder("probe")) if groups else ()
-    keys = [(at - shot.start) // info.lines for at in clean if any(a <= at <= b for a, b in groups)]
+    places = probe.load_places_to_cut(context.folder("probe")).ravel() if groups else ()
+    cuts = {int(at) for at in places if any(a <= info.lines * at <= b for a, b in groups)}
+    keys = [at - shot.start // info.lines for at in cuts]
     segment = context.out / SEGMENT
     with FrameWriter(segment, info, settings, encoding=encoding, keys=keys) as writer:
         for made in counted(
@@ -369,7 +377,8 @@ def render(
             made = _labeled(made, shown)
             writer.write(made.planes, made.source.pts, made.source.extras)
             if sample is None:
-                sample = Sample(shot.start, _changed(made) if made.painted else None)
+                changed = changed_part(made.source.planes, made.planes) if made.painted else None
+                sample = Sample(shot.start, changed)
     done = (shot.frames, any(wanted), sum(painted), len(renderers), reader.repaired)
     spans, mouths = (
         tuple((shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(rows)))
@@ -414,23 +423,25 @@ def _unpainted_groups(
     damaged: Sequence[int] = (),
 ) -> tuple[tuple[int, int], ...]:
     """Frames of the shot, in whole groups, whose coded pictures can stand beside those that are made."""
-    shot, lines, settings = _shot(context), info.lines, context.config.generate
-    if copying.stands_alone(info.codec) or not _can_meet(info, encoding, settings):
+    shot, lines = _shot(context), info.lines
+    if copying.stands_alone(info.codec) or not _can_meet(context, info, encoding):
         return ()
-    clean = probe.load_clean_points(context.folder("probe"))
+    places = probe.load_places_to_cut(context.folder("probe"))
     coded = np.array(painted, np.bool_)
     coded[[at - shot.start for at in damaged]] = True
     pairs = np.pad(coded, (0, -len(coded) % lines)).reshape(-1, lines)
     whole = np.asarray(pairs.any(1), np.bool_)
-    found = copying.unpainted_groups(shot.start // lines, whole, clean, info.frames // lines)
+    found = copying.unpainted_groups(shot.start // lines, whole, places, info.frames // lines)
     return tuple((a * lines, b * lines) for a, b in found)
 
 
-def _can_meet(info: VideoInfo, encoding: codecs.Encoding, settings: GenerateSettings) -> bool:
-    """Whether coded pictures of the film may stand beside those that are made; H.264's headers have to differ."""
-    h264 = encoding.codec == "h264"
-    numbered = not h264 or "sps-id" in encoding.options["x264-params"]
-    return copying.can_meet(info, encoding, settings) and numbered
+def _can_meet(context: StageContext, info: VideoInfo, encoding: codecs.Encoding) -> bool:
+    """Whether coded pictures of the film may stand beside those that are made; their headers have to differ."""
+    if not copying.can_meet(info, encoding, context.config.generate):
+        return False
+    if encoding.codec == "hevc":
+        return copying.free_numbers(copying.film_header(context.job.video)) is not None
+    return encoding.codec != "h264" or "sps-id" in encoding.options["x264-params"]
 
 
 def _untouched(
@@ -442,55 +453,40 @@ def _untouched(
 ) -> GenerateResult | None:
     """The result of a shot in which nothing is painted: its coded pictures, and what lies before and after encoded.
 
-    None where nothing can be copied. Every picture is decoded all the same: one that cannot be is encoded again,
-    with all of the shot.
+    None where nothing can be copied, or a picture cannot be decoded: its group is encoded again.
     """
     settings, shot, lines = context.config.generate, _shot(context), info.lines
-    if not _can_meet(info, encoding, settings):
+    if not _can_meet(context, info, encoding):
         return None
-    clean = probe.load_clean_points(context.folder("probe"))
+    places = probe.load_places_to_cut(context.folder("probe"))
     first, last = copying.copied_span(
-        shot.start // lines, shot.end // lines, clean, info.frames // lines
+        shot.start // lines, shot.end // lines, places, info.frames // lines
     )
     if first >= last:
         return None
     first, last = first * lines, last * lines
-    reader = FrameReader(context.job.video, info, pts)
-    ends = {HEAD: (shot.start, first), TAIL: (last, shot.end)}
-    with ExitStack() as opened:
-        writers = {}
-        for name, (start, end) in ends.items():
-            if start < end:
-                writer = FrameWriter(context.out / name, info, settings, encoding=encoding)
-                writers[name] = opened.enter_context(writer)
-        for frame in reader.read(shot.start, shot.end):
-            place = HEAD if frame.index < first else TAIL if frame.index >= last else None
-            if place is not None:
-                writers[place].write(frame.planes, frame.pts, frame.extras)
-    if reader.repaired:
-        for name in ends:
-            (context.out / name).unlink(missing_ok=True)
+    if _damaged(context, info, pts):
         return None
+    for name, (start, end) in {HEAD: (shot.start, first), TAIL: (last, shot.end)}.items():
+        if start < end:
+            frames = FrameReader(context.job.video, info, pts).read(start, end)
+            with FrameWriter(context.out / name, info, settings, encoding=encoding) as writer:
+                for frame in frames:
+                    writer.write(frame.planes, frame.pts, frame.extras)
     sample = Sample(shot.start)
     return GenerateResult(shot.frames, False, 0, faces, 0, sample, (first, last))
 
 
-def _changed(made: _Made) -> tuple[float, float, float, float] | None:
-    """The part of a picture that was painted, as shares of its width and height."""
-    boxes = []
-    for before, after in zip(made.source.planes, made.planes, strict=True):
-        rows, columns = (
-            np.nonzero((before != after).any(1))[0],
-            np.nonzero((before != after).any(0))[0],
-        )
-        if len(rows):
-            height, width = before.shape
-            edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-            boxes.append(np.array(edges, np.float64) / (width, height, width, height))
-    if not boxes:
-        return None
-    low, high = np.min(boxes, 0)[:2], np.max(boxes, 0)[2:]
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+def _damaged(context: StageContext, info: VideoInfo, pts: Integers) -> Sequence[int]:
+    """Frames of the shot that cannot be decoded: known from the look for faces, else looked for."""
+    folders = context.inputs.get("faces", ())
+    known = load_damaged(folders[0]) if folders else None
+    if known is not None:
+        return known
+    reader, shot = FrameReader(context.job.video, info, pts), _shot(context)
+    for _ in reader.read(shot.start, shot.end):
+        pass
+    return reader.damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,7 +529,7 @@ STAGE = Stage(
     source=Source.DUB,
     after=("probe", "faces", "references", "timing"),
     run=run,
-    version=8,
+    version=9,
     sections=("generate",),
     files=("video",),
     identity=identity,

@@ -9,7 +9,7 @@ import numpy as np
 from dubkit.config.schema import ProbeSettings
 from dubkit.errors import InputError, ToolError, WorkError
 from dubkit.media import loudness
-from dubkit.media.copying import clean_points
+from dubkit.media.copying import places_to_cut
 from dubkit.media.probe import probe
 from dubkit.records import Integers, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -18,7 +18,7 @@ from dubkit.work.store import load_array, read_record, write_record
 NOTED = 1.0  # seconds between the ends of film and dub that are no accident: told before a run
 VIDEO = "video.json"
 PTS = "pts.npy"
-CLEAN = "clean.npy"  # frames at which the coded film can be cut, see `copying.clean_points`
+CUTS = "cuts.npy"  # where the coded film can be cut, see `copying.places_to_cut`
 
 
 def load_film(folder: Path) -> tuple[VideoInfo, Integers]:
@@ -33,9 +33,9 @@ def load_film(folder: Path) -> tuple[VideoInfo, Integers]:
     return read_record(folder / VIDEO, VideoInfo), pts
 
 
-def load_clean_points(folder: Path) -> Integers:
-    """Frames, counted as coded, at which the coded film can be cut."""
-    found: Integers = load_array(folder / CLEAN)
+def load_places_to_cut(folder: Path) -> Integers:
+    """Where the coded film can be cut: `copying.places_to_cut`."""
+    found: Integers = load_array(folder / CUTS)
     return found
 
 
@@ -47,7 +47,7 @@ def run(context: StageContext) -> StageReport:
     loud = _loudness(context.job.video, info)
     write_record(context.out / VIDEO, info)
     np.save(context.out / PTS, pts, allow_pickle=False)
-    np.save(context.out / CLEAN, clean_points(context.job.video, info), allow_pickle=False)
+    np.save(context.out / CUTS, places_to_cut(context.job.video, info), allow_pickle=False)
     return StageReport(
         warnings=tuple(_remarks(info)),
         facts={
@@ -107,7 +107,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=(),
     run=run,
-    version=4,
+    version=5,
     sections=("probe",),
     files=("video",),
 )

@@ -34,7 +34,7 @@ from dubkit.metrics.gate_limits import GateResult, load_gate
 from dubkit.records import Integers, Job, Placement, Shot, StreamInfo, VideoInfo
 from dubkit.speech.timing import load_speech
 from dubkit.stages import base, conform, generate
-from dubkit.stages.probe import load_clean_points, load_film
+from dubkit.stages.probe import load_film, load_places_to_cut
 from dubkit.stages.shots import load_shots
 from dubkit.version import __version__
 from dubkit.work.store import digest_file, read_record, write_record
@@ -183,6 +183,8 @@ def _times(pts: Pts, info: VideoInfo) -> tuple[Pts, Fraction]:
     Muxers derive the rate that a file states from these times: milliseconds of 23.976 frames/s make another one.
     """
     whole = fields.woven(info)
+    if whole.frames == 1:  # no time follows that says how long it is shown
+        return fields.frame_times(pts - pts[0], info), 1 / whole.average_rate
     if whole.rate is None or (1 / (whole.rate * whole.time_base)).denominator == 1:
         return fields.frame_times(pts, info), whole.time_base
     count = len(fields.frame_times(pts, info))
@@ -262,7 +264,7 @@ class _Coded:
         anywhere = (
             copying.stands_alone(info.codec)
             and copying.can_meet(info, codecs.encoding_for(info, settings), settings)
-            and len(load_clean_points(context.folder("probe"))) == len(times)
+            and len(load_places_to_cut(context.folder("probe"))) == len(times)
         )
         return cls(context.job.video, times, info, anywhere)
 

@@ -16,32 +16,47 @@ from dubkit.config.schema import Config
 from dubkit.errors import OutputError
 from dubkit.media.concat import Span, join_segments
 from dubkit.media.copying import (
-    clean_points,
+    Numbers,
+    as_broken_link,
     copied_span,
+    film_header,
+    free_numbers,
     has_lengths,
+    hevc_sets,
     joined_header,
     parameter_sets,
+    places_to_cut,
+    renumbered,
     units,
     unpainted_groups,
     with_lengths,
+    with_start_codes,
 )
 from dubkit.media.frames import FrameReader
 from dubkit.media.mux import Wrapped, wrap_pictures
 from dubkit.media.probe import probe
 from dubkit.pipeline.job import deliver
-from dubkit.records import Job
+from dubkit.records import Integers, Job
 from dubkit.stages.generate import HEAD, RESULT, SEGMENT, GenerateResult
 from dubkit.work.store import read_record
 from tests.clips import film, tone
 from tests.matrix.films import dub_stages
 
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-sc_threshold", "0", "-crf", "12")
+X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-crf", "12", "-x265-params")
+CLOSED = "log-level=error:keyint=4:min-keyint=4:scenecut=0:bframes=2:b-adapt=0:open-gop=0"
+OPEN = CLOSED.replace("open-gop=0", "open-gop=1").replace(
+    "keyint=4:min-keyint=4", "keyint=6:min-keyint=6"
+)
 KINDS = {
     "h264 .mp4": (*X264, "-g", "4"),
     "h264 .mkv": (*X264, "-g", "4"),
     "h264 .ts": (*X264, "-g", "4"),
     "prores .mov": ("-c:v", "prores_ks"),
     "mjpeg .avi": ("-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p"),
+    "hevc .mp4": (*X265, CLOSED),
+    "hevc .mkv": (*X265, CLOSED),
+    "hevc .ts": (*X265, CLOSED),
     "mpeg2 .ts": ("-c:v", "mpeg2video", "-g", "4", "-bf", "2", "-flags", "+cgop", "-sc_threshold", "1000000000"),
 }  # fmt: skip
 
@@ -58,15 +73,20 @@ def coded(path: Path) -> Counter[str]:
     """The pictures' packets by what is coded in them, whatever headers a container puts before."""
     with av.open(str(path)) as media:
         stream = media.streams.video[0]
-        h264 = stream.codec_context.name == "h264"
+        codec = stream.codec_context.name
         lengths = has_lengths(stream.codec_context.extradata or b"")
         packets = [bytes(packet) for packet in media.demux(stream) if packet.size]
-    return Counter(sha256(slices(p, lengths=lengths) if h264 else p).hexdigest() for p in packets)
+    if codec in ("h264", "hevc"):
+        packets = [slices(packet, codec, lengths=lengths) for packet in packets]
+    return Counter(sha256(packet).hexdigest() for packet in packets)
 
 
-def slices(packet: bytes, *, lengths: bool) -> bytes:
+def slices(packet: bytes, codec: str, *, lengths: bool) -> bytes:
+    """What is coded of a picture; whether it is called a broken link does not count."""
     found = units(packet, lengths=lengths)
-    return b"".join(unit for unit in found if unit[0] & 31 in (1, 5))
+    if codec == "h264":
+        return b"".join(unit for unit in found if unit[0] & 31 in (1, 5))
+    return b"".join(as_broken_link([unit for unit in found if unit[0] >> 1 & 63 < 32]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,12 +129,16 @@ def test_frames_of_a_painted_shot_that_were_not_painted_are_those_of_the_film(
     assert same[6 * lines :] == [True] * 2 * lines
 
 
-@pytest.mark.parametrize("kind", ["h264 .mp4", "h264 .mkv", "h264 .ts", "mpeg2 .ts"])
+GROUPED = [kind for kind in KINDS if kind.startswith(("h264", "hevc", "mpeg2"))]
+
+
+@pytest.mark.parametrize("kind", GROUPED)
 def test_groups_of_a_painted_shot_that_were_not_painted_are_those_of_the_film(
     tmp_path: Path, kind: str
 ) -> None:
     source = film(tmp_path / f"film{kind.split()[1]}", seconds=0.8, video=KINDS[kind])
-    assert list(clean_points(source, probe(source)[0]))[:4] == [0, 4, 8, 12]
+    places = places_to_cut(source, probe(source)[0])
+    assert places[:4].tolist() == [[0, 0], [4, 4], [8, 8], [12, 12]]
     made = dubbed(tmp_path, source, rest=9)  # of 20 frames, 4 to 10 are painted
     shot = tmp_path / "made-0000004-0000020"
     assert read_record(shot / RESULT, GenerateResult).groups == ((12, 20),)
@@ -128,10 +152,15 @@ def test_groups_of_a_painted_shot_that_were_not_painted_are_those_of_the_film(
     assert not any(same[4:11])
 
 
+def both(*places: int) -> Integers:
+    """Places at which what comes before ends where what comes after begins."""
+    return np.array([[at, at] for at in places], np.int64)
+
+
 def test_groups_that_a_shot_holds_whole_and_unpainted_are_taken() -> None:
     painted = np.zeros(17, np.bool_)
     painted[[5, 6]] = True  # of the film: 8 and 9
-    clean = np.array([0, 4, 8, 12, 16, 24])
+    clean = both(0, 4, 8, 12, 16, 24)
     assert unpainted_groups(3, painted, clean, 40) == [(4, 8), (12, 16)]
     assert unpainted_groups(3, painted, clean, 20) == [(4, 8), (12, 20)]
     assert unpainted_groups(3, ~painted, clean, 20) == []
@@ -145,9 +174,9 @@ def test_nothing_is_copied_where_that_is_switched_off(tmp_path: Path) -> None:
 
 def test_frames_before_the_first_place_to_cut_are_encoded(tmp_path: Path) -> None:
     """The second shot of three is untouched here and begins within a group."""
-    assert copied_span(3, 12, np.array([0, 4, 8]), 20) == (4, 8)
-    assert copied_span(3, 20, np.array([0, 4, 8]), 20) == (4, 20)
-    assert copied_span(5, 7, np.array([0, 4, 8]), 20) == (7, 7)
+    assert copied_span(3, 12, both(0, 4, 8), 20) == (4, 8)
+    assert copied_span(3, 20, both(0, 4, 8), 20) == (4, 20)
+    assert copied_span(5, 7, both(0, 4, 8), 20) == (7, 7)
     assert HEAD != SEGMENT
 
 
@@ -175,7 +204,58 @@ def test_open_groups_are_no_places_to_cut(tmp_path: Path) -> None:
     tail = ("-g", "4", "-x264-params", "open-gop=1:bframes=2:b-adapt=0")
     source = film(tmp_path / "film.mp4", seconds=0.8, video=(*X264, *tail))
     info, _ = probe(source)
-    assert list(clean_points(source, info)) == [0]
+    assert places_to_cut(source, info).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_open_groups_of_hevc_are_copied_but_for_the_pictures_before_their_first(
+    tmp_path: Path, suffix: str
+) -> None:
+    source = film(tmp_path / f"film{suffix}", seconds=1.2, video=(*X265, OPEN))
+    places = places_to_cut(source, probe(source)[0])
+    assert places[:3].tolist() == [[0, 0], [4, 6], [10, 12]]  # two pictures need both groups
+    made = dubbed(tmp_path, source, rest=21)  # of 30 frames, 4 to 8 are painted
+    shot = tmp_path / "made-0000004-0000030"
+    assert read_record(shot / RESULT, GenerateResult).groups == ((12, 30),)
+    assert sum((coded(source) & coded(made)).values()) == 4 + 18
+    pairs = [FrameReader(p, *probe(p)).read(0, 30) for p in (source, made)]
+    same = [
+        all(np.array_equal(a, b) for a, b in zip(x.planes, y.planes, strict=True))
+        for x, y in zip(*pairs, strict=True)
+    ]
+    assert same[:4] + same[12:] == [True] * 22
+    assert not any(same[4:9])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_ffmpeg_decodes_all_of_a_film_of_two_encoders_from_any_place(
+    tmp_path: Path, suffix: str
+) -> None:
+    """The system's FFmpeg, which nobody here has a hand in, says nothing, and shows every frame."""
+    source = film(tmp_path / f"film{suffix}", seconds=1.2, video=(*X265, OPEN))
+    made = dubbed(tmp_path, source, rest=21)
+    inside = () if suffix == ".ts" else ((0.5, 17),)  # which has no index: FFmpeg begins anywhere
+    for start, frames in ((0, 30), *inside):
+        place = ["-ss", str(start), "-i", str(made), "-map", "0:v", "-f", "framemd5", "-"]
+        argv = ["ffmpeg", "-v", "error", *place]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+        assert len(lines) in (frames, frames + 1)
+        assert not done.stderr
+
+
+def test_parameter_sets_of_an_encoder_get_numbers_that_the_film_leaves_free(tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mp4", seconds=0.32, video=KINDS["hevc .mp4"])
+    header = film_header(source)
+    numbers = free_numbers(header)
+    assert numbers == Numbers(1, 30)
+    again = free_numbers(with_start_codes(renumbered(hevc_sets(header), Numbers(3, 30))))
+    assert again == Numbers(1, 29)
+    both_sets = with_start_codes([*hevc_sets(header), *renumbered(hevc_sets(header), numbers)])
+    assert free_numbers(both_sets) == Numbers(2, 29)
+    with pytest.raises(ValueError, match="number"):
+        renumbered(renumbered(hevc_sets(header), numbers), numbers)
+    assert free_numbers(b"") is None
 
 
 def header(*sets: bytes) -> bytes:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -121,6 +122,34 @@ def test_shots_come_back_sample_by_sample_at_their_rate(
     assert info.rate == Fraction(rate)
     assert info.frames == frames
     assert same_pictures(source, made)
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "25"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_a_film_of_one_picture_shows_it_as_long_as_before(
+    tmp_path: Path, rate: str, suffix: str
+) -> None:
+    shown = float(1 / Fraction(rate))
+    source = film(tmp_path / f"source{suffix}", rate=rate, seconds=shown, sound=False)
+    assert probe(source)[0].frames == 1
+    made, _ = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 0.5), (0,), out=f"film{suffix}", touched=True
+    )
+    with av.open(str(made)) as media:
+        packet = next(packet for packet in media.demux(video=0) if packet.size)
+        seconds = float((packet.duration or 0) * (packet.time_base or 0))
+    assert abs(seconds - shown) < 0.002
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "rawvideo", "ffv1"])
+def test_an_avi_states_the_rate_of_the_film(tmp_path: Path, codec: str) -> None:
+    pixels = "yuvj422p" if codec == "mjpeg" else "yuv422p" if codec == "ffv1" else "uyvy422"
+    source = film(tmp_path / "source.avi", video=("-c:v", codec, "-pix_fmt", pixels))
+    made, _ = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 1), (0, 9), out="film.avi", touched=True
+    )
+    with av.open(str(source)) as one, av.open(str(made)) as other:
+        assert one.streams.video[0].average_rate == other.streams.video[0].average_rate == 25
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
