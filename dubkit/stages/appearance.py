@@ -44,8 +44,13 @@ def run(context: StageContext) -> StageReport:
     offers = _offers(context, tracks)
     lent: dict[int, list[tuple[lending.Offer, blend.Reference]]] = {}
     seen = {track.track: set(chosen[track.track].tolist()) for track in tracks}
-    for frame, track, row in _sightings(context, tracks, chosen, offers):
+    info, _ = load_film(context.folder("probe"))
+    over = {t.track: lending.Over(t, info, offers[t.track]) for t in tracks if len(offers[t.track])}
+    around = {number: one.rows for number, one in over.items()}
+    for frame, track, row in _sightings(context, tracks, chosen, offers, around):
         face = track.landmarks[row]
+        if row in around.get(track.track, ()):
+            over[track.track].see(frame.planes[0], row)
         if row in offers.get(track.track, ()):
             name = f"{_shot_name(context)}/{track.track}"
             reference = lending.cut(frame, face)
@@ -68,8 +73,10 @@ def run(context: StageContext) -> StageReport:
     ]
     appearance.save_looks(context.out, looks)
     for number, pairs in lent.items():
-        kept = lending.Lent(tuple(o for o, _ in pairs), tuple(r for _, r in pairs))
-        lending.save_lent(context.out / offer_name(number), kept)
+        clear = over[number].clear(pairs)
+        if clear:
+            kept = lending.Lent(tuple(o for o, _ in clear), tuple(r for _, r in clear))
+            lending.save_lent(context.out / offer_name(number), kept)
     for number, (_, picture) in portraits.items():
         (context.out / portrait_name(number)).write_bytes(_jpeg(picture))
     return StageReport(
@@ -110,7 +117,7 @@ def _sightings(
     reader = frames.FrameReader(context.job.video, info, pts, threads=context.cores)
     wanted: dict[int, list[tuple[FaceTrack, int]]] = {}
     for track in tracks:
-        for row in sorted({int(row) for rows in chosen for row in rows[track.track]}):
+        for row in sorted({int(row) for rows in chosen for row in rows.get(track.track, ())}):
             wanted.setdefault(track.start + row, []).append((track, row))
     for frame in reader.read_some(wanted):
         for track, row in wanted[frame.index]:
@@ -143,7 +150,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=2,
+    version=3,
     sections=("appearance",),
     files=("video",),
     identity=_identity,

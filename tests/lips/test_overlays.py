@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from dubkit.faces import align
-from dubkit.lips import references
+from dubkit.lips import lending, references
 from dubkit.lips.overlay_removal import FaceOverlays
 from dubkit.lips.overlays import OverlayFinder
 from dubkit.lips.refiner import FacePlan, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import plane_format
+from dubkit.records import FaceState, FaceTrack
 from tests.clips import facts
 from tests.faces.faces import drawn, placed, talking
 
@@ -100,6 +101,41 @@ def test_text_over_a_face_stays_as_filmed_and_hides_the_mouth_where_it_never_lea
         white = (made[t] > 225) & ~there
         assert white.sum() <= (frames[t].planes[0] > 225)[~there].sum() + 12  # no ghost of text
     assert (alone > 200 * (FRAMES - hidden)) is speaks  # the mouth is another all the same
+
+
+@pytest.mark.parametrize(
+    ("overlay", "step", "lent"),
+    [
+        (None, (0, 0), 3),
+        (text("what we are", 100, 184), (0, 0), 0),
+        (text("what we are", 100, 230), (0, -3), 1),
+    ],
+    ids=["nothing", "still", "scrolling"],
+)
+def test_frames_with_text_over_the_face_are_not_lent_to_other_shots(
+    overlay: Overlay | None, step: tuple[int, int], lent: int
+) -> None:
+    frames, plan = film(overlay, step)
+    places = zip(plan.display_from_canonical, plan.current, strict=True)
+    faces = np.stack([align.apply(way, face) for way, face in places])
+    boxes = np.concatenate([faces.min(1), faces.max(1)], 1)
+    ones, none = np.ones(FRAMES, np.float32), np.zeros((FRAMES, 3), np.float32)
+    seen = np.full(FRAMES, FaceState.SEEN, np.int8)
+    track = FaceTrack(0, 0, boxes, faces, none, ones, seen, ones * 0)
+    offered = np.array([0, FRAMES // 2, FRAMES - 2])
+    over = lending.Over(track, frames[0].info, offered)
+    pairs = []
+    for row, frame in enumerate(frames):
+        if row in over.rows:
+            over.see(frame.planes[0], row)
+        if row in offered:
+            reference = lending.cut(frame, faces[row])
+            pairs.append(
+                (lending.judged("a/0", frame, faces[row], none[row], reference), reference)
+            )
+    clear = [offer.frame for offer, _ in over.clear(pairs)]
+    assert len(clear) == lent
+    assert clear[:1] == [0][:lent]  # the text that moves is not there yet
 
 
 def test_a_face_alone_is_no_overlay() -> None:
