@@ -17,9 +17,9 @@ import numpy as np
 
 from dubkit.errors import WorkError
 from dubkit.faces import align
-from dubkit.lips import blend, mesh_warp, mouth_shape, overlay_removal, references
+from dubkit.lips import blend, mesh_warp, mouth_shape, references
 from dubkit.media import frames, planes
-from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, VideoInfo
+from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask
 from dubkit.work.store import open_arrays
 
 OFFERED, BANK = 4, 24
@@ -58,6 +58,12 @@ def canonical_of(track: FaceTrack) -> Floats:
     return np.stack([align.apply(align.canonical_from_face(face), face) for face in faces])
 
 
+def display_from_canonical(track: FaceTrack) -> list[align.Matrix]:
+    """(T) ways from the canonical face to the display, absent frames filled."""
+    faces = mouth_shape.fill_absent(track.landmarks, track.state != FaceState.ABSENT)
+    return [align.invert(align.canonical_from_face(face)) for face in faces]
+
+
 def features_of(canonical: Floats, pose: Floats) -> Floats:
     """(N, F) of landmarks (N, L, 2) and pose (N, 3): mouths and poses that are alike are near."""
     poses = references.pose_features(np.nan_to_num(pose), np.zeros(len(pose)))
@@ -76,50 +82,6 @@ def cut(frame: frames.Frame, landmarks: Floats) -> blend.Reference:
     return blend.cut_reference(
         frame.planes, matrices, mesh_warp.vertices(align.apply(way, landmarks))
     )
-
-
-class Over:
-    """Whether something lies over a face in the frames that it offers (`overlay_removal`): those are not lent.
-
-    ``rows`` are the rows of the track to look at: those around the offered ones.
-    """
-
-    def __init__(self, track: FaceTrack, info: VideoInfo, offered: Indices) -> None:
-        reach, rate = round(_LOOK_SECONDS * float(info.average_rate)), float(info.average_rate)
-        present = track.state != FaceState.ABSENT
-        near = np.zeros(len(track), np.bool_)
-        for row in offered:
-            near[max(0, row - reach) : row + reach + 1] = True
-        self.rows: Indices = np.flatnonzero(near & present)
-        self._row_of = {track.start + int(row): int(row) for row in offered}
-        shapes, layout = canonical_of(track), planes.plane_format(info)
-        faces = mouth_shape.fill_absent(track.landmarks, present)
-        ways = [align.invert(align.canonical_from_face(face)) for face in faces]
-        each = [planes.plane_from_display(info, layout, k) for k in range(layout.planes)]
-        self._found = overlay_removal.FaceOverlays(
-            each, ways, (shapes, shapes), _FEATHER, rate, layout.depth
-        )
-
-    def see(self, luma: planes.Plane, row: int) -> None:
-        """Look at a frame; frames come in order."""
-        self._found.see(luma, row)
-
-    def clear(
-        self, pairs: Sequence[tuple[Offer, blend.Reference]]
-    ) -> list[tuple[Offer, blend.Reference]]:
-        """The offers over which nothing lies, when all frames were seen."""
-        rows = [self._row_of[offer.frame] for offer, _ in pairs]
-        self._found.find({row: one for row, (_, one) in zip(rows, pairs, strict=True)})
-        return [
-            pair
-            for row, pair in zip(rows, pairs, strict=True)
-            if not self._found.over_lips(row)
-            and self._found.kept(row, pair[1].planes, pair[1].plane_from_canonical) is None
-        ]
-
-
-_LOOK_SECONDS = 0.8  # before and after an offered frame, in which an overlay is found
-_FEATHER = 0.12  # of the mask under which an overlay counts, as `GenerateSettings.feather`
 
 
 def judged(

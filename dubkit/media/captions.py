@@ -82,11 +82,11 @@ def _message(payload: bytes, codec: str) -> bytes:
     """A supplemental message with its start code."""
     body = bytes([_REGISTERED]) + b"\xff" * (len(payload) // 255) + bytes([len(payload) % 255])
     return (
-        _PREFIX + (b"\x06" if codec == "h264" else b"\x4e\x01") + escaped(body + payload) + b"\x80"
+        _PREFIX + (b"\x06" if codec == "h264" else b"\x4e\x01") + _escaped(body + payload) + b"\x80"
     )
 
 
-def escaped(data: bytes) -> bytes:
+def _escaped(data: bytes) -> bytes:
     """The bytes of a NAL unit without anything that looks like a start code."""
     made = bytearray()
     zeros = 0

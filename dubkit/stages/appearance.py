@@ -17,13 +17,16 @@ from dubkit.engines import base as engines, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.faces import appearance, selection
-from dubkit.lips import blend, lending
+from dubkit.lips import blend, lending, overlay_removal
 from dubkit.media import frames, planes
-from dubkit.records import FaceTrack, Floats, Indices, Picture
+from dubkit.records import FaceState, FaceTrack, Floats, Indices, Picture, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
 from dubkit.stages.probe import load_film
 
 _QUALITY = 88  # of the portraits, JPEG
+_LOOK_SECONDS = 0.8  # before and after an offered frame, in which an overlay is found
+_FEATHER = 0.12  # of the mask under which an overlay counts, as `GenerateSettings.feather`
+Offered = tuple[lending.Offer, blend.Reference]
 
 
 def run(context: StageContext) -> StageReport:
@@ -42,10 +45,10 @@ def run(context: StageContext) -> StageReport:
     found: dict[int, list[Floats]] = {track.track: [] for track in tracks}
     portraits: dict[int, tuple[float, Picture]] = {}
     offers = _offers(context, tracks)
-    lent: dict[int, list[tuple[lending.Offer, blend.Reference]]] = {}
+    lent: dict[int, list[Offered]] = {}
     seen = {track.track: set(chosen[track.track].tolist()) for track in tracks}
     info, _ = load_film(context.folder("probe"))
-    over = {t.track: lending.Over(t, info, offers[t.track]) for t in tracks if len(offers[t.track])}
+    over = {t.track: Overlaid(t, info, offers[t.track]) for t in tracks if len(offers[t.track])}
     around = {number: one.rows for number, one in over.items()}
     for frame, track, row in _sightings(context, tracks, chosen, offers, around):
         face = track.landmarks[row]
@@ -83,6 +86,43 @@ def run(context: StageContext) -> StageReport:
         engine=f"{engine.name} {engine.version}",
         facts={"faces": len(tracks), "described": sum(len(rows) for rows in chosen.values())},
     )
+
+
+class Overlaid:
+    """Whether something lies over a face in the frames that it offers (`overlay_removal`): those are not lent.
+
+    ``rows`` are the rows of the track to look at: those around the offered ones.
+    """
+
+    def __init__(self, track: FaceTrack, info: VideoInfo, offered: Indices) -> None:
+        rate = float(info.average_rate)
+        reach = round(_LOOK_SECONDS * rate)
+        near = np.zeros(len(track), np.bool_)
+        for row in offered:
+            near[max(0, row - reach) : row + reach + 1] = True
+        self.rows: Indices = np.flatnonzero(near & (track.state != FaceState.ABSENT))
+        self._row_of = {track.start + int(row): int(row) for row in offered}
+        shapes, layout = lending.canonical_of(track), planes.plane_format(info)
+        ways = lending.display_from_canonical(track)
+        each = [planes.plane_from_display(info, layout, k) for k in range(layout.planes)]
+        self._found = overlay_removal.FaceOverlays(
+            each, ways, (shapes, shapes), _FEATHER, rate, layout.depth
+        )
+
+    def see(self, luma: planes.Plane, row: int) -> None:
+        """Look at a frame; frames come in order."""
+        self._found.see(luma, row)
+
+    def clear(self, offers: Sequence[Offered]) -> list[Offered]:
+        """The offers over which nothing lies, when all frames were seen."""
+        rows = [self._row_of[offer.frame] for offer, _ in offers]
+        self._found.find({row: one for row, (_, one) in zip(rows, offers, strict=True)})
+        return [
+            (offer, one)
+            for row, (offer, one) in zip(rows, offers, strict=True)
+            if not self._found.over_lips(row)
+            and self._found.kept(row, one.planes, one.plane_from_canonical) is None
+        ]
 
 
 def portrait_name(track: int) -> str:

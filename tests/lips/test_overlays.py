@@ -16,6 +16,7 @@ from dubkit.lips.refiner import FacePlan, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import plane_format
 from dubkit.records import FaceState, FaceTrack
+from dubkit.stages.appearance import Overlaid
 from tests.clips import facts
 from tests.faces.faces import drawn, placed, talking
 
@@ -123,7 +124,7 @@ def test_frames_with_text_over_the_face_are_not_lent_to_other_shots(
     seen = np.full(FRAMES, FaceState.SEEN, np.int8)
     track = FaceTrack(0, 0, boxes, faces, none, ones, seen, ones * 0)
     offered = np.array([0, FRAMES // 2, FRAMES - 2])
-    over = lending.Over(track, frames[0].info, offered)
+    over = Overlaid(track, frames[0].info, offered)
     pairs = []
     for row, frame in enumerate(frames):
         if row in over.rows:
