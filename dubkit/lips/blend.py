@@ -20,6 +20,7 @@ from dubkit.lips.mesh_warp import (
     SIDE,
     SPLIT,
     TOP,
+    Part,
     Warp,
     grid_from_canonical,
     grid_points,
@@ -189,11 +190,38 @@ def warped(
         seen = cv2.remap(source, places, _NO_SECOND, cv2.INTER_CUBIC, borderMode=mode)
         pixels = np.asarray(seen, np.float32)
         if index == 0:
-            pixels *= to_plane(warp.shade - 1, from_grid, size) + 1
-            if warp.closing.any():
-                _take_thread(pixels, to_plane(warp.closing, from_grid, size), align.scale_of(local))
+            _shaded(pixels, warp, local)
         found.append(pixels)
     return found
+
+
+def _shaded(pixels: Floats, warp: Warp, local: align.Matrix) -> None:
+    """Lay a warp's shade over a picture, and close its lips, in place."""
+    darker = warp.shade - 1
+    inside = _inside(darker, local, pixels.shape)
+    if inside is not None:
+        part = pixels[inside]
+        part *= _laid(darker, local, inside) + 1
+    inside = _inside(warp.closing, local, pixels.shape)
+    if inside is not None:
+        scale = align.scale_of(local)
+        rows, columns = inside
+        around = 2 * round(_THREAD * scale) + 2
+        wide = slice(max(0, rows.start - around), rows.stop + around), columns
+        _take_thread(pixels[wide], _laid(warp.closing, local, wide, pixels.shape), scale)
+
+
+def _laid(
+    grid: Floats,
+    local: align.Matrix,
+    inside: tuple[slice, slice],
+    shape: tuple[int, ...] | None = None,
+) -> Floats:
+    """A map laid over a part of a plane, to which ``local`` leads; ``shape`` is its own, where the part may pass it."""
+    rows, columns = inside
+    stop = rows.stop if shape is None else min(rows.stop, shape[0])
+    way = align.compose(local - _shift(inside), align.invert(grid_from_canonical(len(grid))))
+    return to_plane(grid, way, (columns.stop - columns.start, stop - rows.start))
 
 
 def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
@@ -210,6 +238,7 @@ def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
 _FURTHEST, _COLOR_FURTHEST = 0.12, 0.015
 _ON_RING = 0.25  # weight from which a sample counts there
 _MATCH = 24  # side of the coarse grid on which colors are matched
+_SAMPLES = 96  # of each row and column of a patch, at least, by which they are
 _TEXTURE = 0.03  # canonical units: finer detail is texture, coarser is light
 _DETAIL = 1.5  # box of what counts as detail, in deviations of `_TEXTURE`
 # of all detail, which reading between samples takes away, and at most, where mixing smoothed it: of the mixed
@@ -266,21 +295,40 @@ def _alike(planes: Sequence[Plane], matrices: Sequence[align.Matrix]) -> list[li
     return groups
 
 
+def _box(grid: Floats) -> tuple[int, int, int, int] | None:
+    """x0 y0 x1 y1 of what is not 0 in a map; None for nothing."""
+    x, y, width, height = cv2.boundingRect((grid != 0).view(np.uint8))
+    return (x, y, x + width, y + height) if width else None
+
+
+_BEYOND = 3  # pixels of a mask: what is read between samples lies around it
+
+
+def reach(mask: Floats, size: int) -> Part:
+    """The part of the (size, size) grid that can be seen through a mask (128, 128)."""
+    x0, y0, x1, y1 = _box(mask) or (0, 0, 0, 0)
+    scale = size / len(mask)
+    rows, columns = (
+        slice(max(0, int((a - _BEYOND) * scale)), min(size, int((b + _BEYOND) * scale) + 1))
+        for a, b in ((y0, y1), (x0, x1))
+    )
+    return rows, columns
+
+
 def _inside(
     mask: Floats, matrix: align.Matrix, shape: tuple[int, ...]
 ) -> tuple[slice, slice] | None:
-    """Rows and columns of a plane that a mask (128, 128) reaches, ``matrix`` leads there; None for none."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+    """Rows and columns of a plane that a mask on the warp's grid reaches, ``matrix`` leads there; None for none."""
+    box = _box(mask)
+    if box is None:
         return None
-    corners = np.array(
-        [[x, y] for x in columns[[0, -1]] + (-1, 1) for y in rows[[0, -1]] + (-1, 1)]
-    )
-    back = align.invert(grid_from_canonical(GRID))
-    reach = align.apply(align.compose(matrix, back), corners)
+    x0, y0, x1, y1 = box
+    corners = np.array([[x, y] for x in (x0 - 1, x1) for y in (y0 - 1, y1)], np.float64)
+    back = align.invert(grid_from_canonical(len(mask)))
+    ends = align.apply(align.compose(matrix, back), corners)
     height, width = shape
-    x0, y0 = np.clip(np.floor(reach.min(0)).astype(int), 0, (width, height))
-    x1, y1 = np.clip(np.ceil(reach.max(0)).astype(int) + 1, 0, (width, height))
+    x0, y0 = np.clip(np.floor(ends.min(0)).astype(int), 0, (width, height))
+    x1, y1 = np.clip(np.ceil(ends.max(0)).astype(int) + 1, 0, (width, height))
     return None if x1 <= x0 or y1 <= y0 else (slice(y0, y1), slice(x0, x1))
 
 
@@ -406,11 +454,18 @@ def _with_detail(
         return np.asarray(cv2.blur(once, (reach, reach), borderType=cv2.BORDER_REPLICATE))
 
     detail = mixed - smooth(mixed)
-    wanted = sum(weight * (p - smooth(p)) ** 2 for p, weight in lent)
-    ratio = (smooth(np.asarray(wanted)) + 1) / (smooth(detail**2) + 1)
+    wanted = np.zeros_like(detail)
+    for picture, weight in lent:
+        fine = picture - smooth(picture)
+        fine *= fine
+        fine *= weight
+        wanted += fine
     always, most = gains
-    gain = always * np.clip(np.sqrt(ratio), 1, most)
-    return np.asarray(mixed + (gain - 1) * detail, np.float32)
+    gain = np.sqrt((smooth(wanted) + 1) / (smooth(detail * detail) + 1))
+    np.clip(gain, 1, most, out=gain)
+    detail *= np.float32(always) * gain - 1
+    detail += mixed
+    return detail
 
 
 def _painted(
@@ -458,9 +513,13 @@ def color_offset(region: Plane | Floats, made: Floats, ring: Floats, limit: floa
     """The smooth offset, no sample of it from beyond ``limit``, that makes the patch agree with the picture
     along the ring. Planes (H, W) or pictures (H, W, C).
     """
-    difference = np.clip(region.astype(np.float32) - made, -limit, limit)
     height, width = ring.shape
     coarse = (min(_MATCH, width), min(_MATCH, height))
+    # a few samples of each cell say as much as all
+    down, across = (slice(None, None, max(1, side // _SAMPLES)) for side in (height, width))
+    some = down, across
+    region, made, ring = region[some], made[some], ring[some]
+    difference = np.clip(region.astype(np.float32) - made, -limit, limit)
     sigma = coarse[0] / 6
     whole = ring if difference.ndim == 2 else ring[..., None]
     weight = cv2.resize(ring, coarse, interpolation=cv2.INTER_AREA)

@@ -85,8 +85,12 @@ def mesh() -> Mesh:
     return Mesh(triangles, inner)
 
 
-def triangle_map(target: Floats, size: int) -> NDArray[np.int32]:
-    """Which triangle covers each grid pixel, (size, size); -1 where none does.
+Part = tuple[slice, slice]  # rows and columns of a grid
+WHOLE: Part = (slice(None), slice(None))
+
+
+def triangle_map(target: Floats, size: int, part: Part = WHOLE) -> NDArray[np.int32]:
+    """Which triangle covers each grid pixel, (size, size); -1 where none does, and anything outside of ``part``.
 
     ``target`` (L + A, 2) canonical vertices. The mouth's inside is drawn first, so that lips win where a
     prediction folds them over.
@@ -95,8 +99,10 @@ def triangle_map(target: Floats, size: int) -> NDArray[np.int32]:
     fixed = np.round(grid * (1 << _SHIFT)).astype(np.int32)
     ids = np.full((size, size), -1, np.int32)
     m = mesh()
-    low, high = grid[m.triangles].min(1), grid[m.triangles].max(1)
-    near = ((high > -2) & (low < size + 2)).all(1)
+    (y0, y1, _), (x0, x1, _) = (side.indices(size) for side in part)
+    corners = grid[m.triangles]
+    low, high = corners.min(1), corners.max(1)
+    near = ((high > (x0 - 2, y0 - 2)) & (low < (x1 + 2, y1 + 2))).all(1)
     order = np.concatenate([np.flatnonzero(near & m.inner), np.flatnonzero(near & ~m.inner)])
     for t, corners in zip(order.tolist(), fixed[m.triangles[order]], strict=True):
         cv2.fillConvexPoly(ids, corners, t, cv2.LINE_8, _SHIFT)
@@ -112,16 +118,24 @@ class Warp:
     closing: Floats  # (size, size) 0..1, along lips that shut over what the source shows open
 
 
-def warp(target: Floats, source: Floats, ids: NDArray[np.int32], split: Floats = SPLIT) -> Warp:
+def warp(
+    target: Floats,
+    source: Floats,
+    ids: NDArray[np.int32],
+    split: Floats = SPLIT,
+    part: Part = WHOLE,
+) -> Warp:
     """The warp between two vertex sets, (L + A, 2) canonical, of the same mesh; ``ids`` of `triangle_map`.
 
     ``split`` (5,) is where in the source's open mouth, from 0 at the upper lip to 1, the upper teeth have ended.
+    Outside of ``part``, in which the mouth must lie, nothing is displaced.
     """
     size = ids.shape[0]
-    points = grid_points(size)
+    points, ids = grid_points(size)[part], ids[part]
     # one coefficient at a time: half the time of gathering (size, size, 2, 3) at once
     table = _affine(target, source - target).reshape(-1, 6).T.copy()
-    field = np.empty((size, size, 2), np.float32)
+    whole, shade = np.zeros((size, size, 2), np.float32), np.ones((size, size), np.float32)
+    field = whole[part]
     for axis in range(2):
         value = table[3 * axis].take(ids, mode="wrap")  # -1 takes the last row, which is zero
         value *= points[..., 0]
@@ -130,11 +144,10 @@ def warp(target: Floats, source: Floats, ids: NDArray[np.int32], split: Floats =
         value += slope
         value += table[3 * axis + 2].take(ids, mode="wrap")
         field[..., axis] = value
-    shade = np.ones((size, size), np.float32)
     covered = np.append(mesh().inner, False)[ids]
     if covered.any():
-        field[covered], shade[covered] = _mouth(target, source, points[covered], split)
-    return Warp(field, shade, _closing(target, source, size))
+        field[covered], shade[part][covered] = _mouth(target, source, points[covered], split)
+    return Warp(whole, shade, _closing(target, source, size))
 
 
 # what the upper teeth hang on
@@ -221,13 +234,21 @@ def _closing(target: Floats, source: Floats, size: int) -> Floats:
     lower, upper = landmark_layout.LIPS_INNER[1:10], landmark_layout.LIPS_INNER[:10:-1]
     wide, seen = (np.maximum(v[lower, 1] - v[upper, 1], 1e-4) for v in (target, source))
     shut = np.clip(1.5 * (1 - wide / _SHUT), 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
+    made = np.zeros((size, size), np.float32)
+    if not np.minimum(shut[:-1], shut[1:]).any():
+        return made
     line = np.zeros((size, size), np.uint8)
     middle = align.apply(grid_from_canonical(size), (target[lower] + target[upper]) / 2)
     points = np.round(middle * (1 << _SHIFT)).astype(np.int32).tolist()
     for k, part in enumerate(np.minimum(shut[:-1], shut[1:])):
         ends = tuple(points[k]), tuple(points[k + 1])
         cv2.line(line, *ends, float(255 * part), 3, cv2.LINE_AA, _SHIFT)
-    return np.asarray(cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), 0.7), np.float32)
+    x0, y0 = np.clip(middle.min(0).astype(int) - 8, 0, size)
+    x1, y1 = np.clip(middle.max(0).astype(int) + 8, 0, size)
+    if x1 > x0 and y1 > y0:
+        near = line[y0:y1, x0:x1].astype(np.float32) / 255
+        made[y0:y1, x0:x1] = cv2.GaussianBlur(near, (0, 0), 0.7)
+    return made
 
 
 def _affine(target: Floats, values: Floats) -> Floats:

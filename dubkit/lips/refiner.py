@@ -518,12 +518,15 @@ class Renderer:
         plan = self._plan
         vertices = mesh_warp.vertices(plan.target[row])
         size = int(np.clip(_GRID_PER_PIXEL * scale * mesh_warp.SIDE, _MIN_GRID, _MAX_GRID))
-        ids = mesh_warp.triangle_map(vertices, size)
+        # the net looks beyond the mask
+        part = mesh_warp.WHOLE if self._painter is not None else blend.reach(mask, size)
+        ids = mesh_warp.triangle_map(vertices, size, part)
         warps: list[Lent] = []
         for entry, weight in self._mix(row):
             lender = plan.bank[entry]
             reference = self._lent[lender]
-            carried = mesh_warp.warp(vertices, reference.vertices, ids, self._split[lender])
+            split = self._split[lender]
+            carried = mesh_warp.warp(vertices, reference.vertices, ids, split, part)
             warps.append((reference, carried, weight))
         ring = masks.skin_ring(plan.current[row], plan.target[row], mask)
         mouth = masks.mouth_mask(plan.target[row])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -124,7 +126,9 @@ class FrameReader:
         self.format = plane_format(info)
         self.damaged: list[
             int
-        ] = []  # pictures that were read and could not be decoded, or not all of them
+        ] = []  # pictures that were read, but cannot be decoded, or only in part
+        self._from = 0
+        self._needed: set[int] | None = None  # pictures that are asked for, see `_wanted`
         self._scaler = VideoReformatter()
         self._stored = alpha_name(info.pixel_format) if info.alpha else info.pixel_format
 
@@ -133,10 +137,11 @@ class FrameReader:
         """How many pictures that were read are damaged."""
         return len(self.damaged)
 
-    def read(self, start: int, end: int) -> Iterator[Frame]:
-        """Pictures ``start`` to ``end`` (excluded), in order."""
+    def read(self, start: int, end: int, needed: Collection[int] | None = None) -> Iterator[Frame]:
+        """Pictures ``start`` to ``end`` (excluded), in order; of these, only those that are ``needed``."""
         if self.info.fields:
-            yield from self._fields(start, end)
+            chosen = self._fields(start, end)
+            yield from (f for f in chosen if needed is None or f.index in needed)
             return
         if not 0 <= start <= end <= self.info.frames:
             raise ValueError(f"pictures {start} to {end} of a film of {self.info.frames}")
@@ -144,14 +149,15 @@ class FrameReader:
             return
         expected = start
         last: VideoFrame | None = None
-        for index, decoded in self._steady(start):
+        for index, decoded in self._steady(start, needed):
             if index < expected:
                 last = decoded if last is None else last
                 continue
             for missing in range(expected, min(index, end)):
-                self.damaged.append(missing)
-                yield self._frame(missing, decoded if last is None else last)
-            if index < end:
+                if needed is None or missing in needed:
+                    self.damaged.append(missing)
+                    yield self._frame(missing, decoded if last is None else last)
+            if index < end and (needed is None or index in needed):
                 if decoded.is_corrupt:
                     self.damaged.append(index)
                 yield self._frame(index, decoded)
@@ -161,8 +167,9 @@ class FrameReader:
         if last is None:
             raise InputError(f"pictures {start} to {end} of {self.path} cannot be decoded")
         for missing in range(expected, end):
-            self.damaged.append(missing)
-            yield self._frame(missing, last)
+            if needed is None or missing in needed:
+                self.damaged.append(missing)
+                yield self._frame(missing, last)
 
     def read_some(self, wanted: Iterable[int]) -> Iterator[Frame]:
         """The ``wanted`` pictures, in order: short gaps between them are decoded, long ones skipped by seeking."""
@@ -174,10 +181,7 @@ class FrameReader:
             else:
                 spans.append([index])
         for span in spans:
-            kept = set(span)
-            for frame in self.read(span[0], span[-1] + 1):
-                if frame.index in kept:
-                    yield frame
+            yield from self.read(span[0], span[-1] + 1, set(span))
 
     def _fields(self, start: int, end: int) -> Iterator[Frame]:
         """The same of an interlaced film, whose frames are parted."""
@@ -207,21 +211,23 @@ class FrameReader:
             index, int(self.pts[index]), color, self.format, self.info, decoded, self._scaler, alpha
         )
 
-    def _steady(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
+    def _steady(
+        self, start: int, needed: Collection[int] | None
+    ) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded pictures with their index; what is damaged is read again by one thread.
 
         With several, an error takes pictures beside the damaged one along, by chance.
         """
         following = start
         try:
-            for index, decoded in self._decode(start, self.threads, strict=True):
+            for index, decoded in self._decode(start, self.threads, needed, strict=True):
                 yield index, decoded
                 following = max(following, index + 1)
         except _Damaged:
-            yield from self._decode(following, 1, strict=False)
+            yield from self._decode(following, 1, needed, strict=False)
 
     def _decode(
-        self, start: int, threads: int, *, strict: bool
+        self, start: int, threads: int, needed: Collection[int] | None, *, strict: bool
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Decoded pictures with their index, from at most ``start`` on, or the first there is."""
         with open_media(self.path) as container:
@@ -232,16 +238,26 @@ class FrameReader:
             if not self.info.timed:
                 yield from enumerate(self._pictures(container, stream, strict))
                 return
+            before = () if needed is None else (index - 1 for index in needed)
+            self._from, self._needed = start - 1, None if needed is None else {*needed, *before}
             for decoded in self._sought(container, stream, start, strict):
                 index = self._index(decoded)
                 if index is not None:
                     yield index, decoded
 
     def _index(self, decoded: VideoFrame) -> int | None:
-        if decoded.pts is None:
-            return None
-        index = int(np.searchsorted(self.pts, decoded.pts))
-        return index if index < len(self.pts) and self.pts[index] == decoded.pts else None
+        return None if decoded.pts is None else self._place(decoded.pts)
+
+    def _wanted(self, place: int | None) -> bool:
+        """Whether a picture is decoded even where no other one refers to it; so is one that stands in for the next."""
+        if place is None:
+            return True
+        return place >= self._from and (self._needed is None or place in self._needed)
+
+    def _place(self, pts: int) -> int | None:
+        """The index of the picture of that time."""
+        index = int(np.searchsorted(self.pts, pts))
+        return index if index < len(self.pts) and self.pts[index] == pts else None
 
     def _sought(
         self, container: InputContainer, stream: VideoStream, start: int, strict: bool
@@ -283,6 +299,8 @@ class FrameReader:
                 return
             if packet is None:
                 return
+            place = None if packet.pts is None else self._place(packet.pts)
+            stream.codec_context.skip_frame = "DEFAULT" if self._wanted(place) else "NONREF"
             try:
                 decoded = packet.decode()
             except av.FFmpegError as error:
@@ -311,6 +329,60 @@ class FrameReader:
         changed = frame.reformat(width=info.width, height=info.height, format=self._stored)
         changed.pts = pts
         return changed
+
+
+KEPT = 192 << 20  # bytes of pictures, at most, that wait for a second pass
+
+
+class TwoPasses:
+    """Reads pictures ``start`` to ``end`` of a film twice, but decodes the last ones, up to `KEPT` bytes, once."""
+
+    def __init__(
+        self, path: Path, info: VideoInfo, pts: Integers, start: int, end: int, threads: int = 0
+    ) -> None:
+        self._first, self._second = (FrameReader(path, info, pts, threads) for _ in range(2))
+        self._start, self._end = start, end
+        self._tail: deque[Frame] = deque(maxlen=KEPT // _size(info))
+        self._kept = 0  # pictures of the end that the first pass leaves for the second
+
+    @property
+    def damaged(self) -> list[int]:
+        """Pictures that could not be decoded, once the second pass is over."""
+        kept = self._second_end()
+        return [*self._second.damaged, *(i for i in self._first.damaged if i >= kept)]
+
+    def first(self, wanted: Collection[int]) -> Iterator[Frame]:
+        """The ``wanted`` pictures, in order."""
+        chosen = set(wanted)
+        most = self._tail.maxlen or 0
+        # a short rest is read as well, so that it is there for the second pass
+        short = bool(chosen) and self._end - max(chosen) <= most
+        rest = range(max(chosen), self._end) if short else ()
+        for frame in self._first.read_some(chosen.union(rest)):
+            if self._tail and self._tail[-1].index != frame.index - 1:
+                self._tail.clear()
+            self._tail.append(frame)
+            if frame.index in chosen:
+                yield frame
+        if self._tail and self._tail[-1].index != self._end - 1:
+            self._tail.clear()
+        self._kept = len(self._tail)
+
+    def second(self) -> Iterator[Frame]:
+        """All pictures, in order; one that was kept is let go of."""
+        yield from self._second.read(self._start, self._second_end())
+        while self._tail:
+            yield self._tail.popleft()
+
+    def _second_end(self) -> int:
+        """The first picture that the second pass need not decode."""
+        return self._end - self._kept
+
+
+def _size(info: VideoInfo) -> int:
+    """Bytes of a decoded picture."""
+    known = VideoFormat(info.pixel_format, info.width, info.height * info.lines)
+    return sum(part.width * part.height * (1 + (part.bits > 8)) for part in known.components)
 
 
 def _planes(frame: VideoFrame, layout: PlaneFormat) -> tuple[Plane, ...]:

@@ -1,10 +1,10 @@
 """Make the faces of one shot speak, and encode the shot.
 
-Two passes over the shot's frames, none of which is kept: the first gives the generator the few frames that it takes
-texture from, the second paints and encodes. Where cores are idle, several frames are painted at once, which changes
-nothing, since no frame depends on how another was painted. Before a frame is encoded it is measured for the gate.
-Publishes ``segment.nut``, ``result.json``, ``chosen.json`` (the frames of each face that are painted) and the files of
-`dubkit.metrics.shot_meter`.
+Two passes over the shot's frames, the last of which are kept for the second one (`frames.TwoPasses`): the first gives
+the generator the few frames that it takes texture from, the second paints and encodes. Where cores are idle, several
+frames are painted at once, which changes nothing, since no frame depends on how another was painted. Before a frame is
+encoded it is measured for the gate. Publishes ``segment.nut``, ``result.json``, ``chosen.json`` (the frames of each
+face that are painted) and the files of `dubkit.metrics.shot_meter`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from dubkit.lips import lending, turns
 from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
 from dubkit.media import audio, codecs, concat, copying, label
-from dubkit.media.frames import Frame, FrameReader
+from dubkit.media.frames import Frame, FrameReader, TwoPasses
 from dubkit.media.planes import Plane, changed_part
 from dubkit.media.result_check import Sample
 from dubkit.media.writer import FrameWriter
@@ -348,9 +348,8 @@ def render(
     settings = context.config.generate
     drawn = settings.label and settings.label_as == "picture"
     shown = label.Label(info, settings) if drawn else None
-    _lend(FrameReader(context.job.video, info, pts), renderers)
-    reader = FrameReader(context.job.video, info, pts)
-    frames = reader.read(shot.start, shot.end)
+    reader = TwoPasses(context.job.video, info, pts, shot.start, shot.end)
+    _lend(reader, renderers)
     sample = None
     encoding = shot_encoding(context, info)
     every = range(shot.start, shot.end)
@@ -369,9 +368,8 @@ def render(
     keys = [at - shot.start // info.lines for at in cuts]
     segment = context.out / SEGMENT
     with FrameWriter(segment, info, settings, encoding=encoding, keys=keys) as writer:
-        for made in counted(
-            context.out, STAGE.name, in_order(partial(_paint, renderers), frames, context.cores)
-        ):
+        pictures = in_order(partial(_paint, renderers), reader.second(), context.cores)
+        for made in counted(context.out, STAGE.name, pictures):
             if meters is not None:
                 meters.measure(made.source, made.planes)
             made = _labeled(made, shown)
@@ -379,7 +377,7 @@ def render(
             if sample is None:
                 changed = changed_part(made.source.planes, made.planes) if made.painted else None
                 sample = Sample(shot.start, changed)
-    done = (shot.frames, any(wanted), sum(painted), len(renderers), reader.repaired)
+    done = (shot.frames, any(wanted), sum(painted), len(renderers), len(reader.damaged))
     spans, mouths = (
         tuple((shot.start + s.start, shot.start + s.stop) for s in smooth.segments(np.array(rows)))
         for rows in (wanted, painted)
@@ -509,9 +507,9 @@ def _paint(renderers: Sequence[base.FaceRenderer], frame: Frame) -> _Made:
     return _Made(frame, planes, True)
 
 
-def _lend(reader: FrameReader, renderers: Sequence[base.FaceRenderer]) -> None:
+def _lend(reader: TwoPasses, renderers: Sequence[base.FaceRenderer]) -> None:
     """Show each renderer the frames that it borrows."""
-    for frame in reader.read_some(set[int]().union(*(r.borrowed for r in renderers))):
+    for frame in reader.first(set[int]().union(*(r.borrowed for r in renderers))):
         for renderer in renderers:
             if frame.index in renderer.borrowed:
                 renderer.lend(frame)

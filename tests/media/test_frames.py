@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from dubkit.errors import InputError
-from dubkit.media.frames import FrameReader
+from dubkit.media import frames as frames_module
+from dubkit.media.frames import FrameReader, TwoPasses
 from dubkit.media.probe import probe
 from tests.clips import ffmpeg, film, timed_film
 
@@ -156,21 +157,8 @@ def test_a_damaged_frame_repeats_the_one_before_and_is_counted(tmp_path: Path) -
     assert not np.array_equal(frames[3][1], frames[1][1])
 
 
-@pytest.mark.parametrize("threads", [0, 1])
-def test_a_picture_that_was_decoded_in_part_is_counted(tmp_path: Path, threads: int) -> None:
-    path = film(tmp_path / "film.ts", sound=False, seconds=2, size="320x180")
-    info, pts = probe(path)
-    content = bytearray(path.read_bytes())
-    rng = np.random.default_rng(3)
-    for packet in range(len(content) // 188 * 4 // 10, len(content) // 188 * 4 // 10 + 6):
-        body = slice(packet * 188 + 5, packet * 188 + 188)
-        content[body] = rng.bytes(183)
-    path.write_bytes(content)
-    reader = FrameReader(path, info, pts, threads)
-    frames = [frame.index for frame in reader.read(0, info.frames)]
-    assert frames == list(range(info.frames))
-    assert 0 < reader.repaired < 12
-    assert sorted(set(reader.damaged)) == sorted(reader.damaged)
+from dubkit.media.frames import Frame, FrameReader, TwoPasses
+from dubkit.media.planes import Plane, changed_part
 
 
 def test_a_film_that_shrank_since_it_was_probed_still_gives_every_frame(tmp_path: Path) -> None:
