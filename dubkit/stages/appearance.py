@@ -76,9 +76,9 @@ def run(context: StageContext) -> StageReport:
     ]
     appearance.save_looks(context.out, looks)
     for number, pairs in lent.items():
-        clear = over[number].clear(pairs)
-        if clear:
-            kept = lending.Lent(tuple(o for o, _ in clear), tuple(r for _, r in clear))
+        free = over[number].clear(pairs)
+        if free:
+            kept = lending.Lent(tuple(o for o, _ in free), tuple(r for _, r in free))
             lending.save_lent(context.out / offer_name(number), kept)
     for number, (_, picture) in portraits.items():
         (context.out / portrait_name(number)).write_bytes(_jpeg(picture))
@@ -190,7 +190,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe", "faces"),
     run=run,
-    version=3,
+    version=4,
     sections=("appearance",),
     files=("video",),
     identity=_identity,

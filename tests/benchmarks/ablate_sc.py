@@ -129,8 +129,9 @@ def drawn(clips: list[Footage], count: int, carried: bool = True) -> list[Maps]:
         source: Floats,
         ids: NDArray[np.int32],
         split: Floats = mesh_warp.SPLIT,
+        part: mesh_warp.Part = mesh_warp.WHOLE,
     ) -> mesh_warp.Warp:
-        return plain(target, target, ids, split)
+        return plain(target, target, ids, split, part)
 
     if not carried:
         mesh_warp.warp = unmoved

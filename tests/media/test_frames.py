@@ -157,8 +157,97 @@ def test_a_damaged_frame_repeats_the_one_before_and_is_counted(tmp_path: Path) -
     assert not np.array_equal(frames[3][1], frames[1][1])
 
 
-from dubkit.media.frames import Frame, FrameReader, TwoPasses
-from dubkit.media.planes import Plane, changed_part
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_some_frames_are_the_same_as_among_all(tmp_path: Path, name: str, threads: int) -> None:
+    path = film(tmp_path / name, seconds=2, sound=False, video=KINDS[name])
+    info, pts = probe(path)
+    whole = [f.planes[0].copy() for f in FrameReader(path, info, pts).read(0, info.frames)]
+    reader = FrameReader(path, info, pts, threads=threads)
+    for wanted in ([0, 5, 6, 19, 20, info.frames - 1], [3], [14, 17, 30], range(7, info.frames, 6)):
+        found = {f.index: f.planes[0].copy() for f in reader.read_some(wanted)}
+        assert list(found) == list(wanted)
+        assert all(np.array_equal(luma, whole[index]) for index, luma in found.items())
+    assert reader.damaged == []
+
+
+PICTURE = 96 * 64 * 3 // 2  # bytes
+
+
+@pytest.mark.parametrize("room", [0, 5, 100])
+@pytest.mark.parametrize("wanted", [range(14, 40), range(14, 33), range(10, 20), (12, 39), ()])
+@pytest.mark.parametrize("name", ["h264.mp4", "one_key.mp4"])
+def test_two_passes_give_each_picture_twice_whatever_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wanted: range, room: int
+) -> None:
+    monkeypatch.setattr(frames_module, "KEPT", room * PICTURE)
+    path = film(tmp_path / name, seconds=2, sound=False, video=KINDS[name])
+    info, pts = probe(path)
+    whole = [f.planes[0].copy() for f in FrameReader(path, info, pts).read(0, info.frames)]
+    passes = TwoPasses(path, info, pts, 10, 40)
+    first = [(f.index, f.planes[0].copy()) for f in passes.first(wanted)]
+    second = [(f.index, f.planes[0].copy()) for f in passes.second()]
+    assert [index for index, _ in first] == list(wanted)
+    assert [index for index, _ in second] == list(range(10, 40))
+    assert all(np.array_equal(luma, whole[index]) for index, luma in first + second)
+    assert passes.damaged == []
+
+
+def test_pictures_that_were_kept_are_not_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    read = FrameReader.read
+
+    def counted(self: FrameReader, start: int, end: int, *some: set[int]) -> object:
+        decoded.append((start, end))
+        return read(self, start, end, *some)
+
+    monkeypatch.setattr(FrameReader, "read", counted)
+    monkeypatch.setattr(frames_module, "KEPT", 10 * PICTURE)
+    path = film(tmp_path / "h264.mp4", seconds=2, sound=False, video=KINDS["h264.mp4"])
+    info, pts = probe(path)
+    passes = TwoPasses(path, info, pts, 0, 40)
+    list(passes.first(range(3, 36)))
+    list(passes.second())
+    assert decoded == [(3, 40), (0, 30)]
+
+
+@pytest.mark.parametrize("room", [0, 3, 100])
+def test_what_is_damaged_is_named_once_by_two_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(frames_module, "KEPT", room * PICTURE)
+    path = film(tmp_path / "film.mkv", sound=False, video=("-c:v", "libx264", "-g", "1"))
+    info, pts = probe(path)
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        coded = [bytes(packet) for packet in container.demux(video=0)]
+    for number in (6, 13):
+        place = content.index(coded[number])
+        content[place : place + len(coded[number])] = b"\xff" * len(coded[number])
+    path.write_bytes(content)
+    passes = TwoPasses(path, info, pts, 0, 15)
+    list(passes.first(range(5, 15)))
+    assert [f.index for f in passes.second()] == list(range(15))
+    assert passes.damaged == [6, 13]
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_picture_that_was_decoded_in_part_is_counted(tmp_path: Path, threads: int) -> None:
+    path = film(tmp_path / "film.ts", sound=False, seconds=2, size="320x180")
+    info, pts = probe(path)
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(3)
+    for packet in range(len(content) // 188 * 4 // 10, len(content) // 188 * 4 // 10 + 6):
+        body = slice(packet * 188 + 5, packet * 188 + 188)
+        content[body] = rng.bytes(183)
+    path.write_bytes(content)
+    reader = FrameReader(path, info, pts, threads)
+    frames = [frame.index for frame in reader.read(0, info.frames)]
+    assert frames == list(range(info.frames))
+    assert 0 < reader.repaired < 12
+    assert sorted(set(reader.damaged)) == sorted(reader.damaged)
 
 
 def test_a_film_that_shrank_since_it_was_probed_still_gives_every_frame(tmp_path: Path) -> None:
