@@ -192,6 +192,10 @@ def packaged_net() -> speaker.SpeakerNet:
         return speaker.load_speaker(path)
 
 
+_ALONE, _SURE_SIGHT = (
+    1.5,
+    2.0,
+)  # logits for who is alone in the picture; of sight, from which it is sure
 # a beat is hardly evidence of its own: its neighbors see nearly the same frames
 _EVIDENCE = 0.12
 _CHANGE = 4.0  # what it costs to begin or to end, in logits of a whole stretch
@@ -219,9 +223,11 @@ def speaks(heard: Heard, faces: dict[int, Match]) -> tuple[bool, dict[int, tuple
     found: dict[int, tuple[Mask, float]] = {}
     for number, face in faces.items():
         logits, here = (face.matched, face.there & spoken) if by_sound else (face.seen, face.there)
+        others = [other for k, other in faces.items() if k != number]
+        if by_sound:
+            logits = logits + _alone(face, others)
         evidence = logits.astype(np.float64)
         if by_sound:
-            others = [other for k, other in faces.items() if k != number]
             evidence += _beside(face, others)
         state = _likeliest(np.where(here, _EVIDENCE * evidence, 0.0))
         state &= face.there
@@ -264,6 +270,15 @@ def _beside(face: Match, others: Sequence[Match]) -> Doubles:
         better = other.there & (other.matched > face.matched + _AHEAD)
         found -= np.where(better, _RIVAL * other.matched.astype(np.float64).clip(0, most), 0.0)
     return np.asarray(found)
+
+
+def _alone(face: Match, others: Sequence[Match]) -> Floats:
+    """(N,) logits for a face that no other is beside: who is shown alone while somebody speaks, and speaks by the
+    picture, is rarely not the one who is heard; a mouth at rest is no likelier to speak for being alone.
+    """
+    alone = ~np.logical_or.reduce([other.there for other in others], initial=False)
+    sight = face.seen.clip(-_SURE_SIGHT, _SURE_SIGHT) / _SURE_SIGHT
+    return np.asarray(np.where(alone, _ALONE * sight, 0.0), np.float32)
 
 
 def _likeliest(evidence: Doubles) -> Mask:

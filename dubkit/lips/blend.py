@@ -81,6 +81,32 @@ def sharpness(luma: Plane, lips: Floats) -> float:
     return float(np.log(energy + 1))
 
 
+_COARSE = 20  # pixels to a canonical unit at which colors of skin are taken
+
+
+def colors_at(
+    planes: Sequence[Plane], matrices: Sequence[align.Matrix], points: Floats, depth: int
+) -> Floats:
+    """(P, C) the planes' mean samples around canonical points (P, 2), in 255ths; NaN outside the picture."""
+    colors = np.full((len(points), len(planes)), np.nan, np.float32)
+    for k, (plane, matrix) in enumerate(zip(planes, matrices, strict=True)):
+        places = align.apply(matrix, points)
+        low = np.maximum(np.floor(places.min(0)).astype(int) - 2, 0)
+        region = plane[low[1] : int(places[:, 1].max()) + 3, low[0] : int(places[:, 0].max()) + 3]
+        inside = ((places >= 0) & (places <= np.array(plane.shape[::-1]) - 1)).all(1)
+        if not region.size or not inside.any():
+            continue
+        share = min(1.0, _COARSE / align.scale_of(matrix))
+        size = np.maximum(np.round(np.array(region.shape[::-1]) * share).astype(int), 1)
+        small = cv2.resize(region, size.tolist(), interpolation=cv2.INTER_AREA)
+        there = (places - low + 0.5) * (size / region.shape[::-1]) - 0.5
+        x, y = (np.ascontiguousarray(there[:, i, None], np.float32) for i in range(2))
+        mode = cv2.BORDER_REPLICATE
+        seen = cv2.remap(small.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=mode)
+        colors[inside, k] = seen[inside, 0] / (1 << (depth - 8))
+    return colors
+
+
 def crispen(
     luma: Plane,
     plane_from_canonical: align.Matrix,

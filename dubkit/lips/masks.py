@@ -109,6 +109,24 @@ def _mouths(current: Floats, target: Floats) -> Floats:
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), _LIPS_SOFT * unit))
 
 
+# canonical units around a place at which something lies over the face where more of it is looked for, how far around
+# it nothing is painted, and the softness of that
+_NEAR, _AROUND, _COVER_SOFT = 0.35, 0.06, 0.04
+
+
+def cover_mask(points: Floats, foreign: Floats) -> Floats:
+    """(128, 128) 0..1: what lies over a face near ``points`` (N, 2), where pictures are ``foreign`` (128, 128) 0..1."""
+    to_grid = grid_from_canonical(GRID)
+    unit = float(to_grid[0, 0])
+    near = np.zeros((GRID, GRID), np.uint8)
+    for place in np.round(align.apply(to_grid, points) * 16).astype(np.int32).tolist():
+        cv2.circle(near, place, round(_NEAR * unit * 16), 1, -1, cv2.LINE_8, 4)
+    thick = cv2.morphologyEx(foreign * near, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    reach = 2 * round(_AROUND * unit) + 1
+    wide = cv2.dilate(thick, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    return np.asarray(cv2.GaussianBlur(wide, (0, 0), _COVER_SOFT * unit), np.float32)
+
+
 def _hulls(faces: Sequence[Floats], reach: float) -> Floats:
     """(128, 128) 0 or 1: the lips of all ``faces`` (L, 2) with ``reach`` canonical units around them."""
     to_grid = grid_from_canonical(GRID)

@@ -367,6 +367,13 @@ class Renderer:
             float(info.average_rate),
             layout.depth,
         )
+        self._covers = overlay_removal.SkinCovers(
+            plan.current,
+            [offer.canonical for offer in plan.lent.offers],
+            len(self._planes),
+            layout.depth,
+            _YUV_FROM_RGB if layout.is_rgb else None,
+        )
         self._fade = max(1, round(_FADE_SECONDS * float(info.average_rate)))
         self._alpha = plan.alpha
         for row, reference in enumerate(plan.lent.references, frames):
@@ -384,8 +391,9 @@ class Renderer:
     def lend(self, frame: Frame) -> None:
         """See how a frame looks; of those of the bank keep the face's surroundings."""
         row = self._row_of[frame.index]
-        way, current = self._plane_from_canonical(row)[0], self._plan.current[row]
-        self._see(frame.planes[0], align.apply(way, current), row)
+        ways = self._plane_from_canonical(row)
+        self._see(frame.planes[0], align.apply(ways[0], self._plan.current[row]), row)
+        self._covers.see(frame.planes, ways, row)
         self._overlays.see(frame.planes[0], row)
         if row in self._plan.bank:
             self._keep(self._cut(frame.planes, row), row)
@@ -401,6 +409,7 @@ class Renderer:
             canonical = self._plan.lent.offers[other].canonical
             face = align.apply(reference.plane_from_canonical[0], canonical)
             self._see(reference.planes[0], face, row)
+            self._covers.see(reference.planes, reference.plane_from_canonical, row)
 
     def _see(self, luma: Plane, face: Floats, row: int) -> None:
         """Note sharpness of the mouth and light of a ``face`` (L, 2), in pixels."""
@@ -424,7 +433,9 @@ class Renderer:
                 look = replace(self._look, sharpness=sharp - usual)
                 self._sharpness = wanted + references.steady(look.sharpness[:frames])
                 path = self._uncovered(look)
-                self._settled = path, references.blend_weights(path)
+                mixes = references.blend_weights(path)
+                self._covers.settle(mixes, plan.bank, self._lent)
+                self._settled = path, mixes
             return self._settled
 
     def _look_over(self) -> None:
@@ -446,8 +457,10 @@ class Renderer:
         frames = len(plan.alpha)
         own = {row: reference for row, reference in self._lent.items() if row < frames}
         done: set[int] = set()
+        other = self._covers.cost(plan.choice.rows)
+        choice = replace(plan.choice, cost=plan.choice.cost + other)
         while True:
-            path = references.steady_path(references.without(plan.choice, hidden), look)
+            path = references.steady_path(references.without(choice, hidden), look)
             mixes = references.blend_weights(path)
             used = {plan.bank[entry] for mix in mixes for entry, _ in mix} & set(own) - done
             if self._overlays.none or not used:
@@ -499,6 +512,10 @@ class Renderer:
         matrices, plan = self._plane_from_canonical(row), self._plan
         kept = self._overlays.kept(row, frame.planes, matrices)
         mask = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
+        if self._covers.any(row):
+            filmed = self._cut(frame.planes, row)
+            lent = [self._lent[plan.bank[entry]] for entry, _ in self._mix(row)]
+            mask = mask * (1 - self._covers.mask(row, plan.target[row], filmed, lent))
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)

@@ -107,6 +107,18 @@ def test_doubtful_moments_of_someone_who_surely_speaks_are_bridged(heard: Heard)
     assert not beats[:15].any()
 
 
+def test_who_visibly_speaks_alone_in_the_picture_is_given_the_benefit_of_the_doubt(
+    heard: Heard,
+) -> None:
+    there = everywhere(heard)
+    always = replace(heard, speech=np.full(len(heard.times), 5.0, np.float32))
+    doubtful, moving, resting = (np.full(len(heard.times), v, np.float32) for v in (0.0, 3.0, -3.0))
+    talks, rests = Match(doubtful, moving, there), Match(doubtful, resting, there)
+    assert speaks(always, {0: talks})[1][0][0].all()
+    assert not speaks(always, {0: rests})[1]
+    assert not speaks(always, {0: talks, 1: rests})[1]
+
+
 def test_a_net_that_is_saved_is_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("net") / "speaker.safetensors"
     net = active_speaker.packaged_net()

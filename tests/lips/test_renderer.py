@@ -56,7 +56,7 @@ def film(pixel_format: str) -> list[Frame]:
     for t in range(FRAMES):
         picture = drawn(placed(SHAPES[t], SCALE, 0.05, SIZE / 2, SIZE / 3), SIZE, SIZE, seed=t)
         whole = (picture.astype(np.uint16) << (layout.depth - 8)).astype(layout.sample_type)
-        chroma = whole[:: 1 << layout.shift[1], :: 1 << layout.shift[0]] // 2 + whole.dtype.type(50)
+        chroma = whole[:: 1 << layout.shift[1], :: 1 << layout.shift[0]] // 8 + whole.dtype.type(50)
         planes = (whole, *[chroma] * (layout.planes - 1))
         nothing: Any = None
         frames.append(Frame(10 + t, t, planes, layout, info, nothing, nothing))
