@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import cv2
@@ -301,8 +302,7 @@ def _united(spans: Sequence[Transition]) -> list[Transition]:
 def _similarity(before: Floats, after: Floats, shift: tuple[int, int] = (0, 0)) -> float:
     """0..1: how much of ``after`` is found in ``before``, moved by ``shift`` and a little more."""
     height, width = after.shape
-    rows, columns = _places(height), _places(width)
-    y, x = (grid.ravel() for grid in np.meshgrid(rows, columns, indexing="ij"))
+    y, x = _blocks(height, width)
     row, column = y + shift[0], x + shift[1]
     # what came in from outside counts neither way
     inside = (row >= -4) & (row <= height - _BLOCK + 4) & (column >= -4)
@@ -349,6 +349,13 @@ def _best_match(picture: Floats, block: Floats, row: int, column: int) -> float:
     matches: Any = cv2.matchTemplate(part, block, cv2.TM_CCOEFF_NORMED)
     best = float(matches.max())
     return best if np.isfinite(best) else 0.0
+
+
+@cache
+def _blocks(height: int, width: int) -> tuple[Any, Any]:
+    """Rows and columns at which the blocks of a picture begin."""
+    rows, columns = np.meshgrid(_places(height), _places(width), indexing="ij")
+    return rows.ravel(), columns.ravel()
 
 
 def _places(side: int) -> Any:

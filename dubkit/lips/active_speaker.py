@@ -69,7 +69,7 @@ def hear_samples(samples: Floats | None, begin: float, end: float) -> Heard:
         silent = np.full(len(beats), _UNHEARD, np.float32)
         return Heard(beats, np.zeros((len(beats), count), np.float32), silent, silent)
     noise = activity.spans_of(activity.unspoken(samples))
-    rows, levels = encoder_rows.encode(samples), mel_levels.mel_levels_of(samples)
+    rows, levels = encoder_rows.encode_briefly(samples), mel_levels.mel_levels_of(samples)
     heard = hear(_articulator(), Timing(beats, (), (), levels, rows, scripted=False))
     speech = heard.speech.copy()
     for low, high in noise:

@@ -443,7 +443,8 @@ def _fused(
             change = cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
             mixed = mixed + np.where(mouth > 0, _around(change, mouth), change)
         if index == 0:
-            mixed = _with_detail(mixed, list(zip(parts, weights, strict=True)), sigma, _MIXED)
+            lent = list(zip(parts, weights, strict=True))
+            mixed = _with_detail(mixed, lent, sigma, _MIXED, single=mouth is None)
         fused.append(mixed)
     return fused
 
@@ -467,11 +468,14 @@ def _with_detail(
     lent: Sequence[tuple[Floats, Floats | float]],
     sigma: float,
     gains: tuple[float, float],
+    *,
+    single: bool = False,
 ) -> Floats:
     """``mixed`` with as much detail as what it was mixed from: mixing and resampling smooth.
 
     The local energy of detail, (H, W), is compared with that of the references ``lent`` under their weights; what
-    is missing is given back by amplifying the detail that is there, by ``gains`` at least and at most.
+    is missing is given back by amplifying the detail that is there, by ``gains`` at least and at most. Of a ``single``
+    reference, which was not mixed, nothing is missing but the least.
     """
     reach = 2 * round(_DETAIL * sigma) + 1
 
@@ -480,6 +484,10 @@ def _with_detail(
         return np.asarray(cv2.blur(once, (reach, reach), borderType=cv2.BORDER_REPLICATE))
 
     detail = mixed - smooth(mixed)
+    if single:
+        detail *= np.float32(gains[0] - 1)
+        detail += mixed
+        return detail
     wanted = np.zeros_like(detail)
     for picture, weight in lent:
         fine = picture - smooth(picture)

@@ -45,6 +45,7 @@ def grid_from_canonical(size: int) -> align.Matrix:
     return np.array([[scale, 0, -LEFT * scale - 0.5], [0, scale, -TOP * scale - 0.5]])
 
 
+@cache
 def anchors() -> Floats:
     """(A, 2) canonical points around the face that no speech moves."""
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)

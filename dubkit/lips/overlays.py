@@ -147,10 +147,12 @@ class Edges:
         reach = cv2.dilate(self.lasting.astype(np.uint8), np.ones((3, 3), np.uint8))
         block = cv2.morphologyEx(reach, cv2.MORPH_CLOSE, np.ones((down, across), np.uint8))
         count, labels = cv2.connectedComponents(block)
-        edges = np.bincount(labels.ravel(), self.proven.ravel(), minlength=count)
+        edges = np.bincount(labels[self.proven], minlength=count)
         large = edges >= LEAST
         large[0] = False
-        return labels * large[labels], np.flatnonzero(large).tolist()
+        return np.where(large, np.arange(count, dtype=np.int32), 0)[labels], np.flatnonzero(
+            large
+        ).tolist()
 
     def around(self, unit: float) -> Mask:
         """(H, W) the rectangles in which texts lie."""
@@ -174,7 +176,7 @@ class Edges:
         lines = cv2.morphologyEx(self.proven.astype(np.uint8), cv2.MORPH_CLOSE, line)
         count, labels = cv2.connectedComponents(lines)
         whole, inside = (
-            np.bincount(labels.ravel(), there.ravel(), minlength=count)
+            np.bincount(labels[there], minlength=count)
             for there in (self.proven, self.proven & mouth)
         )
         gone = (inside > _IN_MOUTH * whole)[labels] & self.proven
@@ -467,9 +469,10 @@ class OverlayFinder:
             np.arange(a, b + 1) * _CELL + _CELL / 2 for a, b in zip(low, cells.max(0), strict=True)
         )
         face = now[_FACE]
-        across, down = (columns[:, None] - face[:, 0]) ** 2, (rows[:, None] - face[:, 1]) ** 2
-        nearest = (across[None] + down[:, None]).argmin(2)
-        middles = np.stack(np.meshgrid(columns, rows), 2)
+        middles = np.stack(np.meshgrid(columns, rows), 2).astype(np.float32)
+        # the square of the distance, but for the square of the middle itself
+        apart = (face * face).sum(1) - 2 * (middles @ face.T)
+        nearest = apart.argmin(2)
         moved = (now - before)[_FACE][nearest]
         # teeth hang on the skull, whatever lips do
         inner, reach = now[landmark_layout.LIPS_INNER], self.unit * _MOVED

@@ -17,7 +17,15 @@ from dubkit.media.audio import load_samples
 from dubkit.models.speech_encoder import SpeechEncoderConfig
 from dubkit.records import GRID_STEP, EncoderRows, Floats, Shot
 from dubkit.speech import encoder_rows
-from dubkit.speech.encoder_rows import CORE, REACH, cell_count, encode, encode_in_parts, log_mel
+from dubkit.speech.encoder_rows import (
+    CORE,
+    REACH,
+    cell_count,
+    encode,
+    encode_briefly,
+    encode_in_parts,
+    log_mel,
+)
 from dubkit.speech.mel_levels import mel_levels_of
 from dubkit.speech.timing import cut_timing, load_rows, load_timing, save_timing
 from dubkit.training.sound_versions import nonspeech_sound
@@ -136,6 +144,27 @@ def test_a_piece_off_the_grid_moves_lips_almost_equally(
     piece = opening(later, encode(later))
     margin = slice(25, 700)
     assert np.corrcoef(whole[125:][margin], piece[margin])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("seconds", [0.5, 4.0, 8.0, 11.9, 14.0])
+def test_one_window_says_nearly_what_several_do(
+    long_voice: Floats, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    windows: list[int] = []
+    window = encoder_rows._window
+
+    def counted(samples: Floats, first: int) -> Floats:
+        windows.append(first)
+        return window(samples, first)
+
+    monkeypatch.setattr(encoder_rows, "_window", counted)
+    sound = long_voice[: round(16000 * seconds)]
+    several, brief = encode_briefly(sound), len(windows)
+    whole = encode(sound)
+    assert several.rows.shape == whole.rows.shape
+    assert several.rows.dtype == np.int8
+    assert np.corrcoef(several.rows.ravel(), whole.rows.ravel())[0, 1] > 0.95
+    assert brief == (1 if seconds < 12 else len(windows) - brief)
 
 
 def test_the_number_of_threads_changes_no_byte(voice: Floats) -> None:
