@@ -121,7 +121,8 @@ def evaluate(
     if real is not None:
         _check_same_film(result, reference, found)
         if no_fid is None:
-            rows |= _pictures(shots, made, real, config, progress, inception)
+            both = [(_side(made, s, heard=False), _side(real, s, heard=False)) for s in shots]
+            rows |= _pictures(shots, both, config, progress, inception)
     missing = _missing(heard, real, same_sound, syncnet)
     if no_fid is not None:
         missing |= dict.fromkeys(FID_ROWS, no_fid)
@@ -167,19 +168,33 @@ def _evaluate_known(
     inception: Path | None,
     same_sound: bool,
 ) -> Evaluation:
-    """Measure the result of a finished job: only its own faces are searched, everything else is known."""
-    job, shots = known.run.job, known.shots
+    """Measure the dubbed shots of a finished job.
+
+    Everything about them is known, the faces too, which a dub leaves in their places; only where both films speak the
+    ``same_sound`` the result's own landmarks are followed, to compare the lips.
+    """
+    job, every = known.run.job, known.shots
     listed = work / "shots.csv"
     work.mkdir(parents=True, exist_ok=True)
     info, _ = load_film(known.folder("probe", None))
-    shotlist.write_shots(listed, [Shot(s.start // info.lines, s.end // info.lines) for s in shots])
-    made = _analyze(job.output, job.audio, None, config, work / "result", progress, False, listed)
+    shotlist.write_shots(listed, [Shot(s.start // info.lines, s.end // info.lines) for s in every])
+    until = "faces" if same_sound else "probe"
+    place = work / "result"
+    made = _analyze(job.output, job.audio, None, config, place, progress, False, listed, until)
+    shots = [shot for shot in every if _is_dubbed(known, shot)]
+    if len(shots) < len(every):
+        progress.note(f"measured: the {len(shots)} dubbed shots of {len(every)}")
     with _for_syncnet(job.audio if syncnet else None, work) as spoken:
+        sides = {shot: _side(known.run, shot, heard=False) for shot in shots}
         tasks = [
             ShotTask(
                 shot,
-                replace(_side(made, shot, heard=False), timing=known.folder("timing", shot)),
-                _side(known.run, shot, heard=False),
+                replace(
+                    _side(made, shot, heard=False),
+                    timing=known.folder("timing", shot),
+                    **({} if same_sound else {"faces": sides[shot].faces}),
+                ),
+                sides[shot],
                 config,
                 same_sound,
                 spoken,
@@ -191,12 +206,19 @@ def _evaluate_known(
     rows = totals(found)
     missing = _missing(True, known.run, same_sound, syncnet)
     no_fid = obstacle(inception)
-    if no_fid is None:
-        rows |= _pictures(shots, made, known.run, config, progress, inception)
-    else:
+    if no_fid is not None:
         missing |= dict.fromkeys(FID_ROWS, no_fid)
+    elif shots:
+        pairs = [(task.made, sides[task.shot]) for task in tasks]
+        rows |= _pictures(shots, pairs, config, progress, inception)
     rest = _with_the_rest(missing, rows, found)
     return Evaluation(job.output, job.video, found, _ordered(rows), rest, known.names)
+
+
+def _is_dubbed(known: inspect.OpenedJob, shot: Shot) -> bool:
+    """Whether a shot of the result has a new mouth."""
+    made, gate = known.receipt("generate", shot), known.receipt("gate", shot)
+    return bool(made and made.facts.get("painted") and not (gate and gate.facts.get("kept")))
 
 
 def _ordered(rows: Mapping[str, float]) -> dict[str, float]:
@@ -215,14 +237,12 @@ def _with_the_rest(
 
 def _pictures(
     shots: Sequence[Shot],
-    made: fingerprint.Run,
-    real: fingerprint.Run,
+    sides: Sequence[tuple[Side, Side]],
     config: Config,
     progress: Progress,
     inception: Path | None,
 ) -> dict[str, float]:
     every = spacing(sum(shot.frames for shot in shots))
-    sides = [(_side(made, shot, heard=False), _side(real, shot, heard=False)) for shot in shots]
     tasks = [
         FidTask(shot, *pair, every, inception) for shot, pair in zip(shots, sides, strict=True)
     ]
@@ -287,13 +307,14 @@ def _analyze(
     progress: Progress,
     heard: bool,
     shots: Path | None = None,
+    until: str = "",
 ) -> fingerprint.Run:
     out = work / "none.mkv"  # no film is made
     job = make_job(video, audio, config, out=out, work=work, script=script, shots=shots)
     # a dub that is off its film is what may have to be measured
     accept = config.conform.model_copy(update={"over": "accept"})
     request = RunRequest(job, config.model_copy(update={"conform": accept}))
-    stages = inputs.select(STAGES, "timing" if heard else "faces", ())
+    stages = inputs.select(STAGES, until or ("timing" if heard else "faces"), ())
     if not heard:
         stages = tuple(stage for stage in stages if stage.source is not Source.DUB)
     run_job(request, progress=progress, stages=stages)

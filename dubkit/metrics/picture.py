@@ -22,7 +22,7 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 def ssim(a: Luma, b: Luma) -> float:
     """Structural similarity of two pictures (Wang et al. 2004: Gaussian window of 11, sigma 1.5), -1 to 1."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
+    x, y = a.astype(np.float32), b.astype(np.float32)
     mean_x, mean_y = _window(x), _window(y)
     var_x = _window(x * x) - mean_x**2
     var_y = _window(y * y) - mean_y**2
@@ -31,8 +31,8 @@ def ssim(a: Luma, b: Luma) -> float:
     return float((top / ((mean_x**2 + mean_y**2 + _C1) * (var_x + var_y + _C2))).mean())
 
 
-def _window(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5), np.float64)
+def _window(values: Luma) -> Luma:
+    return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5), np.float32)
 
 
 def squared_error(a: Luma, b: Luma) -> float:

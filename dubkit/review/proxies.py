@@ -7,6 +7,9 @@ large as its share of the room allows; faces of shots are cut from the film's ow
 from __future__ import annotations
 
 import io
+import re
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,13 +24,14 @@ from av.video.stream import VideoStream
 
 from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
-from dubkit.faces import align, tracklet
+from dubkit.faces import align
 from dubkit.media import audio, concat, mux, pictures, planes, process
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
 from dubkit.metrics.lips import opening
 from dubkit.records import AT_START, FaceState, Placement
 from dubkit.stages.probe import load_film
+from dubkit.work.store import digest_value, read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from dubkit.config.schema import Config
     from dubkit.records import FaceTrack, Floats, Integers, Picture, Shot, VideoInfo
 
-HEIGHTS = (540, 432, 360, 288, 216, 180, 144)  # of each of the two pictures of the whole film
+HEIGHTS = (360, 288, 216, 180, 144)  # of each of the two pictures of the whole film
 _DENSITY = 0.035  # bits for a pixel from which a picture can be judged
 _SOUND_BITS = 64000  # both channels
 _LEAST_BITS = 120_000  # a second of film, under which neither picture nor speech is of use
@@ -73,10 +77,11 @@ def film_size(info: VideoInfo, limit: float) -> tuple[int, int, int] | None:
     return max(2, wide), high, round(bits)
 
 
-def make_film(task: FilmTask, out: Path) -> dict[str, Any] | None:
+def make_film(task: FilmTask, out: Path, progress: Path) -> dict[str, Any] | None:
     """Write the video of a whole film as MP4; what the page has to know of it. None where there is too little room.
 
-    Raises ToolError where one of the films cannot be read.
+    `frames_made` reads from the file ``progress`` how far it is. Raises ToolError where one of the films cannot be
+    read.
     """
     size = film_size(task.info, task.limit)
     if size is None:
@@ -101,6 +106,7 @@ def make_film(task: FilmTask, out: Path) -> dict[str, Any] | None:
         parts.append(f"[a{sounds.index(True)}]pan=stereo|c0=c0|c1=c0[a]")
     most = min(bits, round(0.25 * 2 * wide * high * float(task.info.average_rate)))
     argv = [str(process.find_program("ffmpeg")), "-nostdin", "-v", "error", "-y"]
+    argv += ["-progress", f"file:{progress}"]
     argv += [word for path, _, _ in sources for word in mux.read_from(path)]
     argv += ["-filter_complex", ";".join(parts), "-map", "[v]", "-fps_mode", "passthrough"]
     argv += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "22", "-bf", "0", "-g", "25"]
@@ -111,6 +117,15 @@ def make_film(task: FilmTask, out: Path) -> dict[str, Any] | None:
         [*argv, "-fflags", "+bitexact", "-movflags", "+faststart", "-f", "mp4", f"file:{out}"]
     )
     return {"width": wide, "height": high, "sounds": {"original": sounds[0], "dub": sounds[1]}}
+
+
+def frames_made(progress: Path) -> int:
+    """How many frames of the whole film's video are done."""
+    try:
+        found = re.findall(rb"^frame=(\d+)", progress.read_bytes(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[-1]) if found else 0
 
 
 def _film_side(number: int, info: VideoInfo, size: tuple[int, int]) -> str:
@@ -185,18 +200,18 @@ def _make(task: ClipTask) -> Clip:
     ends = float(times[shot.start + count]) if shot.start + count < len(times) else None
     until = ends if ends is not None else float(times[-1]) + 1 / float(info.average_rate)
     way = crop_way(task.track, info)
-    landmarks = np.full_like(task.track.landmarks, np.nan)
     sound = _both_sounds(task, float(pts[0] * info.time_base), (began, until))
     clock = np.rint(1000 * (times[shot.start : shot.start + count] - began)).astype(int)
     writer = _Writer(float(info.average_rate), sound)
     landmarker = load_engine("landmarker", task.config.faces.landmarker, task.config.faces, "cpu")
+    mouths = _Mouths(task.track, landmarker)
     for row, (real, made) in enumerate(_pairs(task, info, pts, count)):
         both = np.hstack([planes.rgb_crop(real, way, SIDE), planes.rgb_crop(made, way, SIDE)])
         writer.write(both, int(clock[row]))
         at = shot.start + row - task.track.start
         if 0 <= at < len(task.track) and task.track.state[at] != FaceState.ABSENT:
-            landmarks[at] = _mouth(made, landmarker, task.track.landmarks[at])
-    spoken = replace(task.track, landmarks=landmarks)
+            mouths.look(made, at)
+    spoken = replace(task.track, landmarks=mouths.found())
     return Clip(writer.close(), count, openings(spoken, shot))
 
 
@@ -290,22 +305,38 @@ def _like(segment: VideoInfo, film: VideoInfo) -> VideoInfo:
     return replace(segment, rotation=film.rotation, pixel_aspect=film.pixel_aspect)
 
 
-class _View:
-    """A rendered frame as the landmarker sees it."""
-
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
-
-    def detect(self) -> list[Any]:
-        return []
-
-    def crop(self, crop_from_display: align.Matrix, size: int) -> Picture:
-        return planes.rgb_crop(self.frame, crop_from_display, size)
+_TOGETHER = 16  # crops that the landmarker looks at: a third of the time of one by one
 
 
-def _mouth(frame: Frame, landmarker: Any, where: Floats) -> Floats:
-    found = tracklet.locate(_View(frame), landmarker, [align.canonical_from_face(where)])
-    return found[0].landmarks
+class _Mouths:
+    """The landmarks of a face in rendered frames."""
+
+    def __init__(self, track: FaceTrack, locator: Any) -> None:
+        self._track, self._locator = track, locator
+        self._waiting: dict[int, tuple[Picture, align.Matrix]] = {}
+        self._found = np.full_like(track.landmarks, np.nan)
+
+    def look(self, frame: Frame, row: int) -> None:
+        """Take in the frame of a row of the track."""
+        size = self._locator.crop_size
+        canonical = align.canonical_from_face(self._track.landmarks[row])
+        way = align.compose(align.crop_from_canonical(size), canonical)
+        self._waiting[row] = planes.rgb_crop(frame, way, size), align.invert(way)
+        if len(self._waiting) == _TOGETHER:
+            self._locate()
+
+    def _locate(self) -> None:
+        if self._waiting:
+            crops = np.stack([crop for crop, _ in self._waiting.values()])
+            faces, _, _ = self._locator.locate(crops, together=True)
+            for (row, (_, back)), face in zip(self._waiting.items(), faces, strict=True):
+                self._found[row] = align.apply(back, face)
+            self._waiting.clear()
+
+    def found(self) -> Floats:
+        """(T, L, 2) display coordinates; NaN where nothing was looked at."""
+        self._locate()
+        return self._found
 
 
 class _Writer:
@@ -353,3 +384,61 @@ class _Writer:
             self._container.mux(self._voice.encode(None))
         self._container.close()
         return self._file.getvalue()
+
+
+def name_of(what: str, parts: list[Any]) -> str:
+    """What a video is kept as: ``what`` it shows, and the digest of the ``parts`` that it is made of."""
+    return f"{what}-{digest_value(parts)[:16]}"
+
+
+class Kept:
+    """Videos that were made for an earlier page of a job, in a folder; nothing depends on them.
+
+    What cannot be written is made again. A name says all that a video was made of.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._used: set[str] = set()
+
+    def film(self, name: str) -> tuple[Path, dict[str, Any]] | None:
+        """A film's video and what the page has to know of it."""
+        facts = self._facts(name)
+        return (self._folder / f"{name}.mp4", facts) if facts else None
+
+    def clip(self, name: str) -> Clip | None:
+        """The video of a shot."""
+        facts = self._facts(name)
+        try:
+            video = (self._folder / f"{name}.mp4").read_bytes() if facts else b""
+            return Clip(video, facts["frames"], facts["dubbed"]) if facts and video else None
+        except (OSError, KeyError):
+            return None
+
+    def keep(self, name: str, video: bytes | Path, facts: dict[str, Any]) -> None:
+        """Keep a video; facts, which come last, say that it is whole."""
+        self._used.add(name)
+        with suppress(OSError):
+            self._folder.mkdir(exist_ok=True)
+            target = self._folder / f"{name}.mp4"
+            if isinstance(video, Path):
+                shutil.copyfile(video, target)
+            else:
+                target.write_bytes(video)
+            write_record(self._folder / f"{name}.json", facts, dict[str, Any])
+
+    def _facts(self, name: str) -> dict[str, Any] | None:
+        try:
+            facts = read_record(self._folder / f"{name}.json", dict[str, Any])
+        except DubkitError:
+            return None
+        whole = (self._folder / f"{name}.mp4").is_file()
+        self._used |= {name} if whole else set()
+        return facts if whole else None
+
+    def forget_others(self) -> None:
+        """Delete what the last page did not use."""
+        for path in self._folder.glob("*") if self._folder.is_dir() else ():
+            if path.stem not in self._used:
+                with suppress(OSError):
+                    path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -86,16 +87,18 @@ def make_report(
     data = page_data.page_data(opened, facts)
     data["overview"] = _link(overview, target) if overview is not None else ""
     limit = room * MEGABYTE if videos == "worst" else float("inf")
+    kept = proxies.Kept(opened.run.job.work / PROXIES)
     with _scratch(target) as scratch:
         film = Path(scratch) / "film.mp4"
         clips: dict[str, proxies.Clip] = {}
         if pictured:
             data["waves"] = _waves(opened)
             if videos != "none":
-                data["film"]["proxy"], why = _film(opened, film, room * MEGABYTE, progress)
+                data["film"]["proxy"], why = _film(opened, film, room * MEGABYTE, progress, kept)
                 data["videos"]["film"] = why
                 taken = _on_page(film.stat().st_size) if film.exists() else 0
-                clips = _clips(opened, facts, progress, workers, limit - taken)
+                clips = _clips(opened, facts, progress, workers, limit - taken, kept)
+                kept.forget_others()
         info = load_film(opened.folder("probe", None))[0] if pictured else None
         for fact in facts:
             _measure(opened, fact, clips.get(fact.shot.name), info)
@@ -124,8 +127,11 @@ def _on_page(size: float) -> float:
 FILM_SHARE = 0.6  # of the room, for the video of the whole film where that does
 
 
+PROXIES = "proxies"  # in the work folder: videos of earlier pages
+
+
 def _film(
-    opened: OpenedJob, out: Path, room: float, progress: Progress
+    opened: OpenedJob, out: Path, room: float, progress: Progress, kept: proxies.Kept
 ) -> tuple[dict[str, Any] | None, str]:
     """Make the video of the whole film; what the page has to know of it, or why there is none."""
     try:
@@ -137,14 +143,26 @@ def _film(
     limit = room / _CODED
     limit = max(FILM_SHARE * limit, min(limit, least))
     task = proxies.FilmTask(opened.run.job.video, dubbed, info, int(pts[0]), limit)
+    stitched = opened.receipt("stitch", None)
+    digests = [opened.run.inputs["video"].sha256, stitched and sorted(stitched.outputs.items())]
+    name = proxies.name_of("film", [*digests, proxies.film_size(info, limit)])
+    if (known := kept.film(name)) is not None:
+        shutil.copyfile(known[0], out)
+        return known[1], ""
     progress.plan("film", 1, 0, info.frames)
+    state = out.with_suffix(".progress")
+    progress.watch(lambda: {"film": min(info.frames, info.lines * proxies.frames_made(state))})
     try:
-        made = proxies.make_film(task, out)
+        made = proxies.make_film(task, out, state)
     except DubkitError as error:
         progress.warn(f"the whole film has no video: {error.message}")
         progress.advance("film", "job", 0, 0.0, error.message)
         return None, f"The whole film has no video: {error.message}"
+    finally:
+        progress.watch(dict)
     progress.advance("film", "job", info.frames, 0.0, None)
+    if made is not None:
+        kept.keep(name, out, made)
     if made is None:
         wanted = ceil(_on_page(least) / MEGABYTE)
         return None, f"The whole film needs more room: --room {wanted} or more."
@@ -388,13 +406,16 @@ def _clips(
     progress: Progress,
     workers: int,
     limit: float,
+    kept: proxies.Kept,
 ) -> dict[str, proxies.Clip]:
-    """Videos of the worst shots, as many as there is room for."""
+    """Videos of the worst shots, as many as there is room for; those of an earlier page are taken from it."""
     wanted = [fact for fact in facts if fact.rendered]
     wanted.sort(key=lambda fact: (-fact.table["rank"], fact.shot))
     taken = 0.0
     found: dict[str, proxies.Clip] = {}
-    tasks = [_task(opened, fact) for fact in wanted]
+    names = {fact.shot: _clip_name(opened, fact) for fact in wanted}
+    known = {fact.shot: kept.clip(names[fact.shot]) for fact in wanted}
+    tasks = [_task(opened, fact) for fact in wanted if known[fact.shot] is None]
     made = map_shots(
         proxies.make_clip,
         tasks,
@@ -404,7 +425,8 @@ def _clips(
         lost=lambda task: "the process that made it died",
     )
     with closing(made) as clips:
-        for fact, clip in zip(wanted, clips, strict=True):  # the worst ones first
+        for fact in wanted:  # the worst ones first
+            clip = known[fact.shot] or next(clips)
             if isinstance(clip, str):
                 fact.table["notes"].append(f"no video: {clip}")
                 progress.warn(f"shot {fact.shot.name} has no video: {clip}")
@@ -413,7 +435,26 @@ def _clips(
             if taken > limit:
                 break
             found[fact.shot.name] = clip
+            if known[fact.shot] is None:
+                about = {"frames": clip.frames, "dubbed": clip.dubbed}
+                kept.keep(names[fact.shot], clip.video, about)
     return found
+
+
+def _clip_name(opened: OpenedJob, fact: page_data.ShotFacts) -> str:
+    """What a video of a shot is kept as: the shot, and the digest of all that it is made of."""
+    made = opened.receipt("generate", fact.shot)
+    inputs, placed = opened.run.inputs, _placement(opened)
+    assert fact.track is not None
+    return proxies.name_of(
+        fact.shot.name,
+        [
+            made and sorted(made.outputs.items()),
+            [inputs[name].sha256 for name in ("video", "audio")],
+            [placed.start, placed.stretch, fact.track.track],
+            [proxies.SIDE, proxies.ROOM, proxies.LONGEST],
+        ],
+    )
 
 
 def _task(opened: OpenedJob, fact: page_data.ShotFacts) -> proxies.ClipTask:

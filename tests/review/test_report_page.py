@@ -20,7 +20,7 @@ from dubkit.config.schema import GateSettings
 from dubkit.errors import OutputError, UsageError, WorkError
 from dubkit.progress import NoProgress
 from dubkit.records import Job
-from dubkit.review import Report, make_report
+from dubkit.review import Report, make_report, proxies
 from dubkit.work.store import digest_value
 from tests.clips import shots_film, tone
 from tests.fakes import make_config
@@ -55,6 +55,24 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 @pytest.fixture(scope="module")
 def made(job: Job) -> tuple[Report, dict[str, Any]]:
     return write(job.work, job.work.parent / "page.html")
+
+
+def test_videos_of_an_earlier_page_are_used_again(
+    job: Job, made: tuple[Report, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(proxies, "make_clip", never)
+    monkeypatch.setattr(proxies, "make_film", never)
+    page = job.work.parent / "again.html"
+    report, data = write(job.work, page)
+    assert (report.videos, data) == (made[0].videos, made[1])
+    assert page.read_bytes() == made[0].path.read_bytes()
+    for kept in (job.work / "proxies").glob("*.json"):
+        kept.write_text("{")
+    with pytest.raises(AssertionError, match="made again"):
+        write(job.work, page)
 
 
 def test_the_page_holds_all_that_the_work_folder_knows(
@@ -149,7 +167,7 @@ def test_what_there_is_no_room_for_is_left_out_and_told(job: Job, tmp_path: Path
 
 def test_a_video_that_cannot_be_made_is_missed_aloud(job: Job, tmp_path: Path) -> None:
     work = tmp_path / "copy.dubkit"
-    shutil.copytree(job.work, work)
+    shutil.copytree(job.work, work, ignore=shutil.ignore_patterns("proxies"))
     segment = sorted(work.glob("dub-*/generate/*/segment.nut"))[0]
     segment.write_bytes(b"damaged")
     report, data = write(work, tmp_path / "page.html", videos="all")
