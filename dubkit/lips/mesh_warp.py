@@ -326,11 +326,13 @@ def _pushed(
     free: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """How each point moves so that triangles gain what they miss, the mean of what all of them ask of it."""
-    across = np.roll(corners, -2, 1) - np.roll(corners, -1, 1)  # the side opposite each corner
-    slope = np.stack([-across[..., 1], across[..., 0]], -1)
-    part = free[triangles][..., None]
-    share = missing / np.maximum((part * slope**2).sum((1, 2)), 1e-4)
-    total, count = np.zeros((len(free), 2)), np.zeros(len(free))
-    np.add.at(total, triangles, part * slope * share[:, None, None])
-    np.add.at(count, triangles, 1)
+    x, y = corners[..., 0], corners[..., 1]
+    # what the area gains as a corner moves, from the side opposite it
+    right, down = y[:, [1, 2, 0]] - y[:, [2, 0, 1]], x[:, [2, 0, 1]] - x[:, [1, 2, 0]]
+    part = free[triangles]
+    share = missing / np.maximum((part * (right * right + down * down)).sum(1), 1e-4)
+    part *= share[:, None]
+    places, points = triangles.ravel(), len(free)
+    moves = [np.bincount(places, (part * way).ravel(), points) for way in (right, down)]
+    total, count = np.stack(moves, 1), np.bincount(places, minlength=points)
     return np.asarray(_STEP * total / np.maximum(count, 1)[:, None])

@@ -318,7 +318,7 @@ def skin_points(face: Floats) -> Floats:
 # by how many 255ths skin differs between two frames of a face that show the same (where light changes, or a fold
 # deepens), and from where on it is not the same thing: of luma, and of the other planes. Of 40 clips over whose faces
 # nothing lies, with the best of twelve references, one point in 10,000 differs by more than the first
-_SAME_SKIN, _OTHER_THING = np.array([44.0, 16, 16]), np.array([80.0, 30, 30])
+_SAME_SKIN, _OTHER_THING = np.array([[44, 16, 16], [80, 30, 30]], np.float32)
 
 
 def foreign(skin: Floats, other: Floats) -> Floats:
