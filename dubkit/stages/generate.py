@@ -119,7 +119,8 @@ def run(context: StageContext) -> StageReport:
     return StageReport(
         engine=cast.names(),
         notes=tuple(
-            f"shot {shot.name}: face {number} keeps its original mouth in {count} frames (under text or a picture)"
+            f"shot {shot.name}: face {number} keeps its original mouth in {count} "
+            f"frame{'s' * (count != 1)} (under text or a picture)"
             for number, count in hidden
         ),
         warnings=_damage(result),

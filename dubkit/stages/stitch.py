@@ -499,9 +499,10 @@ def _remarks(
     if heard > seconds + _ROUNDING and context.inputs.get("speech"):
         speech = load_speech(context.folder("speech"))
         words = conform.lost_words(speech, parts.placement, seconds)
+        count = "1 word" if len(words) == 1 else f"{len(words)} words"
         if words:
             remarks.append(
-                f"{heard - seconds:.3f} s of the dub are cut off, and with them {len(words)} words: "
+                f"{heard - seconds:.3f} s of the dub are cut off, and with them {count}: "
                 f"{' '.join(words[:_MOST_WORDS])}{' ...' if len(words) > _MOST_WORDS else ''}"
             )
     return remarks
