@@ -197,6 +197,8 @@ class FaceTrack:
     scores: Floats  # (T,) landmark confidence 0..1
     state: NDArray[np.int8]  # (T,) FaceState
     occlusion: Floats  # (T,) score 0..2 that something is in front of the mouth, `faces.occlusion`
+    # how widely it articulates, over what the lips net makes of the same sound; None: not known
+    articulation: float | None = None
 
     def __len__(self) -> int:
         return len(self.state)

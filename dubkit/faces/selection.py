@@ -217,11 +217,13 @@ def _main_reason(spans: Sequence[Untouched]) -> str:
 TRACKS, CHOICES, VOICES = "tracks.npz", "chosen.json", "voices.json"
 DAMAGED = "damaged.json"
 _ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "occlusion")
+_ARTICULATION = "articulation"
 
 
 def save_tracks(folder: Path, tracks: list[FaceTrack]) -> None:
     """Write ``tracks.npz``; equal tracks give equal bytes."""
     arrays = {f"{t.track}_{name}": getattr(t, name) for t in tracks for name in _ARRAYS}
+    arrays |= {f"{t.track}_{_ARTICULATION}": np.array(t.articulation or np.nan) for t in tracks}
     starts = np.array([t.start for t in tracks], np.int64)
     with (folder / TRACKS).open("wb") as file:
         np.savez(file, starts=starts, **arrays)
@@ -233,13 +235,20 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
     try:
         with open_arrays(path) as stored:
             return [
-                FaceTrack(n, int(start), *(stored[f"{n}_{name}"] for name in _ARRAYS))
+                FaceTrack(
+                    *(n, int(start), *(stored[f"{n}_{name}"] for name in _ARRAYS)),
+                    articulation=_known(stored.get(f"{n}_{_ARTICULATION}")),
+                )
                 for n, start in enumerate(stored["starts"])
             ]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WorkError(
             f"the work file {path} cannot be read: {error}", hint="run again with --force faces"
         ) from error
+
+
+def _known(stored: np.ndarray | None) -> float | None:
+    return None if stored is None or np.isnan(stored) else float(stored)
 
 
 def save_choice(folder: Path, choices: list[TrackChoice]) -> None:

@@ -50,6 +50,7 @@ class Match:
     matched: Floats  # (N,) it makes the speech that is heard
     seen: Floats  # (N,) it speaks, by the picture alone
     there: Mask  # (N,) where the face is seen
+    shapes: Floats  # (N, K) of its mouth
 
 
 def hear(articulator: articulation.Articulator, timing: Timing) -> Heard:
@@ -112,7 +113,7 @@ def match_shapes(heard: Heard, shapes: Floats, there: Mask) -> Match:
     seen, matched = features(heard, shapes)
     with devices.threads(1), torch.inference_mode():
         answer = packaged_net()(torch.from_numpy(seen)[None], torch.from_numpy(matched)[None])
-    return Match(answer.matched[0].numpy(), answer.seen[0].numpy(), there)
+    return Match(answer.matched[0].numpy(), answer.seen[0].numpy(), there, shapes)
 
 
 def features(heard: Heard, shapes: Floats) -> tuple[Floats, Floats]:
@@ -242,6 +243,24 @@ def speaks(heard: Heard, faces: dict[int, Match]) -> tuple[bool, dict[int, tuple
                 taken |= other & (k != number)
             found[number] = _with_the_voice(mask, spoken & faces[number].there, taken), score
     return by_sound, found
+
+
+_ENOUGH = 25  # beats of speech in which it is seen how widely somebody articulates
+# of the logarithm of the range of the mouth over that of the net's: how much is believed, and within what limits. Of
+# 19 people who were seen twice, this leaves a deviation of .18 in the second half of their speech; the mean speaker
+# .28, the speaker's widest openings alone .24
+_BELIEVED, _RANGE = 0.8, (-0.5, 0.4)
+
+
+def articulation_range(heard: Heard, face: Match, speaking: Mask) -> float | None:
+    """How widely a face articulates where it is ``speaking`` (N,), over what the net makes of that; None: unknown."""
+    said = speaking & face.there & (heard.speech > 0)
+    if said.sum() < _ENOUGH:
+        return None
+    effect = mouth_shape.gap_effect()
+    seen, made = (float((shapes[said] @ effect).std()) for shapes in (face.shapes, heard.shapes))
+    ratio = np.log(max(seen, 1e-4) / max(made, 1e-4))
+    return float(np.exp(_BELIEVED * np.clip(ratio, *_RANGE)))
 
 
 def _with_the_voice(speaking: Mask, spoken: Mask, taken: Mask) -> Mask:

@@ -21,7 +21,7 @@ from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
 _VERSION = 22
-# half way to the mean speaker: a shot is short, and what it shows of a speaker's range is uncertain
+# half way to the mean speaker where only the picture says how widely somebody articulates, which is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
 
@@ -100,7 +100,7 @@ class WarpSynthesizer:
         good = usable & present
         frontal = mouth_shape.frontal(current, pose)
         rest = mouth_shape.resting_mouth(frontal[good])
-        gain = mouth_shape.gain(frontal[good], rest) ** _HALFWAY
+        gain = track.articulation or mouth_shape.gain(frontal[good], rest) ** _HALFWAY
         seen = good & (track.state == FaceState.SEEN)
         posture = mouth_shape.posture(frontal, rest, seen, float(info.average_rate))
         shot_shapes, heard = self._spoken(timing, gain, posture)

@@ -98,6 +98,7 @@ def run(context: StageContext) -> StageReport:
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
     spoken = _who_speaks(context, shot, tracks, times, rate)
     choices, note = choose(tracks, settings, rate, spoken.faces, spoken.by, shot.transitions)
+    tracks = [replace(track, articulation=spoken.ranges.get(track.track)) for track in tracks]
     selection.save_tracks(context.out, tracks)
     selection.save_choice(context.out, choices)
     selection.save_voices(context.out, spoken.voices)
@@ -145,6 +146,7 @@ class _Spoken:
 
     faces: dict[int, selection.Speaking] = field(default_factory=dict)
     voices: Voices = field(default_factory=Voices)
+    ranges: dict[int, float | None] = field(default_factory=dict)  # `FaceTrack.articulation`
     by: str = "the film's own sound"
 
 
@@ -174,9 +176,14 @@ def _who_speaks(
         return tuple((shot.start + span.start, shot.start + span.stop) for span in spans)
 
     faces = {n: selection.Speaking(frames_of(b), score) for n, (b, score) in speaking.items()}
+    ranges = {
+        n: speaker.articulation_range(heard, found[n], beats)
+        for n, (beats, _) in speaking.items()
+        if by_sound
+    }
     voices = Voices(frames_of(heard.speech > 0), True) if by_sound else Voices()
     by = "the film's own sound" if by_sound else "the picture alone: the sound holds no speech here"
-    return _Spoken(faces, voices, by)
+    return _Spoken(faces, voices, ranges, by)
 
 
 def _usable(track: FaceTrack, settings: FaceSettings, rate: float) -> Mask:

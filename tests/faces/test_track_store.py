@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ def test_tracks_and_choices_come_back_equal(tmp_path: Path) -> None:
     gone = still(60)
     gone[10:30] = np.nan
     tracks = [track(0, still(80)), track(1, gone, start=520)]
+    tracks[1] = replace(tracks[1], articulation=1.25)
     choices, _ = choose(tracks, SETTINGS, RATE, None)
     save_tracks(tmp_path, tracks)
     save_choice(tmp_path, choices)
     for before, after in zip(tracks, load_tracks(tmp_path), strict=True):
         assert (before.track, before.start) == (after.track, after.start)
+        assert before.articulation == after.articulation
         for name in ("boxes", "landmarks", "pose", "scores", "state"):
             a, b = getattr(before, name), getattr(after, name)
             assert a.dtype == b.dtype

@@ -100,10 +100,10 @@ def test_doubtful_moments_of_someone_who_surely_speaks_are_bridged(heard: Heard)
     logits = np.where(np.arange(len(heard.times)) < 25, -1.0, 6.0).astype(np.float32)
     always = replace(heard, speech=np.full(len(heard.times), 4.0, np.float32))
     moving = np.full(len(heard.times), 5.0, np.float32)
-    beats, _ = speaks(always, {0: Match(logits, moving, there)})[1][0]
+    beats, _ = speaks(always, {0: Match(logits, moving, there, heard.shapes)})[1][0]
     assert beats.all()
     resting = np.full(len(heard.times), -5.0, np.float32)
-    beats, _ = speaks(always, {0: Match(logits, resting, there)})[1][0]
+    beats, _ = speaks(always, {0: Match(logits, resting, there, heard.shapes)})[1][0]
     assert not beats[:15].any()
 
 
@@ -113,10 +113,30 @@ def test_who_visibly_speaks_alone_in_the_picture_is_given_the_benefit_of_the_dou
     there = everywhere(heard)
     always = replace(heard, speech=np.full(len(heard.times), 5.0, np.float32))
     doubtful, moving, resting = (np.full(len(heard.times), v, np.float32) for v in (0.0, 3.0, -3.0))
-    talks, rests = Match(doubtful, moving, there), Match(doubtful, resting, there)
+    talks, rests = (Match(doubtful, sight, there, heard.shapes) for sight in (moving, resting))
     assert speaks(always, {0: talks})[1][0][0].all()
     assert not speaks(always, {0: rests})[1]
     assert not speaks(always, {0: talks, 1: rests})[1]
+
+
+@pytest.mark.parametrize(
+    ("wide", "least", "most"), [(1, 0.98, 1.02), (1.3, 1.2, 1.3), (9, 1.3, 1.4), (0.1, 0.6, 0.7)]
+)
+def test_how_widely_somebody_articulates_is_seen_beside_what_the_sound_asks_for(
+    heard: Heard, wide: float, least: float, most: float
+) -> None:
+    there = everywhere(heard)
+    face = match_shapes(heard, wide * heard.shapes, there)
+    found = active_speaker.articulation_range(heard, face, there)
+    assert found is not None
+    assert least <= found <= most
+
+
+def test_a_word_does_not_say_how_widely_somebody_articulates(heard: Heard) -> None:
+    there = everywhere(heard)
+    word = there & (np.arange(len(there)) < 12)
+    face = match_shapes(heard, 1.3 * heard.shapes, there)
+    assert active_speaker.articulation_range(heard, face, word) is None
 
 
 def test_a_net_that_is_saved_is_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
