@@ -153,10 +153,10 @@ class _Spoken:
 def _who_speaks(
     context: StageContext, shot: Shot, tracks: Sequence[FaceTrack], times: Doubles, rate: float
 ) -> _Spoken:
-    """When each face speaks; nothing where it is not asked for, or no face could be dubbed."""
+    """When each face speaks, where that decides who is dubbed, and how widely; nothing where none could be dubbed."""
     settings = context.config.faces
     masks = {t.track: _usable(t, settings, rate) for t in tracks}
-    if settings.which != "speaking" or not any(mask.any() for mask in masks.values()):
+    if not any(mask.any() for mask in masks.values()):
         return _Spoken()
     speaker: Any = registry.load_module("dubkit.lips.active_speaker", what="finding who speaks")
     begin = float(times[0]) - _MARGIN
@@ -181,6 +181,8 @@ def _who_speaks(
         for n, (beats, _) in speaking.items()
         if by_sound
     }
+    if settings.which != "speaking":
+        return _Spoken(ranges=ranges)
     voices = Voices(frames_of(heard.speech > 0), True) if by_sound else Voices()
     by = "the film's own sound" if by_sound else "the picture alone: the sound holds no speech here"
     return _Spoken(faces, voices, ranges, by)

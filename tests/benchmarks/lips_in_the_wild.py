@@ -203,6 +203,8 @@ def mouth_width_effect() -> Series:
 
 def speaker_gain(track: FaceTrack, choice: TrackChoice) -> float:
     """As the generator takes it."""
+    if track.articulation is not None:
+        return track.articulation
     present = track.state != FaceState.ABSENT
     landmarks = mouth_shape.fill_absent(track.landmarks, present)
     canonical = np.stack([align.apply(align.canonical_from_face(f), f) for f in landmarks])
