@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,8 +235,8 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
     try:
         with open_arrays(path) as stored:
             return [
-                FaceTrack(
-                    *(n, int(start), *(stored[f"{n}_{name}"] for name in _ARRAYS)),
+                replace(
+                    FaceTrack(n, int(start), *(stored[f"{n}_{name}"] for name in _ARRAYS)),
                     articulation=_known(stored.get(f"{n}_{_ARTICULATION}")),
                 )
                 for n, start in enumerate(stored["starts"])
