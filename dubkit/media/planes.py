@@ -282,17 +282,14 @@ def warp_plane(plane: Plane, plane_from_crop: Matrix, size: int) -> Plane:
     height, width = plane.shape
     x0, y0 = np.clip(np.floor(laid.min(0)) - 2, 0, (width - 1, height - 1)).astype(int)
     x1, y1 = np.clip(np.ceil(laid.max(0)) + 3, (x0 + 1, y0 + 1), (width, height)).astype(int)
-    # OpenCV averages whole numbers of samples four times as fast as parts of them
-    factor = round(float(np.sqrt(abs(np.linalg.det(plane_from_crop[:, :2])))))
-    if factor > 1:
-        (x0, x1), (y0, y1) = _multiple(x0, x1, width, factor), _multiple(y0, y1, height, factor)
     part: Any = plane[y0:y1, x0:x1]
     matrix = plane_from_crop.copy()
     matrix[:, 2] -= (x0, y0)
-    if factor > 1:
-        across, down = max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor)
-        part = cv2.resize(part, (across, down), interpolation=cv2.INTER_AREA)
-        matrix = _scaled(matrix, across / (x1 - x0), down / (y1 - y0))
+    step = float(np.sqrt(abs(np.linalg.det(plane_from_crop[:, :2]))))
+    if step > 1.5:
+        target = (max(1, round((x1 - x0) / step)), max(1, round((y1 - y0) / step)))
+        part = cv2.resize(part, target, interpolation=cv2.INTER_AREA)
+        matrix = _scaled(matrix, target[0] / (x1 - x0), target[1] / (y1 - y0))
     warped: Any = cv2.warpAffine(
         part,
         matrix,
@@ -302,16 +299,6 @@ def warp_plane(plane: Plane, plane_from_crop: Matrix, size: int) -> Plane:
     )
     samples: Plane = warped
     return samples
-
-
-def _multiple(start: int, end: int, side: int, factor: int) -> tuple[int, int]:
-    """A span of ``side`` samples that holds ``start`` to ``end`` and is a multiple of ``factor`` long.
-
-    Where the side is no multiple itself, a span of all of it lacks its last samples.
-    """
-    length = min(-(-(end - start) // factor), max(1, side // factor)) * factor
-    start = max(0, min(start, side - length))
-    return start, min(side, start + length)
 
 
 def to_rgb(parts: list[Plane], layout: PlaneFormat) -> NDArray[np.uint8]:
