@@ -203,8 +203,22 @@ class ScriptFitter:
         for piece in pieces:
             min_run = _MIN_RUN if all(not w.groups for w in piece.words) else _MIN_RUN_FOREIGN
             for part in self._parts(piece, limit, min_run):
-                self._collect(found, part)
+                self._collect(found, self._retried(part, piece) if limit != _NONE else part)
         return found, score
+
+    def _retried(self, part: _Piece, piece: _Piece) -> _Piece:
+        """A part of a piece whose words are not confirmed, with them where they are whole lines that fit there better
+        than backward by far: some voices and sounds fit badly as they are.
+        """
+        sentences = {word.sentence for word in part.words}
+        whole = sum(word.sentence in sentences for word in piece.words) == len(part.words)
+        if part.forced is not None or len(part.words) < _MIN_RUN or not whole:
+            return part
+        again = self._piece(part.start, part.end, part.words)
+        backward = self._piece(part.start, part.end, part.words[::-1])
+        if again.forced is None or backward.forced is None:
+            return part
+        return again if again.forced.fit - backward.forced.fit >= _MARGIN else part
 
     def _piece(self, start: float, end: float, words: list[phone_map.Spoken]) -> _Piece:
         forced = self._decoders.force(self._track.cut(start, end), words) if words else None

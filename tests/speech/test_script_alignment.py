@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +202,34 @@ def test_of_a_french_script_with_one_wrong_line_that_line_alone_is_left_to_the_s
     found = aligner.align(dub, script, "fr")
     assert [line.heard for line in found.lines] == [1, 0, 1, 1]
     assert "(line 2): lips follow the sound alone there" in " / ".join(found.warnings)
+
+
+GERMAN = """Guten Tag, meine Damen und Herren.
+Wir sprechen heute über die Arbeit der letzten Monate.
+Viele Menschen haben uns geschrieben und um Hilfe gebeten.
+Bitte bleiben Sie ruhig und hören Sie genau zu.
+Morgen beginnt ein neuer Abschnitt für unsere Stadt.
+Das Parlament hat lange über diesen Vorschlag beraten.
+Am Ende waren fast alle mit dem Plan zufrieden.
+Unsere Kinder brauchen gute Schulen und sichere Wege.
+Darum bauen wir mehr Brücken und bessere Straßen.
+Niemand soll im Winter ohne warme Wohnung bleiben.
+Ich bin überzeugt, dass wir das zusammen schaffen.
+Vielen Dank für Ihre Aufmerksamkeit und Geduld."""
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_lines_that_fit_badly_are_found_and_one_that_is_not_spoken_is_not(tmp_path: Path) -> None:
+    """German, aligned by an English model: two of these lines fit no better than wrong ones elsewhere."""
+    sounds, lines, at = [], [], 0.6
+    for number, text in enumerate(GERMAN.splitlines(), 1):
+        path = tmp_path / f"{number}.wav"
+        said = lines[0].text if number == 8 else text  # one line is not what is spoken
+        subprocess.run(["espeak-ng", "-v", "de", "-s", "150", "-w", path, said], check=True)
+        samples = load_samples(path)
+        sounds += [np.zeros(int(16000 * (at - sum(map(len, sounds)) / 16000)), np.float32), samples]
+        lines.append(ScriptLine(text, at, at + len(samples) / 16000, number=number))
+        at += len(samples) / 16000 + 1.5
+    dub = np.concatenate([*sounds, np.zeros(16000, np.float32)])
+    found = PocketsphinxAligner(SpeechSettings()).align(dub, tuple(lines), "de")
+    assert [line.number for line in found.lines if line.heard < 0.5] == [8]
