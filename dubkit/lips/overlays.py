@@ -33,6 +33,7 @@ _STRONG, _WEAK = (
     20,
 )  # of 255, between two pixels that lie two apart: an edge that begins, and one that goes on
 _SECONDS = 0.35  # that an edge must stay
+_HARD = 0.95  # of these frames, in which it must be strong
 _MOVED, _LEAST_MOVED = 0.04, 3.0  # canonical units and pixels that the face must move meanwhile
 _CELL = 8  # pixels across which the face's motion is taken as one
 _MOVING = 4  # frames over which the step of a moving overlay is measured
@@ -538,7 +539,7 @@ class _Runs:
         self._least, self._far = least, max(_MOVED * unit, _LEAST_MOVED)
         self.sign = np.zeros(count, np.int8)  # of the edges that go on; 0 where none does
         self._missed = np.zeros(count, np.bool_)
-        self._count = np.zeros(count, np.int16)
+        self._count, self._length, self._hard = (np.zeros(count, np.int16) for _ in range(3))
         self._at, self._low, self._high = (np.zeros(count, np.float32) for _ in range(3))
 
     def step(
@@ -560,13 +561,17 @@ class _Runs:
         on = same | held | new
         at = np.where(new, np.float32(0), self._at[some] + moved)
         count = np.where(new, 1, np.minimum(self._count[some] + 1, self._least)) * on
+        length = np.where(new, 1, self._length[some] + 1) * on
+        hard = (np.where(new, 0, self._hard[some]) + strong) * on
         low = np.where(new, at, np.minimum(self._low[some], at))
         high = np.where(new, at, np.maximum(self._high[some], at))
         self.sign[some] = np.where(new, np.where(rises, 1, -1), sign).astype(np.int8) * on
         self._missed[some], self._count[some] = held, count
+        self._length[some], self._hard[some] = length, hard
         self._at[some], self._low[some], self._high[some] = at, low, high
         long = on & (count >= self._least)
-        proven = long & (high - low >= self._far)
+        # one edge after another passes a pixel of hair and lips; what was laid over the picture is as hard all the time
+        proven = long & (high - low >= self._far) & (hard >= _HARD * length)
         flags = (on, same | held, proven, long)
         return np.asarray(sum(flag.astype(np.uint8) << k for k, flag in enumerate(flags)), np.uint8)
 

@@ -66,6 +66,7 @@ _KEEP_S1, _ANCHORS = 4, 30
 _AROUND = 0.6  # of a face's box, to either side of it, that the judge sees
 _SEEN_FOR = 20  # frames: of less the judge can say nothing
 _EVERY = 4  # frame whose picture is compared
+_PAINTED = 0.5  # of a face's frames, from which on it is counted as dubbed
 _LOW = 0.40  # correlation under which a clip is counted
 _DRAWS = 2000  # of the bootstrap
 _STRANGER = 0.5  # share of the other sounds that lips go with better than with their own
@@ -184,8 +185,11 @@ def faces(work: Path, config: Config) -> Iterator[Face]:
         timing = load_timing(next(work.glob(f"dub-*/timing/{folder.name}")))
         spoken = generator.wanted(timing, config.generate).coefficients
         start = int(folder.name.split("-")[0])
-        for track, choice in zip(load_tracks(folder), load_choice(folder), strict=True):
-            if choice.dubbed and choice.usable.any():
+        made = next(work.glob(f"dub-*/generate/{folder.name}/chosen.json"), folder / "chosen.json")
+        choices = zip(load_choice(folder), load_choice(made.parent), strict=True)
+        for track, (choice, painted) in zip(load_tracks(folder), choices, strict=True):
+            # a mouth that mostly stays as filmed is right for another reason
+            if choice.dubbed and painted.dubbed and painted.usable.mean() >= _PAINTED:
                 rows = spoken[track.start - start :][: len(track)] * speaker_gain(track, choice)
                 yield Face(
                     f"{folder.name}/{track.track}",
