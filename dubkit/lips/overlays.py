@@ -28,10 +28,8 @@ Bits = NDArray[np.uint8]
 
 _UNIT = 90.0  # pixels of a canonical unit at most, at which edges are found
 _AROUND = 0.5  # canonical units around the lower face that are looked at
-_STRONG, _WEAK = (
-    30,
-    20,
-)  # of 255, between two pixels that lie two apart: an edge that begins, and one that goes on
+# of 255, between two pixels that lie two apart: an edge that begins, and one that goes on
+_STRONG, _WEAK = 30, 20
 _SECONDS = 0.35  # that an edge must stay
 _HARD = 0.95  # of these frames, in which it must be strong
 _MOVED, _LEAST_MOVED = 0.04, 3.0  # canonical units and pixels that the face must move meanwhile
@@ -41,10 +39,8 @@ _FASTEST = 0.15  # canonical units a frame that an overlay moves at most
 _AGREED = 3  # measurements in a row that must agree
 _FOUND_AGAIN = 0.3  # of all edges, at least, in a frame some steps later
 _CLEARLY = 2.0  # times as many as at most other steps
-_LINE, _HIGH = (
-    0.16,
-    0.08,
-)  # canonical units across and down by which edges of one overlay are apart at most
+# canonical units across and down by which edges of one overlay are apart at most
+_LINE, _HIGH = 0.16, 0.08
 LEAST = 60  # pixels of proven edge in an overlay
 _LEAST_INSIDE = 8  # and of these over the face
 _SURE_GROUND = 45.0  # and from which on it is a box for sure, which hides the face
