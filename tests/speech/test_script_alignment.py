@@ -221,15 +221,14 @@ Vielen Dank für Ihre Aufmerksamkeit und Geduld."""
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 def test_lines_that_fit_badly_are_found_and_one_that_is_not_spoken_is_not(tmp_path: Path) -> None:
     """German, aligned by an English model: two of these lines fit no better than wrong ones elsewhere."""
-    sounds, lines, at = [], [], 0.6
+    dub, lines = np.zeros(0, np.float32), list[ScriptLine]()
     for number, text in enumerate(GERMAN.splitlines(), 1):
         path = tmp_path / f"{number}.wav"
         said = lines[0].text if number == 8 else text  # one line is not what is spoken
         subprocess.run(["espeak-ng", "-v", "de", "-s", "150", "-w", path, said], check=True)
-        samples = load_samples(path)
-        sounds += [np.zeros(int(16000 * (at - sum(map(len, sounds)) / 16000)), np.float32), samples]
+        samples, at = load_samples(path), len(dub) / 16000 + 1.2
         lines.append(ScriptLine(text, at, at + len(samples) / 16000, number=number))
-        at += len(samples) / 16000 + 1.5
-    dub = np.concatenate([*sounds, np.zeros(16000, np.float32)])
+        dub = np.concatenate([dub, np.zeros(19200, np.float32), samples])
+    dub = np.concatenate([dub, np.zeros(16000, np.float32)])
     found = PocketsphinxAligner(SpeechSettings()).align(dub, tuple(lines), "de")
     assert [line.number for line in found.lines if line.heard < 0.5] == [8]
