@@ -105,7 +105,7 @@ def test_a_shot_leads_to_its_place_on_the_page_of_its_film_and_back(
     browser.press("a")
     browser.element("#overview").click()
     browser.wait("typeof FILMS !== 'undefined'")
-    assert "1 approved, 0 rejected of 4" in browser.js("return document.body.innerText")
+    browser.wait("document.body.innerText.includes('1 approved, 0 rejected of 4')")
     assert browser.js("return document.body.innerText").count("1 approved") == 1, (
         "not of another dub"
     )

@@ -67,6 +67,7 @@ function start() {
   for (const id of ["language", "state", "sort"]) $(id).addEventListener("change", draw);
   $("search").addEventListener("input", draw);
   window.addEventListener("pageshow", (event) => { if (event.persisted) draw(); });
+  window.addEventListener("storage", draw); // verdicts given in another tab, or a moment ago on the page that led here
   draw();
 }
 start();
