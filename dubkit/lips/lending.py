@@ -42,6 +42,9 @@ class Offer:
     sharpness: float  # gradient energy of the luma over its variance
 
 
+Offered = tuple[Offer, blend.Reference]  # a frame with its pixels
+
+
 def offered_rows(track: FaceTrack, usable: Mask) -> Indices:
     """The rows of a track that it offers: different mouths, in frames that may be trusted."""
     present = track.state != FaceState.ABSENT
@@ -54,14 +57,16 @@ def offered_rows(track: FaceTrack, usable: Mask) -> Indices:
 
 def canonical_of(track: FaceTrack) -> Floats:
     """(T, L, 2) canonical landmarks of a track, absent frames filled."""
-    faces = mouth_shape.fill_absent(track.landmarks, track.state != FaceState.ABSENT)
-    return np.stack([align.apply(align.canonical_from_face(face), face) for face in faces])
+    return np.stack([align.apply(align.canonical_from_face(face), face) for face in _filled(track)])
 
 
 def display_from_canonical(track: FaceTrack) -> list[align.Matrix]:
     """(T) ways from the canonical face to the display, absent frames filled."""
-    faces = mouth_shape.fill_absent(track.landmarks, track.state != FaceState.ABSENT)
-    return [align.invert(align.canonical_from_face(face)) for face in faces]
+    return [align.invert(align.canonical_from_face(face)) for face in _filled(track)]
+
+
+def _filled(track: FaceTrack) -> Floats:
+    return mouth_shape.fill_absent(track.landmarks, track.state != FaceState.ABSENT)
 
 
 def features_of(canonical: Floats, pose: Floats) -> Floats:

@@ -535,7 +535,8 @@ class _Runs:
         self._least, self._far = least, max(_MOVED * unit, _LEAST_MOVED)
         self.sign = np.zeros(count, np.int8)  # of the edges that go on; 0 where none does
         self._missed = np.zeros(count, np.bool_)
-        self._count, self._length, self._hard = (np.zeros(count, np.int16) for _ in range(3))
+        self._count = np.zeros(count, np.int16)
+        self._length, self._hard = (np.zeros(count, np.int32) for _ in range(2))  # of a whole shot
         self._at, self._low, self._high = (np.zeros(count, np.float32) for _ in range(3))
 
     def step(

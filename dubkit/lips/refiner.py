@@ -457,8 +457,8 @@ class Renderer:
         frames = len(plan.alpha)
         own = {row: reference for row, reference in self._lent.items() if row < frames}
         done: set[int] = set()
-        other = self._covers.cost(plan.choice.rows)
-        choice = replace(plan.choice, cost=plan.choice.cost + other)
+        covered = self._covers.cost(plan.choice.rows)
+        choice = replace(plan.choice, cost=plan.choice.cost + covered)
         while True:
             path = references.steady_path(references.without(choice, hidden), look)
             mixes = references.blend_weights(path)

@@ -22,6 +22,7 @@ _COUNTRY = b"\xb5\x00\x31"  # USA, ATSC
 _MOST = 31  # triplets of a picture, and the bits of their count
 _PREFIX = b"\x00\x00\x00\x01"
 _USER_DATA = b"\x00\x00\x01\xb2"
+_LIKE_A_START = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 _A53 = re.compile(rb"GA94\x03(.)", re.DOTALL)  # and how many triplets follow
 _REGISTERED = 4  # payload type: user data registered by ITU-T T.35
 
@@ -82,21 +83,13 @@ def _message(payload: bytes, codec: str) -> bytes:
     """A supplemental message with its start code."""
     body = bytes([_REGISTERED]) + b"\xff" * (len(payload) // 255) + bytes([len(payload) % 255])
     return (
-        _PREFIX + (b"\x06" if codec == "h264" else b"\x4e\x01") + _escaped(body + payload) + b"\x80"
+        _PREFIX + (b"\x06" if codec == "h264" else b"\x4e\x01") + escaped(body + payload) + b"\x80"
     )
 
 
-def _escaped(data: bytes) -> bytes:
+def escaped(data: bytes) -> bytes:
     """The bytes of a NAL unit without anything that looks like a start code."""
-    made = bytearray()
-    zeros = 0
-    for byte in data:
-        if zeros >= 2 and byte <= 3:
-            made.append(3)
-            zeros = 0
-        made.append(byte)
-        zeros = zeros + 1 if byte == 0 else 0
-    return bytes(made)
+    return _LIKE_A_START.sub(b"\x00\x00\x03", data)
 
 
 def with_hidden(packet: Packet[VideoStream], hidden: bytes, codec: str) -> Packet[VideoStream]:

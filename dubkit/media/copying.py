@@ -18,6 +18,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from dubkit.config.schema import GenerateSettings
+from dubkit.media import captions
 from dubkit.media.codecs import Encoding
 from dubkit.media.container import film_stream, open_media
 from dubkit.records import Integers, Mask, VideoInfo
@@ -308,7 +309,7 @@ def _renumbered(unit: bytes, numbers: Numbers) -> bytes:
     bits = bits.rstrip("0")  # up to the bit that ends them
     bits += "0" * (-len(bits) % 8)
     plain = int(bits, 2).to_bytes(len(bits) // 8, "big")
-    return unit[:2] + re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", plain)
+    return unit[:2] + captions.escaped(plain)
 
 
 def as_broken_link(found: Sequence[bytes]) -> list[bytes]:

@@ -17,7 +17,7 @@ from dubkit.engines import base as engines, registry
 from dubkit.engines.versions import identity as engine_identity
 from dubkit.errors import WorkError
 from dubkit.faces import appearance, selection
-from dubkit.lips import blend, lending, overlay_removal
+from dubkit.lips import lending, overlay_removal
 from dubkit.media import frames, planes
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Picture, VideoInfo
 from dubkit.stages.base import Per, Source, Stage, StageContext, StageReport
@@ -26,7 +26,6 @@ from dubkit.stages.probe import load_film
 _QUALITY = 88  # of the portraits, JPEG
 _LOOK_SECONDS = 0.8  # before and after an offered frame, in which an overlay is found
 _FEATHER = 0.12  # of the mask under which an overlay counts, as `GenerateSettings.feather`
-Offered = tuple[lending.Offer, blend.Reference]
 
 
 def run(context: StageContext) -> StageReport:
@@ -45,7 +44,7 @@ def run(context: StageContext) -> StageReport:
     found: dict[int, list[Floats]] = {track.track: [] for track in tracks}
     portraits: dict[int, tuple[float, Picture]] = {}
     offers = _offers(context, tracks)
-    lent: dict[int, list[Offered]] = {}
+    lent: dict[int, list[lending.Offered]] = {}
     seen = {track.track: set(chosen[track.track].tolist()) for track in tracks}
     info, _ = load_film(context.folder("probe"))
     over = {t.track: Overlaid(t, info, offers[t.track]) for t in tracks if len(offers[t.track])}
@@ -113,7 +112,7 @@ class Overlaid:
         """Look at a frame; frames come in order."""
         self._found.see(luma, row)
 
-    def clear(self, offers: Sequence[Offered]) -> list[Offered]:
+    def clear(self, offers: Sequence[lending.Offered]) -> list[lending.Offered]:
         """The offers over which nothing lies, when all frames were seen."""
         rows = [self._row_of[offer.frame] for offer, _ in offers]
         self._found.find({row: one for row, (_, one) in zip(rows, offers, strict=True)})
