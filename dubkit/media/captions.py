@@ -1,6 +1,6 @@
-"""What is hidden in coded pictures beside samples: closed captions (CEA-608 and 708) and the active format.
+"""What lies in coded pictures beside samples: closed captions (CEA-608 and 708), the active format, stated sizes.
 
-PyAV reads such data but gives encoders none, so it is put into the coded pictures here: as a supplemental message
+PyAV reads captions but gives encoders none, so they are put into the coded pictures here: as a supplemental message
 of H.264 and HEVC, as user data of MPEG-2.
 """
 
@@ -24,6 +24,18 @@ _PREFIX = b"\x00\x00\x00\x01"
 _USER_DATA = b"\x00\x00\x01\xb2"
 _LIKE_A_START = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 _A53 = re.compile(rb"GA94\x03(.)", re.DOTALL)  # and how many triplets follow
+START = b"\x00\x00\x01"  # before NAL units
+_SPS, _SPS_OF_HEVC = 7, 33
+# where a coded key frame states its size; of VP9 but for the last bits of the height
+_SIZE_AT = {"prores": slice(16, 20), "dnxhd": slice(24, 28), "vp8": slice(6, 10), "vp9": slice(8)}
+_SIZE_AFTER = {
+    **dict.fromkeys(
+        ("mpeg1video", "mpeg2video"), re.compile(rb"\x00\x00\x01\xb3(.{3})", re.DOTALL)
+    ),
+    "mjpeg": re.compile(rb"\xff[\xc0-\xc2].{3}(.{4})", re.DOTALL),
+    "av1": re.compile(rb"^(?:\x12\x00)?\x0a.(.{10})", re.DOTALL),
+}
+_HEAD = 1 << 16  # bytes of a coded picture that are searched
 _REGISTERED = 4  # payload type: user data registered by ITU-T T.35
 
 
@@ -119,3 +131,46 @@ def _first_slice(data: bytes, codec: str) -> int:
             return at - 1 if at and data[at - 1] == 0 and codec != "mpeg2video" else at
         at = data.find(b"\x00\x00\x01", at + 3)
     return 0
+
+
+def stated_size(packet: Packet[VideoStream], codec: str | None, *, lengths: bool) -> bytes:
+    """The part of a coded key frame that tells the size of its pictures; equal ones mean equal sizes.
+
+    Empty where it is stated elsewhere, or not known of this codec.
+    """
+    header = new_header(packet)
+    if codec in _SIZE_AT:
+        return header + bytes(memoryview(packet)[_SIZE_AT[codec]])
+    if codec in ("h264", "hevc"):
+        kind = _SPS if codec == "h264" else _SPS_OF_HEVC << 1
+        mask = 31 if codec == "h264" else 126
+        sets = units(bytes(packet), lengths=lengths)
+        return header + b"".join(unit for unit in sets if unit and unit[0] & mask == kind)
+    if codec in _SIZE_AFTER:
+        found = _SIZE_AFTER[codec].search(bytes(memoryview(packet)[:_HEAD]))
+        return header + (found[1] if found else b"")
+    return header
+
+
+def new_header(packet: Packet[VideoStream]) -> bytes:
+    """The header that holds from a packet on, where a container brings another one; else nothing."""
+    if not packet.has_sidedata("new_extradata"):
+        return b""
+    return bytes(packet.get_sidedata("new_extradata"))
+
+
+def has_lengths(header: bytes) -> bool:
+    """Whether packets of H.264 under this header have lengths before their units, and no start codes."""
+    return header.startswith(b"\x01")
+
+
+def units(data: bytes, *, lengths: bool) -> list[bytes]:
+    """The NAL units of an H.264 packet, with start codes or with lengths of four bytes before them."""
+    if not lengths:
+        return [part.rstrip(b"\x00") for part in data.split(START) if part.strip(b"\x00")]
+    found, at = [], 0
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        found.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return found

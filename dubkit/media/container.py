@@ -154,6 +154,17 @@ def film_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
+def refuse_other_size(path: Path, first: tuple[int, int], later: tuple[int, int]) -> None:
+    """Raise InputError where a later picture of a film has another size (width, height) than its first."""
+    if later == first:
+        return
+    width, height = first
+    raise InputError(
+        f"{path} changes its pictures from {width} x {height} to {later[0]} x {later[1]} in the middle",
+        hint=f"make them one size first: ffmpeg -i FILM -vf scale={width}:{height} -c:v ffv1 -c:a copy NEW.mkv",
+    )
+
+
 def can_hold(suffix: str, codec: str) -> bool:
     """Whether a film can be written with this suffix and hold pictures of ``codec``, by FFmpeg's name."""
     return codec in HOLDS.get(suffix.lower(), ())

@@ -19,14 +19,15 @@ from av.video.stream import VideoStream
 
 from dubkit.config.schema import GenerateSettings
 from dubkit.media import captions
-from dubkit.media.codecs import Encoding
+from dubkit.media.captions import has_lengths as has_lengths, units as units
+from dubkit.media.codecs import Encoding, encoding_for
 from dubkit.media.container import film_stream, open_media
 from dubkit.records import Integers, Mask, VideoInfo
 
 # FFV1 and HuffYUV keep tables outside the pictures, AV1 and HEVC of several layers are not cut here
 _INTRA = ("prores", "dnxhd", "mjpeg", "v210", "v410", "r210", "png", "jpeg2000", "cfhd", "dvvideo")
 _GROUPS = ("h264", "hevc", "mpeg2video", "vp8", "vp9")
-_START = b"\x00\x00\x01"
+_START = captions.START
 _SPS, _PPS, _IDR = 7, 8, 5
 _VIDEO, _SEQUENCE, _PICTURE = 32, 33, 34  # parameter sets of HEVC
 _RANDOM, _BROKEN, _CLEAN = range(16, 24), 18, 21  # HEVC: random access, BLA_N_LP, CRA
@@ -141,23 +142,6 @@ def _is_idr(data: bytes, *, lengths: bool) -> bool:
     return any(unit[0] & 31 == _IDR for unit in units(data, lengths=lengths) if unit)
 
 
-def has_lengths(header: bytes) -> bool:
-    """Whether packets of H.264 under this header have lengths before their units, and no start codes."""
-    return header.startswith(b"\x01")
-
-
-def units(data: bytes, *, lengths: bool) -> list[bytes]:
-    """The NAL units of an H.264 packet, with start codes or with lengths of four bytes before them."""
-    if not lengths:
-        return [part.rstrip(b"\x00") for part in data.split(_START) if part.strip(b"\x00")]
-    found, at = [], 0
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        found.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
-    return found
-
-
 def with_lengths(data: bytes) -> bytes:
     """An H.264 packet with start codes as MP4, MOV and Matroska keep it."""
     found = units(data, lengths=False)
@@ -205,17 +189,31 @@ def joined_header(*headers: bytes) -> bytes:
 
 
 def set_number(unit: bytes) -> int:
-    """The number of a sequence parameter set of H.264: an exponential Golomb code after profile and level."""
-    bits = "".join(f"{byte:08b}" for byte in unit[4:12])
-    zeros = bits.index("1")
-    return int(bits[zeros : 2 * zeros + 1], 2) - 1
+    """The number of a parameter set of H.264: an exponential Golomb code, of sequences after profile and level."""
+    start = 4 if unit[0] & 31 == _SPS else 1
+    return _golomb("".join(f"{byte:08b}" for byte in unit[start : start + 8]), 0)[0]
 
 
-def free_number(path: Path) -> int | None:
-    """A number of parameter sets that a film of H.264 leaves free; None where its header cannot be told."""
-    sets = parameter_sets(film_header(path))
-    used = {set_number(unit) for unit in sets if unit[0] & 31 == _SPS}
-    return next(n for n in range(31) if n not in used) if used else None
+def free_number(header: bytes) -> int | None:
+    """A number that the parameter sets of H.264 in a header leave free; None where there is none, or no set."""
+    used = {set_number(unit) for unit in parameter_sets(header)}
+    return next((n for n in range(31) if n not in used), None) if used else None
+
+
+def obstacles(path: Path, info: VideoInfo, settings: GenerateSettings) -> tuple[str, ...]:
+    """Why coded pictures of a film cannot stand beside an encoder's though its codec allows it, a sentence if so."""
+    if info.codec not in ("h264", "hevc"):
+        return ()
+    if not can_meet(info, encoding_for(info, settings), settings):
+        return ()
+    header = film_header(path)
+    deep = info.codec == "hevc"
+    if (free_numbers(header) if deep else free_number(header)) is not None:
+        return ()
+    found = hevc_sets(header) if deep else parameter_sets(header)
+    why = "leave no number free for the encoder's" if found else "are not in its header"
+    told = "no frame is copied, those without a new mouth are encoded again too"
+    return (f"{told}: the parameter sets of the film {why}",)
 
 
 def film_header(path: Path) -> bytes:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dubkit.errors import InputError
 from dubkit.media import fields
 from dubkit.media.captions import Extras, extras_of
-from dubkit.media.container import open_media
+from dubkit.media.container import open_media, refuse_other_size
 from dubkit.media.planes import (
     Plane,
     PlaneFormat,
@@ -318,13 +318,8 @@ class FrameReader:
             info.height,
         ):
             return frame
-        if (frame.width, frame.height) != (info.width, info.height):
-            raise InputError(
-                f"{self.path} changes its pictures from {info.width} x {info.height} to "
-                f"{frame.width} x {frame.height} in the middle",
-                hint=f"make them one size first: ffmpeg -i FILM -vf scale={info.width}:{info.height} -c:v ffv1 "
-                "-c:a copy NEW.mkv",
-            )
+        sizes = (info.width, info.height), (frame.width, frame.height)
+        refuse_other_size(self.path, *sizes)
         pts = frame.pts
         changed = frame.reformat(width=info.width, height=info.height, format=self._stored)
         changed.pts = pts

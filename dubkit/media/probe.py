@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import numpy as np
@@ -17,13 +17,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideType
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
-from dubkit.media import fields
-from dubkit.media.captions import side_data
-from dubkit.media.container import MOST_PIXELS, film_stream, open_media
+from dubkit.media import captions, fields
+from dubkit.media.container import MOST_PIXELS, film_stream, open_media, refuse_other_size
 from dubkit.media.planes import planar_name, without_alpha
 from dubkit.records import Color, Integers, StreamInfo, VideoInfo
 
@@ -79,7 +79,7 @@ def probe(path: Path, max_pixels: int = MOST_PIXELS, wanted: str = "auto") -> tu
         stream = moving_pictures(container, path)
         _refuse_large(path, stream, max_pixels)
         look = _first_look(container, stream, path)
-        scan = _scan(path, stream.index, look) if look.timed else _count(path)
+        scan = _scan(path, stream.index, look) if look.timed else _count(path, look.frame)
         return _describe(path, container, stream, look, scan, wanted)
 
 
@@ -136,7 +136,7 @@ def _first_look(
     )
     orders = (fields.first_field(frame) for frame in frames)
     first = next((order for order in orders if order), fields.PROGRESSIVE)
-    seen = frozenset(kind for frame in frames for kind in side_data(frame))
+    seen = frozenset(kind for frame in frames for kind in captions.side_data(frame))
     return _Look(frames[0], rising, first, seen, intra, sum(sizes) / max(1, len(sizes) - 1))
 
 
@@ -165,8 +165,11 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
     """Read the time of every packet, decoding none."""
     with open_media(path) as container:
         stream = container.streams[index]
+        assert isinstance(stream, VideoStream)
         time_base = stream.time_base or Fraction(1, 1000)
         codec = stream.codec_context.codec.canonical_name
+        lengths = captions.has_lengths(stream.codec_context.extradata or b"")
+        stated: set[bytes] = set()
         seen: list[tuple[int, int]] = []
         names = container.format.name.split(",")
         end, intra, size = 0.0, True, 0
@@ -183,6 +186,12 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
                 ):
                     seen.append((packet.pts, duration))
                     intra, size = intra and packet.is_keyframe, size + packet.size
+                    if packet.is_keyframe:
+                        coded = cast("Packet[VideoStream]", packet)
+                        one = captions.stated_size(coded, codec, lengths=lengths)
+                        if stated and one not in stated:
+                            _refuse_change(path, look.frame, coded, stream)
+                        stated.add(one)
         except av.FFmpegError:
             if not seen:
                 raise
@@ -191,7 +200,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
         first = min(first, seen[0][0])  # what cannot be decoded from there on is damaged
     shown = dict(pair for pair in sorted(seen) if pair[0] >= first)
     if not shown:
-        return _count(path)
+        return _count(path, look.frame)
     pts = np.fromiter(shown, np.int64, len(shown))
     last = shown[int(pts[-1])]
     return _Scan(pts, time_base, last, True, end, intra, size / len(seen))
@@ -202,7 +211,24 @@ def _is_hidden(packet: Packet[av.stream.Stream], codec: str | None) -> bool:
     return codec == "vp8" and packet.size > 0 and not (bytes(packet)[0] >> 4) & 1
 
 
-def _count(path: Path) -> _Scan:
+def _refuse_change(
+    path: Path, first: VideoFrame, packet: Packet[VideoStream], stream: VideoStream
+) -> None:
+    """Raise InputError where a key frame, decoded without any other, has another size than the ``first`` picture."""
+    decoder = av.CodecContext.create(stream.codec_context.codec.name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata = captions.new_header(packet) or stream.codec_context.extradata
+    decoder.options = {"max_pixels": str(MOST_PIXELS)}
+    decoder.thread_count = 1
+    try:
+        frames = [*decoder.decode(packet), *decoder.decode(None)]
+    except av.FFmpegError:
+        return  # no picture of its own; the readers look at each
+    for frame in frames:
+        refuse_other_size(path, (first.width, first.height), (frame.width, frame.height))
+
+
+def _count(path: Path, first: VideoFrame) -> _Scan:
     """Count the pictures of a file without usable times: they follow at the stated rate."""
     with open_media(path) as container:
         stream = film_stream(container)
@@ -212,9 +238,12 @@ def _count(path: Path) -> _Scan:
         for packet in _packets(container, stream):
             size, intra = size + packet.size, intra and (packet.is_keyframe or not packet.size)
             try:
-                frames += len(packet.decode())
+                decoded = packet.decode()
             except av.FFmpegError:
                 continue
+            for frame in decoded:
+                refuse_other_size(path, (first.width, first.height), (frame.width, frame.height))
+            frames += len(decoded)
     pts = np.arange(frames, dtype=np.int64)
     mean = size / max(1, frames)
     return _Scan(pts, 1 / rate, 1, False, frames / float(rate), intra, mean)
@@ -297,7 +326,7 @@ _HIDDEN = {
 
 def _mastering(frame: VideoFrame) -> str:
     """The mastering display: primaries in 1/50000, luminance in 1/10000 cd/m2."""
-    data = side_data(frame).get(SideType.MASTERING_DISPLAY_METADATA)
+    data = captions.side_data(frame).get(SideType.MASTERING_DISPLAY_METADATA)
     if data is None:
         return ""
     values = struct.unpack("=22i", data[:88])
@@ -313,7 +342,7 @@ def _mastering(frame: VideoFrame) -> str:
 
 
 def _light(frame: VideoFrame) -> str:
-    data = side_data(frame).get(SideType.CONTENT_LIGHT_LEVEL)
+    data = captions.side_data(frame).get(SideType.CONTENT_LIGHT_LEVEL)
     if data is None:
         return ""
     most, mean = struct.unpack("=2I", data[:8])

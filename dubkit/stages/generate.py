@@ -408,8 +408,8 @@ def shot_encoding(context: StageContext, info: VideoInfo) -> codecs.Encoding:
     settings = context.config.generate
     encoding = codecs.encoding_for(info, settings)
     if encoding.codec == "h264" and copying.can_meet(info, encoding, settings):
-        number = copying.free_number(context.job.video)
-        if number:
+        number = copying.free_number(copying.film_header(context.job.video))
+        if number is not None:
             return codecs.numbered(encoding, number)
     return encoding
 

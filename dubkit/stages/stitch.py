@@ -28,7 +28,7 @@ from dubkit.media import (
     streams,
 )
 from dubkit.media.mux import Mix, Parts, mix_loudness, mux
-from dubkit.media.probe import moving_pictures, probe, refuse_damaged, stream_facts
+from dubkit.media.probe import head, probe, refuse_damaged, stream_facts
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import GateResult, load_gate
 from dubkit.records import Integers, Job, Placement, Shot, StreamInfo, VideoInfo
@@ -519,10 +519,8 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
     Raises UsageError where the container cannot hold the dub.
     """
     suffix = job.output.suffix.lower()
-    with container.open_media(job.video) as film:
-        main = moving_pictures(film, job.video).index
-        found = stream_facts(film)
-    plan = _plan_streams(found, main, suffix, config)
+    info = head(job.video, config.probe.fields)
+    plan = _plan_streams(info.streams, info.video_stream, suffix, config)
     if config.stitch.credentials != "off" and credentials.missing() is None:
         load_signer(config)
     dub = audio.audio_info(job.audio, whole=False)
@@ -535,10 +533,10 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
             )
         audio.audio_info(job.me, whole=False)
     elif under is not None:
-        film_track(found, under)
+        film_track(info.streams, under)
     moves = job.me is not None or under is not None or bool(config.conform.dub_offset)
     streams.plan_dub(dub, suffix, config.stitch.audio_codec, changed=moves)  # may refuse
-    told = [*plan.warnings, *plan.notes]
+    told = [*plan.warnings, *plan.notes, *copying.obstacles(job.video, info, config.generate)]
     twins = [c for c in plan.carried if c.kind == "audio" and c.language]
     code = dub_language(dub, config)
     if any(streams.language_code(c.language) == code for c in twins):

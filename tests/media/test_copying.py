@@ -20,10 +20,12 @@ from dubkit.media.copying import (
     as_broken_link,
     copied_span,
     film_header,
+    free_number,
     free_numbers,
     has_lengths,
     hevc_sets,
     joined_header,
+    obstacles,
     parameter_sets,
     places_to_cut,
     renumbered,
@@ -260,6 +262,28 @@ def test_parameter_sets_of_an_encoder_get_numbers_that_the_film_leaves_free(tmp_
 
 def header(*sets: bytes) -> bytes:
     return b"".join(b"\x00\x00\x00\x01" + unit for unit in sets)
+
+
+def test_numbers_of_h264_are_free_where_neither_kind_of_set_has_them() -> None:
+    sequence, picture, second = b"\x67\x64\x00\x0a\x80", b"\x68\x80", b"\x68\x40"
+    assert free_number(with_start_codes([sequence, picture])) == 1
+    assert free_number(with_start_codes([sequence, picture, second])) == 2
+    assert free_number(with_start_codes([b"\x67\x64\x00\x0a\x40", second])) == 0
+    assert free_number(b"") is None
+
+
+@pytest.mark.parametrize("kind", ["hevc .mp4", "h264 .mp4"])
+def test_a_film_whose_parameter_sets_cannot_be_told_is_named_once_with_the_reason(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = film(tmp_path / "film.mp4", video=KINDS[kind])
+    info, settings = probe(source)[0], Config().generate
+    assert obstacles(source, info, settings) == ()
+    monkeypatch.setattr("dubkit.media.copying.film_header", lambda path: b"")
+    (told,) = obstacles(source, info, settings)
+    assert "parameter sets of the film are not in its header" in told
+    off = settings.model_copy(update={"copy_frames": "off"})
+    assert obstacles(source, info, off) == ()
 
 
 def test_headers_of_film_and_encoder_are_joined_and_packets_get_lengths() -> None:

@@ -81,6 +81,39 @@ def test_an_edit_list_leaves_frames_out_as_a_player_does(tmp_path: Path) -> None
     assert pts[0] * info.time_base <= Fraction(1, 25)
 
 
+X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error:pools=1")
+SIZES = {
+    ".ts": ("-c:v", "libx264", "-preset", "veryfast"),
+    ".h264": ("-c:v", "libx264", "-preset", "veryfast"),
+    ".hevc": X265,
+    ".m2v": ("-c:v", "mpeg2video"),
+    ".webm": ("-c:v", "libvpx", "-deadline", "realtime"),
+    ".avi": ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
+    ".mov": ("-c:v", "prores_ks"),
+    ".mkv": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+}
+
+
+@pytest.mark.parametrize("suffix", SIZES)
+def test_a_size_that_changes_in_the_middle_is_refused_without_decoding_the_film(
+    tmp_path: Path, suffix: str
+) -> None:
+    parts = [tmp_path / f"{size}{suffix}" for size in ("128x96", "96x64")]
+    for number, part in enumerate(parts):
+        film(part, size=part.stem, sound=False, video=SIZES[suffix],
+             extra=("-output_ts_offset", str(number)))  # fmt: skip
+    whole = tmp_path / f"film{suffix}"
+    if suffix in (".webm", ".avi", ".mov", ".mkv"):
+        listed = tmp_path / "list.txt"
+        listed.write_text("".join(f"file {part.name}\n" for part in parts))
+        ffmpeg("-f", "concat", "-i", listed, "-c", "copy", whole)
+    else:
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(InputError, match="from 128 x 96 to 96 x 64 in the middle") as caught:
+        probe(whole)
+    assert "scale=128:96" in str(caught.value.hint)
+
+
 def test_cover_art_is_not_a_film(tmp_path: Path) -> None:
     picture = tmp_path / "cover.png"
     ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", "1", picture)
