@@ -111,6 +111,7 @@ class VideoInfo:
     timed: bool = True  # False: the file states no usable times; frames are counted, not sought
     fields: Literal["", "top", "bottom"] = ""  # interlaced: which field comes first, see `lines`
     marked: Literal["", "top", "bottom"] = ""  # whether the pictures say that they are interlaced
+    progressive: bool = False  # whether pictures or container state that they are not
     alpha: bool = False  # a plane beside those of `pixel_format`
     coded_format: str = ""  # FFmpeg's name of the pictures as they are stored
     profile: str = ""

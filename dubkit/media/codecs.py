@@ -81,6 +81,9 @@ def _x264(info: VideoInfo, settings: GenerateSettings) -> dict[str, str]:
     if info.light:
         fixed += f":cll={info.light}"
     made = {"preset": settings.speed, **rate}
+    profile = _X264_PROFILES.get(info.profile) if info.codec == "h264" and not lossless else None
+    if profile == "main" or (profile and not info.marked):
+        made["profile"] = profile
     if info.codec == "h264" and "Intra" in info.profile and not lossless:
         fixed += ":keyint=1"
         size = woven(info)
@@ -88,6 +91,10 @@ def _x264(info: VideoInfo, settings: GenerateSettings) -> dict[str, str]:
             made["avcintra-class"] = "100" if "422" in info.pixel_format else "50"
             del made["crf"]
     return {**made, "x264-params": fixed}
+
+
+# which hold less than what x264 takes by itself
+_X264_PROFILES = {"Baseline": "baseline", "Constrained Baseline": "baseline", "Main": "main"}
 
 
 @cache

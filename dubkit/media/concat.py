@@ -37,6 +37,9 @@ _CARRIERS = {
 _EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "strict": "unofficial"}
 
 
+_PROGRESSIVE = 1  # FFmpeg's code for an order of fields that is none
+
+
 @dataclass(frozen=True, slots=True)
 class _Timed:
     """When a packet is to be decoded and shown, in ticks."""
@@ -67,13 +70,15 @@ def join_segments(
     out: Path,
     *,
     repeated: bool = False,
+    progressive: bool = False,
 ) -> int:
     """Write the coded pictures of ``segments`` one after another; returns how many.
 
     The n-th picture in order of presentation gets time ``pts[n] - pts[0]``; ``pts`` may be shorter
     than the segments: the end is then cut at the first place at or after it where no picture that
     stays needs one that goes. ``repeated``: H.264 of several headers gets its own before each key frame, for
-    containers that have no place for headers. Raises `OutputError` where there are too few pictures.
+    containers that have no place for headers. ``progressive`` is stated. Raises `OutputError` where
+    there are too few pictures.
     """
     orders = [_ranks(path) for path in segments]
     offsets = np.cumsum([0, *map(len, orders)])
@@ -82,7 +87,7 @@ def join_segments(
         raise OutputError(f"the segments hold {len(ranks)} pictures of {len(pts)}")
     kept = closed_end(ranks, len(pts))
     times = _times(ranks[:kept], _lengthened(pts, kept))
-    _copy(segments, times, time_base, out, repeated=repeated)
+    _copy(segments, times, time_base, out, repeated=repeated, progressive=progressive)
     return kept
 
 
@@ -230,10 +235,13 @@ def _copy(
     out: Path,
     *,
     repeated: bool,
+    progressive: bool,
 ) -> None:
     try:
         with _create(out, segments) as (target, stream, mixed):
             stream.time_base = time_base
+            if progressive:
+                stream.codec_context.field_order = _PROGRESSIVE
             waiting = iter(times)
             for number, piece in enumerate(segments):
                 form = _form(piece, mixed, first=not number, repeated=repeated)

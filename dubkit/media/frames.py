@@ -103,6 +103,9 @@ class Frame:
         return made
 
 
+_ALL = (
+    "av1",
+)  # dav1d reads only once what it is to leave out: it would leave out what is asked for later
 _LONGEST_GAP = 250  # pictures that are decoded for nothing rather than skipped by seeking
 
 
@@ -250,7 +253,7 @@ class FrameReader:
 
     def _wanted(self, place: int | None) -> bool:
         """Whether a picture is decoded even where no other one refers to it; so is one that stands in for the next."""
-        if place is None:
+        if place is None or self.info.codec in _ALL:
             return True
         return place >= self._from and (self._needed is None or place in self._needed)
 

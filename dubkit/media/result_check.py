@@ -106,6 +106,9 @@ def _picture_facts(film: Path, made: VideoInfo, promise: Promise) -> list[str]:
     ]
     if suffix in streams.ISO:
         pairs.append(("rotation", made.rotation, info.rotation))
+    alike = suffix == promise.source.suffix.lower() and codecs.keeps_tags(encoding.codec, suffix)
+    if info.progressive and alike:
+        pairs.append(("mark of progressive pictures", made.progressive, True))
     layout = plane_format(made)
     color = info.color if promise.copied else encoding.color
     if not layout.is_rgb:
@@ -121,6 +124,9 @@ def _picture_facts(film: Path, made: VideoInfo, promise: Promise) -> list[str]:
         pairs.append(("light level", made.light, info.light))
     if info.codec == encoding.codec and encoding.codec in ("prores", "dnxhd"):
         pairs.append(("profile", made.profile, info.profile))
+    if encoding.codec == "h264" and "profile" in encoding.options:
+        constrained = made.profile.removeprefix("Constrained ")
+        pairs.append(("profile", constrained, info.profile.removeprefix("Constrained ")))
     told = [f"{name} {a!s} instead of {b!s}" for name, a, b in pairs if a != b]
     if not promise.copied and (short := codecs.shortfall(encoding.pixel_format, made)):
         told.append(short)

@@ -139,9 +139,10 @@ def _of_shot(seen: Seen) -> Iterator[Reason]:
     if seen.focus is not None and seen.focus < BLURRED:
         level = Level.HIGH if seen.focus < SMEARED else Level.MEDIUM
         yield Reason("blurred", level, f"blurred: focus {seen.focus:.2f} of 1")
-    for span in seen.transitions:
-        frames = span.end - span.start
-        yield Reason("transition", Level.LOW, f"{span.kind}: {frames} frames stay as filmed")
+    for kind in dict.fromkeys(span.kind for span in seen.transitions):
+        lengths = (str(span.end - span.start) for span in seen.transitions if span.kind == kind)
+        told = f"{kind}: {' + '.join(lengths)} frames stay as filmed"
+        yield Reason("transition", Level.LOW, told)
     if seen.seconds < QUICK_SECONDS:
         yield Reason("fast cut", Level.MEDIUM, f"fast cut: {seen.seconds:.1f} s")
 

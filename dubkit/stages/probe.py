@@ -107,7 +107,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=(),
     run=run,
-    version=5,
+    version=6,
     sections=("probe",),
     files=("video",),
 )

@@ -68,7 +68,9 @@ def run(context: base.StageContext) -> base.StageReport:
     joined = context.out / "picture.part"
     coded, time_base = _times(picture.pts, info)
     count = concat.join_segments(
-        picture.segments, coded, time_base, joined, repeated=suffix == ".ts"
+        *(picture.segments, coded, time_base, joined),
+        repeated=suffix == ".ts",
+        progressive=info.progressive,
     )
     made = replace(picture, pts=_lengthened(picture.pts, count * info.lines, info))
     film = context.out / f"film{suffix}"
@@ -591,7 +593,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe", "conform", "shots", "speech", "generate", "gate"),
     run=run,
-    version=6,
+    version=7,
     sections=("stitch", "generate", "gate", "probe", "speech"),
     files=("video", "audio", "me"),
     identity=identity,

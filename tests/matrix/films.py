@@ -213,7 +213,17 @@ def dub_stages(job: Job, config: Config, folder: Path, rest: int = 0) -> Path:
     return next((folder / "stitch").glob("film.*"))
 
 
-SILENT = ("mastering", "light", "alpha", "marked", "pixel_aspect", "rotation", "color", "rate")
+SILENT = (
+    "mastering",
+    "light",
+    "alpha",
+    "marked",
+    "pixel_aspect",
+    "rotation",
+    "color",
+    "rate",
+    "progressive",
+)
 
 
 def differences(
@@ -233,6 +243,8 @@ def differences(
             found.append(f"{name}: {before} -> {after}")
     if a.codec != b.codec and a.codec in codecs.CODECS and not asked:
         found.append(f"codec: {a.codec} -> {b.codec}")
+    elif a.codec == b.codec and a.profile != b.profile and "become" not in told and not asked:
+        found.append(f"profile: {a.profile} -> {b.profile}")
     before, after = (alpha_name(i.pixel_format) if i.alpha else i.pixel_format for i in (a, b))
     if codecs.shortfall(before, b) and "become" not in told and "left out" not in told:
         found.append(f"format: {before} -> {after}")
@@ -251,6 +263,7 @@ def _explained(name: str, info: VideoInfo, told: str) -> bool:
         "rotation": ("rotation",),
         "mastering": ("mastering",),
         "light": ("light",),
+        "progressive": ("color tags",),
     }
     if name == "color" and (info.color.matrix, info.color.primaries) in ((2, 2), (0, 2)):
         return True  # nothing was stated: the result may state what was meant

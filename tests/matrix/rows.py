@@ -128,6 +128,15 @@ ROWS: tuple[Row, ...] = (
     ),
     *(_h264(p, ".mov") for p in ("yuv420p", "yuv422p10le", "yuv444p10le")),
     *(_h264("yuv420p", s) for s in (".mkv", ".ts")),
+    *(
+        Row(
+            f"h264 {profile} .mp4",
+            ".mp4",
+            ("-c:v", "libx264", "-profile:v", profile, "-crf", "12", "-pix_fmt", "yuv420p"),
+            fast=profile == "baseline",
+        )
+        for profile in ("baseline", "main")
+    ),
     Row(
         "h264 full range .mp4",
         ".mp4",

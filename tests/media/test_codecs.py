@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -41,6 +42,23 @@ def test_depth_chroma_and_alpha_never_fall_without_a_word() -> None:
     assert lost == ("12 bits become 10", "alpha is left out")
     lost = encoding_for(facts("yuv444p"), GenerateSettings(codec="av1")).losses
     assert lost == ("chroma 4:4:4 becomes 4:2:0",)
+
+
+@pytest.mark.parametrize(
+    ("profile", "marked", "quality", "kept"),
+    [
+        ("Constrained Baseline", "", 16, "baseline"),
+        ("Main", "top", 16, "main"),
+        ("Main", "", 0, None),  # without loss there is High 4:4:4 only
+        ("High", "", 16, None),
+    ],
+)
+def test_h264_keeps_a_profile_that_holds_less(
+    profile: str, marked: Literal["", "top"], quality: float, kept: str | None
+) -> None:
+    info = replace(facts(), codec="h264", profile=profile, marked=marked)
+    made = encoding_for(info, GenerateSettings(quality=quality))
+    assert made.options.get("profile") == kept
 
 
 def test_deep_rgb_becomes_yuv_with_a_matrix_that_says_so() -> None:

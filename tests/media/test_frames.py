@@ -33,6 +33,7 @@ KINDS = {
     ),
     "one_key.mp4": ("-c:v", "libx264", "-g", "999", "-sc_threshold", "0"),
     "vp8.webm": ("-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-g", "20"),
+    "av1.webm": ("-c:v", "libsvtav1", "-preset", "10", "-g", "20"),
     "vp9.webm": ("-c:v", "libvpx-vp9", "-auto-alt-ref", "1", "-deadline", "realtime"),
 }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from dubkit.config.schema import FaceSettings
 from dubkit.faces import landmark_layout
 from dubkit.faces.selection import SILENT, choose
 from dubkit.planning.shot_plan import Level, Seen, judge, main_face
-from dubkit.records import FaceState, FaceTrack, TrackChoice
+from dubkit.records import FaceState, FaceTrack, TrackChoice, Transition
 
 SETTINGS = FaceSettings()
 
@@ -44,6 +46,15 @@ def kinds(what: Seen) -> dict[str, Level]:
 
 def test_a_large_frontal_sharp_face_is_no_risk() -> None:
     assert judge(seen(track()), SETTINGS) == (Level.LOW, ())
+
+
+def test_transitions_of_one_kind_are_one_reason() -> None:
+    ends = (Transition(0, 12, "fade"), Transition(40, 50, "fade"), Transition(20, 24, "flash"))
+    reasons = judge(replace(seen(track()), transitions=ends), SETTINGS)[1]
+    assert [reason.text for reason in reasons] == [
+        "fade: 12 + 10 frames stay as filmed",
+        "flash: 4 frames stay as filmed",
+    ]
 
 
 def test_a_shot_without_a_face_has_nothing_to_go_wrong() -> None:
