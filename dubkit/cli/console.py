@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -67,6 +69,23 @@ def write_line(text: str) -> None:
         typer.echo(os.fsencode(text) if _is_name(text) else printable(text))
         return
     typer.echo(text)
+
+
+def write_words(text: str) -> None:
+    """Write a sentence of an answer: on a terminal no word is torn at the end of a line."""
+    if not sys.stdout.isatty():
+        write_line(text)
+        return
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    wide = max(40, shutil.get_terminal_size().columns)
+    lines = textwrap.wrap(
+        *(text, wide),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines or [""]:
+        write_line(line)
 
 
 def _is_name(text: str) -> bool:

@@ -135,16 +135,16 @@ def _show(found: FilmPlan, quiet: bool) -> None:
     console.stdout_console().print(table)
     counts = ", ".join(f"{count} {_names(word)}" for word, count in found.risks.items() if count)
     console.write_line(f"{len(found.shots)} shots: {counts}")
-    console.write_line(_time(found))
+    console.write_words(_time(found))
     if found.offset is not None:
         console.write_line(f"sound and picture of the film: {found.offset}")
     if found.conform is not None and found.conform.over and not found.conform.fixed:
-        console.write_line(
+        console.write_words(
             f"the dub does not lie on the film: {found.conform.summary}; "
             "dubkit run will stop unless --fix-offset or --accept-offset is given"
         )
     if found.lost:
-        console.write_line(
+        console.write_words(
             f"{len(found.lost)} words of the dub are cut off: {' '.join(found.lost)}"
         )
     for path in found.pictures:

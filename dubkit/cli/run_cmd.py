@@ -334,8 +334,10 @@ def _show(result: RunResult) -> None:
         todo = sum(not line.current for line in result.plan)
         console.write_line(f"{todo} of {len(result.plan)} units to do")
         return
-    for line in run_summary.summary(result):
-        console.write_line(line)
+    *said, where = run_summary.summary(result)
+    for line in said:
+        console.write_words(line)
+    console.write_line(where)
 
 
 def _todo(current: bool) -> str:

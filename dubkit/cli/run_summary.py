@@ -67,7 +67,7 @@ def _shots(result: RunResult) -> Iterator[str]:
                 whole[why] = why if why in groups else shot.why
                 groups.setdefault(why, []).append(shot.name)
         for why, names in list(groups.items())[:_GROUPS]:
-            yield f"  {_SAID[end]}, {whole[why]}: {places(names)}"
+            yield f"  {_end(end, whole[why])}: {places(names)}"
         if len(groups) > _GROUPS:
             left = sum(len(names) for names in list(groups.values())[_GROUPS:])
             yield f"  {_SAID[end]}: {left} more, see the report"
@@ -75,6 +75,18 @@ def _shots(result: RunResult) -> Iterator[str]:
         yield "no face in this film was dubbed: only its sound is new"
     if any("clearly speaks" in shot.why for shot in result.shots):
         yield "  --faces largest dubs the largest face where none clearly speaks"
+
+
+def _end(end: str, why: str) -> str:
+    """What became of a shot, and why; a person's verdict is told from the gate's."""
+    if end != "refused":
+        return f"{_SAID[end]}, {why}"
+    verdict = why.startswith("rejected")
+    return (
+        why.replace("rejected", "rejected by a verdict", 1)
+        if verdict
+        else f"refused by the gate, {why}"
+    )
 
 
 def places(names: Sequence[ShotName]) -> str:

@@ -13,7 +13,7 @@ from types import TracebackType
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
@@ -28,10 +28,15 @@ _BT601, _MPEG, _JPEG = 5, 1, 2
 _EXACT = {"fflags": "+bitexact"}
 
 
-def to_frame(picture: Picture, pts: int, time_base: Fraction) -> VideoFrame:
-    """An RGB picture as encoders take it: 4:2:0, limited range, BT.601; shown at ``pts``."""
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    frame = frame.reformat(
+def to_frame(
+    picture: Picture, pts: int, time_base: Fraction, scaler: VideoReformatter
+) -> VideoFrame:
+    """An RGB picture as encoders take it: 4:2:0, limited range, BT.601; shown at ``pts``.
+
+    A ``scaler`` that is kept from picture to picture saves more than half of the time.
+    """
+    frame = scaler.reformat(
+        VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
         format="yuv420p",
         dst_colorspace=_BT601,
         src_color_range=_JPEG,
@@ -61,12 +66,12 @@ class PictureWriter:
         stream.codec_context.time_base = stream.time_base = self._time_base
         stream.codec_context.thread_count = ENCODER_THREADS
         stream.options = {"crf": CRF, "preset": "veryfast", "g": str(KEY_EVERY), "bf": "0"}
-        self._stream = stream
+        self._stream, self._scaler = stream, VideoReformatter()
         return self
 
     def write(self, picture: Picture, pts: int) -> None:
         """Add one picture (S, S, 3), shown at ``pts`` in the time base."""
-        frame = to_frame(picture, pts, self._time_base)
+        frame = to_frame(picture, pts, self._time_base, self._scaler)
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:

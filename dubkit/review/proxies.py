@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from dubkit.engines.registry import load_engine
@@ -354,6 +355,7 @@ class _Writer:
         stream.codec_context.thread_count = 1
         stream.options = dict(_VIDEO)
         self._stream = stream
+        self._scaler = VideoReformatter()
         self._sound = sound
         self._voice: AudioStream | None = None
         if sound is not None:
@@ -368,7 +370,8 @@ class _Writer:
 
     def write(self, picture: Picture, at: int) -> None:
         """Add a picture, shown from ``at`` milliseconds."""
-        self._container.mux(self._stream.encode(pictures.to_frame(picture, at, _MILLISECONDS)))
+        frame = pictures.to_frame(picture, at, _MILLISECONDS, self._scaler)
+        self._container.mux(self._stream.encode(frame))
 
     def close(self) -> bytes:
         """The finished file."""

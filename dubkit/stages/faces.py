@@ -137,6 +137,7 @@ def _engine_notes(settings: FaceSettings, detector: object) -> Iterator[str]:
     yield from getattr(detector, "notes", ())
 
 
+_PLACES = 3  # where a face is covered, that are named
 _MARGIN = 1.5  # seconds of the film's own sound around a shot
 
 
@@ -209,11 +210,12 @@ def _notes(
             for span in choice.untouched:
                 lost[span.reason] += span.end - span.start
             what = ", ".join(f"{count} frames ({reason})" for reason, count in sorted(lost.items()))
-            yield f"shot {shot.name}: face {choice.track} keeps its original mouth in {what}"
-            for span in choice.untouched:
-                if span.reason == "covered":
-                    first, last = (seconds[t - shot.start] for t in (span.start, span.end - 1))
-                    yield f"shot {shot.name}: face {choice.track} covered {place_in_film(first)}-{place_in_film(last)}"
+            covered = [span for span in choice.untouched if span.reason == "covered"]
+            ends = [seconds[[s.start - shot.start, s.end - 1 - shot.start]] for s in covered]
+            places = ["-".join(place_in_film(float(end)) for end in pair) for pair in ends]
+            more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
+            where = f"; covered at {', '.join(places[:_PLACES])}{more}" if places else ""
+            yield f"shot {shot.name}: face {choice.track} keeps its original mouth in {what}{where}"
 
 
 def _facts(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from dubkit.cli.console import set_verbosity, stdout_console, table
+from dubkit.cli.console import set_verbosity, stdout_console, table, write_words
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,22 @@ def test_verbose_shows_the_programs_started_exactly_as_they_were(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (f"dubkit.media.process: run {argv}\n" if shown else "")
+
+
+def test_a_terminal_tears_no_word_and_a_pipe_no_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "  refused by the gate, the face does not look like itself: shot 2, 10:00:08:00"
+    write_words(said)
+    assert capsys.readouterr().out == f"{said}\n"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    write_words(said)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 40
+    assert " ".join(" ".join(lines).split()) == said.strip()
+    assert all(line.startswith("    ") for line in lines[1:])
 
 
 def test_twice_verbose_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:

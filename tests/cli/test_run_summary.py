@@ -31,6 +31,7 @@ def test_shots_are_grouped_by_what_became_of_them() -> None:
         end(3, "as filmed", "no face"),
         end(4, "refused", "the mouth is blurred (0.12)"),
         end(5, "failed", "generate: out of memory"),
+        end(6, "refused", "rejected: the chin smears"),
     )
     warned = tuple(f"shot {shot.shot}: a small face" for shot in shots[:2])
     result = RunResult(
@@ -44,9 +45,10 @@ def test_shots_are_grouped_by_what_became_of_them() -> None:
         seconds=10.0,
     )
     assert list(summary(result)) == [
-        "5 shots: 1 dubbed, 2 as filmed, 1 refused by the gate or a verdict, 1 failed",
+        "6 shots: 1 dubbed, 2 as filmed, 2 refused by the gate or a verdict, 1 failed",
         "  as filmed, no face: shots 2-3, 00:00:04:00",
-        "  refused by the gate or a verdict, the mouth is blurred (0.12): shot 4, 00:00:08:00",
+        "  refused by the gate, the mouth is blurred (0.12): shot 4, 00:00:08:00",
+        "  rejected by a verdict: the chin smears: shot 6, 00:00:12:00",
         "  failed, generate: out of memory: shot 5, 00:00:10:00",
         "people dubbed: Boris (2.5 s), Anna (1.0 s)",
         "warning: the dub is too long",
@@ -63,7 +65,7 @@ def test_reasons_that_differ_by_their_figure_are_one() -> None:
         summary(RunResult(None, 10, shots=(end(1, "refused", why[0]), end(3, "refused", why[1]))))
     )
     assert (
-        "  refused by the gate or a verdict, the mouth is blurred: shot 1, 00:00:02:00; shot 3, 00:00:06:00"
+        "  refused by the gate, the mouth is blurred: shot 1, 00:00:02:00; shot 3, 00:00:06:00"
         in lines
     )
 
