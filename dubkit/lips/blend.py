@@ -25,7 +25,6 @@ from dubkit.lips.mesh_warp import (
     grid_from_canonical,
     grid_points,
 )
-from dubkit.lips.overlays import Kept
 from dubkit.records import Floats
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -33,6 +32,26 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 _THREAD = 0.1  # canonical units: a bright thread between lips is thinner than this
 _WHOLE = 1 - 1e-4
 _NO_SECOND = np.empty(0, np.float32)  # OpenCV's second map, where the first holds both coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stays as filmed whatever is painted: a map (H, W) 0..1, and how it lies on each plane."""
+
+    matte: Floats
+    plane_from_matte: tuple[align.Matrix, ...]
+    boxes: Floats  # (H, W) 0 or 1: that part of it that is wider than strokes
+
+    def on(
+        self, plane: int, x: int, y: int, shape: tuple[int, ...], *, boxes: bool = False
+    ) -> Floats:
+        """(h, w) 0..1 on the part of a plane, of the given ``shape``, whose first sample is at ``x`` and ``y``; all of
+        it, or only ``boxes``.
+        """
+        matrix = self.plane_from_matte[plane] - np.array([[0, 0, x], [0, 0, y]])
+        chosen = self.boxes if boxes else self.matte
+        seen = cv2.warpAffine(chosen, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
+        return np.asarray(seen, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import blend, masks, mesh_warp
-from dubkit.lips.overlays import Edges, Kept, OverlayFinder, Usual
+from dubkit.lips.overlays import Edges, OverlayFinder, Usual
 from dubkit.records import Floats, Indices, Mask
 
 _SHARE = 0.5  # of the mask, from which on a pixel is one of the lower face
@@ -67,7 +67,7 @@ class FaceOverlays:
         self._finder = OverlayFinder(np.stack(faces), scales, rate, depth)
         self._edges: dict[int, Edges] = {}
         self._usual: Usual | None = None
-        self._covers: dict[int, tuple[Kept | None, blend.Reference]] = {}
+        self._covers: dict[int, tuple[blend.Kept | None, blend.Reference]] = {}
 
     def see(self, luma: blend.Plane, row: int) -> None:
         """Look at a frame; frames come in order."""
@@ -104,7 +104,7 @@ class FaceOverlays:
 
     def kept(
         self, row: int, planes: Sequence[blend.Plane], matrices: Sequence[align.Matrix]
-    ) -> Kept | None:
+    ) -> blend.Kept | None:
         """What lies over the face in the ``planes`` of a row, to which ``matrices`` lead from canonical coordinates."""
         edges = self._edges.get(row)
         if edges is None or self._usual is None:
@@ -119,7 +119,7 @@ class FaceOverlays:
         from_luma = align.invert(self._planes[0])
         on_luma = align.compose(from_luma, edges.plane_from_working())
         ways = tuple(align.compose(plane, on_luma) for plane in self._planes)
-        return Kept(matte, ways, boxes)
+        return blend.Kept(matte, ways, boxes)
 
     def uncovered(
         self,
@@ -146,7 +146,9 @@ class FaceOverlays:
                 hidden.add(row)
         return Uncovered(found, frozenset(hidden))
 
-    def _cover(self, row: int, reference: blend.Reference) -> tuple[Kept | None, blend.Reference]:
+    def _cover(
+        self, row: int, reference: blend.Reference
+    ) -> tuple[blend.Kept | None, blend.Reference]:
         """What lies over a reference, and the reference with one plane more: of what is hidden, in 255ths."""
         if row not in self._covers:
             kept = self.kept(row, reference.planes, reference.plane_from_canonical)
@@ -180,7 +182,7 @@ class FaceOverlays:
         self,
         row: int,
         reference: blend.Reference,
-        kept: Kept,
+        kept: blend.Kept,
         donors: Sequence[tuple[blend.Reference, Floats]],
     ) -> tuple[blend.Reference, float]:
         """A reference whose holes are filled by what ``donors`` show there, and the share of its mouth left."""
@@ -222,7 +224,7 @@ class FaceOverlays:
             planes.append(whole)
         return replace(reference, planes=tuple(planes)), missing
 
-    def _missing(self, left: Mask, kept: Kept, reference: blend.Reference, row: int) -> float:
+    def _missing(self, left: Mask, kept: blend.Kept, reference: blend.Reference, row: int) -> float:
         """The share of a mouth that is ``left`` (H, W) hidden in the luma of a reference; 1 under a box."""
         matrix = reference.plane_from_canonical[0]
         points = align.apply(matrix, self._current[row][landmark_layout.LIPS_OUTER])
@@ -237,7 +239,13 @@ class FaceOverlays:
         return 1.0 if box[face].mean() > _MOST_BOXED else float(left[lips > 0].mean())
 
     def _on(
-        self, kept: Kept, plane: int, reference: blend.Reference, row: int, *, boxes: bool = False
+        self,
+        kept: blend.Kept,
+        plane: int,
+        reference: blend.Reference,
+        row: int,
+        *,
+        boxes: bool = False,
     ) -> Floats:
         """A map on a plane of a reference, which is a part of the picture's."""
         whole = align.compose(self._planes[plane], self._display[row])

@@ -32,6 +32,8 @@ _AROUND = 0.5  # canonical units around the lower face that are looked at
 _STRONG, _WEAK = 30, 20
 _SECONDS = 0.35  # that an edge must stay
 _HARD = 0.95  # of these frames, in which it must be strong
+_HARD_IN_A_ROW = 10  # frames: with no more than one in 20 weak, so many in a row are strong
+_GAP = 2  # rows from one frame to the next, at most, over which an edge goes on
 _MOVED, _LEAST_MOVED = 0.04, 3.0  # canonical units and pixels that the face must move meanwhile
 _CELL = 8  # pixels across which the face's motion is taken as one
 _MOVING = 4  # frames over which the step of a moving overlay is measured
@@ -88,26 +90,6 @@ class _Seen:
         found = np.zeros(height * width, np.uint8)
         found[np.unpackbits(self.places, count=height * width).view(np.bool_)] = self.values
         return found.reshape(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What stays as filmed whatever is painted: a map (H, W) 0..1, and how it lies on each plane."""
-
-    matte: Floats
-    plane_from_matte: tuple[align.Matrix, ...]
-    boxes: Floats  # (H, W) 0 or 1: that part of it that is wider than strokes
-
-    def on(
-        self, plane: int, x: int, y: int, shape: tuple[int, ...], *, boxes: bool = False
-    ) -> Floats:
-        """(h, w) 0..1 on the part of a plane, of the given ``shape``, whose first sample is at ``x`` and ``y``; all of
-        it, or only ``boxes``.
-        """
-        matrix = self.plane_from_matte[plane] - np.array([[0, 0, x], [0, 0, y]])
-        chosen = self.boxes if boxes else self.matte
-        seen = cv2.warpAffine(chosen, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
-        return np.asarray(seen, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,8 +313,7 @@ class OverlayFinder:
         """For each moving overlay (N, 2) where it is in each frame that was seen, in working pixels."""
         measured: list[Floats | None] = [None] * len(self._seen)
         before: tuple[_Seen, Floats] | None = None
-        for number in range(0, len(self._seen), _MOVING):
-            seen = self._seen[number]
+        for number, seen in list(enumerate(self._seen))[::_MOVING]:
             strong = np.asarray((seen.bits() & _STRONGLY) > 0, np.float32)
             if before is not None and seen.row - before[0].row == _MOVING:
                 reach = _MOVING * _FASTEST * self.unit
@@ -367,10 +348,12 @@ class OverlayFinder:
         if len(points) < LEAST:
             return {}
         share = 0.0 if loose else 0.5  # of the frames: what scrolls lies over a face for moments
-        over = points[self._over_faces(points, corners, (height, width), share)]
+        size = (height, width)
+        over = points[self._over_faces(points, corners, size, share)]
+        if len(over) >= _SURELY * self.unit:
+            over = over[self._lasts_hard(over, corners, size, loose)]
         if len(over) < _SURELY * self.unit:
             return {}
-        size = (height, width)
         proven = [
             np.count_nonzero(marks.bits & _PROVEN)
             for marks in self._marks(over, corners, at, size, loose)
@@ -386,8 +369,7 @@ class OverlayFinder:
     ) -> Mask:
         """(K,) which of ``points`` (K, 2) lie in the lower face and off its outline, in a ``share`` of the frames."""
         count = np.zeros(size, np.uint16)
-        for number in range(0, len(self._seen), self._least):
-            seen = self._seen[number]
+        for number, seen in list(enumerate(self._seen))[:: self._least]:
             face = self._faces[seen.row]
             outline = np.concatenate([face[landmark_layout.JAW], face[landmark_layout.NOSE_TIP]])
             middle = face[landmark_layout.LIPS].mean(0)
@@ -401,6 +383,35 @@ class OverlayFinder:
         most = len(range(0, len(self._seen), self._least))
         return np.asarray(count[points[:, 1], points[:, 0]] >= max(1.0, share * most))
 
+    def _lasts_hard(
+        self, points: Indices, corners: Indices, size: tuple[int, int], loose: bool
+    ) -> Mask:
+        """(K,) at which of ``points`` (K, 2) an edge is strong in as many frames in a row as any that can be proven."""
+        kinds = np.array([[axis[s] | axis[2]] for axis in _AXES for s in (0, 1)], np.uint8)
+        length = np.zeros((len(kinds), len(points)), np.uint8)
+        most = np.zeros(len(points), np.uint8)
+        last = -1
+        for seen, here in zip(self._seen, self._bits_at(points, corners, size, loose), strict=True):
+            there = (here & kinds) == kinds
+            length = (np.minimum(length, 254) * (seen.row - last <= _GAP) + 1) * there
+            most, last = np.maximum(most, length.max(0)), seen.row
+        return np.asarray(most >= min(self._least, _HARD_IN_A_ROW), np.bool_)
+
+    def _bits_at(
+        self, points: Indices, corners: Indices, size: tuple[int, int], loose: bool
+    ) -> Iterator[Bits]:
+        """(K,) the bits of the edges at ``points`` (K, 2), frame by frame; ``loose``: also of those beside them."""
+        sheet = np.zeros((size[0] + 2, size[1] + 2), np.uint8)
+        places = (points[:, 1] + 1) * sheet.shape[1] + points[:, 0] + 1
+        for (x, y), seen in zip(corners + 1, self._seen, strict=True):
+            sheet[:] = 0
+            sheet[y : y + seen.shape[0], x : x + seen.shape[1]] = seen.bits()
+            flat = sheet.ravel()
+            here = flat.take(places)
+            for step in (1, -1, sheet.shape[1], -sheet.shape[1]) if loose else ():
+                here |= flat.take(places + step)
+            yield here
+
     def _marks(
         self, points: Indices, corners: Indices, at: Indices, size: tuple[int, int], loose: bool
     ) -> Iterator[_Marks]:
@@ -409,18 +420,12 @@ class OverlayFinder:
         Only points where an edge is or goes on are worked on: in a frame few of them are.
         """
         runs = [_Runs(len(points), self.unit, self._least) for _ in range(2)]
-        sheet = np.zeros((size[0] + 2, size[1] + 2), np.uint8)
-        places = (points[:, 1] + 1) * sheet.shape[1] + points[:, 0] + 1
         last: int | None = None
-        for number, seen in enumerate(self._seen):
-            x, y = corners[number] + 1
-            sheet[:] = 0
-            sheet[y : y + seen.shape[0], x : x + seen.shape[1]] = seen.bits()
-            bits = _with_neighbors(sheet) if loose else sheet
-            here = bits.ravel().take(places)
+        for number, here in enumerate(self._bits_at(points, corners, size, loose)):
+            seen = self._seen[number]
             some = np.flatnonzero(here & _STRONGLY | runs[0].sign | runs[1].sign)
             here = here[some]
-            goes_on = last is not None and seen.row - self._seen[last].row <= 2
+            goes_on = last is not None and seen.row - self._seen[last].row <= _GAP
             moved = np.zeros((len(some), 2), np.float32)
             if last is not None and len(some):
                 place = points[some] - corners[number] + np.array([seen.x, seen.y])
@@ -436,9 +441,7 @@ class OverlayFinder:
         found = np.zeros(size, np.bool_)
         third = max(1, self._least // 3)
         recent: list[tuple[int, Bits]] = []
-        for number, seen in enumerate(self._seen):
-            if number % third:
-                continue
+        for number, seen in list(enumerate(self._seen))[::third]:
             bits: Bits = seen.bits() & np.uint8(_WEAKLY)
             if loose:
                 bits = cv2.dilate((bits > 0).astype(np.uint8), _CROSS).astype(np.uint8, copy=False)
@@ -461,27 +464,30 @@ class OverlayFinder:
         """(K, 2) how far the face moved at ``points`` (K, 2), working pixels, between two frames that were seen."""
         now, before = (self._faces[self._seen[n].row] for n in (number, last))
         cells = np.maximum(points, 0) // _CELL
-        low = cells.min(0)
-        columns, rows = (
-            np.arange(a, b + 1) * _CELL + _CELL / 2 for a, b in zip(low, cells.max(0), strict=True)
+        across = int(cells[:, 0].max()) + 1
+        names = cells[:, 1] * across + cells[:, 0]
+        place = np.zeros(int(names.max()) + 1, np.intp)
+        place[names] = 1
+        used = np.flatnonzero(place)
+        place[used] = np.arange(len(used))
+        middles = (
+            np.stack([used % across, used // across], 1).astype(np.float32) * _CELL + _CELL / 2
         )
         face = now[_FACE]
-        middles = np.stack(np.meshgrid(columns, rows), 2).astype(np.float32)
         # the square of the distance, but for the square of the middle itself
         apart = (face * face).sum(1) - 2 * (middles @ face.T)
-        nearest = apart.argmin(2)
+        nearest = apart.argmin(1)
         moved = (now - before)[_FACE][nearest]
         # teeth hang on the skull, whatever lips do
         inner, reach = now[landmark_layout.LIPS_INNER], self.unit * _MOVED
-        teeth = ((middles > inner.min(0) - reach) & (middles < inner.max(0) + reach)).all(2)
+        teeth = ((middles > inner.min(0) - reach) & (middles < inner.max(0) + reach)).all(1)
         skull = align.similarity(now[_SKULL], before[_SKULL])
         head = middles - align.apply(skull, middles)
         moved = np.where(teeth[..., None], head, moved)
         # a jaw that moves under a head at rest moves no cheek: both must
         least = np.where(np.abs(head) < np.abs(moved), head, moved)
         moved = np.where(np.sign(head) == np.sign(moved), least, 0).astype(np.float32)
-        at = cells - low
-        return np.asarray(moved[at[:, 1], at[:, 0]], np.float32)
+        return np.asarray(moved[place[names]], np.float32)
 
     def _marked(
         self, marks: Sequence[_Marks], points: Indices, corners: Indices
@@ -516,16 +522,6 @@ class _Marks:
 
     some: Indices  # (M,) which of the points
     bits: Bits  # (M,)
-
-
-def _with_neighbors(bits: Bits) -> Bits:
-    """(H, W) the bits of each pixel and of the four beside it."""
-    found: Bits = bits.copy()
-    found[1:] |= bits[:-1]
-    found[:-1] |= bits[1:]
-    found[:, 1:] |= bits[:, :-1]
-    found[:, :-1] |= bits[:, 1:]
-    return found
 
 
 class _Runs:
@@ -583,8 +579,12 @@ def _shift_between(
     (a, first), (b, second) = before, after
     height, width = (max(a.shape[k], b.shape[k]) for k in range(2))
     size = (cv2.getOptimalDFTSize(height), cv2.getOptimalDFTSize(width))
-    maps = [np.fft.rfft2(edges, size) for edges in (first, second)]
-    match = np.fft.irfft2(maps[1] * np.conj(maps[0]), size)
+    padded = np.zeros((2, *size), np.float32)
+    for sheet, edges in zip(padded, (first, second), strict=True):
+        sheet[: edges.shape[0], : edges.shape[1]] = edges
+    # OpenCV takes a third of the time that numpy does; the matches are counts
+    product = cv2.mulSpectrums(cv2.dft(padded[1]), cv2.dft(padded[0]), 0, conjB=True)
+    match = np.rint(cv2.dft(product, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE))
     shift = np.array([b.x - a.x, b.y - a.y])
     limit = int(reach)
     y, x = np.mgrid[-limit : limit + 1, -limit : limit + 1]
