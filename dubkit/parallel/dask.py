@@ -44,6 +44,7 @@ class Cluster:
 
     cores = 1  # Dask counts threads; a task of ours takes one
     is_local = False
+    is_warm = False
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """Workers of a cluster are there before the run."""

@@ -169,13 +169,13 @@ class Schedule(Generic[Key, Result]):
                 if only and self._more and self._wants_more():
                     return  # first see whether another job adds calls
                 call, left = queue.pop()
-                if only and not self._more:
+                if only and not self._more and not self._workers.is_warm:
                     if call.warm_up is not None:
                         self._workers.warm_up(call.warm_up)
-                    share = pool.share_of_cores(call.size, left, self._workers.cores, 1)
-                    self._settle(call, pool.run_here(call.function, call.make(place, share)))
+                    argument = call.make(place, self._workers.cores)
+                    self._settle(call, pool.run_here(call.function, argument))
                     return
-                self._start_call(call, place, left)
+                self._start_call(call, place, left, alone=only and not self._more)
         if self._undisturbed and not self._workers.running:
             call = self._undisturbed.pop()
             place = self._workers.idle(call.places)
@@ -183,13 +183,13 @@ class Schedule(Generic[Key, Result]):
                 self._start_call(call, place, call.size)
 
     def _is_only(self, call: Call) -> bool:
-        """Whether a worker of its own gains nothing: the one call there is, and a whole job waits for it."""
+        """Whether nothing can be done beside it: the one call there is, and a whole job waits for it."""
         alone = self._workers.is_local and not self._workers.running and self._ready() == 1
         return alone and call.whole
 
-    def _start_call(self, call: Call, place: str, left: int) -> None:
-        jobs = sum(self._workers.room(place) for place in call.places)
-        share = pool.share_of_cores(call.size, left, self._workers.cores, jobs)
+    def _start_call(self, call: Call, place: str, left: int, *, alone: bool = False) -> None:
+        cores, jobs = self._workers.cores, sum(self._workers.room(p) for p in call.places)
+        share = cores if alone else pool.share_of_cores(call.size, left, cores, jobs)
         self._workers.start(call, place, call.function, call.make(place, share))
 
     def _collect(self) -> None:

@@ -172,6 +172,10 @@ class Workers(Protocol):
         """Let workers get ready for what comes, beside what this process does meanwhile."""
 
     @property
+    def is_warm(self) -> bool:
+        """Whether a worker waits that has loaded libraries, which this process would have to load for a task."""
+
+    @property
     def running(self) -> int:
         """The number of tasks started and not yet returned by `wait`."""
 
@@ -207,6 +211,10 @@ class LocalWorkers:
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """Nothing has to be loaded where work is done in this process."""
+
+    @property
+    def is_warm(self) -> bool:
+        return False
 
     def wait(self, seconds: float | None) -> list[tuple[Hashable, futures.Future[Any]]]:
         if not self._held:
@@ -295,6 +303,13 @@ class Processes(LocalWorkers):
             with shield_children():
                 self._warming[worker] = worker.submit(function)
             self._resting[CPU].append(worker)
+
+    @property
+    def is_warm(self) -> bool:
+        return any(
+            worker not in self._warming or self._warming[worker].done()
+            for worker in self._resting[CPU]
+        )
 
     def start(
         self, key: Hashable, place: str, function: Callable[[Argument], Result], argument: Argument

@@ -28,6 +28,7 @@ from dubkit.faces.people import Person, load_people
 from dubkit.lips import film_offset, mouth_shape
 from dubkit.lips.film_offset import STRETCH_SECONDS, FilmOffset
 from dubkit.media import audio
+from dubkit.parallel.workers import in_order
 from dubkit.records import FaceState, FaceTrack, Floats, Phoneme, Shot, Shown, Timing
 from dubkit.speech import activity, mel_levels
 from dubkit.speech.timing import cut_timing
@@ -166,11 +167,10 @@ def _measures(config: Config) -> bool:
 
 
 class _Footage:
-    """The film's faces with its own sound; a face that is looked at twice is encoded once."""
+    """The film's faces with its own sound."""
 
     def __init__(self, context: base.StageContext) -> None:
         self.context = context
-        self._known: dict[tuple[str, int, int], Passage | None] = {}
 
     @cached_property
     def articulator(self) -> Articulator:
@@ -181,27 +181,33 @@ class _Footage:
         """Frames a second."""
         return float(probe.load_film(self.context.folder("probe"))[0].average_rate)
 
-    def passage(self, face: Face) -> Passage | None:
-        """The mouth shapes of a face with the speech of the film's sound; None where there is nothing to learn."""
-        part = (face.name, face.track.start, len(face.track))
-        if part not in self._known:
-            self._known[part] = _passage(self.context, self.articulator, face)
-        return self._known[part]
+    def passage(self, face: Face, *, briefly: bool = False) -> Passage | None:
+        """The mouth shapes of a face with the speech of the film's sound; None where there is nothing to learn.
+
+        ``briefly`` encodes the sound with half the work: near enough for the offset, not for learning.
+        """
+        return _passage(self.context, self.articulator, face, briefly=briefly)
 
 
 def _film_offset(footage: _Footage) -> FilmOffset:
     """The offset of the film's picture, from some of its dubbed faces in all of its length."""
-    found = list(_faces(footage.context.inputs["faces"]))
-    faces = [f for f in found if f.usable.sum() >= _OFFSET_LEAST * footage.rate]
+    dubbed = _faces(footage.context.inputs["faces"])
+    faces = [f for f in dubbed if f.usable.sum() >= _OFFSET_LEAST * footage.rate]
     if len(faces) > OFFSET_FACES:
         chosen = np.linspace(0, len(faces) - 1, OFFSET_FACES).round().astype(int)
         faces = [faces[k] for k in chosen]
     if not faces:
         return film_offset.estimate(())
     frames = round(max(_OFFSET_SECONDS / len(faces), STRETCH_SECONDS) * footage.rate)
-    passages = [footage.passage(_part(face, frames)) for face in faces]
     lips_of, articulator = _adaptation().lips_of, footage.articulator
-    return film_offset.estimate([lips_of(articulator, p) for p in passages if p is not None])
+
+    def lips(face: Face) -> film_offset.Lips | None:
+        passage = footage.passage(_part(face, frames), briefly=True)
+        return None if passage is None else lips_of(articulator, passage)
+
+    with load_module("dubkit.models.devices", what="adapting").threads(1):
+        found = list(in_order(lips, faces, footage.context.cores))
+    return film_offset.estimate([face for face in found if face is not None])
 
 
 def _part(face: Face, frames: int) -> Face:
@@ -371,7 +377,9 @@ def _passages(footage: _Footage, faces: Sequence[Face]) -> Iterator[Passage]:
             yield found
 
 
-def _passage(context: base.StageContext, articulator: Articulator, face: Face) -> Passage | None:
+def _passage(
+    context: base.StageContext, articulator: Articulator, face: Face, *, briefly: bool
+) -> Passage | None:
     """The mouth shapes of one face with the speech of the film's own sound; None where there is nothing to learn."""
     track = face.track
     usable = face.usable & _seen(track)
@@ -385,7 +393,8 @@ def _passage(context: base.StageContext, articulator: Articulator, face: Face) -
     if samples is None:
         return None
     shot = Shot(track.start, track.start + len(track))
-    rows = load_module("dubkit.speech.encoder_rows", what="adapting").encode(samples)
+    encoder = load_module("dubkit.speech.encoder_rows", what="adapting")
+    rows = (encoder.encode_briefly if briefly else encoder.encode)(samples)
     sound, noise = mel_levels.mel_levels_of(samples), activity.spans_of(activity.unspoken(samples))
 
     def timing(phonemes: Sequence[Phoneme]) -> Timing:
@@ -417,7 +426,7 @@ STAGE = base.Stage(
     source=base.Source.VIDEO,
     after=("probe", "faces", "cast"),
     run=run,
-    version=8,
+    version=9,
     sections=("adapt",),
     files=("video",),
     identity=identity,
