@@ -52,12 +52,17 @@ def map_shots(
         elif lost is not None:
             early[index] = lost(tasks[index])
         else:
-            raise WorkError(
-                f"the process that worked on shot {shot.name} died three times: out of memory, or a crash "
-                "in a library",
-                hint="use fewer workers with --jobs, or close other programs",
-            )
+            raise worker_died(shot)
         progress.advance(name, shot.name, sizes[index], 0.0, None)
         while following in early:
             yield early.pop(following)
             following += 1
+
+
+def worker_died(shot: Shot) -> WorkError:
+    """What to raise for a shot whose worker died each time."""
+    return WorkError(
+        f"the process that worked on shot {shot.name} died three times: out of memory, or a crash "
+        "in a library",
+        hint="use fewer workers with --jobs, or close other programs",
+    )

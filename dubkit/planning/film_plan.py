@@ -17,11 +17,10 @@ from dubkit.errors import ConformError, DubkitError
 from dubkit.faces import people
 from dubkit.faces.selection import load_choice, load_tracks, save_choice, save_tracks
 from dubkit.lips.film_offset import FilmOffset
-from dubkit.parallel.scheduler import stream
-from dubkit.parallel.workers import WorkerLost, cores
+from dubkit.parallel.workers import cores
 from dubkit.pipeline import inspect, worker
 from dubkit.pipeline.job import STAGES, dry_run, run_job
-from dubkit.pipeline.map_shots import map_shots
+from dubkit.pipeline.map_shots import map_shots, worker_died
 from dubkit.pipeline.request import RunRequest
 from dubkit.planning import contact_sheet, shot_plan
 from dubkit.records import (
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 100  # painted frames of earlier shots that tell a speed
 TRIED, WARM, LEAST = 48, 8, 25  # frames rendered to measure, to load the nets before, at least
+SOME = 64  # shots at most of which a typical one is chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +102,8 @@ def _frames(unit: str) -> int:
     return int(end) - int(start)
 
 
-def measure(trial: Trial) -> Speed | None:
-    """Render a few frames of a shot in a worker, into nowhere; None where that fails."""
-    began = time.monotonic()
-    for _, found in stream(_try, [trial], jobs=2):
-        if found is None or isinstance(found, WorkerLost):
-            return None
-        speed, rendering = found
-        return replace(speed, start=max(0.0, time.monotonic() - began - rendering))
-    return None
-
-
 def _try(trial: Trial) -> tuple[Speed, float] | None:
-    """The speed, and the seconds that rendering for it took."""
+    """Render a few frames of a shot into nowhere: the speed, and the seconds that it took; None where that fails."""
     tracks = load_tracks(trial.inputs["faces"][0])
     choices = load_choice(trial.inputs["faces"][0])
     part = _busiest(trial.shot, choices, TRIED)
@@ -279,8 +268,7 @@ def plan_film(request: RunRequest, *, progress: Progress, picture: Path | None =
     opened = inspect.OpenedJob(request.job.work)
     done = {s.unit for s in dry_run(request) if s.stage == RENDERING and s.current}
     sheets = contact_sheet.SheetWriter(picture, len(opened.shots)) if picture else None
-    shots = _look_at_all(opened, config, progress, sheets)
-    speed = _speed(opened, config, shots, progress)
+    shots, speed = _look_at_all(opened, config, progress, sheets)
     minutes = tuple(
         None if speed is None else speed.seconds(shot.frames, shot.to_paint) / 60 for shot in shots
     )
@@ -312,8 +300,10 @@ def _look_at_all(
     config: Config,
     progress: Progress,
     sheets: contact_sheet.SheetWriter | None,
-) -> list[shot_plan.ShotPlan]:
-    """Shots in film order; thumbnails go to the sheets as they come and are not kept."""
+) -> tuple[list[shot_plan.ShotPlan], Speed | None]:
+    """Shots in film order; thumbnails go to the sheets as they come and are not kept. And how fast this machine
+    renders: where that is not known from earlier shots, a worker tries while others look.
+    """
     probe = opened.folder("probe", None)
     tasks = [
         shot_plan.LookTask(
@@ -328,17 +318,37 @@ def _look_at_all(
         )
         for shot in opened.shots
     ]
-    jobs = config.parallel.jobs or cores()
-    looked = map_shots(shot_plan.look, tasks, name="plan", progress=progress, jobs=jobs)
-    return [sheets.add(i, shot) if sheets else shot for i, shot in enumerate(looked)]
+    speed = _known_speed(opened, config)
+    trials = [] if speed else [_trial(opened, config, tasks, progress)]
+    began = time.monotonic()
+    jobs, shots = config.parallel.jobs or cores(), list[shot_plan.ShotPlan]()
+    every: list[Task] = [*trials, *tasks]
+    for found in map_shots(_work, every, name="plan", progress=progress, jobs=jobs, lost=_given_up):
+        if isinstance(found, shot_plan.ShotPlan):
+            shots.append(sheets.add(len(shots), found) if sheets else found)
+        elif found is not None:
+            tried, rendering = found
+            speed = replace(tried, start=max(0.0, time.monotonic() - began - rendering))
+    if speed is None:
+        progress.warn("a trial rendering failed: there is no estimate of the time")
+    return shots, speed
 
 
-def _speed(
-    opened: inspect.OpenedJob,
-    config: Config,
-    shots: Sequence[shot_plan.ShotPlan],
-    progress: Progress,
-) -> Speed | None:
+Task = shot_plan.LookTask | Trial
+
+
+def _work(task: Task) -> shot_plan.ShotPlan | tuple[Speed, float] | None:
+    return _try(task) if isinstance(task, Trial) else shot_plan.look(task)
+
+
+def _given_up(task: Task) -> None:
+    """A trial may fail; of a shot everything must be known."""
+    if not isinstance(task, Trial):
+        raise worker_died(task.shot)
+
+
+def _known_speed(opened: inspect.OpenedJob, config: Config) -> Speed | None:
+    """The speed of shots that were rendered earlier in this work folder; None where they are too few."""
     receipts = [
         (made, judged.seconds)
         for shot in opened.shots
@@ -348,18 +358,22 @@ def _speed(
         f"settings generate.{name}": str(value)
         for name, value in config.generate.model_dump(mode="json").items()
     }
-    found = earlier(receipts, generate.identity(config), settings)
-    if found:
-        return found
-    typical = _typical(opened.shots, shots)
+    return earlier(receipts, generate.identity(config), settings)
+
+
+def _trial(
+    opened: inspect.OpenedJob,
+    config: Config,
+    tasks: Sequence[shot_plan.LookTask],
+    progress: Progress,
+) -> Trial:
+    """A part of a typical shot, to render."""
+    typical = _typical(tasks)
     progress.note(f"measuring how fast this machine renders, on a part of shot {typical.name}")
     stage = next(stage for stage in STAGES if stage.name == RENDERING)
     inputs = {name: _published(opened, name, typical) for name in stage.after}
     device = worker.find_devices(config.parallel.device)[0]
-    speed = measure(Trial(typical, opened.run.job, config, inputs, device))
-    if speed is None:
-        progress.warn("a trial rendering failed: there is no estimate of the time")
-    return speed
+    return Trial(typical, opened.run.job, config, inputs, device)
 
 
 def _published(opened: inspect.OpenedJob, name: str, shot: Shot) -> tuple[Path, ...]:
@@ -368,14 +382,18 @@ def _published(opened: inspect.OpenedJob, name: str, shot: Shot) -> tuple[Path, 
     return (opened.folder(name, unit),) if opened.receipt(name, unit) else ()
 
 
-def _typical(shots: Sequence[Shot], plans: Sequence[shot_plan.ShotPlan]) -> Shot:
-    """The shot whose dubbed face is nearest the middle in size, among those long enough to measure.
-
-    In a film without faces, the longest shot.
+def _typical(tasks: Sequence[shot_plan.LookTask]) -> Shot:
+    """The shot whose widest dubbed face is nearest the middle in size, among those long enough to measure; `SOME`
+    shots from all of the film are looked at. In a film without faces, the longest shot.
     """
-    pairs = [pair for pair in zip(shots, plans, strict=True) if pair[1].to_paint]
-    if not pairs:
-        return max(shots, key=lambda shot: shot.frames)
-    pairs = [pair for pair in pairs if pair[1].to_paint >= LEAST] or pairs
-    by_size = sorted(pairs, key=lambda pair: (pair[1].face.width if pair[1].face else 0, pair[0]))
-    return by_size[len(by_size) // 2][0]
+    some = tasks[:: -(-len(tasks) // SOME)]
+    known = [(task.shot, shot_plan.choices_of(task)) for task in some]
+    sizes = [
+        (max(choice.width for choice in choices if choice.dubbed), shot, painted)
+        for shot, choices in known
+        if (painted := shot_plan.to_paint(shot, choices))
+    ]
+    if not sizes:
+        return max((task.shot for task in tasks), key=lambda shot: shot.frames)
+    by_size = sorted([size for size in sizes if size[2] >= LEAST] or sizes)
+    return by_size[len(by_size) // 2][1]

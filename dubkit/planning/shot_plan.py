@@ -215,20 +215,34 @@ class LookTask:
     people: Mapping[int, Person] = field(default_factory=dict)  # by track
 
 
+def choices_of(task: LookTask) -> list[records.TrackChoice]:
+    """The choice of each face of a shot, as far as it is known by now."""
+    choices = selection.load_choice(task.faces) if task.faces else []
+    people = task.people
+    if task.timing is not None and task.faces is not None:
+        names = {track: person.name for track, person in people.items()}
+        parts = shares(task.shot, task.faces, task.timing, task.config, names or None)
+        choices = [part.choice for part in parts.values()]
+    return [as_cast(c, dub=c.track not in people or people[c.track].dub) for c in choices]
+
+
+def to_paint(shot: records.Shot, choices: Sequence[records.TrackChoice]) -> int:
+    """How many frames of a shot get a new mouth."""
+    painted = np.zeros(shot.frames, np.bool_)
+    for choice in choices:
+        if choice.dubbed:
+            painted[choice.start - shot.start : choice.end - shot.start] |= choice.usable
+    return int(painted.sum())
+
+
 def look(task: LookTask) -> ShotPlan:
     """Read the analysis of one shot, and one of its frames."""
     cv2.setNumThreads(1)
     info, pts = load_film(task.probe)
-    shot = task.shot
+    shot, people = task.shot, task.people
     tracks = selection.load_tracks(task.faces) if task.faces else []
     timing = load_timing(task.timing) if task.timing else None
-    choices = selection.load_choice(task.faces) if task.faces else []
-    if task.timing is not None and task.faces is not None:
-        names = {track: person.name for track, person in task.people.items()}
-        parts = shares(shot, task.faces, task.timing, task.config, names or None)
-        choices = [part.choice for part in parts.values()]
-    people = task.people
-    choices = [as_cast(c, dub=c.track not in people or people[c.track].dub) for c in choices]
+    choices = choices_of(task)
     runs = timing.runs if timing is not None else ()
     start, end = _seconds(shot, info, pts)
     spoken = _spoken(runs, shot, (end - start) / shot.frames)
@@ -237,10 +251,6 @@ def look(task: LookTask) -> ShotPlan:
     focus, thumbnail, box = _picture(task, info, pts, main)
     seen = Seen(tracks, choices, end - start, spoken.seconds > 0, focus, shot.transitions)
     risk, reasons = judge(seen, task.config.faces)
-    painted = np.zeros(shot.frames, np.bool_)
-    for choice in choices:
-        if choice.dubbed:
-            painted[choice.start - shot.start : choice.end - shot.start] |= choice.usable
     return ShotPlan(
         shot=shot.name,
         start=round(start, 3),
@@ -254,7 +264,7 @@ def look(task: LookTask) -> ShotPlan:
         focus=None if focus is None else round(focus, 2),
         risk=risk,
         reasons=reasons,
-        to_paint=int(painted.sum()),
+        to_paint=to_paint(shot, choices),
         transitions=shot.transitions,
         thumbnail=thumbnail,
         box=box,
