@@ -23,7 +23,6 @@ from dubkit.lips.mesh_warp import (
     Part,
     Warp,
     grid_from_canonical,
-    grid_points,
 )
 from dubkit.records import Floats
 
@@ -223,8 +222,7 @@ def warped(
     from_grid = align.compose(local, align.invert(grid_from_canonical(grid)))
     # where each sample comes from: canonical points, resampled, then brought to the source's own samples
     flags, mode = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    lattice = warp.displacement + grid_points(grid)
-    points = cv2.warpAffine(lattice, from_grid, size, flags=flags, borderMode=mode)
+    points = cv2.warpAffine(warp.source, from_grid, size, flags=flags, borderMode=mode)
     found: list[Floats] = []
     places, before = points, None
     for index in group:

@@ -349,7 +349,7 @@ def render(
     settings = context.config.generate
     drawn = settings.label and settings.label_as == "picture"
     shown = label.Label(info, settings) if drawn else None
-    reader = TwoPasses(context.job.video, info, pts, shot.start, shot.end)
+    reader = TwoPasses(context.job.video, info, pts, shot.start, shot.end, context.cores)
     _lend(reader, renderers)
     sample = None
     encoding = shot_encoding(context, info)
