@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import scenedetect
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
@@ -70,7 +71,7 @@ def _detect(
     for frame in reader.read(0, frames):
         code = scenedetect.FrameTimecode(frame.index, _COUNTING_RATE)
         picture = frame.picture(_LONG_SIDE)
-        cuts += detector.process_frame(code, np.ascontiguousarray(picture[:, :, ::-1]))
+        cuts += detector.process_frame(code, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if finder is not None:
             finder.proposed.update(c.frame_num for c in cuts[-8:])
             finder.add(picture)
