@@ -289,11 +289,19 @@ def _show_plan(chosen: Batch) -> None:
     )
 
 
+def _state(outcome: Outcome) -> str:
+    """How a job ended; of a partial one, how many shots were refused."""
+    count = len(outcome.kept)
+    if outcome.state != "partial" or not count:
+        return outcome.state
+    return f"partial: {count} shot{'s' * (count != 1)} kept as filmed"
+
+
 def _show(result: BatchResult, problems: Sequence[Problem], quiet: bool) -> None:
     rows: list[tuple[str, ...]] = [
         (
             outcome.name,
-            "done earlier" if outcome.name in result.skipped else outcome.state,
+            "done earlier" if outcome.name in result.skipped else _state(outcome),
             progress_bar.clock_text(outcome.seconds),
             str(outcome.output) if outcome.state in ("done", "partial") else outcome.error or "",
         )
