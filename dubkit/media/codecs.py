@@ -469,6 +469,11 @@ def keeps_tags(codec: str, suffix: str) -> bool:
     return codec in _TAGGED or (suffix in _TAGGING and codec not in _UNTAGGED)
 
 
+def keeps_progressive(codec: str) -> bool:
+    """Whether the mark of progressive pictures survives where codec and container remain the film's."""
+    return codec not in _UNTAGGED
+
+
 def is_gray(name: str) -> bool:
     """Whether a format holds luma only."""
     return _chroma(name) == "400"
@@ -490,6 +495,8 @@ def container_losses(info: VideoInfo, encoding: Encoding, suffix: str) -> tuple[
     tagged = (color.matrix, color.primaries, color.transfer) != (2, 2, 2)
     if tagged and not (keeps_tags(encoding.codec, suffix) or _is_rgb(encoding.pixel_format)):
         told.append(f"color tags are left out by {suffix}")
+    if info.progressive and encoding.codec == info.codec and not keeps_progressive(info.codec):
+        told.append(f"the mark of progressive pictures is left out by {suffix}")
     if info.rotation and suffix not in (".mp4", ".m4v", ".mov"):
         told.append(f"the rotation is left out by {suffix}")
     return tuple(told)

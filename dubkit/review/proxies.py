@@ -23,13 +23,13 @@ from av.audio.stream import AudioStream
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from dubkit.engines.registry import load_engine
 from dubkit.errors import DubkitError
 from dubkit.faces import align
 from dubkit.media import audio, concat, mux, pictures, planes, process
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.probe import probe
 from dubkit.metrics.lips import opening
+from dubkit.metrics.shot_meter import load_seen
 from dubkit.records import AT_START, FaceState, Placement
 from dubkit.stages.probe import load_film
 from dubkit.work.store import digest_value, read_record, write_record
@@ -37,7 +37,6 @@ from dubkit.work.store import digest_value, read_record, write_record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dubkit.config.schema import Config
     from dubkit.records import FaceTrack, Floats, Integers, Picture, Shot, VideoInfo
 
 HEIGHTS = (360, 288, 216, 180, 144)  # of each of the two pictures of the whole film
@@ -170,7 +169,6 @@ class ClipTask:
     segment: Path
     dub: Path
     probe: Path
-    config: Config
     placement: Placement = AT_START
 
 
@@ -204,16 +202,33 @@ def _make(task: ClipTask) -> Clip:
     sound = _both_sounds(task, float(pts[0] * info.time_base), (began, until))
     clock = np.rint(1000 * (times[shot.start : shot.start + count] - began)).astype(int)
     writer = _Writer(float(info.average_rate), sound)
-    landmarker = load_engine("landmarker", task.config.faces.landmarker, task.config.faces, "cpu")
-    mouths = _Mouths(task.track, landmarker)
     for row, (real, made) in enumerate(_pairs(task, info, pts, count)):
         both = np.hstack([planes.rgb_crop(real, way, SIDE), planes.rgb_crop(made, way, SIDE)])
         writer.write(both, int(clock[row]))
-        at = shot.start + row - task.track.start
-        if 0 <= at < len(task.track) and task.track.state[at] != FaceState.ABSENT:
-            mouths.look(made, at)
-    spoken = replace(task.track, landmarks=mouths.found())
-    return Clip(writer.close(), count, openings(spoken, shot))
+    return Clip(writer.close(), count, _dubbed_openings(task))
+
+
+_FADING = 4  # frames beside those that show a new mouth wholly, in which it may come or go
+
+
+def _dubbed_openings(task: ClipTask) -> list[int | None]:
+    """`openings` of the rendered picture: as the gate measured them, and the film's own where no mouth is new.
+
+    None where a new mouth comes or goes.
+    """
+    track, shot = task.track, task.shot
+    series = openings(track, shot)
+    lips = (face.lips for face in load_seen(task.segment.parent) if face.track == track.track)
+    if (found := next(lips, None)) is None:
+        return series
+    near = np.convolve(found.painted, np.ones(2 * _FADING + 1), "same") > 0
+    for row, value in enumerate(found.opening()):
+        at = track.start - shot.start + row
+        if np.isfinite(value):
+            series[at] = round(float(value) * THOUSAND)
+        elif near[row]:
+            series[at] = None
+    return series
 
 
 def _both_sounds(task: ClipTask, first: float, span: tuple[float, float]) -> Floats | None:
@@ -304,40 +319,6 @@ def _pairs(
 def _like(segment: VideoInfo, film: VideoInfo) -> VideoInfo:
     """A segment knows nothing of turned pictures and of pixels that are not square."""
     return replace(segment, rotation=film.rotation, pixel_aspect=film.pixel_aspect)
-
-
-_TOGETHER = 16  # crops that the landmarker looks at: a third of the time of one by one
-
-
-class _Mouths:
-    """The landmarks of a face in rendered frames."""
-
-    def __init__(self, track: FaceTrack, locator: Any) -> None:
-        self._track, self._locator = track, locator
-        self._waiting: dict[int, tuple[Picture, align.Matrix]] = {}
-        self._found = np.full_like(track.landmarks, np.nan)
-
-    def look(self, frame: Frame, row: int) -> None:
-        """Take in the frame of a row of the track."""
-        size = self._locator.crop_size
-        canonical = align.canonical_from_face(self._track.landmarks[row])
-        way = align.compose(align.crop_from_canonical(size), canonical)
-        self._waiting[row] = planes.rgb_crop(frame, way, size), align.invert(way)
-        if len(self._waiting) == _TOGETHER:
-            self._locate()
-
-    def _locate(self) -> None:
-        if self._waiting:
-            crops = np.stack([crop for crop, _ in self._waiting.values()])
-            faces, _, _ = self._locator.locate(crops, together=True)
-            for (row, (_, back)), face in zip(self._waiting.items(), faces, strict=True):
-                self._found[row] = align.apply(back, face)
-            self._waiting.clear()
-
-    def found(self) -> Floats:
-        """(T, L, 2) display coordinates; NaN where nothing was looked at."""
-        self._locate()
-        return self._found
 
 
 class _Writer:

@@ -463,9 +463,7 @@ def _task(opened: OpenedJob, fact: page_data.ShotFacts) -> proxies.ClipTask:
     segment = opened.folder("generate", shot) / SEGMENT
     probe = opened.folder("probe", None)
     place = _placement(opened)
-    return proxies.ClipTask(
-        shot, fact.track, job.video, segment, job.audio, probe, opened.config, place
-    )
+    return proxies.ClipTask(shot, fact.track, job.video, segment, job.audio, probe, place)
 
 
 def _measure(

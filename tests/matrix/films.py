@@ -24,7 +24,7 @@ from dubkit.media import codecs, container
 from dubkit.media.captions import Extras, side_data
 from dubkit.media.concat import join_segments
 from dubkit.media.frames import Frame, FrameReader
-from dubkit.media.planes import Plane, alpha_name
+from dubkit.media.planes import Plane, alpha_name, plane_format, swscale_matrix
 from dubkit.media.probe import head, probe
 from dubkit.media.result_check import near, small
 from dubkit.media.writer import FrameWriter, try_encoding
@@ -239,7 +239,7 @@ def differences(
         before, after = getattr(a, name), getattr(b, name)
         if name == "pixel_aspect":
             after = near(after, before)
-        if before != after and not _explained(name, a, told):
+        if before != after and not _explained(name, a, b, told):
             found.append(f"{name}: {before} -> {after}")
     if a.codec != b.codec and a.codec in codecs.CODECS and not asked:
         found.append(f"codec: {a.codec} -> {b.codec}")
@@ -256,17 +256,26 @@ def differences(
     return [*found, *_pixels(film, out, fields)]
 
 
-def _explained(name: str, info: VideoInfo, told: str) -> bool:
+def _explained(name: str, info: VideoInfo, made: VideoInfo, told: str) -> bool:
     words = {
         "color": ("color tags", "RGB becomes", "range"),
         "alpha": ("alpha",),
         "rotation": ("rotation",),
         "mastering": ("mastering",),
         "light": ("light",),
-        "progressive": ("color tags",),
+        "progressive": ("mark of progressive", "become"),
     }
+    if name == "progressive" and not info.progressive:
+        return True  # a codec that says so of all its pictures
     if name == "color" and (info.color.matrix, info.color.primaries) in ((2, 2), (0, 2)):
-        return True  # nothing was stated: the result may state what was meant
+        # nothing was stated: the result may state what was meant, another matrix is a change of colors
+        meant, stated = swscale_matrix(plane_format(info)), made.color.matrix
+        return (
+            stated in (0, 2, meant)
+            or {stated, meant} == {5, 6}
+            or "RGB becomes" in told
+            or "colors of" in told
+        )
     return any(word in told for word in words.get(name, ()))
 
 
