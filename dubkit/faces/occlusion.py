@@ -28,6 +28,7 @@ _CLEAR_SHARE = 0.3  # of a track, at least, is not covered
 _SPREAD_FACTOR = 4.0  # of the spread in that share to the spread of all clear frames
 _NEIGHBOR_SPREAD_FACTOR = 2.5  # the same among neighbors
 _CLEAR_SCORE = 0.12  # score under which a frame may be compared with
+_SURELY_CLEAR = 0.06  # the same once it was compared with its neighbors
 _MODEL_FRAMES, _NEIGHBORS = (
     240,
     31,
@@ -62,11 +63,22 @@ def occlusion_scores(skin: Picture, pose: Floats, scores: Floats, seconds: Doubl
         np.float32
     )
     first_scores = _share_different(values, typical, _SPREAD_FACTOR * spread)
-    clear = np.flatnonzero(
-        first_scores <= max(_CLEAR_SCORE, float(np.quantile(first_scores, _CLEAR_SHARE)))
-    )
-    some = np.linspace(0, len(clear) - 1, min(len(clear), _MODEL_FRAMES)).round().astype(np.intp)
-    model = clear[np.unique(some)]
+    clear = first_scores <= max(_CLEAR_SCORE, float(np.quantile(first_scores, _CLEAR_SHARE)))
+    drop = np.maximum(np.median(scores) - scores, 0)
+    share = _against_neighbors(values, pose, seconds, clear)
+    # what differs only a little from the most of a track is compared with in its turn: a face that rests for long and
+    # then turns is not covered
+    more = clear | (share + drop <= _SURELY_CLEAR)
+    if (more != clear).any():
+        share = _against_neighbors(values, pose, seconds, more)
+    return np.asarray(share + drop, np.float32)
+
+
+def _against_neighbors(values: Floats, pose: Floats, seconds: Doubles, clear: Mask) -> Floats:
+    """(T,) share of the points (T, N, 3) that differ from the nearest of the ``clear`` (T,) frames."""
+    frames = np.flatnonzero(clear)
+    some = np.linspace(0, len(frames) - 1, min(len(frames), _MODEL_FRAMES)).round().astype(np.intp)
+    model = frames[np.unique(some)]
     near = min(_NEIGHBORS, len(model))
     colors = np.ascontiguousarray(values[model].reshape(len(model), -1).T)  # (3 N, M)
     found = np.zeros(len(values), np.float32)
@@ -83,7 +95,7 @@ def occlusion_scores(skin: Picture, pose: Floats, scores: Floats, seconds: Doubl
         if different.any():
             predicted = typical + _predicted(neighbors, turn[nearest]).reshape(-1, 3)
             found[row] = (different & _different(values[row], predicted, spread)).mean()
-    return np.asarray(found + np.maximum(np.median(scores) - scores, 0), np.float32)
+    return found
 
 
 def covered_frames(occlusion: Floats, limit: float, rate: float) -> Mask:

@@ -51,6 +51,18 @@ def test_a_talking_turning_face_in_changing_light_is_never_covered() -> None:
         assert not found(*talking(seed)).any()
 
 
+def test_a_face_that_rests_and_then_turns_is_not_covered() -> None:
+    skin, pose = talking()
+    rng = np.random.default_rng(5)
+    yaw = np.interp(SECONDS, [0, 2.4, 3.2], [0, 0, -16])
+    still = skin[:1] + rng.normal(0, 1, skin.shape)
+    # the light of a side is no straight line of the angle
+    still[..., 0] += yaw[:, None] * rng.normal(0, 1, len(POINTS))
+    still[..., 0] += (yaw[:, None] / 10) ** 2 * rng.normal(0, 10, len(POINTS))
+    pose[:, 0] = yaw
+    assert not found(np.asarray(np.clip(still, 0, 255), np.uint8), pose).any()
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(10, 90), st.integers(4, 40), st.floats(0.3, 1.0))
 def test_what_passes_before_a_mouth_is_seen_from_its_first_frame_to_its_last(
