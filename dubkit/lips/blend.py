@@ -279,8 +279,8 @@ def _take_thread(pixels: Floats, closing: Floats, scale: float) -> None:
     pixels += closing * (opened - pixels)
 
 
-# by which light of a patch may be off, and color off what it mostly is, on skin, of their range
-_FURTHEST, _COLOR_FURTHEST = 0.12, 0.015
+# by which light of a patch may be off, and light and color off what they mostly are, on skin, of their range
+_FURTHEST, _LIGHT_FURTHEST, _COLOR_FURTHEST = 0.12, 0.05, 0.015
 _ON_RING = 0.25  # weight from which a sample counts there
 _MATCH = 24  # side of the coarse grid on which colors are matched
 _SAMPLES = 96  # of each row and column of a patch, at least, by which they are
@@ -420,9 +420,8 @@ def _compose_alike(
         ring = to_plane(patch.ring, from_mask, size) * free
         limit = _FURTHEST * (1 << depth)
         for index, region, pixels in zip(group, regions, made, strict=True):
-            own = ring
-            if index and not is_rgb:
-                own = _agreed(region - pixels, ring, _COLOR_FURTHEST * (1 << depth))
+            furthest = _COLOR_FURTHEST if index and not is_rgb else _LIGHT_FURTHEST
+            own = _agreed(region - pixels, ring, furthest * (1 << depth))
             pixels += color_offset(region, pixels, own, limit)
     top = float((1 << depth) - 1)
     for region, pixels in zip(regions, made, strict=True):

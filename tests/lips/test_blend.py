@@ -263,6 +263,27 @@ def test_a_background_of_another_color_leaves_no_stain_on_skin() -> None:
     assert np.abs(planes[1][inner].astype(int) - 120).max() <= 4
 
 
+def test_dark_hair_beside_a_chin_leaves_no_stain_on_skin() -> None:
+    picture, current, matrix = face_picture(50, 0, 120, 80)
+    vertices = np.concatenate([current, ANCHORS])
+    made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
+    lender = blend.cut_reference([picture], [matrix], vertices)
+    mask = masks.soft_mask(current, current, 0.12)
+    face = align.apply(matrix, current[landmark_layout.OVAL])
+    skin = cv2.fillPoly(np.zeros_like(picture), [np.round(face).astype(np.int32)], 1) > 0
+    filmed = np.where(skin, picture, picture // 4).astype(np.uint8)
+    aside = current + np.array([0.12, 0], np.float32)
+    made = []
+    for below in (picture, filmed):
+        planes = [below.copy()]
+        patch = patched(mask, aside, aside, (lender, made_warp, 1.0))
+        blend.compose_patch(planes, [matrix], patch, 8)
+        made.append(planes[0].astype(int))
+    inner = cv2.erode(skin.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    off = np.abs(made[0] - made[1])[inner]
+    assert off.max() <= 1
+
+
 def test_detail_is_softened_and_amplified_in_the_mouth_alone() -> None:
     picture, current, matrix = face_picture(50, 0, 120, 80)
     rng = np.random.default_rng(5)
