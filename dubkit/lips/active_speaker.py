@@ -193,7 +193,7 @@ def packaged_net() -> speaker.SpeakerNet:
         return speaker.load_speaker(path)
 
 
-# logits for who is alone in the picture, and those of sight from which it is sure. Of 66 clips of strangers it misses 3
+# logits for who alone moves their mouth, and those of sight from which it is sure. Of 66 clips of strangers it misses 3
 # and not 5; of mouths that talk alone under another's voice it takes a third, and not a tenth, for those who are heard
 _ALONE, _SURE_SIGHT = 1.5, 2.0
 # a beat is hardly evidence of its own: its neighbors see nearly the same frames
@@ -290,12 +290,15 @@ def _beside(face: Match, others: Sequence[Match]) -> Doubles:
 
 
 def _alone(face: Match, others: Sequence[Match]) -> Floats:
-    """(N,) logits for a face that no other is beside: who is shown alone while somebody speaks, and speaks by the
-    picture, is rarely not the one who is heard; a mouth at rest is no likelier to speak for being alone.
+    """(N,) logits for the only mouth that moves: where somebody is heard, and one face speaks by the picture while no
+    other is there but at rest, that one is rarely not who is heard; a mouth at rest is no likelier to speak for that.
     """
-    alone = ~np.logical_or.reduce([other.there for other in others], initial=False)
     sight = face.seen.clip(-_SURE_SIGHT, _SURE_SIGHT) / _SURE_SIGHT
-    return np.asarray(np.where(alone, _ALONE * sight, 0.0), np.float32)
+    alone = np.ones(len(sight), np.float32)
+    for other in others:
+        at_rest = (-other.seen / _SURE_SIGHT).clip(0, 1)
+        alone = np.where(other.there, np.minimum(alone, at_rest), alone)
+    return np.asarray(_ALONE * alone * sight, np.float32)
 
 
 def _likeliest(evidence: Doubles) -> Mask:

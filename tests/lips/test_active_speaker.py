@@ -107,7 +107,7 @@ def test_doubtful_moments_of_someone_who_surely_speaks_are_bridged(heard: Heard)
     assert not beats[:15].any()
 
 
-def test_who_visibly_speaks_alone_in_the_picture_is_given_the_benefit_of_the_doubt(
+def test_who_alone_visibly_speaks_is_given_the_benefit_of_the_doubt(
     heard: Heard,
 ) -> None:
     there = everywhere(heard)
@@ -116,7 +116,8 @@ def test_who_visibly_speaks_alone_in_the_picture_is_given_the_benefit_of_the_dou
     talks, rests = (Match(doubtful, sight, there, heard.shapes) for sight in (moving, resting))
     assert speaks(always, {0: talks})[1][0][0].all()
     assert not speaks(always, {0: rests})[1]
-    assert not speaks(always, {0: talks, 1: rests})[1]
+    assert list(speaks(always, {0: talks, 1: rests})[1]) == [0]
+    assert not speaks(always, {0: talks, 1: talks})[1]
 
 
 @pytest.mark.parametrize(
