@@ -133,7 +133,8 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
         weights, offset = _solve(alike, moments.residual, moments.passage, much)
         term.weights.copy_(weights)
         term.offset.copy_(offset)
-        term.gain.fill_(_gain(moments, held_out[much]))
+        pauses = _pauses(articulator.net, passages, len(moments.predicted))
+        term.gain.fill_(_gain(moments, held_out[much], pauses))
     return TuningResult(term, facts)
 
 
@@ -191,6 +192,23 @@ def _moments(net: tc.TcNet, passages: Sequence[Passage]) -> _Moments | None:
     return _Moments(term, shapes.double(), scaled, passage_of, window, block)
 
 
+def _pauses(net: tc.TcNet, passages: Sequence[Passage], moments: int) -> Tensor:
+    """(P,) openings by the net in the pauses of a person's speech, in proportion to ``moments`` of speech."""
+    effect = mouth_shape.gap_effect()
+    found: list[np.ndarray] = []
+    spoken = 0
+    for passage in passages:
+        given = net_input(net, passage.timing)
+        opening = given.at_frames(net(given.cells).shapes[0]).numpy() @ effect
+        speech = speech_frames(passage)
+        spoken += int(speech.sum())
+        found.append(opening[passage.usable & ~speech])
+    pauses = np.concatenate(found)
+    count = round(len(pauses) * moments / max(spoken, 1))
+    rows = np.linspace(0, max(len(pauses) - 1, 0), count).astype(int)
+    return torch.from_numpy(pauses[rows]).double()
+
+
 def _piece(row: int, rows: int, seconds: float, each: float) -> int:
     """The number of the piece in which a row lies, of equal pieces of about ``each`` seconds."""
     return row * max(1, round(seconds / each)) // rows
@@ -246,16 +264,16 @@ def _agreement(moments: _Moments, made: Tensor) -> float:
     return float(one @ other / (one.norm() * other.norm()).clamp(min=1e-9))
 
 
-def _gain(moments: _Moments, held_out: Tensor) -> float:
-    """What gives the answer the range of the net's: what is held out is predicted narrower.
+def _gain(moments: _Moments, held_out: Tensor, pauses: Tensor) -> float:
+    """What gives the answer the range of the net's: what is held out is predicted narrower, and a mouth that is wider
+    open in speech than the net says opens farther out of every pause, ``pauses`` (P,), openings.
 
-    The person's own range is not taken over: the landmarks see open mouths less open than they are, and what is
-    rendered is wider than what is wanted already.
+    The person's own range is not taken over: it is measured beside the bare net (`lips.active_speaker`).
     """
     effect = torch.from_numpy(mouth_shape.gap_effect()).double()
     net, made = (
-        float(_centered((x @ effect)[:, None], moments.window).std())
-        for x in (moments.predicted, held_out)
+        float(torch.cat([shapes @ effect, pauses]).std())
+        for shapes in (moments.predicted, held_out)
     )
     low, high = _RATIO_LIMITS
     return min(max(net / max(made, 1e-9), low), high)

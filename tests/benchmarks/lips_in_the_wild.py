@@ -6,10 +6,10 @@
 DATA is the folder of clips with its ``clips.csv``. People: ``wild`` is the sets of the test split that are for judging
 only, ``val`` the validation split (people that training never saw; of the one GRID speaker, four clips), ``anchors``
 thirty one-word clips of news anchors who look as different as they can, ``film`` the rest of the test split. Each clip
-goes through the whole pipeline with default settings and without a script, but for the gate, which warns only: with its
-own sound, with the next clip's, or with silence. ``--script`` gives the sentences of GRID along. Every face that is
-dubbed is cut out of the film and of the original, so that the judge sees that face and no other. JUDGE_PYTHON runs
-``judge_lips.py`` in a venv of its own.
+goes through the whole pipeline with default settings and without a script, but that the gate warns only and nobody's
+speech is learned from (it is what is judged): with its own sound, with the next clip's, or with silence. ``--script``
+gives the sentences of GRID along. Every face that is dubbed is cut out of the film and of the original, so that the
+judge sees that face and no other. JUDGE_PYTHON runs ``judge_lips.py`` in a venv of its own.
 
 ``--fast`` renders nothing: it measures the mouth shapes that the net wants, for choosing between nets.
 
@@ -279,7 +279,13 @@ class Bench:
             script.write_text(words, encoding="utf-8")
         if row["split"] == "val":
             settings.append("faces.which=largest")
-        fixed = ["generate.quality=10", "gate.action=warn", "parallel.jobs=1"]
+        # what is judged is what would be learned from
+        fixed = [
+            "generate.quality=10",
+            "gate.action=warn",
+            "parallel.jobs=1",
+            "adapt.enabled=false",
+        ]
         dubkit.run(
             self.args.data / row["file"], sound, script=script, out=made,
             work=made.with_suffix(".dubkit"), overwrite=True, settings=[*fixed, *settings],

@@ -20,6 +20,7 @@ from dubkit.models.tc import TcConfig, TcNet, debug_tc, load_actor, save_actor, 
 from dubkit.records import (
     GRID_STEP,
     ROW_STEPS,
+    SILENCE,
     EncoderRows,
     Floats,
     Phoneme,
@@ -51,10 +52,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Articulator:
     return Articulator(weights=path)
 
 
-def speech(seconds: float = 16.0, seed: int = 0) -> Timing:
+def speech(seconds: float = 16.0, seed: int = 0, pause: float = 0.0) -> Timing:
     random = np.random.default_rng(seed)
-    phonemes, at = [], 0.0
+    phonemes: list[Phoneme] = []
+    at = 0.0
     while at < seconds:
+        if pause and len(phonemes) % 12 == 11:
+            phonemes.append(Phoneme(SILENCE, at, at + pause))
+            at += pause
         end = at + float(random.uniform(0.06, 0.16))
         phonemes.append(Phoneme(str(random.choice(SOUNDS)), at, end))
         at = end
@@ -67,6 +72,7 @@ def rows_of(phonemes: list[Phoneme]) -> EncoderRows:
     """Encoder rows that tell the sounds apart."""
     random = np.random.default_rng(1)
     codes = {sound: random.normal(size=SpeechEncoderConfig().rows) for sound in SOUNDS}
+    codes[SILENCE] = np.zeros(SpeechEncoderConfig().rows)
     cells = np.arange(int(phonemes[-1].end / GRID_STEP)) * GRID_STEP
     starts = [phoneme.start for phoneme in phonemes]
     spoken = [phonemes[i].symbol for i in np.searchsorted(starts, cells, "right") - 1]
@@ -115,6 +121,24 @@ def test_a_persons_habits_are_learned_and_met_on_speech_that_was_held_out(
     assert wide[1] == pytest.approx(wide[0], rel=0.2), (
         "the person's range is the generator's matter"
     )
+
+
+def test_a_mouth_that_is_wider_open_in_all_speech_is_given_no_wider_range(
+    articulator: Articulator, tmp_path: Path
+) -> None:
+    timing = speech(20.0, pause=0.6)
+    effect = gap_effect()
+    spoken = np.zeros(len(timing.times), np.bool_)
+    for run in timing.runs:
+        spoken[run.start : run.end] = run.symbol != SILENCE
+    wider = 0.05 * effect / np.square(effect).sum()  # 5 % of the face's width
+    shapes = someone(articulator, timing) + spoken[:, None] * wider
+    made = adaptation.tune(articulator, [passage(timing, shapes)])
+    assert made.term is not None
+    save_actor(tmp_path / "anna.safetensors", made.term, made.facts)
+    anna = Articulator(actor=tmp_path / "anna.safetensors")
+    adapted, bare = (general(net, timing) @ effect for net in (anna, articulator))
+    assert 0.6 < float(adapted.std() / bare.std()) < 1.1
 
 
 def test_short_passages_are_dealt_out_like_a_long_one(small: Articulator) -> None:
