@@ -38,7 +38,9 @@ _DEGREES_A_SECOND = 1.0  # how far in time a frame is as far as in pose
 _RIDGE = 3.0
 _RELEASE = 0.35  # of the limit: frames beside covered ones count as covered down to this
 _MARGIN_SECONDS = 0.08  # around: the border of a hand does not show where it begins
-_MIN_FRAMES = 2  # over the limit in a row
+# over the limit in a row: frames where something is surely there, else seconds, as a mouth that opens wide for a
+# moment, or a beard that moves with it, differs for a few frames too
+_MIN_FRAMES, _SURE, _MIN_SECONDS = 2, 2.0, 0.2
 
 
 def skin_of(crop: Picture, points: Floats) -> Skin:
@@ -103,11 +105,13 @@ def covered_frames(occlusion: Floats, limit: float, rate: float) -> Mask:
     until well under it. ``rate`` is in frames a second.
     """
     over = np.zeros(len(occlusion), np.bool_)
+    long = max(_MIN_FRAMES, round(_MIN_SECONDS * rate))
     for run in smooth.segments(occlusion > limit * _RELEASE):
-        high = [
-            h for h in smooth.segments(occlusion[run] > limit) if h.stop - h.start >= _MIN_FRAMES
-        ]
-        over[run] = bool(high)
+        part = occlusion[run]
+        over[run] = any(
+            high.stop - high.start >= (_MIN_FRAMES if part[high].max() > _SURE * limit else long)
+            for high in smooth.segments(part > limit)
+        )
     margin = max(1, round(_MARGIN_SECONDS * rate))
     wide = np.convolve(over, np.ones(2 * margin + 1))[margin:]
     return np.asarray(wide[: len(over)] > 0)

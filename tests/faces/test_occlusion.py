@@ -63,6 +63,18 @@ def test_a_face_that_rests_and_then_turns_is_not_covered() -> None:
     assert not found(np.asarray(np.clip(still, 0, 255), np.uint8), pose).any()
 
 
+@pytest.mark.parametrize(
+    ("frames", "score", "covered"),
+    [(4, 0.2, False), (6, 0.2, True), (2, 0.4, True), (1, 0.4, False), (6, 0.1, False)],
+)
+def test_what_differs_a_little_for_a_moment_is_a_mouth_that_moves(
+    frames: int, score: float, covered: bool
+) -> None:
+    scores = np.zeros(50, np.float32)
+    scores[20 : 20 + frames] = score
+    assert covered_frames(scores, 0.14, RATE).any() == covered
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(10, 90), st.integers(4, 40), st.floats(0.3, 1.0))
 def test_what_passes_before_a_mouth_is_seen_from_its_first_frame_to_its_last(
