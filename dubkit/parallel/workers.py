@@ -406,7 +406,7 @@ def is_lost(future: futures.Future[Any]) -> bool:
 def _prepare_worker(parent: int) -> None:
     """Initialize a worker: ignore Ctrl-C, end with the parent, and do not end early.
 
-    Where psutil is installed, loky takes the first use of torch for a leak and ends the worker, with a warning.
+    Loky takes the first use of torch for a leak and would end the worker, with a warning.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     follow_parent(parent)

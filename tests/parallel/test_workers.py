@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -112,7 +111,6 @@ def _in_turn(*megabytes: int) -> JobSteps[list[int]]:
     return found
 
 
-@pytest.mark.skipif(find_spec("psutil") is None, reason="loky looks at memory with psutil")
 def test_a_worker_that_loads_large_libraries_is_not_taken_for_leaking() -> None:
     schedule: Schedule[int, list[int]] = Schedule(open_workers(2))
     (ended,) = schedule.run([(0, _in_turn(1, 400, 1, 1))])
@@ -202,6 +200,23 @@ def test_workers_that_were_warmed_up_do_the_first_tasks(jobs: int, tmp_path: Pat
     workers.close(kill=False)
     assert {str(number) for number in found} == {path.name for path in tmp_path.iterdir()}
     assert len(set(found)) == 2
+
+
+def test_workers_end_where_the_system_has_no_tool_that_lists_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as in slim images: no pgrep
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    workers = open_workers(2)
+    workers.warm_up(partial(_warm, str(tmp_path), 60.0))
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.05)
+    began = time.monotonic()
+    workers.close(kill=True)
+    assert time.monotonic() - began < 20
+    for path in tmp_path.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)
 
 
 def test_a_warming_up_that_fails_or_goes_on_harms_nothing(tmp_path: Path) -> None:
