@@ -79,7 +79,8 @@ def write_words(text: str) -> None:
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     wide = max(40, shutil.get_terminal_size().columns)
     lines = textwrap.wrap(
-        *(text, wide),
+        text,
+        wide,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

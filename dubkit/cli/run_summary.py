@@ -81,12 +81,9 @@ def _end(end: str, why: str) -> str:
     """What became of a shot, and why; a person's verdict is told from the gate's."""
     if end != "refused":
         return f"{_SAID[end]}, {why}"
-    verdict = why.startswith("rejected")
-    return (
-        why.replace("rejected", "rejected by a verdict", 1)
-        if verdict
-        else f"refused by the gate, {why}"
-    )
+    if why.startswith("rejected"):
+        return why.replace("rejected", "rejected by a verdict", 1)
+    return f"refused by the gate, {why}"
 
 
 def places(names: Sequence[ShotName]) -> str:

@@ -90,8 +90,8 @@ def _against_neighbors(values: Floats, pose: Floats, seconds: Doubles, clear: Ma
         away = away + _DEGREES_A_SECOND * np.abs(seconds[model] - seconds[row])
         nearest = np.argpartition(away, near - 1)[:near]
         neighbors = colors.take(nearest, axis=1)
-        typical = median(neighbors)
-        spread = _NEIGHBOR_SPREAD_FACTOR * median(np.abs(neighbors - typical[:, None]))
+        typical = smooth.median(neighbors)
+        spread = _NEIGHBOR_SPREAD_FACTOR * smooth.median(np.abs(neighbors - typical[:, None]))
         typical, spread = typical.reshape(-1, 3), spread.reshape(-1, 3)
         different = _different(values[row], typical, spread)
         if different.any():
@@ -121,15 +121,6 @@ def _deviation(values: Floats, typical: Floats) -> Floats:
     """Differences of points from their typical color, less the median over all points."""
     deviation = values - typical
     return np.asarray(deviation - np.median(deviation, -2, keepdims=True), np.float32)
-
-
-def median(values: Floats) -> Floats:
-    """(..., n) -> (...), of numbers only; a third of the time that `numpy.median` takes for few."""
-    middle = values.shape[-1] // 2
-    if values.shape[-1] % 2:
-        return np.asarray(np.partition(values, middle)[..., middle])
-    ordered = np.partition(values, (middle - 1, middle))
-    return np.asarray((ordered[..., middle - 1] + ordered[..., middle]) / 2, np.float32)
 
 
 def _predicted(neighbors: Floats, turn: Floats) -> Floats:

@@ -132,3 +132,12 @@ def _smooth_shape(shape: Floats, sigma: float, noise: float) -> Floats:
             still = adaptive(part, sigma, noise)[first - low : first - low + BLOCK]
             out[first : first + BLOCK, group] = still.reshape(len(still), -1, 2)
     return out
+
+
+def median(values: Floats) -> Floats:
+    """(..., n) -> (...), of numbers only; a third of the time that `numpy.median` takes for few."""
+    middle = values.shape[-1] // 2
+    if values.shape[-1] % 2:
+        return np.asarray(np.partition(values, middle)[..., middle])
+    ordered = np.partition(values, (middle - 1, middle))
+    return np.asarray((ordered[..., middle - 1] + ordered[..., middle]) / 2, np.float32)

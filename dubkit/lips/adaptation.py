@@ -133,8 +133,7 @@ def tune(articulator: Articulator, passages: Sequence[Passage]) -> TuningResult:
         weights, offset = _solve(alike, moments.residual, moments.passage, much)
         term.weights.copy_(weights)
         term.offset.copy_(offset)
-        pauses = _pauses(articulator.net, passages, len(moments.predicted))
-        term.gain.fill_(_gain(moments, held_out[much], pauses))
+        term.gain.fill_(_gain(moments, held_out[much]))
     return TuningResult(term, facts)
 
 
@@ -148,6 +147,7 @@ class _Moments:
     passage: Tensor  # (N,) number of the passage
     window: Tensor  # (N,) number of the window of `WINDOW_SECONDS`
     block: Tensor  # (N,) number of the block of `BLOCK_SECONDS`
+    pauses: Tensor  # (P,) openings by the net where nobody speaks between them
 
     @property
     def residual(self) -> Tensor:
@@ -160,16 +160,21 @@ def _moments(net: tc.TcNet, passages: Sequence[Passage]) -> _Moments | None:
     step = max(1, -(-frames // MOST_MOMENTS))
     found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     numbers: list[tuple[int, int, int]] = []
+    pauses: list[Tensor] = []
+    effect = torch.from_numpy(mouth_shape.gap_effect())
     windows = blocks = 0
     for number, passage in enumerate(passages):
-        rows = torch.from_numpy(np.flatnonzero(speech_frames(passage))[::step])
+        speech = speech_frames(passage)
+        rows = torch.from_numpy(np.flatnonzero(speech)[::step])
         if len(rows) < 2:
             continue
         given = net_input(net, passage.timing)
         answer = net.describe(given.cells)
         parts = (answer.sounds, answer.hidden, answer.output.shapes)
-        sounds, hidden, shapes = (given.at_frames(part[0])[rows] for part in parts)
-        found.append((sounds, hidden, shapes, torch.from_numpy(passage.shapes)[rows]))
+        sounds, hidden, shapes = (given.at_frames(part[0]) for part in parts)
+        pauses.append(shapes[np.flatnonzero(passage.usable & ~speech)[::step]] @ effect)
+        true = torch.from_numpy(passage.shapes)
+        found.append((sounds[rows], hidden[rows], shapes[rows], true[rows]))
         seconds = len(rows) * step * _interval(passage)
         for row in range(len(rows)):
             window = windows + _piece(row, len(rows), seconds, WINDOW_SECONDS)
@@ -184,29 +189,12 @@ def _moments(net: tc.TcNet, passages: Sequence[Passage]) -> _Moments | None:
     spread = (part.std(0).mean() * part.shape[1] ** 0.5 for part in (sounds, hidden))
     term.scales.copy_(1 / torch.stack(list(spread)).clamp(min=1e-6))
     term.moments.copy_(term.normalized(tc.Described(answer.output, sounds, hidden)))
-    effect = torch.from_numpy(mouth_shape.gap_effect())
     passage_of, window, block = torch.tensor(numbers).T
     made, real = (_centered((part @ effect)[:, None], window)[:, 0] for part in (shapes, true))
     slope = float((made @ real / (made @ made).clamp(min=1e-9)).clamp(*_SLOPE_LIMITS))
     scaled = true.double() / slope
-    return _Moments(term, shapes.double(), scaled, passage_of, window, block)
-
-
-def _pauses(net: tc.TcNet, passages: Sequence[Passage], moments: int) -> Tensor:
-    """(P,) openings by the net in the pauses of a person's speech, in proportion to ``moments`` of speech."""
-    effect = mouth_shape.gap_effect()
-    found: list[np.ndarray] = []
-    spoken = 0
-    for passage in passages:
-        given = net_input(net, passage.timing)
-        opening = given.at_frames(net(given.cells).shapes[0]).numpy() @ effect
-        speech = speech_frames(passage)
-        spoken += int(speech.sum())
-        found.append(opening[passage.usable & ~speech])
-    pauses = np.concatenate(found)
-    count = round(len(pauses) * moments / max(spoken, 1))
-    rows = np.linspace(0, max(len(pauses) - 1, 0), count).astype(int)
-    return torch.from_numpy(pauses[rows]).double()
+    rest = torch.cat(pauses).double()
+    return _Moments(term, shapes.double(), scaled, passage_of, window, block, rest)
 
 
 def _piece(row: int, rows: int, seconds: float, each: float) -> int:
@@ -264,15 +252,15 @@ def _agreement(moments: _Moments, made: Tensor) -> float:
     return float(one @ other / (one.norm() * other.norm()).clamp(min=1e-9))
 
 
-def _gain(moments: _Moments, held_out: Tensor, pauses: Tensor) -> float:
+def _gain(moments: _Moments, held_out: Tensor) -> float:
     """What gives the answer the range of the net's: what is held out is predicted narrower, and a mouth that is wider
-    open in speech than the net says opens farther out of every pause, ``pauses`` (P,), openings.
+    open in speech than the net says opens farther out of every pause.
 
     The person's own range is not taken over: it is measured beside the bare net (`lips.active_speaker`).
     """
     effect = torch.from_numpy(mouth_shape.gap_effect()).double()
     net, made = (
-        float(torch.cat([shapes @ effect, pauses]).std())
+        float(torch.cat([shapes @ effect, moments.pauses]).std())
         for shapes in (moments.predicted, held_out)
     )
     low, high = _RATIO_LIMITS

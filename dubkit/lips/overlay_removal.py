@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.faces import align, landmark_layout
-from dubkit.faces.occlusion import median
+from dubkit.faces import align, landmark_layout, smooth
 from dubkit.lips import blend, masks, mesh_warp
 from dubkit.lips.overlays import Edges, OverlayFinder, Usual
 from dubkit.records import Floats, Indices, Mask
@@ -338,7 +337,7 @@ def foreign(skin: Floats, other: Floats) -> Floats:
     change = other - skin
     known = np.isfinite(change)
     some = np.where(known, change, 0)[..., ::3, :]
-    light = median(np.ascontiguousarray(some.swapaxes(-1, -2)))[..., None, :]
+    light = smooth.median(np.ascontiguousarray(some.swapaxes(-1, -2)))[..., None, :]
     low, high = (limits[: change.shape[-1]] for limits in (_SAME_SKIN, _OTHER_THING))
     part = np.clip((np.abs(change - light) - low) / (high - low), 0, 1)
     return np.asarray(np.where(known, part, 0).max(-1), np.float32)

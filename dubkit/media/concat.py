@@ -37,9 +37,6 @@ _CARRIERS = {
 _EXACT = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "strict": "unofficial"}
 
 
-_PROGRESSIVE = 1  # FFmpeg's code for an order of fields that is none
-
-
 @dataclass(frozen=True, slots=True)
 class _Timed:
     """When a packet is to be decoded and shown, in ticks."""
@@ -241,7 +238,7 @@ def _copy(
         with _create(out, segments) as (target, stream, mixed):
             stream.time_base = time_base
             if progressive:
-                stream.codec_context.field_order = _PROGRESSIVE
+                stream.codec_context.field_order = fields.STATED_PROGRESSIVE
             waiting = iter(times)
             for number, piece in enumerate(segments):
                 form = _form(piece, mixed, first=not number, repeated=repeated)

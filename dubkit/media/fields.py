@@ -18,6 +18,7 @@ from dubkit.media.planes import Plane
 from dubkit.records import Integers, VideoInfo
 
 PROGRESSIVE: Literal["", "top", "bottom"] = ""
+STATED_PROGRESSIVE = 1  # FFmpeg's code for an order of fields that is none
 
 
 def woven(info: VideoInfo) -> VideoInfo:

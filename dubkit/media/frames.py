@@ -103,9 +103,8 @@ class Frame:
         return made
 
 
-_ALL = (
-    "av1",
-)  # dav1d reads only once what it is to leave out: it would leave out what is asked for later
+# dav1d reads only once what it is to leave out: it would leave out what is asked for later
+_ALL = ("av1",)
 _LONGEST_GAP = 250  # pictures that are decoded for nothing rather than skipped by seeking
 
 
@@ -321,8 +320,7 @@ class FrameReader:
             info.height,
         ):
             return frame
-        sizes = (info.width, info.height), (frame.width, frame.height)
-        refuse_other_size(self.path, *sizes)
+        refuse_other_size(self.path, (info.width, info.height), (frame.width, frame.height))
         pts = frame.pts
         changed = frame.reformat(width=info.width, height=info.height, format=self._stored)
         changed.pts = pts

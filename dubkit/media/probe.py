@@ -39,7 +39,6 @@ _USUAL_RATES = tuple(
 ) + tuple(Fraction(n * 1000, 1001) for n in (24, 30, 60, 48, 15, 12, 120, 240))
 _NEAR = Fraction(1, 10)  # a rate further from the mean is not tried
 _UNSPECIFIED = 2  # FFmpeg's code for a color tag that is not given
-_PROGRESSIVE = 1  # FFmpeg's code for an order of fields that is none
 _COARSE = 8  # ticks a picture: under this, rounding would hide a dropped picture
 _ROUNDING = 1.6  # ticks: times may have been rounded twice
 
@@ -287,7 +286,8 @@ def _describe(
         container=container.format.name,
         timed=scan.timed,
         marked=look.first,
-        progressive=not look.first and stream.codec_context.field_order == _PROGRESSIVE,
+        progressive=not look.first
+        and stream.codec_context.field_order == fields.STATED_PROGRESSIVE,
         alpha=opaque is not None,
         coded_format=frame.format.name,
         profile=stream.profile or "",

@@ -67,10 +67,9 @@ def run(context: base.StageContext) -> base.StageReport:
     picture = _picture(context, info, pts, heard, encoding.codec)
     joined = context.out / "picture.part"
     coded, time_base = _times(picture.pts, info)
+    bare = suffix == ".ts"  # no place for headers
     count = concat.join_segments(
-        *(picture.segments, coded, time_base, joined),
-        repeated=suffix == ".ts",
-        progressive=info.progressive,
+        picture.segments, coded, time_base, joined, repeated=bare, progressive=info.progressive
     )
     made = replace(picture, pts=_lengthened(picture.pts, count * info.lines, info))
     film = context.out / f"film{suffix}"

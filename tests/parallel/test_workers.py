@@ -202,18 +202,23 @@ def test_workers_that_were_warmed_up_do_the_first_tasks(jobs: int, tmp_path: Pat
     assert len(set(found)) == 2
 
 
+def _close_while_warming(folder: Path, *, kill: bool) -> None:
+    """Workers end soon that would warm up for a minute; each leaves its number in ``folder``."""
+    workers = open_workers(2)
+    workers.warm_up(partial(_warm, str(folder), 60.0))
+    while not list(folder.iterdir()):
+        time.sleep(0.05)
+    began = time.monotonic()
+    workers.close(kill=kill)
+    assert time.monotonic() - began < 20
+
+
 def test_workers_end_where_the_system_has_no_tool_that_lists_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as in slim images: no pgrep
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    workers = open_workers(2)
-    workers.warm_up(partial(_warm, str(tmp_path), 60.0))
-    while not list(tmp_path.iterdir()):
-        time.sleep(0.05)
-    began = time.monotonic()
-    workers.close(kill=True)
-    assert time.monotonic() - began < 20
+    _close_while_warming(tmp_path, kill=True)
     for path in tmp_path.iterdir():
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.name), 0)
@@ -226,13 +231,7 @@ def test_a_warming_up_that_fails_or_goes_on_harms_nothing(tmp_path: Path) -> Non
     ((key, future),) = workers.wait(None)
     assert (key, future.result()) == ("key", 9)
     workers.close(kill=False)
-    workers = open_workers(2)
-    workers.warm_up(partial(_warm, str(tmp_path), 60.0))
-    while not list(tmp_path.iterdir()):
-        time.sleep(0.05)
-    began = time.monotonic()
-    workers.close(kill=False)
-    assert time.monotonic() - began < 20
+    _close_while_warming(tmp_path, kill=False)
 
 
 def test_a_backend_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
