@@ -239,17 +239,17 @@ def _pictures(
             continue
         if task.shot.frames >= _LONG and made.index % _EVERY:
             continue
-        a, b = luma(made), luma(real)
-        errors.append(picture.squared_error(a, b))
+        a, b, top = _lumas(made, real)
+        errors.append(picture.squared_error(a, b, top))
         free = np.ones(a.shape, bool)
         row = made.index - face.start if face is not None else -1
         if face is not None and 0 <= row < len(face) and face.state[row] == FaceState.SEEN:
             to_plane = plane_from_display(made.info, made.format, 0)
             points = align.apply(to_plane, face.landmarks[row]).astype(np.float32)
-            sums.add(a, b, points)
+            sums.add(a, b, points, top)
             free = ~picture.lower_face(points, a.shape, REACH)
-        outside += int(free.sum())
-        same += int((a[free] == b[free]).sum())
+        outside += np.count_nonzero(free)
+        same += np.count_nonzero((a == b) & free)
     rows = sums.measures()
     if errors:
         rows["psnr_frame"] = picture.psnr(float(np.mean(errors)))
@@ -270,11 +270,17 @@ def _frames(task: ShotTask) -> Iterator[tuple[Frame, Frame]]:
         yield frames[0], frames[-1]
 
 
-def luma(frame: Frame) -> picture.Luma:
-    """(H, W) 0..1 of a frame's own planes."""
+def _lumas(made: Frame, real: Frame) -> tuple[picture.Luma, picture.Luma, float]:
+    """(H, W) of both frames' own planes and the value of white: as stored, where both store it alike."""
+    if not (made.format.is_rgb or real.format.is_rgb) and made.format.depth == real.format.depth:
+        return made.planes[0], real.planes[0], float(2**made.format.depth - 1)
+    return _scaled_luma(made), _scaled_luma(real), 1.0
+
+
+def _scaled_luma(frame: Frame) -> picture.Luma:
     top = float(2**frame.format.depth - 1)
-    planes = [plane.astype(np.float32) / top for plane in frame.planes[:3]]
     if not frame.format.is_rgb:
-        return planes[0]
+        return frame.planes[0].astype(np.float32) / top
+    planes = [plane.astype(np.float32) / top for plane in frame.planes[:3]]
     red, blue = frame.format.weights
     return np.asarray(red * planes[0] + (1 - red - blue) * planes[1] + blue * planes[2], np.float32)

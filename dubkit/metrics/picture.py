@@ -1,6 +1,7 @@
 """Measures of pictures: SSIM and PSNR; seam, flicker, likeness, sharpness and what changed beside the mouth; focus.
 
-All compare a rendered picture with the filmed one, but for `focus`, which needs one alone. On luma, 0 to 1.
+All compare a rendered picture with the filmed one, but for `focus`, which needs one alone. On luma, black 0 and white
+1 where nothing else is said.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dubkit.faces import align, landmark_layout
 from dubkit.media.planes import Plane
 from dubkit.records import Floats
 
-Luma = NDArray[np.float32]
+Luma = NDArray[Any]
 _C1, _C2 = 0.01**2, 0.03**2
 
 
@@ -35,10 +36,9 @@ def _window(values: Luma) -> Luma:
     return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5), np.float32)
 
 
-def squared_error(a: Luma, b: Luma) -> float:
-    """Mean squared error."""
-    difference = a.astype(np.float64) - b
-    return float((difference * difference).mean())
+def squared_error(a: Luma, b: Luma, white: float = 1.0) -> float:
+    """Mean squared error of two pictures, both of floats or of whole numbers up to ``white``."""
+    return float(cv2.norm(a, b, cv2.NORM_L2SQR)) / (a.size * white * white)
 
 
 def psnr(error: float) -> float:
@@ -74,7 +74,11 @@ def lower_face(points: Floats, shape: tuple[int, ...], grow: float) -> NDArray[n
     cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)
     reach = grow * float(np.ptp(points[landmark_layout.OVAL, 0]))
     side = 2 * max(1, round(reach)) + 1
-    return np.asarray(cv2.dilate(mask, np.ones((side, side), np.uint8)), bool)
+    # a dilation, in time that does not grow with how far it reaches
+    near = cv2.boxFilter(
+        *(mask, cv2.CV_32S, (side, side)), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(near > 0)
 
 
 @dataclass(slots=True)
@@ -84,12 +88,13 @@ class PictureSums:
     _ssim: list[float] = field(default_factory=list)
     _error: list[float] = field(default_factory=list)
 
-    def add(self, made: Luma, real: Luma, points: Floats) -> None:
-        """One frame: luma (H, W) of both, landmarks (L, 2) of the real one in its pixels."""
+    def add(self, made: Luma, real: Luma, points: Floats, white: float = 1.0) -> None:
+        """One frame: luma (H, W) of both, up to ``white``; landmarks (L, 2) of the real one in its pixels."""
         face = box(points, made.shape)
         if face is not None:
-            self._ssim.append(ssim(made[face], real[face]))
-            self._error.append(squared_error(made[face], real[face]))
+            a, b = (np.asarray(luma[face] / np.float32(white), np.float32) for luma in (made, real))
+            self._ssim.append(ssim(a, b))
+            self._error.append(squared_error(a, b))
 
     def measures(self) -> dict[str, float]:
         """``ssim`` and ``psnr_face``; nothing where no face was large enough."""

@@ -62,6 +62,27 @@ def test_a_face_like_itself_has_nothing_to_say_but_that() -> None:
     assert sums.measures() == {"ssim": pytest.approx(1), "psnr_face": 100}
 
 
+def test_pictures_of_whole_numbers_are_measured_as_they_are_stored() -> None:
+    other = np.clip(REAL + 0.02 * np.sin(np.arange(REAL.shape[1])), 0, 1)
+    found = []
+    for white, kind in ((1023, np.uint16), (1, np.float32)):
+        a, b = (np.rint(1023 * p) / (1023 / white) for p in (REAL, other))
+        a, b, sums = a.astype(kind), b.astype(kind), picture.PictureSums()
+        sums.add(a, b, face(), white)
+        found.append({"all": picture.squared_error(a, b, white), **sums.measures()})
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0]["all"] == pytest.approx(((REAL - other) ** 2).mean(), rel=0.01)
+
+
+def test_what_a_dub_may_change_is_grown_to_all_sides_alike() -> None:
+    points, reach = face(), 0.2
+    width = float(np.ptp(points[landmark_layout.OVAL, 0]))
+    side = 2 * round(reach * width) + 1
+    bare = picture.lower_face(points, REAL.shape, 0.0)  # grown by a pixel
+    grown = cv2.dilate(bare.astype(np.uint8), np.ones((side - 2, side - 2), np.uint8)) > 0
+    assert (picture.lower_face(points, REAL.shape, reach) == grown).all()
+
+
 def test_a_blurred_mouth_is_seen() -> None:
     points, sums = face(), picture.SharpSums()
     mouth = picture.box(points[landmark_layout.LIPS], REAL.shape, 0.25, least=6)

@@ -142,6 +142,7 @@ def test_verdicts_are_downloaded_and_loaded_again(
     )
     browser.element("#save summary").click()
     browser.element("#download").click()
+    assert "--verdicts film.dubbed.verdicts.json --overwrite" in browser.text("#message")
     path = downloaded(browser, "film.dubbed.verdicts.json")
     file = json.loads(path.read_text(encoding="utf-8"))
     taken = read_verdicts(path)  # as a run takes it

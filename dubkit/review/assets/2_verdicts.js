@@ -52,7 +52,11 @@ function verdictFile() {
   return {kind: "dubkit-verdicts", version: 1, film: DATA.film.sha256, shots, ...(remarks.length ? {notes: remarks} : {})};
 }
 
-function download() { save(`${DATA.film.job}.verdicts.json`, JSON.stringify(verdictFile(), null, 1) + "\n", "application/json"); }
+function download() {
+  const name = `${DATA.film.job}.verdicts.json`;
+  save(name, JSON.stringify(verdictFile(), null, 1) + "\n", "application/json");
+  notify(`${name} is saved. The next run takes it: dubkit run … --verdicts ${name} --overwrite`);
+}
 
 function save(name, text, type) {
   const url = URL.createObjectURL(new Blob([text], {type}));
