@@ -103,13 +103,16 @@ def _packages() -> Iterator[Check]:
         hint = "pip install ."
         yield Check("package", "dubkit", State.MISSING, "runs from source, not installed", hint)
         return
+    listed: set[str] = set()  # an extra may hold another
     for requirement in requirements:
         text, _, marker = requirement.partition(";")
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
         if extra is None and "python_version" in marker:
             continue  # stands in for a part of newer Pythons
-        if extra is None or extra[1] not in DEVELOPER_EXTRAS:
-            yield _package(re.split(r"[^\w.-]", text.strip())[0], extra[1] if extra else None)
+        name = re.split(r"[^\w.-]", text.strip())[0]
+        if name not in listed and (extra is None or extra[1] not in DEVELOPER_EXTRAS):
+            listed.add(name)
+            yield _package(name, extra[1] if extra else None)
 
 
 def _package(name: str, extra: str | None) -> Check:

@@ -109,10 +109,10 @@ class Meter:
         return ", ".join(parts)
 
 
-# percent of a run's time, as measured on a film of three shots; only their ratios matter
+# percent of a run's time, as measured on films of 10 and 60 seconds; only their ratios matter
 _SHARES = {
-    "probe": 3, "conform": 5, "shots": 12, "speech": 15, "faces": 25, "appearance": 3, "cast": 1, "adapt": 2,
-    "references": 1, "timing": 1, "generate": 28, "gate": 1, "stitch": 3,
+    "probe": 2, "conform": 3, "shots": 9, "speech": 9, "faces": 30, "appearance": 5, "cast": 1, "adapt": 2,
+    "references": 1, "timing": 1, "generate": 34, "gate": 1, "stitch": 2,
 }  # fmt: skip
 
 
@@ -140,11 +140,14 @@ class Overall:
         return sum(_SHARES.get(stage, 1) * part for stage, part in rows) / whole
 
     def left(self, now: float) -> float | None:
-        """Seconds to go; None before there is enough to go by."""
+        """Seconds to go, as many as any stage under way has; None before there is enough to go by."""
         fresh = self.share - self._kept
         if fresh < _LEAST_SHARE:
             return None
-        return (now - self.begun) * (1 - self.share) / fresh
+        stages = (meter.left(now) for meter in list(self.meters.values()) if not meter.finished)
+        return max(
+            (now - self.begun) * (1 - self.share) / fresh, *(left or 0.0 for left in stages), 0.0
+        )
 
     def describe(self, now: float) -> str:
         """Return the state in words: ``42 %, 1:05 elapsed, about 1:30 left``."""

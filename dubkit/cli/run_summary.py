@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ _FIGURE = re.compile(
 _SAID = {
     "dubbed": "dubbed",
     "as filmed": "as filmed",
-    "refused": "refused by the gate or a verdict",
+    "refused": "refused by the gate",
+    "rejected": "rejected by a verdict",
     "failed": "failed",
 }
 
@@ -50,13 +52,9 @@ def _shots(result: RunResult) -> Iterator[str]:
     if not result.shots:
         yield from (f"original picture kept: {kept}" for kept in result.kept)
         return
-    counts = {
-        end: sum(shot.end == end for shot in result.shots)
-        for end in _SAID
-        if any(shot.end == end for shot in result.shots)
-    }
+    ends = Counter(_became(shot.end, shot.why) for shot in result.shots)
     count = len(result.shots)
-    parts = ", ".join(f"{number} {_SAID[end]}" for end, number in counts.items())
+    parts = ", ".join(f"{ends[end]} {said}" for end, said in _SAID.items() if ends[end])
     yield f"{count} shot{'s' if count != 1 else ''}: {parts}"
     for end in ("as filmed", "refused", "failed"):
         groups: dict[str, list[ShotName]] = {}
@@ -71,7 +69,7 @@ def _shots(result: RunResult) -> Iterator[str]:
         if len(groups) > _GROUPS:
             left = sum(len(names) for names in list(groups.values())[_GROUPS:])
             yield f"  {_SAID[end]}: {left} more, see the report"
-    if "dubbed" not in counts:
+    if not ends["dubbed"]:
         yield "no face in this film was dubbed: only its sound is new"
     if any("clearly speaks" in shot.why for shot in result.shots):
         yield "  --faces largest dubs the largest face where none clearly speaks"
@@ -79,11 +77,15 @@ def _shots(result: RunResult) -> Iterator[str]:
 
 def _end(end: str, why: str) -> str:
     """What became of a shot, and why; a person's verdict is told from the gate's."""
-    if end != "refused":
-        return f"{_SAID[end]}, {why}"
-    if why.startswith("rejected"):
-        return why.replace("rejected", "rejected by a verdict", 1)
-    return f"refused by the gate, {why}"
+    became = _became(end, why)
+    if became == "rejected":
+        return why.replace(became, _SAID[became], 1)
+    return f"{_SAID[became]}, {why}"
+
+
+def _became(end: str, why: str) -> str:
+    """What a shot came to, a person's verdict apart from the gate's."""
+    return "rejected" if end == "refused" and why.startswith("rejected") else end
 
 
 def places(names: Sequence[ShotName]) -> str:

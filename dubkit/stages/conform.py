@@ -228,7 +228,7 @@ def _note(found: Conform, info: VideoInfo) -> str:
     if found.over:
         return ""
     if found.finding.basis == "nothing" or found.finding.confidence < SURE:
-        return "whether the dub lies on the film is unknown: their sounds have too little in common"
+        return "the dub is taken as it lies: its sound and the film's have too little in common to check it"
     return f"the dub lies on the film: {found.summary}"
 
 

@@ -37,6 +37,11 @@ def test_programs_engines_weights_device_and_disk_are_looked_at(found: list[Chec
     assert weights == {path.stem for path in folder.glob("*.safetensors")}
 
 
+def test_nothing_is_listed_twice(found: list[Check]) -> None:
+    names = [(check.group, check.name) for check in found]
+    assert len(set(names)) == len(names)
+
+
 def test_the_main_job_can_run_here(found: list[Check]) -> None:
     assert doctor_checks.main_job_error(found) is None
 

@@ -231,6 +231,15 @@ def test_the_whole_run_moves_with_its_stages() -> None:
     assert overall.share == 1.0
 
 
+def test_a_run_takes_no_less_than_a_stage_that_is_under_way() -> None:
+    overall = Overall(("faces", "generate"), 0.0)
+    overall.meters["faces"] = Meter(units=1, current=0, frames=100, begun=0.0)
+    overall.meters["faces"].advance(100, False, 10.0)
+    overall.meters["generate"] = slow = Meter(units=2, current=0, frames=100, begun=10.0)
+    slow.advance(20, False, 110.0)
+    assert overall.left(110.0) == slow.left(110.0) == pytest.approx(400)
+
+
 def test_a_long_silence_is_broken_by_how_far_the_run_is(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     reporter = LineReporter(clock)

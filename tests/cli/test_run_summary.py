@@ -45,7 +45,7 @@ def test_shots_are_grouped_by_what_became_of_them() -> None:
         seconds=10.0,
     )
     assert list(summary(result)) == [
-        "6 shots: 1 dubbed, 2 as filmed, 2 refused by the gate or a verdict, 1 failed",
+        "6 shots: 1 dubbed, 2 as filmed, 1 refused by the gate, 1 rejected by a verdict, 1 failed",
         "  as filmed, no face: shots 2-3, 00:00:04:00",
         "  refused by the gate, the mouth is blurred (0.12): shot 4, 00:00:08:00",
         "  rejected by a verdict: the chin smears: shot 6, 00:00:12:00",
