@@ -114,6 +114,7 @@ _SHARES = {
     "probe": 2, "conform": 3, "shots": 9, "speech": 9, "faces": 30, "appearance": 5, "cast": 1, "adapt": 2,
     "references": 1, "timing": 1, "generate": 34, "gate": 1, "stitch": 2,
 }  # fmt: skip
+_LEAST_SHARE = 0.05  # of a run, from which its time is estimated
 
 
 class Overall:
@@ -154,9 +155,6 @@ class Overall:
         left = self.left(now)
         rest = "" if left is None or self.share >= 1 else f", about {clock_text(left)} left"
         return f"{self.share:.0%}, {clock_text(now - self.begun)} elapsed{rest}".replace("%", " %")
-
-
-_LEAST_SHARE = 0.05
 
 
 def unit_word(stage: str) -> str:
