@@ -110,6 +110,12 @@ def test_all_stages_together_load_no_net() -> None:
     assert not (NETS | NETWORK | SHOW | {"scenedetect", "scipy"}) & loaded("import dubkit.api")
 
 
+def test_evaluate_loads_no_net_where_its_workers_do() -> None:
+    assert not (NETS | NETWORK | SHOW | {"scenedetect", "scipy"}) & loaded(
+        "import dubkit.evaluation.evaluate_films, dubkit.evaluation.fid"
+    )
+
+
 def test_a_run_without_nets_loads_none(tmp_path: Path) -> None:
     film(tmp_path / "film.mp4", seconds=0.4, rate="25")
     tone(tmp_path / "dub.wav", 0.4)

@@ -18,7 +18,6 @@ from dubkit.faces import align, landmark_layout, selection
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import plane_from_display
 from dubkit.metrics import lip_sync, lips, picture, shot_meter
-from dubkit.metrics.syncnet import sync_of_face
 from dubkit.records import FaceState, FaceTrack, Floats, Shot, Timing
 from dubkit.speech.timing import load_timing
 from dubkit.stages.probe import load_film
@@ -90,7 +89,8 @@ def measure(task: ShotTask) -> ShotMeasures:
     real_face: FaceTrack | None = None
     if face is not None:
         if task.syncnet is not None and task.sound is not None:
-            sync = sync_of_face(task.syncnet, task.made.video, info, pts, face, task.sound)
+            net = registry.load_module("dubkit.metrics.syncnet", what="LSE")
+            sync = net.sync_of_face(task.syncnet, task.made.video, info, pts, face, task.sound)
             rows |= {"lse_d": sync.distance, "lse_c": sync.confidence} if sync else {}
         if task.real is not None:
             others = selection.load_tracks(task.real.faces)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dubkit.engines.registry import load_module
 from dubkit.errors import DubkitError, InputError, UsageError
 from dubkit.evaluation.against_reference import ShotMeasures, ShotTask, Side, measure
 from dubkit.evaluation.fid import ROWS as FID_ROWS, FidTask, fid, obstacle, spacing
@@ -22,7 +23,6 @@ from dubkit.media.audio import audio_info
 from dubkit.media.probe import moving_pictures, probe
 from dubkit.metrics.definitions import MEASURES
 from dubkit.metrics.lips import Tally, vowel_closure_ratio
-from dubkit.metrics.syncnet import load_syncnet, write_sound
 from dubkit.parallel.workers import cores
 from dubkit.pipeline import dry_run, fingerprint, inputs, inspect
 from dubkit.pipeline.job import STAGES, find_film, is_same, run_job
@@ -91,7 +91,7 @@ def evaluate(
         _check_alike(result, reference)
     syncnet = syncnet or find("syncnet")
     if syncnet is not None:
-        load_syncnet(syncnet)
+        load_module("dubkit.metrics.syncnet", what="LSE").load_syncnet(syncnet)
     no_fid = obstacle(inception) if reference is not None else None
     known = _job_of(result, reference, audio, script, progress)
     if known is not None:
@@ -329,7 +329,7 @@ def _for_syncnet(sound: Path | None, work: Path) -> Iterator[Path | None]:
         return
     with tempfile.TemporaryDirectory(dir=work) as folder:
         spoken = Path(folder) / "sound.wav"
-        write_sound(sound, spoken)
+        load_module("dubkit.metrics.syncnet", what="LSE").write_sound(sound, spoken)
         yield spoken
 
 

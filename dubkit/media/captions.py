@@ -57,9 +57,7 @@ def side_data(frame: VideoFrame) -> dict[SideType, bytes]:
         data = container(frame)
     except ValueError:  # a kind that PyAV does not know, like Exif
         return {}
-    # PyAV lists what there is, from 19 on its kinds
-    entries = (data[entry] if isinstance(entry, SideType) else entry for entry in list(data))
-    return {entry.type: bytes(entry) for entry in entries}
+    return {entry.type: bytes(entry) for entry in list(data)}
 
 
 def extras_of(frame: VideoFrame, alpha: Plane | None) -> Extras:

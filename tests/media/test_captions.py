@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import av
 import pytest
-from av.sidedata.sidedata import Type as SideType
 from av.video.frame import VideoFrame
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.media import captions
 from dubkit.media.captions import Extras, coded, with_hidden
 from dubkit.media.codecs import encoding_for
 from dubkit.media.frames import FrameReader
@@ -82,21 +78,3 @@ def test_pictures_whose_extras_were_read_go_at_once(tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert after == before
-
-
-@pytest.mark.parametrize("by_kind", [False, True], ids=["PyAV 18", "PyAV 19"])
-def test_what_lies_beside_a_picture_is_read_as_each_pyav_lists_it(
-    monkeypatch: pytest.MonkeyPatch, by_kind: bool
-) -> None:
-    class Entry(bytes):
-        type = SideType.A53_CC
-
-    class Listing(dict[SideType, Entry]):
-        def __init__(self, _frame: object) -> None:
-            super().__init__({SideType.A53_CC: Entry(b"cc")})
-
-        def __iter__(self) -> Iterator[Any]:
-            return iter(list(self.keys() if by_kind else self.values()))
-
-    monkeypatch.setattr(captions, "SideDataContainer", Listing)
-    assert captions.side_data(cast(VideoFrame, None)) == {SideType.A53_CC: b"cc"}
