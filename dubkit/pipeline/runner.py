@@ -81,7 +81,7 @@ class Runner:
         with ExitStack() as held:
             for shared, film in sorted(films):
                 while (lock := folder.take_film(shared, film)) is None:
-                    self._note(f"another run is analyzing this film in {shared}; waiting for it")
+                    self._note(f"another job analyzes this film in {shared}: waiting to share it")
                     yield ()
                 held.enter_context(lock)
             return held.pop_all()

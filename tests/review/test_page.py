@@ -286,6 +286,8 @@ def test_on_a_phone_the_list_and_the_shot_take_turns(small: Path, browser: Brows
     try:
         browser.open(small)
         assert not browser.element("#detail").is_displayed()
+        thumbnail, head = (browser.element(f".row {part}").rect for part in (".thumb", ".head"))
+        assert head["x"] >= thumbnail["x"] + thumbnail["width"] + 8
         browser.element(".row").click()
         assert browser.element("#detail").is_displayed()
         assert not browser.element("#list").is_displayed()
