@@ -61,13 +61,18 @@ def make_profile(
     config = load_config(presets, settings, given, folder=video.parent)
     folder = local_path(work) if work else out.with_suffix(".dubkit")
     job = make_job(video, video, config, work=folder, shots=shots)  # the film is its own dub
-    run_job(RunRequest(job, config), progress=progress or NoProgress(), stages=_STAGES)
+    try:
+        run_job(RunRequest(job, config), progress=progress or NoProgress(), stages=_STAGES)
+    except InputError:
+        if work is None:  # nobody asked for it, and there is nothing to go on with
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     result = _result(job)
     persons = read_record(result / RESULT, AdaptResult).persons
     person = max(persons, key=lambda p: (p.kept, p.seconds))
     if person.profile is not None:
         write_atomic(out, (result / person.profile).read_bytes())
-    if work is None:  # nobody asked for it, and it is of no use any more
+    if work is None:
         shutil.rmtree(folder, ignore_errors=True)
     if person.profile is None:
         raise InputError(

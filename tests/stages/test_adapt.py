@@ -101,6 +101,13 @@ def test_a_profile_is_not_overwritten_unasked(tmp_path: Path) -> None:
         make_profile(tmp_path / "film.mp4", tmp_path / "anna.safetensors")
 
 
+def test_a_profile_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    film(tmp_path / "film.mp4", seconds=0.4)
+    with pytest.raises(InputError, match="usable speech"):
+        make_profile(tmp_path / "film.mp4", tmp_path / "anna.safetensors", jobs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
 @pytest.mark.parametrize("name", ["tc.safetensors", "nobody.safetensors", "tc.md"])
 def test_what_is_no_profile_is_refused_before_the_first_frame(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError):
