@@ -179,6 +179,7 @@ class Reporter(BatchProgress, Protocol):
     """Progress of a command, with the events of its answer and its end."""
 
     names: ShotNames
+    ended: bool
 
     def expect(self, stages: Sequence[str]) -> None:
         """These stages are to come: from here on the whole is reported too."""
@@ -211,12 +212,13 @@ class _Watching:
 
     under_way = UnderWay(dict, time.monotonic)
     _expected: Overall | None = None  # until the run ends
+    ended = False
 
     def stay_alive(self, show_alive: Callable[[], None]) -> None:
-        """Until the run ends, call ``show_alive`` every second in a thread of its own."""
+        """Until the command ends, call ``show_alive`` every second in a thread of its own."""
 
         def show() -> None:
-            while self._expected is not None:
+            while not self.ended:
                 time.sleep(1)
                 show_alive()
 
@@ -263,21 +265,16 @@ class LineReporter(_InWords):
         self._printed = clock()
 
     def expect(self, stages: Sequence[str]) -> None:
-        """From here on, a line says how far the run is whenever `ALIVE_EVERY` seconds brought no other."""
+        """From here on, how far the whole run is stands in the lines of `show_alive`."""
         self._expected = Overall(stages, self._begun)
-        self.stay_alive(self.show_alive)
 
     def show_alive(self) -> None:
-        """Print how far the run is, where nothing else was printed for a while."""
-        overall, now = self._expected, self._clock()
-        if overall is None or now - self._printed < ALIVE_EVERY:
-            return
-        under_way = (
-            f"{stage} {meter.describe(now)}"
-            for stage, meter in list(overall.meters.items())
-            if not meter.finished
-        )
-        self._print("; ".join((overall.describe(now), *under_way)))
+        """Print how far it is, where `ALIVE_EVERY` seconds brought no other line."""
+        now = self._clock()
+        parts = [self._expected.describe(now)] if self._expected else []
+        parts += [f"{s} {m.describe(now)}" for s, m in list(self._meters.items()) if not m.finished]
+        if parts and not self.ended and now - self._printed >= ALIVE_EVERY:
+            self._print("; ".join(parts))
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Open a stage; print only what was kept, since the first line of work follows."""
@@ -322,8 +319,8 @@ class LineReporter(_InWords):
         self._print(f"warning: {message}")
 
     def finish(self, result: events.Result) -> None:
-        """Say no more how far the run is: the command prints its answer."""
-        self._expected = None
+        """Say no more how far it is: the command prints its answer."""
+        self.ended = True
 
     def _print(self, text: str) -> None:
         self._printed = self._clock()
@@ -379,7 +376,7 @@ class JsonReporter(_Watching):
         self._job: str | None = None
         self.names: ShotNames = {}
         self._reported = self._begun
-        self._lock, self._ended = Lock(), False
+        self._lock = Lock()
 
     def expect(self, stages: Sequence[str]) -> None:
         """From here on, a ``progress`` event is written every few seconds."""
@@ -448,14 +445,13 @@ class JsonReporter(_Watching):
 
     def finish(self, result: events.Result) -> None:
         """Write the ``result``, the last line."""
-        self._expected = None
         with self._lock:
-            self._ended = True
+            self.ended = True
             self._line(result)
 
     def _write(self, event: events.Event) -> None:
         with self._lock:
-            if not self._ended:
+            if not self.ended:
                 self._line(event)
 
     def _line(self, event: events.Event) -> None:
@@ -581,7 +577,10 @@ def reporting(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
     with _reporter(as_json=as_json, quiet=quiet) as reporter:
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
             reporter.note(f"Ctrl-C does not reach this command; stop it with: kill {os.getpid()}")
-        yield reporter
+        try:
+            yield reporter
+        finally:
+            reporter.ended = True
 
 
 @contextmanager
@@ -596,4 +595,6 @@ def _reporter(*, as_json: bool, quiet: bool) -> Iterator[Reporter]:
         with live.bars:
             yield live
     else:
-        yield LineReporter()
+        lines = LineReporter()
+        lines.stay_alive(lines.show_alive)
+        yield lines

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -252,6 +253,20 @@ def test_a_long_silence_is_broken_by_how_far_the_run_is(capsys: pytest.CaptureFi
     clock.now += 31
     reporter.show_alive()
     assert capsys.readouterr().err.splitlines() == [" 0:31 0 %, 0:31 elapsed; faces 0/1"]
+
+
+def test_commands_that_are_no_run_say_every_while_how_far_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dubkit.cli.progress_bar.ALIVE_EVERY", 0.0)
+    with reporting(as_json=False, quiet=False) as reporter:
+        assert isinstance(reporter, LineReporter)
+        reporter.plan("evaluate", 4, 0, 100)
+        time.sleep(1.5)
+    said = capsys.readouterr().err
+    assert "evaluate 0/4 shots" in said
+    time.sleep(1.5)
+    assert not capsys.readouterr().err
 
 
 def test_a_stage_that_failed_has_no_tick() -> None:
