@@ -89,6 +89,9 @@ def test_the_worst_shots_come_first_and_can_be_sorted_otherwise(
 
 
 def test_filters_narrow_the_list_and_say_how_far(small: Path, browser: Browser) -> None:
+    # the words of a run's summary
+    assert browser.text("#states button[data-state='kept']") == "refused2"
+    assert browser.text("#states button[data-state='untouched']") == "as filmed2"
     browser.element("#states button[data-state='kept']").click()
     assert rows(browser) == ["Shot 6", "Shot 14"]
     assert browser.text("#count") == "2 of 16 shots"

@@ -2,7 +2,7 @@
 // What both pages are made with: elements, times, the theme, what a browser remembers.
 // Text from files reaches a page through textContent and attributes only, never as markup.
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const STATE_NAMES = {failed: "failed", kept: "kept original", warned: "warned", dubbed: "dubbed", untouched: "untouched", waiting: "not done yet"};
+const STATE_NAMES = {failed: "failed", kept: "refused", warned: "warned", dubbed: "dubbed", untouched: "as filmed", waiting: "not done yet"};
 const $ = (id) => document.getElementById(id);
 
 /** An element: attributes by name, `on...` as listeners, `data` and `style` as maps; children are text or nodes. */

@@ -15,7 +15,7 @@ function drawJob() {
     ["Picture", film.width ? `${film.width} × ${film.height}, ${film.rate} frames per second` : ""], ["Speech", film.speech], ["Sound and picture", film.offset], ["Dub on film", film.conform], ["Loudness", film.loudness], ["Consent", film.consent], ["Checksum", film.sha256]];
   $("job-view").replaceChildren(h("div", {class: "in"},
     h("div", {class: "figures"}, figure(SHOTS.length, "shots"), figure(clock(film.seconds, 0), "long"), figure(count("dubbed"), "dubbed"),
-      figure(count("kept") + count("failed"), "failed or kept original"), figure(count("warned"), "warned"), figure(count("untouched"), "untouched")),
+      figure(count("kept") + count("failed"), "failed or refused"), figure(count("warned"), "warned"), figure(count("untouched"), "as filmed")),
     film.people && film.people.length ? castCard(film.people) : null,
     card("Files", h("dl", {class: "facts"}, files.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {class: name === "Checksum" ? "mono" : ""}, value)]))),
     card("Stages", tableOf([["stage"], ["done", "num"], ["time", "num"], ["engine"]],
