@@ -43,6 +43,14 @@ def film(
     return path
 
 
+def hdr10_plus(brightness: int = 50000) -> bytes:
+    """A message of HDR10+ (ST 2094-40) with the least that decoders take: one window, without percentiles."""
+    window = 3 * f"{brightness:017b}" + f"{20000:017b}" + "0" * 14
+    bits = f"{1:08b}{1:02b}{4000:027b}0{window}" + "000"
+    bits += "0" * (-len(bits) % 8)
+    return b"\xb5\x00\x3c\x00\x01\x04" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
 def shots_film(path: Path, lengths: Sequence[int], *, rate: int = 25, size: str = "160x96") -> Path:
     """A film whose shots are quiet pictures of very different colors, ``lengths`` frames each."""
     colors = ("red", "white", "navy", "yellow", "black", "lime", "purple", "orange")

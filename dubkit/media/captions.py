@@ -1,7 +1,7 @@
-"""What lies in coded pictures beside samples: closed captions (CEA-608 and 708), the active format, stated sizes.
+"""What lies in coded pictures beside samples: captions (CEA-608 and 708), the active format, HDR10+, the shape stated.
 
-PyAV reads captions but gives encoders none, so they are put into the coded pictures here: as a supplemental message
-of H.264 and HEVC, as user data of MPEG-2.
+PyAV reads them but gives encoders none, so they are put into the coded pictures here: as a supplemental message of
+H.264 and HEVC, as user data of MPEG-2. HDR10+ is taken from the film's coded pictures as it is, from HEVC to HEVC.
 """
 
 from __future__ import annotations
@@ -24,16 +24,23 @@ _PREFIX = b"\x00\x00\x00\x01"
 _USER_DATA = b"\x00\x00\x01\xb2"
 _LIKE_A_START = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 _A53 = re.compile(rb"GA94\x03(.)", re.DOTALL)  # and how many triplets follow
+_HDR10_PLUS = b"\xb5\x00\x3c\x00\x01\x04"  # USA, Samsung, ST 2094-40
+_SEI_OF_HEVC = 39  # before the slices
 START = b"\x00\x00\x01"  # before NAL units
 _SPS, _SPS_OF_HEVC = 7, 33
-# where a coded key frame states its size; of VP9 but for the last bits of the height
-_SIZE_AT = {"prores": slice(16, 20), "dnxhd": slice(24, 28), "vp8": slice(6, 10), "vp9": slice(8)}
-_SIZE_AFTER = {
-    **dict.fromkeys(
-        ("mpeg1video", "mpeg2video"), re.compile(rb"\x00\x00\x01\xb3(.{3})", re.DOTALL)
+# where a coded key frame states size and samples of its pictures; of VP9 but for the last bits of the height
+_SHAPE_AT = {
+    **{"prores": slice(16, 26), "dnxhd": slice(24, 44), "vp8": slice(6, 10), "vp9": slice(8)},
+    "png": slice(16, 26),
+}
+_SHAPE_AFTER = {
+    "mpeg1video": re.compile(rb"\x00\x00\x01\xb3(.{3})", re.DOTALL),
+    "mpeg2video": re.compile(
+        rb"\x00\x00\x01\xb3(.{3}.*?\x00\x00\x01\xb5[\x10-\x1f].{2})", re.DOTALL
     ),
-    "mjpeg": re.compile(rb"\xff[\xc0-\xc2].{3}(.{4})", re.DOTALL),
-    "av1": re.compile(rb"^(?:\x12\x00)?\x0a.(.{10})", re.DOTALL),
+    "mjpeg": re.compile(rb"\xff[\xc0-\xc2].{2}(.{15})", re.DOTALL),
+    "jpeg2000": re.compile(rb"\xff\x4f\xff\x51.{2}(.{45})", re.DOTALL),
+    "av1": re.compile(rb"^(?:\x12\x00)?\x0a(.{1,64})", re.DOTALL),  # its length first
 }
 _HEAD = 1 << 16  # bytes of a coded picture that are searched
 _REGISTERED = 4  # payload type: user data registered by ITU-T T.35
@@ -46,6 +53,7 @@ class Extras:
     alpha: Plane | None = None
     captions: bytes = b""  # A53: triplets of CEA-608 and 708
     active_format: int | None = None
+    dynamic: bytes = b""  # HDR10+: what `dynamic_metadata` found
 
 
 def side_data(frame: VideoFrame) -> dict[SideType, bytes]:
@@ -60,11 +68,11 @@ def side_data(frame: VideoFrame) -> dict[SideType, bytes]:
     return {entry.type: bytes(entry) for entry in list(data)}
 
 
-def extras_of(frame: VideoFrame, alpha: Plane | None) -> Extras:
+def extras_of(frame: VideoFrame, alpha: Plane | None, dynamic: bytes = b"") -> Extras:
     """What a decoded frame carries that a result is to carry again."""
     data = side_data(frame)
     shape = data.get(SideType.AFD)
-    return Extras(alpha, data.get(SideType.A53_CC, b""), shape[0] if shape else None)
+    return Extras(alpha, data.get(SideType.A53_CC, b""), shape[0] if shape else None, dynamic)
 
 
 def coded(extras: Extras, codec: str) -> bytes:
@@ -79,7 +87,44 @@ def coded(extras: Extras, codec: str) -> bytes:
         parts.append(b"DTG1" + bytes([0x41, 0xF0 | extras.active_format]))
     if codec == "mpeg2video":
         return b"".join(_USER_DATA + part for part in parts)
-    return b"".join(_message(_COUNTRY + part, codec) for part in parts)
+    messages = [_message(_COUNTRY + part, codec) for part in parts]
+    if extras.dynamic and codec == "hevc":
+        messages.append(_message(extras.dynamic, codec))
+    return b"".join(messages)
+
+
+def dynamic_metadata(data: bytes, *, lengths: bool) -> bytes:
+    """The HDR10+ message of a coded picture of HEVC; nothing where there is none."""
+    if _HDR10_PLUS not in data:
+        return b""
+    for unit in units(data, lengths=lengths):
+        if len(unit) > 2 and unit[0] >> 1 & 63 == _SEI_OF_HEVC:
+            for kind, body in _messages(re.sub(rb"\x00\x00\x03", b"\x00\x00", unit[2:])):
+                if kind == _REGISTERED and body.startswith(_HDR10_PLUS):
+                    return body
+    return b""
+
+
+def _messages(plain: bytes) -> Iterable[tuple[int, bytes]]:
+    """The supplemental messages of a unit, each with its kind."""
+    at = 0
+    while at + 2 < len(plain):  # behind the last one a byte ends the unit
+        values = []
+        for _ in range(2):
+            value = 0
+            while at < len(plain) and plain[at] == 0xFF:
+                value, at = value + 255, at + 1
+            values.append(value + (plain[at] if at < len(plain) else 0))
+            at += 1
+        kind, size = values
+        yield kind, plain[at : at + size]
+        at += size
+
+
+def described(packets: Iterable[bytes]) -> tuple[int, int]:
+    """How many coded pictures there are, and how many of them carry HDR10+; nothing is decoded."""
+    found = [_HDR10_PLUS in data for data in packets]
+    return len(found), sum(found)
 
 
 def captioned(packets: Iterable[bytes]) -> tuple[int, int]:
@@ -133,22 +178,23 @@ def _first_slice(data: bytes, codec: str) -> int:
     return 0
 
 
-def stated_size(packet: Packet[VideoStream], codec: str | None, *, lengths: bool) -> bytes:
-    """The part of a coded key frame that tells the size of its pictures; equal ones mean equal sizes.
+def stated_shape(packet: Packet[VideoStream], codec: str | None, *, lengths: bool) -> bytes:
+    """The part of a coded key frame that tells size and format of its pictures; equal ones mean equal pictures.
 
     Empty where it is stated elsewhere, or not known of this codec.
     """
     header = new_header(packet)
-    if codec in _SIZE_AT:
-        return header + bytes(memoryview(packet)[_SIZE_AT[codec]])
+    if codec in _SHAPE_AT:
+        return header + bytes(memoryview(packet)[_SHAPE_AT[codec]])
     if codec in ("h264", "hevc"):
         kind = _SPS if codec == "h264" else _SPS_OF_HEVC << 1
         mask = 31 if codec == "h264" else 126
         sets = units(bytes(packet), lengths=lengths)
         return header + b"".join(unit for unit in sets if unit and unit[0] & mask == kind)
-    if codec in _SIZE_AFTER:
-        found = _SIZE_AFTER[codec].search(bytes(memoryview(packet)[:_HEAD]))
-        return header + (found[1] if found else b"")
+    if codec in _SHAPE_AFTER:
+        found = _SHAPE_AFTER[codec].search(bytes(memoryview(packet)[:_HEAD]))
+        stated = found[1] if found else b""
+        return header + (stated[: stated[0] + 1] if codec == "av1" and stated else stated)
     return header
 
 

@@ -283,6 +283,8 @@ def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
     losses = [*_losses(source, pixels), *matrix, *_range_loss(info, codec, pixels)]
     losses += _hidden(info, name)
     options = codec.options(info, settings)
+    if name in _SITED and "420" in pixels and info.siting not in ("", _IMPLIED.get(name)):
+        options["chroma_sample_location"] = info.siting
     intra = codec.intra or options.get("g") == "1" or "keyint=1" in options.get("x264-params", "")
     first = info.marked if codec.fields else ""
     sure = exact and not matrix
@@ -429,8 +431,27 @@ def _losses(source: str, pixels: str) -> list[str]:
     return found
 
 
+# which codecs can state where chroma lies, and in what: pictures, or the header of Matroska alone
+_SITED_IN = {"ffv1": (".mkv",), "vp8": (".mkv", ".webm")}
+_SITED = ("h264", "hevc", "av1", *_SITED_IN)
+_IMPLIED = {
+    "h264": "left",
+    "hevc": "left",
+    "mjpeg": "center",
+    "dvvideo": "topleft",
+}  # if nothing is
+
+
+def states_siting(info: VideoInfo, encoding: Encoding, suffix: str) -> bool:
+    """Whether the film states where its chroma lies, and so will the result."""
+    subsampled = bool(info.siting) and "420" in encoding.pixel_format
+    held = encoding.codec in _SITED and suffix in _SITED_IN.get(encoding.codec, (suffix,))
+    return subsampled and held
+
+
 CARRY_HDR = ("h264", "hevc")
 CARRY_CAPTIONS = ("h264", "hevc", "mpeg2video")
+CARRY_DYNAMIC = ("hevc",)  # HDR10+
 
 
 def _hidden(info: VideoInfo, codec: str) -> list[str]:
@@ -438,6 +459,7 @@ def _hidden(info: VideoInfo, codec: str) -> list[str]:
     lost = []
     for what in info.hidden:
         kept = what in ("closed captions", "active format") and codec in CARRY_CAPTIONS
+        kept |= what == "HDR10+" and {info.codec, codec} <= {*CARRY_DYNAMIC}
         if not kept:
             lost.append(f"{what} in the pictures {'are' if what.endswith('s') else 'is'} left out")
     if (info.mastering or info.light) and codec not in CARRY_HDR:
@@ -497,6 +519,9 @@ def container_losses(info: VideoInfo, encoding: Encoding, suffix: str) -> tuple[
         told.append(f"color tags are left out by {suffix}")
     if info.progressive and encoding.codec == info.codec and not keeps_progressive(info.codec):
         told.append(f"the mark of progressive pictures is left out by {suffix}")
+    meant = info.siting in ("", _IMPLIED.get(encoding.codec, "left"))
+    if not (meant or "420" not in encoding.pixel_format or states_siting(info, encoding, suffix)):
+        told.append(f"where chroma samples lie ({info.siting}) is left out by {suffix}")
     if info.rotation and suffix not in (".mp4", ".m4v", ".mov"):
         told.append(f"the rotation is left out by {suffix}")
     return tuple(told)

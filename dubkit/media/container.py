@@ -55,6 +55,7 @@ CONTAINERS = tuple(HOLDS)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _PLAYLIST_SIGNATURES = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _STILL_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
+Shape = tuple[int, int, str]  # width, height and pixel format of a picture
 _NOT_MOVING = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
 
@@ -154,15 +155,20 @@ def film_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
-def refuse_other_size(path: Path, first: tuple[int, int], later: tuple[int, int]) -> None:
-    """Raise InputError where a later picture of a film has another size (width, height) than its first."""
-    if later == first:
-        return
-    width, height = first
-    raise InputError(
-        f"{path} changes its pictures from {width} x {height} to {later[0]} x {later[1]} in the middle",
-        hint=f"make them one size first: ffmpeg -i FILM -vf scale={width}:{height} -c:v ffv1 -c:a copy NEW.mkv",
-    )
+def refuse_other(path: Path, first: Shape, later: Shape) -> None:
+    """Raise InputError where a later picture of a film has another size or pixel format than its first."""
+    if later[:2] != first[:2]:
+        width, height = first[:2]
+        raise InputError(
+            f"{path} changes its pictures from {width} x {height} to {later[0]} x {later[1]} in the middle",
+            hint=f"make them one size first: ffmpeg -i FILM -vf scale={width}:{height} -c:v ffv1 -c:a copy NEW.mkv",
+        )
+    before, after = (name.replace("yuvj", "yuv") for name in (first[2], later[2]))
+    if before != after:
+        raise InputError(
+            f"{path} changes its pictures from format {before} to {after} in the middle",
+            hint=f"make them one format first: ffmpeg -i FILM -pix_fmt {before} -c:v ffv1 -c:a copy NEW.mkv",
+        )
 
 
 def can_hold(suffix: str, codec: str) -> bool:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dubkit.errors import InputError
 from dubkit.media import fields
-from dubkit.media.captions import Extras, extras_of
-from dubkit.media.container import open_media, refuse_other_size
+from dubkit.media.captions import Extras, dynamic_metadata, extras_of, has_lengths
+from dubkit.media.container import open_media, refuse_other
 from dubkit.media.planes import (
     Plane,
     PlaneFormat,
@@ -46,13 +46,14 @@ class Frame:
     _decoded: VideoFrame = field(repr=False)
     _scaler: VideoReformatter = field(repr=False)
     _alpha: Plane | None = field(repr=False, default=None)
+    _dynamic: bytes = field(repr=False, default=b"")
 
     @property
     def extras(self) -> Extras:
         """What lies beside the colors; of two fields the first has the frame's captions."""
         if self.format.parity is not None and self.index % 2:
             return Extras(self._alpha)
-        return extras_of(self._decoded, self._alpha)
+        return extras_of(self._decoded, self._alpha, self._dynamic)
 
     def picture(self, long_side: int) -> Picture:
         """(H, W, 3) RGB, upright, square pixels, the longer side at most ``long_side``."""
@@ -132,6 +133,7 @@ class FrameReader:
         self._from = 0
         self._needed: set[int] | None = None  # pictures that are asked for, see `_wanted`
         self._scaler = VideoReformatter()
+        self._dynamic: dict[int | None, bytes] = {}  # HDR10+ by the time of the picture
         self._stored = alpha_name(info.pixel_format) if info.alpha else info.pixel_format
 
     @property
@@ -210,7 +212,8 @@ class FrameReader:
         if self.format.is_rgb:
             color = tuple(color[i] for i in _RGB_ORDER)
         return Frame(
-            index, int(self.pts[index]), color, self.format, self.info, decoded, self._scaler, alpha
+            *(index, int(self.pts[index]), color, self.format, self.info, decoded, self._scaler),
+            *(alpha, self._dynamic.get(decoded.pts, b"")),
         )
 
     def _steady(
@@ -294,6 +297,8 @@ class FrameReader:
         Packets that cannot be decoded raise `_Damaged` if ``strict``, else are left out.
         """
         packets = container.demux(stream)
+        lengths = has_lengths(stream.codec_context.extradata or b"")
+        dynamic = self.info.codec == "hevc" and "HDR10+" in self.info.hidden
         while True:
             try:
                 packet = next(packets, None)
@@ -302,6 +307,8 @@ class FrameReader:
             if packet is None:
                 return
             place = None if packet.pts is None else self._place(packet.pts)
+            if dynamic and place is not None:
+                self._dynamic[packet.pts] = dynamic_metadata(bytes(packet), lengths=lengths)
             stream.codec_context.skip_frame = "DEFAULT" if self._wanted(place) else "NONREF"
             try:
                 decoded = packet.decode()
@@ -320,14 +327,19 @@ class FrameReader:
             info.height,
         ):
             return frame
-        refuse_other_size(self.path, (info.width, info.height), (frame.width, frame.height))
+        own = frame.format.name
+        refuse_other(
+            self.path,
+            (info.width, info.height, info.coded_format or own),
+            (frame.width, frame.height, own),
+        )
         pts = frame.pts
         changed = frame.reformat(width=info.width, height=info.height, format=self._stored)
         changed.pts = pts
         return changed
 
 
-KEPT = 192 << 20  # bytes of pictures, at most, that wait for a second pass
+KEPT = 32 << 20  # bytes of pictures, at most, that wait for a second pass
 
 
 class TwoPasses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import struct
@@ -23,7 +24,7 @@ from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
 from dubkit.media import captions, fields
-from dubkit.media.container import MOST_PIXELS, film_stream, open_media, refuse_other_size
+from dubkit.media.container import MOST_PIXELS, Shape, film_stream, open_media, refuse_other
 from dubkit.media.planes import planar_name, without_alpha
 from dubkit.records import Color, Integers, StreamInfo, VideoInfo
 
@@ -188,7 +189,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
                     intra, size = intra and packet.is_keyframe, size + packet.size
                     if packet.is_keyframe:
                         coded = cast("Packet[VideoStream]", packet)
-                        one = captions.stated_size(coded, codec, lengths=lengths)
+                        one = captions.stated_shape(coded, codec, lengths=lengths)
                         if stated and one not in stated:
                             _refuse_change(path, look.frame, coded, stream)
                         stated.add(one)
@@ -214,7 +215,7 @@ def _is_hidden(packet: Packet[av.stream.Stream], codec: str | None) -> bool:
 def _refuse_change(
     path: Path, first: VideoFrame, packet: Packet[VideoStream], stream: VideoStream
 ) -> None:
-    """Raise InputError where a key frame, decoded without any other, has another size than the ``first`` picture."""
+    """Raise InputError where a key frame, decoded without any other, has another shape than the ``first`` picture."""
     decoder = av.CodecContext.create(stream.codec_context.codec.name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = captions.new_header(packet) or stream.codec_context.extradata
@@ -225,7 +226,11 @@ def _refuse_change(
     except av.FFmpegError:
         return  # no picture of its own; the readers look at each
     for frame in frames:
-        refuse_other_size(path, (first.width, first.height), (frame.width, frame.height))
+        refuse_other(path, _shape(first), _shape(frame))
+
+
+def _shape(frame: VideoFrame) -> Shape:
+    return frame.width, frame.height, frame.format.name
 
 
 def _count(path: Path, first: VideoFrame) -> _Scan:
@@ -242,7 +247,7 @@ def _count(path: Path, first: VideoFrame) -> _Scan:
             except av.FFmpegError:
                 continue
             for frame in decoded:
-                refuse_other_size(path, (first.width, first.height), (frame.width, frame.height))
+                refuse_other(path, _shape(first), _shape(frame))
             frames += len(decoded)
     pts = np.arange(frames, dtype=np.int64)
     mean = size / max(1, frames)
@@ -294,6 +299,7 @@ def _describe(
         tag=stream.codec_context.codec_tag,
         bit_rate=stream.bit_rate or round(scan.size * 8 * average),
         intra=scan.intra,
+        siting=_siting(stream) if "420" in frame.format.name else "",
         mastering=_mastering(frame),
         light=_light(frame),
         hidden=tuple(sorted(_HIDDEN[kind] for kind in look.seen if kind in _HIDDEN)),
@@ -417,6 +423,23 @@ def _color(frame: VideoFrame, stream: VideoStream) -> Color:
         (frame.color_trc, stated.color_trc, _UNSPECIFIED),
     )
     return Color(*(int(other if own == unknown else own) for own, other, unknown in tags))
+
+
+_SITINGS = {b"\1\2": "left", b"\2\2": "center", b"\1\1": "topleft", b"\2\1": "top"}
+_SITING = re.compile(rb"\x55\xb7\x81(.)\x55\xb8\x81(.)", re.DOTALL)  # ChromaSitingHorz and Vert
+
+
+def _siting(stream: VideoStream) -> str:
+    """Where chroma samples lie: PyAV does not tell, but writes it into the header of a Matroska file."""
+    header = io.BytesIO()
+    try:
+        with av.open(header, "w", format="matroska") as made:
+            made.add_stream_from_template(stream, opaque=True)
+            made.start_encoding()
+    except (av.FFmpegError, ValueError):  # a codec that Matroska does not hold
+        return ""
+    found = _SITING.search(header.getvalue())
+    return _SITINGS.get(found[1] + found[2], "") if found else ""
 
 
 def _aspect(stream: VideoStream) -> Fraction:

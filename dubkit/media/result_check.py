@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -119,6 +119,8 @@ def _picture_facts(film: Path, made: VideoInfo, promise: Promise) -> list[str]:
         meant = (color.matrix, color.primaries, color.transfer)
         if meant != (2, 2, 2):  # some codecs state BT.709 where nothing was stated
             pairs.append(("color tags", tags, meant))
+    if codecs.states_siting(info, encoding, suffix):
+        pairs.append(("place of chroma samples", made.siting, info.siting))
     if encoding.codec in codecs.CARRY_HDR:
         pairs.append(("mastering display", made.mastering, info.mastering))
         pairs.append(("light level", made.light, info.light))
@@ -154,24 +156,30 @@ def _container_facts(film: Path, promise: Promise) -> list[str]:
 
 
 def _captions(film: Path, promise: Promise) -> list[str]:
-    """Captions that are gone, counted over the whole film where its coded pictures are those that it shows."""
-    info, carry = promise.info, codecs.CARRY_CAPTIONS
-    if "closed captions" not in info.hidden or not {info.codec, promise.encoding.codec} <= {*carry}:
-        return []
+    """Captions and HDR10+ that are gone, counted in all coded pictures where these are those that the film shows."""
+    info, told = promise.info, []
     if len(promise.pts) < len(promise.source_pts):
         return []
-    before, captioned = _captioned(promise.source, info.video_stream)
-    _, kept = _captioned(film, None)
-    if before == info.frames // info.lines and kept < captioned:
-        return [f"closed captions in {kept} frames instead of {captioned}"]
-    return []
+    both = {info.codec, promise.encoding.codec}
+    for name, carry, count in (
+        ("closed captions", codecs.CARRY_CAPTIONS, captions.captioned),
+        ("HDR10+", codecs.CARRY_DYNAMIC, captions.described),
+    ):
+        if name not in info.hidden or not both <= {*carry}:
+            continue
+        pictures, before = _counted(promise.source, info.video_stream, count)
+        _, kept = _counted(film, None, count)
+        if pictures == info.frames // info.lines and kept < before:
+            told.append(f"{name} in {kept} frames instead of {before}")
+    return told
 
 
-def _captioned(path: Path, number: int | None) -> tuple[int, int]:
+def _counted(
+    path: Path, number: int | None, count: Callable[[Iterable[bytes]], tuple[int, int]]
+) -> tuple[int, int]:
     with open_media(path) as media:
         stream = film_stream(media) if number is None else media.streams[number]
-        packets = (bytes(packet) for packet in media.demux(stream) if packet.size)
-        return captions.captioned(packets)
+        return count(bytes(packet) for packet in media.demux(stream) if packet.size)
 
 
 def near(found: Fraction, wanted: Fraction) -> Fraction:

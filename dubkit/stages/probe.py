@@ -107,7 +107,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=(),
     run=run,
-    version=6,
+    version=7,
     sections=("probe",),
     files=("video",),
 )

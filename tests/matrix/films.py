@@ -33,7 +33,7 @@ from dubkit.records import Job, Shot, VideoInfo
 from dubkit.stages import conform, generate, probe as probe_stage, stitch
 from dubkit.stages.base import StageContext
 from dubkit.work.store import write_record
-from tests.clips import facts, ffmpeg, noise, tone
+from tests.clips import facts, ffmpeg, hdr10_plus, noise, tone
 
 FRAMES = 8
 CUT = 4  # the second shot begins here and is painted
@@ -55,6 +55,7 @@ class Row:
     more: Sequence[str] = ()
     settings: Sequence[str] = ()
     captions: bool = False
+    dynamic: bool = False  # HDR10+
     fast: bool = False
     refused: str = ""  # what the refusal says
     channels: int = 1
@@ -99,7 +100,7 @@ class Patch:
 def make(row: Row, folder: Path) -> Path:
     """The film of a row."""
     width, height = row.size
-    if row.captions:
+    if row.captions or row.dynamic:
         return _captioned(row, folder)
     seconds = FRAMES / float(eval_rate(row.rate))
     inputs = ["-f", "lavfi", "-i", f"testsrc2=size={width}x{height}:rate={row.rate}"]
@@ -118,7 +119,7 @@ def eval_rate(rate: str) -> float:
 
 
 def _captioned(row: Row, folder: Path) -> Path:
-    """A film with closed captions, written by the project's own writer and checked by FFmpeg's reader."""
+    """A film with closed captions or HDR10+, written by the project's own writer and checked by FFmpeg's reader."""
     codec = row.video[1]
     info = replace(facts(width=128, height=96, frames=FRAMES), codec=codec)
     segment, joined = folder / "segment", folder / "joined"
@@ -126,7 +127,9 @@ def _captioned(row: Row, folder: Path) -> Path:
     with FrameWriter(segment, info, Config().generate) as writer:
         for pts, planes in enumerate(pictures):
             calm = tuple(plane // 32 + 100 for plane in planes)
-            writer.write(calm, pts, Extras(None, bytes([0xFC, 0x94, 0x20]), 8))
+            captioned = Extras(None, bytes([0xFC, 0x94, 0x20]), 8)
+            described = Extras(dynamic=hdr10_plus(40000 + pts))
+            writer.write(calm, pts, captioned if row.captions else described)
     join_segments([segment], np.arange(FRAMES), info.time_base, joined)
     path = folder / f"film{row.suffix}"
     ffmpeg("-i", joined, "-i", tone(folder / "t.wav", 0.32), *row.sound, "-c:v", "copy", path)
@@ -223,6 +226,7 @@ SILENT = (
     "color",
     "rate",
     "progressive",
+    "siting",
 )
 
 
@@ -251,8 +255,10 @@ def differences(
     tracks = [sum(s.kind == "audio" for s in i.streams) for i in (a, b)]
     if tracks[1] != tracks[0] + 1 and "sound track" not in told:
         found.append(f"sound tracks: {tracks[0]} + the dub -> {tracks[1]}")
-    if _captions(film) != _captions(out) and "captions" not in told:
-        found.append(f"captions in {_captions(film)} frames -> {_captions(out)}")
+    for kind, word in (("A53_CC", "captions"), ("DYNAMIC_HDR_PLUS", "HDR10+")):
+        before, after = (_marked(path, kind) for path in (film, out))
+        if before != after and word not in told:
+            found.append(f"{word} in {before} frames -> {after}")
     return [*found, *_pixels(film, out, fields)]
 
 
@@ -264,9 +270,12 @@ def _explained(name: str, info: VideoInfo, made: VideoInfo, told: str) -> bool:
         "mastering": ("mastering",),
         "light": ("light",),
         "progressive": ("mark of progressive", "become"),
+        "siting": ("chroma samples lie", "become"),
     }
     if name == "progressive" and not info.progressive:
         return True  # a codec that says so of all its pictures
+    if name == "siting" and (info.siting in ("", "left") or "420" not in made.pixel_format):
+        return True  # what is meant where nothing is stated; chroma of all columns and lines lies nowhere else
     if name == "color" and (info.color.matrix, info.color.primaries) in ((2, 2), (0, 2)):
         # nothing was stated: the result may state what was meant, another matrix is a change of colors
         meant, stated = swscale_matrix(plane_format(info)), made.color.matrix
@@ -279,10 +288,10 @@ def _explained(name: str, info: VideoInfo, made: VideoInfo, told: str) -> bool:
     return any(word in told for word in words.get(name, ()))
 
 
-def _captions(path: Path) -> int:
+def _marked(path: Path, kind: str) -> int:
     with av.open(str(path)) as media:
         frames = media.decode(video=0)
-        return sum(any(k.name == "A53_CC" for k in side_data(frame)) for frame in frames)
+        return sum(any(k.name == kind for k in side_data(frame)) for frame in frames)
 
 
 def _pixels(film: Path, out: Path, fields: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.matrix.films import Row
 
 PCM = ("-c:a", "pcm_s24le")
@@ -41,6 +43,19 @@ def _ffv1(
 def _h264(pixels: str, suffix: str, fast: bool = False, **more: object) -> Row:
     video = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-pix_fmt", pixels)
     return Row(f"h264 {pixels} {suffix}", suffix, video, fast=fast, **more)  # type: ignore[arg-type]
+
+
+def _sited(
+    codec: str,
+    suffix: str,
+    place: str,
+    encoder: str,
+    *options: str,
+    sound: tuple[str, ...] = ("-c:a", "aac"),
+    fast: bool = False,
+) -> Row:
+    video = ("-c:v", encoder, *options, "-pix_fmt", "yuv420p", "-chroma_sample_location", place)
+    return Row(f"{codec} chroma {place} {suffix}", suffix, video, sound=sound, fast=fast)
 
 
 X265 = "log-level=error:pools=1:frame-threads=1"
@@ -428,6 +443,32 @@ ROWS: tuple[Row, ...] = (
     Row("captions h264 .mp4", ".mp4", ("-c:v", "h264"), captions=True, fast=True),
     Row("captions h264 .ts", ".ts", ("-c:v", "h264"), captions=True),
     Row("captions mpeg2 .ts", ".ts", ("-c:v", "mpeg2video"), sound=("-c:a", "mp2"), captions=True),
+    Row("hdr10+ hevc .mp4", ".mp4", ("-c:v", "hevc"), dynamic=True, fast=True),
+    Row("hdr10+ hevc .mkv", ".mkv", ("-c:v", "hevc"), dynamic=True),
+    Row("hdr10+ hevc .ts", ".ts", ("-c:v", "hevc"), dynamic=True),
+    Row(
+        "hdr10+ to av1 .mp4",
+        ".mp4",
+        ("-c:v", "hevc"),
+        dynamic=True,
+        settings=("generate.codec=av1",),
+    ),
+    _sited("h264", ".mp4", "topleft", "libx264", fast=True),
+    _sited("h264", ".mkv", "center", "libx264"),
+    _sited("h264", ".ts", "top", "libx264"),
+    _sited("hevc", ".mp4", "topleft", "libx265", "-x265-params", X265, fast=True),
+    _sited("hevc", ".mov", "center", "libx265", "-x265-params", X265),
+    _sited("av1", ".mp4", "topleft", "libsvtav1", "-preset", "12"),
+    _sited("av1", ".webm", "left", "libsvtav1", "-preset", "12", sound=("-c:a", "libopus")),
+    _sited("ffv1", ".mkv", "center", "ffv1", fast=True),
+    _sited("vp8", ".webm", "center", "libvpx", "-b:v", "20M", sound=("-c:a", "libvorbis")),
+    _sited("vp9", ".webm", "topleft", "libvpx-vp9", "-cpu-used", "8", sound=("-c:a", "libopus")),
+    _sited("ffvhuff", ".mkv", "topleft", "ffvhuff"),
+    replace(
+        _sited("h264", ".mp4", "topleft", "libx264"),
+        name="to vp9: chroma topleft .mp4",
+        settings=("generate.codec=vp9",),
+    ),
     Row(
         "captions to prores .mov",
         ".mov",

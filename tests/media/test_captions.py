@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gc
-import re
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import pytest
 from av.video.frame import VideoFrame
 
 from dubkit.config.schema import GenerateSettings
-from dubkit.media.captions import Extras, coded, with_hidden
+from dubkit.media.captions import Extras, coded, dynamic_metadata
 from dubkit.media.codecs import encoding_for
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import head, probe
 from dubkit.media.writer import FrameWriter
-from tests.clips import facts, ffmpeg, film, noise
+from dubkit.records import VideoInfo
+from tests.clips import facts, ffmpeg, hdr10_plus, noise
 
 TRIPLETS = bytes([0xFC, 0x94, 0x20, 0xFD, 0x80, 0x80, 0xFF, 0, 0])
 
@@ -36,23 +35,39 @@ def test_captions_and_active_format_come_back(tmp_path: Path, codec: str) -> Non
     assert {entry.active_format for entry in found} == {10}
 
 
-def test_hdr10_plus_is_named_as_lost_before_a_frame_is_read(tmp_path: Path) -> None:
-    window = 3 * f"{50000:017b}" + f"{20000:017b}" + "0" * 14  # brightness, without percentiles
-    bits = f"{1:08b}{1:02b}{4000:027b}0{window}" + "000"
-    bits += "0" * (-len(bits) % 8)
-    body = b"\xb5\x00\x3c\x00\x01\x04" + int(bits, 2).to_bytes(len(bits) // 8, "big")
-    escaped = re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", bytes([4, len(body)]) + body)
-    message = b"\x00\x00\x00\x01\x4e\x01" + escaped + b"\x80"
-    x265 = ("-c:v", "libx265", "-x265-params", "log-level=error", "-pix_fmt", "yuv420p10le")
-    plain = film(tmp_path / "plain.hevc", seconds=0.2, sound=False, video=x265)
-    with av.open(str(plain)) as media:
-        packets = [p for p in media.demux(video=0) if p.size]
-        marked = b"".join(bytes(with_hidden(p, message, "hevc")) for p in packets)
-    (tmp_path / "marked.hevc").write_bytes(marked)
-    ffmpeg("-r", "25", "-i", tmp_path / "marked.hevc", "-c", "copy", tmp_path / "film.mp4")
-    info = head(tmp_path / "film.mp4")
-    losses = encoding_for(info, GenerateSettings()).losses
+def described(path: Path, codec: str = "hevc") -> VideoInfo:
+    """A film of six frames whose HDR10+ differs from frame to frame, but is missing in the fourth."""
+    info = replace(facts(frames=6), codec=codec)
+    with FrameWriter(path, info, GenerateSettings()) as writer:
+        for pts, planes in enumerate(noise(info, 6)):
+            dynamic = b"" if pts == 3 else hdr10_plus(40000 + pts)
+            writer.write(planes, pts, Extras(dynamic=dynamic))
+    return info
+
+
+def test_hdr10_plus_goes_from_hevc_to_hevc_as_it_is(tmp_path: Path) -> None:
+    described(tmp_path / "segment")
+    ffmpeg("-i", tmp_path / "segment", "-c", "copy", tmp_path / "film.mp4")
+    for path in (tmp_path / "segment", tmp_path / "film.mp4"):
+        info, times = probe(path)
+        assert "HDR10+" in info.hidden
+        found = [frame.extras.dynamic for frame in FrameReader(path, info, times).read(0, 6)]
+        expected = [hdr10_plus(40000 + n) for n in range(6)]
+        assert found == [*expected[:3], b"", *expected[4:]]
+    assert encoding_for(info, GenerateSettings()).losses == ()
+
+
+def test_hdr10_plus_is_named_where_it_is_lost(tmp_path: Path) -> None:
+    described(tmp_path / "segment")
+    losses = encoding_for(head(tmp_path / "segment"), GenerateSettings(codec="h264")).losses
     assert losses == ("HDR10+ in the pictures is left out",)
+
+
+@pytest.mark.parametrize("end", range(0, 30, 3))
+def test_a_torn_message_is_none(end: int) -> None:
+    whole = b"\x00\x00\x01\x4e\x01\x04\xff" + hdr10_plus()
+    assert dynamic_metadata(whole[:end], lengths=False) in (b"", hdr10_plus(), whole[7:end])
+    assert dynamic_metadata(bytes(end) + whole, lengths=True) == b""
 
 
 def test_other_codecs_get_no_bytes() -> None:

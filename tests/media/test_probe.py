@@ -114,6 +114,65 @@ def test_a_size_that_changes_in_the_middle_is_refused_without_decoding_the_film(
     assert "scale=128:96" in str(caught.value.hint)
 
 
+FORMATS = {
+    ".ts": ("yuv422p", "-c:v", "libx264", "-preset", "veryfast"),
+    ".h264": ("yuv420p10le", "-c:v", "libx264", "-preset", "veryfast"),
+    ".hevc": ("yuv444p", *X265),
+    ".m2v": ("yuv422p", "-c:v", "mpeg2video"),
+    ".avi": ("yuv444p", "-c:v", "mjpeg", "-strict", "unofficial"),
+    ".mov": ("yuv444p10le", "-c:v", "prores_ks"),
+    ".mkv": ("rgb24", "-c:v", "png"),
+    ".webm": ("yuv444p", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+}
+FIRST = {".mkv": "gray", ".mov": "yuv422p10le"}  # else yuv420p
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_pixel_format_that_changes_in_the_middle_is_refused_without_decoding_the_film(
+    tmp_path: Path, suffix: str
+) -> None:
+    later, *video = FORMATS[suffix]
+    first = FIRST.get(suffix, "yuv420p")
+    parts = [tmp_path / f"{pixels}{suffix}" for pixels in (first, later)]
+    for number, part in enumerate(parts):
+        film(part, seconds=2, sound=False, video=video,
+             extra=("-pix_fmt", part.stem, "-output_ts_offset", str(2 * number)))  # fmt: skip
+    whole = tmp_path / f"film{suffix}"
+    if suffix in (".webm", ".avi", ".mov", ".mkv"):
+        listed = tmp_path / "list.txt"
+        listed.write_text("".join(f"file {part.name}\n" for part in parts))
+        ffmpeg("-f", "concat", "-i", listed, "-c", "copy", whole)
+    else:
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(InputError, match=f"from format {first}.* to .* in the middle") as caught:
+        probe(whole)
+    assert f"-pix_fmt {first}" in str(caught.value.hint)
+
+
+SITED = {
+    "h264.mp4": ("-c:v", "libx264"),
+    "h264.ts": ("-c:v", "libx264"),
+    "hevc.mkv": X265,
+    "ffv1.mkv": ("-c:v", "ffv1"),
+    "av1.mp4": ("-c:v", "libsvtav1", "-preset", "12"),
+}
+
+
+@pytest.mark.parametrize("name", SITED)
+def test_where_chroma_lies_is_known_as_it_is_stated(tmp_path: Path, name: str) -> None:
+    stated = ("-pix_fmt", "yuv420p", "-chroma_sample_location", "topleft")
+    sited = film(tmp_path / name, seconds=0.2, sound=False, video=SITED[name], extra=stated)
+    assert probe(sited)[0].siting == "topleft"
+    plain = film(tmp_path / f"plain-{name}", seconds=0.2, sound=False, video=SITED[name],
+                 extra=("-pix_fmt", "yuv420p"))  # fmt: skip
+    assert probe(plain)[0].siting == ("left" if name[0] == "h" else "")
+
+
+def test_where_chroma_lies_is_known_of_codecs_that_matroska_does_not_hold(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.avi", seconds=0.2, sound=False, video=("-c:v", "rawvideo"))
+    assert probe(path)[0].siting == ""
+
+
 def test_cover_art_is_not_a_film(tmp_path: Path) -> None:
     picture = tmp_path / "cover.png"
     ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", "1", picture)
