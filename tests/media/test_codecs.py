@@ -10,7 +10,7 @@ import pytest
 from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ConfigError, InputError
 from dubkit.media import codecs
-from dubkit.media.codecs import encoding_for, first_line, result_codec, shortfall
+from dubkit.media.codecs import container_losses, encoding_for, first_line, result_codec, shortfall
 from dubkit.records import Color
 from tests.clips import facts
 
@@ -126,3 +126,33 @@ def test_an_encoder_that_is_not_here_is_named_before_the_first_frame(
     with pytest.raises(ConfigError, match="has no encoder prores_that_nobody_built") as caught:
         encoding_for(replace(facts("yuv422p10le"), codec="prores"), GenerateSettings())
     assert "another generate.codec" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("codec", "siting", "option", "suffix", "lost"),
+    [
+        ("h264", "topleft", "topleft", ".mp4", False),
+        ("h264", "left", None, ".mp4", False),
+        ("h265", "center", "center", ".mov", False),
+        ("av1", "left", "left", ".webm", False),
+        ("ffv1", "left", "left", ".mkv", False),
+        ("ffv1", "center", "center", ".avi", True),
+        ("vp9", "topleft", None, ".webm", True),
+        ("vp9", "left", None, ".webm", False),
+        ("prores", "topleft", None, ".mov", False),
+    ],
+)
+def test_where_chroma_lies_is_written_or_said_to_be_lost(
+    codec: str, siting: str, option: str | None, suffix: str, *, lost: bool
+) -> None:
+    info = replace(facts(), siting=siting)
+    encoding = encoding_for(info, GenerateSettings.model_validate({"codec": codec}))
+    assert encoding.options.get("chroma_sample_location") == option
+    told = (f"where chroma samples lie ({siting}) is left out by {suffix}",) if lost else ()
+    assert container_losses(info, encoding, suffix) == told
+
+
+def test_pictures_that_state_nothing_of_chroma_lose_nothing() -> None:
+    encoding = encoding_for(facts(), GenerateSettings(codec="vp9"))
+    assert "chroma_sample_location" not in encoding.options
+    assert container_losses(facts(), encoding, ".webm") == ()

@@ -16,7 +16,7 @@ from dubkit.media.probe import probe
 from dubkit.media.result_check import Promise
 from dubkit.media.writer import FrameWriter
 from dubkit.records import Job
-from tests.clips import ffmpeg, film, noise, tone
+from tests.clips import ffmpeg, film, hdr10_plus, noise, tone
 from tests.matrix.films import dub_stages
 
 TRIPLETS = bytes([0xFC, 0x94, 0x20, 0xFD, 0x80, 0x80])
@@ -60,11 +60,26 @@ ALL = ("-map", "0:v", "-map", "0:a", "-c", "copy")
         ((*ALL, "-c:v", "mpeg4", "-q:v", "1"), "codec mpeg4 instead of h264"),
         ((*ALL, *CODE, "-pix_fmt", "yuvj420p"), "full range True instead of False"),
         ((*ALL, *CODE, "-colorspace", "smpte170m"), "color tags"),
+        (
+            (*ALL, *CODE, "-chroma_sample_location", "topleft"),
+            "place of chroma samples topleft instead of left",
+        ),
         ((*ALL, *CODE, "-vf", "setsar=2"), "pixel aspect 2 instead of 1"),
         (("-map", "0:v", "-map", "0:a:0", "-c", "copy"), "sound"),
         ((*ALL, "-timecode", "02:00:00:00"), "time code 02:00:00:00 instead of 01:00:00:00"),
     ],
-    ids=["colors", "frames", "size", "codec", "range", "tags", "shape", "tracks", "time code"],
+    ids=[
+        "colors",
+        "frames",
+        "size",
+        "codec",
+        "range",
+        "tags",
+        "chroma",
+        "shape",
+        "tracks",
+        "time code",
+    ],
 )
 def test_what_differs_is_named(
     made: tuple[Path, Promise], tmp_path: Path, change: Sequence[str], named: str
@@ -92,3 +107,16 @@ def test_captions_that_are_gone_are_counted(made: tuple[Path, Promise], tmp_path
     captioned = replace(promise, source=source, info=replace(promise.info, hidden=info.hidden))
     with pytest.raises(OutputError, match="closed captions in 0 frames instead of 7"):
         result_check.check_result(honest, captioned)
+
+
+def test_hdr10_plus_that_is_gone_is_counted(made: tuple[Path, Promise], tmp_path: Path) -> None:
+    honest, promise = made
+    source, info = tmp_path / "described.mov", replace(promise.info, codec="hevc")
+    with FrameWriter(source, info, GenerateSettings()) as writer:
+        for pts, planes in enumerate(noise(info, 8)):
+            writer.write(planes, pts, Extras(dynamic=b"" if pts == 3 else hdr10_plus()))
+    described = replace(info, hidden=probe(source)[0].hidden)
+    encoding = replace(promise.encoding, codec="hevc")
+    wanted = replace(promise, source=source, info=described, encoding=encoding)
+    with pytest.raises(OutputError, match=r"HDR10\+ in 0 frames instead of 7"):
+        result_check.check_result(honest, wanted)
