@@ -87,12 +87,17 @@ def _x264(info: VideoInfo, settings: GenerateSettings) -> dict[str, str]:
     if info.codec == "h264" and "Intra" in info.profile and not lossless:
         fixed += ":keyint=1"
         size = woven(info)
-        if (size.width, size.height) in ((1920, 1080), (1280, 720)) and "p10" in info.pixel_format:
-            made["avcintra-class"] = "100" if "422" in info.pixel_format else "50"
+        kind = _AVC_INTRA.get((size.width, size.height, info.pixel_format))
+        if kind:
+            made["avcintra-class"] = kind
             del made["crf"]
     return {**made, "x264-params": fixed}
 
 
+_AVC_INTRA = {
+    **dict.fromkeys(((1920, 1080, "yuv422p10le"), (1280, 720, "yuv422p10le")), "100"),
+    **dict.fromkeys(((1440, 1080, "yuv420p10le"), (960, 720, "yuv420p10le")), "50"),
+}
 # which hold less than what x264 takes by itself
 _X264_PROFILES = {"Baseline": "baseline", "Constrained Baseline": "baseline", "Main": "main"}
 

@@ -148,11 +148,18 @@ def _refusal(path: Path, error: Exception) -> str:
 
 
 def film_stream(container: InputContainer) -> VideoStream | None:
-    """The first stream of moving pictures; cover art and thumbnails are none."""
-    for stream in container.streams.video:
-        if not stream.disposition & _NOT_MOVING:
-            return stream
-    return None
+    """The stream of moving pictures that players show: the default one, the largest of several.
+
+    Cover art and thumbnails are none.
+    """
+    moving = [s for s in container.streams.video if not s.disposition & _NOT_MOVING]
+    default = [s for s in moving if s.disposition & av.stream.Disposition.default]
+    return max(default or moving, key=_pixels, default=None)
+
+
+def _pixels(stream: VideoStream) -> int:
+    context = stream.codec_context
+    return 0 if context is None else context.width * context.height
 
 
 def refuse_other(path: Path, first: Shape, later: Shape) -> None:

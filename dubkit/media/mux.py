@@ -191,6 +191,8 @@ def _picture(info: VideoInfo, codec: str, suffix: str) -> list[str]:
         rate = rate or 1 / info.time_base
     if suffix in (".mxf", ".mkv", ".webm", ".avi") and rate:  # stated apart from the times
         options += ["-r:v:0", str(rate / info.lines)]
+    if suffix == ".mxf" and codec == "h264":  # whose header lies in the pictures
+        options += ["-bsf:v:0", "h264_mp4toannexb"]
     if suffix == ".avi" and codec == "mjpeg":
         options += ["-tag:v:0", "MJPG"]  # segments are in QuickTime, which calls it jpeg
     if suffix in streams.ISO:

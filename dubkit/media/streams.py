@@ -6,7 +6,7 @@ Nothing is left out or converted without a sentence that names it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -45,6 +45,7 @@ LAYOUTS = {
     8: "7.1",
 }  # where none is stated
 _AT_48K = (".mxf", ".webm")
+_ONE_PICTURE = ".mxf"
 _UNTITLED = (".mxf", ".avi")  # tracks have neither language nor title
 _PLAIN_TEXT = frozenset(("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"))
 _MATROSKA_TEXTS = frozenset((
@@ -86,7 +87,7 @@ class Carried:
     """A stream of the film that goes along."""
 
     index: int  # in the film
-    kind: str  # audio | subtitle | cover | attachment | data
+    kind: str  # audio | subtitle | video | cover | attachment | data
     sound: Sound | None = None  # of a sound track
     codec: str = "copy"  # of the others
     language: str | None = None
@@ -212,9 +213,18 @@ def bit_rate(channels: int) -> int:
 
 
 def plan_streams(
-    streams: Sequence[StreamInfo], video: int, suffix: str, *, keep: Keep, others: bool
+    streams: Sequence[StreamInfo],
+    video: int,
+    suffix: str,
+    *,
+    keep: Keep,
+    others: bool,
+    held: Collection[str] = (),
 ) -> StreamPlan:
-    """Which streams of the film go along; ``others``: not only sound. ``video`` is the film's own picture."""
+    """Which streams of the film go along; ``others``: not only sound. ``video`` is the film's own picture.
+
+    ``held`` are the codecs of pictures that the container holds, for further video tracks.
+    """
     carried: list[Carried] = []
     warnings: list[str] = []
     notes: list[str] = []
@@ -223,9 +233,11 @@ def plan_streams(
         carried += [planned] if planned else []
         (warnings if planned is None else notes).extend(told)
     rest = [s for s in streams if s.kind != "audio" and s.index != video] if others else []
-    for kind in ("subtitle", "cover", "attachment", "data", "video"):
+    if any(s.kind == "video" for s in rest):
+        notes.append(f"of several video tracks the film's stream {video} is dubbed")
+    for kind in ("subtitle", "video", "cover", "attachment", "data"):
         for stream in (s for s in rest if s.kind == kind):
-            planned, problem = _other(stream, suffix)
+            planned, problem = _other(stream, suffix, held)
             carried += [planned] if planned else []
             warnings += [problem] if problem else []
     tagged = [c for c in carried if c.kind in ("audio", "subtitle") and (c.language or c.title)]
@@ -282,8 +294,19 @@ def described(stream: StreamInfo) -> str:
     return ", ".join(filter(None, (stream.language, stream.title, stream.codec, layout)))
 
 
-def _other(stream: StreamInfo, suffix: str) -> tuple[Carried | None, str | None]:
+def _other(
+    stream: StreamInfo, suffix: str, held: Collection[str]
+) -> tuple[Carried | None, str | None]:
     """How a stream that is no sound goes along, or why not."""
+    if stream.kind == "video" and stream.codec in held and suffix != _ONE_PICTURE:
+        purposes = tuple(p for p in stream.purposes if p in _PURPOSES and p != "default")
+        return Carried(
+            stream.index,
+            "video",
+            language=stream.language,
+            title=stream.title,
+            purposes=purposes,
+        ), None
     if stream.kind == "subtitle":
         return _subtitle(stream, suffix)
     if stream.kind == "cover":
@@ -346,7 +369,10 @@ def differences(plan: StreamPlan, dub: Sound, made: Sequence[StreamInfo]) -> lis
     tracks = [stream for stream in made if stream.kind == "audio"]
     planned = [c for c in plan.carried if c.kind == "audio"]
     texts = [c for c in plan.carried if c.kind == "subtitle"]
+    pictures = 1 + sum(c.kind == "video" for c in plan.carried)
     found = []
+    if (count := sum(s.kind == "video" for s in made)) != pictures:
+        found.append(f"{count} video tracks instead of {pictures}")
     if len(tracks) != len(planned) + 1:
         found.append(f"{len(tracks)} sound tracks instead of {len(planned) + 1}")
     for number, (track, carried) in enumerate(zip(tracks[1:], planned, strict=False), 2):

@@ -556,8 +556,9 @@ def _plan_streams(
     found: Sequence[StreamInfo], main: int, suffix: str, config: Config
 ) -> streams.StreamPlan:
     settings = config.stitch
+    held, keep = container.HOLDS[suffix], settings.keep_audio
     plan = streams.plan_streams(
-        *(found, main, suffix), keep=settings.keep_audio, others=settings.keep_streams
+        *(found, main, suffix), keep=keep, others=settings.keep_streams, held=held
     )
     return streams.with_label(plan, suffix) if _label_text(config) else plan
 

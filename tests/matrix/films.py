@@ -252,6 +252,9 @@ def differences(
     before, after = (alpha_name(i.pixel_format) if i.alpha else i.pixel_format for i in (a, b))
     if codecs.shortfall(before, b) and "become" not in told and "left out" not in told:
         found.append(f"format: {before} -> {after}")
+    pictures = [sum(s.kind == "video" for s in i.streams) for i in (a, b)]
+    if pictures[0] != pictures[1] and "left out" not in told:
+        found.append(f"video tracks: {pictures[0]} -> {pictures[1]}")
     tracks = [sum(s.kind == "audio" for s in i.streams) for i in (a, b)]
     if tracks[1] != tracks[0] + 1 and "sound track" not in told:
         found.append(f"sound tracks: {tracks[0]} + the dub -> {tracks[1]}")

@@ -58,6 +58,12 @@ def _sited(
     return Row(f"{codec} chroma {place} {suffix}", suffix, video, sound=sound, fast=fast)
 
 
+def _avc_intra(kind: str, pixels: str, size: tuple[int, int]) -> Row:
+    coded = ("-x264-params", f"avcintra-class={kind}:keyint=1", "-preset", "ultrafast")
+    video = ("-c:v", "libx264", "-pix_fmt", pixels, *coded)
+    return Row(f"avc-intra {kind} {size[1]}p .mxf", ".mxf", video, size=size, sound=PCM)
+
+
 X265 = "log-level=error:pools=1:frame-threads=1"
 HDR = (
     f"{X265}:hdr10=1:repeat-headers=1:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:"
@@ -549,6 +555,33 @@ ROWS: tuple[Row, ...] = (
         ("-c:v", "libx264", "-pix_fmt", "yuv420p"),
         channels=6,
         sound=("-c:a", "ac3"),
+    ),
+    _avc_intra("100", "yuv422p10le", (1920, 1080)),
+    _avc_intra("100", "yuv422p10le", (1280, 720)),
+    _avc_intra("50", "yuv420p10le", (1440, 1080)),
+    _avc_intra("50", "yuv420p10le", (960, 720)),
+    Row(
+        "h264 intra 10 bit 4:2:0 .mov",
+        ".mov",
+        ("-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-profile:v", "high10", "-g", "1"),
+        size=(1920, 1080),
+        sound=PCM,
+    ),
+    Row(
+        "h264 long gop 10 bit 4:2:2 .mxf",
+        ".mxf",
+        ("-c:v", "libx264", "-pix_fmt", "yuv422p10le", "-g", "12", "-bf", "2"),
+        size=(1280, 720),
+        sound=PCM,
+    ),
+    *(
+        Row(
+            f"two video tracks {suffix}",
+            suffix,
+            ("-map", "0:v", "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-s:v:1", "64x48"),
+            fast=suffix == ".mov",
+        )
+        for suffix in (".mov", ".mkv", ".ts")
     ),
     Row("pcm 5.1 .mov", ".mov", ("-c:v", "prores_ks"), channels=6, sound=PCM),
     Row("flac .mkv", ".mkv", ("-c:v", "ffv1"), channels=2, sound=("-c:a", "flac")),

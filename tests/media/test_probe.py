@@ -173,6 +173,19 @@ def test_where_chroma_lies_is_known_of_codecs_that_matroska_does_not_hold(tmp_pa
     assert probe(path)[0].siting == ""
 
 
+@pytest.mark.parametrize(("default", "taken"), [("0", 1), ("1", 1), ("2", 2), ("", 1)])
+def test_of_several_video_tracks_the_default_one_is_the_film_or_the_largest(
+    tmp_path: Path, default: str, taken: int
+) -> None:
+    plain, path = film(tmp_path / "plain.mkv", sound=False), tmp_path / "film.mkv"
+    maps = ("-map", "0:v", "-map", "0:v", "-map", "0:v", "-s:v:0", "48x32", "-s:v:2", "64x48")
+    chosen = [f"-disposition:v:{default}", "default"] if default else []
+    flags = [x for n in "012" if n != default for x in (f"-disposition:v:{n}", "0")]
+    ffmpeg("-i", plain, *maps, "-c:v", "libx264", *flags, *chosen, "-default_mode", "passthrough",
+           path)  # fmt: skip
+    assert probe(path)[0].video_stream == (0 if default == "0" else taken)
+
+
 def test_cover_art_is_not_a_film(tmp_path: Path) -> None:
     picture = tmp_path / "cover.png"
     ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", "1", picture)

@@ -130,6 +130,8 @@ def test_a_result_that_differs_from_its_plan_is_found() -> None:
     assert not differences(plan, Sound("aac"), made)
     assert differences(plan, Sound("aac"), made[:3]) == ["2 sound tracks instead of 3"]
     assert differences(plan, Sound("pcm_s24le"), made) == ["the dub is aac, not pcm_s24le"]
+    more = [*made, StreamInfo(4, "video", "h264")]
+    assert differences(plan, Sound("aac"), more) == ["2 video tracks instead of 1"]
 
 
 def test_languages_get_three_letters() -> None:

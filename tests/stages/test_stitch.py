@@ -271,6 +271,28 @@ def test_subtitles_chapters_and_metadata_go_along(tmp_path: Path) -> None:
         assert "[CHAPTER]" in text.read_text()
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mov", ".mp4", ".ts", ".mxf"])
+def test_further_video_tracks_go_along_behind_the_one_that_is_dubbed(
+    tmp_path: Path, suffix: str
+) -> None:
+    plain = film(tmp_path / "plain.mkv", size="96x64")
+    maps = ("-map", "0:v", "-map", "0:v", "-map", "0:a", "-c:v", "libx264", "-s:v:0", "48x32")
+    titles = ("-metadata:s:v:0", "title=proxy", "-disposition:v:0", "0")
+    source = tmp_path / "source.mkv"
+    ffmpeg("-i", plain, *maps, *titles, "-disposition:v:1", "default", source)
+    assert (probe(source)[0].width, probe(source)[0].video_stream) == (96, 1)
+    made, report = stitched(
+        tmp_path, source, tone(tmp_path / "dub.wav", 1), out=f"film{suffix}", touched=False
+    )
+    assert (probe(made)[0].width, probe(made)[0].video_stream) == (96, 0)
+    with av.open(str(made)) as media:
+        widths = [stream.codec_context.width for stream in media.streams.video]
+    told = " ".join((*report.warnings, *report.notes))
+    assert "the film's stream 1 is dubbed" in told
+    assert widths == ([96] if suffix == ".mxf" else [96, 48])
+    assert ("stream 0 (video, h264, proxy) is left out" in told) == (suffix == ".mxf")
+
+
 def test_only_the_dub_is_heard(tmp_path: Path) -> None:
     source = film(tmp_path / "source.mkv", seconds=1)
     made, _ = stitched(
