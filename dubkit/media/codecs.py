@@ -487,6 +487,7 @@ def title(codec: str, profile: str, pixels: str) -> str:
 
 
 _TAGGING = (".mkv", ".mov", ".mp4", ".m4v")
+_UNMARKED = ("mpeg4", "dnxhd")  # the mark of progressive pictures is lost on the way to Matroska
 _UNTAGGED = ("rawvideo", "ffvhuff", "huffyuv", "utvideo", "magicyuv")  # segments are in NUT
 _TAGGED = ("h264", "hevc", "mpeg2video", "vp9", "av1", "prores")  # color tags lie in the pictures
 
@@ -496,9 +497,9 @@ def keeps_tags(codec: str, suffix: str) -> bool:
     return codec in _TAGGED or (suffix in _TAGGING and codec not in _UNTAGGED)
 
 
-def keeps_progressive(codec: str) -> bool:
+def keeps_progressive(codec: str, suffix: str) -> bool:
     """Whether the mark of progressive pictures survives where codec and container remain the film's."""
-    return codec not in _UNTAGGED
+    return codec not in (*_UNTAGGED, *(_UNMARKED if suffix == ".mkv" else ()))
 
 
 def is_gray(name: str) -> bool:
@@ -522,7 +523,11 @@ def container_losses(info: VideoInfo, encoding: Encoding, suffix: str) -> tuple[
     tagged = (color.matrix, color.primaries, color.transfer) != (2, 2, 2)
     if tagged and not (keeps_tags(encoding.codec, suffix) or _is_rgb(encoding.pixel_format)):
         told.append(f"color tags are left out by {suffix}")
-    if info.progressive and encoding.codec == info.codec and not keeps_progressive(info.codec):
+    if (
+        info.progressive
+        and encoding.codec == info.codec
+        and not keeps_progressive(info.codec, suffix)
+    ):
         told.append(f"the mark of progressive pictures is left out by {suffix}")
     meant = info.siting in ("", _IMPLIED.get(encoding.codec, "left"))
     if not (meant or "420" not in encoding.pixel_format or states_siting(info, encoding, suffix)):

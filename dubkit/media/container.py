@@ -43,7 +43,7 @@ _FOURCC = {"ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "rawvideo", "v21
 HOLDS: Mapping[str, frozenset[str]] = {
     ".mp4": frozenset(_ISO),
     ".m4v": frozenset(_ISO),
-    ".mov": frozenset(_ISO | _STUDIO | {"rawvideo", "vp9"}),
+    ".mov": frozenset((_ISO - {"av1", "vp9"}) | _STUDIO | {"rawvideo"}),
     ".mkv": frozenset(_ISO | _STUDIO | _FOURCC | {"vp8"}),
     ".mxf": frozenset({"mpeg2video", "dnxhd", "prores", "jpeg2000", "dvvideo", "h264"}),
     ".ts": frozenset({"h264", "hevc", "mpeg2video"}),

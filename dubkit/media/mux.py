@@ -195,6 +195,8 @@ def _picture(info: VideoInfo, codec: str, suffix: str) -> list[str]:
         options += ["-bsf:v:0", "h264_mp4toannexb"]
     if suffix == ".avi" and codec == "mjpeg":
         options += ["-tag:v:0", "MJPG"]  # segments are in QuickTime, which calls it jpeg
+    if suffix == ".m4v":  # FFmpeg takes it for one of the old iPod, which hold fewer codecs
+        options += ["-f", "mp4"]
     if suffix in streams.ISO:
         options += ["-movflags", "+faststart"]
         scale = info.time_base.denominator // info.lines

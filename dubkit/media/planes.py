@@ -53,6 +53,8 @@ SAME_SAMPLES = {
     "rgb48le": "gbrp16le",
     "rgb48be": "gbrp16le",
     "x2rgb10le": "gbrp10le",
+    "v30xle": "yuv444p10le",
+    "vyu444": "yuv444p",
     "gbrp10be": "gbrp10le",
     "gbrp12be": "gbrp12le",
     "gray16be": "gray16le",

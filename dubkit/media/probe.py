@@ -171,6 +171,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
         codec = stream.codec_context.codec.canonical_name
         lengths = captions.has_lengths(stream.codec_context.extradata or b"")
         stated: set[bytes] = set()
+        opening: Packet[VideoStream] | None = None
         seen: list[tuple[int, int]] = []
         names = container.format.name.split(",")
         end, intra, size = 0.0, True, 0
@@ -190,8 +191,9 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
                     if packet.is_keyframe:
                         coded = cast("Packet[VideoStream]", packet)
                         one = captions.stated_shape(coded, codec, lengths=lengths)
+                        opening = opening or coded
                         if stated and one not in stated:
-                            _refuse_change(path, look.frame, coded, stream)
+                            _refuse_change(path, opening, coded, stream)
                         stated.add(one)
         except av.FFmpegError:
             if not seen:
@@ -213,20 +215,29 @@ def _is_hidden(packet: Packet[av.stream.Stream], codec: str | None) -> bool:
 
 
 def _refuse_change(
-    path: Path, first: VideoFrame, packet: Packet[VideoStream], stream: VideoStream
+    path: Path,
+    first: Packet[VideoStream],
+    later: Packet[VideoStream],
+    stream: VideoStream,
 ) -> None:
-    """Raise InputError where a key frame, decoded without any other, has another shape than the ``first`` picture."""
+    """Raise InputError where two key frames, each decoded alone and alike, are of different shapes."""
+    shapes = [_shape_of(packet, stream) for packet in (first, later)]
+    if shapes[0] and shapes[1]:
+        refuse_other(path, shapes[0], shapes[1])
+
+
+def _shape_of(packet: Packet[VideoStream], stream: VideoStream) -> Shape | None:
     decoder = av.CodecContext.create(stream.codec_context.codec.name, "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.extradata = captions.new_header(packet) or stream.codec_context.extradata
+    decoder.codec_tag = stream.codec_context.codec_tag
     decoder.options = {"max_pixels": str(MOST_PIXELS)}
     decoder.thread_count = 1
     try:
         frames = [*decoder.decode(packet), *decoder.decode(None)]
     except av.FFmpegError:
-        return  # no picture of its own; the readers look at each
-    for frame in frames:
-        refuse_other(path, _shape(first), _shape(frame))
+        return None  # no picture of its own; the readers look at each
+    return _shape(frames[0]) if frames else None
 
 
 def _shape(frame: VideoFrame) -> Shape:

@@ -107,7 +107,7 @@ def _picture_facts(film: Path, made: VideoInfo, promise: Promise) -> list[str]:
     if suffix in streams.ISO:
         pairs.append(("rotation", made.rotation, info.rotation))
     alike = (promise.source.suffix.lower(), info.codec) == (suffix, encoding.codec)
-    if info.progressive and alike and codecs.keeps_progressive(encoding.codec):
+    if info.progressive and alike and codecs.keeps_progressive(encoding.codec, suffix):
         pairs.append(("mark of progressive pictures", made.progressive, True))
     layout = plane_format(made)
     color = info.color if promise.copied else encoding.color

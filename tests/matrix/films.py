@@ -59,6 +59,7 @@ class Row:
     fast: bool = False
     refused: str = ""  # what the refusal says
     channels: int = 1
+    through: str = ""  # a container that the film is made in before it is copied into its own
 
 
 @dataclass
@@ -108,8 +109,11 @@ def make(row: Row, folder: Path) -> Path:
     inputs += ["-f", "lavfi", "-i", f"anoisesrc=r=48000:a=0.05,aformat=channel_layouts={layout}"]
     filters = ["-vf", row.filters] if row.filters else []
     path = folder / f"film{row.suffix}"
+    made = folder / f"made{row.through}" if row.through else path
     tail = [*row.sound, *row.more, "-frames:v", str(FRAMES), "-t", f"{seconds:.6f}"]
-    ffmpeg(*inputs, *filters, *row.video, *tail, path)
+    ffmpeg(*inputs, *filters, *row.video, *tail, made)
+    if row.through:
+        ffmpeg("-i", made, "-c", "copy", "-r:v:0", row.rate, path)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from tests.matrix.films import Row
 
@@ -113,6 +114,33 @@ def _plain(codec: str, pixels: str, suffix: str, *options: str, **more: object) 
     return Row(f"{codec} {pixels} {suffix}", suffix, video, **row)  # type: ignore[arg-type]
 
 
+AAC, SMALL = ("-c:a", "aac"), ("-c:a", "pcm_s16le")
+MORE: tuple[tuple[Any, ...], ...] = (
+    ("mjpeg", "yuvj420p", {".mp4": AAC, ".mkv": SMALL}, "-q:v", "2"),
+    ("mjpeg", "yuvj420p", {".m4v": AAC}, "-q:v", "2", "-f", "mp4"),
+    ("mpeg2video", "yuv420p", {".mp4": AAC}, "-q:v", "2"),
+    ("mpeg2video", "yuv420p", {".m4v": AAC}, "-q:v", "2", "-f", "mp4"),
+    ("libx264", "yuv420p", {".m4v": AAC, ".avi": SMALL}),
+    ("libx265", "yuv420p", {".m4v": AAC}, "-x265-params", X265, "-f", "mp4"),
+    ("libsvtav1", "yuv420p", {".mkv": AAC}, "-preset", "12"),
+    ("libsvtav1", "yuv420p", {".m4v": AAC}, "-preset", "12", "-f", "mp4"),
+    ("libvpx-vp9", "yuv420p", {".mkv": AAC}, "-crf", "14", "-b:v", "0"),
+    ("libvpx-vp9", "yuv420p", {".m4v": AAC}, "-crf", "14", "-b:v", "0", "-f", "mp4"),
+    ("libvpx", "yuv420p", {".mkv": AAC}, "-b:v", "20M"),
+    ("mpeg4", "yuv420p", {".m4v": AAC, ".mov": AAC, ".mkv": AAC}, "-q:v", "2"),
+    ("r210", "gbrp10le", {".mov": PCM, ".mkv": PCM}),
+    ("rawvideo", "uyvy422", {".mov": PCM}),
+    ("rawvideo", "yuv420p", {".mkv": PCM}),
+    ("v410", "yuv444p10le", {".mov": PCM, ".mkv": PCM}),
+    ("cfhd", "yuv422p10le", {".mkv": PCM}),
+    ("dnxhd", "yuv422p", {".mkv": PCM}, "-profile:v", "dnxhr_hq", "-s", "256x144"),
+    ("huffyuv", "yuv422p", {".mkv": PCM}),
+    ("jpeg2000", "yuv422p10le", {".mkv": PCM}),
+    ("magicyuv", "yuv444p", {".mkv": PCM}),
+    ("png", "rgb24", {".mkv": PCM, ".avi": SMALL}),
+    ("ffv1", "yuv422p10le", {".avi": SMALL}),
+    ("v210", "yuv422p10le", {".avi": SMALL}),
+)
 ROWS: tuple[Row, ...] = (
     *(_prores(*entry, ".mov", fast=entry[0] in ("hq", "4444 alpha")) for entry in PRORES),
     _prores("hq", 3, "yuv422p10le", ".mkv"),
@@ -325,7 +353,7 @@ ROWS: tuple[Row, ...] = (
     _plain("mpeg4", "yuv420p", ".avi", "-q:v", "2"),
     _plain("wmv2", "yuv420p", ".avi", "-q:v", "2"),
     _plain("mpeg1video", "yuv420p", ".mkv", "-q:v", "2"),
-    _plain("v308", "yuv444p", ".mov", refused="dubkit cannot keep"),
+    _plain("v308", "yuv444p", ".mov"),
     _plain("tiff", "rgb24", ".mov", refused="cannot write tiff"),
     _plain(
         "libvpx-vp9",
@@ -556,6 +584,23 @@ ROWS: tuple[Row, ...] = (
         channels=6,
         sound=("-c:a", "ac3"),
     ),
+    *(
+        _plain(codec, pixels, suffix, *options, sound=sound)
+        for codec, pixels, places, *options in MORE
+        for suffix, sound in places.items()
+    ),
+    *(
+        Row(
+            f"prores {name} .mxf",
+            ".mxf",
+            ("-c:v", "prores_ks", "-profile:v", name, "-pix_fmt", pixels),
+            size=(1280, 720),
+            sound=PCM,
+            through=".mov",
+        )
+        for name, pixels in (("hq", "yuv422p10le"), ("lt", "yuv422p10le"), ("4444", "yuv444p10le"))
+    ),
+    _plain("dvvideo", "yuv420p", ".mxf", size=(720, 576), rate="25"),
     _avc_intra("100", "yuv422p10le", (1920, 1080)),
     _avc_intra("100", "yuv422p10le", (1280, 720)),
     _avc_intra("50", "yuv420p10le", (1440, 1080)),
