@@ -286,6 +286,9 @@ def encoding_for(info: VideoInfo, settings: GenerateSettings) -> Encoding:
     matrix = _matrix_loss(info, color, pixels)
     exact = _kind(source) == _kind(pixels) and (full == (color.range == FULL) or _is_rgb(pixels))
     losses = [*_losses(source, pixels), *matrix, *_range_loss(info, codec, pixels)]
+    if settings.codec == "source" and _kind(pixels)[1] < _kind(source)[1]:
+        near = "ffv1" if name in _MASTERS or _is_rgb(source) or info.alpha else "h265"
+        losses[0] += f" (--set generate.codec={near} keeps them)"
     losses += _hidden(info, name)
     options = codec.options(info, settings)
     if name in _SITED and "420" in pixels and info.siting not in ("", _IMPLIED.get(name)):

@@ -156,3 +156,20 @@ def test_pictures_that_state_nothing_of_chroma_lose_nothing() -> None:
     encoding = encoding_for(facts(), GenerateSettings(codec="vp9"))
     assert "chroma_sample_location" not in encoding.options
     assert container_losses(facts(), encoding, ".webm") == ()
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "near"),
+    [
+        ("vp9", "yuv422p10le", "h265"),
+        ("prores", "yuv444p12le", "ffv1"),
+        ("vp9", "gbrp12le", "ffv1"),
+    ],
+)
+def test_where_an_encoder_holds_less_depth_the_nearest_codec_that_holds_it_is_named(
+    codec: str, pixels: str, near: str
+) -> None:
+    info = replace(facts(pixels), codec=codec)
+    told = encoding_for(info, GenerateSettings()).losses[0]
+    assert told.endswith(f"(--set generate.codec={near} keeps them)")
+    assert encoding_for(info, GenerateSettings(codec=near)).losses == ()
