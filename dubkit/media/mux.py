@@ -102,6 +102,7 @@ def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> l
     arguments += ["-map_metadata", tags, "-map_chapters", tags, "-dn"]
     if parts.keep:
         arguments += ["-map_metadata:s:0", f"{_SOURCE}:s:{parts.info.video_stream}"]
+        arguments += ["-metadata:s:0", "alpha_mode="]  # a layer of its own, which is not written
     arguments += [
         *_picture(parts.info, parts.codec, out.suffix.lower()),
         *_dub(parts, out.suffix.lower()),

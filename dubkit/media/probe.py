@@ -313,7 +313,7 @@ def _describe(
         siting=_siting(stream) if "420" in frame.format.name else "",
         mastering=_mastering(frame),
         light=_light(frame),
-        hidden=tuple(sorted(_HIDDEN[kind] for kind in look.seen if kind in _HIDDEN)),
+        hidden=tuple(sorted({*_layers(stream), *(_HIDDEN[k] for k in look.seen if k in _HIDDEN)})),
     )
     first = look.first if wanted == "auto" else wanted.replace("none", "")
     if not first:
@@ -341,6 +341,12 @@ _HIDDEN = {
     SideType.S12M_TIMECODE: "time codes",
     SideType.AMBIENT_VIEWING_ENVIRONMENT: "ambient viewing environment",
 }
+
+
+def _layers(stream: VideoStream) -> tuple[str, ...]:
+    """What lies beside the coded pictures of WebM, where FFmpeg's own decoders do not look."""
+    names = {name.lower(): value for name, value in stream.metadata.items()}
+    return ("a layer of alpha",) if names.get("alpha_mode") == "1" else ()
 
 
 def _mastering(frame: VideoFrame) -> str:

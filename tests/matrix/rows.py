@@ -601,6 +601,11 @@ ROWS: tuple[Row, ...] = (
         for name, pixels in (("hq", "yuv422p10le"), ("lt", "yuv422p10le"), ("4444", "yuv444p10le"))
     ),
     _plain("dvvideo", "yuv420p", ".mxf", size=(720, 576), rate="25"),
+    _plain(
+        *("libvpx-vp9", "yuva420p", ".webm", "-crf", "14", "-b:v", "0"),
+        sound=("-c:a", "libopus"),
+        filters="format=yuva420p,colorchannelmixer=aa=0.5",
+    ),
     _avc_intra("100", "yuv422p10le", (1920, 1080)),
     _avc_intra("100", "yuv422p10le", (1280, 720)),
     _avc_intra("50", "yuv420p10le", (1440, 1080)),

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dubkit.config.schema import GenerateSettings
 from dubkit.errors import InputError
+from dubkit.media.codecs import encoding_for
 from dubkit.media.frames import FrameReader
 from dubkit.media.probe import constant_rate, probe
 from tests.clips import ffmpeg, film, timed_film, tone
@@ -312,3 +314,12 @@ def test_pictures_of_floating_point_are_refused_with_a_way_out(tmp_path: Path) -
     with pytest.raises(InputError) as caught:
         probe(path)
     assert caught.value.hint
+
+
+def test_alpha_in_a_layer_of_its_own_is_named_as_lost(tmp_path: Path) -> None:
+    alpha = ("-vf", "format=yuva420p", "-c:v", "libvpx-vp9", "-deadline", "realtime")
+    path = film(tmp_path / "film.webm", seconds=0.2, sound=False, video=alpha)
+    info, _ = probe(path)
+    assert info.hidden == ("a layer of alpha",)
+    told = encoding_for(info, GenerateSettings()).losses
+    assert told == ("a layer of alpha in the pictures is left out",)
