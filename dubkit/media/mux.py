@@ -102,7 +102,8 @@ def _arguments(parts: Parts, out: Path, covers: Sequence[tuple[Path, str]]) -> l
     arguments += ["-map_metadata", tags, "-map_chapters", tags, "-dn"]
     if parts.keep:
         arguments += ["-map_metadata:s:0", f"{_SOURCE}:s:{parts.info.video_stream}"]
-        arguments += ["-metadata:s:0", "alpha_mode="]  # a layer of its own, which is not written
+        if parts.codec in ("vp8", "vp9"):  # alpha is a layer of its own there, which is not written
+            arguments += ["-metadata:s:0", "alpha_mode="]
     arguments += [
         *_picture(parts.info, parts.codec, out.suffix.lower()),
         *_dub(parts, out.suffix.lower()),

@@ -313,7 +313,14 @@ def _describe(
         siting=_siting(stream) if "420" in frame.format.name else "",
         mastering=_mastering(frame),
         light=_light(frame),
-        hidden=tuple(sorted({*_layers(stream), *(_HIDDEN[k] for k in look.seen if k in _HIDDEN)})),
+        hidden=tuple(
+            sorted(
+                {
+                    *(() if opaque else _layers(stream)),
+                    *(_HIDDEN[k] for k in look.seen if k in _HIDDEN),
+                }
+            )
+        ),
     )
     first = look.first if wanted == "auto" else wanted.replace("none", "")
     if not first:
