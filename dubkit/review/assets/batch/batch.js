@@ -58,7 +58,7 @@ function start() {
   $("subtitle").textContent = [many(films, "film"), many(languages.length, "language"), many(FILMS.length, "job")].join(" · ");
   const ended = FILMS.filter((film) => film.state === "done" || film.state === "partial").length;
   $("figures").append(figure(`${ended} of ${FILMS.length}`, "jobs finished"), figure(FILMS.filter((film) => film.state === "failed").length, "jobs failed"), figure(count("dubbed") + count("warned"), "shots dubbed"),
-    figure(count("kept"), "refused"), figure(count("failed"), "shots failed"), figure(`${Math.round(100 * DATA.share)} %`, "of all shots done"));
+    figure(count("kept"), "shots refused"), figure(count("failed"), "shots failed"), figure(`${Math.round(100 * DATA.share)} %`, "of all shots done"));
   $("language").append(...languages.map((name) => h("option", {value: name}, name)));
   $("state").append(...ends.map((name) => h("option", {value: name}, ENDS[name])));
   $("legend").append(...BAR.map((state) => h("span", {}, h("i", {class: `block ${state}`, style: {background: "var(--state)"}}), STATE_NAMES[state])));
