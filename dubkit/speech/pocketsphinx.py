@@ -115,10 +115,8 @@ class PocketsphinxAligner:
     def _speech(
         self, track: Track, language: str, path: str, fitted: script_alignment.Fitted
     ) -> Speech:
-        audible = script_alignment.silence_inaudible(
-            fitted.phones, activity.dead_spans(track.level)
-        )
-        words, phonemes = script_alignment.tile(fitted.texts, audible, track.duration)
+        audible = sphinx_decoders.silence_inaudible(fitted.phones, activity.dead_spans(track.level))
+        words, phonemes = sphinx_decoders.tile(fitted.texts, audible, track.duration)
         return Speech(
             language=language,
             duration=track.duration,

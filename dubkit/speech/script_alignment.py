@@ -7,89 +7,15 @@ again, and both differences are reported: text that is not spoken, and sound tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import combinations, groupby
 
 import numpy as np
 
 from dubkit.errors import InputError, MissingDependency, UsageError
-from dubkit.records import SILENCE, Doubles, Mask, Phoneme, ScriptLine, SpokenLine, Word
+from dubkit.records import Doubles, Mask, ScriptLine, SpokenLine, Word
 from dubkit.speech import activity, g2p, phone_map, script_chunks, sphinx_decoders
-
-_ROUNDING = 1e-6  # seconds; what is shorter is rounding
-
-
-def silence_inaudible(
-    phones: sphinx_decoders.Phones, dead: Sequence[activity.Span]
-) -> sphinx_decoders.Phones:
-    """The phones without those in the inaudible spans ``dead`` (rising); phones that reach into one are shortened."""
-    audible: sphinx_decoders.Phones = []
-    at = 0
-    for symbol, start, end, word in phones:
-        while at < len(dead) and dead[at][1] <= start:
-            at += 1
-        kept = (start, end)
-        if at < len(dead) and symbol != SILENCE:
-            low, high = dead[at]
-            if low <= start < high:
-                kept = (min(high, end), end)
-            elif start < low < end:
-                kept = (start, low)
-        if kept[1] - kept[0] > 0.005:
-            audible.append((symbol, *kept, word))
-    return audible
-
-
-def tile(
-    texts: Sequence[str],
-    phones: sphinx_decoders.Phones,
-    duration: float,
-    scores: Sequence[float] | None = None,
-) -> tuple[tuple[Word, ...], tuple[Phoneme, ...]]:
-    """Words, and phonemes that tile ``0 .. duration``: gaps become silence, silences are joined.
-
-    Words without an audible phone are left out.
-    """
-    phonemes: list[Phoneme] = []
-    spans: dict[int, list[float]] = {}
-    order: list[int] = []
-    at = 0.0
-    for symbol, start, end, word in phones:
-        start, end = max(at, min(start, duration)), min(end, duration)
-        if end - start <= _ROUNDING:
-            continue
-        if start - at > _ROUNDING:
-            phonemes.append(Phoneme(SILENCE, at, start))
-        else:
-            start = at
-        if word is not None:
-            if word not in spans:
-                order.append(word)
-            spans.setdefault(word, [start, end])[1] = end
-        phonemes.append(Phoneme(symbol, start, end, None if word is None else len(order) - 1))
-        at = end
-    if duration - at > _ROUNDING:
-        phonemes.append(Phoneme(SILENCE, at, duration))
-    elif phonemes:
-        phonemes[-1] = replace(phonemes[-1], end=duration)
-    found = [1.0 if scores is None else scores[i] for i in order]
-    words = tuple(
-        Word(texts[i], spans[i][0], spans[i][1], score)
-        for i, score in zip(order, found, strict=True)
-    )
-    return words, _joined(phonemes)
-
-
-def _joined(phonemes: list[Phoneme]) -> tuple[Phoneme, ...]:
-    joined: list[Phoneme] = []
-    for phoneme in phonemes:
-        if joined and phoneme.symbol == SILENCE == joined[-1].symbol:
-            joined[-1] = Phoneme(SILENCE, joined[-1].start, phoneme.end)
-        else:
-            joined.append(phoneme)
-    return tuple(joined)
-
 
 WordFits = Doubles
 
@@ -110,6 +36,9 @@ _GAIN = 4.0  # of the mean fit of the rest where a sentence that is not spoken i
 _WHOLE = 0.8  # of a line's words, from which on all of it is spoken
 # words in a row that are reported as not spoken; other languages are aligned less reliably
 _MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
+_MOST_TRIES = 150  # alignments of sentences that were not found with stretches of sound
+_LEAST_STRETCH, _SHORT_PAUSE, _AROUND = 0.1, 0.25, 0.15  # seconds
+_PHONE_SECONDS = (0.045, 0.16)  # that a phone takes on average in what is spoken
 _MIN_UNEXPLAINED = 0.6  # seconds of loud sound without words that are reported
 _MAX_PHONE_SECONDS = 0.35  # seconds on average in one word: it was smeared over other sound
 _MIN_SHARE = 0.35  # of the words must be confirmed, else it is another script
@@ -186,7 +115,7 @@ class ScriptFitter:
         few = len(words) < _ENOUGH_WORDS
         if len(found.texts) < _MIN_SHARE * len(words) and not (trust or few):
             raise self._mismatch(score, len(found.texts), len(words), main)
-        spoken = spoken_lines(script, counts, _placed(found))
+        spoken = script_chunks.spoken_lines(script, counts, _placed(found))
         self._warn(found, spoken)
         return main, found, spoken
 
@@ -202,23 +131,107 @@ class ScriptFitter:
         limit, score = (_ALL, _MARGIN) if trust else self._limit(pieces)
         for piece in pieces:
             min_run = _MIN_RUN if all(not w.groups for w in piece.words) else _MIN_RUN_FOREIGN
-            for part in self._parts(piece, limit, min_run):
-                self._collect(found, self._retried(part, piece) if limit != _NONE else part)
+            parts = self._parts(piece, limit, min_run)
+            for part in self._looked_over(parts, piece):
+                self._collect(found, part)
         return found, score
 
-    def _retried(self, part: _Piece, piece: _Piece) -> _Piece:
-        """A part of a piece whose words are not confirmed, with them where they are whole lines that fit there better
-        than backward by far: some voices and sounds fit badly as they are.
+    def _looked_over(self, parts: list[_Piece], piece: _Piece) -> list[_Piece]:
+        """The parts of a piece, where each sentence that was not found whole is laid over the sound between its
+        neighbors: one that is not spoken, or sound that no sentence says, draws those beside it off their places.
         """
-        sentences = {word.sentence for word in part.words}
-        whole = sum(word.sentence in sentences for word in piece.words) == len(part.words)
-        if part.forced is not None or len(part.words) < _MIN_RUN or not whole:
-            return part
-        again = self._piece(part.start, part.end, part.words)
-        backward = self._piece(part.start, part.end, part.words[::-1])
-        if again.forced is None or backward.forced is None:
-            return part
-        return again if again.forced.fit - backward.forced.fit >= _MARGIN else part
+        whole = {n for n, words in _by_sentence(piece.words) if _is_found(words, parts)}
+        out: list[_Piece] = []
+        for good, run in groupby(parts, lambda p: all(w.sentence in whole for w in p.words)):
+            doubtful = list(run)
+            words = [word for part in doubtful for word in part.words]
+            if good and words:
+                out += doubtful
+                continue
+            found = self._laid(doubtful[0].start, doubtful[-1].end, words)
+            count = sum(len(part.words) for part in doubtful if part.forced is not None)
+            out += found if sum(len(p.words) for p in found if p.forced) > count else doubtful
+        return out
+
+    def _laid(self, start: float, end: float, words: list[phone_map.Spoken]) -> list[_Piece]:
+        """Parts from ``start`` to ``end`` with the sentences of ``words``, or pieces of them, that the sound says."""
+        stretches = _audible(self._track.spans, start, end)
+        sentences = [said for _, said in _by_sentence(words)]
+        spans = {
+            (first, last): sum(b - a for a, b in stretches[first:last])
+            for first, last in combinations(range(len(stretches) + 1), 2)
+        }
+        pieces: dict[script_chunks.Place, _Piece] = {}
+        tries = [
+            (number, span, some)
+            for number, said in enumerate(sentences)
+            for span, seconds in spans.items()
+            for some in [said, *_cuts(said)]
+            if _PHONE_SECONDS[0] <= seconds / sum(map(_size, some)) <= _PHONE_SECONDS[1]
+        ]
+        whole = [(n, span, some) for n, span, some in tries if len(some) == len(sentences[n])]
+        if len(whole) > _MOST_TRIES:
+            return []
+        self._try(whole, stretches, (start, end), pieces)
+        placed = script_chunks.best_places(list(pieces))
+        left = {
+            number: (
+                max((p.last for p in placed if p.sentence < number), default=0),
+                min((p.first for p in placed if p.sentence > number), default=len(stretches)),
+            )
+            for number in set(range(len(sentences))) - {p.sentence for p in placed}
+        }
+        cut = [
+            (n, span, some)
+            for n, span, some in tries
+            if n in left and len(some) < len(sentences[n])
+            if left[n][0] <= span[0] and span[1] <= left[n][1]
+        ]
+        self._try(cut[:_MOST_TRIES], stretches, (start, end), pieces)
+        chosen = [pieces[place] for place in script_chunks.best_places(list(pieces))]
+        return self._with_rest(start, end, words, chosen)
+
+    def _try(
+        self,
+        tries: Sequence[tuple[int, tuple[int, int], list[phone_map.Spoken]]],
+        stretches: Sequence[activity.Span],
+        within: activity.Span,
+        pieces: dict[script_chunks.Place, _Piece],
+    ) -> None:
+        """Keep those of ``tries`` (sentence, stretches, words) that are sure."""
+        for number, (first, last), words in tries:
+            low = max(within[0], stretches[first][0] - _AROUND)
+            high = min(within[1], stretches[last - 1][1] + _AROUND)
+            found = self._sure(low, high, words)
+            if found is not None:
+                value = sum(map(_size, words))
+                pieces[script_chunks.Place(number, first, last, value)] = found
+
+    def _sure(self, start: float, end: float, words: list[phone_map.Spoken]) -> _Piece | None:
+        """The piece, if both halves of its words fit there better than these words backward by far."""
+        piece = self._piece(start, end, words)
+        backward = self._piece(start, end, words[::-1]).forced if piece.forced else None
+        if piece.forced is None or backward is None:
+            return None
+        fits, middle = piece.forced.word_fits, (len(words) + 1) // 2
+        worse = min(np.median(fits[:middle]), np.median(fits[middle:]))
+        sure = piece.forced.fit - backward.fit >= _MARGIN and worse - backward.fit >= _MARGIN / 2
+        return piece if sure else None
+
+    @staticmethod
+    def _with_rest(
+        start: float, end: float, words: list[phone_map.Spoken], chosen: list[_Piece]
+    ) -> list[_Piece]:
+        """The ``chosen`` pieces, which follow one another, and between them the words and the sound that are left."""
+        out: list[_Piece] = []
+        at, left = start, list(words)
+        for piece in chosen:
+            first = left.index(piece.words[0])
+            if first or piece.start > at:
+                out.append(_Piece(at, piece.start, left[:first], None))
+            out.append(piece)
+            at, left = piece.end, left[first + len(piece.words) :]
+        return [*out, _Piece(at, end, left, None)]
 
     def _piece(self, start: float, end: float, words: list[phone_map.Spoken]) -> _Piece:
         forced = self._decoders.force(self._track.cut(start, end), words) if words else None
@@ -428,35 +441,6 @@ class ScriptFitter:
         )
 
 
-def spoken_lines(
-    script: Sequence[ScriptLine],
-    counts: Sequence[int],
-    placed: Iterable[tuple[int, float, float]],
-) -> tuple[SpokenLine, ...]:
-    """The lines of a script as they were found: ``counts`` of their words, and of every word that was ``placed`` the
-    number of its line, from 0, its start and its end.
-    """
-    times: dict[int, list[activity.Span]] = {}
-    for number, start, end in placed:
-        times.setdefault(number, []).append((start, end))
-    found = []
-    for number, (line, count) in enumerate(zip(script, counts, strict=True)):
-        spans = times.get(number, [])
-        found.append(
-            SpokenLine(
-                line.text,
-                line.number,
-                min((start for start, _ in spans), default=None),
-                max((end for _, end in spans), default=None),
-                min(1.0, len(spans) / count) if count else 0.0,
-                line.speaker,
-                line.on_screen,
-                line.language,
-            )
-        )
-    return tuple(found)
-
-
 def _placed(found: Fitted) -> Iterator[tuple[int, float, float]]:
     """Of every word that was found its line, start and end."""
     spans: dict[int, list[float]] = {}
@@ -478,6 +462,44 @@ def _numbered(noun: str, numbers: Sequence[int]) -> str:
     named = ", ".join(str(number) for number in numbers[:5])
     more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
     return f"{noun}{'' if len(numbers) == 1 else 's'} {named}{more}"
+
+
+def _by_sentence(
+    words: Sequence[phone_map.Spoken],
+) -> list[tuple[int, list[phone_map.Spoken]]]:
+    """The words of each sentence, with its number."""
+    return [(n, list(run)) for n, run in groupby(words, key=lambda word: word.sentence)]
+
+
+def _size(word: phone_map.Spoken) -> int:
+    """About how many phones a word has; the decoder's own dictionary does not say."""
+    return sum(map(len, word.groups)) or len(word.text)
+
+
+def _is_found(words: Sequence[phone_map.Spoken], parts: Sequence[_Piece]) -> bool:
+    """Whether all words of a sentence are found."""
+    number = words[0].sentence
+    return all(p.forced or all(w.sentence != number for w in p.words) for p in parts)
+
+
+def _audible(spans: Sequence[activity.Span], start: float, end: float) -> list[activity.Span]:
+    """The loud spans between two moments, those that a short pause parts made one."""
+    out: list[activity.Span] = []
+    for low, high in spans:
+        low, high = max(low, start), min(high, end)
+        if high - low < _LEAST_STRETCH:
+            continue
+        if out and low - out[-1][1] < _SHORT_PAUSE:
+            out[-1] = (out[-1][0], high)
+        else:
+            out.append((low, high))
+    return out
+
+
+def _cuts(words: list[phone_map.Spoken]) -> list[list[phone_map.Spoken]]:
+    """The beginnings and the ends of a sentence, of which the rest may not be spoken; longest first."""
+    cuts = range(len(words) - _MIN_RUN, _MIN_RUN - 1, -1)
+    return [part for cut in cuts for part in (words[:cut], words[-cut:])]
 
 
 def _is_confirmed(item: tuple[int, np.bool_]) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
 
-from dubkit.records import ScriptLine, Word
+from dubkit.records import ScriptLine, SpokenLine, Word
 from dubkit.speech import activity
 
 _SLACK = 0.8  # seconds that speech may begin before its line's time, or end after it
@@ -23,6 +23,31 @@ class Chunk:
     end: float
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A sentence that may be what is said in the stretches ``first`` to ``last`` (excluded), and what that explains."""
+
+    sentence: int
+    first: int
+    last: int
+    value: int
+
+
+def best_places(places: Sequence[Place]) -> list[Place]:
+    """Those that follow one another in the script and in the sound and together explain most, rising."""
+    ordered = sorted(places, key=lambda place: (place.last, place.sentence))
+    best: list[tuple[int, list[Place]]] = []
+    for place in ordered:
+        before = [
+            found
+            for found, other in zip(best, ordered, strict=False)
+            if other.last <= place.first and other.sentence < place.sentence
+        ]
+        value, chain = max(before, key=lambda found: found[0], default=(0, []))
+        best.append((value + place.value, [*chain, place]))
+    return max(best, key=lambda found: found[0], default=(0, []))[1]
 
 
 def match(script: Sequence[str], recognized: Sequence[str]) -> list[tuple[int, int]]:
@@ -192,3 +217,32 @@ def _cut(
             return center
     # no pause for 20 s: a clean boundary between two known words must do
     return middle if patience > 20.0 and right[0] >= left[1] - 0.02 else None
+
+
+def spoken_lines(
+    script: Sequence[ScriptLine],
+    counts: Sequence[int],
+    placed: Iterable[tuple[int, float, float]],
+) -> tuple[SpokenLine, ...]:
+    """The lines of a script as they were found: ``counts`` of their words, and of every word that was ``placed`` the
+    number of its line, from 0, its start and its end.
+    """
+    times: dict[int, list[activity.Span]] = {}
+    for number, start, end in placed:
+        times.setdefault(number, []).append((start, end))
+    found = []
+    for number, (line, count) in enumerate(zip(script, counts, strict=True)):
+        spans = times.get(number, [])
+        found.append(
+            SpokenLine(
+                line.text,
+                line.number,
+                min((start for start, _ in spans), default=None),
+                max((end for _, end in spans), default=None),
+                min(1.0, len(spans) / count) if count else 0.0,
+                line.speaker,
+                line.on_screen,
+                line.language,
+            )
+        )
+    return tuple(found)

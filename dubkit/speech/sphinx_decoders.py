@@ -1,4 +1,4 @@
-"""The four things pocketsphinx does for us, each on one short piece of sound.
+"""The four things pocketsphinx does for us, each on one short piece of sound, and its phones as phonemes of a dub.
 
 Its acoustic model, dictionary and language models are inside its wheel. A piece of sound is mono 16 kHz
 float; times in the results are seconds from the start of the piece.
@@ -7,7 +7,7 @@ float; times in the results are seconds from the start of the piece.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +16,11 @@ import numpy as np
 from pocketsphinx import Decoder, get_model_path
 from pocketsphinx.lm import ArpaBoLM
 
-from dubkit.records import SILENCE, Floats
+from dubkit.records import SILENCE, Floats, Phoneme, Word
 from dubkit.speech import activity, g2p, phone_map
 
 _HOP = 0.01  # seconds of a frame of the acoustic model
+_ROUNDING = 1e-6  # seconds; what is shorter is rounding
 
 Phones = list[tuple[str, float, float, int | None]]  # IPA or sil, start, end, word number
 Words = list[tuple[str, float, float]]
@@ -172,3 +173,72 @@ def _recognized(decoder: Decoder, samples: Floats) -> Words:
         for s in decoder.seg() or ()
         if s.word[0] not in "<[+"
     ]
+
+
+def silence_inaudible(phones: Phones, dead: Sequence[activity.Span]) -> Phones:
+    """The phones without those in the inaudible spans ``dead`` (rising); phones that reach into one are shortened."""
+    audible: Phones = []
+    at = 0
+    for symbol, start, end, word in phones:
+        while at < len(dead) and dead[at][1] <= start:
+            at += 1
+        kept = (start, end)
+        if at < len(dead) and symbol != SILENCE:
+            low, high = dead[at]
+            if low <= start < high:
+                kept = (min(high, end), end)
+            elif start < low < end:
+                kept = (start, low)
+        if kept[1] - kept[0] > 0.005:
+            audible.append((symbol, *kept, word))
+    return audible
+
+
+def tile(
+    texts: Sequence[str],
+    phones: Phones,
+    duration: float,
+    scores: Sequence[float] | None = None,
+) -> tuple[tuple[Word, ...], tuple[Phoneme, ...]]:
+    """Words, and phonemes that tile ``0 .. duration``: gaps become silence, silences are joined.
+
+    Words without an audible phone are left out.
+    """
+    phonemes: list[Phoneme] = []
+    spans: dict[int, list[float]] = {}
+    order: list[int] = []
+    at = 0.0
+    for symbol, start, end, word in phones:
+        start, end = max(at, min(start, duration)), min(end, duration)
+        if end - start <= _ROUNDING:
+            continue
+        if start - at > _ROUNDING:
+            phonemes.append(Phoneme(SILENCE, at, start))
+        else:
+            start = at
+        if word is not None:
+            if word not in spans:
+                order.append(word)
+            spans.setdefault(word, [start, end])[1] = end
+        phonemes.append(Phoneme(symbol, start, end, None if word is None else len(order) - 1))
+        at = end
+    if duration - at > _ROUNDING:
+        phonemes.append(Phoneme(SILENCE, at, duration))
+    elif phonemes:
+        phonemes[-1] = replace(phonemes[-1], end=duration)
+    found = [1.0 if scores is None else scores[i] for i in order]
+    words = tuple(
+        Word(texts[i], spans[i][0], spans[i][1], score)
+        for i, score in zip(order, found, strict=True)
+    )
+    return words, _joined(phonemes)
+
+
+def _joined(phonemes: list[Phoneme]) -> tuple[Phoneme, ...]:
+    joined: list[Phoneme] = []
+    for phoneme in phonemes:
+        if joined and phoneme.symbol == SILENCE == joined[-1].symbol:
+            joined[-1] = Phoneme(SILENCE, joined[-1].start, phoneme.end)
+        else:
+            joined.append(phoneme)
+    return tuple(joined)

@@ -26,10 +26,10 @@ from dubkit.engines import containment, registry
 from dubkit.errors import InputError, UsageError
 from dubkit.parallel.workers import cores
 from dubkit.records import DetectedLanguage, Floats, Phoneme, ScriptLine, Speech, Word
-from dubkit.speech import activity, g2p, script_alignment, script_chunks, sphinx_decoders
+from dubkit.speech import activity, g2p, script_chunks, sphinx_decoders
 from dubkit.speech.activity import Track
-from dubkit.speech.script_alignment import silence_inaudible, tile
 from dubkit.speech.script_chunks import Chunk
+from dubkit.speech.sphinx_decoders import silence_inaudible, tile
 from dubkit.weights import locate
 
 _FEW_LETTERS = 20
@@ -256,7 +256,7 @@ class WhisperxAligner:
             return speech
         numbers = [number for number, count in enumerate(counts) for _ in range(count)]
         placed = [(n, word.start, word.end) for n, word in zip(numbers, timed, strict=True)]
-        return replace(speech, lines=script_alignment.spoken_lines(script, counts, placed))
+        return replace(speech, lines=script_chunks.spoken_lines(script, counts, placed))
 
     def language_of(self, samples: Floats) -> DetectedLanguage | None:
         """See `engines.base.RecognizingAligner`."""

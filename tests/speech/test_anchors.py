@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
+
+from hypothesis import given, strategies as st
 
 from dubkit.records import ScriptLine, Word
-from dubkit.speech.script_chunks import chunks, line_times, match, recognized_times
+from dubkit.speech.script_chunks import (
+    Place,
+    best_places,
+    chunks,
+    line_times,
+    match,
+    recognized_times,
+)
 
 SCRIPT = list("abcdefghijkabcdl")
 
@@ -55,3 +64,26 @@ def test_no_cut_is_made_beside_a_word_of_unknown_time() -> None:
 def test_heard_times_are_those_of_the_matched_words() -> None:
     heard = [Word("x", 1.0, 2.0), Word("y", 3.0, 4.0)]
     assert recognized_times(3, [(0, 0), (2, 1)], heard) == [(1.0, 2.0), None, (3.0, 4.0)]
+
+
+places = st.builds(
+    lambda sentence, first, length, value: Place(sentence, first, first + length, value),
+    st.integers(0, 3), st.integers(0, 4), st.integers(1, 3), st.integers(1, 9),
+)  # fmt: skip
+
+
+def rises(chosen: list[Place]) -> bool:
+    return all(a.sentence < b.sentence and a.last <= b.first for a, b in pairwise(chosen))
+
+
+@given(st.lists(places, max_size=7, unique=True))
+def test_the_best_places_rise_in_script_and_sound_and_explain_most(found: list[Place]) -> None:
+    chosen = best_places(found)
+    assert rises(chosen)
+    every = (
+        list(some)
+        for count in range(len(found) + 1)
+        for some in combinations(sorted(found, key=lambda p: (p.sentence, p.first)), count)
+    )
+    most = max(sum(p.value for p in some) for some in every if rises(some))
+    assert sum(p.value for p in chosen) == most

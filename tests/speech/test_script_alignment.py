@@ -106,6 +106,38 @@ def test_subtitles_of_another_cut_are_laid_by_their_words(
     assert speech.words[0].start < 1.5
 
 
+@pytest.mark.parametrize("timed", [False, True], ids=["plain", "timed"])
+def test_a_line_that_goes_on_after_what_is_spoken_keeps_what_is(
+    aligner: PocketsphinxAligner, sentences: list[tuple[np.ndarray, str]], timed: bool
+) -> None:
+    texts = [text for _, text in sentences[:3]]
+    texts[1] = f"{texts[1]} the doctor says that it may take another week"
+    script = tuple(
+        ScriptLine(text, *((LENGTH * k + 0.5, LENGTH * k + 2.2) if timed else ()), number=k + 1)
+        for k, text in enumerate(texts)
+    )
+    samples = np.concatenate([sound for sound, _ in sentences[:3]])
+    first, second, third = aligner.align(samples, script, "en").lines
+    assert first.heard == third.heard == 1
+    assert 0.3 <= second.heard <= 0.6
+    assert second.start is not None
+    assert second.end is not None
+    assert LENGTH <= second.start < second.end <= 2 * LENGTH
+
+
+def test_sound_that_a_plain_script_lacks_takes_no_line_away(
+    aligner: PocketsphinxAligner, sentences: list[tuple[np.ndarray, str]]
+) -> None:
+    heard = [4, 3, 2, 1, 0]
+    for lost in heard[1:-1]:
+        speech = align(aligner, sentences, heard, [n for n in heard if n != lost], timed=False)
+        assert [line.heard for line in speech.lines] == [1, 1, 1, 1]
+        assert speech.lines[0].start is not None
+        assert speech.lines[-1].start is not None
+        assert speech.lines[0].start < LENGTH
+        assert speech.lines[-1].start > 4 * LENGTH
+
+
 HALF = "Good morning, ladies and gentlemen."
 SAID = "Today I would like to tell you how we waited for the train."
 NEVER = "My cousin bought seventeen purple elephants in the market and painted them all green."

@@ -7,8 +7,7 @@ from itertools import pairwise
 from hypothesis import given, strategies as st
 
 from dubkit.records import Phoneme, Word
-from dubkit.speech.script_alignment import silence_inaudible, tile
-from dubkit.speech.sphinx_decoders import Phones
+from dubkit.speech.sphinx_decoders import Phones, silence_inaudible, tile
 
 seconds = st.floats(-1, 11)
 phone = st.tuples(
