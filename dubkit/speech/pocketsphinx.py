@@ -40,7 +40,7 @@ class PocketsphinxAligner:
     def version(self) -> str:
         """Includes espeak-ng's, where it is installed: it decides how words are pronounced."""
         speaker = f"+espeak-ng-{espeak().version}" if available() else ""
-        return f"{package_version('pocketsphinx')}+4{speaker}"
+        return f"{package_version('pocketsphinx')}+5{speaker}"
 
     def align(
         self, samples: Floats, script: tuple[ScriptLine, ...] | None, language: str | None
