@@ -228,6 +228,9 @@ def _run(
 ) -> BatchResult:
     checked = chosen.checked
     ended: list[Outcome] = []
+    todo = [t for t in chosen.todo if not t.done and (not retry_failed or t.failed)]
+    frames = {item.entry.name: item.ready.frames for item in todo}
+    reporter.expect_jobs(lazy.schema.STAGE_NAMES, frames)
     try:
         result: BatchResult = lazy.batches.run_batch(
             chosen, reporter, retry_failed=retry_failed, skip_invalid=skip_invalid

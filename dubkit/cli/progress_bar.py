@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock, Thread
 from types import MappingProxyType
@@ -28,146 +27,22 @@ from rich.text import Text
 
 from dubkit.cli import events
 from dubkit.cli.console import printable, stderr_console, write_line
-from dubkit.progress import BatchProgress, ShotNames, in_words
+from dubkit.progress import (
+    BatchProgress,
+    Meter,
+    Overall,
+    ShotNames,
+    WholeBatch,
+    clock_text as clock_text,
+    in_words,
+)
 
 _WORDS = {"clips": "pieces", "tc": "checks", "sc": "checks"}
-
-
-@dataclass(slots=True)
-class Meter:
-    """Speed and time left of one stage. ``now`` values are seconds of any steady clock."""
-
-    units: int
-    current: int  # done before this run
-    frames: int  # to do in this run
-    begun: float
-    word: str = "shots"  # what the units are called
-    done_units: int = 0
-    done_frames: int = 0
-    failed: int = 0
-    live: Callable[[], int] = int  # frames done of units under way
-    latest: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.latest = self.begun
-
-    def advance(self, frames: int, failed: bool, now: float) -> None:
-        """Count one unit."""
-        self.done_units += 1
-        self.done_frames += frames
-        self.failed += failed
-        self.latest = now
-
-    @property
-    def finished(self) -> bool:
-        return self.current + self.done_units >= self.units
-
-    @property
-    def work(self) -> tuple[int, int]:
-        """(done, to do) in this run: frames where there are any, also of units under way, else units."""
-        if self.frames:
-            return min(self.frames, self.done_frames + self.live()), self.frames
-        return self.done_units, self.units - self.current
-
-    @property
-    def share(self) -> float:
-        """Of its work that is done, by this run or an earlier one, 0 to 1."""
-        done, todo = self.work
-        fresh = done / todo if todo else 1.0
-        kept = self.current / self.units if self.units else 1.0
-        return kept + (1 - kept) * min(fresh, 1.0)
-
-    @property
-    def speed(self) -> float | None:
-        """Frames a second; None before the first unit or without frames."""
-        spent = self.latest - self.begun
-        return self.done_frames / spent if self.done_frames and spent > 0 else None
-
-    def left(self, now: float) -> float | None:
-        """Seconds to go, None while unknown."""
-        done, todo = self.work
-        if not done:
-            return None
-        since = now if done > self.done_frames and self.frames else self.latest
-        seconds = (since - self.begun) * (todo - done) / done
-        return max(0.0, seconds - (now - since))
-
-    def describe(self, now: float) -> str:
-        """Return the state in words: ``3/8 shots, 51.2 frames/s, 0:14 left``."""
-        parts = [f"{self.current + self.done_units}/{self.units}"]
-        parts[0] += f" {self.word}" if self.units != 1 else ""
-        done, todo = self.work
-        if self.frames and self.done_frames < done < todo:
-            parts.append(f"{done} of {todo} frames")
-        if self.speed is not None:
-            parts.append(f"{self.speed:.1f} frames/s")
-        left = self.left(now)
-        if left is not None and not self.finished:
-            parts.append(f"{clock_text(left)} left")
-        if self.failed:
-            parts.append(f"{self.failed} failed")
-        return ", ".join(parts)
-
-
-# percent of a run's time, as measured on films of 10 and 60 seconds; only their ratios matter
-_SHARES = {
-    "probe": 2, "conform": 3, "shots": 9, "speech": 9, "faces": 30, "appearance": 5, "cast": 1, "adapt": 2,
-    "references": 1, "timing": 1, "generate": 34, "gate": 1, "stitch": 2,
-}  # fmt: skip
-_LEAST_SHARE = 0.05  # of a run, from which its time is estimated
-
-
-class Overall:
-    """How far a whole run is, by the estimated work of its stages. ``now`` values are seconds of any steady clock."""
-
-    def __init__(self, stages: Sequence[str], begun: float) -> None:
-        self.stages = stages
-        self.begun = begun
-        self.meters: dict[str, Meter] = {}
-
-    @property
-    def share(self) -> float:
-        """Of the run's work that is done, 0 to 1."""
-        done = sum(_SHARES.get(s, 1) * m.share for s, m in self.meters.items() if s in self.stages)
-        return done / sum(_SHARES.get(stage, 1) for stage in self.stages)
-
-    @property
-    def _kept(self) -> float:
-        """The share that an earlier run had done, as far as that is known."""
-        rows = (
-            (s, m.current / max(m.units, 1)) for s, m in self.meters.items() if s in self.stages
-        )
-        whole = sum(_SHARES.get(stage, 1) for stage in self.stages)
-        return sum(_SHARES.get(stage, 1) * part for stage, part in rows) / whole
-
-    def left(self, now: float) -> float | None:
-        """Seconds to go, as many as any stage under way has; None before there is enough to go by."""
-        fresh = self.share - self._kept
-        if fresh < _LEAST_SHARE:
-            return None
-        stages = (meter.left(now) for meter in list(self.meters.values()) if not meter.finished)
-        return max(
-            (now - self.begun) * (1 - self.share) / fresh, *(left or 0.0 for left in stages), 0.0
-        )
-
-    def describe(self, now: float) -> str:
-        """Return the state in words: ``42 %, 1:05 elapsed, about 1:30 left``."""
-        left = self.left(now)
-        rest = "" if left is None or self.share >= 1 else f", about {clock_text(left)} left"
-        return f"{self.share:.0%}, {clock_text(now - self.begun)} elapsed{rest}".replace("%", " %")
 
 
 def unit_word(stage: str) -> str:
     """Return what the units of a stage are called: shots, except in trainings."""
     return _WORDS.get(stage, "shots")
-
-
-def clock_text(seconds: float) -> str:
-    """Seconds as ``1:02:03`` or ``2:03``."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    minutes, secs = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 
 Clock = Callable[[], float]
@@ -183,6 +58,9 @@ class Reporter(BatchProgress, Protocol):
 
     def expect(self, stages: Sequence[str]) -> None:
         """These stages are to come: from here on the whole is reported too."""
+
+    def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
+        """These jobs of a batch are to come, with their frames of picture: the whole batch is reported too."""
 
     def emit(self, event: events.Event) -> None:
         """Report an event of the answer, for programs."""
@@ -212,6 +90,7 @@ class _Watching:
 
     under_way = UnderWay(dict, time.monotonic)
     _expected: Overall | None = None  # until the run ends
+    _batch: WholeBatch | None = None
     ended = False
 
     def stay_alive(self, show_alive: Callable[[], None]) -> None:
@@ -235,6 +114,9 @@ class _InWords(_Watching):
     names: ShotNames = MappingProxyType({})
 
     def expect(self, stages: Sequence[str]) -> None:
+        """Do nothing."""
+
+    def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
         """Do nothing."""
 
     def emit(self, event: events.Event) -> None:
@@ -263,18 +145,29 @@ class LineReporter(_InWords):
         self._last_line: dict[str, float] = {}
         self._console = stderr_console()
         self._printed = clock()
+        self._jobs: dict[str, LineReporter] = {}
 
     def expect(self, stages: Sequence[str]) -> None:
         """From here on, how far the whole run is stands in the lines of `show_alive`."""
         self._expected = Overall(stages, self._begun)
 
+    def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
+        """From here on, how far the whole batch is stands there too, and what its jobs do."""
+        self._expected = self._batch = WholeBatch(stages, frames, self._begun)
+
     def show_alive(self) -> None:
         """Print how far it is, where `ALIVE_EVERY` seconds brought no other line."""
-        now = self._clock()
+        now, jobs = self._clock(), list(self._jobs.values())
         parts = [self._expected.describe(now)] if self._expected else []
-        parts += [f"{s} {m.describe(now)}" for s, m in list(self._meters.items()) if not m.finished]
-        if parts and not self.ended and now - self._printed >= ALIVE_EVERY:
+        parts += [part for reporter in (self, *jobs) for part in reporter._stages(now)]
+        printed = max(reporter._printed for reporter in (self, *jobs))
+        if parts and not self.ended and now - printed >= ALIVE_EVERY:
             self._print("; ".join(parts))
+
+    def _stages(self, now: float) -> list[str]:
+        """What is under way."""
+        meters = list(self._meters.items())
+        return [f"{self._about}{s} {m.describe(now)}" for s, m in meters if not m.finished]
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Open a stage; print only what was kept, since the first line of work follows."""
@@ -304,10 +197,15 @@ class LineReporter(_InWords):
         self._print(f"job {number} of {count}: {name}")
         own = LineReporter(self._clock)
         own._begun, own._about = self._begun, f"{name}: "
+        own._expected = self._batch.begin(name, self._clock()) if self._batch else None
+        self._jobs[name] = own
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Print how it ended."""
+        self._jobs.pop(name, None)
+        if self._batch is not None:
+            self._batch.end(name)
         self._print(f"{name}: {state}{f': {error}' if error else ''}")
 
     def note(self, message: str) -> None:
@@ -383,10 +281,16 @@ class JsonReporter(_Watching):
         self._expected = Overall(stages, self._begun)
         self.stay_alive(self.show_alive)
 
+    def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
+        """From here on, ``progress`` events say how far the whole batch is."""
+        self._expected = self._batch = WholeBatch(stages, frames, self._begun)
+        self.stay_alive(self.show_alive)
+
     def show_alive(self) -> None:
-        """Write how far the run is, where that was not written for a while."""
+        """Write how far the run, or the batch, is, where that was not written for a while."""
         overall, now = self._expected, self._clock()
-        if overall is None or not overall.meters or now - self._reported < LINE_EVERY:
+        under_way = overall and (self._batch.jobs if self._batch else overall.meters)
+        if overall is None or not under_way or now - self._reported < LINE_EVERY or self._job:
             return
         self._reported = now
         left = overall.left(now)
@@ -425,10 +329,13 @@ class JsonReporter(_Watching):
         self._write(events.JobBegun(name, number, count))
         own = JsonReporter(self._clock)
         own._begun, own._job = self._begun, name
+        own._expected = self._batch.begin(name, self._clock()) if self._batch else None
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Write a ``job_end`` event."""
+        if self._batch is not None:
+            self._batch.end(name)
         self._write(events.JobEnded(name, cast(events.JobStatus, state), exit_code, error))
 
     def note(self, message: str) -> None:
@@ -506,8 +413,13 @@ class LiveReporter(_InWords):
 
     def expect(self, stages: Sequence[str]) -> None:
         """Add a bar for the whole run above those of its stages."""
-        overall = Overall(stages, time.monotonic())
+        overall = self._expected = Overall(stages, time.monotonic())
         self._overall = self.bars.add_task("whole run", total=1.0, meter=overall), overall
+
+    def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
+        """Add a bar for the whole batch above those of its jobs."""
+        self._batch = WholeBatch(stages, frames, time.monotonic())
+        self._overall = self.bars.add_task("whole batch", total=1.0, meter=self._batch), self._batch
 
     def _move_whole(self) -> None:
         if self._overall is not None:
@@ -526,9 +438,9 @@ class LiveReporter(_InWords):
         task = self.bars.add_task(f"{self._about}{stage}", total=total, meter=meter)
         self.bars.update(task, completed=current if units else total)  # add_task ends no bar
         self._meters[stage] = (task, meter)
-        if self._overall is not None:
-            self._overall[1].meters[stage] = meter
-            self._move_whole()
+        if self._expected is not None:
+            self._expected.meters[stage] = meter
+        self._move_whole()
 
     def _drop_finished(self) -> None:
         """Remove the bars of finished stages: with many jobs, a terminal has few lines."""
@@ -549,6 +461,7 @@ class LiveReporter(_InWords):
     def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
         """Return a reporter with bars of its own, which are removed when the job ends."""
         own = LiveReporter(self.bars.console, self.bars, f"{printable(name)}: ")
+        own._expected = self._batch.begin(name, time.monotonic()) if self._batch else None
         self._jobs[name] = own
         return own
 
@@ -556,6 +469,9 @@ class LiveReporter(_InWords):
         """Print how it ended, above the bars of the others."""
         for task, _ in self._jobs.pop(name)._meters.values():
             self.bars.remove_task(task)
+        if self._batch is not None:
+            self._batch.end(name)
+            self._move_whole()
         style = "green" if state == "done" else "red"
         text = f"{name}: {state}{f': {error}' if error else ''}"
         self.bars.console.print(text, style=style, markup=False, highlight=False)

@@ -95,7 +95,7 @@ class Line:
 
 def grid_text(name: str) -> str:
     """The sentence that the name of a GRID clip abbreviates: ``lbax4n``."""
-    command, color, preposition, letter, digit, adverb = name
+    command, color, preposition, letter, digit, adverb = tuple(name)
     return (
         f"{GRID['command'][command]} {GRID['color'][color]} {GRID['preposition'][preposition]} "
         f"{letter} {GRID['digit'][digit]} {GRID['adverb'][adverb]}"
@@ -175,8 +175,8 @@ def made(lines: list[Line], kind: str, timed: bool, random: np.random.Generator)
         texts[where] = f"{texts[where]} {rest[0].text.lower()}"
         spoken[where] = words / len(texts[where].split())
     script = tuple(
-        ScriptLine(text, *(span if timed else (None, None)), number=number + 1)
-        for number, (text, span) in enumerate(zip(texts, times, strict=True))
+        ScriptLine(text, begin if timed else None, end if timed else None, number=number)
+        for number, (text, (begin, end)) in enumerate(zip(texts, times, strict=True), 1)
     )
     return Trial(kind, np.concatenate(pieces), script, tuple(spoken), lost)
 
@@ -210,7 +210,7 @@ def main() -> None:
         for kind in KINDS:
             for number in range(given.trials):
                 trial = made(lines, kind, bool(number % 2), random)
-                row = {"voice": voice, "kind": kind, "timed": bool(number % 2)}
+                row: dict[str, object] = {"voice": voice, "kind": kind, "timed": bool(number % 2)}
                 try:
                     speech = aligner.align(trial.samples, trial.script, language)
                 except InputError as error:
@@ -232,10 +232,10 @@ def main() -> None:
                 given.out.write_text(
                     json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8"
                 )
-    for (kind, voice), (spoken, right, wrong, seen, lost, reported) in sums.items():
+    for (kind, voice), (spoken, right, wrong, seen, lost, told) in sums.items():
         sys.stdout.write(
             f"{kind:12s} {voice:5s} spoken lines found {right}/{spoken}, wrong lines seen {seen}/{wrong}, "
-            f"sound without a line reported {reported}/{lost}\n"
+            f"sound without a line reported {told}/{lost}\n"
         )
     every = np.array(list(sums.values())).sum(0)
     spoken, right, wrong, seen, lost, reported = every

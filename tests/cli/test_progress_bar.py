@@ -12,13 +12,11 @@ from dubkit.cli.progress_bar import (
     JsonReporter,
     LineReporter,
     LiveReporter,
-    Meter,
-    Overall,
     QuietReporter,
     Reporter,
-    clock_text,
     reporting,
 )
+from dubkit.progress import Meter, Overall, WholeBatch, clock_text
 
 
 class Clock:
@@ -239,6 +237,72 @@ def test_a_run_takes_no_less_than_a_stage_that_is_under_way() -> None:
     overall.meters["generate"] = slow = Meter(units=2, current=0, frames=100, begun=10.0)
     slow.advance(20, False, 110.0)
     assert overall.left(110.0) == slow.left(110.0) == pytest.approx(400)
+
+
+def test_a_batch_is_as_far_as_the_frames_of_its_jobs() -> None:
+    batch = WholeBatch(("faces", "generate"), {"short": 100, "long": 300}, begun=0.0)
+    assert batch.left(10.0) is None
+    short = batch.begin("short", 0.0)
+    short.meters["faces"] = Meter(units=1, current=0, frames=100, begun=0.0)
+    assert batch.share == 0
+    batch.end("short")
+    assert batch.share == pytest.approx(0.25)
+    assert batch.left(20.0) == pytest.approx(60.0)
+    long = batch.begin("long", 20.0)
+    long.meters["faces"] = Meter(units=1, current=1, frames=0, begun=20.0)
+    assert batch.share == pytest.approx(0.25 + 0.75 * long.share)
+    batch.end("long")
+    assert batch.describe(90.0) == "100 %, 1:30 elapsed"
+
+
+def test_a_long_silence_of_a_batch_is_broken_by_what_its_jobs_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    reporter = LineReporter(clock)
+    reporter.expect_jobs(("faces", "generate"), {"one": 100, "two": 100})
+    job = reporter.begin_job("one", 1, 2)
+    job.plan("faces", 2, 0, 100)
+    clock.now += 20
+    job.note("a fact")
+    clock.now += 20
+    reporter.show_alive()
+    clock.now += 20
+    reporter.show_alive()
+    reporter.end_job("one", "done", 0, None)
+    clock.now += 31
+    reporter.show_alive()
+    _, fact, alive, end, rest = capsys.readouterr().err.splitlines()
+    assert fact.endswith("one: a fact")
+    assert alive == " 1:00 0 %, 1:00 elapsed; one: faces 0/2 shots"
+    assert end.endswith("one: done")
+    assert rest == " 1:31 50 %, 1:31 elapsed, about 1:31 left"
+
+
+def test_programs_and_terminals_see_how_far_a_batch_is(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    events = JsonReporter(clock)
+    events.expect_jobs(("faces",), {"one": 100, "two": 100})
+    own = events.begin_job("one", 1, 2)
+    own.plan("faces", 1, 0, 100)
+    clock.now += 10
+    own.advance("faces", "0000000-0000100", 100, 1.0, None)
+    events.end_job("one", "done", 0, None)
+    events.show_alive()
+    events.finish(Result("done", 0))
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(r["share"], r.get("job")) for r in rows if r["event"] == "progress"] == [(0.5, None)]
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    live = LiveReporter(console)
+    live.expect_jobs(("faces",), {"one": 100, "two": 100})
+    live.begin_job("one", 1, 2).plan("faces", 1, 0, 100)
+    console.print(live.bars.get_renderable())
+    live.end_job("one", "done", 0, None)
+    console.print(live.bars.get_renderable())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "whole batch" in shown
+    assert "50 %" in shown
 
 
 def test_a_long_silence_is_broken_by_how_far_the_run_is(capsys: pytest.CaptureFixture[str]) -> None:

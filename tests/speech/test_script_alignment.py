@@ -113,7 +113,12 @@ def test_a_line_that_goes_on_after_what_is_spoken_keeps_what_is(
     texts = [text for _, text in sentences[:3]]
     texts[1] = f"{texts[1]} the doctor says that it may take another week"
     script = tuple(
-        ScriptLine(text, *((LENGTH * k + 0.5, LENGTH * k + 2.2) if timed else ()), number=k + 1)
+        ScriptLine(
+            text,
+            LENGTH * k + 0.5 if timed else None,
+            LENGTH * k + 2.2 if timed else None,
+            number=k + 1,
+        )
         for k, text in enumerate(texts)
     )
     samples = np.concatenate([sound for sound, _ in sentences[:3]])
