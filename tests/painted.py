@@ -92,7 +92,14 @@ def read(picture: NDArray[np.uint8]) -> list[tuple[int, Matrix, float, int]]:
         ys, xs = np.nonzero(inner)
         known = np.column_stack([xs, ys, np.ones(len(xs))])
         fit = np.linalg.lstsq(known, (picture[inner][:, :2] - 128.0) / LEVELS, rcond=None)[0]
-        found.append((number, invert(fit.T), float(np.median(opened[inner])), visible))
+        found.append(
+            (
+                number,
+                invert(np.asarray(fit.T, np.float64)),
+                float(np.median(opened[inner])),
+                visible,
+            )
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,11 +23,6 @@ from dubkit.media import container, probe
 from dubkit.pipeline.inputs import check_request
 from dubkit.pipeline.job import STAGES
 from dubkit.pipeline.request import RunRequest, likely_suffix, make_job
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 COLUMNS = ("video", "audio", "script", "cast", "verdicts", "language", "preset", "out", "stem.NAME")
 _FILES = ("video", "audio", "script", "cast", "verdicts")

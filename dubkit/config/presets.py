@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,11 +22,6 @@ from pydantic import BaseModel, ValidationError
 from dubkit.config.flags import FlagSetting, Settings
 from dubkit.config.schema import Config
 from dubkit.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Table = dict[str, Any]
 _LARGEST = 2**20  # bytes of a preset

@@ -248,8 +248,8 @@ def _pictures(
             points = align.apply(to_plane, face.landmarks[row]).astype(np.float32)
             sums.add(a, b, points, top)
             free = ~picture.lower_face(points, a.shape, REACH)
-        outside += np.count_nonzero(free)
-        same += np.count_nonzero((a == b) & free)
+        outside += int(np.count_nonzero(free))
+        same += int(np.count_nonzero((a == b) & free))
     rows = sums.measures()
     if errors:
         rows["psnr_frame"] = picture.psnr(float(np.mean(errors)))

@@ -8,7 +8,7 @@ to an entry of their own are another.
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,6 @@ from dubkit.config.schema import Section
 from dubkit.errors import InputError, UsageError, WorkError
 from dubkit.records import PERSON_NAME, TrackChoice
 from dubkit.work.store import read_record, write_record
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 PEOPLE = "people.json"
 KIND: Literal["dubkit-cast"] = "dubkit-cast"

@@ -236,7 +236,11 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
         with open_arrays(path) as stored:
             return [
                 replace(
-                    FaceTrack(n, int(start), *(stored[f"{n}_{name}"] for name in _ARRAYS)),
+                    FaceTrack(
+                        n,
+                        int(start),
+                        *[stored[f"{n}_{name}"] for name in _ARRAYS],
+                    ),
                     articulation=_known(stored.get(f"{n}_{_ARTICULATION}")),
                 )
                 for n, start in enumerate(stored["starts"])

@@ -409,7 +409,7 @@ def _compose_alike(
     mask = to_plane(patch.mask, from_mask, size)
     mask[mask > _WHOLE] = 1  # so that not even rounding depends on what was filmed there
     regions = [plane[inside] for plane in planes]
-    free = np.float32(1)
+    free: Floats | np.float32 = np.float32(1)
     if patch.kept is not None:
         free = 1 - patch.kept.on(group[0], inside[1].start, inside[0].start, mask.shape)
     mask *= free

@@ -248,7 +248,7 @@ def fade(usable: Mask, frames: int) -> Floats:
     A span that begins or ends with the shot does not fade there: a cut hides the change.
     """
     alpha = np.ones(len(usable), np.float32)
-    for k in np.flatnonzero(~usable):
+    for k in np.flatnonzero(~usable).tolist():
         low, high = max(0, k - frames), min(len(usable), k + frames + 1)
         ramp = np.abs(np.arange(low, high) - k) / (frames + 1)
         alpha[low:high] = np.minimum(alpha[low:high], ramp)

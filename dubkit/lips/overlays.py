@@ -502,7 +502,7 @@ class OverlayFinder:
             goes_on = (after >> 1) & 0x11  # the next frame's edge continues this one's
             truth = (marked & 0xCC) | (after & (goes_on * np.uint8(12)))
             truth &= (marked & 0x11) * np.uint8(12)
-            after = (marked & 0x33) | truth
+            after = np.asarray((marked & 0x33) | truth, np.uint8)
             if np.count_nonzero(after & _PROVEN) < LEAST:
                 continue
             maps = []

@@ -14,7 +14,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -152,7 +152,7 @@ def load_signer(certificate: Path | None, key: Path | None) -> Signer:
         private: Any = serialization.load_pem_private_key(secret, None)
     except (ValueError, TypeError) as error:
         raise InputError(f"{key} is not an unencrypted private key in PEM") from error
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     if not first.not_valid_before_utc <= now <= first.not_valid_after_utc:
         raise UsageError(
             f"the certificate {certificate} is valid from {first.not_valid_before_utc:%Y-%m-%d} "
@@ -191,7 +191,7 @@ def _test_signer() -> Signer:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     names = [
         x509.Name(

@@ -36,6 +36,7 @@ _GAIN = 4.0  # of the mean fit of the rest where a sentence that is not spoken i
 _WHOLE = 0.8  # of a line's words, from which on all of it is spoken
 # words in a row that are reported as not spoken; other languages are aligned less reliably
 _MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
+_FAR = 28.0  # the same for a sentence that is tried in several places: the best of them is better by chance too
 _MOST_TRIES = 150  # alignments of sentences that were not found with stretches of sound
 _LEAST_STRETCH, _SHORT_PAUSE, _AROUND = 0.1, 0.25, 0.15  # seconds
 _PHONE_SECONDS = (0.045, 0.16)  # that a phone takes on average in what is spoken
@@ -208,14 +209,14 @@ class ScriptFitter:
                 pieces[script_chunks.Place(number, first, last, value)] = found
 
     def _sure(self, start: float, end: float, words: list[phone_map.Spoken]) -> _Piece | None:
-        """The piece, if both halves of its words fit there better than these words backward by far."""
+        """The piece, if these words fit there better than backward by far, and both halves of them not badly."""
         piece = self._piece(start, end, words)
         backward = self._piece(start, end, words[::-1]).forced if piece.forced else None
         if piece.forced is None or backward is None:
             return None
         fits, middle = piece.forced.word_fits, (len(words) + 1) // 2
         worse = min(np.median(fits[:middle]), np.median(fits[middle:]))
-        sure = piece.forced.fit - backward.fit >= _MARGIN and worse - backward.fit >= _MARGIN / 2
+        sure = piece.forced.fit - backward.fit >= _FAR and worse - backward.fit >= _FAR / 2
         return piece if sure else None
 
     @staticmethod

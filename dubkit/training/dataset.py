@@ -187,7 +187,7 @@ def read_clip(path: Path) -> PreparedClip:
     """Read what `write_clip` wrote. Raises WorkError where it is missing or damaged."""
     try:
         with store.open_arrays(path) as stored:
-            arrays = {name: stored[name] for name in _ARRAYS}
+            arrays: dict[str, Any] = {name: stored[name] for name in _ARRAYS}
             ways = [way for way in PATHS if f"phonemes_{way}" in stored.files]
             phonemes = {way: _timed(str(stored[f"phonemes_{way}"])) for way in ways}
             stretches = stored["stretches"].tolist() if "stretches" in stored.files else []

@@ -71,7 +71,9 @@ def vary(samples: Floats, random: Random) -> tuple[Floats, float]:
     if random.random() < 0.6:
         noise = colored_noise(count, random.uniform(0, 0.6), random)
         ratio = 10 ** (-random.uniform(5, 30) / 10)
-        sound = sound + noise * np.sqrt(np.mean(sound**2) * ratio / max(np.mean(noise**2), 1e-12))
+        sound = sound + noise * np.sqrt(
+            np.mean(sound**2) * ratio / max(float(np.mean(noise**2)), 1e-12)
+        )
     return np.asarray(sound, np.float32), count / max(len(samples), 1)
 
 

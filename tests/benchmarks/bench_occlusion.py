@@ -91,7 +91,7 @@ def cover_up(video: Path, face: FaceTrack, kind: str, out: Path) -> NDArray[np.f
         for t, frame in enumerate(source.decode(video=0)):
             if t >= len(points):
                 break
-            picture = frame.to_ndarray(format="rgb24")
+            picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
             thing = thing or draw(kind, _skin(picture, points[t]), rng)
             wide = float(np.ptp(points[t][landmark_layout.OVAL, 0]))
             mouth = points[t][landmark_layout.LIPS].mean(0).astype(np.float64)

@@ -341,7 +341,7 @@ def speak(made: Watched, speech: dict[str, Any]) -> dict[str, float]:
     if shut:
         rows["closures"] = float(np.mean(shut))
     if labial and vowel:
-        rows["vowel_closure_ratio"] = float(np.mean(vowel) / max(np.mean(labial), 1e-6))
+        rows["vowel_closure_ratio"] = float(np.mean(vowel) / max(float(np.mean(labial)), 1e-6))
     if rest.any():
         rows["open_in_silence"] = float((gap[rest] > CLOSED).mean())
     return rows

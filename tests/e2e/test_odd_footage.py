@@ -89,7 +89,7 @@ def dub(film: Path, sound: str = "dub.wav", *flags: str) -> tuple[dict[str, obje
     return events[-1]["facts"], said
 
 
-def luma(path: Path) -> list[Picture]:
+def luma(path: Path) -> list[np.ndarray]:
     info, pts = probe(path)
     return [f.planes[0].copy() for f in FrameReader(path, info, pts).read(0, info.frames)]
 

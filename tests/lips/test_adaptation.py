@@ -176,7 +176,9 @@ def test_what_helps_nobody_is_not_kept(small: Articulator) -> None:
     timing = speech()
     noise = np.random.default_rng(0).normal(size=general(small, timing).shape)
     noise = noise.astype(np.float32)
-    ordinary = passage(timing, general(small, timing) + np.float32(0.8) * noise)
+    ordinary = passage(
+        timing, np.asarray(general(small, timing) + np.float32(0.8) * noise, np.float32)
+    )
     verdict = adaptation.tune(small, [ordinary])
     assert verdict.facts.before < 0.5
     assert verdict.term is None

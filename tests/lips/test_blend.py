@@ -110,7 +110,7 @@ def test_an_open_target_opens_the_mouth_in_the_picture() -> None:
 @pytest.mark.parametrize("depth", [10, 12])
 def test_deep_samples_stay_in_range_and_keep_their_precision(depth: int) -> None:
     picture, current, matrix = face_picture(50, 0, 120, 80)
-    deep = picture.astype(np.uint16) << (depth - 8)
+    deep = (picture.astype(np.uint16) << (depth - 8)).astype(np.uint16)
     made = deep.copy()
     blend.compose_patch([made], [matrix], patch_of(deep, current, with_gap(0.2), matrix), depth)
     assert made.dtype == np.uint16

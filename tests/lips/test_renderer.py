@@ -55,7 +55,7 @@ def film(pixel_format: str) -> list[Frame]:
     frames = []
     for t in range(FRAMES):
         picture = drawn(placed(SHAPES[t], SCALE, 0.05, SIZE / 2, SIZE / 3), SIZE, SIZE, seed=t)
-        whole = (picture.astype(np.uint16) << (layout.depth - 8)).astype(layout.sample_type)
+        whole: Any = (picture.astype(np.uint16) << (layout.depth - 8)).astype(layout.sample_type)
         chroma = whole[:: 1 << layout.shift[1], :: 1 << layout.shift[0]] // 8 + whole.dtype.type(50)
         planes = (whole, *[chroma] * (layout.planes - 1))
         nothing: Any = None

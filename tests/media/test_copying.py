@@ -193,6 +193,7 @@ def test_a_group_with_a_broken_packet_is_encoded_again_and_counted(
         packets = [(p.pos, p.size) for p in media.demux(video=0) if p.size]
     data = bytearray(source.read_bytes())
     at, size = packets[1]
+    assert at is not None
     data[at + 8 : at + size] = bytes(size - 8)
     source.write_bytes(data)
     made = dubbed(tmp_path, source, rest=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ RATE = 16000
 
 def write_sound(path: Path, samples: Floats, codec: str) -> Path:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        stream: Any = container.add_stream(codec, rate=RATE, layout="mono")
         block = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
         block.sample_rate, block.pts, block.time_base = RATE, 0, Fraction(1, RATE)
         resampler = av.AudioResampler(stream.format.name, "mono", RATE, stream.frame_size or None)

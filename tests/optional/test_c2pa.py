@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def certificate(
     made: Any = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else None
     made = made or ec.generate_private_key({"p256": ec.SECP256R1(), "k1": ec.SECP256K1()}[kind])
     now, name = (
-        datetime.now(timezone.utc),
+        datetime.now(UTC),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, kind)]),
     )
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)

@@ -111,7 +111,8 @@ def pictures(path: Path) -> list[np.ndarray]:
     depth16 = frames[0].format.components[0].bits > 8
     kind = np.uint16 if depth16 else np.uint8
     return [
-        np.frombuffer(f.planes[0], kind).reshape(f.height, -1)[:, : f.width].copy() for f in frames
+        np.frombuffer(bytes(f.planes[0]), kind).reshape(f.height, -1)[:, : f.width].copy()
+        for f in frames
     ]
 
 

@@ -72,7 +72,7 @@ def labeled_clips(data: Path, labels: Path) -> Iterator[Labeled]:
         with av.open(str(data / row["file"])) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 if index in keep and np.isfinite(points[index]).all():
-                    picture = frame.to_ndarray(format="rgb24")
+                    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                     validation = row["split"] == "val"
                     yield Labeled(picture, points[index], row["set"], row["person"], validation)
 

@@ -50,7 +50,7 @@ def frames_of(path: Path) -> Iterator[Picture]:
     """All pictures of a clip or still, upright, as the teacher saw them."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
 def locate(

@@ -78,9 +78,9 @@ def learn(causes: np.ndarray, moving: np.ndarray, weights: np.ndarray) -> dict[s
     sys.stderr.write(f"variance kept by {COEFFICIENTS} coefficients: {kept:.4f}\n")
     vectors = vectors[:COEFFICIENTS]
     return {
-        "decode": np.float32(spread[:, None] * vectors / metric),
+        "decode": np.asarray(spread[:, None] * vectors / metric, np.float32),
         "encode": np.ascontiguousarray(np.float32((vectors * metric / spread[:, None]).T)),
-        "pose": np.float32(effect),
+        "pose": np.asarray(effect, np.float32),
     }
 
 
