@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,11 +236,7 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
         with open_arrays(path) as stored:
             return [
                 replace(
-                    FaceTrack(
-                        n,
-                        int(start),
-                        *[stored[f"{n}_{name}"] for name in _ARRAYS],
-                    ),
+                    FaceTrack(n, int(start), *_arrays(stored, n)),
                     articulation=_known(stored.get(f"{n}_{_ARTICULATION}")),
                 )
                 for n, start in enumerate(stored["starts"])
@@ -249,6 +245,10 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
         raise WorkError(
             f"the work file {path} cannot be read: {error}", hint="run again with --force faces"
         ) from error
+
+
+def _arrays(stored: Mapping[str, Any], number: int) -> Iterator[Any]:
+    return (stored[f"{number}_{name}"] for name in _ARRAYS)
 
 
 def _known(stored: np.ndarray | None) -> float | None:

@@ -37,6 +37,7 @@ _WHOLE = 0.8  # of a line's words, from which on all of it is spoken
 # words in a row that are reported as not spoken; other languages are aligned less reliably
 _MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
 _FAR = 28.0  # the same for a sentence that is tried in several places: the best of them is better by chance too
+_LEAST_CUT = 4  # words of a piece of a sentence that is tried
 _MOST_TRIES = 150  # alignments of sentences that were not found with stretches of sound
 _LEAST_STRETCH, _SHORT_PAUSE, _AROUND = 0.1, 0.25, 0.15  # seconds
 _PHONE_SECONDS = (0.045, 0.16)  # that a phone takes on average in what is spoken
@@ -133,11 +134,11 @@ class ScriptFitter:
         for piece in pieces:
             min_run = _MIN_RUN if all(not w.groups for w in piece.words) else _MIN_RUN_FOREIGN
             parts = self._parts(piece, limit, min_run)
-            for part in self._looked_over(parts, piece):
+            for part in self._looked_over(parts, piece, cut=limit != _NONE):
                 self._collect(found, part)
         return found, score
 
-    def _looked_over(self, parts: list[_Piece], piece: _Piece) -> list[_Piece]:
+    def _looked_over(self, parts: list[_Piece], piece: _Piece, *, cut: bool) -> list[_Piece]:
         """The parts of a piece, where each sentence that was not found whole is laid over the sound between its
         neighbors: one that is not spoken, or sound that no sentence says, draws those beside it off their places.
         """
@@ -149,13 +150,15 @@ class ScriptFitter:
             if good and words:
                 out += doubtful
                 continue
-            found = self._laid(doubtful[0].start, doubtful[-1].end, words)
+            found = self._laid(doubtful[0].start, doubtful[-1].end, words, cut=cut)
             count = sum(len(part.words) for part in doubtful if part.forced is not None)
             out += found if sum(len(p.words) for p in found if p.forced) > count else doubtful
         return out
 
-    def _laid(self, start: float, end: float, words: list[phone_map.Spoken]) -> list[_Piece]:
-        """Parts from ``start`` to ``end`` with the sentences of ``words``, or pieces of them, that the sound says."""
+    def _laid(
+        self, start: float, end: float, words: list[phone_map.Spoken], *, cut: bool
+    ) -> list[_Piece]:
+        """Parts from ``start`` to ``end`` with the sentences of ``words`` that the sound says, or, ``cut``, pieces."""
         stretches = _audible(self._track.spans, start, end)
         sentences = [said for _, said in _by_sentence(words)]
         spans = {
@@ -167,7 +170,7 @@ class ScriptFitter:
             (number, span, some)
             for number, said in enumerate(sentences)
             for span, seconds in spans.items()
-            for some in [said, *_cuts(said)]
+            for some in [said, *(_cuts(said) if cut else ())]
             if _PHONE_SECONDS[0] <= seconds / sum(map(_size, some)) <= _PHONE_SECONDS[1]
         ]
         whole = [(n, span, some) for n, span, some in tries if len(some) == len(sentences[n])]
@@ -182,13 +185,13 @@ class ScriptFitter:
             )
             for number in set(range(len(sentences))) - {p.sentence for p in placed}
         }
-        cut = [
+        pieces_of = [
             (n, span, some)
             for n, span, some in tries
             if n in left and len(some) < len(sentences[n])
             if left[n][0] <= span[0] and span[1] <= left[n][1]
         ]
-        self._try(cut[:_MOST_TRIES], stretches, (start, end), pieces)
+        self._try(pieces_of[:_MOST_TRIES], stretches, (start, end), pieces)
         chosen = [pieces[place] for place in script_chunks.best_places(list(pieces))]
         return self._with_rest(start, end, words, chosen)
 
@@ -499,7 +502,7 @@ def _audible(spans: Sequence[activity.Span], start: float, end: float) -> list[a
 
 def _cuts(words: list[phone_map.Spoken]) -> list[list[phone_map.Spoken]]:
     """The beginnings and the ends of a sentence, of which the rest may not be spoken; longest first."""
-    cuts = range(len(words) - _MIN_RUN, _MIN_RUN - 1, -1)
+    cuts = range(len(words) - _LEAST_CUT, _LEAST_CUT - 1, -1)
     return [part for cut in cuts for part in (words[:cut], words[-cut:])]
 
 
