@@ -135,6 +135,11 @@ class Overall:
         self.meters: dict[str, Meter] = {}
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any work has begun."""
+        return bool(self.meters)
+
+    @property
     def share(self) -> float:
         """Of the run's work that is done, 0 to 1."""
         done = sum(_SHARES.get(s, 1) * m.share for s, m in self.meters.items() if s in self.stages)
@@ -182,6 +187,11 @@ class WholeBatch(Overall):
     def end(self, name: str) -> None:
         """The job ended, however."""
         self.jobs[name] = Overall((), self.begun)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any job has begun."""
+        return bool(self.jobs)
 
     @property
     def share(self) -> float:

@@ -118,9 +118,7 @@ class VideoInfo:
     tag: str = ""  # of four letters, in the container
     bit_rate: int = 0  # of the pictures, 0: not known
     intra: bool = False  # every frame stands for itself
-    siting: str = (
-        ""  # where chroma of 4:2:0 is stated to lie, as FFmpeg names it; empty: not stated
-    )
+    siting: str = ""  # where chroma of 4:2:0 lies, as FFmpeg names it; empty: not stated
     mastering: str = ""  # HDR10 mastering display as x265 writes it
     light: str = ""  # HDR10 content light level: most, mean
     hidden: tuple[str, ...] = ()  # what else the pictures carry: captions, AFD, HDR10+ ...

@@ -82,6 +82,10 @@ class Batch:
     record_file: Path
     record: jobs.BatchRecord
 
+    def left(self, *, retry_failed: bool) -> list[Todo]:
+        """The jobs that a run would do."""
+        return [t for t in self.todo if not t.done and (not retry_failed or t.failed)]
+
     @property
     def frames_a_second(self) -> float | None:
         """Speed of this batch's finished jobs, with as many workers as now; None before there are any."""
@@ -134,7 +138,7 @@ def run_batch(
         )
     states = _JobStates(batch, progress)
     skipped = tuple(t.entry.name for t in batch.todo if t.done)
-    work = in_turn([t for t in batch.todo if not t.done and (not retry_failed or t.failed)])
+    work = in_turn(batch.left(retry_failed=retry_failed))
     try:
         with closing(run_jobs(states.jobs(work), batch.checked.parallel, cancel)) as jobs:
             for job in jobs:

@@ -228,8 +228,8 @@ def _run(
 ) -> BatchResult:
     checked = chosen.checked
     ended: list[Outcome] = []
-    todo = [t for t in chosen.todo if not t.done and (not retry_failed or t.failed)]
-    frames = {item.entry.name: item.ready.frames for item in todo}
+    left = chosen.left(retry_failed=retry_failed)
+    frames = {item.entry.name: item.ready.frames for item in left}
     reporter.expect_jobs(lazy.schema.STAGE_NAMES, frames)
     try:
         result: BatchResult = lazy.batches.run_batch(

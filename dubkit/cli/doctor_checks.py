@@ -107,8 +107,6 @@ def _packages() -> Iterator[Check]:
     for requirement in requirements:
         text, _, marker = requirement.partition(";")
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
-        if extra is None and "python_version" in marker:
-            continue  # stands in for a part of newer Pythons
         name = re.split(r"[^\w.-]", text.strip())[0]
         if name not in listed and (extra is None or extra[1] not in DEVELOPER_EXTRAS):
             listed.add(name)

@@ -90,8 +90,15 @@ class _Watching:
 
     under_way = UnderWay(dict, time.monotonic)
     _expected: Overall | None = None  # until the run ends
-    _batch: WholeBatch | None = None
     ended = False
+
+    def _job_begins(self, name: str, now: float) -> Overall | None:
+        """How far a job of the whole batch is, where that is reported."""
+        return self._expected.begin(name, now) if isinstance(self._expected, WholeBatch) else None
+
+    def _job_ends(self, name: str) -> None:
+        if isinstance(self._expected, WholeBatch):
+            self._expected.end(name)
 
     def stay_alive(self, show_alive: Callable[[], None]) -> None:
         """Until the command ends, call ``show_alive`` every second in a thread of its own."""
@@ -153,7 +160,7 @@ class LineReporter(_InWords):
 
     def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
         """From here on, how far the whole batch is stands there too, and what its jobs do."""
-        self._expected = self._batch = WholeBatch(stages, frames, self._begun)
+        self._expected = WholeBatch(stages, frames, self._begun)
 
     def show_alive(self) -> None:
         """Print how far it is, where `ALIVE_EVERY` seconds brought no other line."""
@@ -197,15 +204,14 @@ class LineReporter(_InWords):
         self._print(f"job {number} of {count}: {name}")
         own = LineReporter(self._clock)
         own._begun, own._about = self._begun, f"{name}: "
-        own._expected = self._batch.begin(name, self._clock()) if self._batch else None
+        own._expected = self._job_begins(name, self._clock())
         self._jobs[name] = own
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Print how it ended."""
         self._jobs.pop(name, None)
-        if self._batch is not None:
-            self._batch.end(name)
+        self._job_ends(name)
         self._print(f"{name}: {state}{f': {error}' if error else ''}")
 
     def note(self, message: str) -> None:
@@ -283,14 +289,15 @@ class JsonReporter(_Watching):
 
     def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
         """From here on, ``progress`` events say how far the whole batch is."""
-        self._expected = self._batch = WholeBatch(stages, frames, self._begun)
+        self._expected = WholeBatch(stages, frames, self._begun)
         self.stay_alive(self.show_alive)
 
     def show_alive(self) -> None:
         """Write how far the run, or the batch, is, where that was not written for a while."""
         overall, now = self._expected, self._clock()
-        under_way = overall and (self._batch.jobs if self._batch else overall.meters)
-        if overall is None or not under_way or now - self._reported < LINE_EVERY or self._job:
+        if self._job or overall is None or not overall.has_begun:
+            return
+        if now - self._reported < LINE_EVERY:
             return
         self._reported = now
         left = overall.left(now)
@@ -329,13 +336,12 @@ class JsonReporter(_Watching):
         self._write(events.JobBegun(name, number, count))
         own = JsonReporter(self._clock)
         own._begun, own._job = self._begun, name
-        own._expected = self._batch.begin(name, self._clock()) if self._batch else None
+        own._expected = self._job_begins(name, self._clock())
         return own
 
     def end_job(self, name: str, state: str, exit_code: int, error: str | None) -> None:
         """Write a ``job_end`` event."""
-        if self._batch is not None:
-            self._batch.end(name)
+        self._job_ends(name)
         self._write(events.JobEnded(name, cast(events.JobStatus, state), exit_code, error))
 
     def note(self, message: str) -> None:
@@ -409,22 +415,21 @@ class LiveReporter(_InWords):
         self._about = about
         self._jobs: dict[str, LiveReporter] = {}
         self._meters: dict[str, tuple[TaskID, Meter]] = {}
-        self._overall: tuple[TaskID, Overall] | None = None
+        self._whole: TaskID | None = None  # the bar of the whole run or batch
 
     def expect(self, stages: Sequence[str]) -> None:
         """Add a bar for the whole run above those of its stages."""
-        overall = self._expected = Overall(stages, time.monotonic())
-        self._overall = self.bars.add_task("whole run", total=1.0, meter=overall), overall
+        self._expected = Overall(stages, time.monotonic())
+        self._whole = self.bars.add_task("whole run", total=1.0, meter=self._expected)
 
     def expect_jobs(self, stages: Sequence[str], frames: Mapping[str, int]) -> None:
         """Add a bar for the whole batch above those of its jobs."""
-        self._batch = WholeBatch(stages, frames, time.monotonic())
-        self._overall = self.bars.add_task("whole batch", total=1.0, meter=self._batch), self._batch
+        self._expected = WholeBatch(stages, frames, time.monotonic())
+        self._whole = self.bars.add_task("whole batch", total=1.0, meter=self._expected)
 
     def _move_whole(self) -> None:
-        if self._overall is not None:
-            task, overall = self._overall
-            self.bars.update(task, completed=overall.share)
+        if self._whole is not None and self._expected is not None:
+            self.bars.update(self._whole, completed=self._expected.share)
 
     def plan(self, stage: str, units: int, current: int, frames: int) -> None:
         """Add a bar, or restart it when a stage is planned again."""
@@ -461,7 +466,7 @@ class LiveReporter(_InWords):
     def begin_job(self, name: str, number: int, count: int) -> LiveReporter:
         """Return a reporter with bars of its own, which are removed when the job ends."""
         own = LiveReporter(self.bars.console, self.bars, f"{printable(name)}: ")
-        own._expected = self._batch.begin(name, time.monotonic()) if self._batch else None
+        own._expected = self._job_begins(name, time.monotonic())
         self._jobs[name] = own
         return own
 
@@ -469,9 +474,8 @@ class LiveReporter(_InWords):
         """Print how it ended, above the bars of the others."""
         for task, _ in self._jobs.pop(name)._meters.values():
             self.bars.remove_task(task)
-        if self._batch is not None:
-            self._batch.end(name)
-            self._move_whole()
+        self._job_ends(name)
+        self._move_whole()
         style = "green" if state == "done" else "red"
         text = f"{name}: {state}{f': {error}' if error else ''}"
         self.bars.console.print(text, style=style, markup=False, highlight=False)

@@ -442,12 +442,8 @@ def _losses(source: str, pixels: str) -> list[str]:
 # which codecs can state where chroma lies, and in what: pictures, or the header of Matroska alone
 _SITED_IN = {"ffv1": (".mkv",), "vp8": (".mkv", ".webm")}
 _SITED = ("h264", "hevc", "av1", *_SITED_IN)
-_IMPLIED = {
-    "h264": "left",
-    "hevc": "left",
-    "mjpeg": "center",
-    "dvvideo": "topleft",
-}  # if nothing is
+# where it lies by their standards if that is not stated
+_IMPLIED = {"h264": "left", "hevc": "left", "mjpeg": "center", "dvvideo": "topleft"}
 
 
 def states_siting(info: VideoInfo, encoding: Encoding, suffix: str) -> bool:

@@ -1,8 +1,9 @@
 """Align a script with a dub by the embedded acoustic model, and find where the two differ.
 
 Long tracks are cut first: timed scripts between their lines, plain ones where words of the script were recognized. In
-each piece all words are aligned; words that the sound does not confirm are taken from the piece, the rest is aligned
-again, and both differences are reported: text that is not spoken, and sound that is not in the text.
+each piece all words are aligned; what the sound does not confirm is taken from it, and the rest is aligned again.
+Sentences that were not found are then laid over the sound between their neighbors. Both differences are reported: text
+that is not spoken, and sound that is not in the text.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _WORSE = 22.0
 _MARGIN = (
     20.0  # a right script fits better than its words backward by this at least (measured: 37 to 80)
 )
+_FAR = 28.0  # a sentence that is tried in several places by this: the best of them is better by chance too
 _LEVEL_PERCENTILE, _RIGHT_PERCENTILE = (
     70,
     85,
@@ -36,7 +38,6 @@ _GAIN = 4.0  # of the mean fit of the rest where a sentence that is not spoken i
 _WHOLE = 0.8  # of a line's words, from which on all of it is spoken
 # words in a row that are reported as not spoken; other languages are aligned less reliably
 _MIN_RUN, _MIN_RUN_FOREIGN = 3, 5
-_FAR = 28.0  # the same for a sentence that is tried in several places: the best of them is better by chance too
 _LEAST_CUT = 4  # words of a piece of a sentence that is tried
 _MOST_TRIES = 150  # alignments of sentences that were not found with stretches of sound
 _LEAST_STRETCH, _SHORT_PAUSE, _AROUND = 0.1, 0.25, 0.15  # seconds
@@ -146,10 +147,10 @@ class ScriptFitter:
         out: list[_Piece] = []
         for good, run in groupby(parts, lambda p: all(w.sentence in whole for w in p.words)):
             doubtful = list(run)
-            words = [word for part in doubtful for word in part.words]
-            if good and words:
+            if good:
                 out += doubtful
                 continue
+            words = [word for part in doubtful for word in part.words]
             found = self._laid(doubtful[0].start, doubtful[-1].end, words, cut=cut)
             count = sum(len(part.words) for part in doubtful if part.forced is not None)
             out += found if sum(len(p.words) for p in found if p.forced) > count else doubtful
@@ -165,7 +166,6 @@ class ScriptFitter:
             (first, last): sum(b - a for a, b in stretches[first:last])
             for first, last in combinations(range(len(stretches) + 1), 2)
         }
-        pieces: dict[script_chunks.Place, _Piece] = {}
         tries = [
             (number, span, some)
             for number, said in enumerate(sentences)
@@ -176,7 +176,7 @@ class ScriptFitter:
         whole = [(n, span, some) for n, span, some in tries if len(some) == len(sentences[n])]
         if len(whole) > _MOST_TRIES:
             return []
-        self._try(whole, stretches, (start, end), pieces)
+        pieces = self._sure_ones(whole, stretches, (start, end))
         placed = script_chunks.best_places(list(pieces))
         left = {
             number: (
@@ -191,18 +191,18 @@ class ScriptFitter:
             if n in left and len(some) < len(sentences[n])
             if left[n][0] <= span[0] and span[1] <= left[n][1]
         ]
-        self._try(pieces_of[:_MOST_TRIES], stretches, (start, end), pieces)
+        pieces |= self._sure_ones(pieces_of[:_MOST_TRIES], stretches, (start, end))
         chosen = [pieces[place] for place in script_chunks.best_places(list(pieces))]
         return self._with_rest(start, end, words, chosen)
 
-    def _try(
+    def _sure_ones(
         self,
         tries: Sequence[tuple[int, tuple[int, int], list[phone_map.Spoken]]],
         stretches: Sequence[activity.Span],
         within: activity.Span,
-        pieces: dict[script_chunks.Place, _Piece],
-    ) -> None:
-        """Keep those of ``tries`` (sentence, stretches, words) that are sure."""
+    ) -> dict[script_chunks.Place, _Piece]:
+        """Those of ``tries`` (sentence, stretches, words) that are sure."""
+        pieces: dict[script_chunks.Place, _Piece] = {}
         for number, (first, last), words in tries:
             low = max(within[0], stretches[first][0] - _AROUND)
             high = min(within[1], stretches[last - 1][1] + _AROUND)
@@ -210,6 +210,7 @@ class ScriptFitter:
             if found is not None:
                 value = sum(map(_size, words))
                 pieces[script_chunks.Place(number, first, last, value)] = found
+        return pieces
 
     def _sure(self, start: float, end: float, words: list[phone_map.Spoken]) -> _Piece | None:
         """The piece, if these words fit there better than backward by far, and both halves of them not badly."""

@@ -1,6 +1,6 @@
 """Cut people into shots of other crops, light and mirror, group the film's cast, and count merges and splits.
 
-    python tests/benchmarks/cast_groups.py DATA OUT [--sets judge_talkvid,judge_lrs3] [--people N]
+    python -m tests.benchmarks.cast_groups DATA OUT [--sets judge_talkvid,judge_lrs3] [--people N]
 
 DATA is the folder of clips. Each clip gives three shots of 1.2 s, from its beginning, its middle and its end: as
 filmed; mirrored and dark; a third of the size, bright, of a warmer light and compressed. They are shuffled into one
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -24,6 +23,8 @@ import numpy as np
 import dubkit
 from dubkit.faces.people import load_people
 from dubkit.faces.selection import load_tracks
+from dubkit.media.probe import probe
+from tests.clips import ffmpeg
 
 RATE, SIDE, SECONDS = 25, 480, 1.2
 FRAMES = round(RATE * SECONDS)
@@ -33,15 +34,6 @@ LOOKS = (
     "scale={1}:{1}:force_original_aspect_ratio=increase,crop={1}:{1},colorchannelmixer=rr=1.12:bb=0.85,"
     "eq=brightness=0.08,pad={0}:{0}:-1:-1:color=0x303840",
 )
-
-
-def ffmpeg(*words: str) -> None:
-    subprocess.run(["ffmpeg", "-v", "error", "-y", "-nostdin", *words], check=True)
-
-
-def seconds_of(path: Path) -> float:
-    words = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
-    return float(subprocess.run(["ffprobe", *words], check=True, capture_output=True).stdout)
 
 
 def film(data: Path, out: Path, sets: set[str], most: int) -> tuple[Path, Path, list[str]]:
@@ -55,7 +47,7 @@ def film(data: Path, out: Path, sets: set[str], most: int) -> tuple[Path, Path, 
     for number in order:
         person, look = people[number // len(LOOKS)], number % len(LOOKS)
         clip = data / first[person]
-        at = look * max(0.0, seconds_of(clip) - SECONDS - 0.1) / (len(LOOKS) - 1)
+        at = look * max(0.0, float(probe(clip)[0].duration) - SECONDS - 0.1) / (len(LOOKS) - 1)
         piece = out / "pieces" / f"{number:03d}.mkv"
         piece.parent.mkdir(parents=True, exist_ok=True)
         graph = f"{LOOKS[look].format(SIDE, SIDE // 3)},fps={RATE},setsar=1,format=yuv420p"

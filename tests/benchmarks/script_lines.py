@@ -28,6 +28,7 @@ from dubkit.errors import InputError
 from dubkit.media.audio import load_samples
 from dubkit.records import Floats, ScriptLine
 from dubkit.speech.pocketsphinx import PocketsphinxAligner
+from dubkit.training.lab.teacher_set import sentence
 
 RATE = 16000
 LINES = 6
@@ -65,24 +66,6 @@ SENTENCES = {
         ciudad. Cierra la ventana, que empieza a hacer frío. Encontraron al niño cerca del río. No puedes culparle de lo
         que hizo su padre.""",
 }  # fmt: skip
-GRID = {
-    "command": {"b": "bin", "l": "lay", "p": "place", "s": "set"},
-    "color": {"b": "blue", "g": "green", "r": "red", "w": "white"},
-    "preposition": {"a": "at", "b": "by", "i": "in", "w": "with"},
-    "adverb": {"a": "again", "n": "now", "p": "please", "s": "soon"},
-    "digit": {
-        "z": "zero",
-        "1": "one",
-        "2": "two",
-        "3": "three",
-        "4": "four",
-        "5": "five",
-        "6": "six",
-        "7": "seven",
-        "8": "eight",
-        "9": "nine",
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +74,6 @@ class Line:
 
     text: str
     samples: Floats
-
-
-def grid_text(name: str) -> str:
-    """The sentence that the name of a GRID clip abbreviates: ``lbax4n``."""
-    command, color, preposition, letter, digit, adverb = tuple(name)
-    return (
-        f"{GRID['command'][command]} {GRID['color'][color]} {GRID['preposition'][preposition]} "
-        f"{letter} {GRID['digit'][digit]} {GRID['adverb'][adverb]}"
-    )
 
 
 def grid_lines(data: Path) -> dict[str, list[Line]]:
@@ -115,7 +89,9 @@ def grid_lines(data: Path) -> dict[str, list[Line]]:
         for path in paths:
             samples = load_samples(path)
             if samples is not None:
-                lines.append(Line(grid_text(path.stem.split("_")[-1]), samples))
+                text = sentence({"set": "grid", "file": path.name}, {})
+                assert text is not None
+                lines.append(Line(text, samples))
         found[who] = lines
     return found
 

@@ -96,6 +96,18 @@ SIZES = {
 }
 
 
+def joined(parts: list[Path]) -> Path:
+    """Films of one codec and container, one after the other, as they are coded."""
+    whole = parts[0].with_name(f"film{parts[0].suffix}")
+    if whole.suffix in (".webm", ".avi", ".mov", ".mkv"):
+        listed = whole.with_name("list.txt")
+        listed.write_text("".join(f"file {part.name}\n" for part in parts))
+        ffmpeg("-f", "concat", "-i", listed, "-c", "copy", whole)
+    else:
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return whole
+
+
 @pytest.mark.parametrize("suffix", SIZES)
 def test_a_size_that_changes_in_the_middle_is_refused_without_decoding_the_film(
     tmp_path: Path, suffix: str
@@ -104,13 +116,7 @@ def test_a_size_that_changes_in_the_middle_is_refused_without_decoding_the_film(
     for number, part in enumerate(parts):
         film(part, size=part.stem, sound=False, video=SIZES[suffix],
              extra=("-output_ts_offset", str(number)))  # fmt: skip
-    whole = tmp_path / f"film{suffix}"
-    if suffix in (".webm", ".avi", ".mov", ".mkv"):
-        listed = tmp_path / "list.txt"
-        listed.write_text("".join(f"file {part.name}\n" for part in parts))
-        ffmpeg("-f", "concat", "-i", listed, "-c", "copy", whole)
-    else:
-        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    whole = joined(parts)
     with pytest.raises(InputError, match="from 128 x 96 to 96 x 64 in the middle") as caught:
         probe(whole)
     assert "scale=128:96" in str(caught.value.hint)
@@ -139,13 +145,7 @@ def test_a_pixel_format_that_changes_in_the_middle_is_refused_without_decoding_t
     for number, part in enumerate(parts):
         film(part, seconds=2, sound=False, video=video,
              extra=("-pix_fmt", part.stem, "-output_ts_offset", str(2 * number)))  # fmt: skip
-    whole = tmp_path / f"film{suffix}"
-    if suffix in (".webm", ".avi", ".mov", ".mkv"):
-        listed = tmp_path / "list.txt"
-        listed.write_text("".join(f"file {part.name}\n" for part in parts))
-        ffmpeg("-f", "concat", "-i", listed, "-c", "copy", whole)
-    else:
-        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    whole = joined(parts)
     with pytest.raises(InputError, match=f"from format {first}.* to .* in the middle") as caught:
         probe(whole)
     assert f"-pix_fmt {first}" in str(caught.value.hint)
