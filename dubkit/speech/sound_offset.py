@@ -51,6 +51,7 @@ _COMMON = _Way(ROWS, 20.0, 3e-4, 0.05, sure=16.0, least=9.0, most=25.0, events=6
 _SPEAKING = _Way(
     _SPEECH_ROWS, 60.0, 1e-4, 0.3, sure=9.0, least=4.5, most=12.0, events=60.0, shortest=60.0
 )
+_LAID = 0.5  # of what a chunk and as much of the dub hold, from which an offset counts
 _BETTER = 1.08  # times the score of a dub that does not drift
 _SHOWN = 3.0  # standard errors from which a slope is one
 _LEAST_CHANGE = 0.05  # deviation of a band's changes under which it counts as steady
@@ -219,16 +220,28 @@ def _correlate(film: Floats, dub: Floats, way: _Way) -> tuple[Floats, Doubles]:
         beside = padded[low : low + len(part) + 2 * reach]
         if len(beside) < len(part) + reach or not part.any() or not beside.any():
             continue
-        spectra = np.fft.rfft(beside, length, axis=0) * np.conj(np.fft.rfft(part, length, axis=0))
-        sums = np.fft.irfft(spectra.sum(1), length)[: 2 * reach + 1][::-1]
-        spread = 1.4826 * np.median(np.abs(sums - np.median(sums)))
+        sums = _sums(beside, part, length, reach)
+        # at an offset where the dub hardly reaches the chunk sums are small, and make others stand out
+        laid = _sums((beside**2).sum(1)[:, None], (part**2).sum(1)[:, None], length, reach)
+        there = laid >= _LAID * float((part**2).sum() * (dub**2).sum()) / len(dub)
+        if np.count_nonzero(there) < reach:
+            continue
+        sums -= np.median(sums[there])
+        spread = 1.4826 * np.median(np.abs(sums[there]))
         if spread <= 0:
             continue
-        found.append(np.clip((sums - np.median(sums)) / spread, -4, way.most).astype(np.float32))
+        sums[~there] = 0
+        found.append(np.clip(sums / spread, -4, way.most).astype(np.float32))
         centers.append((start + len(part) / 2) / way.rows)
     if not found:
         return np.zeros((0, 0), np.float32), np.zeros(0)
     return np.stack(found), np.array(centers)
+
+
+def _sums(beside: Floats, part: Floats, length: int, reach: int) -> Floats:
+    """(2 * reach + 1,) sums of products of a chunk ``part`` with what lies ``beside`` it, at every offset."""
+    spectra = np.fft.rfft(beside, length, axis=0) * np.conj(np.fft.rfft(part, length, axis=0))
+    return np.asarray(np.fft.irfft(spectra.sum(1), length)[: 2 * reach + 1][::-1], np.float64)
 
 
 def _best_line(chunks: Floats, centers: Doubles, way: _Way) -> tuple[float, float, float]:

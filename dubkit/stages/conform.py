@@ -268,7 +268,7 @@ STAGE = base.Stage(
     source=base.Source.DUB,
     after=("probe",),
     run=run,
-    version=2,
+    version=3,
     sections=("conform",),
     files=("video", "audio"),
 )

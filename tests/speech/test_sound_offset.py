@@ -86,3 +86,11 @@ def test_ratios_are_those_of_film_rates() -> None:
     assert sum(abs(ratio - 1.001) < 1e-9 for ratio in RATIOS) == 1
     assert len(RATIOS) == 7
     assert Finding("speech", stretch=1.001).ppm == pytest.approx(1000)
+
+
+@pytest.mark.parametrize("seconds", [3.5, 4.0, 5.0, 6.0])
+def test_short_sound_of_something_else_is_laid_nowhere(seconds: float) -> None:
+    """Most of a film is beside so short a dub at most offsets: what is little there made the rest stand out."""
+    for seed in range(8):
+        found = find(levels(scene(seed, 12)), levels(scene(100 + seed, seconds)))
+        assert found.confidence < 0.3
