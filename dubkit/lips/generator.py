@@ -39,8 +39,7 @@ def named(weights: str | None) -> Path | None:
 
 def wanted(timing: Timing, settings: GenerateSettings) -> articulation.Articulation:
     """The mouth shapes that the dub asks of a mean speaker, resting in long silences."""
-    own = settings.tc is None and settings.actor is None
-    spoken = (_articulator() if own else _articulator_of(settings)).predict(timing)
+    spoken = _articulator_of(settings).predict(timing)
     resting = np.asarray(spoken.coefficients * spoken.speaking[:, None], np.float32)
     return replace(spoken, coefficients=resting)
 
@@ -52,6 +51,8 @@ def _articulator() -> articulation.Articulator:
 
 
 def _articulator_of(settings: GenerateSettings) -> articulation.Articulator:
+    if settings.tc is None and settings.actor is None:
+        return _articulator()
     return articulation.Articulator("cpu", named(settings.tc), named(settings.actor))
 
 
@@ -61,10 +62,8 @@ class WarpSynthesizer:
     name = "warp"
 
     def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
-        self.settings = settings
-        self._articulator = articulation.Articulator(
-            device, named(settings.tc), named(settings.actor)
-        )
+        self.settings = settings  # the device is for an image net
+        self._articulator = _articulator_of(settings)
         self._painter: refiner.MouthPainter | None = None
 
     @property

@@ -20,6 +20,7 @@ from dubkit.lips import generator, masks, mesh_warp, references
 from dubkit.lips.refiner import FacePlan, Mouth, MouthPainter, Renderer
 from dubkit.media.frames import Frame
 from dubkit.media.planes import Plane, plane_format
+from dubkit.models import tc
 from dubkit.models.sc import debug_sc, save_sc
 from tests.clips import facts
 from tests.faces.faces import drawn, placed, talking
@@ -217,3 +218,17 @@ def test_a_net_that_is_not_trusted_adds_nothing(painter: MouthPainter) -> None:
 def test_trust_ends_where_training_ended() -> None:
     pose = np.array([[0, 0, 0], [-17, 5, 0], [0, 21.5, 0], [30, 0, 0], [0, 0, 80]], np.float32)
     np.testing.assert_allclose(generator._trust(pose), [1, 1, 0.5, 0, 1])
+
+
+def test_shots_share_the_packages_own_articulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def load(path: Path) -> Any:
+        read.append(path)
+        return load_tc(path)
+
+    load_tc = tc.load_tc
+    monkeypatch.setattr(tc, "load_tc", load)
+    versions = {generator.WarpSynthesizer(GenerateSettings()).version for _ in range(3)}
+    assert len(versions) == 1
+    assert len(read) <= 1
