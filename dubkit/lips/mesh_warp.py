@@ -124,6 +124,17 @@ class Warp:
         return self.source - grid_points(len(self.source))
 
 
+def carried(grid: Floats, warp: Warp) -> Floats:
+    """A square map of a source, on the warp's grid in any size, carried to the target."""
+    size = len(grid)
+    source = cv2.resize(warp.source, (size, size), interpolation=cv2.INTER_LINEAR)
+    places = cv2.transform(source, grid_from_canonical(size))
+    # OpenCV 5.0 reads maps of two channels wrongly where it interpolates linearly
+    x, y = (np.ascontiguousarray(places[..., k], np.float32) for k in range(2))
+    seen = cv2.remap(grid, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.float32)
+
+
 def warp(
     target: Floats,
     source: Floats,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.numpy import load_file
 
-from dubkit.faces import landmark_layout
+from dubkit.faces import align, landmark_layout
 from dubkit.records import Floats, Mask
 
 _REST_SHARE = 0.15  # the most closed share of the frames is taken for rest
@@ -23,6 +23,9 @@ _OPEN, _ENOUGH = 0.0175, 10  # opening over face width of an open mouth; frames 
 _MEAN_OPENING = 0.065  # upper quartile of the mean training speaker's open frames
 _GAIN_LIMITS = (0.7, 1.3)
 _FACE_WIDTH = 2.3  # of the mean face, canonical units
+# degrees of yaw up to which the learned offsets of a turned head hold, and from which on those of the mean face in
+# three dimensions do; and how much farther both are for pitch
+_LEARNED, _PITCH_FURTHER = (14.0, 24.0), 1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,26 @@ def pose_features(pose: Floats) -> Floats:
 def frontal(canonical: Floats, pose: Floats) -> Floats:
     """(T, L, 2) canonical landmarks and (T, 3) degrees -> (T, M, 2) moving points as of a frontal head."""
     moving = canonical[:, landmark_layout.MOVING]
-    return np.asarray(
-        moving - (pose_features(pose) @ basis().pose).reshape(moving.shape), np.float32
-    )
+    learned = (pose_features(pose) @ basis().pose).reshape(moving.shape)
+    near, far = _LEARNED
+    turned = np.abs(pose[:, :2] / (1, _PITCH_FURTHER)).max(1)
+    share = np.clip((turned - near) / (far - near), 0, 1).astype(np.float32)
+    offset = learned + share[:, None, None] * (_turned_offset(pose, share > 0) - learned)
+    return np.asarray(moving - offset, np.float32)
+
+
+def _turned_offset(pose: Floats, rows: Mask) -> Floats:
+    """(T, M, 2) by how much a turn moves the moving points of the mean face, (T, 3) degrees; 0 but in ``rows`` (T,).
+
+    What was learned from faces of small turns is a polynomial: beyond these it is off by a mouth's height.
+    """
+    offset = np.zeros((len(pose), len(landmark_layout.MOVING), 2), np.float32)
+    mean = align.mean_face()[landmark_layout.MOVING]
+    for row in np.flatnonzero(rows):
+        turned = align.turned_mean_face(float(pose[row, 0]), float(pose[row, 1]))
+        seen = align.apply(align.canonical_from_face(turned), turned[landmark_layout.MOVING])
+        offset[row] = seen - mean
+    return offset
 
 
 def gap(points: Floats) -> Floats:

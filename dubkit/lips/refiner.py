@@ -23,7 +23,7 @@ from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
 from dubkit.lips import blend, lending, masks, mesh_warp, overlay_removal, references
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
 from dubkit.media.frames import Frame
-from dubkit.media.planes import Plane, plane_format, plane_from_display
+from dubkit.media.planes import Plane, plane_format, plane_from_display, warp_plane
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
 from dubkit.records import Floats, Indices, VideoInfo
@@ -119,14 +119,8 @@ def _filled(points: Floats) -> Floats:
 
 
 def _core(current: Floats, target: Floats) -> Floats:
-    unit = SIZE / SIDE
-    drawn = np.zeros((SIZE, SIZE), np.uint8)
-    for face in (current, target):
-        hull = cv2.convexHull(apply(view_from_canonical(), face[landmark_layout.LIPS_OUTER]))
-        fixed = np.round(hull * 16).astype(np.int32)
-        cv2.fillPoly(drawn, [fixed], 255, cv2.LINE_AA, 4)
-        cv2.polylines(drawn, [fixed], True, 255, round(2 * _LIPS_REACH * unit), cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), _LIPS_SOFT * unit))
+    drawn = masks.hulls((current, target), _LIPS_REACH, view_from_canonical())
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), _LIPS_SOFT * SIZE / SIDE))
 
 
 def border() -> Floats:
@@ -149,10 +143,8 @@ def _shrunk(plane: Plane, matrix: Matrix) -> tuple[Plane, Matrix]:
     height, width = plane.shape[0] // factor, plane.shape[1] // factor
     if factor == 1 or not height or not width:
         return plane, matrix
-    whole = plane[: height * factor, : width * factor]
-    small: Plane = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).view(
-        plane.dtype
-    )
+    size, whole = (width, height), plane[: height * factor, : width * factor]
+    small: Plane = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).view(plane.dtype)
     shift = (1 / factor - 1) / 2
     smaller = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift]])
     return small, compose(smaller, matrix)
@@ -190,7 +182,7 @@ def as_filmed(reference: blend.Reference, coding: Coding) -> Floats:
     for plane, matrix in zip(reference.planes, reference.plane_from_canonical, strict=True):
         to_view = compose(view_from_canonical(), invert(matrix))
         if plane.size:
-            # the interpolation of `borrow.warped`: else the net would learn their difference
+            # the interpolation of `blend.warped`: else the net would learn their difference
             flags, mode = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
             seen = cv2.warpAffine(plane, to_view, (SIZE, SIZE), flags=flags, borderMode=mode)
             planes.append(np.asarray(seen, np.float32))
@@ -276,9 +268,8 @@ class MouthPainter:
         ``filmed`` (S, S, 3) the frame, ``pictures`` of the references (S, S, 3) and ``shades`` (S, S), all on
         the view; ``weights`` sum to 1.
         """
-        hidden = filmed * outline.visible[..., None]
         given = ScInput(
-            filmed=self._tensor(hidden),
+            filmed=self._tensor(filmed * outline.visible[..., None]),
             visible=self._tensor(outline.visible[..., None]),
             sketch=self._tensor(outline.sketch),
             core=self._tensor(outline.core[..., None]),
@@ -350,6 +341,7 @@ class Renderer:
         self._lent: dict[int, blend.Reference] = {}
         self._split: dict[int, Floats] = {}
         self._small: dict[int, blend.Reference] = {}
+        self._shown: dict[int, Floats | None] = {}
         frames = len(plan.alpha)
         own = {row for row in plan.bank if row < frames}
         rows = {*own, *np.flatnonzero(plan.alpha > 0).tolist()}
@@ -402,6 +394,8 @@ class Renderer:
         """A reference to borrow from; how one of another shot looks is seen here."""
         self._lent[row] = reference
         self._split[row] = blend.teeth_part(reference)
+        grid = self._on_grid(reference.planes, reference.plane_from_canonical)
+        self._shown[row] = masks.shown_by(grid, reference.vertices[: landmark_layout.COUNT])
         if self._painter is not None:
             self._small[row] = shrink(reference)
         other = row - len(self._plan.alpha)
@@ -410,6 +404,15 @@ class Renderer:
             face = align.apply(reference.plane_from_canonical[0], canonical)
             self._see(reference.planes[0], face, row)
             self._covers.see(reference.planes, reference.plane_from_canonical, row)
+
+    def _on_grid(self, planes: Sequence[Plane], ways: Sequence[Matrix]) -> Floats:
+        """(S, S, C) planes on the grid of `masks`, in 255ths; ``ways`` lead to them from canonical coordinates."""
+        back = invert(grid_from_canonical(SIZE))
+        seen = np.zeros((SIZE, SIZE, len(planes)), np.float32)
+        for k, (plane, way) in enumerate(zip(planes, ways, strict=True)):
+            if plane.size:
+                seen[..., k] = warp_plane(plane, compose(way, back), SIZE)
+        return seen / np.float32(1 << (self._coding.depth - 8))
 
     def _see(self, luma: Plane, face: Floats, row: int) -> None:
         """Note sharpness of the mouth and light of a ``face`` (L, 2), in pixels."""
@@ -512,10 +515,13 @@ class Renderer:
         matrices, plan = self._plane_from_canonical(row), self._plan
         kept = self._overlays.kept(row, frame.planes, matrices)
         mask = masks.soft_mask(plan.current[row], plan.target[row], self._feather)
+        if masks.is_turned(plan.current[row]):
+            faces = plan.current[row], plan.target[row]
+            mask = mask * masks.filmed_silhouette(self._on_grid(frame.planes, matrices), *faces)
         if self._covers.any(row):
-            filmed = self._cut(frame.planes, row)
+            own = self._cut(frame.planes, row)
             lent = [self._lent[plan.bank[entry]] for entry, _ in self._mix(row)]
-            mask = mask * (1 - self._covers.mask(row, plan.target[row], filmed, lent))
+            mask = mask * (1 - self._covers.mask(row, plan.target[row], own, lent))
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
             patch = self._painted(self._painter, frame, row, patch)
@@ -541,10 +547,12 @@ class Renderer:
         warps: list[Lent] = []
         for entry, weight in self._mix(row):
             lender = plan.bank[entry]
-            reference = self._lent[lender]
-            split = self._split[lender]
+            reference, split = self._lent[lender], self._split[lender]
             carried = mesh_warp.warp(vertices, reference.vertices, ids, split, part)
             warps.append((reference, carried, weight))
+            shown = self._shown[lender]
+            if shown is not None:
+                mask = mask * (1 - weight * (1 - mesh_warp.carried(shown, carried)))
         ring = masks.skin_ring(plan.current[row], plan.target[row], mask)
         mouth = masks.mouth_mask(plan.target[row])
         return blend.Patch(mask, ring, tuple(warps), mouth)

@@ -75,7 +75,7 @@ STAGE = base.Stage(
     after=("probe", "faces", "references", "timing", "generate"),
     run=run,
     shown=lambda config: config.gate.action != "off",
-    version=6,
+    version=7,
     sections=("gate", "generate"),
     files=("video",),
     # what looks, and what says which mouth was wanted

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import masks, mesh_warp
+from dubkit.records import Floats
 from tests.faces.faces import with_gap
 
 FEATHER = 0.12
@@ -58,3 +60,70 @@ def test_masks_are_zero_far_from_the_lower_face() -> None:
         assert not at(mask, align.mean_face()[landmark_layout.STABLE]).any()
         assert not mask[:, [0, -1]].any()
         assert not mask[-1].any()
+
+
+def turned(yaw: float) -> Floats:
+    """The mean face in canonical coordinates, turned; to the left where ``yaw`` is negative."""
+    face = align.turned_mean_face(yaw, 0.0)
+    return np.asarray(align.apply(align.canonical_from_face(face), face), np.float32)
+
+
+def mirrored(face: Floats) -> Floats:
+    """The face as a mirror shows it."""
+    return np.asarray(face[landmark_layout.MIRROR] * (-1, 1), np.float32)
+
+
+FAR = landmark_layout.JAW[11:16]  # of a head that is turned to the left
+
+
+def test_a_turned_head_is_left_alone_beyond_its_far_silhouette_and_its_lips_are_not() -> None:
+    face = turned(-36)
+    mask = masks.soft_mask(face, face, FEATHER)
+    assert at(mask, face[FAR] - (0.12, 0.0)).max() < 0.1
+    assert at(mask, face[landmark_layout.LIPS_OUTER]).min() > 0.8
+
+
+def filmed(face: Floats, short: float, skin: float = 170, behind: float = 60) -> Floats:
+    """(128, 128, 1) a head turned to the left; its far cheek ends ``short`` canonical units before its landmarks do."""
+    outline = face[landmark_layout.OVAL].copy()
+    outline[outline[:, 0] < np.median(face[landmark_layout.LIPS, 0])] += (short, 0)
+    points = align.apply(mesh_warp.grid_from_canonical(masks.GRID), outline)
+    picture = np.full((masks.GRID, masks.GRID), behind, np.float32)
+    cv2.fillPoly(picture, [np.round(points).astype(np.int32)], (skin,))
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 1.0)[..., None], np.float32)
+
+
+def cheek(face: Floats, inside: float) -> Floats:
+    """(1, 2) a point of the far cheek at the height of the nose's base, ``inside`` of the landmarks' outline."""
+    ring = face[landmark_layout.OVAL]
+    height = float(face[landmark_layout.NOSE_TIP[2], 1])
+    near = np.argsort(np.abs(ring[:, 1] - height))[:4]
+    return np.array([[ring[near, 0].min() + inside, height]])
+
+
+@pytest.mark.parametrize("short", [0.06, 0.1, 0.15])
+def test_the_edge_of_a_far_cheek_is_where_the_picture_shows_it(short: float) -> None:
+    face = turned(-30)
+    shown = masks.filmed_silhouette(filmed(face, short), face, face)
+    assert float(at(shown, cheek(face, short - 0.05))[0]) < 0.35
+    assert float(at(shown, cheek(face, short + 0.1))[0]) > 0.85
+    other = masks.filmed_silhouette(filmed(face, short)[:, ::-1], mirrored(face), mirrored(face))
+    np.testing.assert_allclose(other[:, ::-1], shown, atol=0.05)
+
+
+def test_a_cheek_that_looks_like_what_is_behind_it_ends_where_its_landmarks_do() -> None:
+    face = turned(-30)
+    for picture in (filmed(face, 0.1, skin=65), filmed(face, 0.0)):
+        assert float(at(masks.filmed_silhouette(picture, face, face), cheek(face, 0.08))[0]) > 0.85
+
+
+def test_lips_are_shown_whole_although_they_reach_beyond_the_cheek() -> None:
+    face = turned(-36)
+    shown = masks.filmed_silhouette(filmed(face, 0.2), face, face)
+    assert at(shown, face[landmark_layout.LIPS_INNER]).min() > 0.8
+
+
+def test_of_a_reference_that_is_not_turned_all_is_face() -> None:
+    face = align.mean_face()
+    assert masks.shown_by(filmed(face, 0.1), face) is None
+    assert not masks.is_turned(face)

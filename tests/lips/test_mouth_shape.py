@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dubkit.faces import align, landmark_layout
 from dubkit.lips import mouth_shape
 from dubkit.records import Floats
 from tests.faces.faces import talking
@@ -94,3 +95,28 @@ def test_a_smile_that_comes_slowly_is_kept_and_what_speech_does_is_not() -> None
     wide = rest + mouth_shape.decode(np.outer(slow, effect).astype(np.float32))
     assert np.abs(mouth_shape.expression(wide, rest, seen, rate)).max() < 0.05
     assert not mouth_shape.expression(shown, rest, ~seen, rate).any()
+
+
+def turned(yaw: float, pitch: float = 0.0) -> Floats:
+    """The mean face in canonical coordinates, turned."""
+    face = align.turned_mean_face(yaw, pitch)
+    return np.asarray(align.apply(align.canonical_from_face(face), face), np.float32)
+
+
+@pytest.mark.parametrize("yaw", [-45.0, -35.0, -25.0, 25.0, 35.0, 45.0])
+@pytest.mark.parametrize("pitch", [-10.0, 0.0, 10.0])
+def test_a_turned_head_has_the_mouth_of_a_frontal_one(yaw: float, pitch: float) -> None:
+    pose = np.array([[yaw, pitch, 0]], np.float32)
+    mouth = mouth_shape.frontal(turned(yaw, pitch)[None], pose)[0]
+    mean = align.mean_face()[landmark_layout.MOVING]
+    assert np.abs(mouth - mean).max() < 0.02
+    assert np.abs(mouth_shape.encode((mouth - mean)[None])).max() < 1.0
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_head_that_turns_slowly_does_not_jump(axis: int) -> None:
+    pose = np.zeros((400, 3), np.float32)
+    pose[:, axis] = np.linspace(-45, 45, len(pose))
+    faces = np.stack([turned(float(y), float(p)) for y, p, _ in pose])
+    steps = np.diff(mouth_shape.frontal(faces, pose), axis=0)
+    assert np.abs(steps).max() < 0.01
