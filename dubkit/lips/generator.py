@@ -45,15 +45,15 @@ def wanted(timing: Timing, settings: GenerateSettings) -> articulation.Articulat
 
 
 @cache
-def _articulator() -> articulation.Articulator:
+def _articulator(device: str) -> articulation.Articulator:
     """The package's own, read once a process: a film has many shots."""
-    return articulation.Articulator()
+    return articulation.Articulator(device)
 
 
-def _articulator_of(settings: GenerateSettings) -> articulation.Articulator:
+def _articulator_of(settings: GenerateSettings, device: str = "cpu") -> articulation.Articulator:
     if settings.tc is None and settings.actor is None:
-        return _articulator()
-    return articulation.Articulator("cpu", named(settings.tc), named(settings.actor))
+        return _articulator(device)
+    return articulation.Articulator(device, named(settings.tc), named(settings.actor))
 
 
 class WarpSynthesizer:
@@ -62,8 +62,8 @@ class WarpSynthesizer:
     name = "warp"
 
     def __init__(self, settings: GenerateSettings, device: str = "cpu") -> None:
-        self.settings = settings  # the device is for an image net
-        self._articulator = _articulator_of(settings)
+        self.settings = settings
+        self._articulator = _articulator_of(settings, device)
         self._painter: refiner.MouthPainter | None = None
 
     @property
