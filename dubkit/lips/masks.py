@@ -166,6 +166,8 @@ def filmed_silhouette(picture: Floats, face: Floats, target: Floats) -> Floats:
         for points in (landmark_layout.NOSE_BRIDGE, landmark_layout.JAW)
     )
     rows = np.arange(max(0, top), min(GRID, chin))
+    if not len(rows):  # landmarks of no face
+        return np.ones((GRID, GRID), np.float32)
     edges = outline[rows].argmax(1)
     steps = _edge_steps(picture[rows], skin[rows], edges, unit)
     shown = np.full((GRID, GRID), 255, np.uint8)
@@ -201,9 +203,8 @@ def _edge_steps(picture: Floats, skin: Floats, edges: Indices, unit: float) -> I
     told = np.clip((distance - near) / (far - near), 0, 1)
     is_skin = ((seen - outer[:, None]) * apart[:, None]).sum(2) / (distance[:, None] ** 2 + 1)
     is_skin = np.clip(is_skin, 0, 1)
-    wrong_left = np.cumsum(
-        counts * is_skin, 1
-    )  # what of each row would be cut off though it is skin
+    # what of each row would be cut off though it is skin, and kept though it is none
+    wrong_left = np.cumsum(counts * is_skin, 1)
     wrong_right = np.cumsum((counts * (1 - is_skin))[:, ::-1], 1)[:, ::-1]
     at = np.flatnonzero(np.abs(beside) <= reach)
     cost = told[:, None] * (wrong_left[:, at - 1] + wrong_right[:, at])

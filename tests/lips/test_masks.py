@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import masks, mesh_warp
@@ -127,3 +128,15 @@ def test_of_a_reference_that_is_not_turned_all_is_face() -> None:
     face = align.mean_face()
     assert masks.shown_by(filmed(face, 0.1), face) is None
     assert not masks.is_turned(face)
+
+
+@given(st.integers(0, 10_000), st.floats(-2, 2), st.floats(-90, 90))
+@settings(max_examples=60, deadline=None)
+def test_whatever_landmarks_say_a_silhouette_is_a_mask(seed: int, tall: float, yaw: float) -> None:
+    rng = np.random.default_rng(seed)
+    face = (turned(yaw) * (1, tall) + rng.normal(0, 0.1, turned(yaw).shape)).astype(np.float32)
+    picture = rng.uniform(0, 255, (masks.GRID, masks.GRID, 3)).astype(np.float32)
+    shown = masks.filmed_silhouette(picture, face, face)
+    assert shown.shape == (masks.GRID, masks.GRID)
+    assert shown.min() >= -1e-6
+    assert shown.max() <= 1 + 1e-6
