@@ -31,6 +31,12 @@ def talking(frames: int) -> Floats:
     return np.stack([with_gap(0.15 * (1 - np.cos(t / 3))) for t in range(frames)])
 
 
+def turned(yaw: float, pitch: float = 0.0) -> Floats:
+    """The mean face in canonical coordinates, turned by degrees; to the left where ``yaw`` is negative."""
+    face = align.turned_mean_face(yaw, pitch)
+    return np.asarray(align.apply(align.canonical_from_face(face), face), np.float32)
+
+
 def placed(face: Floats, scale: float, angle: float, x: float, y: float) -> Floats:
     """A canonical face put into a picture: eye distance ``scale`` pixels, turned by ``angle`` radians."""
     z = scale * np.exp(1j * angle)

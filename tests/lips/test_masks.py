@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import masks, mesh_warp
 from dubkit.records import Floats
-from tests.faces.faces import with_gap
+from tests.faces.faces import turned, with_gap
 
 FEATHER = 0.12
 
@@ -61,12 +61,6 @@ def test_masks_are_zero_far_from_the_lower_face() -> None:
         assert not at(mask, align.mean_face()[landmark_layout.STABLE]).any()
         assert not mask[:, [0, -1]].any()
         assert not mask[-1].any()
-
-
-def turned(yaw: float) -> Floats:
-    """The mean face in canonical coordinates, turned; to the left where ``yaw`` is negative."""
-    face = align.turned_mean_face(yaw, 0.0)
-    return np.asarray(align.apply(align.canonical_from_face(face), face), np.float32)
 
 
 def mirrored(face: Floats) -> Floats:

@@ -8,7 +8,7 @@ import pytest
 from dubkit.faces import align, landmark_layout
 from dubkit.lips import mouth_shape
 from dubkit.records import Floats
-from tests.faces.faces import talking
+from tests.faces.faces import talking, turned
 
 FRAMES = 60
 POSE = np.zeros((FRAMES, 3), np.float32)
@@ -95,12 +95,6 @@ def test_a_smile_that_comes_slowly_is_kept_and_what_speech_does_is_not() -> None
     wide = rest + mouth_shape.decode(np.outer(slow, effect).astype(np.float32))
     assert np.abs(mouth_shape.expression(wide, rest, seen, rate)).max() < 0.05
     assert not mouth_shape.expression(shown, rest, ~seen, rate).any()
-
-
-def turned(yaw: float, pitch: float = 0.0) -> Floats:
-    """The mean face in canonical coordinates, turned."""
-    face = align.turned_mean_face(yaw, pitch)
-    return np.asarray(align.apply(align.canonical_from_face(face), face), np.float32)
 
 
 @pytest.mark.parametrize("yaw", [-45.0, -35.0, -25.0, 25.0, 35.0, 45.0])
