@@ -7,12 +7,15 @@ serves a close-up and a crowd.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from dubkit.faces import align, landmark_layout
-from dubkit.records import Doubles, Floats, Picture
+
+if TYPE_CHECKING:
+    from dubkit.records import Doubles, Floats, Picture
 
 LOOK_SIDE = 12  # pixels
 # the part of the canonical crop that is always face: brows to chin, as fractions of its side

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dubkit.faces import align, landmark_layout
-from dubkit.records import Doubles, Floats, Mask
+
+if TYPE_CHECKING:
+    from dubkit.records import Doubles, Floats, Mask
 
 WINDOW_SECONDS = 0.12  # standard deviation of the window at full strength
 MAX_NOISE = 0.015  # inter-ocular distances; what is larger is motion, not noise

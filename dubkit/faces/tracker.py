@@ -8,12 +8,12 @@ detected in mid-shot was there before: a second pass follows it backward to wher
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dubkit.engines.base import Locator
-from dubkit.faces import align, association, landmark_layout, smooth
+from dubkit.faces import align, association, landmark_layout, lip_outline, smooth
 from dubkit.faces.occlusion import occlusion_scores
 from dubkit.faces.tracklet import (
     NEW_SCORE,
@@ -27,6 +27,9 @@ from dubkit.faces.tracklet import (
     plausible,
 )
 from dubkit.records import Detection, FaceState, FaceTrack, Floats, Shot
+
+if TYPE_CHECKING:
+    from dubkit.engines.base import Locator
 
 Views = Callable[[int, int], Iterable[tuple[int, View]]]
 
@@ -210,6 +213,7 @@ def _without_duplicates(
     return kept
 
 
+OUTLINED = 0.8  # of a face's sightings that must show its lips' outline, for it to be used
 POSE_SECONDS = 0.08  # standard deviation of the smoothing of the head pose, at full strength
 
 
@@ -236,6 +240,7 @@ def _finished_track(tracklet: Tracklet, settings: TrackerSettings) -> FaceTrack:
         row = index - start
         landmarks[row], pose[row], scores[row] = sighting.landmarks, sighting.pose, sighting.score
         state[row] = FaceState.SEEN
+    _outline_lips(tracklet, start, landmarks)
     _bridge(landmarks, pose, state, settings.bridge)
     for run in smooth.segments(state != FaceState.ABSENT):
         landmarks[run] = smooth.smooth_run(landmarks[run], settings.rate, settings.smoothing)
@@ -245,6 +250,15 @@ def _finished_track(tracklet: Tracklet, settings: TrackerSettings) -> FaceTrack:
     return FaceTrack(
         0, start, association.bounds(landmarks), landmarks, pose, scores, state, occlusion
     )
+
+
+def _outline_lips(tracklet: Tracklet, start: int, landmarks: Floats) -> None:
+    """Move the lips' outline to where the picture shows it, in place; a face that is mostly too small stays."""
+    shown = {i - start: s.lips for i, s in tracklet.sightings.items() if s.lips is not None}
+    if len(shown) < OUTLINED * len(tracklet.sightings):
+        return
+    rows = sorted(shown)
+    landmarks[rows] = lip_outline.outlined(landmarks[rows], np.stack([shown[row] for row in rows]))
 
 
 def _occlusion(tracklet: Tracklet, start: int, count: int, settings: TrackerSettings) -> Floats:

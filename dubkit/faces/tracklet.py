@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import cv2
 import numpy as np
 
-from dubkit.faces import align, association, occlusion
+from dubkit.faces import align, association, lip_outline, occlusion
 
 if TYPE_CHECKING:
     from dubkit.config.schema import FaceSettings
@@ -78,6 +78,7 @@ class Sighting:
     score: float
     look: Floats  # `association.look`; dropped once the tracklet has taken it in, to keep long shots small
     skin: occlusion.Skin  # `occlusion.skin_of`
+    lips: lip_outline.Profile | None  # `lip_outline.profile`
 
     @property
     def points(self) -> Floats:
@@ -112,7 +113,8 @@ def locate(view: View, locator: Locator, ways: Sequence[align.Matrix]) -> list[S
         pose = (poses[i] + (0.0, 0.0, roll)).astype(np.float32)
         face = align.apply(back, landmarks[i])
         skin = occlusion.skin_of(crops[i], landmarks[i])
-        seen.append(Sighting(face, pose, float(scores[i]), association.look(crops[i]), skin))
+        lips = lip_outline.profile(view, face)
+        seen.append(Sighting(face, pose, float(scores[i]), association.look(crops[i]), skin, lips))
     return seen
 
 

@@ -225,7 +225,9 @@ def guess(texts: Iterable[str]) -> str:
     share = sum(word in dictionary() for word in words) / max(1, len(words))
     english = share >= _KNOWN_SHARE and all(latin(word) for word in words)
     try:
-        guesser = load_module("dubkit.speech.language_id", what="another language", extra=EXTRA)
+        guesser = load_module(
+            "dubkit.speech.written_language", what="another language", extra=EXTRA
+        )
     except MissingDependency as error:
         if english:
             return ENGLISH
@@ -275,7 +277,9 @@ def languages_of(
 def _second_language(sentences: Sequence[str], main: str) -> dict[str, str]:
     """The sentences that are in another language than ``main``, with it; none where they are few."""
     try:
-        guesser = load_module("dubkit.speech.language_id", what="another language", extra=EXTRA)
+        guesser = load_module(
+            "dubkit.speech.written_language", what="another language", extra=EXTRA
+        )
     except MissingDependency:
         return {}
     codes = tuple(espeak().languages()) if available() else (ENGLISH,)
@@ -305,7 +309,7 @@ def _unknown(language: str) -> UsageError:
 
 @cache
 def _japanese() -> Reader:
-    module = load_module("dubkit.speech.japanese", what="Japanese", extra=EXTRA)
+    module = load_module("dubkit.speech.written_language", what="Japanese", extra=EXTRA)
     return cast(Reader, module.JapaneseReader())
 
 

@@ -168,7 +168,7 @@ def test_a_turned_head_has_a_usual_shape(yaw: float) -> None:
     face = faces.placed(align.turned_mean_face(yaw, 8), 40, 0.2, 100, 90)
     pose = np.array([yaw, 8, 0], np.float32)
     skin = occlusion.skin_of(np.zeros((64, 64, 3), np.uint8), np.full_like(face, 32))
-    sighting = Sighting(face, pose, 1.0, np.zeros(0, np.float32), skin)
+    sighting = Sighting(face, pose, 1.0, np.zeros(0, np.float32), skin, None)
     assert unusual_shape(sighting) == 0
     if yaw:  # what is no face has a shape that does not go with its pose
         assert unusual_shape(replace(sighting, pose=-pose)) > 0.05

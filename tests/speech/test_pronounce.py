@@ -27,8 +27,7 @@ def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(espeak, "espeak", None)
     for name in ("py3langid", "py3langid.langid", "janome", "janome.tokenizer"):
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("dubkit.speech.language_id", "dubkit.speech.japanese"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delitem(sys.modules, "dubkit.speech.written_language", raising=False)
     g2p._symbols.cache_clear()
 
 
