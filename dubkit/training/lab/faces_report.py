@@ -24,12 +24,14 @@ import numpy as np
 import torch
 
 from dubkit.config.schema import FaceSettings
-from dubkit.faces import align, embedded, landmark_layout
+from dubkit.faces import align, embedded, landmark_layout, lip_outline
+from dubkit.faces.tracklet import Region
 from dubkit.records import Floats, Indices, Picture
 from dubkit.training.lab.faces_data import read_still
 
 HD = (1280, 720)
 SMALL_FACE = 48.0
+_WHOLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Tally:
 
     ours: list[Floats] = field(default_factory=list)
     theirs: list[Floats] = field(default_factory=list)
+    lips: list[lip_outline.Profile | None] = field(default_factory=list)
     confidence: list[float] = field(default_factory=list)
     looks: int = 0
     found: int = 0
@@ -114,6 +117,8 @@ def follow(
             ours, sure = locate(landmarker, picture, align.canonical_from_face(last))
             last = ours if sure >= 0.5 else None
         tally.ours.append(ours)
+        known = last is not None
+        tally.lips.append(lip_outline.profile(Region(picture, _WHOLE), ours) if known else None)
         tally.theirs.append(truth)
         tally.confidence.append(sure)
     return tally
@@ -142,6 +147,18 @@ def measures(tally: Tally) -> dict[str, float | int]:
         float(error[:, landmark_layout.LIPS].mean()),
     )
     facts["confidence"] = float(np.mean(np.array(tally.confidence)[both]))
+    seen = ((int(row), tally.lips[row]) for row in np.flatnonzero(both))
+    profiles = {row: lips for row, lips in seen if lips is not None}
+    shown = list(profiles)
+    if len(shown) > 10:  # of the same frames, before and after the picture was looked at
+        outline = landmark_layout.LIPS_OUTER
+        for name, faces in (
+            ("landmarker_outline", ours[shown]),
+            ("outline", lip_outline.outlined(ours[shown], np.stack(list(profiles.values())))),
+        ):
+            away = np.linalg.norm((faces - theirs[shown])[:, outline], axis=2).mean(1)
+            width = np.ptp(theirs[shown][..., 0], axis=1)
+            facts[f"{name}_error"] = float((away / width).mean())
     if len(a) > 10:
         facts["opening_r"] = float(np.corrcoef(opening(a), opening(b))[0, 1])
         facts["opening_slope"] = float(np.std(opening(a)) / np.std(opening(b)))
