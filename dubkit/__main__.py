@@ -14,11 +14,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from threading import Timer, get_ident
 from types import FrameType
 
 from dubkit.errors import STOPPED
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_LATER = 0.02  # seconds after which a signal is raised again that came where none can be heeded
 
 
 def main() -> None:
@@ -62,7 +64,27 @@ def _handle_signals(handler: object) -> None:
 
 
 def _raise_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    if _would_be_dropped(frame):
+        Timer(_LATER, _signal_again, (get_ident(), number)).start()
+    else:
+        raise KeyboardInterrupt
+
+
+def _signal_again(thread: int, number: int) -> None:
+    if sys.platform == "win32":
+        signal.raise_signal(number)
+    else:  # the thread may be waiting
+        signal.pthread_kill(thread, number)
+
+
+def _would_be_dropped(frame: FrameType | None) -> bool:
+    """Whether Python prints what is raised here and goes on: in a finalizer, or where an import lets go of its lock."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or (code.co_name == "cb" and "importlib" in code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -178,13 +179,23 @@ def _context(
 
 
 def _save_roles(trial: Trial, folder: Path, tracks: Sequence[int]) -> None:
-    """The roles of the faces ``tracks``, which are numbered from 0 in the part."""
+    """The roles of the faces ``tracks``, which are numbered from 0 in the part, with the files that they name."""
     folder.mkdir()
     known = {}
     for given in trial.inputs.get("references", ()):
         known = people.load_roles(given)
-    roles = [replace(known[old], track=new) for new, old in enumerate(tracks) if old in known]
-    people.save_roles(folder, roles)
+
+    def beside(name: str | None) -> str | None:
+        return None if name is None else Path(shutil.copy(name, folder)).name
+
+    people.save_roles(
+        folder,
+        [
+            replace(role, track=new, profile=beside(role.profile), lent=beside(role.lent))
+            for new, role in enumerate(known.get(old) for old in tracks)
+            if role is not None
+        ],
+    )
 
 
 def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:

@@ -63,6 +63,34 @@ def test_a_stop_that_came_while_a_library_made_a_class_changes_no_code(tmp_path:
     assert (done.returncode, done.stdout) == (130, b"told\n")
 
 
+IN_A_FINALIZER = """
+import os, signal, sys, time
+from dubkit import __main__ as entry
+from dubkit.cli import app
+
+class Finalized:
+    def __del__(self):  # what is raised here, Python prints and drops
+        os.kill(os.getpid(), {number})
+
+def stopped():
+    try:
+        Finalized()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+app.command = lambda: stopped
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_comes_in_a_finalizer_is_not_dropped(number: signal.Signals) -> None:
+    words = [sys.executable, "-c", IN_A_FINALIZER.format(number=int(number))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.parametrize(
     ("number", "ctrl_c"),
     [

@@ -97,7 +97,7 @@ def test_facts_of_mouths_do_not_count_frames_that_only_have_a_label(tmp_path: Pa
     source = film(tmp_path / "source.mkv", seconds=0.6)
     info = probe(source)[0]
     job = Job(source, tone(tmp_path / "dub.wav", 0.6), tmp_path / "out.mkv", tmp_path)
-    label = {"label": "Dubbed with AI", "label_seconds": 0.2}
+    label = {"label": "AI dub", "label_seconds": 0.2}
     config = Config.model_validate({"generate": label})
     folders = {name: tmp_path / name for name in ("probe", "shots", "generate", "gate")}
     for folder in folders.values():
