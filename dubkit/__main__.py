@@ -20,7 +20,9 @@ from types import FrameType
 from dubkit.errors import STOPPED
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
-_LATER = 0.02  # seconds after which a signal is raised again that came where none can be heeded
+_LATER = (
+    0.02  # seconds after which a signal is raised again that came where Python drops what it raises
+)
 
 
 def main() -> None:
@@ -81,7 +83,7 @@ def _would_be_dropped(frame: FrameType | None) -> bool:
     """Whether Python prints what is raised here and goes on: in a finalizer, or where an import lets go of its lock."""
     while frame is not None:
         code = frame.f_code
-        if code.co_name == "__del__" or (code.co_name == "cb" and "importlib" in code.co_filename):
+        if code.co_name == "__del__" or code.co_qualname == "_get_module_lock.<locals>.cb":
             return True
         frame = frame.f_back
     return False

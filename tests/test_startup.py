@@ -137,7 +137,7 @@ def test_the_package_can_be_imported_where_posix_is_not() -> None:
         "        importlib.import_module(module.name)\n"
         "    except ModuleNotFoundError as error:\n"
         "        assert module.name.rpartition('.')[2] in "
-        "('dask', 'inception', 'whisper', 'whisperx', 'whisperx_models', 'written_language'), error\n"
+        "('dask', 'inception', 'language_id', 'whisper', 'whisperx', 'whisperx_models'), error\n"
         "from typer.testing import CliRunner\n"
         "from dubkit.cli.app import app\n"
         "print(CliRunner().invoke(app, ['doctor']).stdout)\n"

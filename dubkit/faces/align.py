@@ -12,13 +12,16 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from dubkit.faces import landmark_layout
-from dubkit.records import Floats
+
+if TYPE_CHECKING:
+    from dubkit.records import Floats
 
 Matrix = NDArray[np.float64]
 

@@ -26,26 +26,18 @@ if TYPE_CHECKING:
 PLACES: NDArray[np.float32] = np.arange(-0.10, 0.131, 0.01, dtype=np.float32)
 LEAST_EYES = 48.0  # pixels of the display between the eyes, under which a profile shows nothing
 LEAST_SEPARATION = 2.0  # standard deviations between the colors of lips and of skin
-_CROP, _CROP_SIDE = (
-    128,
-    2.0,
-)  # pixels and canonical units of the square that profiles are taken from
-_SKIN = 0.07  # from here on outward is skin, to learn its color
+_CROP, _CROP_SIDE = 128, 2.0  # pixels and units of the square that profiles are taken from
+_SKIN = PLACES > 0.065  # what lies so far outward is skin, to learn its color
 _LIP = 0.3, 0.65  # and between these shares of the lip's height inward is lip
 _REACH = 0.75  # share of the lip's height that the outline may move inward
 _NEAR = 0.15, 0.05  # cost of leaving the landmarker's outline by so many canonical units
 _STIFF = 0.04  # cost of one step (.01) between neighbors
 _HELD = 4.0  # times that at the corners of the mouth, which do not move
-_CARRIED, _CARRIED_REACH = (
-    0.8,
-    0.12,
-)  # how far the skin beside the lips goes along, and out to where
+_CARRIED, _CARRIED_REACH = 0.8, 0.12  # how far the skin beside the lips goes along, out to where
 _DARKEST = 12.0  # of 255, added before logarithms: noise has no color
 _MOST_ROWS = 20_000  # samples that a color is learned from
-_HALVES = (
-    np.arange(1, 10),
-    np.arange(11, 20),
-)  # of LIPS_OUTER: lower and upper lip without the corners
+# of LIPS_OUTER: lower and upper lip without the corners
+_HALVES = (np.arange(1, 10), np.arange(11, 20))
 _BESIDE = np.setdiff1d(landmark_layout.MOVING, landmark_layout.LIPS)
 
 Profile = NDArray[np.uint8]
@@ -82,11 +74,11 @@ def outward(ring: Floats) -> Floats:
     return np.asarray(np.where(side < 0, -normal, normal), np.float32)
 
 
-def outlined(landmarks: Floats, profiles: NDArray[np.uint8]) -> Floats:
-    """Landmarks (T, L, 2) of consecutive frames with their lips' outline moved to where ``profiles`` show it.
+def outlined(landmarks: Floats, profiles: Profile) -> Floats:
+    """Landmarks (T, L, 2) of one face in the order of time, the lips' outline moved to where ``profiles`` show it.
 
-    ``profiles`` is (T, 20, P, 3), as `profile` takes them. The skin next to the lips goes along; corners and inner lips
-    stay.
+    ``profiles`` (T, 20, P, 3) are what `profile` gave of each. The skin next to the lips goes along; corners and inner
+    lips stay.
     """
     ways = [align.canonical_from_face(face) for face in landmarks]
     shape = np.stack([align.apply(w, f) for w, f in zip(ways, landmarks, strict=True)])
@@ -107,7 +99,7 @@ def outlined(landmarks: Floats, profiles: NDArray[np.uint8]) -> Floats:
     ).astype(np.float32)
 
 
-def displacement(profiles: NDArray[np.uint8], height: Floats) -> Floats:
+def displacement(profiles: Profile, height: Floats) -> Floats:
     """(T, 20) how far outward the outline lies of where it was taken to be, canonical units.
 
     ``height`` (T, 20) is that of the lip at each point. 0 for a lip whose color is too much like the skin's.
@@ -121,12 +113,12 @@ def displacement(profiles: NDArray[np.uint8], height: Floats) -> Floats:
     return found
 
 
-def _colors(profiles: NDArray[np.uint8]) -> Floats:
+def _colors(profiles: Profile) -> Floats:
     """(T, 20, P, 3): two color differences and brightness, logarithms, less the frame's skin: light does not matter."""
     light = np.log(profiles.astype(np.float32) + np.float32(_DARKEST))
     red, green, blue = (light[..., k] for k in range(3))
     colors = np.stack([red - green, green - blue, green], -1)
-    skin = colors[:, :, PLACES >= _SKIN - 1e-4].mean((1, 2))
+    skin = colors[:, :, _SKIN].mean((1, 2))
     return np.asarray(colors - skin[:, None, None], np.float32)
 
 
@@ -134,7 +126,7 @@ def _lip_likeness(colors: Floats, height: Floats) -> Floats | None:
     """(T, N, P) of colors (T, N, P, 3): 1 for this person's lips, 0 for their skin; None where these look alike."""
     first, last = (-share * height[..., None] for share in _LIP)
     inner = (last <= PLACES) & (first >= PLACES)
-    samples = colors[inner], colors[:, :, PLACES >= _SKIN - 1e-4].reshape(-1, 3)
+    samples = colors[inner], colors[:, :, _SKIN].reshape(-1, 3)
     if len(samples[0]) < 2:
         return None
     lip, skin = (some[:: max(1, len(some) // _MOST_ROWS)].astype(np.float64) for some in samples)

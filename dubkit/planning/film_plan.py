@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -37,6 +36,7 @@ from dubkit.records import (
 from dubkit.speech.timing import load_speech, load_timing, save_timing
 from dubkit.stages import adapt, base, conform, gate, generate
 from dubkit.stages.probe import load_film
+from dubkit.work.folder import link_or_copy
 
 if TYPE_CHECKING:
     from dubkit.progress import Progress, ShotNames
@@ -185,17 +185,18 @@ def _save_roles(trial: Trial, folder: Path, tracks: Sequence[int]) -> None:
     for given in trial.inputs.get("references", ()):
         known = people.load_roles(given)
 
-    def beside(name: str | None) -> str | None:
-        return None if name is None else Path(shutil.copy(name, folder)).name
+    def beside(file: str | None) -> str | None:
+        if file is None:
+            return None
+        link_or_copy(file, folder / Path(file).name)
+        return Path(file).name
 
-    people.save_roles(
-        folder,
-        [
-            replace(role, track=new, profile=beside(role.profile), lent=beside(role.lent))
-            for new, role in enumerate(known.get(old) for old in tracks)
-            if role is not None
-        ],
-    )
+    roles = [
+        replace(role, track=new, profile=beside(role.profile), lent=beside(role.lent))
+        for new, old in enumerate(tracks)
+        if (role := known.get(old)) is not None
+    ]
+    people.save_roles(folder, roles)
 
 
 def _cut(track: FaceTrack, choice: TrackChoice, part: Shot) -> tuple[FaceTrack, TrackChoice] | None:

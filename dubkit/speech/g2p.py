@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, cast
 
 import pocketsphinx
 
@@ -56,6 +56,7 @@ _SPECIAL = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l",
 # a letter with a point is said as a letter: the dictionary has those too
 _TOKEN = re.compile(r"[a-z]\.(?![^\W_])|\d+|[^\W\d_]+(?:'[^\W\d_]+)*")
 _VOWELS = set("aeiouy")
+_KATAKANA_TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 
 
 @cache
@@ -134,12 +135,6 @@ _ASPIRATED = re.compile(r"(?<=[ptkcqbdɡʂʃsɕ])h$")
 _WITHOUT_BLANKS = re.compile(r"[\u2e80-\u2fff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
-class Reader(Protocol):
-    """Finds words in a script without spaces: pairs of the written word and its reading."""
-
-    def read(self, text: str) -> list[tuple[str, str]]: ...
-
-
 class Pronouncer:
     """Words and sounds of one language.
 
@@ -162,7 +157,7 @@ class Pronouncer:
         self.left_out += [sign for sign in left_out if sign not in self.left_out]
         text = unicodedata.normalize("NFC", text)
         if self.language.startswith("ja"):
-            pairs = _japanese().read(text)
+            pairs = _read_japanese(text)
             self._readings.update(pairs)
             return [written for written, _ in pairs]
         return [word for word in _split(text) if any(c.isalnum() for c in word)]
@@ -225,9 +220,7 @@ def guess(texts: Iterable[str]) -> str:
     share = sum(word in dictionary() for word in words) / max(1, len(words))
     english = share >= _KNOWN_SHARE and all(latin(word) for word in words)
     try:
-        guesser = load_module(
-            "dubkit.speech.written_language", what="another language", extra=EXTRA
-        )
+        guesser = load_module("dubkit.speech.language_id", what="another language", extra=EXTRA)
     except MissingDependency as error:
         if english:
             return ENGLISH
@@ -277,9 +270,7 @@ def languages_of(
 def _second_language(sentences: Sequence[str], main: str) -> dict[str, str]:
     """The sentences that are in another language than ``main``, with it; none where they are few."""
     try:
-        guesser = load_module(
-            "dubkit.speech.written_language", what="another language", extra=EXTRA
-        )
+        guesser = load_module("dubkit.speech.language_id", what="another language", extra=EXTRA)
     except MissingDependency:
         return {}
     codes = tuple(espeak().languages()) if available() else (ENGLISH,)
@@ -307,10 +298,22 @@ def _unknown(language: str) -> UsageError:
     )
 
 
+def _read_japanese(text: str) -> list[tuple[str, str]]:
+    """Words and how they are read, in hiragana (janome); espeak-ng itself reads kana only.
+
+    What has no reading is read as it is written.
+    """
+    pairs = []
+    for token in _japanese_tokenizer().tokenize(text):
+        if any(c.isalnum() for c in token.surface):
+            reading = token.phonetic if token.phonetic not in ("*", "") else token.surface
+            pairs.append((token.surface, reading.translate(_KATAKANA_TO_HIRAGANA)))
+    return pairs
+
+
 @cache
-def _japanese() -> Reader:
-    module = load_module("dubkit.speech.written_language", what="Japanese", extra=EXTRA)
-    return cast(Reader, module.JapaneseReader())
+def _japanese_tokenizer() -> Any:
+    return load_module("janome.tokenizer", what="Japanese", extra=EXTRA).Tokenizer()
 
 
 def _split(text: str) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from dubkit.faces import align, landmark_layout, lip_outline
-from dubkit.faces.tracklet import Region
+from dubkit.config.schema import FaceSettings
+from dubkit.faces import align, landmark_layout, lip_outline, occlusion
+from dubkit.faces.tracker import finished_tracks
+from dubkit.faces.tracklet import Region, Sighting, TrackerSettings, Tracklet
 from dubkit.records import Floats, Picture
 from tests.faces import faces
 
@@ -29,8 +33,7 @@ def picture_of(face: Floats, lips: tuple[int, ...] = LIPS, light: float = 1.0) -
     return np.asarray(np.clip(picture * ramp + grain, 0, 255), np.uint8)
 
 
-def seen(face: Floats, way: align.Matrix) -> Floats:
-    return align.apply(way, face)
+PLACE = np.array([[EYES, 0.0, 240.0], [0.0, EYES, 180.0]])
 
 
 def off(truth: Floats, outward: float) -> Floats:
@@ -45,20 +48,18 @@ def follow(
     truths: list[Floats], wrongs: list[Floats], lips: tuple[int, ...] = LIPS
 ) -> tuple[Floats, Floats]:
     """Where the landmarks were taken to be and where they are found, both canonical."""
-    place = np.array([[EYES, 0.0, 240.0], [0.0, EYES, 180.0]])
     shown, profiles = [], []
     for number, (truth, wrong) in enumerate(zip(truths, wrongs, strict=True)):
-        whole = np.array([[1.0, 0, 0], [0, 1, 0]])
         light = 0.8 + 0.05 * (number % 5)
-        view = Region(picture_of(seen(truth, place), lips, light), whole)
-        face = seen(wrong, place)
+        view = Region(picture_of(align.apply(PLACE, truth), lips, light), np.eye(2, 3))
+        face = align.apply(PLACE, wrong)
         profile = lip_outline.profile(view, face)
         assert profile is not None
         shown.append(face)
         profiles.append(profile)
     found = lip_outline.outlined(np.stack(shown), np.stack(profiles))
-    back = align.invert(place)
-    return np.stack([seen(f, back) for f in shown]), np.stack([seen(f, back) for f in found])
+    back = align.invert(PLACE)
+    return align.apply(back, np.stack(shown)), align.apply(back, found)
 
 
 def away(found: Floats, truths: list[Floats]) -> float:
@@ -104,9 +105,29 @@ def test_lips_that_look_like_skin_stay() -> None:
     assert np.array_equal(before, after)
 
 
+@pytest.mark.parametrize(("unseen", "moves"), [(0, True), (1, True), (5, False)])
+def test_a_track_gets_the_outline_where_most_of_its_frames_show_it(
+    unseen: int, moves: bool
+) -> None:
+    truths = [faces.with_gap(0.03 * t) for t in range(8)]
+    wrong = align.apply(PLACE, np.stack([off(face, -0.06) for face in truths]))
+    tracklet = Tracklet(np.zeros(0, np.float32))
+    for number, (truth, face) in enumerate(zip(truths, wrong, strict=True)):
+        picture = picture_of(align.apply(PLACE, truth))
+        shown = lip_outline.profile(Region(picture, np.eye(2, 3)), face)
+        skin, pose = occlusion.skin_of(picture, face), np.zeros(3, np.float32)
+        lips = None if number < unseen else shown
+        tracklet.add(number, Sighting(face, pose, 1.0, np.zeros(0, np.float32), skin, lips), False)
+    settings = replace(TrackerSettings.of(FaceSettings(), 25.0), smoothing=0.0, shortest=1)
+    (track,) = finished_tracks([tracklet], settings)
+    gone = np.linalg.norm((track.landmarks - wrong)[:, OUTER], axis=2).mean(1) > 1
+    assert gone[unseen:].all() == moves
+    assert not gone[:unseen].any()
+
+
 def test_a_small_face_shows_no_outline() -> None:
     face = faces.placed(faces.with_gap(0.1), lip_outline.LEAST_EYES - 2, 0.1, 100, 100)
-    region = Region(np.zeros((200, 200, 3), np.uint8), np.array([[1.0, 0, 0], [0, 1, 0]]))
+    region = Region(np.zeros((200, 200, 3), np.uint8), np.eye(2, 3))
     assert lip_outline.profile(region, face) is None
 
 

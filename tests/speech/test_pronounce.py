@@ -27,7 +27,7 @@ def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(espeak, "espeak", None)
     for name in ("py3langid", "py3langid.langid", "janome", "janome.tokenizer"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "dubkit.speech.written_language", raising=False)
+    monkeypatch.delitem(sys.modules, "dubkit.speech.language_id", raising=False)
     g2p._symbols.cache_clear()
 
 

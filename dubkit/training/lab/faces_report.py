@@ -31,7 +31,6 @@ from dubkit.training.lab.faces_data import read_still
 
 HD = (1280, 720)
 SMALL_FACE = 48.0
-_WHOLE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(slots=True)
@@ -117,8 +116,8 @@ def follow(
             ours, sure = locate(landmarker, picture, align.canonical_from_face(last))
             last = ours if sure >= 0.5 else None
         tally.ours.append(ours)
-        known = last is not None
-        tally.lips.append(lip_outline.profile(Region(picture, _WHOLE), ours) if known else None)
+        view = Region(picture, np.eye(2, 3))
+        tally.lips.append(None if last is None else lip_outline.profile(view, ours))
         tally.theirs.append(truth)
         tally.confidence.append(sure)
     return tally
