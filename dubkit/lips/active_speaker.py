@@ -18,7 +18,7 @@ import torch
 from dubkit.faces import align, smooth
 from dubkit.lips import articulation, mouth_shape
 from dubkit.models import devices, speaker
-from dubkit.records import Doubles, FaceState, FaceTrack, Floats, Mask, Timing
+from dubkit.records import GRID_STEP, Doubles, FaceState, FaceTrack, Floats, Mask, Timing
 from dubkit.speech import activity, encoder_rows, mel_levels
 
 BEAT = 0.04  # seconds
@@ -41,6 +41,7 @@ class Heard:
     shapes: Floats  # (N, K)
     speech: Floats  # (N,) logit that somebody speaks
     closure: Floats  # (N,) logit that lips meet
+    several: Floats  # (N,) logit that several voices speak at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,16 @@ def hear(articulator: articulation.Articulator, timing: Timing) -> Heard:
     with devices.threads(1), torch.inference_mode():
         answer = articulator.net(given.cells)
         shapes, closure, speech = (given.at_frames(part[0]).numpy() for part in answer)
-    return Heard(timing.times, shapes, speech, closure)
+        several = packaged_net().voices(torch.from_numpy(sound_rows(timing))[None])[0].numpy()
+    return Heard(timing.times, shapes, speech, closure, several)
+
+
+def sound_rows(timing: Timing) -> Floats:
+    """(N, R) the speech encoder's rows at the beats of ``timing``: the mean of the two cells of each."""
+    assert timing.encoder is not None
+    first = np.round(timing.times / GRID_STEP).astype(np.int64)
+    pair = [timing.encoder.at(first + k)[0] for k in range(2)]
+    return np.asarray((pair[0] + pair[1]) / 2, np.float32)
 
 
 def hear_samples(samples: Floats | None, begin: float, end: float) -> Heard:
@@ -68,7 +78,7 @@ def hear_samples(samples: Floats | None, begin: float, end: float) -> Heard:
     if samples is None:
         count = len(mouth_shape.basis().decode)
         silent = np.full(len(beats), _UNHEARD, np.float32)
-        return Heard(beats, np.zeros((len(beats), count), np.float32), silent, silent)
+        return Heard(beats, np.zeros((len(beats), count), np.float32), silent, silent, silent)
     noise = activity.spans_of(activity.unspoken(samples))
     rows, levels = encoder_rows.encode_briefly(samples), mel_levels.mel_levels_of(samples)
     heard = hear(_articulator(), Timing(beats, (), (), levels, rows, scripted=False))
@@ -205,6 +215,7 @@ _RIVAL, _AHEAD = (
     2.0,
 )  # how much a better match of another face says against one, and from where on
 _MOST = 4.0, 6.0  # logits beyond which sight, and a rival, say no more
+_WITHIN = 75  # beats over which several voices are told from one
 _LEAST_SCORE = 0.6  # mean probability over its speech with which a face speaks
 _BY_LIPS = 0.8  # the same by the picture alone
 _LEAST_SECONDS = 0.24  # of speech
@@ -226,8 +237,8 @@ def speaks(heard: Heard, faces: dict[int, Match]) -> tuple[bool, dict[int, tuple
         evidence = logits.astype(np.float64)
         if by_sound:
             others = [other for k, other in faces.items() if k != number]
-            logits = logits + _alone(face, others)
-            evidence = logits + _beside(face, others)
+            logits = logits + _alone(face, others) + _second(heard, face, others)
+            evidence = logits + _beside(heard, face, others)
         state = _likeliest(np.where(here, _EVIDENCE * evidence, 0.0))
         state &= face.there
         kept, score = _sure_spans(state, here, logits, _LEAST_SCORE if by_sound else _BY_LIPS)
@@ -279,13 +290,16 @@ def _with_the_voice(speaking: Mask, spoken: Mask, taken: Mask) -> Mask:
     return grown
 
 
-def _beside(face: Match, others: Sequence[Match]) -> Doubles:
-    """(N,) what speaks for a face beside its match: that its mouth moves, and that no other's fits better."""
+def _beside(heard: Heard, face: Match, others: Sequence[Match]) -> Doubles:
+    """(N,) what speaks for a face beside its match: that its mouth moves, and that no other's fits better, which says
+    nothing where several voices speak.
+    """
     sight, most = _MOST
     found = _BY_SIGHT * face.seen.astype(np.float64).clip(-sight, sight)
     for other in others:
         better = other.there & (other.matched > face.matched + _AHEAD)
-        found -= np.where(better, _RIVAL * other.matched.astype(np.float64).clip(0, most), 0.0)
+        against = _RIVAL * (1 - _several(heard)) * other.matched.astype(np.float64).clip(0, most)
+        found -= np.where(better, against, 0.0)
     return np.asarray(found)
 
 
@@ -299,6 +313,23 @@ def _alone(face: Match, others: Sequence[Match]) -> Floats:
         at_rest = (-other.seen / _SURE_SIGHT).clip(0, 1)
         alone = np.where(other.there, np.minimum(alone, at_rest), alone)
     return np.asarray(_ALONE * alone * sight, np.float32)
+
+
+def _several(heard: Heard) -> Doubles:
+    """(N,) how likely several voices speak at once around each beat: between words, one of them is heard alone."""
+    likely = _mean(heard.several, _WITHIN).astype(np.float64)
+    return np.asarray(1 / (1 + np.exp(-likely.clip(-20, 20))))
+
+
+def _second(heard: Heard, face: Match, others: Sequence[Match]) -> Floats:
+    """(N,) logits for a second speaker: where several voices are heard and another face makes one of them, no mouth can
+    match the mixture well, and so what is seen of it counts, where that says more.
+    """
+    beside = np.zeros(len(face.seen), np.bool_)
+    for other in others:
+        beside |= other.there & (other.matched > 0)
+    sight = face.seen.clip(-_MOST[0], _MOST[0])
+    return np.asarray(_several(heard) * beside * (sight - face.matched).clip(0), np.float32)
 
 
 def _likeliest(evidence: Doubles) -> Mask:

@@ -1,8 +1,9 @@
-"""The speaker net: is this the mouth that makes the speech that is heard now? And does this mouth speak at all?
+"""The speaker net: is this the mouth that makes the speech that is heard now? Does this mouth speak at all? Do several
+voices speak at once?
 
-Two small stacks of dilated convolutions over beats of 40 ms. One is given how the seen mouth goes with the mouth that
-the sound asks for, the other the seen mouth alone, for films without original sound. Made by
-`dubkit.training.lab.train_speaker`.
+Three small stacks of dilated convolutions over beats of 40 ms. One is given how the seen mouth goes with the mouth that
+the sound asks for, one the seen mouth alone, for films without original sound, and one the speech encoder's rows of the
+sound alone. Made by `dubkit.training.lab.train_speaker`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class SpeakerConfig:
 
     seen: int  # features of a beat of the seen mouth
     matched: int  # features of how it goes with the sound
+    rows: int  # of the speech encoder, numbers in one of them
     width: int = 32
+    voices: int = 16  # width of the stack that only listens
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     dropout: float = 0.2
 
@@ -42,9 +45,8 @@ class SpeakerOutput(NamedTuple):
 class _Stack(nn.Module):
     """(B, T, F) -> (B, T)."""
 
-    def __init__(self, features: int, config: SpeakerConfig) -> None:
+    def __init__(self, features: int, config: SpeakerConfig, width: int) -> None:
         super().__init__()
-        width = config.width
         self.first = nn.Conv1d(features, width, 1)
         self.mix = nn.ModuleList(
             nn.Conv1d(width, width, 5, padding=2 * d, dilation=d) for d in config.dilations
@@ -66,8 +68,10 @@ class SpeakerNet(nn.Module):
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         self.config = config
-        self.matched = _Stack(config.seen + config.matched, config)
-        self.seen = _Stack(config.seen, config)
+        self.matched = _Stack(config.seen + config.matched, config, config.width)
+        self.seen = _Stack(config.seen, config, config.width)
+        # (B, T, rows) -> (B, T) logits that several voices speak at once
+        self.voices = _Stack(config.rows, config, config.voices)
 
     def forward(self, seen: Tensor, matched: Tensor) -> SpeakerOutput:
         return SpeakerOutput(self.matched(torch.cat([seen, matched], -1)), self.seen(seen))
@@ -85,7 +89,14 @@ def load_speaker(path: Path) -> SpeakerNet:
     try:
         arguments["dilations"] = tuple(int(dilation) for dilation in arguments["dilations"])
         config = SpeakerConfig(**arguments)
-        sizes = (config.seen, config.matched, config.width, *config.dilations)
+        sizes = (
+            config.seen,
+            config.matched,
+            config.rows,
+            config.width,
+            config.voices,
+            *config.dilations,
+        )
         if not all(0 < size <= _MOST for size in sizes):
             raise ModelError(f"the configuration in {path} has impossible sizes")
         net = SpeakerNet(config)

@@ -5,7 +5,7 @@
 Only clips with ``split=train`` and ``ship=yes`` are used. Each clip is analyzed once (CACHE). Training stretches are
 put together at random: a mouth that speaks, one at rest (its own silent frames to and fro), one that chews, beside its
 own sound, a stranger's, or its own from another moment. The target is, for every beat with speech, whether the sound is
-this mouth's.
+this mouth's. The stack that only listens is trained on mixtures of those people's sounds (`Mixtures`).
 """
 
 from __future__ import annotations
@@ -25,19 +25,26 @@ from dubkit.engines import registry
 from dubkit.faces import tracker, tracklet
 from dubkit.lips import active_speaker, articulation, mouth_shape
 from dubkit.media import audio, frames
+from dubkit.media.audio import SPEECH_RATE
 from dubkit.media.probe import probe
-from dubkit.models import speaker
-from dubkit.records import EncoderRows, FaceTrack, Floats, MelLevels, Shot, Timing
-from dubkit.speech import encoder_rows, mel_levels
+from dubkit.models import speaker, speech_encoder
+from dubkit.records import ROW_STEPS, EncoderRows, FaceTrack, Floats, MelLevels, Shot, Timing
+from dubkit.speech import activity, encoder_rows, mel_levels
 from dubkit.stages.faces import FrameView
 
 LONGEST = 20.0  # seconds of a clip
 MARGIN = 1.0  # seconds of sound around it
 LENGTH = 200  # beats of a training stretch
+BEAT_SAMPLES = round(active_speaker.BEAT * SPEECH_RATE)
 DRAWN, BATCH, STEPS, RATE = 2000, 32, 1000, 3e-3
 GRID_EVERY = 13  # of one man's many clips one in so many is taken
 WEIGHTS = {"grid_s1": 0.3, "grid_more": 0.5}  # how often clips of a set are drawn
 SYNC = 3  # beats by which picture and sound stray in training
+MIXED, MIXED_STEPS, MIXED_RATE = (
+    1400,
+    1500,
+    2e-3,
+)  # mixtures that are drawn, and the training on them
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +129,15 @@ def read_clip(path: Path, row: dict[str, str], articulator: articulation.Articul
     )
 
 
-def clips(data: Path, cache: Path, articulator: articulation.Articulator) -> list[Clip]:
-    """All clips that may be trained on."""
+def rows_of(data: Path) -> list[dict[str, str]]:
+    """The rows of all clips that may be trained on."""
     with (data / "clips.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] == "train" and r["ship"] == "yes"]
+        return [r for r in csv.DictReader(file) if r["split"] == "train" and r["ship"] == "yes"]
+
+
+def clips(data: Path, cache: Path, articulator: articulation.Articulator) -> list[Clip]:
+    """Those whose faces are trained on, analyzed."""
+    rows = rows_of(data)
     rows = [r for r in rows if r["set"] not in ("portraits", "grid_s1")] + [
         r for r in rows if r["set"] == "grid_s1"
     ][::GRID_EVERY]
@@ -257,6 +269,7 @@ class Stretches:
             np.asarray(heard.shapes + part * smooth * spread, np.float32),
             heard.speech,
             np.asarray(heard.closure + self.random.normal(0, 1.0, len(heard.closure)), np.float32),
+            heard.several,
         )
 
     def _roughened(self, mouth: Floats) -> Floats:
@@ -266,8 +279,111 @@ class Stretches:
         return np.asarray(mouth * scale + level * noise, np.float32)
 
 
-def _values(heard: active_speaker.Heard) -> tuple[Floats, Floats, Floats]:
-    return heard.shapes, heard.speech, heard.closure
+class Mixtures:
+    """Draws stretches of one voice or two, in a room, under noise, with where both speak."""
+
+    def __init__(self, data: Path, rows: list[dict[str, str]], seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.data = data
+        self.files: dict[str, list[str]] = {}
+        for row in rows:
+            self.files.setdefault(row["person"], []).append(row["file"])
+
+    def draw(self) -> tuple[np.ndarray, ...]:
+        """(T, R) rows of the speech encoder, int8, (T,) where two speak, and (T,) where that is sure."""
+        random, count = self.random, LENGTH * BEAT_SAMPLES
+        first, second = random.choice(sorted(self.files), 2, replace=False)
+        sound, loud = self._voice(first)
+        both, sure = np.zeros(LENGTH, np.bool_), np.ones(LENGTH, np.bool_)
+        if random.random() < 0.5:
+            other, also = self._voice(second)
+            low, high = (
+                (0, LENGTH) if random.random() < 0.4 else sorted(random.integers(0, LENGTH, 2))
+            )
+            there = np.zeros(LENGTH, np.float32)
+            there[low:high] = 10 ** (np.clip(random.normal(0, 5), -10, 10) / 20)
+            sound = sound + np.repeat(there, BEAT_SAMPLES) * other
+            also &= there > 0
+            both = loud & also
+            sure = both | ~(_wide(loud) & _wide(also))
+        if random.random() < 0.3:
+            sound = self._room(sound)
+        bands = np.fft.rfft(random.standard_normal(count))
+        slope = random.uniform(0, 1)
+        bands /= np.maximum(np.fft.rfftfreq(count, 1 / SPEECH_RATE), 50) ** slope
+        noise = np.fft.irfft(bands, count)
+        sound = sound + 10 ** (-random.uniform(8, 50) / 20) * noise / noise.std()
+        sound *= 10 ** (-random.uniform(0, 25) / 20) / np.abs(sound).max()
+        found = encoder_rows.encode_briefly(sound.astype(np.float32)).rows[: 2 * LENGTH]
+        pairs = found.astype(np.float32).reshape(LENGTH, 2, -1).mean(1)
+        return np.round(pairs).astype(np.int8), both, sure
+
+    def _voice(self, person: str) -> tuple[Floats, np.ndarray]:
+        """A stretch of one person, at a pitch and in a color of its own, and (T,) where it is loud."""
+        random, count = self.random, LENGTH * BEAT_SAMPLES
+        parts: list[Floats] = []
+        pace = random.uniform(0.85, 1.2)
+        while sum(map(len, parts)) < count + SPEECH_RATE:
+            whole = audio.load_samples(self.data / str(random.choice(self.files[person])))
+            start = int(random.integers(0, max(1, len(whole) - count)))
+            part = whole[start : start + count]
+            part = np.interp(np.arange(0, len(part) - 1, pace), np.arange(len(part)), part)
+            parts.append(np.asarray(part / (part.std() + 1e-5), np.float32))
+            if random.random() < 0.3:
+                parts.append(np.zeros(int(random.uniform(0.1, 1.2) * SPEECH_RATE), np.float32))
+        sound = np.concatenate(parts)
+        start = int(random.integers(0, len(sound) - count))
+        sound = sound[start : start + count]
+        sound[1:] += random.uniform(-0.5, 0.5) * sound[:-1]
+        level = activity.levels(sound)
+        loud = (level > activity.speech_level(level) - 20).astype(np.float64)
+        at = (np.arange(LENGTH) + 0.5) * active_speaker.BEAT
+        heard = np.interp(at, (np.arange(len(loud)) + 0.5) / activity.FRAMES_A_SECOND, loud) > 0.5
+        return sound / (sound.std() + 1e-5), heard
+
+    def _room(self, sound: Floats) -> Floats:
+        """The sound with the reverberation of a room."""
+        length = int(self.random.uniform(0.1, 0.6) * SPEECH_RATE)
+        answer = self.random.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
+        answer[0] = self.random.uniform(1, 6) * np.sqrt((answer**2).sum()) / 3
+        size = len(sound) + length
+        made = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(answer, size), size)
+        return np.asarray(made[: len(sound)], np.float32)
+
+
+def _wide(beats: np.ndarray) -> np.ndarray:
+    """(T,) beats within a third of a second of some."""
+    return np.asarray(np.convolve(beats, np.ones(17), "same") > 0.5)
+
+
+def listen(net: speaker.SpeakerNet, mixtures: Mixtures, steps: int = MIXED_STEPS) -> None:
+    """Train the stack that only listens, in place."""
+    stack, random = net.voices, mixtures.random
+    rows, both, sure = (
+        np.stack(part) for part in zip(*(mixtures.draw() for _ in range(MIXED)), strict=True)
+    )
+    tuner = torch.optim.AdamW(stack.parameters(), MIXED_RATE, weight_decay=0.05)
+    plan = torch.optim.lr_scheduler.OneCycleLR(tuner, MIXED_RATE, total_steps=steps)
+    loss = nn.BCEWithLogitsLoss(reduction="none")
+    stack.train()
+    for _ in range(steps):
+        chosen = random.integers(0, len(rows), 24)
+        given = torch.from_numpy(rows[chosen].astype(np.float32) / ROW_STEPS)
+        # every recording has a color of its own
+        given = given + 0.3 * torch.randn(len(chosen), 1, given.shape[2])
+        given = nn.functional.dropout(given + 0.2 * torch.randn_like(given), 0.2)
+        known = torch.from_numpy(sure[chosen].astype(np.float32))
+        wrong = loss(stack(given), torch.from_numpy(both[chosen].astype(np.float32)))
+        tuner.zero_grad()
+        ((wrong * known).sum() / known.sum()).backward()
+        nn.utils.clip_grad_norm_(stack.parameters(), 1.0)
+        tuner.step()
+        plan.step()
+    stack.eval()
+
+
+def _values(heard: active_speaker.Heard) -> tuple[Floats, ...]:
+    return heard.shapes, heard.speech, heard.closure, heard.several
 
 
 def _cut(heard: active_speaker.Heard, rows: np.ndarray) -> active_speaker.Heard:
@@ -292,7 +408,9 @@ def train(data: list[Clip], steps: int, seed: int = 0) -> speaker.SpeakerNet:
     """A net of its own from nothing."""
     torch.manual_seed(seed)
     stretches = Stretches(data, seed)
-    net = speaker.SpeakerNet(speaker.SpeakerConfig(active_speaker.SEEN, active_speaker.MATCHED))
+    heard = speech_encoder.SpeechEncoderConfig().rows
+    sizes = active_speaker.SEEN, active_speaker.MATCHED, heard
+    net = speaker.SpeakerNet(speaker.SpeakerConfig(*sizes))
     tuner = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.02)
     plan = torch.optim.lr_scheduler.OneCycleLR(tuner, RATE, total_steps=steps)
     loss = nn.BCEWithLogitsLoss(reduction="none")
@@ -325,7 +443,10 @@ def main() -> None:
     steps = int(sys.argv[4]) if len(sys.argv) > 4 else STEPS
     found = clips(data, cache, articulation.Articulator())
     sys.stdout.write(f"{len(found)} clips of {len({c.person for c in found})} people\n")
-    speaker.save_speaker(out, train(found, steps), steps)
+    net = train(found, steps)
+    voices = [r for r in rows_of(data) if r["set"] not in ("portraits", "silent_gov")]
+    listen(net, Mixtures(data, voices, seed=11))
+    speaker.save_speaker(out, net, steps)
 
 
 if __name__ == "__main__":
