@@ -231,14 +231,15 @@ def speaks(heard: Heard, faces: dict[int, Match]) -> tuple[bool, dict[int, tuple
     """
     spoken = heard.speech > 0
     by_sound = float(np.mean(spoken)) >= _SOME_SPEECH
+    several = _several(heard)
     found: dict[int, tuple[Mask, float]] = {}
     for number, face in faces.items():
         logits, here = (face.matched, face.there & spoken) if by_sound else (face.seen, face.there)
         evidence = logits.astype(np.float64)
         if by_sound:
             others = [other for k, other in faces.items() if k != number]
-            logits = logits + _alone(face, others) + _second(heard, face, others)
-            evidence = logits + _beside(heard, face, others)
+            logits = logits + _alone(face, others) + _second(several, face, others)
+            evidence = logits + _beside(several, face, others)
         state = _likeliest(np.where(here, _EVIDENCE * evidence, 0.0))
         state &= face.there
         kept, score = _sure_spans(state, here, logits, _LEAST_SCORE if by_sound else _BY_LIPS)
@@ -290,16 +291,16 @@ def _with_the_voice(speaking: Mask, spoken: Mask, taken: Mask) -> Mask:
     return grown
 
 
-def _beside(heard: Heard, face: Match, others: Sequence[Match]) -> Doubles:
+def _beside(several: Doubles, face: Match, others: Sequence[Match]) -> Doubles:
     """(N,) what speaks for a face beside its match: that its mouth moves, and that no other's fits better, which says
-    nothing where several voices speak.
+    nothing where several voices speak, by `_several`.
     """
     sight, most = _MOST
     found = _BY_SIGHT * face.seen.astype(np.float64).clip(-sight, sight)
     for other in others:
         better = other.there & (other.matched > face.matched + _AHEAD)
-        against = _RIVAL * (1 - _several(heard)) * other.matched.astype(np.float64).clip(0, most)
-        found -= np.where(better, against, 0.0)
+        against = _RIVAL * other.matched.astype(np.float64).clip(0, most)
+        found -= np.where(better, (1 - several) * against, 0.0)
     return np.asarray(found)
 
 
@@ -321,15 +322,15 @@ def _several(heard: Heard) -> Doubles:
     return np.asarray(1 / (1 + np.exp(-likely.clip(-20, 20))))
 
 
-def _second(heard: Heard, face: Match, others: Sequence[Match]) -> Floats:
-    """(N,) logits for a second speaker: where several voices are heard and another face makes one of them, no mouth can
-    match the mixture well, and so what is seen of it counts, where that says more.
+def _second(several: Doubles, face: Match, others: Sequence[Match]) -> Floats:
+    """(N,) logits for a second speaker: where ``several`` voices are heard and another face makes one of them, no mouth
+    can match the mixture well, and so what is seen of it counts, where that says more.
     """
     beside = np.zeros(len(face.seen), np.bool_)
     for other in others:
         beside |= other.there & (other.matched > 0)
     sight = face.seen.clip(-_MOST[0], _MOST[0])
-    return np.asarray(_several(heard) * beside * (sight - face.matched).clip(0), np.float32)
+    return np.asarray(several * beside * (sight - face.matched).clip(0), np.float32)
 
 
 def _likeliest(evidence: Doubles) -> Mask:

@@ -1,4 +1,4 @@
-"""Versions of a sound for the TC training: as recorded, and as other microphones, rooms and speeds would give it.
+"""Versions of a sound for training: as recorded, and as other microphones, rooms and speeds would give it.
 
 Encoder rows cannot be varied as levels can: each version is made as sound and encoded, with another place in the
 encoder's windows. Beside them `nonspeech` makes sounds in which nobody speaks, for which lips rest.
@@ -29,7 +29,7 @@ _BREAKS = (
 )  # Hz, between which the spectrum is tilted at random
 _LATEST = 8.0  # seconds by which a version is shifted in the encoder's windows
 _NONSPEECH_SECONDS = 6.0
-_KINDS = 9
+KINDS = 9  # of sounds in which nobody speaks
 _NOTES = (110.0, 130.8, 146.8, 164.8, 196.0, 220.0, 261.6)  # Hz
 _SCALE = (1, 9 / 8, 5 / 4, 4 / 3, 3 / 2, 5 / 3, 15 / 8, 2)
 
@@ -115,13 +115,13 @@ def nonspeech(count: int = 27) -> tuple[SoundVersion, ...]:
     """Sounds in which nobody speaks: noise, hum, clicks, applause, chords, melodies, drums, sweeps and bands."""
     random = np.random.default_rng(5)
     return tuple(
-        _version(nonspeech_sound(kind % _KINDS, random), float(random.uniform(0, _LATEST)), 1.0)
+        _version(nonspeech_sound(kind % KINDS, random), float(random.uniform(0, _LATEST)), 1.0)
         for kind in range(count)
     )
 
 
 def nonspeech_sound(kind: int, random: Random, seconds: float = _NONSPEECH_SECONDS) -> Floats:
-    """One of the `_KINDS` kinds of sound in the order of `nonspeech`, at a random level."""
+    """One of the `KINDS` kinds of sound in the order of `nonspeech`, at a random level."""
     makers: tuple[Callable[[Random, float], Sound], ...] = (
         _noise, _hum, _clicks, _applause, _chords, _melody, _drums, _sweep, _band,
     )  # fmt: skip

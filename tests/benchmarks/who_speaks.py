@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -416,6 +417,9 @@ def main() -> None:
     words.out.mkdir(parents=True, exist_ok=True)
     whole, dub, starts, made, places = film(words.data, words.out, words.people)
     work = words.out / "work"
+    shutil.rmtree(
+        work, ignore_errors=True
+    )  # a film that is made anew is another one: none of it would be used
     result = dubkit.run(
         whole, dub, out=words.out / "dubbed.mkv", work=work, shots=starts, overwrite=True,
         until=words.until, settings=["generate.synthesizer=passthrough", *words.set],

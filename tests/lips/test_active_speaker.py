@@ -9,12 +9,12 @@ import pytest
 
 from dubkit.lips import active_speaker
 from dubkit.lips.active_speaker import BEAT, Heard, Match, match_shapes, speaks
-from dubkit.media.audio import load_samples
+from dubkit.media.audio import SPEECH_RATE, load_samples
 from dubkit.models import speaker
 from dubkit.records import Floats
 from tests.portrait import ASSETS
 
-SECONDS, RATE = 6.0, 16000
+SECONDS = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_two_voices_at_once_are_told_from_one() -> None:
     """The second is the first one earlier, at another pitch."""
     one = load_samples(ASSETS / "dub.flac")
     pitched = np.interp(np.arange(0, len(one) - 1, 1.25), np.arange(len(one)), one)
-    other = np.resize(np.roll(pitched, -RATE), len(one)).astype(np.float32)
+    other = np.resize(np.roll(pitched, -SPEECH_RATE), len(one)).astype(np.float32)
     single, both = (
         active_speaker.hear_samples(sound, 0.5, 0.5 + SECONDS) for sound in (one, one + other)
     )

@@ -28,9 +28,10 @@ from dubkit.media import audio, frames
 from dubkit.media.audio import SPEECH_RATE
 from dubkit.media.probe import probe
 from dubkit.models import speaker, speech_encoder
-from dubkit.records import ROW_STEPS, EncoderRows, FaceTrack, Floats, MelLevels, Shot, Timing
+from dubkit.records import EncoderRows, FaceTrack, Floats, MelLevels, Shot, Timing
 from dubkit.speech import activity, encoder_rows, mel_levels
 from dubkit.stages.faces import FrameView
+from dubkit.training import sound_versions
 
 LONGEST = 20.0  # seconds of a clip
 MARGIN = 1.0  # seconds of sound around it
@@ -40,11 +41,8 @@ DRAWN, BATCH, STEPS, RATE = 2000, 32, 1000, 3e-3
 GRID_EVERY = 13  # of one man's many clips one in so many is taken
 WEIGHTS = {"grid_s1": 0.3, "grid_more": 0.5}  # how often clips of a set are drawn
 SYNC = 3  # beats by which picture and sound stray in training
-MIXED, MIXED_STEPS, MIXED_RATE = (
-    1400,
-    1500,
-    2e-3,
-)  # mixtures that are drawn, and the training on them
+# mixtures that are drawn, and the training on them
+MIXED, MIXED_STEPS, MIXED_RATE = 1400, 1500, 2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +278,7 @@ class Stretches:
 
 
 class Mixtures:
-    """Draws stretches of one voice or two, in a room, under noise, with where both speak."""
+    """Draws stretches of one voice or two, varied as in TC training, with where both speak."""
 
     def __init__(self, data: Path, rows: list[dict[str, str]], seed: int) -> None:
         self.random = np.random.default_rng(seed)
@@ -290,16 +288,15 @@ class Mixtures:
             self.files.setdefault(row["person"], []).append(row["file"])
 
     def draw(self) -> tuple[np.ndarray, ...]:
-        """(T, R) rows of the speech encoder, int8, (T,) where two speak, and (T,) where that is sure."""
-        random, count = self.random, LENGTH * BEAT_SAMPLES
+        """(T, R) rows of the speech encoder, half floats, (T,) where two speak, and (T,) where that is sure."""
+        random = self.random
         first, second = random.choice(sorted(self.files), 2, replace=False)
         sound, loud = self._voice(first)
         both, sure = np.zeros(LENGTH, np.bool_), np.ones(LENGTH, np.bool_)
         if random.random() < 0.5:
             other, also = self._voice(second)
-            low, high = (
-                (0, LENGTH) if random.random() < 0.4 else sorted(random.integers(0, LENGTH, 2))
-            )
+            ends = sorted(random.integers(0, LENGTH, 2))
+            low, high = (0, LENGTH) if random.random() < 0.4 else ends
             there = np.zeros(LENGTH, np.float32)
             there[low:high] = 10 ** (np.clip(random.normal(0, 5), -10, 10) / 20)
             sound = sound + np.repeat(there, BEAT_SAMPLES) * other
@@ -307,48 +304,36 @@ class Mixtures:
             both = loud & also
             sure = both | ~(_wide(loud) & _wide(also))
         if random.random() < 0.3:
-            sound = self._room(sound)
-        bands = np.fft.rfft(random.standard_normal(count))
-        slope = random.uniform(0, 1)
-        bands /= np.maximum(np.fft.rfftfreq(count, 1 / SPEECH_RATE), 50) ** slope
-        noise = np.fft.irfft(bands, count)
-        sound = sound + 10 ** (-random.uniform(8, 50) / 20) * noise / noise.std()
+            kind = int(random.integers(sound_versions.KINDS))
+            beside = sound_versions.nonspeech_sound(kind, random, LENGTH * active_speaker.BEAT)
+            level = 10 ** (-random.uniform(3, 25) / 20) / (beside.std() + 1e-5)
+            sound = sound + level * beside
         sound *= 10 ** (-random.uniform(0, 25) / 20) / np.abs(sound).max()
-        found = encoder_rows.encode_briefly(sound.astype(np.float32)).rows[: 2 * LENGTH]
-        pairs = found.astype(np.float32).reshape(LENGTH, 2, -1).mean(1)
-        return np.round(pairs).astype(np.int8), both, sure
+        beats = np.arange(LENGTH, dtype=np.float64) * active_speaker.BEAT
+        rows = encoder_rows.encode_briefly(np.asarray(sound, np.float32))
+        timing = Timing(beats, (), (), encoder=rows)
+        return active_speaker.sound_rows(timing).astype(np.float16), both, sure
 
     def _voice(self, person: str) -> tuple[Floats, np.ndarray]:
-        """A stretch of one person, at a pitch and in a color of its own, and (T,) where it is loud."""
+        """A stretch of one person, and (T,) where it is loud."""
         random, count = self.random, LENGTH * BEAT_SAMPLES
         parts: list[Floats] = []
-        pace = random.uniform(0.85, 1.2)
-        while sum(map(len, parts)) < count + SPEECH_RATE:
+        while sum(map(len, parts)) < 1.2 * count:
             whole = audio.load_samples(self.data / str(random.choice(self.files[person])))
             start = int(random.integers(0, max(1, len(whole) - count)))
             part = whole[start : start + count]
-            part = np.interp(np.arange(0, len(part) - 1, pace), np.arange(len(part)), part)
-            parts.append(np.asarray(part / (part.std() + 1e-5), np.float32))
+            parts.append(part / (part.std() + 1e-5))
             if random.random() < 0.3:
                 parts.append(np.zeros(int(random.uniform(0.1, 1.2) * SPEECH_RATE), np.float32))
-        sound = np.concatenate(parts)
-        start = int(random.integers(0, len(sound) - count))
-        sound = sound[start : start + count]
-        sound[1:] += random.uniform(-0.5, 0.5) * sound[:-1]
-        level = activity.levels(sound)
-        loud = (level > activity.speech_level(level) - 20).astype(np.float64)
-        at = (np.arange(LENGTH) + 0.5) * active_speaker.BEAT
-        heard = np.interp(at, (np.arange(len(loud)) + 0.5) / activity.FRAMES_A_SECOND, loud) > 0.5
-        return sound / (sound.std() + 1e-5), heard
-
-    def _room(self, sound: Floats) -> Floats:
-        """The sound with the reverberation of a room."""
-        length = int(self.random.uniform(0.1, 0.6) * SPEECH_RATE)
-        answer = self.random.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-        answer[0] = self.random.uniform(1, 6) * np.sqrt((answer**2).sum()) / 3
-        size = len(sound) + length
-        made = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(answer, size), size)
-        return np.asarray(made[: len(sound)], np.float32)
+        spoken = np.concatenate(parts)
+        varied, stretch = sound_versions.vary(spoken, random)
+        start = int(random.integers(0, len(varied) - count))
+        sound = varied[start : start + count]
+        level = activity.levels(spoken)
+        loud = level > activity.speech_level(level) - 20
+        at = start / SPEECH_RATE + (np.arange(LENGTH) + 0.5) * active_speaker.BEAT
+        frames_at = np.minimum(at / stretch * activity.FRAMES_A_SECOND, len(loud) - 1)
+        return sound / (sound.std() + 1e-5), loud[frames_at.astype(int)]
 
 
 def _wide(beats: np.ndarray) -> np.ndarray:
@@ -366,19 +351,23 @@ def listen(net: speaker.SpeakerNet, mixtures: Mixtures, steps: int = MIXED_STEPS
     plan = torch.optim.lr_scheduler.OneCycleLR(tuner, MIXED_RATE, total_steps=steps)
     loss = nn.BCEWithLogitsLoss(reduction="none")
     stack.train()
-    for _ in range(steps):
+    for step in range(steps):
         chosen = random.integers(0, len(rows), 24)
-        given = torch.from_numpy(rows[chosen].astype(np.float32) / ROW_STEPS)
+        given = torch.from_numpy(rows[chosen].astype(np.float32))
         # every recording has a color of its own
         given = given + 0.3 * torch.randn(len(chosen), 1, given.shape[2])
         given = nn.functional.dropout(given + 0.2 * torch.randn_like(given), 0.2)
         known = torch.from_numpy(sure[chosen].astype(np.float32))
         wrong = loss(stack(given), torch.from_numpy(both[chosen].astype(np.float32)))
+        mean = (wrong * known).sum() / known.sum()
         tuner.zero_grad()
-        ((wrong * known).sum() / known.sum()).backward()
+        mean.backward()
         nn.utils.clip_grad_norm_(stack.parameters(), 1.0)
         tuner.step()
         plan.step()
+        if step % 100 == 99:
+            sys.stdout.write(f"voices {step + 1}: {float(mean.detach()):.4f}\n")
+            sys.stdout.flush()
     stack.eval()
 
 
@@ -409,8 +398,8 @@ def train(data: list[Clip], steps: int, seed: int = 0) -> speaker.SpeakerNet:
     torch.manual_seed(seed)
     stretches = Stretches(data, seed)
     heard = speech_encoder.SpeechEncoderConfig().rows
-    sizes = active_speaker.SEEN, active_speaker.MATCHED, heard
-    net = speaker.SpeakerNet(speaker.SpeakerConfig(*sizes))
+    config = speaker.SpeakerConfig(active_speaker.SEEN, active_speaker.MATCHED, heard)
+    net = speaker.SpeakerNet(config)
     tuner = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.02)
     plan = torch.optim.lr_scheduler.OneCycleLR(tuner, RATE, total_steps=steps)
     loss = nn.BCEWithLogitsLoss(reduction="none")
