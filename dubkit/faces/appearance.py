@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from dubkit.errors import WorkError
 from dubkit.faces import align, association
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Integers, Mask
-from dubkit.work.store import open_arrays
+from dubkit.work.store import UNREADABLE, open_arrays
 
 # where eye centers, nose tip and mouth corners lie in an aligned face of 112 pixels
 _POINTS = np.array(
@@ -131,7 +130,7 @@ def load_looks(folder: Path) -> list[TrackLook]:
                 )
                 for track, start, end in stored["spans"]
             ]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise WorkError(
             f"the work file {path} cannot be read: {error}",
             hint="run again with --force appearance",

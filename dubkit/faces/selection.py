@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from dubkit.records import (
     Untouched,
     Voices,
 )
-from dubkit.work.store import open_arrays, read_record, write_record
+from dubkit.work.store import UNREADABLE, open_arrays, read_record, write_record
 
 MIN_SCORE = 0.5  # of landmarks: below it a frame is not dubbed
 RELEASE = 0.92  # a face is usable again when it is this far inside its limit
@@ -241,7 +240,7 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
                 )
                 for n, start in enumerate(stored["starts"])
             ]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise WorkError(
             f"the work file {path} cannot be read: {error}", hint="run again with --force faces"
         ) from error

@@ -7,7 +7,6 @@ all that were offered, and a shot borrows some of these, of mouths that it does 
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from dubkit.faces import align
 from dubkit.lips import blend, mesh_warp, mouth_shape, references
 from dubkit.media import frames, planes
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask
-from dubkit.work.store import open_arrays
+from dubkit.work.store import UNREADABLE, open_arrays
 
 OFFERED, BANK = 4, 24
 FOREIGN = 0.1  # how much nearer a mouth of another shot must be to what is wanted, in the unit of `mouth_features`
@@ -221,7 +220,7 @@ def load_offers(path: Path) -> list[Offer]:
                 )
                 for k in range(int(stored["count"]))
             ]
-    except _DAMAGED as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -241,12 +240,9 @@ def load_lent(path: Path, chosen: Sequence[int] | None = None) -> Lent:
                         tuple(stored[f"{k}_matrix{n}"] for n in range(count)),
                     )
                 )
-    except _DAMAGED as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
     return Lent(tuple(offers[k] for k in wanted), tuple(found))
-
-
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def _unreadable(path: Path, error: Exception) -> WorkError:

@@ -425,6 +425,8 @@ def _attribute(element: ElementTree.Element, space: str, name: str) -> str | Non
 
 _BLOCK, _HEAD, _PROGRAM_START = 128, 1024, slice(256, 264)
 _STL_MARK = slice(3, 6)
+_EXTENSION = 3  # byte of a block: which of its subtitle's it is; from `_MOST_BLOCKS` to the last one of other use
+_MOST_BLOCKS, _LAST_BLOCK = 0xF0, 0xFF
 
 
 def is_stl(raw: bytes) -> bool:
@@ -441,7 +443,15 @@ def read_stl(raw: bytes, name: str, warn: Warn) -> tuple[list[Cue], str | None]:
             file = DataFile(raw[:_HEAD], start_tc=start)
         except (ValueError, struct.error) as error:
             raise InputError(f"the subtitles {name} cannot be read: {error}") from error
+        unended = 0
         for at in range(_HEAD, len(raw) - _BLOCK + 1, _BLOCK):
+            number = raw[at + _EXTENSION]
+            unended = 0 if number == _LAST_BLOCK else unended + (number < _MOST_BLOCKS)
+            if (
+                unended > _MOST_BLOCKS
+            ):  # ttconv would go on, and look through all of it for each block
+                said.append("one of its subtitles has no end")
+                break
             try:
                 file.process_tti_block(raw[at : at + _BLOCK])
             except (ValueError, struct.error, AttributeError, IndexError) as error:

@@ -6,7 +6,6 @@ anew in its crop by the landmarker, which knows nothing of the shape that was wa
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from dubkit.metrics import lip_sync, picture
 from dubkit.metrics.face_faults import STAIN_SIDE, FaultSums, Look
 from dubkit.metrics.lips import labial_frames, opening
 from dubkit.records import Doubles, FaceTrack, Floats, Indices, Mask, Picture, TimedPhoneme
-from dubkit.work.store import open_arrays, read_record, write_record
+from dubkit.work.store import UNREADABLE, open_arrays, read_record, write_record
 
 ENOUGH = 1.5  # seconds of a face: of fewer every frame is looked at, of more a part
 LIPS_RATE = 8  # looks a second in speech; P, B and M are followed in every frame
@@ -206,7 +205,7 @@ def load_seen(folder: Path) -> list[Seen]:
     try:
         with open_arrays(path) as stored:
             return list(_seen(faces, stored))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force generate"
         ) from error

@@ -6,7 +6,6 @@ leaves it equal, so that nothing is rendered again.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,14 @@ from numpy.typing import NDArray
 
 from dubkit import records
 from dubkit.errors import WorkError
-from dubkit.work.store import load_array, map_array, open_arrays, read_record, write_record
+from dubkit.work.store import (
+    UNREADABLE,
+    load_array,
+    map_array,
+    open_arrays,
+    read_record,
+    write_record,
+)
 
 SPEECH = "speech.json"
 RUNS = "runs.json"
@@ -226,7 +232,7 @@ def load_sound(folder: Path) -> records.MelLevels | None:
     try:
         with open_arrays(path) as stored:
             return records.MelLevels(int(stored["first"]), stored["levels"].astype(np.float32))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force speech"
         ) from error
@@ -239,7 +245,7 @@ def _load_shot_rows(folder: Path) -> records.EncoderRows | None:
     try:
         with open_arrays(path) as stored:
             return records.EncoderRows(int(stored["first"]), _int8(stored["rows"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise WorkError(
             f"the work file {path} cannot be read", hint="run again with --force timing"
         ) from error

@@ -13,7 +13,6 @@ written beside their place and renamed, so an interruption leaves whole files on
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,7 +194,7 @@ def read_clip(path: Path) -> PreparedClip:
                 SoundVersion(stored[f"rows_{n}"], stored[f"levels_{n}"].astype(np.float32), stretch)
                 for n, stretch in enumerate(stretches)
             )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (*store.UNREADABLE, TypeError) as error:
         raise WorkError(f"the prepared clip {path} is damaged: {error}", hint=_AGAIN) from error
     clip = PreparedClip(phonemes=phonemes, **arrays)
     count = len(clip.times)

@@ -48,6 +48,8 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     return record
 
 
+# what a damaged ``.npz`` raises when it is opened, or when one of its arrays is read
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 _LARGEST = 4 * 2**30  # bytes of a file, unpacked
 _READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -70,7 +72,7 @@ def map_array(path: Path) -> Any:
 
 
 def open_arrays(path: Path) -> NpzFile:
-    """The arrays of an ``.npz`` file, to be closed. Raises OSError, ValueError or BadZipFile."""
+    """The arrays of an ``.npz`` file, to be closed. Raises one of `UNREADABLE`, and so does reading an array."""
     try:
         with zipfile.ZipFile(path) as packed:
             if sum(entry.file_size for entry in packed.infolist()) > _LARGEST:

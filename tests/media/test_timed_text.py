@@ -249,3 +249,13 @@ def test_a_damaged_ebu_stl_is_read_as_far_as_it_can_be(tmp_path: Path) -> None:
     told: list[str] = []
     assert [line.text for line in read_script(path, None, told.append)] == ["Schön! Guten Tag"]
     assert "has errors and was read as far as it can be" in told[0]
+
+
+def test_an_ebu_stl_subtitle_without_an_end_is_not_read_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "dub.stl"
+    block = bytearray(stl(ABEND)[1024:])
+    block[3] = 7  # goes on in the next block
+    path.write_bytes(stl(GUTEN) + bytes(block) * 4000)
+    told: list[str] = []
+    assert [line.text for line in read_script(path, None, told.append)] == ["Schön! Guten Tag"]
+    assert "one of its subtitles has no end" in told[0]

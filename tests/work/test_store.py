@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from dubkit.errors import WorkError
 from dubkit.records import Color, PhonemeRun, Speech, StreamInfo, VideoInfo, Word
-from dubkit.work.store import read_record, write_record
+from dubkit.work.store import UNREADABLE, open_arrays, read_record, write_record
 
 
 def video() -> VideoInfo:
@@ -64,3 +67,25 @@ def test_a_damaged_record_is_a_work_error_that_names_the_file(
 def test_a_missing_record_is_a_work_error(tmp_path: Path) -> None:
     with pytest.raises(WorkError):
         read_record(tmp_path / "nothing.json", VideoInfo)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("packed") / "good.npz"
+    np.savez_compressed(path, a=np.arange(20_000) ** 2 % 997, b=np.array("text"))
+    return path
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_reading_damaged_arrays_raises_one_of_the_documented_errors(
+    packed: Path, data: st.DataObject
+) -> None:
+    raw = bytearray(packed.read_bytes())
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    path = packed.with_name("damaged.npz")
+    path.write_bytes(raw)
+    with suppress(*UNREADABLE), open_arrays(path) as stored:
+        for name in ("a", "b"):
+            stored[name]
