@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
-from dubkit.media.container import open_media
+from dubkit.media.container import open_media, packets
 from dubkit.records import Doubles, Floats
 
 SPEECH_RATE = 16000
@@ -91,7 +91,7 @@ def end_of(
         if stated is not None:
             start = (container.start_time or 0) / av.time_base
             container.seek(round((start + max(0.0, stated - _BEFORE)) * av.time_base))
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             if packet.pts is not None:
                 end = max(end, packet.pts + (packet.duration or 0))
     except av.FFmpegError:
@@ -228,21 +228,34 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
 def _resampled(
     container: InputContainer, stream: AudioStream, resampler: AudioResampler
 ) -> Iterator[AudioFrame]:
-    packets = container.demux(stream)
+    """All of a stream that can be decoded; where its kind changes, as where recordings were put together, another
+    resampler goes on.
+    """
+    before = None
+    for frame in _decoded(container, stream):
+        now = frame.format.name, frame.layout.name, frame.sample_rate
+        if before not in (None, now):
+            yield from resampler.resample(None)
+            resampler = AudioResampler(resampler.format, resampler.layout, resampler.rate)
+        before = now
+        yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    coming = packets(container, stream)
     while True:
         try:
-            packet = next(packets, None)
+            packet = next(coming, None)
         except av.FFmpegError:
             packet = None
         if packet is None:
-            break
+            return
         try:
             decoded = packet.decode()
         except av.FFmpegError:
             continue
-        for frame in decoded:
-            yield from resampler.resample(frame)
-    yield from resampler.resample(None)
+        yield from decoded
 
 
 def _clean(frame: AudioFrame, channel: int) -> Floats:
@@ -311,10 +324,9 @@ def _frames(container: InputContainer, start: float, end: float, rate: int) -> I
     resampler = AudioResampler(format="flt", layout="mono", rate=rate)
     try:
         container.seek(round(max(0.0, start - _LEAD) * av.time_base), backward=True)
-        for packet in container.demux(stream):
-            for frame in packet.decode():
-                yield from resampler.resample(frame)
-                if frame.time is not None and frame.time > end:
-                    return
-    except av.FFmpegError:  # damaged from here on: what was decoded so far counts
+    except av.FFmpegError:
         return
+    for frame in _resampled(container, stream, resampler):
+        yield frame
+        if frame.time is not None and frame.time > end:
+            return

@@ -19,7 +19,7 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.errors import ConfigError, InputError
 from dubkit.media.fields import woven
 from dubkit.media.planes import alpha_name, plane_format, swscale_matrix
-from dubkit.records import Color, VideoInfo
+from dubkit.records import LATER, Color, VideoInfo
 
 os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder prints its settings otherwise
 
@@ -465,7 +465,9 @@ def _hidden(info: VideoInfo, codec: str) -> list[str]:
         kept = what in ("closed captions", "active format") and codec in CARRY_CAPTIONS
         kept |= what == "HDR10+" and {info.codec, codec} <= {*CARRY_DYNAMIC}
         if not kept:
-            lost.append(f"{what} in the pictures {'are' if what.endswith('s') else 'is'} left out")
+            where = "" if what == LATER else " in the pictures"
+            verb = "are" if what.endswith("s") or what == LATER else "is"
+            lost.append(f"{what}{where} {verb} left out")
     if (info.mastering or info.light) and codec not in CARRY_HDR:
         lost.append("HDR mastering display and light level are left out")
     return lost

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import av
 import av.logging
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError, UsageError
@@ -55,6 +57,7 @@ CONTAINERS = tuple(HOLDS)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _PLAYLIST_SIGNATURES = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _STILL_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
+AnyStream = TypeVar("AnyStream", bound=Stream)
 Shape = tuple[int, int, str]  # width, height and pixel format of a picture
 _NOT_MOVING = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
@@ -145,6 +148,23 @@ def _refusal(path: Path, error: Exception) -> str:
     ):  # text is taken for a format it is not
         return f"{path} is not a media file, or it is damaged at its start"
     return f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}"
+
+
+def packets(
+    container: InputContainer, *streams: AnyStream, later: list[bool] | None = None
+) -> Iterator[Packet[AnyStream]]:
+    """The packets of all ``streams``, none for all of the file's, with an empty one at the end of each.
+
+    Those of a stream that begins in the middle of the file are passed over, as FFmpeg does; ``later`` then becomes
+    [True]. Raises av.FFmpegError where the file is damaged.
+    """
+    while True:
+        try:
+            yield from cast("Iterator[Packet[AnyStream]]", container.demux(*streams))
+            return
+        except IndexError:  # PyAV knows no streams but those that it found when it opened the file
+            if later is not None:
+                later[:] = [True]
 
 
 def film_stream(container: InputContainer) -> VideoStream | None:

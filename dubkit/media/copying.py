@@ -21,7 +21,7 @@ from dubkit.config.schema import GenerateSettings
 from dubkit.media import captions
 from dubkit.media.captions import has_lengths as has_lengths, units as units
 from dubkit.media.codecs import Encoding, encoding_for
-from dubkit.media.container import film_stream, open_media
+from dubkit.media.container import film_stream, open_media, packets
 from dubkit.records import Integers, Mask, VideoInfo
 
 # FFV1 and HuffYUV keep tables outside the pictures, AV1 and HEVC of several layers are not cut here
@@ -49,7 +49,7 @@ def places_to_cut(path: Path, info: VideoInfo) -> Integers:
         stream = container.streams[info.video_stream]
         assert isinstance(stream, VideoStream)
         lengths = has_lengths(header_of(stream))
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             if not packet.size:
                 continue
             if packet.pts is None or packet.is_discard:
@@ -117,7 +117,7 @@ def packets_between(
             if back is not None and stream.time_base:
                 goal = first - round(back / stream.time_base)
                 container.seek(goal, stream=stream, backward=True, any_frame=False)
-            found = _within(container.demux(stream), first, last)
+            found = _within(packets(container, stream), first, last)
             head = next(found, None)
             if head is not None and (head.pts == first or back is None):
                 yield head
@@ -126,10 +126,10 @@ def packets_between(
 
 
 def _within(
-    packets: Iterator[Packet[VideoStream]], first: int, last: int
+    coming: Iterator[Packet[VideoStream]], first: int, last: int
 ) -> Iterator[Packet[VideoStream]]:
     """Those from the clean point ``first`` on, which comes first in the order of decoding too."""
-    for packet in packets:
+    for packet in coming:
         if packet.pts is None or not packet.size:
             continue
         if packet.is_keyframe and packet.pts > last:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dubkit.errors import InputError
 from dubkit.media import fields
 from dubkit.media.captions import Extras, dynamic_metadata, extras_of, has_lengths
-from dubkit.media.container import open_media, refuse_other
+from dubkit.media.container import open_media, packets, refuse_other
 from dubkit.media.planes import (
     Plane,
     PlaneFormat,
@@ -296,12 +296,12 @@ class FrameReader:
 
         Packets that cannot be decoded raise `_Damaged` if ``strict``, else are left out.
         """
-        packets = container.demux(stream)
+        coming = packets(container, stream)
         lengths = has_lengths(stream.codec_context.extradata or b"")
         dynamic = self.info.codec == "hevc" and "HDR10+" in self.info.hidden
         while True:
             try:
-                packet = next(packets, None)
+                packet = next(coming, None)
             except av.FFmpegError:
                 return
             if packet is None:

@@ -24,9 +24,16 @@ from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
 from dubkit.media import captions, fields
-from dubkit.media.container import MOST_PIXELS, Shape, film_stream, open_media, refuse_other
+from dubkit.media.container import (
+    MOST_PIXELS,
+    Shape,
+    film_stream,
+    open_media,
+    packets,
+    refuse_other,
+)
 from dubkit.media.planes import planar_name, without_alpha
-from dubkit.records import Color, Integers, StreamInfo, VideoInfo
+from dubkit.records import LATER, Color, Integers, StreamInfo, VideoInfo
 
 Pts = Integers
 
@@ -141,10 +148,12 @@ def _first_look(
     return _Look(frames[0], rising, first, seen, intra, sum(sizes) / max(1, len(sizes) - 1))
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterable[Packet[VideoStream]]:
+def _packets(
+    container: InputContainer, stream: VideoStream, later: list[bool] | None = None
+) -> Iterable[Packet[VideoStream]]:
     """Packets until the end, or until the file is damaged beyond reading."""
     try:
-        yield from container.demux(stream)
+        yield from packets(container, stream, later=later)
     except av.FFmpegError:
         return
 
@@ -160,6 +169,7 @@ class _Scan:
     end: float  # seconds: where the last packet of any stream ends
     intra: bool  # every packet is a key frame
     size: float  # bytes of a packet, on average
+    later: bool = False  # there are streams that begin in the middle of the file
 
 
 def _scan(path: Path, index: int, look: _Look) -> _Scan:
@@ -175,8 +185,10 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
         seen: list[tuple[int, int]] = []
         names = container.format.name.split(",")
         end, intra, size = 0.0, True, 0
+        later: list[bool] = []
         try:
-            for packet in container.demux():
+            packet: Packet[av.stream.Stream]
+            for packet in packets(container, later=later):
                 if packet.pts is None or packet.time_base is None:
                     continue
                 duration = packet.duration or 0
@@ -206,7 +218,7 @@ def _scan(path: Path, index: int, look: _Look) -> _Scan:
         return _count(path, look.frame)
     pts = np.fromiter(shown, np.int64, len(shown))
     last = shown[int(pts[-1])]
-    return _Scan(pts, time_base, last, True, end, intra, size / len(seen))
+    return _Scan(pts, time_base, last, True, end, intra, size / len(seen), bool(later))
 
 
 def _is_hidden(packet: Packet[av.stream.Stream], codec: str | None) -> bool:
@@ -251,7 +263,8 @@ def _count(path: Path, first: VideoFrame) -> _Scan:
         assert stream is not None
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
         frames, size, intra = 0, 0, True
-        for packet in _packets(container, stream):
+        later: list[bool] = []
+        for packet in _packets(container, stream, later):
             size, intra = size + packet.size, intra and (packet.is_keyframe or not packet.size)
             try:
                 decoded = packet.decode()
@@ -262,7 +275,7 @@ def _count(path: Path, first: VideoFrame) -> _Scan:
             frames += len(decoded)
     pts = np.arange(frames, dtype=np.int64)
     mean = size / max(1, frames)
-    return _Scan(pts, 1 / rate, 1, False, frames / float(rate), intra, mean)
+    return _Scan(pts, 1 / rate, 1, False, frames / float(rate), intra, mean, bool(later))
 
 
 def _describe(
@@ -318,6 +331,7 @@ def _describe(
                 {
                     *(() if opaque else _layers(stream)),
                     *(_HIDDEN[k] for k in look.seen if k in _HIDDEN),
+                    *((LATER,) if scan.later else ()),
                 }
             )
         ),

@@ -14,7 +14,7 @@ import numpy as np
 from dubkit.errors import OutputError
 from dubkit.media import captions, codecs, streams, timecode
 from dubkit.media.codecs import Encoding
-from dubkit.media.container import film_stream, open_media
+from dubkit.media.container import film_stream, open_media, packets
 from dubkit.media.frames import Frame, FrameReader
 from dubkit.media.planes import Plane, plane_format, to_rgb
 from dubkit.media.probe import probe
@@ -179,7 +179,8 @@ def _counted(
 ) -> tuple[int, int]:
     with open_media(path) as media:
         stream = film_stream(media) if number is None else media.streams[number]
-        return count(bytes(packet) for packet in media.demux(stream) if packet.size)
+        assert stream is not None
+        return count(bytes(packet) for packet in packets(media, stream) if packet.size)
 
 
 def near(found: Fraction, wanted: Fraction) -> Fraction:

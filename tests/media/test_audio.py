@@ -14,6 +14,7 @@ from dubkit.media.audio import (
     audio_info,
     has_center,
     load_samples,
+    load_span,
     map_samples,
     parts,
     stream_samples,
@@ -137,3 +138,20 @@ def test_the_center_channel_of_a_dub_can_be_had_alone(tmp_path: Path) -> None:
         beside = power[895:905].sum() / power[295:305].sum()
         assert beside < 1e-3 if wanted else beside > 0.05
     assert not has_center(tone(tmp_path / "mono.wav", 0.2))
+
+
+def test_sound_that_changes_its_kind_in_the_middle_is_read_to_its_end(tmp_path: Path) -> None:
+    pieces = []
+    for name, rate, channels in (("a", 22050, 1), ("b", 44100, 2)):
+        pieces.append(tmp_path / f"{name}.mp3")
+        source = f"sine=440:sample_rate={rate}:duration=1"
+        ffmpeg("-f", "lavfi", "-i", source, "-ac", str(channels), pieces[-1])
+    path = tmp_path / "both.mp3"
+    path.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    samples = load_samples(path)
+    assert len(samples) / 16000 == pytest.approx(2, abs=0.2)
+    loud = [float(np.abs(samples[at : at + 8000]).mean()) for at in (4000, len(samples) - 12000)]
+    assert loud[1] == pytest.approx(loud[0], rel=0.1)
+    window = load_span(path, 0.5, 1.9)
+    assert window is not None
+    assert np.abs(window[-4000:]).mean() > 0.5 * loud[0]
