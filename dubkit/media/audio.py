@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
 from dubkit.media.container import open_media, packets
+from dubkit.media.loudness import are_unplaced
 from dubkit.records import Doubles, Floats
 
 SPEECH_RATE = 16000
@@ -238,8 +239,24 @@ def _resampled(
             yield from resampler.resample(None)
             resampler = AudioResampler(resampler.format, resampler.layout, resampler.rate)
         before = now
-        yield from resampler.resample(frame)
+        yield from resampler.resample(_mixed(frame))
     yield from resampler.resample(None)
+
+
+def _mixed(frame: AudioFrame) -> AudioFrame:
+    """The mean of all channels where nobody knows where they are."""
+    count = frame.layout.nb_channels
+    if not are_unplaced(count, frame.layout.name):
+        return frame
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, count).T
+    mean = samples.mean(0, dtype=np.float64)
+    if samples.dtype.kind != "f":
+        mean = mean / 2.0 ** (8 * samples.itemsize - 1) - (samples.dtype.kind == "u")
+    mixed = AudioFrame.from_ndarray(mean[None].astype(np.float32), format="fltp", layout="mono")
+    mixed.sample_rate, mixed.pts, mixed.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return mixed
 
 
 def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from av.audio.stream import AudioStream
+
 from dubkit.media import container, process
 
 _LINE = re.compile(r"^\s*(I|LRA|Peak):\s+(-?[0-9.]+|-?inf|nan)\s", re.M)
+_PLACED = 8  # channels of which FFmpeg always takes the places to be known
 SILENT = -70.0  # LUFS: what R128 states of a track without any sound
 
 
@@ -32,7 +35,16 @@ class Loudness:
 
 
 def measure(path: Path, stream: int) -> Loudness | None:
-    """Loudness of a stream of a file; None where ffmpeg cannot tell. Raises ToolError where it fails."""
+    """Loudness of a stream of a file; None where ffmpeg cannot tell. Raises ToolError where it fails.
+
+    R128 weighs channels by their places: where these are not known, there is no loudness.
+    """
+    with container.open_media(path) as media:
+        sound = media.streams[stream]
+        if isinstance(sound, AudioStream) and are_unplaced(
+            sound.layout.nb_channels, sound.layout.name
+        ):
+            return None
     only = ("-protocol_whitelist", "file", "-format_whitelist", container.FORMATS)
     return read_summary(
         process.run(
@@ -44,6 +56,11 @@ def measure(path: Path, stream: int) -> Loudness | None:
             messages=True,
         ).decode(errors="replace")
     )
+
+
+def are_unplaced(channels: int, layout: str) -> bool:
+    """Whether nobody knows where channels of a ``layout`` (FFmpeg's name) are: its filters do not mix them then."""
+    return channels > _PLACED and layout.endswith(" channels")
 
 
 METER = "ebur128=peak=true:framelog=verbose"  # as the last of some filters, with `read_summary` of ffmpeg's messages

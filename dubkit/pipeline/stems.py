@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dubkit.errors import InputError, UsageError
 from dubkit.media import audio, container
+from dubkit.media.loudness import are_unplaced
 from dubkit.media.process import find_program, run
 from dubkit.records import PERSON_NAME, Job, Stem
 
@@ -103,7 +104,14 @@ def _stem(name: str, path: Path, folder: Path) -> Stem:
 
 def _sum(stems: Sequence[Stem], made: Path) -> Path:
     """All stems at once, as loud as they are."""
-    wide = any(audio.audio_info(stem.path).channels > 1 for stem in stems)
+    sounds = [audio.audio_info(stem.path) for stem in stems]
+    for stem, sound in zip(stems, sounds, strict=True):
+        if are_unplaced(sound.channels, sound.layout):
+            raise InputError(
+                f"{stem.path} has {sound.channels} channels in no stated order",
+                hint="mix it down, or state its layout",
+            )
+    wide = any(sound.channels > 1 for sound in sounds)
     even = f"aformat=sample_rates=48000:channel_layouts={'stereo' if wide else 'mono'}"
     inputs = [word for stem in stems for word in ("-i", f"file:{stem.path}")]
     graph = ";".join(f"[{k}:a:0]{even}[s{k}]" for k in range(len(stems)))

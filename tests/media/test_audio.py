@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dubkit.errors import InputError
+from dubkit.media import loudness
 from dubkit.media.audio import (
     audio_info,
     has_center,
@@ -155,3 +156,21 @@ def test_sound_that_changes_its_kind_in_the_middle_is_read_to_its_end(tmp_path: 
     window = load_span(path, 0.5, 1.9)
     assert window is not None
     assert np.abs(window[-4000:]).mean() > 0.5 * loud[0]
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_u8", "pcm_s24le", "pcm_f32le"])
+@pytest.mark.parametrize("channels", [9, 41, 64])
+def test_more_channels_than_ffmpeg_knows_are_mixed(
+    tmp_path: Path, channels: int, codec: str
+) -> None:
+    raw, path = tmp_path / "dub.raw", tmp_path / "dub.wav"
+    voice = 0.8 * np.sin(np.arange(16000) * 2 * np.pi * 300 / 16000)
+    samples = np.zeros((16000, channels), "<f4")
+    samples[:, ::2] = voice[:, None]
+    samples.tofile(raw)
+    ffmpeg("-f", "f32le", "-ar", "16000", "-ac", str(channels), "-i", raw, "-c:a", codec, path)
+    mixed = load_samples(path)
+    assert len(mixed) == 16000
+    share = (channels + 1) // 2 / channels
+    assert np.abs(mixed[2000:14000] - share * voice[2000:14000]).max() < 0.02
+    assert loudness.measure(path, 0) is None  # which is of channels whose places are known

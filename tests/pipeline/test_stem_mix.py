@@ -79,6 +79,14 @@ def test_stems_are_heard_together_and_the_sum_is_made_once_and_when_it_is_needed
     assert job.audio.stat().st_mtime_ns != made
 
 
+def test_a_stem_of_channels_in_no_stated_order_is_refused(there: Path) -> None:
+    raw = there / "anna.raw"
+    np.zeros((RATE, 10), "<i2").tofile(raw)
+    ffmpeg("-f", "s16le", "-ar", str(RATE), "-ac", "10", "-i", raw, there / "anna.wav")
+    with pytest.raises(InputError, match=r"anna\.wav has 10 channels in no stated order"):
+        write_files(summed(there))
+
+
 def test_a_mix_that_is_given_is_what_is_heard(there: Path) -> None:
     tone(there / "mix.wav", 1, 700)
     assert find_dub(BOTH, "mix.wav", there / "out.mp4").mix == there / "mix.wav"
