@@ -11,6 +11,7 @@ import ctypes
 import importlib.util
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from dubkit.engines.registry import load_module
-from dubkit.errors import InputError
-from dubkit.media import timecode
+from dubkit.errors import InputError, ToolError
+from dubkit.media import process, timecode
 
 if TYPE_CHECKING:
     import opentimelineio as otio
@@ -415,6 +416,8 @@ def read_timeline(path: Path, rate: Fraction) -> otio.schema.Timeline:
         raise InputError(f"{path} is not a cut list", hint="give an .otio or an .edl")
     more = {"rate": float(rate)} if form == "cmx_3600" else {}
     _check_text(path, form)
+    if form == "otio_json":
+        _check_apart(path)
     try:
         found = otio.adapters.read_from_file(str(path), adapter_name=form, **more)
     except OSError as error:
@@ -439,9 +442,7 @@ def strange_times(path: Path) -> Iterator[None]:
 
 
 def _check_text(path: Path, form: str) -> None:
-    """Raise InputError for a list that is too large, or is no JSON of a timeline: OTIO's own reader, in C++, ends the
-    process at some of those.
-    """
+    """Raise InputError for a list that is too large, or is no JSON of a timeline."""
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} is too large for a cut list")
@@ -452,6 +453,27 @@ def _check_text(path: Path, form: str) -> None:
         raise InputError(f"{path} is not a cut list: it is not JSON") from error
     if form == "otio_json" and not _is_timeline(table):
         raise InputError(f"{path} holds no timeline")
+
+
+_TRIAL = """
+import sys
+from opentimelineio.adapters import read_from_file
+try:
+    read_from_file(sys.argv[1], adapter_name="otio_json")
+except Exception as error:
+    print(*(str(error).splitlines() or [type(error).__name__])[:1])
+"""
+
+
+def _check_apart(path: Path) -> None:
+    """Raise InputError for a list that OTIO's reader, in C++, refuses or ends its process at: read in another one."""
+    argv = [sys.executable, "-P", "-c", _TRIAL, str(path)]
+    try:
+        refusal = process.run(argv).decode(errors="replace").strip()
+    except ToolError as error:
+        raise InputError(f"{path} is not a cut list: OpenTimelineIO fails at it") from error
+    if refusal:
+        raise InputError(f"{path} is not a cut list: {refusal}")
 
 
 def _is_timeline(table: object) -> bool:

@@ -131,6 +131,26 @@ def test_an_edit_of_another_film_or_rate_is_refused(job: Dubbed, tmp_path: Path)
         compare_edit(OpenedJob(job.work), stranger)
 
 
+def test_a_list_at_which_its_reader_dies_is_refused(tmp_path: Path) -> None:
+    used = otio.opentime.TimeRange(
+        otio.opentime.RationalTime(0, 25), otio.opentime.RationalTime(9, 25)
+    )
+    track = otio.schema.Track(kind=otio.schema.TrackKind.Video)
+    track.extend(
+        [otio.schema.Clip("c", otio.schema.ExternalReference("a", used), used) for _ in "ab"]
+    )
+    timeline = otio.schema.Timeline("edit")
+    timeline.tracks.append(track)
+    path, whole = tmp_path / "edit.otio", timeline.to_json_string()
+    path.write_text(whole)
+    assert len(list(read_timeline(path, Fraction(25)).find_clips())) == 2
+    table = json.loads(whole)
+    table["tracks"]["children"][0]["children"][1]["OTIO_SCHEMA"] = "Clip.1"  # OTIO 0.18: signal 11
+    path.write_text(json.dumps(table))
+    with pytest.raises(InputError, match="OpenTimelineIO fails at it"):
+        read_timeline(path, Fraction(25))
+
+
 def test_sixty_shots_with_trims_moves_removals_and_strangers_are_told_apart() -> None:
     rng = np.random.default_rng(3)
     old = pictures(rng, 60)
