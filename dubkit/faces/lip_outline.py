@@ -1,4 +1,4 @@
-"""The edges of the lips as the picture shows them: landmarks of a net hold the lips' shape, not always their edges.
+"""The outline of the lips as the picture shows it: landmarks of a net hold the lips' shape, not always their edge.
 
 A landmarker looks at a small crop and has seen few people: on faces unlike those its outline cuts into full or painted
 lips by up to a quarter of their height. What lies outside of it counts as skin and stays, or fades, where the dub moves
@@ -6,10 +6,6 @@ the lips: a stain. Color knows better. Across the outline a profile of the pictu
 separates this face's lips from its skin is learned from all profiles of the shot (Fisher's linear discriminant), and in
 each frame the outline moves to where the one turns into the other (a shortest path along the lip, by dynamic
 programming). Where lips and skin look alike, nothing moves.
-
-The inner edges of such faces lie too high or too low, by as much as a third of the teeth that are seen: these count as
-lip, and are drawn out and bent with it. Each of the two edges is moved as a whole: in open mouths by how far most of
-this person's frames show it to be off, in each frame by what that frame shows (a path through time).
 """
 
 from __future__ import annotations
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
 # places across the outline, outward, in canonical units (eye distances)
 PLACES: NDArray[np.float32] = np.arange(-0.10, 0.131, 0.01, dtype=np.float32)
 LEAST_EYES = 48.0  # pixels of the display between the eyes, under which a profile shows nothing
-LEAST_EYES_INSIDE = 72.0  # the same of what is between the lips
 LEAST_SEPARATION = 2.0  # standard deviations between the colors of lips and of skin
 _CROP, _CROP_SIDE = 128, 2.0  # pixels and units of the square that profiles are taken from
 _SKIN = PLACES > 0.065  # what lies so far outward is skin, to learn its color
@@ -41,48 +36,28 @@ _HELD = 4.0  # times that at the corners of the mouth, which do not move
 _CARRIED, _CARRIED_REACH = 0.8, 0.12  # how far the skin beside the lips goes along, out to where
 _DARKEST = 12.0  # of 255, added before logarithms: noise has no color
 _MOST_ROWS = 20_000  # samples that a color is learned from
-# of LIPS_OUTER and LIPS_INNER: lower and upper lip without the corners
+# of LIPS_OUTER: lower and upper lip without the corners
 _HALVES = (np.arange(1, 10), np.arange(11, 20))
-_DOWN = (1, -1)  # where the lip lies from its inner edge
-_MIDDLE = slice(2, 7)  # of a half, where an inner edge is looked for
-_TAPER = np.sin(np.linspace(0, np.pi, 11))[1:-1].astype(np.float32) ** 0.6  # how it moves beside
-_WINDOW = 5  # places on either side of an inner edge that are compared
-_EDGE_BLUR = 0.005  # by how much the picture's own blur puts an edge into the lip
-# cost of leaving where the inner edge is expected by `_UNIT` canonical units in an open mouth and in a shut one, whose
-# lips' own shadow looks like an edge, and of .01 between frames
-_UNLIKE, _UNLIKE_SHUT, _UNIT, _STEP = 0.25, 3.0, 0.05, 0.04
-# gap of a mouth that is open, in which an edge is seen, and of one that is shut
-_PARTED, _SHUT = 0.06, 0.02
-_SEEN, _CLEARER, _ALIKE = 0.36, 0.08, 0.03  # see `_usual`
-# how clear the edge of most open mouths must be, of 1, to follow it from frame to frame
-_EDGED = 0.4
-_AT_ONCE = 3000  # frames: of a shot of an hour, all colors would fill gigabytes
-_LEAST_FRAMES = 6  # of open mouths
-# of 255: how much the color of a lip spreads at least, luma and color differences
-_SPREAD = np.array([10.0, 3.0, 3.0], np.float32)
 _BESIDE = np.setdiff1d(landmark_layout.MOVING, landmark_layout.LIPS)
 
 Profile = NDArray[np.uint8]
 
 
 def profile(view: View, face: Floats) -> Profile | None:
-    """(40, P, 3) RGB at `PLACES` across the outline of the lips of ``face`` (L, 2), display coordinates, and then
-    across their inner edge, into the lip; None where the face is too small.
+    """(20, P, 3) RGB across the outline of the lips of ``face`` (L, 2), display coordinates, at `PLACES`.
+
+    None where the face is too small.
     """
     canonical = align.canonical_from_face(face)
     if align.scale_of(canonical) * LEAST_EYES > 1:
         return None
     shape = align.apply(canonical, face)
-    outline, inner = shape[landmark_layout.LIPS_OUTER], shape[landmark_layout.LIPS_INNER]
+    outline = shape[landmark_layout.LIPS_OUTER]
     scale, middle = _CROP / _CROP_SIDE, outline.mean(0)
     shift = _CROP / 2 - 0.5 - scale * middle
     crop_from_canonical = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     crop = view.crop(align.compose(crop_from_canonical, canonical), _CROP)
-    upward = np.zeros_like(inner)
-    for half, down in zip(_HALVES, _DOWN, strict=True):
-        upward[half, 1] = down
-    start, ways = np.concatenate([outline, inner]), np.concatenate([outward(outline), upward])
-    across = start[:, None] + ways[:, None] * PLACES[None, :, None]
+    across = outline[:, None] + outward(outline)[:, None] * PLACES[None, :, None]
     at = align.apply(crop_from_canonical, across)
     x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
     shown = cv2.remap(crop, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -100,34 +75,21 @@ def outward(ring: Floats) -> Floats:
 
 
 def outlined(landmarks: Floats, profiles: Profile) -> Floats:
-    """Landmarks (T, L, 2) of one face in the order of time, the lips' edges moved to where ``profiles`` show them.
+    """Landmarks (T, L, 2) of one face in the order of time, the lips' outline moved to where ``profiles`` show it.
 
-    ``profiles`` (T, 40, P, 3) are what `profile` gave of each. The skin next to the lips goes along; corners stay.
+    ``profiles`` (T, 20, P, 3) are what `profile` gave of each. The skin next to the lips goes along; corners and inner
+    lips stay.
     """
-    parts = max(1, -(-len(landmarks) // _AT_ONCE))
-    pairs = zip(np.array_split(landmarks, parts), np.array_split(profiles, parts), strict=True)
-    return np.concatenate([_outlined(*pair) for pair in pairs])
-
-
-def _outlined(landmarks: Floats, profiles: Profile) -> Floats:
     ways = [align.canonical_from_face(face) for face in landmarks]
     shape = np.stack([align.apply(w, f) for w, f in zip(ways, landmarks, strict=True)])
     ring, inner = (
         shape[:, ids] for ids in (landmark_layout.LIPS_OUTER, landmark_layout.LIPS_INNER)
     )
-    height = np.linalg.norm(ring - inner, axis=2)
-    moved = displacement(profiles[:, :20], height)
-    opened = np.zeros((2, len(shape)), np.float32)
-    if np.median([align.scale_of(way) for way in ways]) * LEAST_EYES_INSIDE <= 1:
-        gap = inner[:, _HALVES[0][::-1], 1] - inner[:, _HALVES[1], 1]
-        for lip, half in enumerate(_HALVES):
-            seen = profiles[:, 20:][:, half]
-            opened[lip] = _inner_path(seen, height[:, half], gap[:, _MIDDLE].mean(1))
-    if not moved.any() and not opened.any():
+    moved = displacement(profiles, np.linalg.norm(ring - inner, axis=2))
+    if not moved.any():
         return landmarks
     step = outward(ring) * moved[..., None]
     shape[:, landmark_layout.LIPS_OUTER] += step
-    _move_inner(shape, opened)
     away = np.linalg.norm(shape[:, _BESIDE, None] - ring[:, None], axis=3)
     nearest, near = away.argmin(2), away.min(2)
     part = _CARRIED * np.exp(-((near / _CARRIED_REACH) ** 2))
@@ -135,94 +97,6 @@ def _outlined(landmarks: Floats, profiles: Profile) -> Floats:
     return np.stack(
         [align.apply(align.invert(w), s) for w, s in zip(ways, shape, strict=True)]
     ).astype(np.float32)
-
-
-def _move_inner(shape: Floats, opened: Floats) -> None:
-    """Move the inner edges of canonical landmarks (T, L, 2) into the lips by ``opened`` (2, T), in place.
-
-    They come no nearer to the outline than a quarter of the lip's height, and meet where they would cross.
-    """
-    edges = []
-    for half, down, path in zip(_HALVES, _DOWN, opened, strict=True):
-        outer = shape[:, landmark_layout.LIPS_OUTER[half], 1]
-        inner = shape[:, landmark_layout.LIPS_INNER[half], 1]
-        most = np.maximum(_REACH * down * (outer - inner), 0)
-        edges.append(inner + down * np.minimum(path[:, None] * _TAPER, most))
-    lower, upper = edges[0], edges[1][:, ::-1]
-    was = shape[:, landmark_layout.LIPS_INNER]
-    least = np.minimum(was[:, _HALVES[0], 1] - was[:, _HALVES[1][::-1], 1], 0)
-    lacking = np.maximum(least - (lower - upper), 0) / 2
-    shape[:, landmark_layout.LIPS_INNER[_HALVES[0]], 1] = lower + lacking
-    shape[:, landmark_layout.LIPS_INNER[_HALVES[1]], 1] = (upper - lacking)[:, ::-1]
-
-
-def _inner_path(profiles: Profile, height: Floats, gap: Floats) -> Floats:
-    """(T,) how far into the lip its inner edge lies of where it was taken to be, canonical units.
-
-    ``profiles`` (T, N, P, 3) across it, ``height`` (T, N) of the lip, ``gap`` (T,) between the lips. 0 where too little
-    is seen of it, or lips look like what is between them.
-    """
-    still = np.zeros(len(gap), np.float32)
-    wide = gap > max(_PARTED, float(np.quantile(gap, 0.4)))
-    if wide.sum() < _LEAST_FRAMES:
-        return still
-    places, clear = _inner_edges(profiles, height)
-    opened = np.clip((gap - _SHUT) / (_PARTED - _SHUT), 0, 1)
-    followed = _usual(places, clear[wide]) * opened
-    if np.median(clear[wide].max(1)) >= _EDGED:
-        weight = _UNLIKE_SHUT + (_UNLIKE - _UNLIKE_SHUT) * opened
-        off = (places - followed[:, None]) / _UNIT
-        followed = _path(places, clear - weight[:, None] * off**2)
-    softly = np.convolve(np.pad(followed, 2, mode="edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
-    return np.asarray(softly, np.float32)
-
-
-def _inner_edges(profiles: Profile, height: Floats) -> tuple[Floats, Floats]:
-    """(E,) places where an inner edge may lie, and (T, E) how clearly lips begin there: at most 1, 0 for not at all."""
-    colors = cv2.cvtColor(profiles.reshape(-1, len(PLACES), 3), cv2.COLOR_RGB2YCrCb)
-    colors = colors.reshape(profiles.shape).astype(np.float32)
-    low, high = (share * height[..., None] for share in _LIP)
-    lip = np.where(((low <= PLACES) & (high >= PLACES))[..., None], colors, np.nan)
-    lip = lip.reshape(len(lip), -1, 3)
-    known = np.asarray(np.isfinite(lip[..., 0]).any(1))
-    lip[~known] = 0
-    own = np.nanmedian(lip, 1)
-    spread: Floats = 1.48 * np.nanmedian(np.abs(lip - own[:, None]), 1)[known]
-    spread = np.maximum(spread.mean(0) if len(spread) else np.float32(0), _SPREAD)
-    away = ((colors[:, _MIDDLE] - own[:, None, None]) / spread) ** 2
-    likeness = np.exp(-away.sum(3) / 8).mean(1) * known[:, None]
-    total = np.concatenate([np.zeros((len(likeness), 1)), likeness.cumsum(1)], 1)
-    at = np.arange(_WINDOW, len(PLACES) - _WINDOW + 1)
-    after = total[:, at + _WINDOW] - total[:, at]
-    clear = (after - (total[:, at] - total[:, at - _WINDOW])) / _WINDOW
-    places = (PLACES[at - 1] + PLACES[at]) / 2 - _EDGE_BLUR
-    return np.asarray(places, np.float32), np.asarray(clear, np.float32)
-
-
-def _usual(places: Floats, clear: Floats) -> float:
-    """Where the inner edge of most frames lies, of ``clear`` (T, E) at ``places``; 0 where they do not agree on another
-    place that is clearer than where it was taken to be.
-    """
-    mean = clear.mean(0)
-    best = int((mean - 0.04 * (places / 0.05) ** 2).argmax())
-    gain = mean[best] - np.interp(0, places, mean)
-    agree = float(places[clear.argmax(1)].std())
-    found = mean[best] >= _SEEN and gain >= _CLEARER and agree <= _ALIKE
-    return float(places[best]) if found else 0.0
-
-
-def _path(places: Floats, gain: Floats) -> Floats:
-    """(T,) the places of most ``gain`` (T, E), less what steps between frames cost."""
-    steps = _STEP * np.abs(places[:, None] - places[None]) / 0.01
-    total, came = gain[0], []
-    for row in gain[1:]:
-        ways = total[None] - steps
-        came.append(ways.argmax(1))
-        total = ways.max(1) + row
-    path = [int(total.argmax())]
-    for best in reversed(came):
-        path.append(int(best[path[-1]]))
-    return np.asarray(places[path[::-1]])
 
 
 def displacement(profiles: Profile, height: Floats) -> Floats:

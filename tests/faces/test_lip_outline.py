@@ -1,4 +1,4 @@
-"""The edges of the lips in made-up pictures whose truth is known."""
+"""The outline of the lips in made-up pictures whose truth is known."""
 
 from __future__ import annotations
 
@@ -99,17 +99,6 @@ def test_each_frame_has_its_own_outline() -> None:
     assert moved[7:].min() > 0.035
 
 
-def test_a_long_shot_is_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    truths = [faces.with_gap(0.02 * (t % 7)) for t in range(23)]
-    wrongs = [off(face, -0.06) for face in truths]
-    _, whole = follow(truths, wrongs)
-    monkeypatch.setattr(lip_outline, "_AT_ONCE", 8)
-    _, parts = follow(truths, wrongs)
-    assert whole.shape == parts.shape
-    assert np.abs(whole - parts).max() < 0.03
-    assert away(parts, truths) < 0.02
-
-
 def test_lips_that_look_like_skin_stay() -> None:
     truths = [faces.with_gap(0.03 * t) for t in range(8)]
     before, after = follow(truths, [off(face, -0.05) for face in truths], lips=SKIN)
@@ -134,63 +123,6 @@ def test_a_track_gets_the_outline_where_most_of_its_frames_show_it(
     gone = np.linalg.norm((track.landmarks - wrong)[:, OUTER], axis=2).mean(1) > 1
     assert gone[unseen:].all() == moves
     assert not gone[:unseen].any()
-
-
-TEETH = (205, 200, 190)
-
-
-def with_teeth(face: Floats) -> Picture:
-    """The picture of a face whose mouth, where it is open, shows teeth down to its lower lip."""
-    picture = picture_of(face)
-    cv2.fillPoly(picture, [np.round(face[INNER] * 16).astype(np.int32)], TEETH, cv2.LINE_AA, 4)
-    grain = np.random.default_rng(1).normal(0, 3, picture.shape)
-    return np.asarray(np.clip(picture + grain, 0, 255), np.uint8)
-
-
-def edged(gaps: list[float], wrong: float, eyes: float = EYES) -> tuple[Floats, Floats, Floats]:
-    """True upper inner edges in the middle of the mouth, where they were taken to be, by ``wrong`` too low, and where
-    they are found: (T,) canonical.
-    """
-    truths = [faces.with_gap(gap) for gap in gaps]
-    place = np.array([[eyes, 0.0, 240.0], [0.0, eyes, 180.0]])
-    shown, profiles = [], []
-    for gap, truth in zip(gaps, truths, strict=True):
-        taken = truth.copy()
-        taken[INNER[11:20], 1] += (
-            np.float32(min(wrong, gap)) * np.sin(np.linspace(0, np.pi, 11))[1:-1]
-        )
-        face = align.apply(place, taken)
-        profile = lip_outline.profile(
-            Region(with_teeth(align.apply(place, truth)), np.eye(2, 3)), face
-        )
-        assert profile is not None
-        shown.append(face)
-        profiles.append(profile)
-    found = lip_outline.outlined(np.stack(shown), np.stack(profiles))
-    back, top = align.invert(place), landmark_layout.INNER_TOP
-    before, after = (align.apply(back, np.stack(s))[:, top, 1] for s in (shown, list(found)))
-    return np.stack(truths)[:, top, 1], before, after
-
-
-SPEAKING = [0.0, 0.04, 0.1, 0.14, 0.16, 0.12, 0.08, 0.1, 0.15, 0.16, 0.12, 0.09, 0.05, 0.0, 0.0]
-
-
-def test_an_inner_edge_that_cuts_through_teeth_moves_to_the_lip() -> None:
-    truth, before, after = edged(SPEAKING, 0.035)
-    wide = np.array(SPEAKING) > 0.07
-    assert np.abs(before - truth)[wide].mean() > 0.03
-    assert np.abs(after - truth)[wide].mean() < 0.015
-
-
-def test_an_inner_edge_that_is_right_stays_and_shut_lips_stay_shut() -> None:
-    truth, _, after = edged(SPEAKING, 0.0)
-    assert np.abs(after - truth).max() < 0.016  # a pixel of what is looked at
-    assert np.abs(after - truth)[[0, -1]].max() < 0.012
-
-
-def test_the_inner_edge_of_a_small_mouth_stays() -> None:
-    _, before, after = edged(SPEAKING, 0.035, lip_outline.LEAST_EYES_INSIDE - 2)
-    assert np.allclose(before, after, atol=1e-5)
 
 
 def test_a_small_face_shows_no_outline() -> None:

@@ -158,8 +158,6 @@ def measures(tally: Tally) -> dict[str, float | int]:
             away = np.linalg.norm((faces - theirs[shown])[:, outline], axis=2).mean(1)
             width = np.ptp(theirs[shown][..., 0], axis=1)
             facts[f"{name}_error"] = float((away / width).mean())
-            gap = opening(faces)
-            facts[f"{name}_opening_r"] = float(np.corrcoef(gap, opening(theirs[shown]))[0, 1])
     if len(a) > 10:
         facts["opening_r"] = float(np.corrcoef(opening(a), opening(b))[0, 1])
         facts["opening_slope"] = float(np.std(opening(a)) / np.std(opening(b)))
