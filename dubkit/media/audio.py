@@ -17,8 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
-from dubkit.media.container import open_media, packets
-from dubkit.media.loudness import are_unplaced
+from dubkit.media.container import are_unplaced, open_media, packets
 from dubkit.records import Doubles, Floats
 
 SPEECH_RATE = 16000

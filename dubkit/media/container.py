@@ -150,6 +150,14 @@ def _refusal(path: Path, error: Exception) -> str:
     return f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
+_PLACED = 8  # channels of which FFmpeg always takes the places to be known
+
+
+def are_unplaced(channels: int, layout: str) -> bool:
+    """Whether nobody knows where channels of a ``layout`` (FFmpeg's name) are: its filters do not mix them then."""
+    return channels > _PLACED and layout.endswith(" channels")
+
+
 def packets(
     container: InputContainer, *streams: AnyStream, later: list[bool] | None = None
 ) -> Iterator[Packet[AnyStream]]:

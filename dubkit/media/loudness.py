@@ -15,7 +15,6 @@ from av.audio.stream import AudioStream
 from dubkit.media import container, process
 
 _LINE = re.compile(r"^\s*(I|LRA|Peak):\s+(-?[0-9.]+|-?inf|nan)\s", re.M)
-_PLACED = 8  # channels of which FFmpeg always takes the places to be known
 SILENT = -70.0  # LUFS: what R128 states of a track without any sound
 
 
@@ -56,11 +55,6 @@ def measure(path: Path, stream: int) -> Loudness | None:
             messages=True,
         ).decode(errors="replace")
     )
-
-
-def are_unplaced(channels: int, layout: str) -> bool:
-    """Whether nobody knows where channels of a ``layout`` (FFmpeg's name) are: its filters do not mix them then."""
-    return channels > _PLACED and layout.endswith(" channels")
 
 
 METER = "ebur128=peak=true:framelog=verbose"  # as the last of some filters, with `read_summary` of ffmpeg's messages

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from dubkit.errors import InputError, UsageError
 from dubkit.media import audio, container
-from dubkit.media.loudness import are_unplaced
 from dubkit.media.process import find_program, run
 from dubkit.records import PERSON_NAME, Job, Stem
 
@@ -106,7 +105,7 @@ def _sum(stems: Sequence[Stem], made: Path) -> Path:
     """All stems at once, as loud as they are."""
     sounds = [audio.audio_info(stem.path) for stem in stems]
     for stem, sound in zip(stems, sounds, strict=True):
-        if are_unplaced(sound.channels, sound.layout):
+        if container.are_unplaced(sound.channels, sound.layout):
             raise InputError(
                 f"{stem.path} has {sound.channels} channels in no stated order",
                 hint="mix it down, or state its layout",
