@@ -40,7 +40,7 @@ def measure(path: Path, stream: int) -> Loudness | None:
     """
     with container.open_media(path) as media:
         sound = media.streams[stream]
-        if isinstance(sound, AudioStream) and are_unplaced(
+        if isinstance(sound, AudioStream) and container.are_unplaced(
             sound.layout.nb_channels, sound.layout.name
         ):
             return None
