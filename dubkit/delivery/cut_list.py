@@ -11,7 +11,6 @@ import ctypes
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from dubkit.engines.registry import load_module
-from dubkit.errors import InputError
-from dubkit.media import timecode
+from dubkit.errors import InputError, ToolError
+from dubkit.media import process, timecode
 
 if TYPE_CHECKING:
     import opentimelineio as otio
@@ -469,10 +468,10 @@ except Exception as error:
 def _check_apart(path: Path) -> None:
     """Raise InputError for a list that OTIO's reader, in C++, refuses or ends its process at: read in another one."""
     argv = [sys.executable, "-P", "-c", _TRIAL, str(path)]
-    done = subprocess.run(argv, capture_output=True, check=False)
-    if done.returncode:
-        raise InputError(f"{path} is not a cut list: OpenTimelineIO fails at it")
-    refusal = done.stdout.decode(errors="replace").strip()
+    try:
+        refusal = process.run(argv).decode(errors="replace").strip()
+    except ToolError as error:
+        raise InputError(f"{path} is not a cut list: OpenTimelineIO fails at it") from error
     if refusal:
         raise InputError(f"{path} is not a cut list: {refusal}")
 
