@@ -38,7 +38,7 @@ def is_numbered(name: str) -> bool:
 
 
 SILENCE = "sil"  # the symbol of a phoneme that is no speech: silence, breath, noise or music
-LATER = "streams that begin in the middle of the file"  # one of what a film hides, see `VideoInfo`
+LATER = "what begins in the middle of the file as another of its streams"  # one of what a film hides, see `VideoInfo`
 GRID_STEP = 0.02  # seconds: a cell of the time grid on which the TC net works
 
 TimedPhoneme = tuple[str, float, float]  # symbol, start, end in seconds

@@ -461,7 +461,7 @@ from opentimelineio.adapters import read_from_file
 try:
     read_from_file(sys.argv[1], adapter_name="otio_json")
 except Exception as error:
-    print(*(str(error).splitlines() or [type(error).__name__])[:1])
+    sys.stdout.write(str(error).split("\\n")[0] or type(error).__name__)
 """
 
 

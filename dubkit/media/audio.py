@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from dubkit.errors import InputError
-from dubkit.media.container import are_unplaced, open_media, packets
+from dubkit.media.container import layout_of, open_media, packets
 from dubkit.records import Doubles, Floats
 
 SPEECH_RATE = 16000
@@ -238,14 +238,18 @@ def _resampled(
             yield from resampler.resample(None)
             resampler = AudioResampler(resampler.format, resampler.layout, resampler.rate)
         before = now
-        yield from resampler.resample(_mixed(frame))
+        try:
+            made = resampler.resample(_mixed(frame))
+        except av.FFmpegError:  # as what cannot be decoded
+            continue
+        yield from made
     yield from resampler.resample(None)
 
 
 def _mixed(frame: AudioFrame) -> AudioFrame:
     """The mean of all channels where nobody knows where they are."""
     count = frame.layout.nb_channels
-    if not are_unplaced(count, frame.layout.name):
+    if layout_of(count, frame.layout.name) is not None:
         return frame
     samples = frame.to_ndarray()
     if not frame.format.is_planar:

@@ -466,8 +466,7 @@ def _hidden(info: VideoInfo, codec: str) -> list[str]:
         kept |= what == "HDR10+" and {info.codec, codec} <= {*CARRY_DYNAMIC}
         if not kept:
             where = "" if what == LATER else " in the pictures"
-            verb = "are" if what.endswith("s") or what == LATER else "is"
-            lost.append(f"{what}{where} {verb} left out")
+            lost.append(f"{what}{where} {'are' if what.endswith('s') else 'is'} left out")
     if (info.mastering or info.light) and codec not in CARRY_HDR:
         lost.append("HDR mastering display and light level are left out")
     return lost

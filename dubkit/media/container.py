@@ -57,6 +57,16 @@ CONTAINERS = tuple(HOLDS)
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _PLAYLIST_SIGNATURES = (b"#EXTM3U", b"ffconcat", b"<?xml", b"[playlist]", b"<MPD", b"v=0")
 _STILL_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
+LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "2.1",
+    4: "quad",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}  # where none is stated
 AnyStream = TypeVar("AnyStream", bound=Stream)
 Shape = tuple[int, int, str]  # width, height and pixel format of a picture
 _NOT_MOVING = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
@@ -150,12 +160,12 @@ def _refusal(path: Path, error: Exception) -> str:
     return f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
-_PLACED = 8  # channels of which FFmpeg always takes the places to be known
+def layout_of(channels: int, stated: str) -> str | None:
+    """FFmpeg's name of where ``channels`` are, taken from their number where none is ``stated``; None: nobody knows.
 
-
-def are_unplaced(channels: int, layout: str) -> bool:
-    """Whether nobody knows where channels of a ``layout`` (FFmpeg's name) are: its filters do not mix them then."""
-    return channels > _PLACED and layout.endswith(" channels")
+    Its filters do not mix channels of which nobody knows it.
+    """
+    return LAYOUTS.get(channels) if "channels" in stated else stated
 
 
 def packets(

@@ -40,9 +40,8 @@ def measure(path: Path, stream: int) -> Loudness | None:
     """
     with container.open_media(path) as media:
         sound = media.streams[stream]
-        if isinstance(sound, AudioStream) and container.are_unplaced(
-            sound.layout.nb_channels, sound.layout.name
-        ):
+        layout = sound.layout if isinstance(sound, AudioStream) else None
+        if layout and container.layout_of(layout.nb_channels, layout.name) is None:
             return None
     only = ("-protocol_whitelist", "file", "-format_whitelist", container.FORMATS)
     return read_summary(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dubkit.errors import UsageError
-from dubkit.media.audio import AudioInfo
 from dubkit.records import StreamInfo
+
+if TYPE_CHECKING:
+    from dubkit.media.audio import AudioInfo
 
 Keep = Literal["all", "original", "none"]
 ISO = (".mp4", ".m4v", ".mov")
@@ -34,16 +36,6 @@ _TAKEN = {
 }  # sound codecs that are copied; that ffmpeg writes a file is not enough: TS takes anything as private data
 _LOSSY = {".mxf": "pcm_s24le", ".avi": "ac3", ".webm": "libopus"}  # where it is not AAC
 _LOSSLESS = frozenset(("flac", "alac", "truehd", "mlp", "wavpack", "tta", "ape"))
-LAYOUTS = {
-    1: "mono",
-    2: "stereo",
-    3: "2.1",
-    4: "quad",
-    5: "5.0",
-    6: "5.1",
-    7: "6.1",
-    8: "7.1",
-}  # where none is stated
 _AT_48K = (".mxf", ".webm")
 _ONE_PICTURE = ".mxf"
 _UNTITLED = (".mxf", ".avi")  # tracks have neither language nor title

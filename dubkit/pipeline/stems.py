@@ -105,7 +105,7 @@ def _sum(stems: Sequence[Stem], made: Path) -> Path:
     """All stems at once, as loud as they are."""
     sounds = [audio.audio_info(stem.path) for stem in stems]
     for stem, sound in zip(stems, sounds, strict=True):
-        if container.are_unplaced(sound.channels, sound.layout):
+        if container.layout_of(sound.channels, sound.layout) is None:
             raise InputError(
                 f"{stem.path} has {sound.channels} channels in no stated order",
                 hint="mix it down, or state its layout",

@@ -428,26 +428,25 @@ def _mix(
 ) -> tuple[Mix | None, audio.AudioInfo]:
     """What is mixed under the dub, if anything, and the facts of what then is the dub's track."""
     settings = config.stitch
+    under: audio.AudioInfo | StreamInfo
     if job.me is not None:
         under = audio.audio_info(job.me, whole=False)
         place, _, _ = conform.place(job.video, job.me, info, ConformSettings())
         path, stream = job.me, under.stream
-        wide = (under.channels, under.layout)
     elif settings.me_track is not None:
-        track = film_track(info.streams, settings.me_track)
-        place, path, stream = Placement(), None, track.index
-        wide = (track.channels, track.layout)
+        under = film_track(info.streams, settings.me_track)
+        place, path, stream = Placement(), None, under.index
     else:
         return None, dub
-    channels, layout = max(wide, (dub.channels, dub.layout), key=lambda one: one[0])
-    named = layout if "channels" not in layout else streams.LAYOUTS.get(channels)
+    wide = max(under, dub, key=lambda one: one.channels)
+    named = container.layout_of(wide.channels, wide.layout)
     if named is None:
         raise UsageError(
-            f"dub or music and effects have {channels} channels in no stated order",
+            f"dub or music and effects have {wide.channels} channels in no stated order",
             hint="mix them with --me beforehand, or state their layout",
         )
     plain = streams.is_lossless(dub.codec)
-    merged = replace(dub, channels=channels, codec="pcm_s24le" if plain else dub.codec)
+    merged = replace(dub, channels=wide.channels, codec="pcm_s24le" if plain else dub.codec)
     return Mix(path, stream, place, settings.me_gain_db, dub.rate, named), merged
 
 
@@ -525,17 +524,13 @@ def plan_result(job: Job, config: Config) -> tuple[str, ...]:
     if config.stitch.credentials != "off" and credentials.missing() is None:
         load_signer(config)
     dub = audio.audio_info(job.audio, whole=False)
-    under = config.stitch.me_track
-    if job.me is not None:
-        if under is not None:
-            raise UsageError(
-                "music and effects are given as a file and as a track of the film",
-                hint="give one of --me and stitch.me_track",
-            )
-        audio.audio_info(job.me, whole=False)
-    elif under is not None:
-        film_track(info.streams, under)
-    moves = job.me is not None or under is not None or bool(config.conform.dub_offset)
+    if job.me is not None and config.stitch.me_track is not None:
+        raise UsageError(
+            "music and effects are given as a file and as a track of the film",
+            hint="give one of --me and stitch.me_track",
+        )
+    mix, _ = _mix(job, config, info, dub)  # may refuse
+    moves = mix is not None or bool(config.conform.dub_offset)
     streams.plan_dub(dub, suffix, config.stitch.audio_codec, changed=moves)  # may refuse
     told = [*plan.warnings, *plan.notes, *copying.obstacles(job.video, info, config.generate)]
     twins = [c for c in plan.carried if c.kind == "audio" and c.language]

@@ -497,6 +497,18 @@ def test_a_track_of_music_and_effects_that_is_not_there_is_refused(tmp_path: Pat
         stitch.plan_result(job, Config.model_validate({"stitch": {"me_track": 3}}))
 
 
+def test_music_and_effects_in_no_stated_order_are_refused_before_the_first_frame(
+    tmp_path: Path,
+) -> None:
+    raw, under = tmp_path / "me.raw", tmp_path / "me.wav"
+    raw.write_bytes(bytes(10 * 2 * 48000))
+    ffmpeg("-f", "s16le", "-ar", "48000", "-ac", "10", "-i", raw, under)
+    source, dub = film(tmp_path / "a.mkv"), tone(tmp_path / "d.wav", 1)
+    job = Job(source, dub, tmp_path / "f.mkv", tmp_path, me=under)
+    with pytest.raises(UsageError, match="10 channels in no stated order"):
+        stitch.plan_result(job, Config())
+
+
 def test_equal_work_gives_equal_bytes(tmp_path: Path) -> None:
     source = film(tmp_path / "source.mkv", seconds=1)
     dub = tone(tmp_path / "dub.wav", 1)
