@@ -10,7 +10,7 @@ programming). Where lips and skin look alike, nothing moves.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,6 +36,7 @@ _HELD = 4.0  # times that at the corners of the mouth, which do not move
 _CARRIED, _CARRIED_REACH = 0.8, 0.12  # how far the skin beside the lips goes along, out to where
 _DARKEST = 12.0  # of 255, added before logarithms: noise has no color
 _MOST_ROWS = 20_000  # samples that a color is learned from
+_AT_ONCE = 3000  # frames: all colors of a shot of an hour would fill gigabytes
 # of LIPS_OUTER: lower and upper lip without the corners
 _HALVES = (np.arange(1, 10), np.arange(11, 20))
 _BESIDE = np.setdiff1d(landmark_layout.MOVING, landmark_layout.LIPS)
@@ -80,15 +81,24 @@ def outlined(landmarks: Floats, profiles: Profile) -> Floats:
     ``profiles`` (T, 20, P, 3) are what `profile` gave of each. The skin next to the lips goes along; corners and inner
     lips stay.
     """
-    ways = [align.canonical_from_face(face) for face in landmarks]
-    shape = np.stack([align.apply(w, f) for w, f in zip(ways, landmarks, strict=True)])
-    ring, inner = (
-        shape[:, ids] for ids in (landmark_layout.LIPS_OUTER, landmark_layout.LIPS_INNER)
-    )
-    moved = displacement(profiles, np.linalg.norm(ring - inner, axis=2))
-    if not moved.any():
+    every = max(1, len(landmarks) // _AT_ONCE)
+    height = _height(_canonical(landmarks[::every])[1])
+    axes = learned(profiles[::every], height)
+    if not any(axes):
         return landmarks
-    step = outward(ring) * moved[..., None]
+    found = np.empty_like(landmarks, np.float32)
+    for first in range(0, len(landmarks), _AT_ONCE):
+        start = max(0, first - 1)  # the neighbor in time counts
+        part = slice(start, first + _AT_ONCE + 1)
+        moved = _outlined(landmarks[part], profiles[part], axes)
+        found[first : first + _AT_ONCE] = moved[first - start :][:_AT_ONCE]
+    return found
+
+
+def _outlined(landmarks: Floats, profiles: Profile, axes: list[Axis | None]) -> Floats:
+    ways, shape = _canonical(landmarks)
+    ring, height = shape[:, landmark_layout.LIPS_OUTER], _height(shape)
+    step = outward(ring) * displacement(profiles, height, axes)[..., None]
     shape[:, landmark_layout.LIPS_OUTER] += step
     away = np.linalg.norm(shape[:, _BESIDE, None] - ring[:, None], axis=3)
     nearest, near = away.argmin(2), away.min(2)
@@ -99,17 +109,37 @@ def outlined(landmarks: Floats, profiles: Profile) -> Floats:
     ).astype(np.float32)
 
 
-def displacement(profiles: Profile, height: Floats) -> Floats:
-    """(T, 20) how far outward the outline lies of where it was taken to be, canonical units.
+def _canonical(landmarks: Floats) -> tuple[list[align.Matrix], Floats]:
+    """Of landmarks (T, L, 2): the ways to canonical coordinates, and the landmarks there."""
+    ways = [align.canonical_from_face(face) for face in landmarks]
+    return ways, np.stack([align.apply(w, f) for w, f in zip(ways, landmarks, strict=True)])
 
-    ``height`` (T, 20) is that of the lip at each point. 0 for a lip whose color is too much like the skin's.
+
+def _height(shape: Floats) -> Floats:
+    """(T, 20) of the lip at each point of its outline."""
+    ring, inner = (
+        shape[:, ids] for ids in (landmark_layout.LIPS_OUTER, landmark_layout.LIPS_INNER)
+    )
+    return np.asarray(np.linalg.norm(ring - inner, axis=2), np.float32)
+
+
+def learned(profiles: Profile, height: Floats) -> list[Axis | None]:
+    """What tells lips from skin in profiles (T, 20, P, 3), for both halves of the outline.
+
+    ``height`` (T, 20) is that of the lip at each point, canonical units. None for a lip whose color is too much like
+    the skin's.
     """
+    colors = _colors(profiles)
+    return [_axis(colors[:, half], height[:, half]) for half in _HALVES]
+
+
+def displacement(profiles: Profile, height: Floats, axes: list[Axis | None]) -> Floats:
+    """(T, 20) how far outward the outline lies of where it was taken to be, canonical units, by what was `learned`."""
     found = np.zeros(profiles.shape[:2], np.float32)
     colors = _colors(profiles)
-    for half in _HALVES:
-        lip = _lip_likeness(colors[:, half], height[:, half])
-        if lip is not None:
-            found[:, half] = _edge(lip, height[:, half])
+    for half, axis in zip(_HALVES, axes, strict=True):
+        if axis is not None:
+            found[:, half] = _edge(axis.likeness(colors[:, half]), height[:, half])
     return found
 
 
@@ -122,8 +152,21 @@ def _colors(profiles: Profile) -> Floats:
     return np.asarray(colors - skin[:, None, None], np.float32)
 
 
-def _lip_likeness(colors: Floats, height: Floats) -> Floats | None:
-    """(T, N, P) of colors (T, N, P, 3): 1 for this person's lips, 0 for their skin; None where these look alike."""
+class Axis(NamedTuple):
+    """What tells this person's lips from their skin: a direction of color, and where on it both lie."""
+
+    direction: NDArray[np.float64]
+    lip: float
+    skin: float
+
+    def likeness(self, colors: Floats) -> Floats:
+        """(T, N, P) of colors (T, N, P, 3): 1 for lips, 0 for skin."""
+        off = colors @ self.direction - self.skin
+        return np.asarray(off / (self.lip - self.skin), np.float32)
+
+
+def _axis(colors: Floats, height: Floats) -> Axis | None:
+    """Learned from colors (T, N, P, 3) and the lip's height (T, N); None where lips and skin look alike."""
     first, last = (-share * height[..., None] for share in _LIP)
     inner = (last <= PLACES) & (first >= PLACES)
     samples = colors[inner], colors[:, :, _SKIN].reshape(-1, 3)
@@ -136,9 +179,7 @@ def _lip_likeness(colors: Floats, height: Floats) -> Floats | None:
     if float(apart @ direction) < LEAST_SEPARATION**2:
         return None
     one, none = float(np.median(lip @ direction)), float(np.median(skin @ direction))
-    if one - none < 1e-6:
-        return None
-    return np.asarray((colors @ direction - none) / (one - none), np.float32)
+    return Axis(direction, one, none) if one - none >= 1e-6 else None
 
 
 def _edge(likeness: Floats, height: Floats) -> Floats:

@@ -147,8 +147,21 @@ def test_whatever_is_seen_the_outline_stays_near(seed: int, frames: int, kind: s
         "two": np.where(rng.random(size) < 0.5, 0, 255).astype(np.uint8),
     }[kind]
     height = rng.uniform(0, 0.4, (frames, 20)).astype(np.float32)
-    found = lip_outline.displacement(profiles, height)
+    axes = lip_outline.learned(profiles, height)
+    found = lip_outline.displacement(profiles, height, axes)
     assert np.isfinite(found).all()
     assert (found >= lip_outline.PLACES[0]).all()
     assert (found <= lip_outline.PLACES[-1]).all()
     assert (found[:, [0, 10]] == 0).all()
+
+
+def test_a_long_shot_is_worked_on_in_parts_that_do_not_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truths = [faces.with_gap(0.03 * (t % 9)) for t in range(20)]
+    wrongs = [off(face, 0.05) for face in truths]
+    _, whole = follow(truths, wrongs)
+    monkeypatch.setattr(lip_outline, "_AT_ONCE", 7)
+    _, parts = follow(truths, wrongs)
+    np.testing.assert_allclose(parts, whole, atol=0.011)  # one place across the outline
+    assert away(parts, truths) < 0.02
