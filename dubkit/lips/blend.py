@@ -158,8 +158,8 @@ _USUAL = 0.3  # how much darker, of the range of the light, a place must be for 
 
 
 def teeth_part(reference: Reference) -> Floats:
-    """(5,) where in the open mouth of a reference, from 0 at the upper lip to 1, its upper teeth have ended, along it:
-    the darkest row.
+    """(2, 5) of the open mouth of a reference, along it: where its upper teeth have ended, from 0 at the upper lip to
+    1 (the darkest row), and how light it is at most near there, of the light of the lips.
     """
     ring = landmark_layout.LIPS_INNER
     upper = reference.vertices[ring[:10:-1]][2:7]
@@ -167,17 +167,26 @@ def teeth_part(reference: Reference) -> Floats:
     if (lower - upper)[:, 1].mean() < _LEAST_OPEN or not reference.planes[0].size:
         return SPLIT
     share = np.linspace(0, 1, _ROWS, dtype=np.float32)
+    lips = (reference.vertices[ring] + reference.vertices[landmark_layout.LIPS_OUTER]) / 2
     ways = upper[None] + share[:, None, None] * (lower - upper)[None]
-    places = align.apply(reference.plane_from_canonical[0], ways)
+    light = cv2.GaussianBlur(_light_at(reference, ways), (3, 5), 0)
+    unusual = _USUAL * np.ptp(light, axis=0) * np.abs(share[:, None] - SPLIT[0])
+    within = (share >= _NEVER) & (share <= 1 - _NEVER / 2)
+    row = np.where(within[:, None], light + unusual, np.inf).argmin(0)
+    usual = max(float(np.median(_light_at(reference, lips[None]))), 1.0)
+    between = cv2.dilate(light[row, np.arange(5)][None] / usual, np.ones((1, 3), np.uint8))
+    found = np.stack([share[row], between.ravel()])
+    return np.asarray(cv2.blur(found, (3, 1), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _light_at(reference: Reference, points: NDArray[np.floating]) -> Floats:
+    """(N, M) luma of a reference at canonical points (N, M, 2)."""
+    places = align.apply(reference.plane_from_canonical[0], points)
     # OpenCV 5.0 reads narrow maps of two channels wrongly where it interpolates linearly
-    x, y = (np.ascontiguousarray(places[..., k]) for k in range(2))
+    x, y = (np.ascontiguousarray(places[..., k], np.float32) for k in range(2))
     mode = cv2.BORDER_REPLICATE
     seen = cv2.remap(reference.planes[0], x, y, cv2.INTER_LINEAR, borderMode=mode)
-    light = cv2.GaussianBlur(seen.astype(np.float32), (3, 5), 0)
-    unusual = _USUAL * np.ptp(light, axis=0) * np.abs(share[:, None] - SPLIT)
-    within = (share >= _NEVER) & (share <= 1 - _NEVER / 2)
-    found = share[np.where(within[:, None], light + unusual, np.inf).argmin(0)]
-    return np.asarray(cv2.blur(found[None], (3, 1), borderType=cv2.BORDER_REPLICATE).ravel())
+    return np.asarray(seen, np.float32)
 
 
 def _region(

@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 # the part of the canonical plane that a warp covers: from under the eyes to the throat
 LEFT, TOP, SIDE = -1.5, 0.0, 3.0
 _OPEN = 0.35  # how far the template's mouth is opened before it is triangulated
-# the upper part of an open mouth, along it, that hangs on the skull, where its picture does not say otherwise
-SPLIT: Floats = np.array([0.5, 0.6, 0.6, 0.6, 0.5], np.float32)
+# the upper part of an open mouth, along it, that hangs on the skull, and how light it is where that ends, of the light
+# of the lips: where its picture does not say otherwise
+SPLIT: Floats = np.array([[0.5, 0.6, 0.6, 0.6, 0.5], [0.0] * 5], np.float32)
 _INSET = (
     0.012  # canonical units inside the source's inner lips from which on there is mouth and no lip
 )
 _BORDER = 0.05  # canonical units inside the lips whose picture is that of the lip's border
-_FADE = 0.12  # canonical units of mouth that was never seen over which it gets darkest
-_BETWEEN = (
-    0.12  # share of the source's mouth above and below the place where teeth part that is drawn out
-)
+# canonical units of mouth that was never seen over which it gets darkest: behind rows of teeth that part, and that meet
+_FADE, _FADE_MEETING = 0.12, 0.02
+_PARTED, _MEETING = 0.4, 0.8  # light between them, of that of the lips
+# share of the source's mouth above and below the place where teeth part that is drawn out, and where they meet
+_BETWEEN, _BETWEEN_MEETING = 0.12, 0.02
 _MIDDLE_ONLY = 0.3  # how far it is all as in the middle of the mouth then
-_DARK = 0.3  # and how much of the light is left there
+_DARK, _DARK_OF_LIPS = (
+    0.3,
+    0.2,
+)  # and how much of the light is left there: at most, of that of the lips
 _SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 
@@ -144,7 +149,8 @@ def warp(
 ) -> Warp:
     """The warp between two vertex sets, (L + A, 2) canonical, of the same mesh; ``ids`` of `triangle_map`.
 
-    ``split`` (5,) is where in the source's open mouth, from 0 at the upper lip to 1, the upper teeth have ended.
+    ``split`` (2, 5) is where in the source's open mouth, from 0 at the upper lip to 1, the upper teeth have ended, and
+    how light it is there, of the light of the lips.
     Outside of ``part``, in which the mouth must lie, nothing is displaced.
     """
     size = ids.shape[0]
@@ -184,8 +190,8 @@ def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tup
 
     Teeth do not stretch: the upper ones hang on the skull, the lower ones stand on the lower lip; the upper ones are
     in front. Where the jaw is lower than in the source, what lies between the rows is drawn out and
-    darkened, since more of it was never seen. A row moves with its lip only as far as it would otherwise be
-    uncovered farther than the source shows it.
+    darkened, since more of it was never seen; at once where the source shows rows that meet. A row moves with its lip
+    only as far as it would otherwise be uncovered farther than the source shows it.
     """
     skull = align.similarity(target[_SKULL], source[_SKULL])
     upper = align.apply(skull, points)
@@ -199,15 +205,19 @@ def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tup
     lower = points[:, 1] + (stood - under) + (align.apply(skull, points)[:, 1] - points[:, 1])
     top, bottom = _inner_edges(source, upper[:, 0])
     columns = np.maximum.accumulate(source[_MIDDLES[1], 0])
-    ends = top + np.interp(upper[:, 0], columns, split).astype(np.float32) * (bottom - top)
+    parting, light = (np.interp(upper[:, 0], columns, row).astype(np.float32) for row in split)
+    meeting = np.clip((light - _PARTED) / (_MEETING - _PARTED), 0, 1)
+    ends = top + parting * (bottom - top)
     fallen = max(
         float((upper[:, 1] - lower)[0]), 0.0
     )  # how much lower the jaw is than in the source
-    reach = np.minimum(fallen, _BETWEEN * (bottom - top))
+    between = _BETWEEN + meeting * (_BETWEEN_MEETING - _BETWEEN)
+    reach = np.minimum(fallen, between * (bottom - top))
     drawn = np.clip((upper[:, 1] - ends + reach) / (2 * reach + fallen + 1e-6), 0, 1)
     rows = np.where(drawn <= 0, upper[:, 1], np.maximum(lower, ends + reach))
     place = np.where((drawn > 0) & (drawn < 1), ends + (2 * drawn - 1) * reach, rows)
-    unseen = np.clip(np.minimum(upper[:, 1] - ends, ends - lower) / _FADE, 0, 1)
+    fade = _FADE + meeting * (_FADE_MEETING - _FADE)
+    unseen = np.clip(np.minimum(upper[:, 1] - ends, ends - lower) / fade, 0, 1)
     change = float(
         np.abs(target[_RING] - source[_RING]).max()
     )  # where there is none, nothing is held in
@@ -227,7 +237,8 @@ def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tup
         found[:, 1] = edge + part * part * (3 - 2 * part) * (found[:, 1] - edge)
     wide, seen = np.maximum(below - above, 1e-4), np.maximum(bottom - top, 1e-4)
     shut = np.clip(1 - wide / _SHUT, 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
-    return found - points, np.asarray(1 - (1 - _DARK) * np.maximum(unseen, shut), np.float32)
+    dark = np.minimum(_DARK, _DARK_OF_LIPS / np.maximum(light, 0.1))
+    return found - points, np.asarray(1 - (1 - dark) * np.maximum(unseen, shut), np.float32)
 
 
 def _within(places: Floats, ends: Floats, limits: Floats) -> Floats:

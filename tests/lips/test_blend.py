@@ -238,7 +238,12 @@ def test_the_row_where_teeth_part_is_the_dark_one() -> None:
     dark = round(float(top + 0.45 * (bottom - top)))
     picture[dark - 1 : dark + 2] = 20
     lender = blend.cut_reference([picture], [matrix], np.concatenate([current, ANCHORS]))
-    assert blend.teeth_part(lender)[2] == pytest.approx(0.45, abs=0.06)
+    place, light = blend.teeth_part(lender)
+    assert place[2] == pytest.approx(0.45, abs=0.06)
+    assert light.max() < 0.4
+    picture[dark - 1 : dark + 2] = 200  # rows that meet
+    lender = blend.cut_reference([picture], [matrix], np.concatenate([current, ANCHORS]))
+    assert blend.teeth_part(lender)[1].min() > 0.8
     shut = align.apply(canonical, placed(with_gap(0.0), 50, 0, 120, 80))
     closed = blend.cut_reference([picture], [matrix], np.concatenate([shut, ANCHORS]))
     assert np.array_equal(blend.teeth_part(closed), mesh_warp.SPLIT)

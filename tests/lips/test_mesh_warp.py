@@ -94,6 +94,27 @@ def test_what_the_source_never_showed_is_darkened() -> None:
     assert sample(made.shade, target[landmark_layout.LIPS_OUTER[5]][None])[0] == 1
 
 
+def test_teeth_that_meet_in_the_source_part_over_the_dark_and_are_not_drawn_out() -> None:
+    target, source = vertices(with_gap(0.28)), vertices(with_gap(0.15))
+    ids = mesh_warp.triangle_map(target, SIZE)
+    meeting = mesh_warp.SPLIT.copy()
+    meeting[1] = 1.2
+    column = SIZE // 2
+    rows = np.flatnonzero(np.append(mesh_warp.mesh().inner, False)[ids[:, column]])
+    down = mesh_warp.grid_points(SIZE)[rows, column, 1]
+    light = {}
+    for name, split in (("meeting", meeting), ("parted", mesh_warp.SPLIT)):
+        made = mesh_warp.warp(target, source, ids, split)
+        steps = np.gradient(down + made.displacement[rows, column, 1], down)
+        drawn, shade = steps < 0.28, made.shade[rows, column]
+        assert drawn.sum() > 7
+        light[name] = shade[drawn]
+        assert shade[:2].min() == shade[-2:].min() == 1  # rows of teeth are as light as filmed
+    assert np.median(light["meeting"]) < 0.2
+    assert (light["meeting"] < 0.5).mean() > 0.8
+    assert np.median(light["parted"]) > 0.6
+
+
 def test_lips_that_shut_over_an_open_source_are_told_and_others_not() -> None:
     target, source = vertices(with_gap(0.0)), vertices(with_gap(0.2))
     ids = mesh_warp.triangle_map(target, SIZE)
