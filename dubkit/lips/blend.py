@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 
 from dubkit.faces import align, landmark_layout
 from dubkit.lips.masks import GRID
-from dubkit.lips.mesh_warp import (
-    LEFT,
-    SIDE,
-    SPLIT,
-    TOP,
-    Part,
-    Warp,
-    grid_from_canonical,
-)
+from dubkit.lips.mesh_warp import LEFT, SIDE, SPLIT, TOP, Part, Warp, grid_from_canonical, meeting
 from dubkit.records import Floats
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -175,7 +167,10 @@ def teeth_part(reference: Reference) -> Floats:
     row = np.where(within[:, None], light + unusual, np.inf).argmin(0)
     usual = max(float(np.median(_light_at(reference, lips[None]))), 1.0)
     between = cv2.dilate(light[row, np.arange(5)][None] / usual, np.ones((1, 3), np.uint8))
-    found = np.stack([share[row], between.ravel()])
+    # the darkest row of teeth that meet is in part one of chance
+    along = SPLIT[0] + np.median(share[row] - SPLIT[0])
+    place = share[row] + meeting(between[0]) * (along - share[row])
+    found = np.stack([place, between[0]])
     return np.asarray(cv2.blur(found, (3, 1), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 

@@ -206,17 +206,17 @@ def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tup
     top, bottom = _inner_edges(source, upper[:, 0])
     columns = np.maximum.accumulate(source[_MIDDLES[1], 0])
     parting, light = (np.interp(upper[:, 0], columns, row).astype(np.float32) for row in split)
-    meeting = np.clip((light - _PARTED) / (_MEETING - _PARTED), 0, 1)
+    meet = meeting(light)
     ends = top + parting * (bottom - top)
     fallen = max(
         float((upper[:, 1] - lower)[0]), 0.0
     )  # how much lower the jaw is than in the source
-    between = _BETWEEN + meeting * (_BETWEEN_MEETING - _BETWEEN)
+    between = _BETWEEN + meet * (_BETWEEN_MEETING - _BETWEEN)
     reach = np.minimum(fallen, between * (bottom - top))
     drawn = np.clip((upper[:, 1] - ends + reach) / (2 * reach + fallen + 1e-6), 0, 1)
     rows = np.where(drawn <= 0, upper[:, 1], np.maximum(lower, ends + reach))
     place = np.where((drawn > 0) & (drawn < 1), ends + (2 * drawn - 1) * reach, rows)
-    fade = _FADE + meeting * (_FADE_MEETING - _FADE)
+    fade = _FADE + meet * (_FADE_MEETING - _FADE)
     unseen = np.clip(np.minimum(upper[:, 1] - ends, ends - lower) / fade, 0, 1)
     change = float(
         np.abs(target[_RING] - source[_RING]).max()
@@ -239,6 +239,11 @@ def _mouth(target: Floats, source: Floats, points: Floats, split: Floats) -> tup
     shut = np.clip(1 - wide / _SHUT, 0, 1) * np.clip(2 * (1 - wide / seen), 0, 1)
     dark = np.minimum(_DARK, _DARK_OF_LIPS / np.maximum(light, 0.1))
     return found - points, np.asarray(1 - (1 - dark) * np.maximum(unseen, shut), np.float32)
+
+
+def meeting(light: Floats) -> Floats:
+    """(N,) 0..1 how far rows of teeth meet between which there is so much light, of that of the lips (N,)."""
+    return np.asarray(np.clip((light - _PARTED) / (_MEETING - _PARTED), 0, 1), np.float32)
 
 
 def _within(places: Floats, ends: Floats, limits: Floats) -> Floats:
