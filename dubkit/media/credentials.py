@@ -85,14 +85,16 @@ def _xmp(film: Path) -> str:
     with film.open("rb") as file:
         end = file.seek(0, 2)
         at = 0
-        while at + 8 <= end:
+        while at + 16 <= end:  # the shortest box that a packet may follow
             file.seek(at)
-            size, kind = struct.unpack(">I4s", file.read(8))
+            size, kind, large = struct.unpack(">I4sQ", file.read(16))
             head = 8
             if size == 1:
-                size, head = struct.unpack(">Q", file.read(8))[0], 16
-            if kind == b"uuid" and file.read(16) == _XMP and size < _LARGEST:
-                return file.read(size - head - 16).decode(errors="replace")
+                size, head = large, 16
+            if kind == b"uuid" and head + 16 <= size < _LARGEST:
+                file.seek(at + head)
+                if file.read(16) == _XMP:
+                    return file.read(size - head - 16).decode(errors="replace")
             if size < 8:
                 return ""
             at += size

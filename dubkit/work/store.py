@@ -96,7 +96,8 @@ def _check_header(stream: IO[bytes], size: int) -> None:
     except (
         Exception
     ) as error:  # numpy reads a header as Python, whose tokenizer has errors of its own
-        raise ValueError(f"its header cannot be read: {error}") from error
+        first, _, _ = str(error).partition("\n")
+        raise ValueError(f"its header cannot be read: {first}") from error
     if kind.hasobject or math.prod(shape) * kind.itemsize > size:
         raise ValueError(f"it claims {shape} values, which is more than it contains")
 

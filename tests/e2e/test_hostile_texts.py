@@ -273,6 +273,15 @@ def test_a_header_of_an_array_that_is_no_python_is_damaged(tmp_path: Path) -> No
         map_array(tmp_path / "a.npy")
 
 
+def test_a_header_that_numpy_finds_too_long_is_damaged_in_one_line(tmp_path: Path) -> None:
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }" + b" " * 20_000 + b"\n"
+    head = b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text
+    (tmp_path / "a.npy").write_bytes(head + bytes(4))
+    with pytest.raises(ValueError, match="header") as caught:
+        map_array(tmp_path / "a.npy")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_sound_of_a_few_samples_a_second_does_not_last_for_hours(tmp_path: Path) -> None:
     path = tone(tmp_path / "dub.wav", 0.2)
     raw = bytearray(path.read_bytes())

@@ -42,6 +42,13 @@ def test_a_film_in_which_a_mouth_was_changed_states_its_source_type(
     assert probe(made)[0].frames == 15
 
 
+def test_a_film_that_ends_in_half_a_box_states_nothing(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mov", seconds=0.2, sound=False)
+    with path.open("ab") as file:
+        file.write(b"\0\0\0\1uuid")  # its size would follow
+    assert credentials.stated_source_type(path) is None
+
+
 @pytest.fixture
 def beside(tmp_path: Path) -> Path:
     """A film with its facts beside it."""
