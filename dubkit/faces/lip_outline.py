@@ -134,7 +134,10 @@ def learned(profiles: Profile, height: Floats) -> list[Axis | None]:
 
 
 def displacement(profiles: Profile, height: Floats, axes: list[Axis | None]) -> Floats:
-    """(T, 20) how far outward the outline lies of where it was taken to be, canonical units, by what was `learned`."""
+    """(T, 20) how far outward the outline lies of where it was taken to be, canonical units, by what was `learned`.
+
+    ``height`` as there. 0 for a lip whose color is too much like the skin's.
+    """
     found = np.zeros(profiles.shape[:2], np.float32)
     colors = _colors(profiles)
     for half, axis in zip(_HALVES, axes, strict=True):

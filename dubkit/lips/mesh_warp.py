@@ -36,10 +36,8 @@ _PARTED, _MEETING = 0.4, 0.8  # light between them, of that of the lips
 # share of the source's mouth above and below the place where teeth part that is drawn out, and where they meet
 _BETWEEN, _BETWEEN_MEETING = 0.12, 0.02
 _MIDDLE_ONLY = 0.3  # how far it is all as in the middle of the mouth then
-_DARK, _DARK_OF_LIPS = (
-    0.3,
-    0.2,
-)  # and how much of the light is left there: at most, of that of the lips
+# and how much of the light is left there: at most, and of the light of the lips
+_DARK, _DARK_OF_LIPS = 0.3, 0.2
 _SHUT = 0.06  # canonical units: a mouth less open than this is about to shut
 _SHIFT = 6  # fractional bits of OpenCV's polygon filler
 

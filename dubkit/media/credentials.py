@@ -85,7 +85,7 @@ def _xmp(film: Path) -> str:
     with film.open("rb") as file:
         end = file.seek(0, 2)
         at = 0
-        while at + 16 <= end:  # the shortest box that a packet may follow
+        while at + 16 <= end:  # no packet fits into less
             file.seek(at)
             size, kind, large = struct.unpack(">I4sQ", file.read(16))
             head = 8
