@@ -1,7 +1,7 @@
 """Blend a warped patch into native planes under a soft mask; nothing outside the mask changes.
 
-Works on the planes as decoded (Y, U, V or R, G, B; 8 to 16 bit): there is no color conversion, so no color shift, and
-every sample where the mask is zero keeps its bits. The seam lies on the edge of the mask, where colors are matched.
+Works on the planes as decoded (Y, U, V; 8 to 16 bit): there is no color conversion, so no color shift, and every sample
+where the mask is zero keeps its bits. The seam lies on the edge of the mask, where colors are matched.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ _NEVER = 0.3  # share of it above which no row of teeth ends, and twice that bel
 _USUAL = 0.3  # how much darker, of the range of the light, a place must be for each share off the usual one
 
 
-def teeth_part(reference: Reference) -> Floats:
+def teeth_part(reference: Reference, black: float = 0.0) -> Floats:
     """(2, 5) of the open mouth of a reference, along it: where its upper teeth have ended, from 0 at the upper lip to
     1 (the darkest row), and how light it is at most near there, of the light of the lips.
     """
@@ -165,8 +165,9 @@ def teeth_part(reference: Reference) -> Floats:
     unusual = _USUAL * np.ptp(light, axis=0) * np.abs(share[:, None] - SPLIT[0])
     within = (share >= _NEVER) & (share <= 1 - _NEVER / 2)
     row = np.where(within[:, None], light + unusual, np.inf).argmin(0)
-    usual = max(float(np.median(_light_at(reference, lips[None]))), 1.0)
-    between = cv2.dilate(light[row, np.arange(5)][None] / usual, np.ones((1, 3), np.uint8))
+    usual = max(float(np.median(_light_at(reference, lips[None]))) - black, 1.0)
+    between = (light[row, np.arange(5)][None] - black) / usual
+    between = cv2.dilate(between, np.ones((1, 3), np.uint8))
     # the darkest row of teeth that meet is in part one of chance
     along = SPLIT[0] + np.median(share[row] - SPLIT[0])
     place = share[row] + meeting(between[0]) * (along - share[row])
@@ -220,8 +221,9 @@ def warped(
     local: align.Matrix,
     size: tuple[int, int],
     group: Sequence[int],
+    black: float = 0.0,
 ) -> list[Floats]:
-    """Planes of one reference, those of ``group``, seen through its warp, float32."""
+    """Planes of a reference, those of ``group``, seen through its warp, float32; luma is darkened toward ``black``."""
     grid = warp.shade.shape[0]
     from_grid = align.compose(local, align.invert(grid_from_canonical(grid)))
     # where each sample comes from: canonical points, resampled, then brought to the source's own samples
@@ -239,18 +241,18 @@ def warped(
         seen = cv2.remap(source, places, _NO_SECOND, cv2.INTER_CUBIC, borderMode=mode)
         pixels = np.asarray(seen, np.float32)
         if index == 0:
-            _shaded(pixels, warp, local)
+            _shaded(pixels, warp, local, black)
         found.append(pixels)
     return found
 
 
-def _shaded(pixels: Floats, warp: Warp, local: align.Matrix) -> None:
+def _shaded(pixels: Floats, warp: Warp, local: align.Matrix, black: float) -> None:
     """Lay a warp's shade over a picture, and close its lips, in place."""
     darker = warp.shade - 1
     inside = _inside(darker, local, pixels.shape)
     if inside is not None:
         part = pixels[inside]
-        part *= _laid(darker, local, inside) + 1
+        part += _laid(darker, local, inside) * (part - black)
     inside = _inside(warp.closing, local, pixels.shape)
     if inside is not None:
         scale = align.scale_of(local)
@@ -323,13 +325,12 @@ def compose_patch(
     plane_from_canonical: Sequence[align.Matrix],
     patch: Patch,
     depth: int,
-    *,
-    is_rgb: bool = False,
+    black: float = 0.0,
 ) -> None:
-    """Write the patch into ``planes``, Y U V or gray or, where ``is_rgb``, R G B, in place."""
+    """Write the patch into ``planes``, Y U V or gray, in place; ``black`` is the sample of luma that is black."""
     for group in _alike(planes, plane_from_canonical):
         parts = [planes[index] for index in group]
-        _compose_alike(parts, plane_from_canonical[group[0]], patch, group, depth, is_rgb)
+        _compose_alike(parts, plane_from_canonical[group[0]], patch, group, depth, black)
 
 
 def _alike(planes: Sequence[Plane], matrices: Sequence[align.Matrix]) -> list[list[int]]:
@@ -401,7 +402,7 @@ def _compose_alike(
     patch: Patch,
     group: Sequence[int],
     depth: int,
-    is_rgb: bool,
+    black: float,
 ) -> None:
     inside = _inside(patch.mask, matrix, planes[0].shape)
     if inside is None:
@@ -418,13 +419,13 @@ def _compose_alike(
         free = 1 - patch.kept.on(group[0], inside[1].start, inside[0].start, mask.shape)
     mask *= free
     if patch.painted is not None:
-        made = _painted(patch.warps, patch.painted, local, size, group)
+        made = _painted(patch.warps, patch.painted, local, size, group, black)
     else:
-        made = _fused(patch, local, size, group)
+        made = _fused(patch, local, size, group, black)
         ring = to_plane(patch.ring, from_mask, size) * free
         limit = _FURTHEST * (1 << depth)
         for index, region, pixels in zip(group, regions, made, strict=True):
-            furthest = _COLOR_FURTHEST if index and not is_rgb else _LIGHT_FURTHEST
+            furthest = _COLOR_FURTHEST if index else _LIGHT_FURTHEST
             own = _agreed(region - pixels, ring, furthest * (1 << depth))
             pixels += color_offset(region, pixels, own, limit)
     top = float((1 << depth) - 1)
@@ -445,14 +446,18 @@ def _agreed(difference: Floats, ring: Floats, limit: float) -> Floats:
 
 
 def _fused(
-    patch: Patch, local: align.Matrix, size: tuple[int, int], group: Sequence[int]
+    patch: Patch,
+    local: align.Matrix,
+    size: tuple[int, int],
+    group: Sequence[int],
+    black: float,
 ) -> list[Floats]:
     """The references mixed: light and color of skin cross-fade, fine texture and the mouth come from the first one.
 
     A plain average of two warped frames would lose the skin's detail, and show two mouths.
     """
     weights = [weight for _, _, weight in patch.warps]
-    made = [warped(reference, warp, local, size, group) for reference, warp, _ in patch.warps]
+    made = [warped(ref, warp, local, size, group, black) for ref, warp, _ in patch.warps]
     sigma = _texture_sigma(local)
     from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
     mouth = to_plane(patch.mouth, from_mask, size) if len(made) > 1 else None
@@ -530,6 +535,7 @@ def _painted(
     local: align.Matrix,
     size: tuple[int, int],
     group: Sequence[int],
+    black: float,
 ) -> list[Floats]:
     """The references under their maps of weights, and what is added to them; see `models.sc.fuse`."""
     from_grid = align.compose(local, align.invert(painted.grid_from_canonical))
@@ -542,7 +548,7 @@ def _painted(
     lent: list[tuple[Floats, Floats | float]] = []
     changes = [np.zeros_like(part) for part in made]
     for k, (reference, warp, _) in enumerate(warps):
-        pictures = warped(reference, warp, local, size, group)
+        pictures = warped(reference, warp, local, size, group, black)
         if group[0] == 0:
             lent.append((pictures[0].copy(), 1.0))
         if len(warps) > 1:

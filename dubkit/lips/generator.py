@@ -132,6 +132,7 @@ class WarpSynthesizer:
         goal, shown = references.lip_features(plan.target), references.lip_features(faces)
         gap = references.parted(references.gap_of(faces), own)
         cost = references.shape_cost(goal, shown, choice.gap, gap) + lending.FOREIGN
+        cost += references.drawn_cost(plan.target, faces)
         rows = len(plan.alpha) + np.arange(len(lent))
         wider = replace(
             choice,
@@ -161,6 +162,7 @@ class WarpSynthesizer:
             references.parted(g, filmed[lendable]) for g in (references.gap_of(target), filmed)
         )
         cost = references.shape_cost(goal, shown, gap, own[bank])
+        cost += references.drawn_cost(target, current[bank])
         return bank, references.Choice(cost, gap, rate, bank)
 
     def _spoken(self, timing: Timing, gain: float, posture: Floats) -> tuple[Floats, Floats]:

@@ -350,8 +350,7 @@ Mixes = Sequence[Sequence[tuple[int, float]]]
 class SkinCovers:
     """Where something lies over the skin of one face, or of its references: there they do not show the same.
 
-    ``current`` (T, L, 2) are canonical landmarks as filmed, ``others`` those of frames that other shots lend;
-    ``yuv_from_rgb`` (3, 3) where planes are R G B.
+    ``current`` (T, L, 2) are canonical landmarks as filmed, ``others`` those of frames that other shots lend.
     """
 
     def __init__(
@@ -360,10 +359,9 @@ class SkinCovers:
         others: Sequence[Floats],
         planes: int,
         depth: int,
-        yuv_from_rgb: Floats | None,
     ) -> None:
         self._faces, self._frames = [*current, *others], len(current)
-        self._depth, self._yuv_from_rgb = depth, yuv_from_rgb
+        self._depth = depth
         shape = len(self._faces), len(skin_points(self._faces[0])), planes
         self._skin = np.full(shape, np.nan, np.float32)
         self._covered = np.zeros(shape[:2], np.float32)
@@ -377,13 +375,7 @@ class SkinCovers:
     def _colors(
         self, planes: Sequence[blend.Plane], matrices: Sequence[align.Matrix], row: int
     ) -> Floats:
-        found = blend.colors_at(planes, matrices, skin_points(self._faces[row]), self._depth)
-        return self._as_yuv(found)
-
-    def _as_yuv(self, colors: Floats) -> Floats:
-        if self._yuv_from_rgb is None:
-            return colors
-        return np.asarray(colors @ self._yuv_from_rgb.T, np.float32)
+        return blend.colors_at(planes, matrices, skin_points(self._faces[row]), self._depth)
 
     def cost(self, rows: Indices) -> Floats:
         """(T, N) what the references ``rows`` (N,) cost for what they show of the skin that a frame does not."""
@@ -422,7 +414,7 @@ class SkinCovers:
             every, to_grid = range(len(reference.planes)), mesh_warp.grid_from_canonical(masks.GRID)
             parts = blend.warped(reference, carried, to_grid, ids.shape, every)
             picture = cv2.blur(np.stack(parts, 2) / (1 << (self._depth - 8)), (3, 3))
-            return self._as_yuv(np.asarray(picture.reshape(ids.size, -1), np.float32))
+            return np.asarray(picture.reshape(ids.size, -1), np.float32)
 
         other = foreign(shown(filmed), np.stack([shown(reference) for reference in lent])).max(0)
         near = skin_points(self._faces[row])[self._covered[row] > 0]

@@ -30,6 +30,9 @@ _BLURRED, _CRISP = (
     0.05,
 )  # for each e-fold of gradient energy below the frame's own, and above it
 _LIGHT = 0.3  # for each e-fold between the lights
+# for each e-fold by which a lip would be drawn out, beyond so many: it gets soft and loses its border
+_DRAWN, _DRAWN_FROM = 0.6, 0.2
+_THINNEST = 0.03  # canonical units: of thinner lips landmarks do not say how thin they are
 _INNER_WEIGHT = 2.0  # the mouth's inside is what a warp cannot make
 _SHUT, _FAST = 0.035, 0.046  # canonical units of inner-lip gap, and of its change a frame
 _APART = 0.02  # gap from which on one sees what is between lips
@@ -138,6 +141,22 @@ def shape_cost(goal: Floats, bank: Floats, gap: Floats, bank_gap: Floats) -> Flo
     shut = 1 - np.clip(gap[:, None] / _SHUT, 0, 1)
     covered = (_COVERED + _PRESSED * shut) * np.maximum(-more, 0)
     return np.asarray(cost + _UNSEEN * np.maximum(more, 0) + covered, np.float32)
+
+
+def drawn_cost(wanted: Floats, shown: Floats) -> Floats:
+    """(T, N): what it costs that lips of the faces ``wanted`` (T, L, 2) are thicker than those ``shown`` (N, L, 2)."""
+    goal, seen = (np.log(np.maximum(_thickness(faces), _THINNEST)) for faces in (wanted, shown))
+    drawn = goal[:, None] - seen[None] - _DRAWN_FROM
+    return np.asarray(_DRAWN * np.maximum(drawn, 0).mean(-1), np.float32)
+
+
+def _thickness(canonical: Floats) -> Floats:
+    """(T, 2) the mean thickness of the upper and of the lower lip in their middles, of (T, L, 2)."""
+    outer, inner = (
+        canonical[..., 1][:, r] for r in (landmark_layout.LIPS_OUTER, landmark_layout.LIPS_INNER)
+    )
+    below = (outer - inner).astype(np.float32)
+    return np.stack([-below[:, 13:18].mean(1), below[:, 3:8].mean(1)], 1)
 
 
 def in_sight(gap: Floats) -> Floats:

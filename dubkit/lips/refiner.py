@@ -23,7 +23,14 @@ from dubkit.faces.align import Matrix, apply, compose, invert, scale_of
 from dubkit.lips import blend, lending, masks, mesh_warp, overlay_removal, references
 from dubkit.lips.mesh_warp import Warp, grid_from_canonical
 from dubkit.media.frames import Frame
-from dubkit.media.planes import Plane, plane_format, plane_from_display, warp_plane
+from dubkit.media.planes import (
+    Plane,
+    black_of,
+    paint_format,
+    plane_format,
+    plane_from_display,
+    warp_plane,
+)
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
 from dubkit.records import Floats, Indices, VideoInfo
@@ -36,10 +43,6 @@ _LIPS_REACH = 0.12  # canonical units around the lips where only the patch is ri
 _LIPS_SOFT = 0.06
 _FURTHEST = 0.12  # by which colors may be off, of their range
 _EDGE = 8  # grid pixels at the border over which nothing is added any more
-# luma and color differences of R, G, B (ITU-R BT.601, as shares of the range)
-_YUV_FROM_RGB = np.array(
-    [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float32
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ class Coding:
     """How planes code a picture."""
 
     depth: int
-    is_rgb: bool
+    black: float  # the sample of luma that is black
 
     def picture(self, planes: Sequence[Floats]) -> Floats:
         """Planes resampled on the grid -> picture."""
@@ -163,16 +166,11 @@ class Coding:
         if len(planes) == 1:
             luma = planes[0] / top - 0.5
             return np.stack([luma, np.zeros_like(luma), np.zeros_like(luma)], 2)
-        stacked = np.stack(list(planes), 2) / np.float32(top) - np.float32(0.5)
-        if not self.is_rgb:
-            return np.asarray(stacked, np.float32)
-        return np.asarray((stacked + 0.5) @ _YUV_FROM_RGB.T - (0.5, 0, 0), np.float32)
+        return np.asarray(np.stack(list(planes), 2) / np.float32(top) - np.float32(0.5), np.float32)
 
     def planes(self, change: Floats, count: int) -> list[Floats]:
         """A change of picture (S, S, 3) -> the change of each plane, in samples."""
         top = np.float32((1 << self.depth) - 1)
-        if self.is_rgb:
-            change = np.asarray(change @ np.linalg.inv(_YUV_FROM_RGB).T, np.float32)
         return [np.ascontiguousarray(change[..., k]) * top for k in range(count)]
 
 
@@ -195,7 +193,7 @@ def as_warped(reference: blend.Reference, warp: Warp, coding: Coding) -> Floats:
     """A reference's picture on the grid, carried to the wanted shape."""
     matrix, size = view_from_canonical(), (SIZE, SIZE)
     group = range(len(reference.planes))
-    return coding.picture(blend.warped(reference, warp, matrix, size, group))
+    return coding.picture(blend.warped(reference, warp, matrix, size, group, coding.black))
 
 
 def color_offset(filmed: Floats, made: Floats, ring: Floats) -> Floats:
@@ -334,10 +332,10 @@ class Renderer:
         self._plan = plan
         self._feather = feather
         self._painter = painter
-        layout = plane_format(info)
+        layout = paint_format(plane_format(info))
         self._shape = (info.height, info.width)
         self._planes = [plane_from_display(info, layout, k) for k in range(layout.planes)]
-        self._coding = Coding(layout.depth, layout.is_rgb)
+        self._coding = Coding(layout.depth, black_of(layout))
         self._lent: dict[int, blend.Reference] = {}
         self._split: dict[int, Floats] = {}
         self._small: dict[int, blend.Reference] = {}
@@ -364,7 +362,6 @@ class Renderer:
             [offer.canonical for offer in plan.lent.offers],
             len(self._planes),
             layout.depth,
-            _YUV_FROM_RGB if layout.is_rgb else None,
         )
         self._fade = max(1, round(_FADE_SECONDS * float(info.average_rate)))
         self._alpha = plan.alpha
@@ -393,7 +390,7 @@ class Renderer:
     def _keep(self, reference: blend.Reference, row: int) -> None:
         """A reference to borrow from; how one of another shot looks is seen here."""
         self._lent[row] = reference
-        self._split[row] = blend.teeth_part(reference)
+        self._split[row] = blend.teeth_part(reference, self._coding.black)
         grid = self._on_grid(reference.planes, reference.plane_from_canonical)
         self._shown[row] = masks.shown_by(grid, reference.vertices[: landmark_layout.COUNT])
         if self._painter is not None:
@@ -527,7 +524,7 @@ class Renderer:
             patch = self._painted(self._painter, frame, row, patch)
         patch = replace(patch, mask=patch.mask * self._alpha[row], kept=kept)
         coding = self._coding
-        blend.compose_patch(planes, matrices, patch, coding.depth, is_rgb=coding.is_rgb)
+        blend.compose_patch(planes, matrices, patch, coding.depth, coding.black)
         lips = align.apply(matrices[0], plan.target[row][landmark_layout.LIPS])
         missing = float(self._sharpness[row]) - blend.sharpness(planes[0], lips)
         if np.isfinite(missing) and np.isfinite(self._look.sharpness[row]):

@@ -24,6 +24,8 @@ from dubkit.media.planes import (
     Plane,
     PlaneFormat,
     alpha_name,
+    paint_format,
+    paint_planes,
     plane_format,
     plane_rows,
     swscale_matrix,
@@ -54,6 +56,13 @@ class Frame:
         if self.format.parity is not None and self.index % 2:
             return Extras(self._alpha)
         return extras_of(self._decoded, self._alpha, self._dynamic)
+
+    def for_painting(self) -> Frame:
+        """The picture as faces in it are painted: itself, or of RGB as luma and color differences."""
+        layout = self.format
+        if not layout.is_rgb:
+            return self
+        return replace(self, planes=paint_planes(self.planes, layout), format=paint_format(layout))
 
     def picture(self, long_side: int) -> Picture:
         """(H, W, 3) RGB, upright, square pixels, the longer side at most ``long_side``."""

@@ -8,7 +8,7 @@ samples. In both, pixel centers are at integers. All transforms are 2 x 3 float6
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -100,6 +100,70 @@ class PlaneFormat:
 def plane_format(info: VideoInfo) -> PlaneFormat:
     """The format of a film's pictures."""
     return _format(info.pixel_format, info.color, info.height * info.lines)
+
+
+def paint_format(layout: PlaneFormat) -> PlaneFormat:
+    """The format in which faces of such pictures are painted: their own; of RGB, luma and color differences of 16 bits.
+
+    So a film gets the same mouths whichever way it is coded.
+    """
+    if not layout.is_rgb:
+        return layout
+    return replace(
+        layout, name="yuv444p16le", depth=16, shift=(0, 0), is_rgb=False, full_range=True
+    )
+
+
+def paint_planes(planes: Sequence[Plane], layout: PlaneFormat) -> tuple[Plane, ...]:
+    """Planes in ``layout`` in its `paint_format`, in a twentieth of a step of 8 bits and finer."""
+    if not layout.is_rgb:
+        return tuple(planes)
+    return _transformed(planes, _luma_from_rgb(layout), paint_format(layout))
+
+
+def keep_painted(
+    planes: Sequence[Plane], layout: PlaneFormat, before: Sequence[Plane], after: Sequence[Plane]
+) -> None:
+    """Bring to RGB ``planes``, in place, what was painted in their `paint_planes`: samples that did not change keep
+    their bits.
+    """
+    changed = np.logical_or.reduce([old != new for old, new in zip(before, after, strict=True)])
+    x, y, width, height = cv2.boundingRect(changed.view(np.uint8))
+    inside = slice(y, y + height), slice(x, x + width)
+    if not width:
+        return
+    forth = _luma_from_rgb(layout)
+    back = np.linalg.inv(forth[:, :3])
+    matrix = np.hstack([back, -back @ forth[:, 3:]])
+    made = _transformed([plane[inside] for plane in after], matrix, layout)
+    for plane, values in zip(planes, made, strict=True):
+        np.copyto(plane[inside], values, where=changed[inside], casting="same_kind")
+
+
+def _transformed(planes: Sequence[Plane], matrix: Matrix, layout: PlaneFormat) -> tuple[Plane, ...]:
+    """Three planes by a matrix (3, 4), rounded to samples of ``layout``."""
+    mixed: Any = cv2.transform(cv2.merge([plane.astype(np.float32) for plane in planes]), matrix)
+    whole = np.clip(np.rint(mixed, out=mixed), 0, (1 << layout.depth) - 1, out=mixed)
+    return tuple(cv2.split(whole.astype(layout.sample_type)))
+
+
+@cache
+def _luma_from_rgb(layout: PlaneFormat) -> Matrix:
+    """(3, 4): samples of RGB -> luma and the differences of blue and red from it, of 16 bits."""
+    red, blue = layout.weights
+    luma = np.array([red, 1 - red - blue, blue])
+    rows = [
+        luma,
+        (np.array([0, 0, 1]) - luma) / (2 * (1 - blue)),
+        (np.array([1, 0, 0]) - luma) / (2 * (1 - red)),
+    ]
+    scale = (2.0**16 - 1) / (2.0**layout.depth - 1)
+    return np.hstack([scale * np.stack(rows), [[0.0], [2.0**15], [2.0**15]]])
+
+
+def black_of(layout: PlaneFormat) -> float:
+    """The sample of luma that is black."""
+    return _levels(layout)[0]
 
 
 def plane_rows(plane: VideoPlane, kind: type[np.uint8] | type[np.uint16]) -> Plane:

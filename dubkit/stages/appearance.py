@@ -50,13 +50,13 @@ def run(context: StageContext) -> StageReport:
     over = {t.track: Overlaid(t, info, offers[t.track]) for t in tracks if len(offers[t.track])}
     around = {number: one.rows for number, one in over.items()}
     for frame, track, row in _sightings(context, tracks, chosen, offers, around):
-        face = track.landmarks[row]
+        face, filmed = track.landmarks[row], frame.for_painting()
         if row in around.get(track.track, ()):
-            over[track.track].see(frame.planes[0], row)
+            over[track.track].see(filmed.planes[0], row)
         if row in offers.get(track.track, ()):
             name = f"{_shot_name(context)}/{track.track}"
-            reference = lending.cut(frame, face)
-            offer = lending.judged(name, frame, face, track.pose[row], reference)
+            reference = lending.cut(filmed, face)
+            offer = lending.judged(name, filmed, face, track.pose[row], reference)
             lent.setdefault(track.track, []).append((offer, reference))
         if row not in seen[track.track]:
             continue
@@ -101,7 +101,8 @@ class Overlaid:
             near[max(0, row - reach) : row + reach + 1] = True
         self.rows: Indices = np.flatnonzero(near & (track.state != FaceState.ABSENT))
         self._row_of = {track.start + int(row): int(row) for row in offered}
-        shapes, layout = lending.canonical_of(track), planes.plane_format(info)
+        shapes = lending.canonical_of(track)
+        layout = planes.paint_format(planes.plane_format(info))
         ways = lending.display_from_canonical(track)
         each = [planes.plane_from_display(info, layout, k) for k in range(layout.planes)]
         self._found = overlay_removal.FaceOverlays(

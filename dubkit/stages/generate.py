@@ -36,7 +36,7 @@ from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
 from dubkit.media import audio, codecs, concat, copying, label
 from dubkit.media.frames import Frame, FrameReader, TwoPasses
-from dubkit.media.planes import Plane, changed_part
+from dubkit.media.planes import Plane, changed_part, keep_painted
 from dubkit.media.result_check import Sample
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import FaceChecks, load_gate
@@ -502,18 +502,24 @@ def _paint(renderers: Sequence[base.FaceRenderer], frame: Frame) -> _Made:
     active = [r for r in renderers if r.touches(frame.index)]
     if not active:
         return _Made(frame, frame.planes, False)
-    planes = tuple(plane.copy() for plane in frame.planes)
+    filmed = frame.for_painting()
+    painted = tuple(plane.copy() for plane in filmed.planes)
     for renderer in active:
-        renderer.paint(frame, planes)
+        renderer.paint(filmed, painted)
+    if filmed is frame:
+        return _Made(frame, painted, True)
+    planes = tuple(plane.copy() for plane in frame.planes)
+    keep_painted(planes, frame.format, filmed.planes, painted)
     return _Made(frame, planes, True)
 
 
 def _lend(reader: TwoPasses, renderers: Sequence[base.FaceRenderer]) -> None:
     """Show each renderer the frames that it borrows."""
     for frame in reader.first(set[int]().union(*(r.borrowed for r in renderers))):
+        filmed = frame.for_painting()
         for renderer in renderers:
             if frame.index in renderer.borrowed:
-                renderer.lend(frame)
+                renderer.lend(filmed)
 
 
 def _shot(context: StageContext) -> Shot:

@@ -180,7 +180,7 @@ _GRID = 96  # of the warp
 _APART = 0.4  # seconds between a frame and what it may borrow from
 _BANK = 40  # frames that a choice is made from
 _STILLS = 0.2  # share of the samples that are of single pictures
-_CODING = refiner.Coding(8, False)
+_CODING = refiner.Coding(8, 16.0)
 
 
 class Samples:
@@ -258,7 +258,7 @@ def _reposed(true: blend.Reference, canonical: Floats, push: Floats) -> blend.Re
     planes = []
     for k, matrix in enumerate(true.plane_from_canonical):
         size = (true.planes[k].shape[1], true.planes[k].shape[0])
-        (drawn,) = blend.warped(true, made, matrix, size, [k])
+        (drawn,) = blend.warped(true, made, matrix, size, [k], _CODING.black)
         planes.append(np.clip(drawn, 0, 255).astype(np.uint8))
     return blend.Reference(points, tuple(planes), true.plane_from_canonical)
 

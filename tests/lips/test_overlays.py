@@ -180,7 +180,7 @@ def test_a_microphone_before_a_cheek_stays_where_it_is_filmed_and_comes_into_no_
 
 def test_clean_skin_covers_nothing() -> None:
     frames, plan = film(None)
-    covers = SkinCovers(plan.current, [], 1, 8, None)
+    covers = SkinCovers(plan.current, [], 1, 8)
     for t, frame in enumerate(frames):
         covers.see(frame.planes, [plan.display_from_canonical[t]], t)
     assert covers.cost(np.array(plan.bank)).max() < 0.05

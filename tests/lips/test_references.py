@@ -130,6 +130,19 @@ def test_a_mouth_that_was_open_wider_lends_rather_than_one_that_shows_too_little
     assert shut[0] < shut[1]
 
 
+def test_a_reference_whose_lips_would_be_drawn_out_costs_more() -> None:
+    wanted = talking(3)
+    thin, thick = wanted.copy(), wanted.copy()
+    below = landmark_layout.LIPS_OUTER[1:10]
+    height = wanted[:, below, 1] - wanted[:, landmark_layout.LIPS_INNER[1:10], 1]
+    thin[:, below, 1] -= 0.6 * height
+    thick[:, below, 1] += 0.6 * height
+    cost = references.drawn_cost(wanted, np.stack([thin[0], wanted[0], thick[0]]))
+    assert cost.shape == (3, 3)
+    assert (cost[:, 0] > 0.15).all()
+    assert np.abs(cost[:, 1:]).max() < 0.02
+
+
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
 def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) -> None:

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from dubkit.media.planes import (
     Matrix,
     PlaneFormat,
+    keep_painted,
     luma_crop,
+    paint_format,
+    paint_planes,
     planar_name,
     plane_format,
     plane_from_display,
@@ -211,3 +214,34 @@ def test_gray_and_rgb_formats_are_understood() -> None:
 )
 def test_only_formats_that_keep_every_sample_are_read(name: str, planar: str | None) -> None:
     assert planar_name(name) == planar
+
+
+@pytest.mark.parametrize("pixels", ["gbrp", "gbrp10le", "gbrp12le", "gbrp16le"])
+def test_what_is_painted_in_luma_comes_back_to_rgb_and_the_rest_keeps_its_bits(pixels: str) -> None:
+    layout = plane_format(facts(pixels))
+    top = (1 << layout.depth) - 1
+    rng = np.random.default_rng(1)
+    filmed: list[Any] = [
+        rng.integers(0, top + 1, (40, 30)).astype(layout.sample_type) for _ in range(3)
+    ]
+    before = paint_planes(filmed, layout)
+    assert all(plane.dtype == np.uint16 for plane in before)
+    assert paint_format(layout).depth == 16
+    after = [plane.copy() for plane in before]
+    inside = slice(10, 20), slice(5, 25)
+    lighter = 20 * 257  # of 16 bits
+    after[0][inside] = np.minimum(after[0][inside].astype(int) + lighter, 65535)
+    made = [plane.copy() for plane in filmed]
+    keep_painted(made, layout, before, after)
+    added = (after[0][inside].astype(float) - before[0][inside]) * top / 65535
+    for old, new in zip(filmed, made, strict=True):
+        assert np.abs(new[inside] - np.minimum(old[inside] + added, top)).max() <= 2
+        old[inside] = new[inside]
+        assert np.array_equal(old, new)
+
+
+def test_pictures_that_are_not_rgb_are_painted_as_they_are() -> None:
+    layout = plane_format(facts("yuv420p10le"))
+    planes = tuple(np.zeros((4, 4), np.uint16) for _ in range(3))
+    assert paint_format(layout) is layout
+    assert all(a is b for a, b in zip(paint_planes(planes, layout), planes, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,10 +15,20 @@ from dubkit.config.schema import Config, GenerateSettings
 from dubkit.faces import align
 from dubkit.faces.selection import load_tracks, save_choice, save_tracks
 from dubkit.lips import mesh_warp
-from dubkit.media.planes import Plane, plane_format
+from dubkit.media.frames import FrameReader
+from dubkit.media.planes import Plane, paint_planes, plane_format, to_rgb
 from dubkit.media.probe import probe
 from dubkit.media.writer import FrameWriter
-from dubkit.records import FaceState, FaceTrack, Job, Phoneme, Shot, TrackChoice, Untouched
+from dubkit.records import (
+    FaceState,
+    FaceTrack,
+    Job,
+    Phoneme,
+    Shot,
+    TrackChoice,
+    Untouched,
+    VideoInfo,
+)
 from dubkit.speech.timing import cut_timing, save_timing
 from dubkit.stages import generate, probe as probe_stage
 from dubkit.stages.base import StageContext
@@ -28,6 +39,7 @@ from tests.faces.faces import drawn, placed, talking
 FRAMES, SIZE = 30, 256
 SCALE, X, Y = 52.0, 128.0, 95.0
 RATE = 25
+TINT = (1.0, 0.8, 0.72)  # of red, green and blue
 SPOKEN = (
     Phoneme("sil", 0, 0.2),
     Phoneme("m", 0.2, 0.32),
@@ -63,13 +75,10 @@ def publish(
 ) -> Scene:
     faces = [placed(face, SCALE, 0.03, X, Y) for face in talking(FRAMES)]
     info = clips.facts(width=SIZE, height=SIZE, pixel_format=pixel_format, frames=FRAMES)
-    depth = plane_format(info).depth
     with FrameWriter(root / "film.mkv.nut", info, GenerateSettings(codec="ffv1")) as writer:
         for t, face in enumerate(faces):
-            wide = np.left_shift(drawn(face, SIZE, SIZE, seed=3).astype(np.uint16), depth - 8)
-            gray: Plane = wide.astype(np.uint8) if depth == 8 else wide.astype(np.uint16)
-            chroma = np.full_like(gray[::2, ::2], 1 << (depth - 1))
-            writer.write((gray, chroma, chroma), t * int(Fraction(1, RATE) / info.time_base))
+            picture = drawn(face, SIZE, SIZE, seed=3)
+            writer.write(coded(picture, info), t * int(Fraction(1, RATE) / info.time_base))
     (root / "film.mkv.nut").rename(root / "film.mkv")
     info, pts = probe(root / "film.mkv")
     for name in ("probe", "faces", "timing"):
@@ -98,6 +107,21 @@ def publish(
     choice = chosen(0, True, untouched)
     save_choice(root / "faces", [choice])
     return Scene(root, faces)
+
+
+def coded(picture: np.ndarray, info: VideoInfo) -> tuple[Plane, ...]:
+    """A gray picture of 8 bits in the planes of a film: in color where these have room for it at each pixel."""
+    layout = plane_format(info)
+    tinted = [np.rint(share * picture).astype(np.uint8) for share in TINT]
+    if layout.is_rgb:
+        return tuple(tinted)
+    if layout.shift == (0, 0):
+        deep = paint_planes(tinted, replace(layout, is_rgb=True, depth=8))
+        return tuple(np.rint(plane / 257).astype(np.uint8) for plane in deep)
+    wide = np.left_shift(picture.astype(np.uint16), layout.depth - 8)
+    gray: Any = wide.astype(layout.sample_type)
+    chroma = np.full_like(gray[::2, ::2], 1 << (layout.depth - 1))
+    return gray, chroma, chroma
 
 
 def chosen(start: int, dubbed: bool, untouched: tuple[Untouched, ...]) -> TrackChoice:
@@ -173,6 +197,31 @@ def test_ten_bit_pictures_keep_ten_bits(tmp_path: Path) -> None:
     made = pictures(context.out / generate.SEGMENT)
     assert made[0].dtype == np.uint16
     assert any((p & 3).any() for p in made), "the patch is made in ten bits, not in eight"
+
+
+def test_a_film_gets_the_same_mouth_in_rgb(tmp_path: Path) -> None:
+    made, filmed = {}, {}
+    for pixels in ("gbrp", "yuvj444p"):
+        root = tmp_path / pixels
+        root.mkdir()
+        context = publish(root, pixels, SPOKEN, ()).context()
+        generate.run(context)
+        made[pixels], filmed[pixels] = (
+            in_color(path) for path in (context.out / generate.SEGMENT, root / "film.mkv")
+        )
+    assert np.abs(filmed["gbrp"] - filmed["yuvj444p"]).max() <= 3
+    changed = np.abs(made["gbrp"] - filmed["gbrp"])
+    assert changed.max() > 80
+    apart = np.abs(made["gbrp"] - made["yuvj444p"])
+    assert np.quantile(apart, 0.999) <= 6
+    assert apart.mean() < 0.05 * changed[changed > 8].mean()
+
+
+def in_color(path: Path) -> np.ndarray:
+    """(T, H, W, 3) RGB of a film."""
+    info, pts = probe(path)
+    frames = FrameReader(path, info, pts).read(0, len(pts))
+    return np.stack([to_rgb(list(f.planes), f.format) for f in frames]).astype(int)
 
 
 def test_silence_policies(tmp_path: Path) -> None:
