@@ -202,6 +202,8 @@ class FaceTrack:
     occlusion: Floats  # (T,) score 0..2 that something is in front of the mouth, `faces.occlusion`
     # how widely it articulates, over what the lips net makes of the same sound; None: not known
     articulation: float | None = None
+    # (K,) how its mouth is held in speech, beside what the net makes of the same sound; None: not known
+    setting: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.state)

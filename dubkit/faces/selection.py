@@ -216,13 +216,14 @@ def _main_reason(spans: Sequence[Untouched]) -> str:
 TRACKS, CHOICES, VOICES = "tracks.npz", "chosen.json", "voices.json"
 DAMAGED = "damaged.json"
 _ARRAYS = ("boxes", "landmarks", "pose", "scores", "state", "occlusion")
-_ARTICULATION = "articulation"
+_ARTICULATION, _SETTING = "articulation", "setting"
 
 
 def save_tracks(folder: Path, tracks: list[FaceTrack]) -> None:
     """Write ``tracks.npz``; equal tracks give equal bytes."""
     arrays = {f"{t.track}_{name}": getattr(t, name) for t in tracks for name in _ARRAYS}
     arrays |= {f"{t.track}_{_ARTICULATION}": np.array(t.articulation or np.nan) for t in tracks}
+    arrays |= {f"{t.track}_{_SETTING}": t.setting for t in tracks if t.setting is not None}
     starts = np.array([t.start for t in tracks], np.int64)
     with (folder / TRACKS).open("wb") as file:
         np.savez(file, starts=starts, **arrays)
@@ -237,6 +238,7 @@ def load_tracks(folder: Path) -> list[FaceTrack]:
                 replace(
                     FaceTrack(n, int(start), *_arrays(stored, n)),
                     articulation=_known(stored.get(f"{n}_{_ARTICULATION}")),
+                    setting=stored.get(f"{n}_{_SETTING}"),
                 )
                 for n, start in enumerate(stored["starts"])
             ]

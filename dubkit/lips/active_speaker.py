@@ -273,6 +273,24 @@ def articulation_range(heard: Heard, face: Match, speaking: Mask) -> float | Non
     return float(np.exp(believed * np.clip(ratio, *_RANGE)))
 
 
+# beats of speech of which half of what they say is believed: in 35 clips, cut in halves, the mean shape of one half is
+# .024 of the eye distance from what the net makes of its sound, and .011 from that with the other half's setting
+_SETTING_BELIEVED = 3
+
+
+def articulatory_setting(heard: Heard, face: Match, speaking: Mask) -> Floats | None:
+    """(K,) how a face's mouth is held where it is ``speaking`` (N,), beside what the net makes of that and beside the
+    lips' opening: spread in a smile, rounded, thin-lipped; None: unknown.
+    """
+    said = speaking & face.there & (heard.speech > 0)
+    if said.sum() <= _TOO_FEW:
+        return None
+    kept = mouth_shape.slow_course(face.shapes, face.there, 1 / BEAT)
+    apart = (face.shapes - kept - heard.shapes)[said].mean(0)
+    believed = said.sum() / (said.sum() + _SETTING_BELIEVED)
+    return np.asarray(believed * mouth_shape.beside_gap(apart), np.float32)
+
+
 def _with_the_voice(speaking: Mask, spoken: Mask, taken: Mask) -> Mask:
     """(N,) a face's speech from where the voice begins to where it ends, if that is near and nobody else's.
 

@@ -20,7 +20,7 @@ from dubkit.lips import articulation, lending, mouth_shape, references, refiner
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
-_VERSION = 26
+_VERSION = 27
 # half way to the mean speaker where only the picture says how widely somebody articulates, which is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out
@@ -102,14 +102,17 @@ class WarpSynthesizer:
         gain = track.articulation or mouth_shape.gain(frontal[good], rest) ** _HALFWAY
         seen = good & (track.state == FaceState.SEEN)
         posture = mouth_shape.posture(frontal, rest, seen, float(info.average_rate))
-        shot_shapes, heard = self._spoken(timing, gain, posture)
-        coefficients, audible = shot_shapes[row:][: len(track)], heard[row:][: len(track)]
+        coefficients, audible, speaking = (
+            values[row:][: len(track)] for values in self._spoken(timing, gain, posture)
+        )
         fade = mouth_shape.fade(
             good, max(1, round(mouth_shape.FADE_SECONDS * float(info.average_rate)))
         )
         shaped, shown = mouth_shape.two_steps(np.minimum(fade, audible))
         kept = mouth_shape.expression(frontal, rest, seen, float(info.average_rate))
-        target = mouth_shape.wanted_landmarks(current, pose, rest, coefficients + kept)
+        if track.setting is not None and self.settings.actor is None:  # a profile knows it
+            kept = kept + speaking[:, None] * track.setting
+        target = mouth_shape.wanted_landmarks(current, pose, rest, coefficients, kept)
         target = current + shaped[:, None, None] * (target - current)
         lendable = good & (track.state == FaceState.SEEN) & references.settled(current)
         lendable = lendable if lendable.any() else good
@@ -165,25 +168,27 @@ class WarpSynthesizer:
         cost += references.drawn_cost(target, current[bank])
         return bank, references.Choice(cost, gap, rate, bank)
 
-    def _spoken(self, timing: Timing, gain: float, posture: Floats) -> tuple[Floats, Floats]:
-        """(T, K) shapes by the silence policy, and (T,) how much of them is shown.
+    def _spoken(
+        self, timing: Timing, gain: float, posture: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """(T, K) shapes by the silence policy, (T,) how much of them is shown, and (T,) how much of them is speech.
 
         ``gain`` is how widely the speaker articulates, ``posture`` (K,) how the mouth rests.
         """
         spoken = self._articulator.predict(timing, gain * self.settings.amplitude)
         policy, coefficients, speaking = self.settings.silence, spoken.coefficients, spoken.speaking
-        if policy == "original":
-            return coefficients, speaking
         shown = np.ones_like(speaking)
+        if policy == "original":
+            return coefficients, speaking, shown
         if policy == "hold":
             held = coefficients.copy()
             for t in range(1, len(held)):
                 held[t] = held[t - 1] + speaking[t] * (coefficients[t] - held[t - 1])
-            return held, shown
+            return held, shown, shown
         closed = coefficients * speaking[:, None]
         if policy == "rest":
             closed = articulation.at_rest(closed, posture, timing.times, spoken.phonemes)
-        return closed, shown
+        return closed, shown, speaking
 
 
 class TcscSynthesizer(WarpSynthesizer):

@@ -189,9 +189,20 @@ def expression(points: Floats, rest: Floats, seen: Mask, rate: float) -> Floats:
 
     ``points`` (T, M, 2) frontal moving points, ``rest`` (M, 2), ``seen`` (T,) the frames to go by, ``rate`` a second.
     """
-    shapes = encode(points - rest)
+    return slow_course(encode(points - rest), seen, rate)
+
+
+def beside_gap(shapes: Floats) -> Floats:
+    """Shapes (..., K) without what opens or shuts the lips."""
     effect = gap_effect()
-    shapes = shapes - (shapes @ effect)[:, None] * effect / float(effect @ effect)
+    return np.asarray(
+        shapes - (shapes @ effect)[..., None] * effect / float(effect @ effect), np.float32
+    )
+
+
+def slow_course(shapes: Floats, seen: Mask, rate: float) -> Floats:
+    """`expression` of mouth shapes (T, K)."""
+    shapes = beside_gap(shapes)
     if not seen.any():
         return np.zeros_like(shapes)
     reach = max(1, round(3 * _SLOW_SECONDS * rate))
@@ -208,8 +219,16 @@ _UPPER = landmark_layout.LIPS_INNER[:10:-1]
 _UNDER = landmark_layout.LIPS_OUTER[1:10]
 
 
-def wanted_landmarks(canonical: Floats, pose: Floats, rest: Floats, coefficients: Floats) -> Floats:
+def wanted_landmarks(
+    canonical: Floats,
+    pose: Floats,
+    rest: Floats,
+    coefficients: Floats,
+    kept: Floats | float = 0.0,
+) -> Floats:
     """Canonical landmarks (T, L, 2) of the same frames with the mouth shape ``coefficients`` (T, K).
+
+    ``kept`` (T, K) is the face's own beside speech, which does not part lips that speech shuts.
 
     ``rest`` (M, 2) is the speaker's resting mouth, ``pose`` (T, 3) degrees. The frame's own shape is taken
     out and the wanted one put in, so what speech does not explain (identity, pose, a smile) stays. The jaw's
@@ -218,7 +237,7 @@ def wanted_landmarks(canonical: Floats, pose: Floats, rest: Floats, coefficients
     """
     own = encode(frontal(canonical, pose) - rest)
     target = canonical.copy()
-    target[:, landmark_layout.MOVING] += decode(coefficients) - decode(own)
+    target[:, landmark_layout.MOVING] += decode(coefficients + kept - own)
     target[:, landmark_layout.JAW] -= (
         landmark_layout.JAW_HELD * (target - canonical)[:, landmark_layout.JAW]
     )

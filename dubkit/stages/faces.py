@@ -29,6 +29,7 @@ from dubkit.records import (
     Doubles,
     FaceState,
     FaceTrack,
+    Floats,
     Mask,
     Picture,
     Shot,
@@ -98,7 +99,10 @@ def run(context: StageContext) -> StageReport:
     times = (pts[shot.start : shot.end] * float(info.time_base)).astype(np.float64)
     spoken = _who_speaks(context, shot, tracks, times, rate)
     choices, note = choose(tracks, settings, rate, spoken.faces, spoken.by, shot.transitions)
-    tracks = [replace(track, articulation=spoken.ranges.get(track.track)) for track in tracks]
+    tracks = [
+        replace(t, articulation=spoken.ranges.get(t.track), setting=spoken.settings.get(t.track))
+        for t in tracks
+    ]
     selection.save_tracks(context.out, tracks)
     selection.save_choice(context.out, choices)
     selection.save_voices(context.out, spoken.voices)
@@ -148,6 +152,7 @@ class _Spoken:
     faces: dict[int, selection.Speaking] = field(default_factory=dict)
     voices: Voices = field(default_factory=Voices)
     ranges: dict[int, float | None] = field(default_factory=dict)  # `FaceTrack.articulation`
+    settings: dict[int, Floats | None] = field(default_factory=dict)  # `FaceTrack.setting`
     by: str = "the film's own sound"
 
 
@@ -177,16 +182,15 @@ def _who_speaks(
         return tuple((shot.start + span.start, shot.start + span.stop) for span in spans)
 
     faces = {n: selection.Speaking(frames_of(b), score) for n, (b, score) in speaking.items()}
-    ranges = {
-        n: speaker.articulation_range(heard, found[n], beats)
-        for n, (beats, _) in speaking.items()
-        if by_sound
-    }
+    ranges, held = (
+        {n: known(heard, found[n], beats) for n, (beats, _) in speaking.items() if by_sound}
+        for known in (speaker.articulation_range, speaker.articulatory_setting)
+    )
     if settings.which != "speaking":
-        return _Spoken(ranges=ranges)
+        return _Spoken(ranges=ranges, settings=held)
     voices = Voices(frames_of(heard.speech > 0), True) if by_sound else Voices()
     by = "the film's own sound" if by_sound else "the picture alone: the sound holds no speech here"
-    return _Spoken(faces, voices, ranges, by)
+    return _Spoken(faces, voices, ranges, held, by)
 
 
 def _usable(track: FaceTrack, settings: FaceSettings, rate: float) -> Mask:
@@ -279,7 +283,7 @@ STAGE = Stage(
     source=Source.VIDEO,
     after=("probe",),
     run=run,
-    version=17,
+    version=18,
     sections=("faces",),
     files=("video",),
     identity=_identity,

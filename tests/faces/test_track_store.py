@@ -18,17 +18,22 @@ def test_tracks_and_choices_come_back_equal(tmp_path: Path) -> None:
     gone = still(60)
     gone[10:30] = np.nan
     tracks = [track(0, still(80)), track(1, gone, start=520)]
-    tracks[1] = replace(tracks[1], articulation=1.25)
+    setting = np.array([0.5, -0.25, 0], np.float32)
+    tracks[1] = replace(tracks[1], articulation=1.25, setting=setting)
     choices, _ = choose(tracks, SETTINGS, RATE, None)
     save_tracks(tmp_path, tracks)
     save_choice(tmp_path, choices)
     for before, after in zip(tracks, load_tracks(tmp_path), strict=True):
         assert (before.track, before.start) == (after.track, after.start)
         assert before.articulation == after.articulation
+        assert (before.setting is None) == (after.setting is None)
         for name in ("boxes", "landmarks", "pose", "scores", "state"):
             a, b = getattr(before, name), getattr(after, name)
             assert a.dtype == b.dtype
             assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    stored = load_tracks(tmp_path)[1].setting
+    assert stored is not None
+    assert np.array_equal(stored, setting)
     assert load_choice(tmp_path) == choices
 
 

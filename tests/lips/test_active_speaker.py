@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dubkit.lips import active_speaker
+from dubkit.lips import active_speaker, mouth_shape
 from dubkit.lips.active_speaker import BEAT, Heard, Match, match_shapes, speaks
 from dubkit.media.audio import SPEECH_RATE, load_samples
 from dubkit.models import speaker
@@ -160,6 +160,38 @@ def test_a_word_does_not_say_how_widely_somebody_articulates(heard: Heard) -> No
     word = there & (np.arange(len(there)) < 12)
     face = match_shapes(heard, 1.3 * heard.shapes, there)
     assert active_speaker.articulation_range(heard, face, word) is None
+
+
+def test_how_a_mouth_is_held_in_speech_is_seen_beside_what_the_net_makes_of_it(
+    heard: Heard,
+) -> None:
+    there, speech = everywhere(heard), heard.speech > 0
+    held = np.random.default_rng(0).normal(0, 0.5, heard.shapes.shape[1:]).astype(np.float32)
+    held = mouth_shape.beside_gap(held)
+    face = replace(match_shapes(heard, heard.shapes, there), shapes=heard.shapes + held)
+    found = active_speaker.articulatory_setting(heard, face, speech)
+    assert found is not None
+    # what it does slowly, the same in speech and in pauses, is not counted twice
+    assert found @ held > 0.5 * held @ held
+    assert np.linalg.norm(found - held) < 0.7 * np.linalg.norm(held)
+    assert abs(found @ mouth_shape.gap_effect()) < 1e-5
+
+
+def test_neither_a_wider_opening_nor_a_word_says_how_a_mouth_is_held(heard: Heard) -> None:
+    there, effect = everywhere(heard), mouth_shape.gap_effect()
+    opened = heard.shapes + 0.5 * effect / np.linalg.norm(effect)
+    face = replace(match_shapes(heard, heard.shapes, there), shapes=opened)
+    kept = mouth_shape.slow_course(heard.shapes, there, 1 / BEAT)
+    plain = active_speaker.articulatory_setting(heard, replace(face, shapes=heard.shapes), there)
+    found = active_speaker.articulatory_setting(heard, face, there)
+    assert found is not None
+    assert plain is not None
+    assert np.allclose(found, plain, atol=1e-4)
+    assert np.abs(plain).max() <= np.abs(kept).max()
+    assert (
+        active_speaker.articulatory_setting(heard, face, there & (np.arange(len(there)) < 12))
+        is None
+    )
 
 
 def test_a_net_that_is_saved_is_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:

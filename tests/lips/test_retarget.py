@@ -55,6 +55,20 @@ def test_lips_never_pass_through_each_other() -> None:
     assert (_gap(made) - at_most).min() > -1e-5
 
 
+def test_what_a_face_keeps_shows_but_parts_no_lips_that_speech_shuts() -> None:
+    faces, count = talking(FRAMES), len(mouth_shape.basis().decode)
+    silent = np.zeros((FRAMES, count), np.float32)
+    held = np.random.default_rng(0).normal(0, 1, count).astype(np.float32)
+    kept = np.tile(mouth_shape.beside_gap(held), (FRAMES, 1))
+    rest = at_rest(faces)
+    made, plain = (
+        mouth_shape.wanted_landmarks(faces, POSE, rest, silent, k) for k in (kept, 0 * kept)
+    )
+    corners = [landmark_layout.MOUTH_LEFT, landmark_layout.MOUTH_RIGHT]
+    assert np.abs(made - plain)[:, corners].max() > 0.005
+    assert np.allclose(_gap(made), _gap(plain), atol=1e-5)
+
+
 def test_lips_that_seem_to_overlap_when_shut_are_shut_as_they_were_filmed() -> None:
     faces = talking(FRAMES)
     faces[:, LOWER, 1] -= 0.04
