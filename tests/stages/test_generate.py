@@ -14,7 +14,7 @@ import pytest
 from dubkit.config.schema import Config, GenerateSettings
 from dubkit.faces import align
 from dubkit.faces.selection import load_tracks, save_choice, save_tracks
-from dubkit.lips import mesh_warp
+from dubkit.lips import mesh_warp, mouth_shape
 from dubkit.media.frames import FrameReader
 from dubkit.media.planes import Plane, paint_planes, plane_format, to_rgb
 from dubkit.media.probe import probe
@@ -277,6 +277,21 @@ def test_no_amplitude_is_a_mouth_at_rest(scene: Scene) -> None:
     source = [darkness(p) for p in pictures(scene.root / "film.mkv")]
     made = [darkness(p) for p in pictures(context.out / generate.SEGMENT)]
     assert np.ptp(made) < 0.3 * np.ptp(source)
+
+
+def test_a_mouth_is_held_in_speech_as_its_speaker_holds_it(scene: Scene) -> None:
+    plain = scene.context("plain")
+    generate.run(plain)
+    count = len(mouth_shape.basis().decode)
+    setting = mouth_shape.beside_gap(np.array([0.0, *[0.8] * (count - 1)], np.float32))
+    track = load_tracks(scene.root / "faces")[0]
+    save_tracks(scene.root / "faces", [replace(track, setting=setting)])
+    held = scene.context("held")
+    generate.run(held)
+    one, other = (pictures(context.out / generate.SEGMENT) for context in (plain, held))
+    change = [float(np.abs(a.astype(int) - b).mean()) for a, b in zip(one, other, strict=True)]
+    spoken = change[int(0.4 * RATE) : int(0.7 * RATE)]
+    assert min(spoken) > 3 * change[-1], "at rest it is as it was"
 
 
 def test_a_face_that_is_not_chosen_is_not_touched(scene: Scene) -> None:
