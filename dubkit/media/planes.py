@@ -121,23 +121,27 @@ def paint_planes(planes: Sequence[Plane], layout: PlaneFormat) -> tuple[Plane, .
     return _transformed(planes, _luma_from_rgb(layout), paint_format(layout))
 
 
-def keep_painted(
+def painted_planes(
     planes: Sequence[Plane], layout: PlaneFormat, before: Sequence[Plane], after: Sequence[Plane]
-) -> None:
-    """Bring to RGB ``planes``, in place, what was painted in their `paint_planes`: samples that did not change keep
+) -> tuple[Plane, ...]:
+    """Planes in ``layout`` with what was painted in their `paint_planes`; samples of RGB that did not change keep
     their bits.
     """
+    if not layout.is_rgb:
+        return tuple(after)
     changed = np.logical_or.reduce([old != new for old, new in zip(before, after, strict=True)])
     x, y, width, height = cv2.boundingRect(changed.view(np.uint8))
-    inside = slice(y, y + height), slice(x, x + width)
     if not width:
-        return
+        return tuple(planes)
+    inside = slice(y, y + height), slice(x, x + width)
     forth = _luma_from_rgb(layout)
     back = np.linalg.inv(forth[:, :3])
     matrix = np.hstack([back, -back @ forth[:, 3:]])
-    made = _transformed([plane[inside] for plane in after], matrix, layout)
-    for plane, values in zip(planes, made, strict=True):
-        np.copyto(plane[inside], values, where=changed[inside], casting="same_kind")
+    made = tuple(plane.copy() for plane in planes)
+    values = _transformed([plane[inside] for plane in after], matrix, layout)
+    for plane, new in zip(made, values, strict=True):
+        np.copyto(plane[inside], new, where=changed[inside], casting="same_kind")
+    return made
 
 
 def _transformed(planes: Sequence[Plane], matrix: Matrix, layout: PlaneFormat) -> tuple[Plane, ...]:

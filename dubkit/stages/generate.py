@@ -36,7 +36,7 @@ from dubkit.lips.mouth_shape import FADE_SECONDS
 from dubkit.lips.turns import Part
 from dubkit.media import audio, codecs, concat, copying, label
 from dubkit.media.frames import Frame, FrameReader, TwoPasses
-from dubkit.media.planes import Plane, changed_part, keep_painted
+from dubkit.media.planes import Plane, changed_part, painted_planes
 from dubkit.media.result_check import Sample
 from dubkit.media.writer import FrameWriter
 from dubkit.metrics.gate_limits import FaceChecks, load_gate
@@ -506,11 +506,7 @@ def _paint(renderers: Sequence[base.FaceRenderer], frame: Frame) -> _Made:
     painted = tuple(plane.copy() for plane in filmed.planes)
     for renderer in active:
         renderer.paint(filmed, painted)
-    if filmed is frame:
-        return _Made(frame, painted, True)
-    planes = tuple(plane.copy() for plane in frame.planes)
-    keep_painted(planes, frame.format, filmed.planes, painted)
-    return _Made(frame, planes, True)
+    return _Made(frame, painted_planes(frame.planes, frame.format, filmed.planes, painted), True)
 
 
 def _lend(reader: TwoPasses, renderers: Sequence[base.FaceRenderer]) -> None:

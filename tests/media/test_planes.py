@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from dubkit.media.planes import (
     Matrix,
     PlaneFormat,
-    keep_painted,
     luma_crop,
     paint_format,
     paint_planes,
+    painted_planes,
     planar_name,
     plane_format,
     plane_from_display,
@@ -231,8 +231,7 @@ def test_what_is_painted_in_luma_comes_back_to_rgb_and_the_rest_keeps_its_bits(p
     inside = slice(10, 20), slice(5, 25)
     lighter = 20 * 257  # of 16 bits
     after[0][inside] = np.minimum(after[0][inside].astype(int) + lighter, 65535)
-    made = [plane.copy() for plane in filmed]
-    keep_painted(made, layout, before, after)
+    made = painted_planes(filmed, layout, before, after)
     added = (after[0][inside].astype(float) - before[0][inside]) * top / 65535
     for old, new in zip(filmed, made, strict=True):
         assert np.abs(new[inside] - np.minimum(old[inside] + added, top)).max() <= 2
@@ -245,3 +244,4 @@ def test_pictures_that_are_not_rgb_are_painted_as_they_are() -> None:
     planes = tuple(np.zeros((4, 4), np.uint16) for _ in range(3))
     assert paint_format(layout) is layout
     assert all(a is b for a, b in zip(paint_planes(planes, layout), planes, strict=True))
+    assert painted_planes(planes[:0], layout, planes, planes) == planes
