@@ -146,9 +146,14 @@ def painted_planes(
 
 def _transformed(planes: Sequence[Plane], matrix: Matrix, layout: PlaneFormat) -> tuple[Plane, ...]:
     """Three planes by a matrix (3, 4), rounded to samples of ``layout``."""
-    mixed: Any = cv2.transform(cv2.merge([plane.astype(np.float32) for plane in planes]), matrix)
-    whole = np.clip(np.rint(mixed, out=mixed), 0, (1 << layout.depth) - 1, out=mixed)
-    return tuple(cv2.split(whole.astype(layout.sample_type)))
+    first, second, third = (plane.astype(np.float32) for plane in planes)
+    kind, top = cv2.CV_8U if layout.depth == 8 else cv2.CV_16U, (1 << layout.depth) - 1
+    made: list[Plane] = []
+    for a, b, c, added in matrix.tolist():
+        pair = cv2.addWeighted(first, a, second, b, added)
+        whole: Any = cv2.addWeighted(pair, 1, third, c, 0, dtype=kind)  # rounds and saturates
+        made.append(np.minimum(whole, top) if 8 < layout.depth < 16 else whole)
+    return tuple(made)
 
 
 @cache
