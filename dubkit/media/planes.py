@@ -115,7 +115,7 @@ def paint_format(layout: PlaneFormat) -> PlaneFormat:
 
 
 def paint_planes(planes: Sequence[Plane], layout: PlaneFormat) -> tuple[Plane, ...]:
-    """Planes in ``layout`` in its `paint_format`, in a twentieth of a step of 8 bits and finer."""
+    """Planes in ``layout`` in its `paint_format`; of RGB of up to 14 bits, so fine that all samples come back."""
     if not layout.is_rgb:
         return tuple(planes)
     return _transformed(planes, _luma_from_rgb(layout), paint_format(layout))

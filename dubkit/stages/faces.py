@@ -100,7 +100,7 @@ def run(context: StageContext) -> StageReport:
     spoken = _who_speaks(context, shot, tracks, times, rate)
     choices, note = choose(tracks, settings, rate, spoken.faces, spoken.by, shot.transitions)
     tracks = [
-        replace(t, articulation=spoken.ranges.get(t.track), setting=spoken.settings.get(t.track))
+        replace(t, articulation=spoken.ranges.get(t.track), setting=spoken.held.get(t.track))
         for t in tracks
     ]
     selection.save_tracks(context.out, tracks)
@@ -152,7 +152,7 @@ class _Spoken:
     faces: dict[int, selection.Speaking] = field(default_factory=dict)
     voices: Voices = field(default_factory=Voices)
     ranges: dict[int, float | None] = field(default_factory=dict)  # `FaceTrack.articulation`
-    settings: dict[int, Floats | None] = field(default_factory=dict)  # `FaceTrack.setting`
+    held: dict[int, Floats | None] = field(default_factory=dict)  # `FaceTrack.setting`
     by: str = "the film's own sound"
 
 
@@ -187,7 +187,7 @@ def _who_speaks(
         for known in (speaker.articulation_range, speaker.articulatory_setting)
     )
     if settings.which != "speaking":
-        return _Spoken(ranges=ranges, settings=held)
+        return _Spoken(ranges=ranges, held=held)
     voices = Voices(frames_of(heard.speech > 0), True) if by_sound else Voices()
     by = "the film's own sound" if by_sound else "the picture alone: the sound holds no speech here"
     return _Spoken(faces, voices, ranges, held, by)
