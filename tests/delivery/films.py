@@ -11,7 +11,7 @@ import numpy as np
 from dubkit.config.presets import load_config
 from dubkit.config.schema import GenerateSettings
 from dubkit.media.frames import Frame
-from dubkit.media.planes import Plane
+from dubkit.media.planes import Plane, plane_format
 from dubkit.pipeline.job import run_job
 from dubkit.pipeline.request import RunRequest, make_job
 from dubkit.progress import NoProgress
@@ -60,8 +60,17 @@ class SoftRenderer:
         if mask is None:
             return False
         top = 2**frame.format.depth - 1
-        luma = planes[0].astype(np.float32)
-        planes[0][...] = np.rint(luma + 0.3 * mask * (top - luma))
+        luma, *colors = (plane.astype(np.float32) for plane in planes)
+        if not plane_format(frame.info).is_rgb:
+            planes[0][...] = np.rint(luma + 0.3 * mask * (top - luma))
+            return True
+        # of RGB red alone: by green and blue painted faces are known
+        red, blue = frame.format.weights
+        now = luma + 2 * (1 - red) * (colors[1] - (top + 1) / 2)
+        more = 0.3 * mask * (top - now)
+        shares = red, -red / (2 * (1 - blue)), 0.5
+        for plane, share, filmed in zip(planes, shares, (luma, *colors), strict=True):
+            plane[...] = np.rint(np.clip(filmed + share * more, 0, top))
         return True
 
 
