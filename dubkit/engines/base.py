@@ -119,7 +119,10 @@ class FaceRenderer(Protocol):
         """Look at one of the `borrowed` frames; keeps copies of what it needs."""
 
     def paint(self, frame: Frame, planes: tuple[Plane, ...]) -> bool:
-        """Write the mouth into ``planes``, writable copies of ``frame.planes``; False: nothing to write."""
+        """Write the mouth into ``planes``, writable copies of ``frame.planes``; False: nothing to write.
+
+        Frames to `lend` and to `paint` are those of `Frame.for_painting`: Y U V or gray, whatever the film is.
+        """
 
     def touches(self, index: int) -> bool:
         """Whether `paint` would write anything into frame ``index`` of the film; known when all was lent."""
