@@ -151,7 +151,7 @@ _USUAL = 0.3  # how much darker, of the range of the light, a place must be for 
 
 def teeth_part(reference: Reference, black: float = 0.0) -> Floats:
     """(2, 5) of the open mouth of a reference, along it: where its upper teeth have ended, from 0 at the upper lip to
-    1 (the darkest row), and how light it is at most near there, of the light of the lips.
+    1 (the darkest row), and how light it is at most near there above ``black``, of the light of the lips.
     """
     ring = landmark_layout.LIPS_INNER
     upper = reference.vertices[ring[:10:-1]][2:7]

@@ -32,7 +32,7 @@ _INSET = (
 _BORDER = 0.05  # canonical units inside the lips whose picture is that of the lip's border
 # canonical units of mouth that was never seen over which it gets darkest: behind rows of teeth that part, and that meet
 _FADE, _FADE_MEETING = 0.12, 0.02
-_PARTED, _MEETING = 0.2, 0.75  # light between them, of that of the lips
+_PARTED, _MEETING = 0.2, 0.75  # light between them, of that of the lips, above black
 # share of the source's mouth above and below the place where teeth part that is drawn out, and where they meet
 _BETWEEN, _BETWEEN_MEETING = 0.12, 0.02
 _MIDDLE_ONLY = 0.3  # how far it is all as in the middle of the mouth then

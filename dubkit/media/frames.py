@@ -58,7 +58,9 @@ class Frame:
         return extras_of(self._decoded, self._alpha, self._dynamic)
 
     def for_painting(self) -> Frame:
-        """The picture as faces in it are painted: itself, or of RGB as luma and color differences."""
+        """The picture as faces in it are painted: itself, or of RGB with planes of luma and color differences, which
+        alone are to be read.
+        """
         layout = self.format
         if not layout.is_rgb:
             return self

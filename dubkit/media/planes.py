@@ -118,7 +118,7 @@ def paint_planes(planes: Sequence[Plane], layout: PlaneFormat) -> tuple[Plane, .
     """Planes in ``layout`` in its `paint_format`; of RGB of up to 14 bits, so fine that all samples come back."""
     if not layout.is_rgb:
         return tuple(planes)
-    return _transformed(planes, _luma_from_rgb(layout), paint_format(layout))
+    return _transformed(planes, _inverse(_rgb_from_painted(layout)), paint_format(layout))
 
 
 def painted_planes(
@@ -134,11 +134,8 @@ def painted_planes(
     if not width:
         return tuple(planes)
     inside = slice(y, y + height), slice(x, x + width)
-    forth = _luma_from_rgb(layout)
-    back = np.linalg.inv(forth[:, :3])
-    matrix = np.hstack([back, -back @ forth[:, 3:]])
     made = tuple(plane.copy() for plane in planes)
-    values = _transformed([plane[inside] for plane in after], matrix, layout)
+    values = _transformed([plane[inside] for plane in after], _rgb_from_painted(layout), layout)
     for plane, new in zip(made, values, strict=True):
         np.copyto(plane[inside], new, where=changed[inside], casting="same_kind")
     return made
@@ -157,17 +154,15 @@ def _transformed(planes: Sequence[Plane], matrix: Matrix, layout: PlaneFormat) -
 
 
 @cache
-def _luma_from_rgb(layout: PlaneFormat) -> Matrix:
-    """(3, 4): samples of RGB -> luma and the differences of blue and red from it, of 16 bits."""
-    red, blue = layout.weights
-    luma = np.array([red, 1 - red - blue, blue])
-    rows = [
-        luma,
-        (np.array([0, 0, 1]) - luma) / (2 * (1 - blue)),
-        (np.array([1, 0, 0]) - luma) / (2 * (1 - red)),
-    ]
-    scale = (2.0**16 - 1) / (2.0**layout.depth - 1)
-    return np.hstack([scale * np.stack(rows), [[0.0], [2.0**15], [2.0**15]]])
+def _rgb_from_painted(layout: PlaneFormat) -> Matrix:
+    """(3, 4): samples of the `paint_format` of RGB -> samples of RGB."""
+    return rgb_from_planes(paint_format(layout)) * ((2.0**layout.depth - 1) / 255)
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    """The way back of a matrix (3, 4)."""
+    back = np.linalg.inv(matrix[:, :3])
+    return np.hstack([back, -back @ matrix[:, 3:]])
 
 
 def black_of(layout: PlaneFormat) -> float:

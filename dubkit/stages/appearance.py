@@ -50,10 +50,11 @@ def run(context: StageContext) -> StageReport:
     over = {t.track: Overlaid(t, info, offers[t.track]) for t in tracks if len(offers[t.track])}
     around = {number: one.rows for number, one in over.items()}
     for frame, track, row in _sightings(context, tracks, chosen, offers, around):
-        face, filmed = track.landmarks[row], frame.for_painting()
+        face = track.landmarks[row]
         if row in around.get(track.track, ()):
-            over[track.track].see(filmed.planes[0], row)
+            over[track.track].see(frame.for_painting().planes[0], row)
         if row in offers.get(track.track, ()):
+            filmed = frame.for_painting()
             name = f"{_shot_name(context)}/{track.track}"
             reference = lending.cut(filmed, face)
             offer = lending.judged(name, filmed, face, track.pose[row], reference)
