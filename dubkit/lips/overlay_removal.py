@@ -46,7 +46,7 @@ class FaceOverlays:
     """What lies over one face.
 
     ``planes`` lead from display coordinates to each plane, ``display`` (T) from canonical ones to the display;
-    ``shapes`` are the canonical landmarks (T, L, 2) as filmed and as wanted.
+    ``shapes`` are the canonical landmarks (T, L, 2) as filmed and as wanted, ``black`` the sample of luma that is black.
     """
 
     def __init__(
@@ -57,8 +57,10 @@ class FaceOverlays:
         feather: float,
         rate: float,
         depth: int,
+        black: float = 0.0,
     ) -> None:
         self._planes, self._display, self._feather, self._depth = planes, display, feather, depth
+        self._black = black
         self._current, self._target = shapes
         ways = [align.compose(planes[0], way) for way in display]
         faces = [align.apply(way, face) for way, face in zip(ways, self._current, strict=True)]
@@ -207,7 +209,7 @@ class FaceOverlays:
                     break
                 size = plane.shape[::-1]
                 last = len(donor.planes) - 1
-                pixels, over = blend.warped(donor, warp, matrix, size, (k, last))
+                pixels, over = blend.warped(donor, warp, matrix, size, (k, last), self._black)
                 free = over < 255 * _UNDER
                 ring = (around & ~(cover > _UNDER) & free).astype(np.float32)
                 pixels += blend.color_offset(plane, pixels, ring, limit)

@@ -356,6 +356,7 @@ class Renderer:
             feather,
             float(info.average_rate),
             layout.depth,
+            self._coding.black,
         )
         self._covers = overlay_removal.SkinCovers(
             plan.current,
