@@ -46,7 +46,8 @@ class FaceOverlays:
     """What lies over one face.
 
     ``planes`` lead from display coordinates to each plane, ``display`` (T) from canonical ones to the display;
-    ``shapes`` are the canonical landmarks (T, L, 2) as filmed and as wanted, ``black`` the sample of luma that is black.
+    ``shapes`` are the canonical landmarks (T, L, 2) as filmed and as wanted, ``black`` is the sample of luma that is
+    black.
     """
 
     def __init__(
