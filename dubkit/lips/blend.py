@@ -313,7 +313,7 @@ class Patch:
 
     mask: Floats  # (128, 128)
     ring: Floats  # (128, 128)
-    # weights sum to 1; the first one gives fine texture, and the mouth alone
+    # weights sum to 1; the first one gives the mouth alone, the heaviest one the fine texture of skin
     warps: tuple[tuple[Reference, Warp, float], ...]
     mouth: Floats  # (128, 128) 0..1, where no second one is shown
     painted: Painted | None = None  # None: the weights and the ring decide
@@ -452,11 +452,13 @@ def _fused(
     group: Sequence[int],
     black: float,
 ) -> list[Floats]:
-    """The references mixed: light and color of skin cross-fade, fine texture and the mouth come from the first one.
+    """The references mixed: light and color of skin cross-fade, its fine texture comes from the heaviest one, the mouth
+    from the first one.
 
     A plain average of two warped frames would lose the skin's detail, and show two mouths.
     """
     weights = [weight for _, _, weight in patch.warps]
+    lead = weights.index(max(weights))
     made = [warped(ref, warp, local, size, group, black) for ref, warp, _ in patch.warps]
     sigma = _texture_sigma(local)
     from_mask = align.compose(local, align.invert(grid_from_canonical(GRID)))
@@ -464,25 +466,21 @@ def _fused(
     fused = []
     for number, index in enumerate(group):
         parts = [pictures[number] for pictures in made]
-        mixed = parts[0]
+        mixed = parts[lead]
         if mouth is not None:
             others = [w * (p - mixed) for w, p in zip(weights, parts, strict=True)]
-            change = cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
-            mixed = mixed + np.where(mouth > 0, _around(change, mouth), change)
+            skin = mixed + cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
+            # of the skin around it the mouth gets the light, and nothing that has a shape
+            light = color_offset(skin, parts[0], 1 - mouth, np.inf)
+            mixed = np.where(mouth > 0, skin + mouth * (parts[0] + light - skin), skin)
         if index == 0:
-            lent = list(zip(parts, weights, strict=True))
+            shares = [
+                w if mouth is None else w + mouth * ((k == 0) - w) for k, w in enumerate(weights)
+            ]
+            lent = list(zip(parts, shares, strict=True))
             mixed = _with_detail(mixed, lent, sigma, _MIXED, single=mouth is None)
         fused.append(mixed)
     return fused
-
-
-def _around(change: Floats, mouth: Floats) -> Floats:
-    """``change`` (H, W) with that of the skin around the ``mouth`` in place of its own: light, and nothing that has a
-    shape.
-    """
-    beside = np.zeros_like(change)
-    light = color_offset(change, beside, 1 - mouth, np.inf)
-    return np.asarray(change + mouth * (light - change), np.float32)
 
 
 def _texture_sigma(local: align.Matrix) -> float:

@@ -20,7 +20,7 @@ from dubkit.lips import articulation, lending, mouth_shape, references, refiner
 from dubkit.models.devices import place
 from dubkit.records import FaceState, FaceTrack, Floats, Indices, Mask, Timing, VideoInfo
 
-_VERSION = 27
+_VERSION = 28
 # half way to the mean speaker where only the picture says how widely somebody articulates, which is uncertain
 _HALFWAY = 0.5
 _SEEN, _BEYOND = 18.0, 7.0  # degrees that training showed, and over which the net's say fades out

@@ -233,6 +233,14 @@ def steady_path(choice: Choice, look: Look) -> Indices:
     return path
 
 
+def skin_path(choice: Choice, look: Look) -> Indices:
+    """(T,) the reference whose skin each frame shows, held also while lips are shut.
+
+    A mouth that is borrowed for a moment then does not bring its folds and highlights along, which would flash up.
+    """
+    return steady_path(replace(choice, gap=np.full_like(choice.gap, _PARTED)), look)
+
+
 def switches(path: Indices, gap: Floats) -> int:
     """How often another reference is shown between lips that are apart; (T,) both."""
     return int(np.count_nonzero((np.diff(path) != 0) & (in_sight(gap)[1:] > _APART)))
@@ -268,6 +276,14 @@ def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[Mix]:
         window = np.clip(np.arange(t - reach, t + reach + 1), 0, len(path) - 1)
         mixed.append(_summed(zip(path[window].tolist(), kernel.tolist(), strict=True)))
     return mixed
+
+
+def led(mixes: Iterable[Mix], path: Indices) -> list[Mix]:
+    """The mixes of skin with the entry (T,) whose mouth is shown put first, of weight 0 where no skin is its own."""
+    return [
+        [(k, dict(mix).get(k, 0.0)), *(part for part in mix if part[0] != k)]
+        for mix, k in zip(mixes, path.tolist(), strict=True)
+    ]
 
 
 def _summed(parts: Iterable[tuple[int, float]]) -> Mix:

@@ -420,7 +420,10 @@ class Renderer:
             self._look.light[row] = np.log(skin.mean() + 1)
 
     def settled(self) -> tuple[Indices, list[references.Mix]]:
-        """(T,) the bank entry that each row's mouth shows, and what its skin is mixed of; decided when all was lent."""
+        """(T,) the bank entry that each row's mouth shows, and what its skin is mixed of, that entry first.
+
+        Decided when all was lent.
+        """
         with self._lock:
             if self._settled is None:
                 plan = self._plan
@@ -433,8 +436,7 @@ class Renderer:
                 )
                 look = replace(self._look, sharpness=sharp - usual)
                 self._sharpness = wanted + references.steady(look.sharpness[:frames])
-                path = self._uncovered(look)
-                mixes = references.blend_weights(path)
+                path, mixes = self._uncovered(look)
                 self._covers.settle(mixes, plan.bank, self._lent)
                 self._settled = path, mixes
             return self._settled
@@ -448,8 +450,8 @@ class Renderer:
             if self._overlays.over_lips(row):
                 self._look.sharpness[row] = np.nan
 
-    def _uncovered(self, look: references.Look) -> Indices:
-        """(T,) the reference of each frame, with what lies over the chosen ones taken out of them.
+    def _uncovered(self, look: references.Look) -> tuple[Indices, list[references.Mix]]:
+        """What `settled` gives, with what lies over the chosen ones taken out of them.
 
         Where nothing else is left than references whose mouths are hidden, the frames keep theirs; so do those in which
         something lies over the lips themselves.
@@ -461,8 +463,10 @@ class Renderer:
         covered = self._covers.cost(plan.choice.rows)
         choice = replace(plan.choice, cost=plan.choice.cost + covered)
         while True:
-            path = references.steady_path(references.without(choice, hidden), look)
-            mixes = references.blend_weights(path)
+            left = references.without(choice, hidden)
+            path = references.steady_path(left, look)
+            skin = references.blend_weights(references.skin_path(left, look))
+            mixes = references.led(skin, path)
             used = {plan.bank[entry] for mix in mixes for entry, _ in mix} & set(own) - done
             if self._overlays.none or not used:
                 break
@@ -481,7 +485,7 @@ class Renderer:
             wide = np.convolve(unseen, box, "same") > 0
             shown = ~unseen * (1 - np.convolve(wide, box / len(box), "same"))
             self._alpha = np.asarray(plan.alpha * shown, np.float32)
-        return path
+        return path, mixes
 
     @property
     def hidden_frames(self) -> int:
@@ -518,7 +522,7 @@ class Renderer:
             mask = mask * masks.filmed_silhouette(self._on_grid(frame.planes, matrices), *faces)
         if self._covers.any(row):
             own = self._cut(frame.planes, row)
-            lent = [self._lent[plan.bank[entry]] for entry, _ in self._mix(row)]
+            lent = [self._lent[plan.bank[entry]] for entry, _ in self.settled()[1][row]]
             mask = mask * (1 - self._covers.mask(row, plan.target[row], own, lent))
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
@@ -543,7 +547,7 @@ class Renderer:
         part = mesh_warp.WHOLE if self._painter is not None else blend.reach(mask, size)
         ids = mesh_warp.triangle_map(vertices, size, part)
         warps: list[Lent] = []
-        for entry, weight in self._mix(row):
+        for entry, weight in self.settled()[1][row]:
             lender = plan.bank[entry]
             reference, split = self._lent[lender], self._split[lender]
             carried = mesh_warp.warp(vertices, reference.vertices, ids, split, part)
@@ -555,11 +559,6 @@ class Renderer:
         mouth = masks.mouth_mask(plan.target[row])
         return blend.Patch(mask, ring, tuple(warps), mouth)
 
-    def _mix(self, row: int) -> references.Mix:
-        """The mix of a row; first the one whose mouth is shown."""
-        path, mixes = self.settled()
-        return sorted(mixes[row], key=lambda part: part[0] != path[row])
-
     def _painted(
         self, painter: MouthPainter, frame: Frame, row: int, patch: blend.Patch
     ) -> blend.Patch:
@@ -570,7 +569,7 @@ class Renderer:
         region = outline(current, target, hidden, patch.ring)
         filmed = as_filmed(shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
-        for (entry, _), (_, carried, _) in zip(self._mix(row), patch.warps, strict=True):
+        for (entry, _), (_, carried, _) in zip(self.settled()[1][row], patch.warps, strict=True):
             picture = as_warped(self._small[plan.bank[entry]], carried, coding)
             offsets.append(color_offset(filmed, picture, region.ring))
             pictures.append(picture + offsets[-1])

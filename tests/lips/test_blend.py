@@ -229,6 +229,26 @@ def test_inside_the_lips_one_reference_is_shown_and_skin_is_mixed() -> None:
     assert np.median(made[inside > 0]) >= 245
 
 
+def test_a_mouth_may_come_from_a_reference_that_lends_no_skin() -> None:
+    picture, current, matrix = face_picture(50, 0, 120, 80)
+    vertices = np.concatenate([current, ANCHORS])
+    made_warp = mesh_warp.warp(vertices, vertices, mesh_warp.triangle_map(vertices, 192))
+    lips = np.round(align.apply(matrix, current[landmark_layout.LIPS_OUTER])).astype(np.int32)
+    mark = np.round(align.apply(matrix, np.array([0.0, 1.55]))).astype(int)
+    mouth, skin = picture.copy(), picture.copy()
+    cv2.fillPoly(mouth, [lips], 30)
+    cv2.circle(mouth, tuple(mark.tolist()), 3, 0, -1)  # a mole that the skin does not have
+    lenders = [blend.cut_reference([p], [matrix], vertices) for p in (mouth, skin)]
+    lent = [(r, made_warp, w) for r, w in zip(lenders, (0.0, 1.0), strict=True)]
+    mask = masks.soft_mask(current, current, 0.12)
+    made = picture.copy()
+    blend.compose_patch([made], [matrix], patched(mask, current, current, *lent), 8)
+    x, y = np.round(lips.mean(0)).astype(int)
+    assert abs(int(made[y, x]) - 30) < 8
+    near = np.s_[mark[1] - 4 : mark[1] + 5, mark[0] - 4 : mark[0] + 5]
+    assert np.abs(made[near].astype(int) - picture[near]).max() < 8
+
+
 def test_the_row_where_teeth_part_is_the_dark_one() -> None:
     face = placed(with_gap(0.3), 50, 0, 120, 80)
     canonical = align.canonical_from_face(face)

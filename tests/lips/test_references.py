@@ -75,6 +75,22 @@ def test_a_path_switches_less_than_twice_a_second_however_much_it_would_gain() -
     assert np.count_nonzero(np.diff(shut)) == 24  # which nobody sees
 
 
+def test_skin_is_held_where_another_shut_mouth_is_shown_for_a_moment() -> None:
+    wanted = np.zeros(50)
+    wanted[20:22] = 1.0
+    shut = choice(costs(wanted, np.array([0.0, 1.0])), 0.0)
+    path = references.steady_path(shut, unknown(50))
+    assert np.flatnonzero(np.diff(path)).tolist() == [19, 21]
+    skin = references.skin_path(shut, unknown(50))
+    assert not skin.any()
+    mixes = references.led(references.blend_weights(skin), path)
+    assert mixes[10] == [(0, 1.0)]
+    assert mixes[20] == [(1, 0.0), (0, 1.0)]
+    wanted[20:] = 1.0  # for longer: its skin comes with it
+    shut = choice(costs(wanted, np.array([0.0, 1.0])), 0.0)
+    assert np.flatnonzero(np.diff(references.skin_path(shut, unknown(50)))).tolist() == [19]
+
+
 def test_a_switch_waits_for_lips_that_are_shut() -> None:
     cost = costs(np.repeat([0.0, 0.25], 12), np.array([0.0, 0.25]))
     gap = np.full(24, 0.1, np.float32)
@@ -147,6 +163,10 @@ def test_a_reference_whose_lips_would_be_drawn_out_costs_more() -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
 def test_blend_weights_always_sum_to_one_and_name_near_entries(path: list[int]) -> None:
     mixed = references.blend_weights(np.array(path))
+    others = np.array(path[::-1])
+    for mix, led, entry in zip(mixed, references.led(mixed, others), others, strict=True):
+        assert led[0][0] == entry
+        assert dict(led) == {entry: 0.0, **dict(mix)}
     assert len(mixed) == len(path)
     for t, parts in enumerate(mixed):
         assert abs(sum(w for _, w in parts) - 1) < 1e-9
