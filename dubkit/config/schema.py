@@ -58,7 +58,7 @@ class GateSettings(Section):
         0.35, ge=0, description="Least sharpness of the mouth, relative to the source's."
     )
     min_frame_sharpness: float = Field(
-        0.74, ge=0, description="Least sharpness of the most blurred frames, over their neighbors."
+        0.87, ge=0, description="Least sharpness of the most blurred frames, over their neighbors."
     )
     max_stain: float = Field(
         9.0, ge=0, description="Largest change of the skin's color over an area, 0..255."

@@ -177,9 +177,10 @@ MEASURES = (
     ),
     Measure(
         "frame_sharpness",
-        "0 to 1, a good dub .82 and more",
+        "0 to 1, a good dub .9 and more",
         "higher",
-        "share of fine detail in the mouth over the reference's, against that of the frames around it; 10th percentile",
+        "share of fine detail in the mouth over that of the two frames before or after, less where the reference "
+        "has as much less; 10th percentile",
         "own; gradient energy before and after smoothing",
         "fewer than one blurred frame in ten; mouths that are soft for longer, which `sharpness` sees",
     ),

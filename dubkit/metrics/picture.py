@@ -247,8 +247,8 @@ def _alike(a: Luma, b: Luma, where: NDArray[np.bool_]) -> float:
 
 _MARGIN, _LEAST = 0.25, 8  # of the lips' box; pixels
 _COARSE, _DULLEST = 1 / 40, 10  # of the lips' width: coarse detail; percentile of the frames
-_AROUND = 3  # frames to either side of one, which its sharpness is compared with
-_EVEN = 1e-12  # product of energies of a mouth without detail
+_AROUND = 2  # frames to either side of one, which its sharpness is compared with
+_EVEN = 1e-9  # energy of a mouth without detail
 
 
 @dataclass(slots=True)
@@ -282,11 +282,19 @@ class SharpSums:
             return {}
         found = {"sharpness": float(made[:, 0].mean() / real[:, 0].mean())}
         if len(real) > _AROUND:
-            fine = (made[:, 0] * real[:, 1] + _EVEN) / (made[:, 1] * real[:, 0] + _EVEN)
-            around = np.pad(fine, _AROUND, mode="reflect")
-            usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * _AROUND + 1), 1)
-            found["frame_sharpness"] = float(np.percentile(fine / usual, _DULLEST))
+            below, filmed = _beside(made), np.minimum(_beside(real), 1)
+            found["frame_sharpness"] = float(np.percentile(below / filmed, _DULLEST))
         return found
+
+
+def _beside(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(T,) share of fine detail of each mouth, of energies (T, 2) fine and coarse, over that of the frames before it or
+    after it, where it is less: a frame on the way from a sharp mouth to a soft one is as sharp as what follows.
+    """
+    fine = (energies[:, 0] + _EVEN) / (energies[:, 1] + _EVEN)
+    before = np.pad(fine, _AROUND, mode="reflect")
+    means = np.convolve(before, np.full(_AROUND, 1 / _AROUND), "valid")
+    return np.asarray(fine / np.minimum(means[: len(fine)], means[_AROUND + 1 :]))
 
 
 FLAT, SHARP = 1.1, 1.8  # `focus` before scaling: of smeared faces, of well focused ones

@@ -111,6 +111,25 @@ def test_every_eighth_frame_that_is_blurred_is_seen_and_another_mouth_is_not() -
     assert found[0] < 0.8 < 0.95 < found[1]
 
 
+def test_a_frame_is_not_blurred_where_the_film_is_sharp_for_a_moment_or_blurred_itself() -> None:
+    points = face()
+    mouth = picture.box(points[landmark_layout.LIPS], REAL.shape, 0.25, least=6)
+    assert mouth is not None
+    sharp = np.rint(255 * REAL).astype(np.uint8)
+    soft = sharp.copy()
+    soft[mouth] = cv2.GaussianBlur(sharp[mouth], (0, 0), 3.0)
+    often = [number % 4 == 0 for number in range(16)]
+    for filmed, made in (
+        ([sharp if at else soft for at in often], [soft] * 16),
+        ([soft if at else sharp for at in often], [soft if at else sharp for at in often]),
+        ([sharp] * 16, [sharp] * 8 + [soft] * 8),
+    ):
+        sums = picture.SharpSums()
+        for source, dubbed in zip(filmed, made, strict=True):
+            sums.add(source, dubbed, points, np.eye(2, 3))
+        assert sums.measures()["frame_sharpness"] > 0.99
+
+
 def test_what_a_dub_may_change_holds_the_mouth_and_not_the_eyes() -> None:
     points = face()
     mask = picture.lower_face(points, REAL.shape, 0.0)
