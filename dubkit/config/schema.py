@@ -46,7 +46,7 @@ class GateSettings(Section):
         description="Most detail added to skin around the mouth, over the source's nearby.",
     )
     max_flicker: float = Field(
-        0.006, ge=0, description="Largest change of brightness against the source, per frame, 0..1."
+        0.0068, ge=0, description="Largest change of brightness against the source, per frame, 0..1."
     )
     max_outside: float = Field(
         0.01, ge=0, description="Largest difference from the source away from the lower face, 0..1."
@@ -70,7 +70,7 @@ class GateSettings(Section):
         0.07, ge=0, description="Largest abrupt change of the inner mouth, frame to frame, 0..1."
     )
     max_pieces: float = Field(
-        0.0125, ge=0, description="Largest change beside the outline of the face, 0..1."
+        0.008, ge=0, description="Largest change beside the outline of the face, 0..1."
     )
 
 
