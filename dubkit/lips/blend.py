@@ -468,11 +468,13 @@ def _fused(
         parts = [pictures[number] for pictures in made]
         mixed = parts[lead]
         if mouth is not None:
-            others = [w * (p - mixed) for w, p in zip(weights, parts, strict=True)]
-            skin = mixed + cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
+            skin = mixed
+            if weights[lead] < 1:
+                others = [w * (p - mixed) for w, p in zip(weights, parts, strict=True)]
+                skin = mixed + cv2.GaussianBlur(np.sum(others, axis=0), (0, 0), sigma)
             # of the skin around it the mouth gets the light, and nothing that has a shape
             light = color_offset(skin, parts[0], 1 - mouth, np.inf)
-            mixed = np.where(mouth > 0, skin + mouth * (parts[0] + light - skin), skin)
+            mixed = skin + mouth * (parts[0] + light - skin)
         if index == 0:
             shares = [
                 w if mouth is None else w + mouth * ((k == 0) - w) for k, w in enumerate(weights)

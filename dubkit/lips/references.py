@@ -279,7 +279,9 @@ def blend_weights(path: NDArray[np.intp], reach: int = 2) -> list[Mix]:
 
 
 def led(mixes: Iterable[Mix], path: Indices) -> list[Mix]:
-    """The mixes of skin with the entry (T,) whose mouth is shown put first, of weight 0 where no skin is its own."""
+    """The mixes of skin with the entries ``path`` (T,) whose mouths are shown put first, of weight 0 where they lend no
+    skin.
+    """
     return [
         [(k, dict(mix).get(k, 0.0)), *(part for part in mix if part[0] != k)]
         for mix, k in zip(mixes, path.tolist(), strict=True)

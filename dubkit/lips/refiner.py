@@ -33,7 +33,7 @@ from dubkit.media.planes import (
 )
 from dubkit.models.checkpoint import Checkpoint
 from dubkit.models.sc import CHOICE, ScInput, ScNet, ScOutput, load_sc
-from dubkit.records import Floats, Indices, VideoInfo
+from dubkit.records import Floats, VideoInfo
 
 SIZE = 128
 LEFT, TOP, SIDE = -1.25, 0.0, 2.5  # canonical units
@@ -347,7 +347,7 @@ class Renderer:
         self.borrowed = frozenset(self._row_of)
         unknown = np.full(frames + len(plan.lent), np.nan, np.float32)
         self._look = references.Look(unknown, unknown.copy())
-        self._settled: tuple[Indices, list[references.Mix]] | None = None
+        self._settled: list[references.Mix] | None = None
         self._sharpness = unknown
         self._overlays = overlay_removal.FaceOverlays(
             self._planes,
@@ -419,11 +419,8 @@ class Renderer:
         if skin.size:
             self._look.light[row] = np.log(skin.mean() + 1)
 
-    def settled(self) -> tuple[Indices, list[references.Mix]]:
-        """(T,) the bank entry that each row's mouth shows, and what its skin is mixed of, that entry first.
-
-        Decided when all was lent.
-        """
+    def settled(self) -> list[references.Mix]:
+        """T mixes of bank entries, the shown mouth's first; weights are of skin. Decided when all was lent."""
         with self._lock:
             if self._settled is None:
                 plan = self._plan
@@ -436,9 +433,8 @@ class Renderer:
                 )
                 look = replace(self._look, sharpness=sharp - usual)
                 self._sharpness = wanted + references.steady(look.sharpness[:frames])
-                path, mixes = self._uncovered(look)
-                self._covers.settle(mixes, plan.bank, self._lent)
-                self._settled = path, mixes
+                self._settled = self._uncovered(look)
+                self._covers.settle(self._settled, plan.bank, self._lent)
             return self._settled
 
     def _look_over(self) -> None:
@@ -450,7 +446,7 @@ class Renderer:
             if self._overlays.over_lips(row):
                 self._look.sharpness[row] = np.nan
 
-    def _uncovered(self, look: references.Look) -> tuple[Indices, list[references.Mix]]:
+    def _uncovered(self, look: references.Look) -> list[references.Mix]:
         """What `settled` gives, with what lies over the chosen ones taken out of them.
 
         Where nothing else is left than references whose mouths are hidden, the frames keep theirs; so do those in which
@@ -485,7 +481,7 @@ class Renderer:
             wide = np.convolve(unseen, box, "same") > 0
             shown = ~unseen * (1 - np.convolve(wide, box / len(box), "same"))
             self._alpha = np.asarray(plan.alpha * shown, np.float32)
-        return path, mixes
+        return mixes
 
     @property
     def hidden_frames(self) -> int:
@@ -522,7 +518,7 @@ class Renderer:
             mask = mask * masks.filmed_silhouette(self._on_grid(frame.planes, matrices), *faces)
         if self._covers.any(row):
             own = self._cut(frame.planes, row)
-            lent = [self._lent[plan.bank[entry]] for entry, _ in self.settled()[1][row]]
+            lent = [self._lent[plan.bank[entry]] for entry, _ in self.settled()[row]]
             mask = mask * (1 - self._covers.mask(row, plan.target[row], own, lent))
         patch = self._warped(row, mask, blend.native_scale(matrices))
         if self._painter is not None:
@@ -547,7 +543,7 @@ class Renderer:
         part = mesh_warp.WHOLE if self._painter is not None else blend.reach(mask, size)
         ids = mesh_warp.triangle_map(vertices, size, part)
         warps: list[Lent] = []
-        for entry, weight in self.settled()[1][row]:
+        for entry, weight in self.settled()[row]:
             lender = plan.bank[entry]
             reference, split = self._lent[lender], self._split[lender]
             carried = mesh_warp.warp(vertices, reference.vertices, ids, split, part)
@@ -569,7 +565,7 @@ class Renderer:
         region = outline(current, target, hidden, patch.ring)
         filmed = as_filmed(shrink(self._cut(frame.planes, row)), coding)
         pictures, offsets, shades = [], [], []
-        for (entry, _), (_, carried, _) in zip(self.settled()[1][row], patch.warps, strict=True):
+        for (entry, _), (_, carried, _) in zip(self.settled()[row], patch.warps, strict=True):
             picture = as_warped(self._small[plan.bank[entry]], carried, coding)
             offsets.append(color_offset(filmed, picture, region.ring))
             pictures.append(picture + offsets[-1])

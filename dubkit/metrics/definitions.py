@@ -179,8 +179,8 @@ MEASURES = (
         "frame_sharpness",
         "0 to 1, a good dub .9 and more",
         "higher",
-        "share of fine detail in the mouth over that of the two frames before or after, less where the reference "
-        "has as much less; 10th percentile",
+        "share of fine detail in the mouth over that of the two frames before or the two after, whichever have less, "
+        "without dips that the reference has too; 10th percentile",
         "own; gradient energy before and after smoothing",
         "fewer than one blurred frame in ten; mouths that are soft for longer, which `sharpness` sees",
     ),

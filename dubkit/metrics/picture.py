@@ -282,8 +282,8 @@ class SharpSums:
             return {}
         found = {"sharpness": float(made[:, 0].mean() / real[:, 0].mean())}
         if len(real) > _AROUND:
-            below, filmed = _beside(made), np.minimum(_beside(real), 1)
-            found["frame_sharpness"] = float(np.percentile(below / filmed, _DULLEST))
+            dips = _beside(made) / np.minimum(_beside(real), 1)
+            found["frame_sharpness"] = float(np.percentile(dips, _DULLEST))
         return found
 
 
@@ -292,8 +292,8 @@ def _beside(energies: NDArray[np.float64]) -> NDArray[np.float64]:
     after it, where it is less: a frame on the way from a sharp mouth to a soft one is as sharp as what follows.
     """
     fine = (energies[:, 0] + _EVEN) / (energies[:, 1] + _EVEN)
-    before = np.pad(fine, _AROUND, mode="reflect")
-    means = np.convolve(before, np.full(_AROUND, 1 / _AROUND), "valid")
+    padded = np.pad(fine, _AROUND, mode="reflect")
+    means = np.convolve(padded, np.full(_AROUND, 1 / _AROUND), "valid")
     return np.asarray(fine / np.minimum(means[: len(fine)], means[_AROUND + 1 :]))
 
 

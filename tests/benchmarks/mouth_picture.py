@@ -135,7 +135,8 @@ def references_shown(
     renderer: refiner.Renderer, spoken: np.ndarray, rate: float
 ) -> dict[str, float]:
     """``switches`` and ``mixed``."""
-    path, mixes = renderer.settled()
+    mixes = renderer.settled()
+    path = np.array([mix[0][0] for mix in mixes])
     both = spoken[1:] & spoken[:-1]
     changes = (np.diff(path) != 0) & both
     seen = changes & (references.in_sight(renderer._plan.choice.gap)[1:] > 0.02)
@@ -143,7 +144,7 @@ def references_shown(
     return {
         "switches": float(seen.sum() * second),
         "switches_all": float(changes.sum() * second),
-        "mixed": float(np.mean([len(mix) > 1 for mix in mixes])),
+        "mixed": float(np.mean([max(w for _, w in mix) < 1 for mix in mixes])),
     }
 
 
