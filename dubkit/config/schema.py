@@ -46,9 +46,7 @@ class GateSettings(Section):
         description="Most detail added to skin around the mouth, over the source's nearby.",
     )
     max_flicker: float = Field(
-        0.0068,
-        ge=0,
-        description="Largest change of brightness against the source, per frame, 0..1.",
+        0.0068, ge=0, description="Largest change of brightness per frame over the source's, 0..1."
     )
     max_outside: float = Field(
         0.01, ge=0, description="Largest difference from the source away from the lower face, 0..1."
