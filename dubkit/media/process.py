@@ -16,7 +16,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -66,27 +67,55 @@ def run(argv: Sequence[str], *, stdin: bytes | None = None, messages: bool = Fal
     disk is full; `MissingDependency` where the program is gone. An interruption ends the program.
     """
     log.debug("run %s", list(argv))
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=_dies_with_parent(),
-        )
-    except FileNotFoundError as error:
-        raise MissingDependency(f"the program {argv[0]} is not installed") from error
-    except OSError as error:
-        raise ToolError(f"{argv[0]} cannot be started: {error.strerror}") from error
-    try:
-        stdout, stderr = process.communicate(stdin)
-    except BaseException:
-        _end(process)
-        raise
+    with contextlib.ExitStack() as start:
+        start.enter_context(_signals_deferred())
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_dies_with_parent(),
+            )
+        except FileNotFoundError as error:
+            raise MissingDependency(f"the program {argv[0]} is not installed") from error
+        except OSError as error:
+            raise ToolError(f"{argv[0]} cannot be started: {error.strerror}") from error
+        try:
+            start.close()
+            stdout, stderr = process.communicate(stdin)
+        except BaseException:
+            _end(process)
+            raise
     if process.returncode:
         raise _failure(argv, process.returncode, stderr.decode(errors="replace"))
     return stderr if messages else stdout
+
+
+@contextlib.contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Handle Ctrl-C and SIGTERM at its end only, where this is the main thread, which handles them.
+
+    What a handler raises during a fork is lost: it may be called inside a hook of `os.register_at_fork`, whose
+    exceptions Python prints and ignores, or before the program is known and can be ended. A signal mask is not enough,
+    since any other thread may receive the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
 
 
 def _failure(argv: Sequence[str], code: int, stderr: str) -> DubkitError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -98,6 +99,27 @@ def test_an_interruption_ends_the_program(tmp_path: Path) -> None:
         signal.signal(signal.SIGALRM, before)
     if note.exists():
         _wait(lambda: not _alive(int(note.read_text())))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("hook", ["before", "after_in_parent"])
+def test_a_signal_during_the_fork_is_not_lost(number: signal.Signals, hook: str) -> None:
+    code = f"""
+import os, signal, sys
+from dubkit.media.process import run
+from dubkit.parallel.workers import Stop
+os.register_at_fork({hook}=lambda: os.kill(os.getpid(), {int(number)}))
+with Stop().installed():
+    handler = signal.getsignal({int(number)})
+    try:
+        run([sys.executable, "-c", "import time; time.sleep(120)"])
+    except KeyboardInterrupt:
+        children = open("/proc/self/task/%d/children" % os.getpid()).read()
+        print("interrupted", signal.getsignal({int(number)}) == handler, repr(children))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stderr == ""
+    assert ended.stdout.strip() == "interrupted True ''"
 
 
 def _alive(pid: int) -> bool:
